@@ -1,0 +1,38 @@
+"""The one door to MONAI Deploy: import it from here, never from `monai.deploy` or `holoscan`.
+
+Importing this module prepares the process for Holoscan (see
+`operators.holoscan_runtime`) and then hands on the classes that our operators
+and the application are made of.
+"""
+
+from __future__ import annotations
+
+from operators.holoscan_runtime import prepare_process
+
+prepare_process()
+
+from holoscan.conditions import CountCondition  # noqa: E402
+from monai.deploy.core import (  # noqa: E402
+    AppContext,
+    Application,
+    ConditionType,
+    ExecutionContext,
+    Fragment,
+    InputContext,
+    Operator,
+    OperatorSpec,
+    OutputContext,
+)
+
+__all__ = [
+    "AppContext",
+    "Application",
+    "ConditionType",
+    "CountCondition",
+    "ExecutionContext",
+    "Fragment",
+    "InputContext",
+    "Operator",
+    "OperatorSpec",
+    "OutputContext",
+]
