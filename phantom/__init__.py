@@ -1,0 +1,1 @@
+"""Synthetic participants: anatomy, Dixon signal and DICOM archive, with exact ground truth."""
