@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.volume import Grid
+from operators.errors import GeometryError
+from operators.volume import Contrast, Grid
 from phantom.dixon_signal import AcquisitionOptions, decayed, rician, smooth_field
 from phantom.station_geometry import ARCHIVE_STATIONS, StationGeometry
 
-__all__ = ["TissueSignal", "fused_like"]
+__all__ = ["StationImages", "TissueSignal", "acquire", "acquire_study", "fused_like", "sample"]
+
+_HIGHEST_STORED = 4095  # 12 bits stored, as the scanner's reconstruction does
+_SLAB_STEP_MM = 0.5  # finer than any tissue grid in use
 
 
 class TissueSignal(Protocol):
@@ -24,6 +29,145 @@ class TissueSignal(Protocol):
     def water(self) -> NDArray[np.float32]: ...
     @property
     def fat(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class StationImages:
+    """One table position as scanned: four contrasts on one grid.
+
+    Attributes
+    ----------
+    geometry : StationGeometry
+    images : mapping of Contrast to ndarray, shape (z, y, x), uint16
+        Slices inferior to superior; muscle in the water image is about 240.
+    gain : float
+        The receive gain that this station had.
+    shift_mm : tuple of float, (x, y, z)
+        How far the body had moved, LPS.
+    """
+
+    geometry: StationGeometry
+    images: Mapping[Contrast, NDArray[np.uint16]]
+    gain: float
+    shift_mm: tuple[float, float, float]
+
+
+def acquire_study(
+    tissues: TissueSignal,
+    stations: Sequence[StationGeometry],
+    options: AcquisitionOptions,
+    seed: int,
+    progress: Callable[[Sequence[StationGeometry]], Iterator[StationGeometry]] = iter,
+) -> tuple[StationImages, ...]:
+    """Scan all stations; each has its own random stream, so that leaving one out does not change the others.
+
+    Parameters
+    ----------
+    tissues : TissueSignal
+    stations : sequence of StationGeometry, superior to inferior
+    options : AcquisitionOptions
+    seed : int
+    progress : callable
+        Wraps the sequence of stations, for a progress bar.
+    """
+    return tuple(
+        acquire(tissues, station, options, np.random.default_rng([seed, round(station.lowest_edge_mm * 1000) + 10**9]))
+        for station in progress(stations)
+    )
+
+
+def acquire(
+    tissues: TissueSignal, station: StationGeometry, options: AcquisitionOptions, rng: np.random.Generator
+) -> StationImages:
+    """Scan one station.
+
+    The voxels' water and fat are averaged over the slice and interpolated in
+    plane first, so that partial volume cancels signal in the opposed-phase
+    image at fat-muscle borders, as it does in a scan.
+    """
+    gain = _gain(options, rng)
+    shift_sd = np.array([options.shift_sd_mm] * 3)
+    if station.breath_hold:
+        shift_sd[1:] = np.hypot(shift_sd[1:], options.breathing_sd_mm)
+    x, y, z = (float(mm) for mm in rng.standard_normal(3) * shift_sd)
+    shift_mm = (x, y, z)
+
+    water = sample(tissues.grid, tissues.water, station, shift_mm)
+    fat = sample(tissues.grid, tissues.fat, station, shift_mm)
+    if options.decay:
+        water, fat, opposed = decayed(water, fat)
+    else:
+        opposed = np.abs(water - fat)
+    sensitivity = smooth_field(*_unit_coordinates(station, *_axes(station.grid)), options.bias_sd, rng)
+    sensitivity *= np.float32(gain)
+
+    sd = options.noise_sd
+    half_sum_sd = sd / np.sqrt(2.0)  # water and fat are each half a sum of the two echoes
+    images = {
+        Contrast.OPPOSED: _stored(rician(opposed * sensitivity, sd, rng)),
+        Contrast.IN: _stored(rician((water + fat) * sensitivity, sd, rng)),
+        Contrast.FAT: _stored(rician(fat * sensitivity, half_sum_sd, rng)),
+        Contrast.WATER: _stored(rician(water * sensitivity, half_sum_sd, rng)),
+    }
+    return StationImages(station, images, gain, shift_mm)
+
+
+def sample(
+    grid: Grid, signal: NDArray[np.float32], station: StationGeometry, shift_mm: tuple[float, float, float] = (0, 0, 0)
+) -> NDArray[np.float32]:
+    """A tissue signal at a station's voxels: mean over the slice thickness, linear in plane.
+
+    Beside the grid there is air; above and below it the body goes on as at its last slice.
+
+    Parameters
+    ----------
+    grid : Grid
+        Axis-aligned, of ``signal``.
+    signal : ndarray, shape (z, y, x), float32
+    station : StationGeometry
+    shift_mm : tuple of float, (x, y, z)
+        The body's displacement in LPS.
+
+    Returns
+    -------
+    ndarray, shape (z, y, x) of the station, float32
+
+    Raises
+    ------
+    GeometryError
+        When ``grid`` is not aligned with the patient axes.
+    """
+    directions = grid.affine[:3, :3]
+    if (np.abs(directions - np.diag(np.diag(directions))) > 1e-6).any() or (np.diag(directions) <= 0).any():
+        raise GeometryError(
+            "tissue grid", f"directions {directions.tolist()}", "axes along LPS", "Build the tissues with body_grid."
+        )
+    source_z, source_y, source_x = _axes(grid)
+    z, y, x = _axes(station.grid)
+    steps = max(1, round(station.slice_mm / _SLAB_STEP_MM))
+    within = ((np.arange(steps) + 0.5) / steps - 0.5) * station.slice_mm
+    slab_z = np.clip(z[:, None] + within - shift_mm[2], source_z[0], source_z[-1])
+    weights_z = _linear_weights(source_z, slab_z.ravel()).reshape(z.size, steps, -1).mean(axis=1)
+    weights_y = _linear_weights(source_y, y - shift_mm[1])
+    weights_x_t = np.ascontiguousarray(_linear_weights(source_x, x - shift_mm[0]).T)
+
+    sampled = np.empty((z.size, y.size, x.size), np.float32)
+    for k, row in enumerate(weights_z):
+        (used,) = np.nonzero(row)
+        low, high = used[0], used[-1] + 1
+        slab = np.tensordot(row[low:high], signal[low:high], axes=1)
+        np.matmul(weights_y @ slab, weights_x_t, out=sampled[k])
+    return sampled
+
+
+def _linear_weights(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Matrix (target, source) that interpolates linearly; zero beyond the source, over one spacing."""
+    step = source[1] - source[0]
+    return np.maximum(0.0, 1.0 - np.abs(target[:, None] - source) / step).astype(np.float32)
+
+
+def _stored(signal: NDArray[np.float32]) -> NDArray[np.uint16]:
+    return np.clip(np.rint(signal), 0, _HIGHEST_STORED).astype(np.uint16)
 
 
 def fused_like(
