@@ -94,9 +94,7 @@ def _stack(table: Sequence[tuple[str, int, int, float, float, bool]]) -> tuple[S
     edge = _LOWEST_EDGE_MM
     stations = []
     for name, rows, slices, slice_mm, centre_y_mm, breath_hold in reversed(table):
-        stations.append(
-            StationGeometry(name, 224, rows, slices, IN_PLANE_MM, slice_mm, edge, centre_y_mm, breath_hold)
-        )
+        stations.append(StationGeometry(name, 224, rows, slices, IN_PLANE_MM, slice_mm, edge, centre_y_mm, breath_hold))
         edge += slices * slice_mm - _OVERLAP_MM
     return tuple(reversed(stations))
 
@@ -120,7 +118,9 @@ def archive_stations(count: int = len(ARCHIVE_STATIONS)) -> tuple[StationGeometr
     return ARCHIVE_STATIONS[-count:]
 
 
-def coarser(stations: Sequence[StationGeometry], in_plane: int = 4, through_plane: int = 2) -> tuple[StationGeometry, ...]:
+def coarser(
+    stations: Sequence[StationGeometry], in_plane: int = 4, through_plane: int = 2
+) -> tuple[StationGeometry, ...]:
     """The same stations with larger voxels: same extent, ``in_plane`` and ``through_plane`` times the spacing."""
     return tuple(
         replace(

@@ -1,0 +1,106 @@
+"""Where the files of a study go: a folder per series, or one zip as the archive hands out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from operators.errors import OutputError
+from phantom.dicom_files import DicomFile
+
+__all__ = ["MANIFEST_NAME", "write_folder", "write_zip", "zip_name"]
+
+MANIFEST_NAME = "manifest.csv"
+# The archive's own manifest is not reliable: its header misspells a column and lacks one for the comma inside the
+# unquoted date, so that columns cannot be found by name (PAPER section 2).
+_MANIFEST_HEADER = ("filename", "patientid", "studyid", "modality", "date", "series discription")
+_FIXED_TIME = (2015, 1, 1, 0, 0, 0)  # the same seed gives the same bytes
+
+
+def zip_name(eid: str) -> str:
+    """Field 20201 (Dixon), instance 2 (imaging visit), array index 0."""
+    return f"{eid}_20201_2_0.zip"
+
+
+def write_folder(files: Iterable[DicomFile], folder: Path) -> Path:
+    """Write ``folder/<number>_<description>/<nnnn>.dcm``; the folder appears when it is complete.
+
+    Raises
+    ------
+    OutputError
+        When the folder exists already, or cannot be written.
+    """
+    _refuse_existing(folder)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        for file in files:
+            series = partial / file.folder
+            series.mkdir(parents=True, exist_ok=True)
+            (series / file.name).write_bytes(file.contents)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise _not_written(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def write_zip(files: Iterable[DicomFile], path: Path, *, deflate: bool = True) -> Path:
+    """Write the files flat into a zip, named by their UIDs, with a manifest; the zip appears when it is complete.
+
+    Raises
+    ------
+    OutputError
+        When the file exists already, or cannot be written.
+    """
+    _refuse_existing(path)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    rows: list[tuple[str, ...]] = []
+    try:
+        with zipfile.ZipFile(partial, "w", compresslevel=1) as archive:
+            for file in files:
+                rows.append(_manifest_row(file))
+                _add(archive, rows[-1][0], file.contents, deflate)
+            _add(archive, MANIFEST_NAME, _manifest(rows).encode("ascii"), deflate)
+        os.replace(partial, path)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _manifest_row(file: DicomFile) -> tuple[str, ...]:
+    series = file.series
+    day, year = series.acquired.strftime("%b %d, %Y").split(",")
+    return (f"{file.sop_instance_uid}.dcm", "phantom", series.study_uid, "MR", day, year, series.description)
+
+
+def _manifest(rows: Iterable[Sequence[str]]) -> str:
+    # Plain joins: the comma inside the date is not quoted, as in the archive.
+    return "".join(",".join(row) + "\n" for row in (_MANIFEST_HEADER, *rows))
+
+
+def _add(archive: zipfile.ZipFile, name: str, contents: bytes, deflate: bool) -> None:
+    entry = zipfile.ZipInfo(name, _FIXED_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, contents)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise OutputError(str(path), "it exists already", "a new name", "Remove it, or choose another --out.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        str(path), error.strerror or str(error), "a folder that can be written, with room", "Choose another --out."
+    )

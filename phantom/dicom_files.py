@@ -1,0 +1,238 @@
+"""Series to DICOM files: MR Image Storage, one object per slice (PS3.3 A.4)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
+from pydicom.valuerep import DSfloat
+
+from operators.volume import Contrast
+from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
+from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
+
+__all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "dicom_files", "series_header"]
+
+SYNTHETIC_STATEMENT = "Synthetic SarcoMAP phantom; not a patient"
+_IMPLEMENTATION_UID = deterministic_uid("implementation")
+_LOSSLESS = JPEGLosslessSV1  # JPEG lossless, process 14, selection value 1: what the archive uses
+
+_IMAGE_TYPE = {
+    Contrast.OPPOSED: ["ORIGINAL", "PRIMARY", "DIXON", "OPP_PHASE"],
+    Contrast.IN: ["ORIGINAL", "PRIMARY", "DIXON", "IN_PHASE"],
+    Contrast.FAT: ["DERIVED", "PRIMARY", "DIXON", "FAT"],
+    Contrast.WATER: ["DERIVED", "PRIMARY", "DIXON", "WATER"],
+}
+_DISPLAY_WINDOW = (250, 500)  # centre and width
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """One file of the study.
+
+    Attributes
+    ----------
+    folder : str
+        Series folder, for a study written as folders.
+    name : str
+        File name inside it.
+    series : Series
+    sop_instance_uid : str
+    contents : bytes
+    """
+
+    folder: str
+    name: str
+    series: Series
+    sop_instance_uid: str
+    contents: bytes
+
+
+def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> Iterator[DicomFile]:
+    """The files of one series, in the order of their names.
+
+    Parameters
+    ----------
+    series : Series
+    patient : Patient
+    compress : bool
+        JPEG lossless (1.2.840.10008.1.2.4.70), as the archive; otherwise Explicit VR Little Endian.
+
+    Yields
+    ------
+    DicomFile
+    """
+    header = series_header(series, patient)
+    header.file_meta.TransferSyntaxUID = _LOSSLESS if compress else ExplicitVRLittleEndian
+    acquisition_seconds = 17.0
+    for place, k in enumerate(np.argsort(series.file_numbers), start=1):
+        uid = deterministic_uid(series.uid, series.slice_z_mm[k])
+        header.file_meta.MediaStorageSOPInstanceUID = uid
+        header.SOPInstanceUID = uid
+        header.InstanceNumber = series.instance_numbers[k]
+        header.ImagePositionPatient = [_decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
+        header.SliceLocation = _decimal(series.slice_z_mm[k])
+        written = series.acquired + timedelta(seconds=acquisition_seconds, milliseconds=10 * int(k))
+        header.ContentTime = written.strftime("%H%M%S.%f")
+        pixels = np.ascontiguousarray(series.voxels[k])
+        header.SmallestImagePixelValue, header.LargestImagePixelValue = int(pixels.min()), int(pixels.max())
+        if compress:
+            header.PixelData = encapsulate([_jpeg_lossless(pixels)])
+            header["PixelData"].is_undefined_length = True
+        else:
+            header.PixelData = pixels.astype("<u2").tobytes()
+        buffer = io.BytesIO()
+        dcmwrite(buffer, header, enforce_file_format=True)
+        yield DicomFile(
+            folder=f"{series.number:03d}_{series.description}",
+            name=f"{place:04d}.dcm",
+            series=series,
+            sop_instance_uid=uid,
+            contents=_damaged(buffer.getvalue(), series.damage.get(int(k))),
+        )
+
+
+def series_header(series: Series, patient: Patient) -> Dataset:
+    """Every attribute that the slices of a series share, modules in the order of PS3.3 table A.4-1."""
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    header.file_meta.ImplementationClassUID = _IMPLEMENTATION_UID
+    header.file_meta.ImplementationVersionName = "SARCOMAP_PHANTOM"
+    _patient_and_study(header, series, patient)
+    _series_and_equipment(header, series)
+    _mr_image(header, series)
+    return header
+
+
+def _patient_and_study(header: Dataset, series: Series, patient: Patient) -> None:
+    header.PatientName = "SYNTHETIC^PHANTOM"
+    header.PatientID = patient.eid
+    header.PatientBirthDate = ""
+    header.PatientSex = patient.sex
+    header.PatientAge = f"{int(patient.age_years):03d}Y"
+    header.PatientSize = _decimal(round(patient.height_cm / 100, 4))
+    header.PatientWeight = _decimal(round(patient.weight_kg, 2))
+    header.QualityControlSubject = "YES"
+    header.PatientIdentityRemoved = "YES"
+    header.DeidentificationMethod = "Never identified: computed, no person was scanned"
+    header.PatientComments = SYNTHETIC_STATEMENT
+    header.StudyInstanceUID = series.study_uid
+    header.StudyDate = f"{series.acquired:%Y%m%d}"
+    header.StudyTime = "090000"
+    header.StudyID = "1"
+    header.StudyDescription = "Synthetic neck-to-knee Dixon"
+    header.AccessionNumber = ""
+    header.ReferringPhysicianName = ""
+
+
+def _series_and_equipment(header: Dataset, series: Series) -> None:
+    header.Modality = "MR"
+    header.SeriesInstanceUID = series.uid
+    header.SeriesNumber = series.number
+    header.SeriesDescription = series.description
+    header.ProtocolName = series.stem
+    header.SeriesDate = f"{series.acquired:%Y%m%d}"
+    header.SeriesTime = series.acquired.strftime("%H%M%S.%f")
+    header.PatientPosition = "HFS"
+    header.FrameOfReferenceUID = series.frame_of_reference_uid
+    header.PositionReferenceIndicator = ""
+    header.Manufacturer = "SarcoMAP phantom"
+    header.ManufacturerModelName = "Synthetic two-point Dixon"
+    header.SoftwareVersions = "phantom 1"
+
+
+def _mr_image(header: Dataset, series: Series) -> None:
+    rows, columns = series.voxels.shape[1:]
+    header.SOPClassUID = MRImageStorage
+    header.SpecificCharacterSet = "ISO_IR 100"
+    header.SyntheticData = "YES"
+    header.ImageType = _IMAGE_TYPE[series.contrast]
+    header.ImageComments = SYNTHETIC_STATEMENT
+    header.AcquisitionNumber = 1
+    header.AcquisitionDate = header.ContentDate = f"{series.acquired:%Y%m%d}"
+    header.AcquisitionTime = series.acquired.strftime("%H%M%S.%f")
+    header.BurnedInAnnotation = "NO"
+    header.LossyImageCompression = "00"
+    header.PixelSpacing = list(series.pixel_spacing)
+    header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    header.SliceThickness = _decimal(series.slice_mm)
+    header.SpacingBetweenSlices = _decimal(series.slice_mm)
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.Rows, header.Columns = rows, columns
+    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
+    header.WindowCenter, header.WindowWidth = _DISPLAY_WINDOW
+    header.ScanningSequence = "GR"
+    header.SequenceVariant = ["SP", "OSP"]
+    header.ScanOptions = ""
+    header.SequenceName = "*fl3d2"
+    header.MRAcquisitionType = "3D"
+    header.AngioFlag = "N"
+    header.RepetitionTime = "6.53"
+    # Water and fat images carry the in-phase echo, at which they sum to the in-phase image.
+    opposed = series.contrast is Contrast.OPPOSED
+    header.EchoTime = _decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
+    header.EchoNumbers = 1 if opposed else 2
+    header.EchoTrainLength = 2
+    header.FlipAngle = "10"
+    header.MagneticFieldStrength = "1.5"
+    header.ImagingFrequency = "63.68"
+    header.ImagedNucleus = "1H"
+    header.NumberOfAverages = "1"
+    header.PixelBandwidth = "1110"
+    header.InPlanePhaseEncodingDirection = "COL"
+    header.AcquisitionMatrix = [0, columns, rows, 0]
+    header.BodyPartExamined = "WHOLEBODY"
+
+
+def _decimal(value: float) -> DSfloat:
+    """A decimal string of at most 16 characters (PS3.5 6.2)."""
+    return DSfloat(round(value, 6), auto_format=True)
+
+
+def _jpeg_lossless(pixels: NDArray[np.uint16]) -> bytes:
+    """One slice as a JPEG lossless stream (process 14, selection value 1), by GDCM."""
+    import gdcm  # only needed, and slow to import, when compressing
+
+    writer = gdcm.ImageWriter()  # owns the image: it has to outlive it
+    image = writer.GetImage()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((pixels.shape[1], pixels.shape[0], 1))
+    monochrome = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(monochrome))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetByteStringValue(pixels.astype("<u2").tobytes())
+    image.SetDataElement(element)
+    converter = gdcm.ImageChangeTransferSyntax()
+    converter.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    converter.SetInput(image)
+    if not converter.Change():
+        raise RuntimeError("GDCM could not compress a slice to JPEG lossless")
+    fragments = converter.GetOutput().GetDataElement().GetSequenceOfFragments()
+    # GDCM's Python strings hold bytes that are not UTF-8 as surrogates.
+    stream: bytes = b"".join(
+        fragments.GetFragment(n).GetByteValue().GetBuffer().encode("utf-8", "surrogateescape")
+        for n in range(fragments.GetNumberOfFragments())
+    )
+    return stream
+
+
+def _damaged(contents: bytes, damage: Damage | None) -> bytes:
+    match damage:
+        case Damage.TRUNCATED:
+            return contents[: len(contents) // 2]
+        case Damage.EMPTY:
+            return b""
+        case None:
+            return contents

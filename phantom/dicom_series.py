@@ -1,0 +1,161 @@
+"""The series of a study as plain data, before any byte is written: what faults act on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.volume import Contrast
+from phantom.acquisition import StationImages
+
+__all__ = ["Damage", "Patient", "Series", "deterministic_uid", "series_of_study"]
+
+# The order in which the scanner reconstructs and numbers the four images of a station.
+CONTRAST_ORDER = (Contrast.OPPOSED, Contrast.IN, Contrast.FAT, Contrast.WATER)
+DESCRIPTION_SUFFIX: Mapping[Contrast, str] = {
+    Contrast.OPPOSED: "_opp",
+    Contrast.IN: "_in",
+    Contrast.FAT: "_F",
+    Contrast.WATER: "_W",
+}
+_FIRST_SERIES_NUMBER = 2  # 1 is the localiser
+_STATION_SECONDS = 31  # one breath hold, table move, next
+
+
+class Damage(StrEnum):
+    """What can happen to a file between scanner and disk."""
+
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the header says about the participant.
+
+    Attributes
+    ----------
+    eid : str
+        Seven digits beginning with 9, a range that the archive does not use.
+    sex : {"M", "F"}
+    age_years, height_cm, weight_kg : float
+    """
+
+    eid: str
+    sex: str
+    age_years: float
+    height_cm: float
+    weight_kg: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """One contrast of one station.
+
+    Attributes
+    ----------
+    station : int
+        1 is the most superior of the study.
+    contrast : Contrast
+        What the voxels are said to be (ImageType).
+    description : str
+    number : int
+        SeriesNumber.
+    acquired : datetime
+    voxels : ndarray, shape (z, y, x), uint16
+    first_xy_mm : tuple of float
+        ImagePositionPatient x and y, the same for every slice.
+    slice_z_mm : tuple of float
+        ImagePositionPatient z of each slice, inferior to superior.
+    slice_mm : float
+    pixel_spacing : tuple of str
+        As written, so that it can be written wrong.
+    instance_numbers : tuple of int
+        Per slice.
+    file_numbers : tuple of int
+        Per slice: its place in the order of file names.
+    uid, frame_of_reference_uid, study_uid : str
+    damage : mapping of int to Damage
+        By slice.
+    """
+
+    station: int
+    contrast: Contrast
+    description: str
+    number: int
+    acquired: datetime
+    voxels: NDArray[np.uint16]
+    first_xy_mm: tuple[float, float]
+    slice_z_mm: tuple[float, ...]
+    slice_mm: float
+    pixel_spacing: tuple[str, str]
+    instance_numbers: tuple[int, ...]
+    file_numbers: tuple[int, ...]
+    uid: str
+    frame_of_reference_uid: str
+    study_uid: str
+    damage: Mapping[int, Damage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        slices = len(self.voxels)
+        if not slices == len(self.slice_z_mm) == len(self.instance_numbers) == len(self.file_numbers):
+            raise ValueError(f"series {self.number}: {slices} slices, but another number of positions or numbers")
+
+    @property
+    def stem(self) -> str:
+        """The description without the contrast's suffix, e.g. ``Dixon_BH_17s``."""
+        return self.description.rpartition("_")[0]
+
+
+def deterministic_uid(*parts: object) -> str:
+    """A UID under 2.25 (a name-based UUID, PS3.5 B.2) that depends on nothing but its parts."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, 'sarcomap-phantom/' + '/'.join(map(str, parts))).int}"
+
+
+def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series]:
+    """The series that the scanner would send, in the order of their numbers.
+
+    Parameters
+    ----------
+    stations : sequence of StationImages, superior to inferior
+    seed : int
+        Study date and all UIDs follow from it.
+    """
+    # Imaging visits began in 2014; the date is the seed's, not the clock's, so that files are reproducible.
+    first = datetime(2015, 1, 5, 9, 0) + timedelta(days=seed % 2500, minutes=seed % 420)
+    study_uid = deterministic_uid(seed, "study")
+    frame_uid = deterministic_uid(seed, "frame of reference")
+    series: list[Series] = []
+    for index, station in enumerate(stations):
+        geometry = station.geometry
+        x, y, z = geometry.grid.origin_mm
+        stem = "Dixon_BH_17s" if geometry.breath_hold else "Dixon_noBH"
+        for contrast in CONTRAST_ORDER:
+            number = _FIRST_SERIES_NUMBER + len(series)
+            series.append(
+                Series(
+                    station=index + 1,
+                    contrast=contrast,
+                    description=stem + DESCRIPTION_SUFFIX[contrast],
+                    number=number,
+                    acquired=first + timedelta(seconds=_STATION_SECONDS * index),
+                    voxels=station.images[contrast],
+                    first_xy_mm=(float(x), float(y)),
+                    slice_z_mm=tuple(float(z + k * geometry.slice_mm) for k in range(geometry.slices)),
+                    slice_mm=geometry.slice_mm,
+                    pixel_spacing=(f"{geometry.in_plane_mm:.9g}",) * 2,
+                    # The scanner numbers slices of this protocol from the head downwards.
+                    instance_numbers=tuple(range(geometry.slices, 0, -1)),
+                    file_numbers=tuple(range(geometry.slices, 0, -1)),
+                    uid=deterministic_uid(seed, "series", number),
+                    frame_of_reference_uid=frame_uid,
+                    study_uid=study_uid,
+                )
+            )
+    return series

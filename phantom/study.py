@@ -1,0 +1,253 @@
+"""One synthetic participant's study on disk: the DICOM, and beside it the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from operators.errors import OutputError, UsageError
+from operators.nrrd_files import write_segmentation
+from operators.volume import Grid, Volume
+from phantom.acquisition import StationImages, acquire_study
+from phantom.anatomy import Tissues, body_grid, build_tissues
+from phantom.archive import write_folder, write_zip, zip_name
+from phantom.dicom_files import SYNTHETIC_STATEMENT, DicomFile, dicom_files
+from phantom.dicom_series import Patient, Series, series_of_study
+from phantom.dixon_signal import AcquisitionOptions
+from phantom.faults import FAULTS, FaultRecord, apply_faults
+from phantom.participant import Participant, draw_participant
+from phantom.station_geometry import StationGeometry, archive_stations, coverage_mm
+from phantom.truth import Truth, Volumes, count_volumes, mean_fat_fractions
+
+__all__ = ["COMPRESSED", "WrittenStudy", "eid_of", "write_study"]
+
+COMPRESSED = "compressed"  # a fault by name only: it asks for --compress
+_TRUTH_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class WrittenStudy:
+    """What `write_study` made.
+
+    Attributes
+    ----------
+    dicom : Path
+        The folder of series, or the zip.
+    truth_folder : Path
+        Holds ``labels.seg.nrrd`` and ``truth.json``.
+    truth : Truth
+    participant : Participant
+    eid : str
+    faults : tuple of FaultRecord
+    """
+
+    dicom: Path
+    truth_folder: Path
+    truth: Truth
+    participant: Participant
+    eid: str
+    faults: tuple[FaultRecord, ...]
+
+
+def eid_of(seed: int) -> str:
+    """A participant identifier in the archive's format, in a range (9 million on) that it does not use."""
+    return str(9_000_000 + seed % 1_000_000)
+
+
+def write_study(
+    out: Path | str,
+    *,
+    seed: int = 0,
+    participant: Participant | None = None,
+    stations: int | Sequence[StationGeometry] = 6,
+    faults: Sequence[str] = (),
+    zip_archive: bool = False,
+    compress: bool = False,
+    options: AcquisitionOptions = AcquisitionOptions(),  # noqa: B008 - frozen
+    tissue_spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0),
+    show_progress: bool = False,
+) -> WrittenStudy:
+    """Make one participant and write the study and its truth.
+
+    Parameters
+    ----------
+    out : path
+        ``out/dicom/<series>/<slice>.dcm`` or ``out/<eid>_20201_2_0.zip``, and
+        ``out/truth/{labels.seg.nrrd, truth.json}``.
+    seed : int
+        Of the participant, when none is given.
+    participant : Participant, optional
+        Its own seed also decides the scan.
+    stations : int or sequence of StationGeometry
+        The lowest so many of the archive's six, or other stations, superior to inferior.
+    faults : sequence of str
+        Names from `phantom.faults.FAULTS`, or ``compressed``.
+    zip_archive : bool
+    compress : bool
+        JPEG lossless pixel data.
+    options : AcquisitionOptions
+    tissue_spacing_mm : tuple of float, (x, y, z)
+        Of the tissue and truth grid.
+    show_progress : bool
+        A bar on standard error.
+
+    Returns
+    -------
+    WrittenStudy
+
+    Raises
+    ------
+    UsageError
+        For an unknown fault, or one that the study is too small for.
+    OutputError
+        When the output exists already or cannot be written.
+    """
+    out = Path(out)
+    known = [name for name in faults if name != COMPRESSED]
+    _check_faults(known)
+    compress = compress or COMPRESSED in faults
+    person = draw_participant(seed) if participant is None else participant
+    eid = eid_of(person.seed)
+    geometry = archive_stations(stations) if isinstance(stations, int) else tuple(stations)
+    target = out / (zip_name(eid) if zip_archive else "dicom")
+    truth_folder = out / "truth"
+    for path in (target, truth_folder):
+        if path.exists():
+            raise OutputError(str(path), "it exists already", "a new name", "Remove it, or choose another --out.")
+
+    with tqdm(total=3 + 5 * len(geometry), disable=not show_progress, unit="step", leave=False) as bar:
+        bar.set_description("body")
+        tissues = build_tissues(person, body_grid(person, tissue_spacing_mm))
+        bar.update(2)
+        bar.set_description("truth")
+        truth = _truth_of(tissues, geometry)
+        bar.update()
+        bar.set_description("scan")
+        scanned = acquire_study(tissues, geometry, options, person.seed, lambda items: _counted(items, bar))
+        del tissues  # the largest arrays; writing needs only the images
+        series, records = apply_faults(series_of_study(scanned, person.seed), known, person.seed)
+        if COMPRESSED in faults:
+            records += (FaultRecord(COMPRESSED, "pixel data are JPEG lossless (process 14, selection value 1)"),)
+        patient = Patient(eid, person.sex, person.age_years, person.height_cm, person.weight_kg)
+        bar.set_description("write")
+        files = _files(series, patient, compress, bar)
+        if zip_archive:
+            write_zip(files, target, deflate=not compress)
+        else:
+            write_folder(files, target)
+        _write_truth(truth_folder, truth, _truth_json(truth, person, eid, scanned, records, options))
+    return WrittenStudy(target, truth_folder, truth, person, eid, records)
+
+
+def _check_faults(names: Sequence[str]) -> None:
+    """Before minutes are spent on a study that cannot be made."""
+    for name in names:
+        if name not in FAULTS:
+            choices = ", ".join(sorted([*FAULTS, COMPRESSED]))
+            raise UsageError("--fault", repr(name), f"one of {choices}", "Check the spelling.")
+
+
+def _counted(items: Sequence[StationGeometry], bar: tqdm[Any]) -> Iterator[StationGeometry]:
+    for item in items:
+        yield item
+        bar.update()
+
+
+def _files(series: Sequence[Series], patient: Patient, compress: bool, bar: tqdm[Any]) -> Iterator[DicomFile]:
+    for one in series:
+        yield from dicom_files(one, patient, compress=compress)
+        bar.update()
+
+
+def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
+    labels, grid = tissues.labels, tissues.grid
+    return Truth(
+        labels=Volume(labels, grid),
+        volumes=count_volumes(labels, grid),
+        covered_volumes=count_volumes(labels, grid, coverage_mm(stations)),
+        fat_fractions=mean_fat_fractions(labels, tissues.water, tissues.fat),
+    )
+
+
+def _write_truth(folder: Path, truth: Truth, facts: dict[str, Any]) -> None:
+    """Both truth files, complete or not at all."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".truth.partial-", dir=folder.parent) as scratch:
+            partial = Path(scratch) / "truth"
+            partial.mkdir()
+            write_segmentation(partial / "labels.seg.nrrd", truth.labels)
+            (partial / "truth.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            os.replace(partial, folder)
+    except OSError as error:
+        raise OutputError(
+            str(folder), error.strerror or str(error), "a folder that can be written", "Choose another --out."
+        ) from error
+
+
+def _truth_json(
+    truth: Truth,
+    participant: Participant,
+    eid: str,
+    scanned: Sequence[StationImages],
+    faults: Sequence[FaultRecord],
+    options: AcquisitionOptions,
+) -> dict[str, Any]:
+    whole, covered = truth.volumes, truth.covered_volumes
+    return {
+        "truth_version": _TRUTH_VERSION,
+        "statement": SYNTHETIC_STATEMENT,
+        "eid": eid,
+        "participant": {**asdict(participant), "weight_kg": round(participant.weight_kg, 3)},
+        "faults": [asdict(fault) for fault in faults],
+        "grid": _grid_json(truth.labels.grid),
+        "acquisition": {
+            "options": asdict(options),
+            "stations": [
+                {
+                    "station": number,
+                    "name": station.geometry.name,
+                    "grid": _grid_json(station.geometry.grid),
+                    "z_edges_mm": list(station.geometry.z_edges_mm),
+                    "gain": station.gain,
+                    "shift_mm": list(station.shift_mm),
+                }
+                for number, station in enumerate(scanned, start=1)
+            ],
+        },
+        "z_mm": list(whole.z_mm),
+        **_volumes_json(whole, ""),
+        "covered_z_mm": list(covered.z_mm),
+        **_volumes_json(covered, "covered_"),
+        "fat_fractions": dict(truth.fat_fractions),
+    }
+
+
+def _volumes_json(volumes: Volumes, prefix: str) -> dict[str, Any]:
+    return {
+        f"{prefix}volumes_cm3": {
+            name: {"left": v.left_cm3, "right": v.right_cm3, "total": v.total_cm3}
+            for name, v in volumes.structures.items()
+        },
+        f"{prefix}compartments_cm3": volumes.compartments_cm3(),
+        f"{prefix}tmv_cm3": volumes.tmv_cm3,
+        f"{prefix}pa_ratio": volumes.pa_ratio,
+        f"{prefix}lr_asymmetry": volumes.lr_asymmetry,
+    }
+
+
+def _grid_json(grid: Grid) -> dict[str, Any]:
+    return {
+        "space": "left-posterior-superior",
+        "shape_zyx": list(grid.shape),
+        "spacing_mm_xyz": list(grid.spacing_mm),
+        "origin_mm_xyz": grid.origin_mm.tolist(),
+        "affine": grid.affine.tolist(),
+    }

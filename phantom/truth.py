@@ -1,0 +1,160 @@
+"""What is known exactly about a phantom: its label map and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.anatomy import CHANNEL_COUNT, HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, Compartment
+from operators.volume import Grid, Volume
+
+__all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fractions"]
+
+
+@dataclass(frozen=True)
+class StructureVolume:
+    """Volume of one structure in cubic centimetres; the body's left is x > 0 in LPS."""
+
+    left_cm3: float
+    right_cm3: float
+
+    @property
+    def total_cm3(self) -> float:
+        """Both sides."""
+        return self.left_cm3 + self.right_cm3
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Volumes of all structures within a range of z, and the phenotypes of PAPER section 6.
+
+    Attributes
+    ----------
+    z_mm : tuple of float
+        Voxel centres within this range were counted.
+    structures : mapping of str to StructureVolume
+        By snake_case name, all 27.
+    """
+
+    z_mm: tuple[float, float]
+    structures: Mapping[str, StructureVolume]
+
+    def group_cm3(self, names: Sequence[str]) -> StructureVolume:
+        """A group of structures taken together."""
+        members = [self.structures[name] for name in names]
+        return StructureVolume(sum(m.left_cm3 for m in members), sum(m.right_cm3 for m in members))
+
+    @property
+    def tmv_cm3(self) -> float:
+        """Total muscle volume: the 25 muscles (PAPER section 8.4)."""
+        return self.group_cm3(MUSCLES).total_cm3
+
+    @property
+    def pa_ratio(self) -> float:
+        """Hamstrings over quadriceps."""
+        return self.group_cm3(HAMSTRINGS).total_cm3 / self.group_cm3(QUADRICEPS).total_cm3
+
+    @property
+    def lr_asymmetry(self) -> float:
+        """|left - right| / larger of all muscles; a fraction."""
+        muscles = self.group_cm3(MUSCLES)
+        larger = max(muscles.left_cm3, muscles.right_cm3)
+        return abs(muscles.left_cm3 - muscles.right_cm3) / larger
+
+    def compartments_cm3(self) -> dict[str, float]:
+        """The five muscle groups and bone."""
+        return {
+            str(compartment): self.group_cm3([s.name for s in STRUCTURES if s.compartment is compartment]).total_cm3
+            for compartment in Compartment
+        }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The phantom's answer sheet.
+
+    Attributes
+    ----------
+    labels : Volume
+        uint8, value = index of the label table, on the tissue grid.
+    volumes : Volumes
+        Of the whole phantom.
+    covered_volumes : Volumes
+        Of the part that the fused stations, pelvis to knee, were to cover; a
+        fault that takes a station away does not change it.
+    fat_fractions : mapping of str to float
+        Mean fat fraction of each structure.
+    """
+
+    labels: Volume
+    volumes: Volumes
+    covered_volumes: Volumes
+    fat_fractions: Mapping[str, float]
+
+    def labels_on(self, grid: Grid) -> NDArray[np.uint8]:
+        """The label of the nearest truth voxel for every voxel of another axis-aligned grid; 0 outside.
+
+        Parameters
+        ----------
+        grid : Grid
+
+        Returns
+        -------
+        ndarray, shape (z, y, x) of ``grid``, uint8
+        """
+        source = self.labels.grid
+        picks = []
+        for axis, size, available in zip((2, 1, 0), grid.shape, source.shape, strict=True):
+            mm = grid.affine[axis, 3] + grid.affine[axis, axis] * np.arange(size)
+            index = np.rint((mm - source.affine[axis, 3]) / source.affine[axis, axis]).astype(int)
+            picks.append(np.where((index >= 0) & (index < available), index, -1))
+        labels = np.asarray(self.labels.voxels, np.uint8)[np.ix_(*picks)]
+        for axis, index in enumerate(picks):
+            outside = [slice(None)] * 3
+            outside[axis] = np.flatnonzero(index < 0)  # type: ignore[call-overload]
+            labels[tuple(outside)] = 0
+        return labels
+
+
+def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, float] | None = None) -> Volumes:
+    """Volumes by counting voxels.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (z, y, x), uint8
+    grid : Grid
+        Axis-aligned.
+    z_mm : tuple of float, optional
+        Count only voxels whose centre lies within; default all.
+    """
+    z = grid.affine[2, 3] + grid.affine[2, 2] * np.arange(grid.shape[0])
+    x = grid.affine[0, 3] + grid.affine[0, 0] * np.arange(grid.shape[2])
+    if z_mm is None:
+        z_mm = (float(z[0]), float(z[-1]))
+    low, high = np.searchsorted(z, [z_mm[0] - 1e-6, z_mm[1] + 1e-6])
+    inside = labels[low:high]
+    middle = int(np.searchsorted(x, 0.0))
+    right = np.bincount(inside[:, :, :middle].ravel(), minlength=CHANNEL_COUNT)
+    left = np.bincount(inside[:, :, middle:].ravel(), minlength=CHANNEL_COUNT)
+    voxel_cm3 = grid.voxel_volume_mm3 / 1000
+    return Volumes(
+        z_mm,
+        {
+            s.name: StructureVolume(float(left[s.index] * voxel_cm3), float(right[s.index] * voxel_cm3))
+            for s in STRUCTURES
+        },
+    )
+
+
+def mean_fat_fractions(
+    labels: NDArray[np.uint8], water: NDArray[np.float32], fat: NDArray[np.float32]
+) -> dict[str, float]:
+    """Fat over water and fat signal, summed over each structure's voxels; absent structures are left out."""
+    flat = labels.ravel()
+    waters = np.bincount(flat, water.ravel(), CHANNEL_COUNT)
+    fats = np.bincount(flat, fat.ravel(), CHANNEL_COUNT)
+    totals = waters + fats
+    return {s.name: float(fats[s.index] / totals[s.index]) for s in STRUCTURES if totals[s.index] > 0}
