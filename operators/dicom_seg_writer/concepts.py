@@ -1,0 +1,71 @@
+"""Coded concepts and identifiers that the DICOM-SEG and the SR share."""
+
+from __future__ import annotations
+
+import uuid
+
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import CodedConcept
+from pydicom.sr.codedict import codes
+
+from operators.anatomy import Structure, Tissue
+from operators.model_card import ModelCard
+
+__all__ = [
+    "MANUFACTURER",
+    "PRIVATE_SCHEME",
+    "algorithm_identification",
+    "derived_uid",
+    "private_concept",
+    "scheme_items",
+    "structure_concept",
+    "tracking",
+]
+
+MANUFACTURER = "SarcoMAP"
+PRIVATE_SCHEME = "99SARCOMAP"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:sarcomap:dicom")
+
+
+def derived_uid(*parts: str) -> str:
+    """A DICOM UID that is the same for the same parts (PS3.5 B.2: ``2.25`` and a UUID, here of version 5)."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(31).join(parts)).int}"
+
+
+def private_concept(value: str, meaning: str) -> CodedConcept:
+    """A concept of our own scheme, for what no public scheme names."""
+    return CodedConcept(value, PRIVATE_SCHEME, meaning)
+
+
+def structure_concept(structure: Structure) -> CodedConcept:
+    """The anatomic concept of a structure; of our own scheme when the label table has no public code for it."""
+    if not structure.code:
+        return private_concept(structure.name, structure.display_name)
+    return CodedConcept(structure.code, structure.scheme, structure.meaning[:64])
+
+
+def scheme_items() -> list[CodingSchemeIdentificationItem]:
+    """Identification of our own coding scheme (PS3.3 C.12.1.1), needed wherever its codes are used."""
+    return [
+        CodingSchemeIdentificationItem(
+            designator=PRIVATE_SCHEME, name="SarcoMAP concepts", version="1", responsible_organization="SarcoMAP"
+        )
+    ]
+
+
+def algorithm_identification(model: ModelCard) -> AlgorithmIdentificationSequence:
+    """The network, by name, version and digest of its weights."""
+    return AlgorithmIdentificationSequence(
+        name=model.name[:64],
+        family=codes.DCM.ArtificialIntelligence,
+        version=model.version[:64],
+        source=MANUFACTURER,
+        parameters={"weights_sha256": model.sha256, "training_data": model.training_data},
+    )
+
+
+def tracking(study_uid: str, model: ModelCard, structure: Structure) -> tuple[str, str]:
+    """Tracking identifier and UID of a structure: alike in SEG and SR, and in every run on the same study."""
+    kind = "bone" if structure.tissue is Tissue.BONE else "muscle"
+    return f"{kind} {structure.display_name}", derived_uid("tracking", study_uid, model.sha256, structure.name)

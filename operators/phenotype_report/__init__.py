@@ -1,0 +1,1 @@
+"""Stage five: phenotypes, and the report in its three forms."""

@@ -1,0 +1,332 @@
+"""Left and right: the labels are unsided, the body is not.
+
+The body's mid-surface is found from the paired bones and described in LPS
+millimetres, where +x is the patient's left, so any grid orientation is
+handled alike:
+
+    x_mid(y, z) = f(z) + roll * (y - y_ref)
+
+``f`` is piecewise linear over slabs along z (a robust line plus a smoothed
+departure from it, because legs often lie to one side of the pelvis's axis),
+``roll`` is the patient's rotation about z, read from the pelvis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from operators.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
+from operators.volume import Grid, Volume
+
+__all__ = ["MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
+
+LEFT, RIGHT = 0, 1
+
+_LABEL_COUNT = len(STRUCTURES) + 1
+_ILIAC = by_name("iliac_bone").index
+_FEMUR = by_name("femur").index
+_BONES = tuple(s.index for s in STRUCTURES if s.tissue is Tissue.BONE)
+_MUSCLES = tuple(by_name(name).index for name in MUSCLES)
+
+_SLAB_MM = 20.0
+_ITERATIONS = 6
+# Two halves of one bone or muscle lie closer than this; the bones of the two
+# legs do not, even with the knees together. Femoral head to trochanter is the
+# widest single bone: about 95 mm, so halves about 47 mm apart.
+_BONES_APART_MM = 60.0
+_MUSCLES_APART_MM = 40.0
+_LEAST_BALANCE = 0.2  # smaller over larger side; below it one side is cut off or mislabelled
+_LEAST_VOXELS = 5
+_LEAST_SLABS = 3
+_STEEPEST_ROLL = float(np.tan(np.radians(25.0)))
+_FARTHEST_FROM_LINE_MM = 60.0
+
+
+@dataclass(frozen=True)
+class MidSurface:
+    """The surface between the left and the right half of the body.
+
+    Attributes
+    ----------
+    z_mm : ndarray, shape (n,)
+        Knots along LPS z, increasing, evenly spaced.
+    x_mm : ndarray, shape (n,)
+        LPS x of the surface at the knots, for y = ``y_ref_mm``.
+    roll : float
+        dx/dy of the surface: the tangent of the patient's rotation about z.
+    y_ref_mm : float
+    source : {"bones", "muscles"}
+        What it was read from.
+    """
+
+    z_mm: NDArray[np.float64]
+    x_mm: NDArray[np.float64]
+    roll: float
+    y_ref_mm: float
+    source: Literal["bones", "muscles"]
+
+    def x_at(self, y_mm: NDArray[np.float64], z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """LPS x of the surface; constant in z beyond the first and last knot."""
+        return np.asarray(np.interp(z_mm, self.z_mm, self.x_mm) + self.roll * (np.asarray(y_mm) - self.y_ref_mm))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Voxels of each label on each side.
+
+    Attributes
+    ----------
+    voxels : ndarray, shape (28, 2), int64
+        Row is the label value; columns are left and right. Without a
+        mid-surface every voxel is in the first column.
+    fat_fraction_sum : ndarray, shape (28, 2), float64
+    sided : bool
+        Whether the columns mean anything.
+    """
+
+    voxels: NDArray[np.int64]
+    fat_fraction_sum: NDArray[np.float64]
+    sided: bool
+
+
+def find_mid_surface(labels: Volume) -> MidSurface | None:
+    """The mid-surface of an unsided label map.
+
+    Parameters
+    ----------
+    labels : Volume, uint8
+        Values 1 to 27 of the label table; others are ignored.
+
+    Returns
+    -------
+    MidSurface or None
+        From femora and iliac bones; from the muscles where too little bone is
+        labelled; None when no structure appears on two sides (a single leg),
+        for then any surface would cut one limb in half.
+    """
+    slabs = _slabs(labels.grid)
+    found = _from_structures(labels, slabs, _BONES, _BONES_APART_MM, "bones")
+    return found or _from_structures(labels, slabs, _MUSCLES, _MUSCLES_APART_MM, "muscles")
+
+
+def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface | None) -> Tally:
+    """Count the voxels and add up the fat fraction of every label, by side.
+
+    Parameters
+    ----------
+    labels : Volume, uint8
+    fat_fraction : ndarray, shape (z, y, x)
+        Non-finite values count as 0.
+    surface : MidSurface or None
+    """
+    knots = surface or MidSurface(np.array([0.0, 1.0]), np.full(2, -np.inf), 0.0, 0.0, "bones")
+    voxels, fat = _tally_kernel(
+        _as_labels(labels),
+        np.ascontiguousarray(fat_fraction, dtype=np.float32),
+        labels.grid.affine[:3],
+        knots.z_mm[0],
+        knots.z_mm[1] - knots.z_mm[0],
+        knots.x_mm,
+        knots.roll,
+        knots.y_ref_mm,
+        _LABEL_COUNT,
+    )
+    return Tally(voxels, fat, sided=surface is not None)
+
+
+def side_volume(grid: Grid, surface: MidSurface) -> Volume:
+    """Every voxel's side on a grid: 1 left, 2 right (uint8)."""
+    depth, rows, columns = grid.shape
+    a = grid.affine
+    j, i = np.arange(rows)[:, None], np.arange(columns)[None, :]
+    sides = np.empty(grid.shape, dtype=np.uint8)
+    for k in range(depth):
+        x = a[0, 0] * i + a[0, 1] * j + a[0, 2] * k + a[0, 3]
+        y = a[1, 0] * i + a[1, 1] * j + a[1, 2] * k + a[1, 3]
+        z = a[2, 0] * i + a[2, 1] * j + a[2, 2] * k + a[2, 3]
+        sides[k] = np.where(x > surface.x_at(y, z), 1, 2)
+    return Volume(sides, grid)
+
+
+@dataclass(frozen=True)
+class _Slabs:
+    first_mm: float  # centre of the first slab
+    count: int
+
+    @property
+    def centres_mm(self) -> NDArray[np.float64]:
+        return self.first_mm + _SLAB_MM * np.arange(self.count)
+
+
+def _slabs(grid: Grid) -> _Slabs:
+    depth, rows, columns = grid.shape
+    corners = np.array([[i, j, k, 1.0] for i in (0, columns - 1) for j in (0, rows - 1) for k in (0, depth - 1)])
+    heights = corners @ grid.affine[2]
+    # Two knots at least: the kernels interpolate between neighbours.
+    return _Slabs(float(heights.min()) + _SLAB_MM / 2, max(2, int(np.ceil(np.ptp(heights) / _SLAB_MM))))
+
+
+def _from_structures(
+    labels: Volume,
+    slabs: _Slabs,
+    structures: tuple[int, ...],
+    apart_mm: float,
+    source: Literal["bones", "muscles"],
+) -> MidSurface | None:
+    wanted = np.zeros(256, dtype=np.bool_)
+    wanted[list(structures)] = True
+    voxels = _as_labels(labels)
+    affine = labels.grid.affine[:3]
+    x_mm = np.full(slabs.count, -np.inf)
+    moments = _moments_kernel(
+        voxels, wanted, affine, slabs.first_mm, _SLAB_MM, x_mm, 0.0, 0.0, _LABEL_COUNT, slabs.count
+    )
+    total = moments.sum(axis=(0, 1, 2))
+    if total[0] < _LEAST_VOXELS:
+        return None
+    # The median over slabs: those where one side is cut off or unlabelled are few.
+    occupied = moments[:, :, LEFT, 0] > 0
+    means = moments[:, :, LEFT, 1][occupied] / moments[:, :, LEFT, 0][occupied]
+    x_mm = np.full(slabs.count, _weighted_median(means, np.sqrt(moments[:, :, LEFT, 0][occupied])))
+    roll, y_ref = 0.0, float(total[2] / total[0])
+    for _ in range(_ITERATIONS):
+        moments = _moments_kernel(
+            voxels, wanted, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, _LABEL_COUNT, slabs.count
+        )
+        votes = _votes(moments, apart_mm)
+        if len({vote.slab for vote in votes}) < _LEAST_SLABS:
+            return None
+        roll = _roll(votes)
+        x_mm = _knots(votes, roll, y_ref, slabs)
+    return MidSurface(slabs.centres_mm, x_mm, roll, y_ref, source)
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """What one structure in one slab says: the middle of its two centroids and the line between them."""
+
+    structure: int
+    slab: int
+    middle_mm: NDArray[np.float64]  # (x, y, z)
+    apart_mm: NDArray[np.float64]  # left minus right
+    weight: float
+
+
+def _votes(moments: NDArray[np.float64], apart_mm: float) -> list[_Vote]:
+    count = moments[..., 0]
+    smaller, larger = count.min(axis=2), count.max(axis=2)
+    votes = []
+    for structure, slab in np.argwhere((smaller >= _LEAST_VOXELS) & (smaller >= _LEAST_BALANCE * larger)):
+        centroids = moments[structure, slab, :, 1:] / count[structure, slab, :, None]
+        apart = centroids[LEFT] - centroids[RIGHT]
+        if apart[0] >= apart_mm:
+            weight = float(np.sqrt(smaller[structure, slab]))
+            votes.append(_Vote(int(structure), int(slab), centroids.mean(axis=0), apart, weight))
+    return votes
+
+
+def _roll(votes: list[_Vote]) -> float:
+    """Rotation about z, from the pelvis where it is seen: each leg turns and bends on its own."""
+    chosen = [vote for vote in votes if vote.structure == _ILIAC] or votes
+    slopes = np.array([-vote.apart_mm[1] / vote.apart_mm[0] for vote in chosen])
+    weights = np.array([vote.weight for vote in chosen])
+    return float(np.clip(_weighted_median(slopes, weights), -_STEEPEST_ROLL, _STEEPEST_ROLL))
+
+
+def _knots(votes: list[_Vote], roll: float, y_ref: float, slabs: _Slabs) -> NDArray[np.float64]:
+    x = np.array([vote.middle_mm[0] - roll * (vote.middle_mm[1] - y_ref) for vote in votes])
+    z = np.array([vote.middle_mm[2] for vote in votes])
+    weights = np.array([vote.weight for vote in votes])
+    intercept, slope = _robust_line(z, x, weights)
+    residual = np.clip(x - (intercept + slope * z), -_FARTHEST_FROM_LINE_MM, _FARTHEST_FROM_LINE_MM)
+    slab = np.array([vote.slab for vote in votes])
+    seen = np.unique(slab)
+    medians = np.array([_weighted_median(residual[slab == s], weights[slab == s]) for s in seen])
+    departure = np.interp(np.arange(slabs.count), seen, medians)
+    for _ in range(2):
+        padded = np.pad(departure, 1, mode="edge")
+        departure = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return np.asarray(intercept + slope * slabs.centres_mm + departure)
+
+
+def _robust_line(z: NDArray[np.float64], x: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Weighted line x = a + b z with Huber's weights, so that a mislabelled slab does not tilt it."""
+    robust = np.ones_like(x)
+    middle = float(np.average(z, weights=weights))
+    design = np.column_stack([np.ones_like(z), z - middle])
+    a = b = 0.0
+    for _ in range(10):
+        w = np.sqrt(weights * robust)
+        a, b = np.linalg.lstsq(design * w[:, None], x * w, rcond=None)[0]
+        residual = np.abs(x - design @ np.array([a, b]))
+        bound = max(1.5 * 1.4826 * float(np.median(residual)), 1.0)
+        robust = np.minimum(1.0, bound / np.maximum(residual, 1e-9))
+    return float(a - b * middle), float(b)
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+
+
+def _as_labels(labels: Volume) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(labels.voxels, dtype=np.uint8)
+
+
+@njit(inline="always")
+def _mid_x(y: float, z: float, first: float, step: float, x_mm, roll: float, y_ref: float) -> float:  # type: ignore[no-untyped-def]
+    t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
+    n = min(int(t), len(x_mm) - 2)
+    # Equal knots are returned as they are: infinite ones stand for "no surface".
+    if x_mm[n] == x_mm[n + 1]:
+        return x_mm[n] + roll * (y - y_ref)
+    return x_mm[n] + (t - n) * (x_mm[n + 1] - x_mm[n]) + roll * (y - y_ref)
+
+
+@njit
+def _moments_kernel(labels, wanted, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
+    """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
+    out = np.zeros((label_count, slab_count, 2, 4))
+    for k in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                label = labels[k, j, i]
+                if not wanted[label]:
+                    continue
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                side = 0 if x > _mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
+                out[label, slab, side, 0] += 1.0
+                out[label, slab, side, 1] += x
+                out[label, slab, side, 2] += y
+                out[label, slab, side, 3] += z
+    return out
+
+
+@njit
+def _tally_kernel(labels, fat_fraction, affine, first, step, x_mm, roll, y_ref, label_count):  # type: ignore[no-untyped-def]
+    """Voxel count and fat fraction sum by (label, side)."""
+    voxels = np.zeros((label_count, 2), dtype=np.int64)
+    fat = np.zeros((label_count, 2))
+    for k in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                label = labels[k, j, i]
+                if label == 0 or label >= label_count:
+                    continue
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                side = 0 if x > _mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                voxels[label, side] += 1
+                if np.isfinite(fat_fraction[k, j, i]):
+                    fat[label, side] += fat_fraction[k, j, i]
+    return voxels, fat
