@@ -1,0 +1,261 @@
+"""One 2-D image of a classic or an Enhanced MR object: its contrast and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedMRImageStorage
+
+from operators.dicom_loader.contrast import (
+    contrast_of_description,
+    contrast_of_image_type,
+    is_magnitude,
+    is_reformatted,
+)
+from operators.errors import DicomError, GeometryError
+from operators.volume import Contrast
+
+__all__ = ["Frame", "frames_of"]
+
+#: How far direction cosines may be from unit length and from a right angle.
+_COSINE_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One Dixon magnitude image.
+
+    Attributes
+    ----------
+    index : int
+        Number of the frame in its file, from 0.
+    contrast : Contrast
+    disagrees : bool
+        Whether ImageType and SeriesDescription name different contrasts.
+    stack : str
+        StackID of an Enhanced MR; frames of different stacks are different stations.
+    position_mm : ndarray, shape (3,)
+        ImagePositionPatient: LPS centre of the first voxel.
+    row_direction, column_direction : ndarray, shape (3,)
+        Unit LPS directions of growing column and growing row index.
+    spacing_mm : tuple of float
+        Between columns (along x) and between rows (along y).
+    rows, columns : int
+    slope, intercept : float
+        Signal = slope x stored value + intercept.
+    """
+
+    index: int
+    contrast: Contrast
+    disagrees: bool
+    stack: str
+    position_mm: NDArray[np.float64]
+    row_direction: NDArray[np.float64]
+    column_direction: NDArray[np.float64]
+    spacing_mm: tuple[float, float]
+    rows: int
+    columns: int
+    slope: float
+    intercept: float
+
+
+def frames_of(header: Dataset, where: str) -> tuple[tuple[Frame, ...], str]:
+    """The Dixon magnitude frames of an MR object.
+
+    Returns
+    -------
+    frames : tuple of Frame
+        Empty when the object has none.
+    kind : {"dixon", "phase", "other"}
+        What the object is.
+
+    Raises
+    ------
+    DicomError, GeometryError
+        When a Dixon frame lacks what is needed to place or scale it.
+    """
+    if header.SOPClassUID == EnhancedMRImageStorage:
+        views = _frame_views(header, where)
+    else:
+        views = [_classic_view(header)]
+    frames = []
+    phase = False
+    for index, view in enumerate(views):
+        by_type = contrast_of_image_type(view.image_type)
+        by_text = contrast_of_description(view.description, view.protocol, *view.image_type)
+        contrast = by_type or by_text
+        if contrast is None or is_reformatted(view.image_type):
+            continue
+        if not is_magnitude(view.image_type, view.complex_component):
+            phase = True
+            continue
+        frames.append(_frame(index, contrast, by_type is not None and by_text not in (None, by_type), view, where))
+    return tuple(frames), "dixon" if frames else "phase" if phase else "other"
+
+
+@dataclass(frozen=True)
+class _View:
+    """The attributes of one frame, from wherever its SOP class keeps them."""
+
+    image_type: Sequence[str]
+    complex_component: str
+    description: str
+    protocol: str
+    stack: str
+    position: Any
+    orientation: Any
+    spacing: Any
+    rows: Any
+    columns: Any
+    slope: Any
+    intercept: Any
+
+
+def _classic_view(header: Dataset) -> _View:
+    return _View(
+        image_type=_texts(header.get("ImageType")),
+        complex_component=str(header.get("ComplexImageComponent") or ""),
+        description=str(header.get("SeriesDescription") or ""),
+        protocol=str(header.get("ProtocolName") or ""),
+        stack="",
+        position=header.get("ImagePositionPatient"),
+        orientation=header.get("ImageOrientationPatient"),
+        spacing=header.get("PixelSpacing"),
+        rows=header.get("Rows"),
+        columns=header.get("Columns"),
+        slope=header.get("RescaleSlope"),
+        intercept=header.get("RescaleIntercept"),
+    )
+
+
+def _frame_views(header: Dataset, where: str) -> list[_View]:
+    """One view per frame of an Enhanced MR: per-frame functional groups, then shared ones (PS3.3 C.7.6.16)."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared_groups = header.get("SharedFunctionalGroupsSequence") or []
+    shared = shared_groups[0] if len(shared_groups) else Dataset()
+    count = int(header.get("NumberOfFrames") or 0)
+    if count < 1 or len(per_frame) != count:
+        raise DicomError(
+            where,
+            f"{count} frames with {len(per_frame)} per-frame functional groups",
+            "one functional group for each frame",
+            "Export the object again.",
+        )
+
+    views = []
+    for groups in per_frame:
+
+        def macro(keyword: str, groups: Dataset = groups) -> Dataset:
+            sequence = groups.get(keyword) or shared.get(keyword) or [Dataset()]
+            return sequence[0]
+
+        frame_type = macro("MRImageFrameTypeSequence")
+        transformation = macro("PixelValueTransformationSequence")
+        views.append(
+            _View(
+                image_type=_texts(frame_type.get("FrameType") or header.get("ImageType")),
+                complex_component=str(
+                    frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent") or ""
+                ),
+                description=str(header.get("SeriesDescription") or ""),
+                protocol=str(header.get("ProtocolName") or ""),
+                stack=str(macro("FrameContentSequence").get("StackID") or ""),
+                position=macro("PlanePositionSequence").get("ImagePositionPatient"),
+                orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
+                spacing=macro("PixelMeasuresSequence").get("PixelSpacing"),
+                rows=header.get("Rows"),
+                columns=header.get("Columns"),
+                slope=transformation.get("RescaleSlope"),
+                intercept=transformation.get("RescaleIntercept"),
+            )
+        )
+    return views
+
+
+def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: str) -> Frame:
+    if view.stack or index:
+        where = f"{where}, frame {index + 1}"
+    position = _vector(view.position, 3)
+    if position is None:
+        raise GeometryError(
+            where, "no usable ImagePositionPatient", "three finite millimetres", "Export the series again."
+        )
+    row, column = _directions(view.orientation, where)
+    spacing = _vector(view.spacing, 2)
+    if spacing is None or spacing.min() <= 0:
+        found = "no PixelSpacing" if view.spacing is None else f"PixelSpacing {_shown(view.spacing)}"
+        raise GeometryError(where, found, "two positive millimetres", "Export the series again.")
+    rows, columns = int(view.rows or 0), int(view.columns or 0)
+    if min(rows, columns) < 2:
+        raise GeometryError(
+            where, f"{rows} rows and {columns} columns", "at least 2 of each", "Export the series again."
+        )
+    slope = 1.0 if view.slope is None else float(view.slope)
+    intercept = 0.0 if view.intercept is None else float(view.intercept)
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        raise DicomError(
+            where,
+            f"RescaleSlope {slope} and RescaleIntercept {intercept}",
+            "finite numbers and a slope that is not zero",
+            "Export the series again.",
+        )
+    # PixelSpacing gives the distance between rows first (PS3.3 10.7.1.3), which is the step along y.
+    return Frame(
+        index=index,
+        contrast=contrast,
+        disagrees=disagrees,
+        stack=view.stack,
+        position_mm=position,
+        row_direction=row,
+        column_direction=column,
+        spacing_mm=(float(spacing[1]), float(spacing[0])),
+        rows=rows,
+        columns=columns,
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Orthonormal row and column directions, cleaned of the rounding of decimal strings."""
+    cosines = _vector(orientation, 6)
+    if cosines is None:
+        raise GeometryError(
+            where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
+        )
+    row, column = cosines[:3], cosines[3:]
+    lengths = np.linalg.norm([row, column], axis=1)
+    if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
+        raise GeometryError(
+            where,
+            f"ImageOrientationPatient {_shown(orientation)}",
+            "two unit vectors at a right angle",
+            "Export the series again.",
+        )
+    row = row / lengths[0]
+    column = column - (column @ row) * row
+    return row, column / np.linalg.norm(column)
+
+
+def _vector(value: Any, length: int) -> NDArray[np.float64] | None:
+    """``length`` finite numbers, or None."""
+    try:
+        vector = np.asarray([float(number) for number in value], dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.shape == (length,) and np.isfinite(vector).all() else None
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(text) for text in value]
+
+
+def _shown(value: Any) -> str:
+    return "\\".join(_texts(value)) if not isinstance(value, float | int) else str(value)

@@ -1,0 +1,160 @@
+"""From 2-D images in space to one regular stack of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.dicom_loader.frames import Frame
+from operators.errors import GeometryError
+from operators.volume import Grid
+
+__all__ = ["stack_slices", "z_range_mm"]
+
+#: A distance of more than this many slice spacings between neighbours is a missing slice.
+_GAP = 1.5
+#: How far, in slice spacings, a slice may lie from its place in a regular stack.
+_IRREGULARITY = 0.25
+#: How far images of one stack may be tilted or sheared against one another: direction cosines, and millimetres.
+_COSINE_TOLERANCE = 1e-3
+_LATERAL_TOLERANCE_MM = 0.5
+#: Slices must face along the body within 45 degrees, so that z can run inferior to superior.
+_LEAST_AXIAL_COSINE = np.cos(np.pi / 4)
+_FETCH_AGAIN = "Fetch the series again, or leave it out."
+
+
+def stack_slices(frames: Sequence[Frame], where: str) -> tuple[list[int], Grid]:
+    """Sort the slices of one stack inferior to superior, and find its grid.
+
+    Slices are sorted by their position along the slice normal, never by file
+    name or instance number (PAPER section 3; PS3.3 C.7.6.2.1.1). The slice
+    spacing is the median distance between neighbours.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        All images of one series and contrast, in any order.
+    where : str
+        What messages call the series.
+
+    Returns
+    -------
+    order : list of int
+        ``frames[order[k]]`` is slice k; k grows inferior to superior.
+    grid : Grid
+
+    Raises
+    ------
+    GeometryError
+        For fewer than two slices, images that differ in size, spacing or
+        orientation, two slices at one place, or a missing slice.
+    """
+    if len(frames) < 2:
+        raise GeometryError(
+            where, f"{len(frames)} slice", "at least 2 slices, so that there is a slice spacing", _FETCH_AGAIN
+        )
+    first = frames[0]
+    _check_alike(frames, first, where)
+    normal = np.cross(first.row_direction, first.column_direction)
+    if abs(normal[2]) < _LEAST_AXIAL_COSINE:
+        raise GeometryError(
+            where,
+            f"slices facing along ({normal[0]:.2f}, {normal[1]:.2f}, {normal[2]:.2f})",
+            "axial slices, up to 45 degrees oblique",
+            "Leave this series out of the input.",
+        )
+    # Right-handed or left-handed, the third axis of the stack points to the head.
+    upward = normal * np.sign(normal[2])
+    positions = np.array([frame.position_mm for frame in frames])
+    heights = positions @ upward
+    order = np.argsort(heights, kind="stable")
+    positions, heights = positions[order], heights[order]
+    spacing = _slice_spacing(heights, positions[:, 2], where)
+    _check_straight(positions, upward, where)
+
+    affine = np.eye(4)
+    affine[:3, 0] = first.row_direction * first.spacing_mm[0]
+    affine[:3, 1] = first.column_direction * first.spacing_mm[1]
+    affine[:3, 2] = upward * spacing
+    affine[:3, 3] = positions[0]
+    return [int(k) for k in order], Grid((len(frames), first.rows, first.columns), affine)
+
+
+def z_range_mm(grid: Grid) -> tuple[float, float]:
+    """LPS z of the lowest and the highest voxel centre of a grid."""
+    extent = np.array(grid.shape[::-1]) - 1
+    steps = grid.affine[2, :3] * extent
+    low = grid.affine[2, 3] + steps[steps < 0].sum()
+    return float(low), float(low + np.abs(steps).sum())
+
+
+def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
+    for frame in frames:
+        if (frame.rows, frame.columns) != (first.rows, first.columns):
+            found = f"images of {first.columns} x {first.rows} and of {frame.columns} x {frame.rows} voxels"
+        elif not np.allclose(frame.spacing_mm, first.spacing_mm, rtol=1e-3, atol=0):
+            found = f"images with PixelSpacing {first.spacing_mm[::-1]} and {frame.spacing_mm[::-1]}"
+        elif (
+            np.abs(frame.row_direction - first.row_direction).max() > _COSINE_TOLERANCE
+            or np.abs(frame.column_direction - first.column_direction).max() > _COSINE_TOLERANCE
+        ):
+            found = "images of different orientation"
+        else:
+            continue
+        raise GeometryError(where, found, "one size, spacing and orientation in a series", _FETCH_AGAIN)
+
+
+def _slice_spacing(heights: NDArray[np.float64], z: NDArray[np.float64], where: str) -> float:
+    """Median distance of neighbours; ``heights`` ascend along the normal, ``z`` are the same slices' LPS z."""
+    gaps = np.diff(heights)
+    spacing = float(np.median(gaps))
+    # A series stored twice has a median of zero; its duplicates must be named all the same.
+    twice = np.flatnonzero(gaps <= max(0.01, 0.1 * spacing))
+    if twice.size:
+        raise GeometryError(
+            where,
+            f"{twice.size + 1 if twice.size > 1 else 'two'} slices share a place (first at z = {z[twice[0]]:.1f} mm)",
+            "each slice position once",
+            "Remove the surplus images, or fetch the series again.",
+        )
+    wide = np.flatnonzero(gaps > _GAP * spacing)
+    if wide.size:
+        missing = [
+            float(z[k] + (z[k + 1] - z[k]) * step / steps)
+            for k in wide
+            for steps in [max(2, round(gaps[k] / spacing))]
+            for step in range(1, steps)
+        ]
+        shown = ", ".join(f"{height:.1f}" for height in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise GeometryError(
+            where,
+            f"{len(missing)} missing slice{'s' if len(missing) > 1 else ''}, at z = {shown} mm",
+            f"a slice every {spacing:.2f} mm",
+            "Fetch the series again.",
+        )
+    regular = heights[0] + spacing * np.arange(heights.size)
+    worst = int(np.abs(heights - regular).argmax())
+    if abs(heights[worst] - regular[worst]) > _IRREGULARITY * spacing:
+        raise GeometryError(
+            where,
+            f"slice distances from {gaps.min():.2f} to {gaps.max():.2f} mm (slice at z = {z[worst]:.1f} mm)",
+            f"a slice every {spacing:.2f} mm",
+            _FETCH_AGAIN,
+        )
+    return spacing
+
+
+def _check_straight(positions: NDArray[np.float64], upward: NDArray[np.float64], where: str) -> None:
+    """The first voxels of all slices must lie on one line along the normal, or no affine describes the stack."""
+    offsets = positions - positions[0]
+    lateral = np.linalg.norm(offsets - np.outer(offsets @ upward, upward), axis=1)
+    worst = int(lateral.argmax())
+    if lateral[worst] > _LATERAL_TOLERANCE_MM:
+        raise GeometryError(
+            where,
+            f"slice at z = {positions[worst, 2]:.1f} mm lies {lateral[worst]:.1f} mm beside the stack's axis",
+            "slices exactly above one another",
+            _FETCH_AGAIN,
+        )

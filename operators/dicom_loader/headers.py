@@ -1,0 +1,276 @@
+"""The header pass: what every file of a study is, without its pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
+from pydicom.valuerep import DA, TM
+
+from operators.dicom_loader.frames import Frame, frames_of
+from operators.dicom_loader.source import Source
+from operators.errors import DicomError, InputError, SarcoMapError
+
+__all__ = ["PATIENT_KEYWORDS", "ImageFile", "OtherFile", "read_header"]
+
+#: Patient and General Study module attributes (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2) that derived objects repeat.
+PATIENT_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "StudyDescription",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+_IMAGE_KEYWORDS = (
+    "SpecificCharacterSet",
+    "ImageType",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "ContentDate",
+    "ContentTime",
+    "SeriesDescription",
+    "ProtocolName",
+    "ComplexImageComponent",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_TAGS: list[BaseTag | int] = [Tag(tag) for k in (*PATIENT_KEYWORDS, *_IMAGE_KEYWORDS) if (tag := tag_for_keyword(k))]
+_PIXEL_DATA = Tag("PixelData")
+
+_PREAMBLE_BYTES = 132
+_CLUTTER_NAME = re.compile(
+    r"^(\..*|thumbs\.db|desktop\.ini|ehthumbs\.db|dicomdir.*|manifest.*|readme.*|licen[cs]e.*)$", re.IGNORECASE
+)
+#: What the names of DICOM files end with: nothing, a usual suffix, or the last component of a UID.
+_DICOM_SUFFIX = re.compile(r"^(|\.dcm|\.dicom|\.dic|\.ima|\.mr|\.\d+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """A DICOM object that is no Dixon magnitude image.
+
+    Attributes
+    ----------
+    series_uid : str
+        Empty when the object names none.
+    kind : {"phase", "other"}
+    """
+
+    series_uid: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The header of one MR object with at least one Dixon magnitude frame.
+
+    Attributes
+    ----------
+    file : str
+        Name relative to the input.
+    frames : tuple of Frame
+    acquired : datetime or None
+    patient : mapping of str to str
+        `PATIENT_KEYWORDS` that have a value.
+    """
+
+    file: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    series_number: int
+    series_description: str
+    frame_of_reference_uid: str
+    transfer_syntax_uid: str
+    acquired: datetime | None
+    frames: tuple[Frame, ...]
+    patient: Mapping[str, str]
+
+
+def read_header(source: Source, file: str) -> ImageFile | OtherFile | None:
+    """Read one file as far as its pixels.
+
+    Returns
+    -------
+    ImageFile, OtherFile or None
+        None for what is no DICOM and does not look as if it should be:
+        manifests, texts, thumbnails and other companions of an export.
+
+    Raises
+    ------
+    DicomError
+        For a damaged file, and for a file named like DICOM that is none.
+    GeometryError
+        For a Dixon image with unusable position, orientation or spacing.
+    """
+    where = f"{source.name}, file {file}"
+    with source.open(file) as stream:
+        opening = stream.read(_PREAMBLE_BYTES)
+        if opening[128:] != b"DICM":
+            if _is_clutter(file, opening):
+                return None
+            found = "an empty file" if not opening else "no DICOM file (bytes 129 to 132 are not DICM)"
+            raise DicomError(where, found, "a DICOM image", "Fetch this file again, or take it out of the input.")
+        return _guarded(where, lambda: _understand(stream, file, where))
+
+
+def _is_clutter(file: str, opening: bytes) -> bool:
+    name = PurePosixPath(file).name
+    if _CLUTTER_NAME.match(name) or "__MACOSX" in PurePosixPath(file).parts:
+        return True
+    suffix = PurePosixPath(name).suffix.lower()
+    if not _DICOM_SUFFIX.match(suffix):
+        return True
+    # A text without suffix is a note of somebody's; zeros or bits are a DICOM file that broke.
+    return suffix == "" and opening != b"" and all(byte in b"\t\n\r" or byte >= 0x20 for byte in opening)
+
+
+def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> ImageFile | OtherFile | None:
+    """Run ``read`` and turn whatever a damaged header makes pydicom raise into a DicomError."""
+    try:
+        return read()
+    except SarcoMapError:
+        raise
+    except OSError as error:
+        raise InputError(
+            where, f"cannot be read ({error.strerror})", "a readable file", "Check the disk, then try again."
+        ) from error
+    except Exception as error:  # pydicom parses lazily and raises many types; their texts may quote a patient's name
+        raise DicomError(
+            where,
+            f"a damaged DICOM header ({type(error).__name__})",
+            "a readable DICOM image",
+            "Fetch this file again.",
+        ) from error
+
+
+def _parse(stream: BinaryIO, where: str) -> tuple[Dataset, Dataset, bool]:
+    """File meta information, header, and whether pixel data follow."""
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
+    transfer_syntax = str(meta.get("TransferSyntaxUID", ""))
+    # Its dataset is one deflate stream, which pydicom inflates without a bound.
+    if transfer_syntax == DeflatedExplicitVRLittleEndian:
+        raise DicomError(
+            where,
+            "transfer syntax Deflated Explicit VR Little Endian",
+            "a transfer syntax that can be read safely",
+            "Export the study uncompressed.",
+        )
+    has_pixels = False
+
+    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal has_pixels
+        has_pixels = has_pixels or tag == _PIXEL_DATA
+        return tag >= _PIXEL_DATA
+
+    stream.seek(0)
+    header = read_partial(stream, stop_when=at_pixels, specific_tags=_TAGS)
+    return meta, header, has_pixels
+
+
+def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFile | None:
+    meta, header, has_pixels = _parse(stream, where)
+    if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        return None
+    transfer_syntax = str(meta.get("TransferSyntaxUID") or "")
+    sop_class = str(header.get("SOPClassUID") or "")
+    series_uid = str(header.get("SeriesInstanceUID") or "")
+    if not sop_class:
+        raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
+    if sop_class not in (MRImageStorage, EnhancedMRImageStorage):
+        return OtherFile(series_uid, "other")
+    if not has_pixels:
+        raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
+    frames, kind = frames_of(header, where)
+    if not frames:
+        return OtherFile(series_uid, kind)
+    _check_image(header, transfer_syntax, where)
+    return ImageFile(
+        file=file,
+        sop_class_uid=sop_class,
+        sop_instance_uid=str(header.SOPInstanceUID),
+        study_uid=str(header.StudyInstanceUID),
+        series_uid=series_uid,
+        series_number=int(header.get("SeriesNumber") or 0),
+        series_description=str(header.get("SeriesDescription") or ""),
+        frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
+        transfer_syntax_uid=transfer_syntax,
+        acquired=_acquired(header),
+        frames=frames,
+        patient={k: text for k in PATIENT_KEYWORDS if (text := str(header.get(k) or "").strip())},
+    )
+
+
+def _check_image(header: Dataset, transfer_syntax: str, where: str) -> None:
+    missing = [k for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID") if not header.get(k)]
+    if not transfer_syntax:
+        missing.append("TransferSyntaxUID")
+    if missing:
+        raise DicomError(where, f"no {', no '.join(missing)}", "an MR image with its identifiers", "Export it again.")
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
+    if "ModalityLUTSequence" in header:
+        raise DicomError(
+            where, "a Modality LUT Sequence", "Rescale Slope and Intercept, as MR images have", "Export it again."
+        )
+
+
+def _acquired(header: Dataset) -> datetime | None:
+    """When the series began; the date decides first, since times wrap at midnight."""
+    for kind in ("Series", "Acquisition", "Content"):
+        moment = _moment(header.get(f"{kind}Date"), header.get(f"{kind}Time"))
+        if moment is not None:
+            return moment
+    stamp = re.sub(r"[+-]\d{4}$", "", str(header.get("AcquisitionDateTime") or "").strip())
+    return _moment(stamp[:8], stamp[8:])
+
+
+def _moment(date: Any, time: Any) -> datetime | None:
+    try:
+        day, clock = DA(str(date or "").strip()), TM(str(time or "").strip())
+    except ValueError:
+        return None
+    return datetime.combine(day, clock) if day is not None and clock is not None else None

@@ -1,0 +1,61 @@
+"""The MONAI Deploy shell around `load_study`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from operators.deploy import (
+    CountCondition,
+    ExecutionContext,
+    Fragment,
+    InputContext,
+    Operator,
+    OperatorSpec,
+    OutputContext,
+)
+from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
+from operators.dicom_loader.study import load_study
+
+__all__ = ["DicomLoaderOperator"]
+
+
+class DicomLoaderOperator(Operator):
+    """A path in, one `Study` out on port ``study``; see `load_study`.
+
+    It runs once: a source operator without a count would run for ever, so the
+    condition is set here and not left to the application.
+
+    Parameters
+    ----------
+    fragment : Fragment
+        The application.
+    input_path : Path
+        Zip or folder of one study.
+    limits : ArchiveLimits
+    progress : callable, optional
+        As for `load_study`.
+    """
+
+    def __init__(
+        self,
+        fragment: Fragment,
+        *args: Any,
+        input_path: Path,
+        limits: ArchiveLimits = DEFAULT_LIMITS,
+        progress: Callable[[int, int], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.input_path = Path(input_path)
+        self.limits = limits
+        self.progress = progress
+        super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declare the port."""
+        spec.output("study")
+
+    def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
+        """Load and emit."""
+        op_output.emit(load_study(self.input_path, limits=self.limits, progress=self.progress), "study")

@@ -1,0 +1,99 @@
+"""The pixel pass: decode the frames of a study into its stations' volumes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.uid import UID
+
+from operators.dicom_loader.frames import Frame
+from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.source import Source
+from operators.errors import DicomError, SarcoMapError
+
+__all__ = ["Target", "check_transfer_syntaxes", "decode_into"]
+
+#: Decoding waits on zlib and codecs, which release the GIL; more threads than this only add copies in flight.
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one frame of a file goes: ``voxels[slice_index]``, float32."""
+
+    frame: Frame
+    voxels: NDArray[np.float32]
+    slice_index: int
+
+
+def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
+    """Refuse, before anything is decoded, what no installed decoder reads.
+
+    Raises
+    ------
+    DicomError
+    """
+    for file in files:
+        uid = UID(file.transfer_syntax_uid)
+        try:
+            available = get_decoder(uid).is_available
+        except NotImplementedError:
+            available = False
+        if not available:
+            raise DicomError(
+                f"{where}, file {file.file}",
+                f"transfer syntax {uid.name} ({uid}), which no installed package decodes",
+                "uncompressed, RLE, JPEG, JPEG Lossless, JPEG-LS or JPEG 2000 images",
+                "Install the decoder with `pip install python-gdcm`, or export the study uncompressed.",
+            )
+
+
+def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]) -> None:
+    """Decode each file's frames to their targets, on a few threads.
+
+    Parameters
+    ----------
+    work : sequence of (file, targets)
+    done : callable
+        Called once per file, from the calling thread.
+
+    Raises
+    ------
+    DicomError
+        Names the file whose pixels are damaged or do not fit its header.
+    """
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+    with ThreadPoolExecutor(threads, thread_name_prefix="dicom-decode") as executor:
+        futures = [executor.submit(_decode_file, source, file, targets) for file, targets in work]
+        try:
+            for future in futures:
+                future.result()
+                done()
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
+
+
+def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> None:
+    where = f"{source.name}, file {file.file}"
+    remedy = "Fetch this file again."
+    try:
+        with source.open(file.file) as stream:
+            images = iter_pixels(stream, indices=[target.frame.index for target in targets], raw=True)
+            for target, image in zip(targets, images, strict=True):
+                if image.shape != target.voxels.shape[1:]:
+                    raise DicomError(where, f"{image.shape} pixels", f"the header's {target.voxels.shape[1:]}", remedy)
+                signal = image * np.float64(target.frame.slope) + target.frame.intercept
+                target.voxels[target.slice_index] = signal
+    except SarcoMapError:
+        raise
+    except Exception as error:  # each decoder raises what it likes
+        raise DicomError(
+            where, f"truncated or damaged pixel data ({type(error).__name__})", "the pixels its header states", remedy
+        ) from error

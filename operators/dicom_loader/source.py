@@ -1,0 +1,250 @@
+"""Where the bytes come from: a folder, or a zip archive read without unpacking it.
+
+A zip from outside is hostile until shown otherwise: its directory is checked
+before anything is inflated (names, number, sizes, ratios), and what is
+inflated is counted again against what the directory promised.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from operators.errors import ArchiveError, InputError
+
+__all__ = ["DEFAULT_LIMITS", "ArchiveLimits", "Source", "open_source"]
+
+_MEBIBYTE = 1024 * 1024
+#: Empty slices deflate by up to 1032:1, so small members are never judged by their ratio.
+_RATIO_FLOOR_BYTES = _MEBIBYTE
+_ENCRYPTED_BIT = 0x1
+_REPAIR = "Fetch the archive again and check its size or checksum."
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """How much a study may hold before it is taken for an attack or a mistake.
+
+    A UK Biobank neck-to-knee study has about 1,400 members and 110 MiB.
+
+    Attributes
+    ----------
+    max_members : int
+        Files in the archive.
+    max_member_bytes, max_total_bytes : int
+        Inflated size of one member and of all; the decoded pixels of a study
+        are held to ``max_total_bytes`` too.
+    max_ratio : float
+        Inflated over deflated size, for members above 1 MiB and for the whole.
+    """
+
+    max_members: int = 20_000
+    max_member_bytes: int = 512 * _MEBIBYTE
+    max_total_bytes: int = 4096 * _MEBIBYTE
+    max_ratio: float = 200.0
+
+
+DEFAULT_LIMITS = ArchiveLimits()
+
+
+class Source(Protocol):
+    """A named set of files that can be read one by one, from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What messages call this input: its last path component."""
+
+    def members(self) -> tuple[str, ...]:
+        """Names of all files, relative to the input, sorted."""
+
+    def open(self, member: str) -> BinaryIO:
+        """A seekable binary stream of one file."""
+
+
+@contextmanager
+def open_source(path: Path, limits: ArchiveLimits) -> Iterator[Source]:
+    """Open a folder or a zip archive for reading.
+
+    Raises
+    ------
+    InputError
+        When the path does not exist, or is neither a folder nor a zip.
+    ArchiveError
+        When the archive is damaged, encrypted, unsafe or beyond the limits.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            path.name, f"cannot be read ({error.strerror})", "a folder or a zip archive of one study", "Check the path."
+        ) from error
+    if stat.S_ISDIR(mode):
+        yield _Folder(path)
+        return
+    if not stat.S_ISREG(mode) or not _starts_like_zip(path):
+        raise InputError(
+            path.name,
+            "neither a folder nor a zip archive",
+            "a folder or a zip archive of one study",
+            "Give the folder that holds the DICOM files, or the archive as it was fetched.",
+        )
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ArchiveError(path.name, f"damaged zip archive ({error})", "a readable zip archive", _REPAIR) from error
+    with archive:
+        yield _Zip(archive, path, limits)
+
+
+def _starts_like_zip(path: Path) -> bool:
+    if path.suffix.lower() == ".zip":
+        return True
+    try:
+        with path.open("rb") as stream:
+            return stream.read(2) == b"PK"
+    except OSError as error:
+        raise InputError(
+            path.name, f"cannot be read ({error.strerror})", "a readable file", "Check its permissions."
+        ) from error
+
+
+class _Folder:
+    """Regular files below a folder; links to folders are not followed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = path.resolve().name
+
+    def members(self) -> tuple[str, ...]:
+        def refuse(error: OSError) -> None:
+            raise InputError(
+                self._relative(Path(error.filename)),
+                f"cannot be listed ({error.strerror})",
+                "a readable folder",
+                "Check its permissions.",
+            )
+
+        found = []
+        for folder, _, names in os.walk(self._path, onerror=refuse):
+            for name in names:
+                file = Path(folder, name)
+                # A pipe or a device would block or never end; a dangling link is nothing.
+                if file.is_file():
+                    found.append(file.relative_to(self._path).as_posix())
+        return tuple(sorted(found))
+
+    def open(self, member: str) -> BinaryIO:
+        try:
+            return (self._path / member).open("rb")
+        except OSError as error:
+            raise InputError(
+                f"{self.name}, file {member}",
+                f"cannot be read ({error.strerror})",
+                "a readable file",
+                "Check its permissions.",
+            ) from error
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._path).as_posix() if path != self._path else self.name
+
+
+class _Zip:
+    """Members of a zip archive whose directory has passed every check."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path, limits: ArchiveLimits) -> None:
+        self._archive = archive
+        self.name = path.name
+        infos = archive.infolist()
+        self._check_total(infos, path.stat().st_size, limits)
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        for info in infos:
+            self._check_member(info, limits)
+            if info.is_dir():
+                continue
+            if info.filename in self._infos:
+                raise ArchiveError(
+                    self.name, f"two members named {info.filename}", "each name once in an archive", _REPAIR
+                )
+            self._infos[info.filename] = info
+
+    def members(self) -> tuple[str, ...]:
+        return tuple(sorted(self._infos))
+
+    def open(self, member: str) -> BinaryIO:
+        """The whole member in memory; its size is within the limits."""
+        info = self._infos[member]
+        try:
+            with self._archive.open(info) as stream:
+                # One byte more than promised is enough to know that the promise is broken.
+                content = stream.read(info.file_size + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+            raise ArchiveError(f"{self.name}, member {member}", f"damaged ({error})", "intact data", _REPAIR) from error
+        if len(content) != info.file_size:
+            raise ArchiveError(
+                f"{self.name}, member {member}",
+                f"inflates to {len(content)} bytes or more",
+                f"the {info.file_size} bytes that the archive's directory states",
+                _REPAIR,
+            )
+        return io.BytesIO(content)
+
+    def _check_total(self, infos: list[zipfile.ZipInfo], archive_bytes: int, limits: ArchiveLimits) -> None:
+        remedy = "Check where the archive comes from; if it is right, raise the limit."
+        if len(infos) > limits.max_members:
+            raise ArchiveError(self.name, f"{len(infos)} members", f"at most {limits.max_members}", remedy)
+        total = sum(info.file_size for info in infos)
+        if total > limits.max_total_bytes:
+            raise ArchiveError(
+                self.name, f"inflates to {total} bytes", f"at most {limits.max_total_bytes} bytes", remedy
+            )
+        # Against the size of the file: members that share their bytes would hide a bomb from the directory's sizes.
+        if total > _RATIO_FLOOR_BYTES and total > limits.max_ratio * archive_bytes:
+            raise ArchiveError(
+                self.name,
+                f"inflates {total / archive_bytes:.0f}-fold",
+                f"at most {limits.max_ratio:.0f}-fold",
+                remedy,
+            )
+
+    def _check_member(self, info: zipfile.ZipInfo, limits: ArchiveLimits) -> None:
+        where = f"{self.name}, member {info.orig_filename!r}"
+        remedy = "Do not use this archive; check where it comes from."
+        if _leaves_the_archive(info.orig_filename):
+            raise ArchiveError(where, "a name that points outside the archive", "a relative name without '..'", remedy)
+        if info.flag_bits & _ENCRYPTED_BIT:
+            raise ArchiveError(
+                where, "encrypted", "an archive without a password", "Decrypt the archive, then give the result."
+            )
+        # bzip2 and LZMA inflate without a bound on the output of one step.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ArchiveError(
+                where,
+                f"compression method {info.compress_type}",
+                "stored or deflated members",
+                "Pack the study again with an ordinary zip tool.",
+            )
+        if info.file_size > limits.max_member_bytes:
+            raise ArchiveError(
+                where, f"inflates to {info.file_size} bytes", f"at most {limits.max_member_bytes} bytes", remedy
+            )
+        if info.file_size > _RATIO_FLOOR_BYTES and info.file_size > limits.max_ratio * max(info.compress_size, 1):
+            raise ArchiveError(
+                where,
+                f"inflates {info.file_size / max(info.compress_size, 1):.0f}-fold",
+                f"at most {limits.max_ratio:.0f}-fold",
+                remedy,
+            )
+
+
+def _leaves_the_archive(name: str) -> bool:
+    parts = re.split(r"[/\\]", name)
+    return parts[0] == "" or ".." in parts or "\0" in name or re.match(r"[A-Za-z]:", name) is not None

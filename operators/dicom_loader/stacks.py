@@ -1,0 +1,106 @@
+"""Series sorted into stations: one stack of slices per series and contrast, and what must hold among them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from operators.dicom_loader.frames import Frame
+from operators.dicom_loader.geometry import stack_slices, z_range_mm
+from operators.dicom_loader.headers import ImageFile
+from operators.errors import DicomError, GeometryError
+from operators.volume import Contrast, Grid
+
+__all__ = ["Stack", "check_all_contrasts", "check_one_frame_of_reference", "stacks_of", "table_positions"]
+
+#: Two series are of one table position when they share more than this part of the shorter one's height.
+_SAME_POSITION_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One station of one contrast before its pixels: slices inferior to superior."""
+
+    contrast: Contrast
+    files: tuple[ImageFile, ...]
+    frames: tuple[Frame, ...]
+    grid: Grid
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return _title(self.files[0])
+
+
+def stacks_of(where: str, images: Sequence[ImageFile]) -> list[Stack]:
+    groups: dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]] = defaultdict(list)
+    for image in images:
+        for frame in image.frames:
+            groups[image.series_uid, frame.stack, frame.contrast].append((image, frame))
+    stacks = []
+    for (_, _, contrast), members in groups.items():
+        order, grid = stack_slices([frame for _, frame in members], f"{where}, {_title(members[0][0])}")
+        stacks.append(Stack(contrast, tuple(members[k][0] for k in order), tuple(members[k][1] for k in order), grid))
+    # Top down and in a fixed order of contrasts, whatever the files are called.
+    stacks.sort(
+        key=lambda stack: (-sum(z_range_mm(stack.grid)), stack.files[0].series_number, stack.contrast, stack.title)
+    )
+    return stacks
+
+
+def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
+    by_frame: dict[str, Stack] = {}
+    for stack in stacks:
+        for file in stack.files:
+            if file.frame_of_reference_uid:
+                by_frame.setdefault(file.frame_of_reference_uid, stack)
+    if len(by_frame) > 1:
+        one, other = list(by_frame.values())[:2]
+        pair = one.title if one is other else f"{one.title} and {other.title}"
+        raise GeometryError(
+            where,
+            f"{len(by_frame)} frames of reference (FrameOfReferenceUID), for instance in {pair}",
+            "one frame of reference, so that all stations share one coordinate system",
+            "Leave out the series that were acquired after the participant was repositioned.",
+        )
+
+
+def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
+    lacking = []
+    for position in table_positions(stacks):
+        absent = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in position)]
+        if absent:
+            low = min(z_range_mm(stack.grid)[0] for stack in position)
+            high = max(z_range_mm(stack.grid)[1] for stack in position)
+            lacking.append(f"{' and '.join(absent)} at z = {low:.0f} to {high:.0f} mm")
+    if lacking:
+        raise DicomError(
+            where,
+            f"no {'; no '.join(lacking)}",
+            "in, opp, water and fat at every table position",
+            "Fetch the missing series, or leave out that table position.",
+        )
+
+
+def table_positions(stacks: Sequence[Stack]) -> list[list[Stack]]:
+    """Stacks that cover the same height of the body, together."""
+    positions: list[list[Stack]] = []
+    for stack in stacks:
+        for position in positions:
+            if _same_height(stack.grid, position[0].grid):
+                position.append(stack)
+                break
+        else:
+            positions.append([stack])
+    return positions
+
+
+def _same_height(one: Grid, other: Grid) -> bool:
+    (low, high), (other_low, other_high) = z_range_mm(one), z_range_mm(other)
+    shared = min(high, other_high) - max(low, other_low)
+    return shared > _SAME_POSITION_OVERLAP * min(high - low, other_high - other_low)
+
+
+def _title(file: ImageFile) -> str:
+    return f"series {file.series_number} ({file.series_description})"

@@ -1,0 +1,242 @@
+"""`load_study`: the first stage, from files to stations."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
+
+from operators.dicom_loader.geometry import z_range_mm
+from operators.dicom_loader.headers import ImageFile, OtherFile, read_header
+from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
+from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits, Source, open_source
+from operators.dicom_loader.stacks import (
+    Stack,
+    check_all_contrasts,
+    check_one_frame_of_reference,
+    stacks_of,
+    table_positions,
+)
+from operators.errors import DicomError, InputError
+from operators.volume import QualityFlag, Station, Study
+
+__all__ = ["load_study"]
+
+Progress = Callable[[int, int], None]
+
+#: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI.
+_UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_")
+#: Living people, in metres; PatientSize is often left at 0 or typed in centimetres.
+_PLAUSIBLE_HEIGHT_M = (0.5, 2.5)
+
+
+def load_study(path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, progress: Progress | None = None) -> Study:
+    """Read one Dixon study: every station of every contrast, with its place in the body.
+
+    Headers come first, without pixels; then the geometry and completeness are
+    checked; only then are pixels decoded. A zip is read without unpacking it.
+
+    Parameters
+    ----------
+    path : Path
+        A zip archive (UK Biobank field 20201) or a folder, searched recursively.
+    limits : ArchiveLimits
+        Bounds on what an archive may hold.
+    progress : callable, optional
+        Called as ``progress(done, total)``; ends with ``done == total``.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ArchiveError
+        A zip that is damaged, encrypted, unsafe or beyond the limits.
+    DicomError
+        A damaged DICOM file; no Dixon series; a contrast missing at a table
+        position; several studies.
+    GeometryError
+        Images that do not make a volume, or stations of different frames of reference.
+    InputError
+        A path that cannot be read or holds no DICOM file.
+    """
+    path = Path(path)
+    # Values are checked here, where they matter; pydicom's own warnings would quote them, names of patients included.
+    with open_source(path, limits) as source, disable_value_validation():
+        members = source.members()
+        tick = _Ticker(progress, len(members))
+        images, others = _read_headers(source, members, tick)
+        _check_one_study(source, images, others, len(members))
+        stacks = stacks_of(source.name, images)
+        check_one_frame_of_reference(source.name, stacks)
+        check_all_contrasts(source.name, stacks)
+        stations = _decode(source, stacks, limits, tick)
+    first = images[0]
+    return Study(
+        stations=stations,
+        study_uid=first.study_uid,
+        pseudonym=_pseudonym(path, first.study_uid),
+        height_m=_height_m(image.patient for image in images),
+        patient=dict(first.patient),
+        flags=_flags(stacks, others),
+    )
+
+
+class _Ticker:
+    """Counts every file through both passes; one that the second pass does not need is counted as done."""
+
+    def __init__(self, progress: Progress | None, files: int) -> None:
+        self.files = files
+        self._progress, self._done, self._total = progress, 0, 2 * files
+
+    def __call__(self, count: int = 1) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _read_headers(source: Source, members: Sequence[str], tick: _Ticker) -> tuple[list[ImageFile], list[OtherFile]]:
+    images: list[ImageFile] = []
+    others: list[OtherFile] = []
+    holders: dict[str, str] = {}
+    for member in members:
+        header = read_header(source, member)
+        if isinstance(header, ImageFile):
+            if header.sop_instance_uid in holders:
+                raise DicomError(
+                    f"{source.name}, file {member}",
+                    f"the same SOP Instance UID as {holders[header.sop_instance_uid]}",
+                    "each image once",
+                    "Remove one of the two files.",
+                )
+            holders[header.sop_instance_uid] = member
+            images.append(header)
+        elif header is not None:
+            others.append(header)
+        tick()
+    return images, others
+
+
+def _check_one_study(source: Source, images: list[ImageFile], others: list[OtherFile], members: int) -> None:
+    if not images and not others:
+        found = "no file" if members == 0 else f"no DICOM file among {members} file{'s' if members > 1 else ''}"
+        raise InputError(
+            source.name,
+            found,
+            "the DICOM files of one Dixon study",
+            "Check the path; archives inside it are not opened.",
+        )
+    if not images:
+        series = len({other.series_uid for other in others})
+        raise DicomError(
+            source.name,
+            f"{series} series, none of them a Dixon magnitude contrast",
+            "in-phase, opposed-phase, water and fat images, told by ImageType or by a description ending in "
+            "_in, _opp, _W or _F",
+            "Check that this is the Dixon acquisition.",
+        )
+    studies = len({image.study_uid for image in images})
+    if studies > 1:
+        raise DicomError(
+            source.name, f"Dixon images of {studies} studies", "one study", "Give each study in a folder of its own."
+        )
+
+
+def _decode(source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: _Ticker) -> tuple[Station, ...]:
+    needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
+    if needed > limits.max_total_bytes:
+        raise DicomError(
+            source.name,
+            f"headers that state {needed} bytes of voxels",
+            f"at most {limits.max_total_bytes} bytes",
+            "Check where the study comes from; if it is right, raise the limit.",
+        )
+    check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
+    volumes = [np.empty(stack.grid.shape, dtype=np.float32) for stack in stacks]
+    work: dict[str, tuple[ImageFile, list[Target]]] = {}
+    for stack, voxels in zip(stacks, volumes, strict=True):
+        for k, (file, frame) in enumerate(zip(stack.files, stack.frames, strict=True)):
+            work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, k))
+    tick(tick.files - len(work))
+    decode_into(source, list(work.values()), tick)
+    return tuple(_station(stack, voxels) for stack, voxels in zip(stacks, volumes, strict=True))
+
+
+def _station(stack: Stack, voxels: NDArray[np.float32]) -> Station:
+    lowest = stack.files[0]
+    return Station(
+        contrast=stack.contrast,
+        voxels=voxels,
+        grid=stack.grid,
+        acquired=lowest.acquired,
+        series_uid=lowest.series_uid,
+        frame_of_reference_uid=lowest.frame_of_reference_uid,
+        series_number=lowest.series_number,
+        series_description=lowest.series_description,
+        sop_instance_uids=tuple(dict.fromkeys(file.sop_instance_uid for file in stack.files)),
+        sop_class_uid=lowest.sop_class_uid,
+    )
+
+
+def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[QualityFlag, ...]:
+    flags = [
+        QualityFlag(
+            "contrast-disagreement",
+            "warning",
+            f"{stack.title}: ImageType says {stack.contrast}, which its description contradicts; ImageType was used.",
+        )
+        for stack in stacks
+        if any(frame.disagrees for frame in stack.frames)
+    ]
+    for position in table_positions(stacks):
+        if not all(stack.grid.same_as(position[0].grid, tolerance_mm=0.1) for stack in position):
+            low, high = z_range_mm(position[0].grid)
+            flags.append(
+                QualityFlag(
+                    "contrast-grid-mismatch",
+                    "warning",
+                    f"The series at z = {low:.0f} to {high:.0f} mm do not all cover the same voxels.",
+                )
+            )
+    if any(not stack.files[0].frame_of_reference_uid for stack in stacks):
+        flags.append(
+            QualityFlag(
+                "no-frame-of-reference",
+                "warning",
+                "Some series name no frame of reference; they were taken to share the others'.",
+            )
+        )
+    phase = {other.series_uid for other in others if other.kind == "phase"}
+    rest = {other.series_uid for other in others if other.kind != "phase"} - phase
+    if phase or rest:
+        flags.append(
+            QualityFlag(
+                "ignored-series",
+                "info",
+                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast left out, "
+                f"{len(phase)} of them phase images.",
+            )
+        )
+    return tuple(flags)
+
+
+def _pseudonym(path: Path, study_uid: str) -> str:
+    named = _UK_BIOBANK_NAME.match(path.resolve().name)
+    return named[1] if named else hashlib.sha256(study_uid.encode()).hexdigest()[:12]
+
+
+def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
+    """The first plausible PatientSize (0010,1020); an Enhanced MR may have it where a classic one has not."""
+    for patient in patients:
+        with suppress(ValueError):
+            height = float(patient.get("PatientSize", ""))
+            if _PLAUSIBLE_HEIGHT_M[0] <= height <= _PLAUSIBLE_HEIGHT_M[1]:
+                return height
+    return None
