@@ -110,7 +110,7 @@ def _summary(written: WrittenStudy) -> str:
     who = "man" if person.sex == "M" else "woman"
     muscle = f"{truth.volumes.tmv_cm3:8.0f} cm3 ({truth.covered_volumes.tmv_cm3:.0f} cm3 between pelvis and knee)"
     lines = [
-        f"Synthetic participant {written.eid}: {who}, {person.age_years:.0f} years, {person.height_cm:.0f} cm",
+        f"Synthetic participant {written.eid}: {who}, {int(person.age_years)} years, {person.height_cm:.0f} cm",
         f"  total muscle volume  {muscle}",
         f"  P/A ratio            {truth.volumes.pa_ratio:8.3f}",
         *(f"  fault                {fault.name}: {fault.detail}" for fault in written.faults),

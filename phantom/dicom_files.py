@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
@@ -162,7 +163,8 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.AcquisitionTime = series.acquired.strftime("%H%M%S.%f")
     header.BurnedInAnnotation = "NO"
     header.LossyImageCompression = "00"
-    header.PixelSpacing = list(series.pixel_spacing)
+    # Not validated: a fault may put there what no decimal string may be.
+    header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     header.SliceThickness = _decimal(series.slice_mm)
     header.SpacingBetweenSlices = _decimal(series.slice_mm)
