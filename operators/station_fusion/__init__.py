@@ -1,0 +1,32 @@
+"""Station fusion: four contrasts of all table positions on one grid (PAPER section 3).
+
+`StationFusionOperator` lives in `operators.station_fusion.operator`, so that
+the functions can be used without MONAI Deploy.
+"""
+
+from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.fuse import fuse
+from operators.station_fusion.positions import (
+    StationChoice,
+    TablePosition,
+    choose_positions,
+    coverage_flags,
+    find_positions,
+)
+from operators.station_fusion.resample import Device, average_stations, choose_device
+
+__all__ = [
+    "Device",
+    "StationChoice",
+    "TablePosition",
+    "average_stations",
+    "body_mask",
+    "choose_device",
+    "choose_positions",
+    "common_grid",
+    "coverage_flags",
+    "fat_fraction",
+    "find_positions",
+    "fuse",
+]

@@ -1,0 +1,88 @@
+"""The scalar arithmetic of station fusion, written once for the CPU and for CUDA.
+
+These are plain Python functions. `resample_cpu` compiles them with
+``numba.njit``, `resample_cuda` with ``numba.cuda.jit(device=True)``, so both
+machines compute the same thing. None of them calls another, because a compiled
+function cannot call a plain one.
+
+What a station contributes along one axis of n voxels, at index t:
+
+=====================  =====================================================
+0 <= t <= n-1          interpolated, with full share
+half a voxel beyond    the end voxel repeated, with the share ``EDGE_SHARE``
+further out            nothing
+=====================  =====================================================
+
+A voxel has an extent, so a station reaches half a voxel beyond the centres of
+its end voxels: two stations that touch without overlapping leave no hole
+between them, and no end slice is lost. But there the signal is repeated, not
+measured, so it must not pull on a neighbour's interpolated value. ``EDGE_SHARE``
+is so small that it vanishes in float32 beside a full share, and being a power
+of two it cancels exactly where nothing else is there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["EDGE_SHARE", "EDGE_SLACK", "INDEX_SNAP", "blend", "blend_four", "locate"]
+
+EDGE_SHARE = 2.0**-30
+EDGE_SLACK = 0.02
+"""Voxels by which a station reaches beyond its half voxel: table positions are rounded."""
+INDEX_SNAP = 1e-6
+"""An index this close to a whole number is that number, so equal grids copy voxels exactly."""
+
+_ONE = np.float32(1.0)
+
+
+def blend(low, high, weight):  # type: ignore[no-untyped-def]
+    """Linear interpolation, ``weight`` of ``high``; exact at 0 and at 1 (PAPER section 3, w_i(d))."""
+    return low * (_ONE - weight) + high * weight
+
+
+def blend_four(low_low, low_high, high_low, high_high, weight_y, weight_z):  # type: ignore[no-untyped-def]
+    """Bilinear interpolation of four neighbours, named by z then y."""
+    low = low_low * (_ONE - weight_y) + low_high * weight_y
+    high = high_low * (_ONE - weight_y) + high_high * weight_y
+    return low * (_ONE - weight_z) + high * weight_z
+
+
+def locate(index, size):  # type: ignore[no-untyped-def]
+    """Where a voxel index falls along an axis of ``size`` voxels.
+
+    Parameters
+    ----------
+    index : float
+        Position in voxels; whole numbers are voxel centres.
+    size : int
+        At least 2.
+
+    Returns
+    -------
+    lower : int
+        The lower of the two neighbours, 0 to size - 2.
+    weight : float
+        Of the upper neighbour, 0 to 1.
+    share : float
+        1 inside, ``EDGE_SHARE`` in the outer half voxel, 0 outside.
+    """
+    last = size - 1.0
+    nearest = float(math.floor(index + 0.5))
+    if abs(index - nearest) < INDEX_SNAP:
+        index = nearest
+    if index < -0.5 - EDGE_SLACK or index > last + 0.5 + EDGE_SLACK:
+        return 0, 0.0, 0.0
+    share = 1.0
+    if index < 0.0:
+        index = 0.0
+        share = EDGE_SHARE
+    elif index > last:
+        index = last
+        share = EDGE_SHARE
+    lower = int(index)
+    if lower > size - 2:
+        lower = size - 2
+    return lower, index - lower, share

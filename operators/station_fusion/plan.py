@@ -1,0 +1,143 @@
+"""Where each voxel of a grid falls in each station: worked out once, shared by all contrasts and both machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.station_fusion.arithmetic import EDGE_SLACK, locate
+from operators.station_fusion.corners import TO_FACE, corner_indices
+from operators.volume import Grid
+
+__all__ = ["SamplingPlan", "plan_sampling"]
+
+#: An aligned station drifts less than this across the whole grid, in voxels.
+ALIGNMENT_TOLERANCE = 1e-3
+
+_locate = numba.njit(cache=True)(locate)
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """The geometry of one fusion, in the form that the kernels read.
+
+    Attributes
+    ----------
+    shape : tuple of int, (z, y, x)
+        Of the grid that is sampled onto.
+    station_shapes : ndarray, shape (stations, 3), int64
+        (z, y, x) of each station.
+    aligned : ndarray, shape (stations,), bool
+        Whether the station's axes are the grid's; then its tables hold, else
+        its matrix is evaluated voxel by voxel.
+    matrices : ndarray, shape (stations, 3, 4), float64
+        Grid voxel (i = x, j = y, k = z, 1) to station voxel (i, j, k).
+    bounds : ndarray, shape (stations, 3, 2), int64
+        For (z, y, x): first grid index that the station may reach, and one past the last.
+    lower : ndarray, shape (3, stations, longest axis), int32
+        For (z, y, x): lower neighbour of each grid index; see `arithmetic.locate`.
+    weight, share : ndarray, like ``lower``, float32
+    """
+
+    shape: tuple[int, int, int]
+    station_shapes: NDArray[np.int64]
+    aligned: NDArray[np.bool_]
+    matrices: NDArray[np.float64]
+    bounds: NDArray[np.int64]
+    lower: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    share: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        # The kernels index without checks, so what they rely on is checked here.
+        if (self.station_shapes < 2).any():
+            raise ValueError("a station needs two voxels along each axis to interpolate between")
+        for axis in range(3):
+            last_lower = self.station_shapes[:, axis, None] - 2
+            if (self.lower[axis] < 0).any() or (self.lower[axis] > last_lower).any():
+                raise ValueError("a table points outside its station")
+            if (self.bounds[:, axis] < 0).any() or (self.bounds[:, axis] > self.shape[axis]).any():
+                raise ValueError("bounds reach outside the grid")
+
+
+def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
+    """Work out tables and matrices for sampling stations on ``station_grids`` onto ``grid``.
+
+    Parameters
+    ----------
+    station_grids : sequence of Grid
+        At least two voxels along each axis.
+    grid : Grid
+
+    Returns
+    -------
+    SamplingPlan
+    """
+    count = len(station_grids)
+    aligned = np.zeros(count, dtype=np.bool_)
+    matrices = np.zeros((count, 3, 4))
+    bounds = np.zeros((count, 3, 2), dtype=np.int64)
+    tables = (3, count, max(grid.shape))
+    lower = np.zeros(tables, dtype=np.int32)
+    weight = np.zeros(tables, dtype=np.float32)
+    share = np.zeros(tables, dtype=np.float32)
+    for number, station_grid in enumerate(station_grids):
+        matrix = np.linalg.solve(station_grid.affine, grid.affine)[:3].astype(np.float64)
+        matrices[number] = matrix
+        aligned[number] = _is_aligned(matrix, grid.shape)
+        if aligned[number]:
+            for axis in range(3):
+                ijk = 2 - axis
+                size = grid.shape[axis]
+                bounds[number, axis] = _fill_table(
+                    matrix[ijk, ijk],
+                    matrix[ijk, 3],
+                    station_grid.shape[axis],
+                    lower[axis, number, :size],
+                    weight[axis, number, :size],
+                    share[axis, number, :size],
+                )
+        else:
+            bounds[number] = _reach(station_grid, grid)
+    return SamplingPlan(
+        shape=grid.shape,
+        station_shapes=np.array([g.shape for g in station_grids], dtype=np.int64).reshape(count, 3),
+        aligned=aligned,
+        matrices=matrices,
+        bounds=bounds,
+        lower=lower,
+        weight=weight,
+        share=share,
+    )
+
+
+def _is_aligned(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+    off_diagonal = np.abs(matrix[:, :3] - np.diag(np.diag(matrix[:, :3])))
+    drift = off_diagonal @ np.array(shape[::-1], dtype=np.float64)
+    return bool(drift.max() < ALIGNMENT_TOLERANCE)
+
+
+@numba.njit(cache=True)
+def _fill_table(step, start, size, lower, weight, share):  # type: ignore[no-untyped-def]
+    """Evaluate `locate` at every index of one grid axis; returns the reached range [first, end)."""
+    first, end = lower.shape[0], 0
+    for index in range(lower.shape[0]):
+        below, of_upper, part = _locate(step * index + start, size)
+        lower[index], weight[index], share[index] = below, of_upper, part
+        if part > 0.0:
+            first, end = min(first, index), index + 1
+    return min(first, end), end
+
+
+def _reach(station_grid: Grid, grid: Grid) -> NDArray[np.int64]:
+    """Grid index ranges, (z, y, x), of the box around an oblique station."""
+    corners = corner_indices(station_grid, TO_FACE + EDGE_SLACK)
+    reached = (corners @ np.linalg.solve(grid.affine, station_grid.affine).T)[:, 2::-1]
+    sizes = np.array(grid.shape)
+    first = np.clip(np.floor(reached.min(axis=0)), 0, sizes)
+    end = np.clip(np.ceil(reached.max(axis=0)) + 1, first, sizes)
+    return np.stack([first, end], axis=1).astype(np.int64)

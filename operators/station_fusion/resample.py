@@ -1,0 +1,91 @@
+"""One resampler, two machines: choose the device and sample stations onto a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import UsageError
+from operators.station_fusion.plan import plan_sampling
+from operators.station_fusion.resample_cpu import average_on_cpu
+from operators.volume import Grid
+
+__all__ = ["Device", "average_stations", "choose_device"]
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(device: Device) -> Literal["cpu", "cuda"]:
+    """The machine to fuse on: ``auto`` takes CUDA where there is a device for it.
+
+    Raises
+    ------
+    UsageError
+        For ``cuda`` where no CUDA device or no numba-cuda is found, and for any other word.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError("device", f"{device!r}", "auto, cpu or cuda", "Choose one of the three.")
+    if device == "cpu":
+        return "cpu"
+    reason = _cuda_missing()
+    if reason is None:
+        return "cuda"
+    if device == "cuda":
+        raise UsageError("device", reason, "a CUDA device, as asked for", "Use --device auto or --device cpu.")
+    return "cpu"
+
+
+def average_stations(
+    signals: Sequence[Sequence[NDArray[np.float32]]],
+    station_grids: Sequence[Grid],
+    grid: Grid,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> NDArray[np.float32]:
+    """Sample stations onto a grid by trilinear interpolation; average where they overlap (PAPER section 3).
+
+    Parameters
+    ----------
+    signals : sequence of sequence of ndarray, shape (z, y, x)
+        ``signals[station][contrast]``; as many contrasts in each station (four on ``cuda``).
+    station_grids : sequence of Grid
+        One for each station; at least two voxels along each axis.
+    grid : Grid
+        To sample onto.
+    device : {"cpu", "cuda"}
+
+    Returns
+    -------
+    ndarray, shape (contrasts, z, y, x), float32
+        0 where no station is. In the outer half voxel of a station its end
+        voxel counts only where no other station interpolates; see `arithmetic`.
+
+    Raises
+    ------
+    ValueError
+        When a signal has not its grid's shape.
+    """
+    contiguous = [[np.ascontiguousarray(signal, dtype=np.float32) for signal in station] for station in signals]
+    for station, station_grid in zip(contiguous, station_grids, strict=True):
+        if len(station) != len(contiguous[0]):
+            raise ValueError("stations differ in their number of contrasts")
+        for signal in station:
+            if signal.shape != station_grid.shape:
+                raise ValueError(f"a signal of shape {signal.shape} on a grid of shape {station_grid.shape}")
+    plan = plan_sampling(station_grids, grid)
+    if device == "cuda":
+        from operators.station_fusion.resample_cuda import average_on_cuda  # needs numba-cuda
+
+        return average_on_cuda(contiguous, plan)
+    return average_on_cpu(contiguous, plan)
+
+
+def _cuda_missing() -> str | None:
+    """Why CUDA cannot be used, or None when it can."""
+    try:
+        from numba import cuda
+    except ImportError:
+        return "the package numba-cuda is not installed"
+    return None if cuda.is_available() else "no CUDA device is available"
