@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
 from highdicom.color import CIELabColor
-from highdicom.seg import Segmentation, SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 

@@ -1,0 +1,152 @@
+"""`report.html`: the report for people, one page with nothing outside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
+from operators.output_files import replacing
+from operators.phenotype_report.phenotypes import Measurements
+from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png
+from operators.volume import Fused, Volume
+
+__all__ = ["Picture", "pictures_of", "render_html", "write_html"]
+
+BANNER = "Demonstration weights trained on synthetic anatomy: not for clinical use"
+
+_THIGH = (*QUADRICEPS, *HAMSTRINGS)
+_PELVIS = ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "piriformis", "obturator_internus")
+_COMPARTMENT_COLOURS = {
+    c: next(s.colour_rgb for s in STRUCTURES if s.compartment is c) for c in Compartment
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with what it shows.
+
+    Attributes
+    ----------
+    title, caption : str
+    png : bytes
+    """
+
+    title: str
+    caption: str
+    png: bytes
+
+    @property
+    def uri(self) -> str:
+        """The picture as a ``data:`` URI."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tuple[Picture, ...]:
+    """A coronal slice, and two axial ones through pelvis and thigh.
+
+    Labels are drawn only where phenotypes are given: what is not trusted
+    enough to be measured is not shown as anatomy either.
+    """
+    voxels = labels.voxels.astype("uint8", copy=False)
+    shown = None if measurements.withheld else voxels
+    over = "" if shown is None else ", labels over it; the dashed line parts left and right"
+    wanted: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
+        ("Coronal", "coronal", None),
+        ("Axial, pelvis", "axial", _PELVIS),
+        ("Axial, thigh", "axial", _THIGH),
+    )
+    pictures = []
+    for title, plane, structures in wanted:
+        index = busiest_slice(voxels, fused.grid, plane, structures)
+        png = overlay_png(fused.water, shown, fused.grid, plane, index, mid_surface=measurements.mid_surface)
+        pictures.append(Picture(title, f"Fused water image, slice {index + 1}{over}.", png))
+        if shown is None and plane == "axial":
+            break  # Without labels pelvis and thigh cannot be found; both would be the same slice.
+    return tuple(pictures)
+
+
+def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
+    """The page for a report.
+
+    Parameters
+    ----------
+    report : mapping
+        As `build_report` gives it; nothing else about the study is shown.
+    pictures : sequence of Picture
+        The first is shown tall, the others beside it.
+    """
+    return _template().render(
+        report=report,
+        phenotypes=report["phenotypes"],
+        quality=report["quality"],
+        pictures=pictures,
+        banner=BANNER if report["model"]["synthetic_training"] else None,
+        compartments=[_compartment_rows(report, c) for c in Compartment],
+        largest_side=max([0.001, *(s[f"{side}_cm3"] or 0 for s in report["structures"] for side in ("left", "right"))]),
+        total_seconds=sum(value for value in report["timings_s"].values() if value),
+    )
+
+
+def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:
+    """Write `render_html`.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    text = render_html(report, pictures)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
+    rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
+
+    def total(key: str) -> float | None:
+        values = [row[key] for row in rows]
+        return None if any(value is None for value in values) else sum(values)
+
+    return {
+        "name": compartment.value,
+        "colour": _rgb(_COMPARTMENT_COLOURS[compartment]),
+        "rows": [{**row, "colour": _rgb(by_name(row["name"]).colour_rgb)} for row in rows],
+        "left_cm3": total("left_cm3"),
+        "right_cm3": total("right_cm3"),
+        "volume_cm3": total("volume_cm3"),
+    }
+
+
+def _rgb(colour: tuple[int, int, int]) -> str:
+    return f"rgb({colour[0]}, {colour[1]}, {colour[2]})"
+
+
+def _fixed(value: float | None, decimals: int = 1) -> str:
+    """A number for reading; an em dash where there is none."""
+    return "\N{EM DASH}" if value is None else f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _percent(value: float | None, decimals: int = 1) -> str:
+    return "\N{EM DASH}" if value is None else f"{100 * value:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("operators.phenotype_report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["fixed"] = _fixed
+    environment.filters["percent"] = _percent
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,189 @@
+"""Slices of the fused water image with the labels over them, as PNG.
+
+Radiological convention: the patient's right is on the left of the picture,
+anterior or superior is up.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from itertools import permutations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from operators.anatomy import ADIPOSE_INDEX, STRUCTURES, by_name
+from operators.phenotype_report.sides import MidSurface
+from operators.volume import Grid
+
+__all__ = ["Plane", "busiest_slice", "overlay_png", "plane_axis"]
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+# LPS axis (0 = x, 1 = y, 2 = z) that is normal to the picture, runs down it,
+# runs along it; and whether the axis that runs down must be flipped.
+_LAYOUT: dict[Plane, tuple[int, int, int, bool]] = {
+    "axial": (2, 1, 0, False),
+    "coronal": (1, 2, 0, True),
+    "sagittal": (0, 2, 1, True),
+}
+_FILL = 0.38
+_OUTLINE = 0.95
+_BRIGHTEST_PERCENTILE = 99.7
+
+
+def plane_axis(grid: Grid, plane: Plane) -> int:
+    """The axis of a (z, y, x) array that is nearest to the normal of ``plane``."""
+    return _array_axes(grid)[_LAYOUT[plane][0]]
+
+
+def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structures: Iterable[str] | None = None) -> int:
+    """The index, along the normal of ``plane``, of the slice with most labelled voxels; the middle one when none has.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (z, y, x), uint8
+    grid : Grid
+    plane : {"axial", "coronal", "sagittal"}
+    structures : iterable of str, optional
+        Count these only; all structures by default.
+    """
+    chosen = np.zeros(256, dtype=bool)
+    chosen[[by_name(name).index for name in structures] if structures is not None else [s.index for s in STRUCTURES]] = 1
+    axis = plane_axis(grid, plane)
+    counts = chosen[labels].sum(axis=tuple(a for a in range(3) if a != axis))
+    return int(counts.argmax()) if counts.any() else labels.shape[axis] // 2
+
+
+def overlay_png(
+    water: NDArray[np.float32],
+    labels: NDArray[np.uint8] | None,
+    grid: Grid,
+    plane: Plane,
+    index: int,
+    *,
+    mid_surface: MidSurface | None = None,
+    pixel_mm: float = 0.8,
+) -> bytes:
+    """One slice of the water image, labels filled and outlined in the colours of the label table.
+
+    Parameters
+    ----------
+    water : ndarray, shape (z, y, x), float32
+    labels : ndarray, shape (z, y, x), uint8, or None
+        None draws the water image alone.
+    grid : Grid
+        Of both arrays; pictures follow the array axes nearest to the
+        patient's, so an oblique grid is shown as acquired.
+    plane : {"axial", "coronal", "sagittal"}
+    index : int
+        Along `plane_axis`.
+    mid_surface : MidSurface, optional
+        Drawn as a dashed line: where left and right part.
+    pixel_mm : float
+        Size of a picture element.
+
+    Returns
+    -------
+    bytes
+        An RGB PNG.
+    """
+    signal = _slice(np.asarray(water), grid, plane, index)
+    height, width = _picture_size(signal.shape, grid, plane, pixel_mm)
+    top = float(np.percentile(signal[signal > 0], _BRIGHTEST_PERCENTILE)) if (signal > 0).any() else 1.0
+    grey = _resize(np.clip(signal / top, 0, 1).astype(np.float32), height, width, Image.Resampling.BICUBIC)
+    picture = np.repeat(np.clip(grey, 0, 1)[..., None] ** 0.85, 3, axis=2) * 255
+    if labels is not None:
+        shown = _resize(_slice(labels, grid, plane, index), height, width, Image.Resampling.NEAREST)
+        picture = _blend(picture, shown)
+    if mid_surface is not None:
+        _draw_mid_line(picture, grid, plane, index, mid_surface)
+    image = Image.fromarray(np.round(picture).astype(np.uint8))
+    _annotate(image, plane, pixel_mm)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _array_axes(grid: Grid) -> tuple[int, int, int]:
+    """For LPS x, y, z: the (z, y, x) array axis nearest to it."""
+    cosines = np.abs(grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0))
+    best = max(permutations(range(3)), key=lambda p: sum(cosines[lps, voxel] for lps, voxel in enumerate(p)))
+    x, y, z = (2 - voxel for voxel in best)
+    return x, y, z
+
+
+def _slice(array: NDArray[np.generic], grid: Grid, plane: Plane, index: int) -> NDArray[np.generic]:
+    """A slice in display order: rows down, columns along the picture."""
+    axes = _array_axes(grid)
+    normal, down, along, flip_down = _LAYOUT[plane]
+    taken = np.moveaxis(array, (axes[normal], axes[down], axes[along]), (0, 1, 2))[index]
+    return taken[:: _direction(grid, down, flip_down), :: _direction(grid, along, False)]
+
+
+def _direction(grid: Grid, lps: int, flip: bool) -> int:
+    """Step (1 or -1) along an array axis so that the LPS coordinate grows (shrinks, when ``flip``)."""
+    runs_up = grid.affine[lps, 2 - _array_axes(grid)[lps]] > 0
+    return 1 if runs_up != flip else -1
+
+
+def _picture_size(shape: tuple[int, ...], grid: Grid, plane: Plane, pixel_mm: float) -> tuple[int, int]:
+    axes = _array_axes(grid)
+    _, down, along, _ = _LAYOUT[plane]
+    spacing = grid.spacing_mm
+    return (
+        max(1, round(shape[0] * spacing[2 - axes[down]] / pixel_mm)),
+        max(1, round(shape[1] * spacing[2 - axes[along]] / pixel_mm)),
+    )
+
+
+def _resize(
+    array: NDArray[np.generic], height: int, width: int, method: Image.Resampling
+) -> NDArray[np.generic]:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((width, height), method))
+
+
+def _blend(picture: NDArray[np.float64], labels: NDArray[np.generic]) -> NDArray[np.float64]:
+    colours = np.zeros((256, 3))
+    for structure in STRUCTURES:
+        colours[structure.index] = structure.colour_rgb
+    labels = np.where(labels == ADIPOSE_INDEX, 0, labels)
+    edge = np.zeros(labels.shape, dtype=bool)
+    edge[1:] |= labels[1:] != labels[:-1]
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    opacity = np.where(labels > 0, np.where(edge, _OUTLINE, _FILL), 0.0)[..., None]
+    return np.asarray(picture * (1 - opacity) + colours[labels] * opacity)
+
+
+def _draw_mid_line(
+    picture: NDArray[np.float64], grid: Grid, plane: Plane, index: int, surface: MidSurface
+) -> None:
+    # Views without memory of their own: only the slice is ever filled.
+    k, j, i = (np.broadcast_to(n, grid.shape) for n in np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]])
+    shown = np.stack([_slice(n, grid, plane, index) for n in (i, j, k)]).astype(np.float64)
+    x, y, z = np.tensordot(grid.affine[:3, :3], shown, axes=1) + grid.affine[:3, 3][:, None, None]
+    beyond = (x - surface.x_at(y, z)).astype(np.float32)
+    signed = _resize(beyond, *picture.shape[:2], Image.Resampling.BILINEAR)
+    crossing = np.zeros(signed.shape, dtype=bool)
+    crossing[:, 1:] = (signed[:, 1:] > 0) != (signed[:, :-1] > 0)
+    crossing &= ((np.arange(len(signed)) // 7) % 2 == 0)[:, None]
+    picture[crossing] = (255, 255, 255)
+
+
+def _annotate(image: Image.Image, plane: Plane, pixel_mm: float) -> None:
+    draw = ImageDraw.Draw(image)
+    size = max(12, image.width // 26)
+    font = ImageFont.load_default(size=size)
+    left, right = ("A", "P") if plane == "sagittal" else ("R", "L")
+    white, pad = (235, 240, 245), size // 2
+    draw.text((pad, image.height // 2), left, fill=white, font=font, anchor="lm")
+    draw.text((image.width - pad, image.height // 2), right, fill=white, font=font, anchor="rm")
+    bar = round(100 / pixel_mm)
+    if bar < image.width - 4 * pad:
+        bottom = image.height - pad
+        draw.line([(pad, bottom), (pad + bar, bottom)], fill=white, width=max(2, size // 8))
+        small = ImageFont.load_default(size=max(10, size * 2 // 3))
+        draw.text((pad + bar + pad // 2, bottom), "10 cm", fill=white, font=small, anchor="lm")

@@ -1,0 +1,185 @@
+"""`report.json`: the contract between one study and the cohort (DESIGN, 'Files')."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from operators.errors import OutputError
+from operators.model_card import ModelCard
+from operators.output_files import replacing
+from operators.phenotype_report.phenotypes import Measurements, StructureMeasure
+from operators.phenotype_report.provenance import software
+from operators.volume import Fused, QualityFlag, Station, Study
+
+__all__ = ["SCHEMA_VERSION", "build_report", "schema", "unique_flags", "validate", "write_report"]
+
+SCHEMA_VERSION = "1.0.0"
+_STAGES = ("load", "fuse", "segment", "write")
+_DECIMALS = 6
+_SAME_PLACE_MM = 1.0
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``report.json``."""
+    text = resources.files("operators").joinpath("schema/report.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def build_report(
+    measurements: Measurements,
+    fused: Fused,
+    study: Study,
+    model: ModelCard,
+    timings_s: Mapping[str, float],
+    created: datetime | None = None,
+) -> dict[str, Any]:
+    """Everything that ``report.json`` holds, as plain JSON types.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    fused : Fused
+    study : Study
+        Only its UID, pseudonym and flags are read: no patient attribute can
+        come into the report.
+    model : ModelCard
+    timings_s : mapping of str to float
+        Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``; one
+        that is not known is given as null, others are kept.
+    created : datetime, optional
+        Aware; now by default.
+    """
+    created = created or datetime.now(UTC)
+    phenotypes = {name: _number(value) for name, value in asdict(measurements.phenotypes).items()}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created_utc": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "software": software(),
+        "model": asdict(model),
+        "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym},
+        "structures": [_structure(measure) for measure in measurements.structures],
+        "phenotypes": phenotypes,
+        "quality": {
+            "withheld": measurements.withheld,
+            "not_given": dict(measurements.not_given),
+            "flags": [asdict(flag) for flag in unique_flags(study, fused, measurements)],
+            "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
+            "stations": _station_table(fused.stations),
+            "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
+        },
+        "timings_s": {
+            **{stage: _number(timings_s.get(stage)) for stage in _STAGES},
+            **{stage: _number(value) for stage, value in timings_s.items() if stage not in _STAGES},
+        },
+    }
+
+
+def unique_flags(study: Study, fused: Fused, measurements: Measurements) -> tuple[QualityFlag, ...]:
+    """Flags of loading, fusing and measuring, each once, the gravest first."""
+    gravity = {"error": 0, "warning": 1, "info": 2}
+    flags = dict.fromkeys((*study.flags, *fused.flags, *measurements.flags))
+    return tuple(sorted(flags, key=lambda flag: gravity[flag.severity]))
+
+
+def validate(report: Mapping[str, Any]) -> None:
+    """Check a report against the schema.
+
+    Raises
+    ------
+    OutputError
+        Naming the first entry that does not fit.
+    """
+    validator = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
+    error = jsonschema.exceptions.best_match(validator.iter_errors(report))
+    if error is not None:
+        raise OutputError(
+            f"report.json, {error.json_path}",
+            error.message[:200],
+            f"what version {SCHEMA_VERSION} of its schema asks for",
+            "Report this as a defect.",
+        )
+
+
+def write_report(path: Path | str, report: Mapping[str, Any]) -> Path:
+    """Validate and write ``report.json``.
+
+    Raises
+    ------
+    OutputError
+        When the report does not fit the schema or the file cannot be written.
+    """
+    validate(report)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _structure(measure: StructureMeasure) -> dict[str, Any]:
+    structure = measure.structure
+    return {
+        "index": structure.index,
+        "name": structure.name,
+        "display_name": structure.display_name,
+        "compartment": structure.compartment.value,
+        "tissue": structure.tissue.value,
+        "volume_cm3": _number(measure.volume_cm3),
+        "left_cm3": _number(measure.left_cm3),
+        "right_cm3": _number(measure.right_cm3),
+        "fat_fraction_mean": _number(measure.fat_fraction_mean),
+        "cut_by_field_of_view": measure.cut_by_field_of_view,
+    }
+
+
+def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
+    """One row per table position, superior to inferior, with the series found there."""
+    rows: list[dict[str, Any]] = []
+    for station in stations:
+        low, high = station.z_range_mm
+        series = {
+            "contrast": station.contrast.value,
+            "series_number": station.series_number,
+            "series_description": station.series_description,
+        }
+        place = next((row for row in rows if _same_place(row, low, high)), None)
+        if place is not None:
+            place["series"].append(series)
+            continue
+        depth, height, width = station.grid.shape
+        rows.append(
+            {
+                "index": len(rows),
+                "z_low_mm": _number(low),
+                "z_high_mm": _number(high),
+                "slices": depth,
+                "rows": height,
+                "columns": width,
+                "spacing_mm": [_number(v) for v in station.grid.spacing_mm],
+                "series": [series],
+            }
+        )
+    return rows
+
+
+def _same_place(row: Mapping[str, Any], low: float, high: float) -> bool:
+    return abs(row["z_low_mm"] - low) < _SAME_PLACE_MM and abs(row["z_high_mm"] - high) < _SAME_PLACE_MM
+
+
+def _number(value: float | None) -> float | int | None:
+    """A JSON number: rounded, and null for what JSON cannot write."""
+    if value is None or not math.isfinite(value):
+        return None
+    return int(value) if isinstance(value, Integral) else round(float(value), _DECIMALS)
