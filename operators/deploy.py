@@ -12,16 +12,14 @@ from operators.holoscan_runtime import prepare_process
 prepare_process()
 
 from holoscan.conditions import CountCondition  # noqa: E402
+from holoscan.core import ExecutionContext, InputContext, OutputContext  # noqa: E402
 from monai.deploy.core import (  # noqa: E402
     AppContext,
     Application,
     ConditionType,
-    ExecutionContext,
     Fragment,
-    InputContext,
     Operator,
     OperatorSpec,
-    OutputContext,
 )
 
 __all__ = [

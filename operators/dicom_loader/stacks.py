@@ -34,6 +34,13 @@ class Stack:
 
 
 def stacks_of(where: str, images: Sequence[ImageFile]) -> list[Stack]:
+    """Group images by series, Enhanced MR stack and contrast; sort slices, then stacks from the head down.
+
+    Raises
+    ------
+    GeometryError
+        When the images of a series do not make a regular stack.
+    """
     groups: dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]] = defaultdict(list)
     for image in images:
         for frame in image.frames:
@@ -50,6 +57,7 @@ def stacks_of(where: str, images: Sequence[ImageFile]) -> list[Stack]:
 
 
 def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
+    """Refuse stations whose coordinates cannot be compared; a missing FrameOfReferenceUID is let through."""
     by_frame: dict[str, Stack] = {}
     for stack in stacks:
         for file in stack.files:
@@ -67,6 +75,7 @@ def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
+    """Refuse a study in which a table position lacks one of the four contrasts."""
     lacking = []
     for position in table_positions(stacks):
         absent = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in position)]
