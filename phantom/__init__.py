@@ -1,1 +1,34 @@
-"""Synthetic participants: anatomy, Dixon signal and DICOM archive, with exact ground truth."""
+"""Synthetic participants: anatomy, Dixon signal and DICOM archive, with exact ground truth.
+
+>>> from phantom import write_study
+>>> study = write_study("demo", seed=7)  # doctest: +SKIP
+>>> study.truth.covered_volumes.tmv_cm3  # doctest: +SKIP
+"""
+
+from phantom.acquisition import acquire_study, fused_like
+from phantom.anatomy import Tissues, body_grid, build_tissues
+from phantom.dixon_signal import AcquisitionOptions
+from phantom.faults import FAULTS, FaultRecord
+from phantom.participant import Participant, draw_participant
+from phantom.station_geometry import ARCHIVE_STATIONS, StationGeometry, archive_stations
+from phantom.study import WrittenStudy, write_study
+from phantom.truth import Truth
+
+__all__ = [
+    "ARCHIVE_STATIONS",
+    "FAULTS",
+    "AcquisitionOptions",
+    "FaultRecord",
+    "Participant",
+    "StationGeometry",
+    "Tissues",
+    "Truth",
+    "WrittenStudy",
+    "acquire_study",
+    "archive_stations",
+    "body_grid",
+    "build_tissues",
+    "draw_participant",
+    "fused_like",
+    "write_study",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -121,6 +122,10 @@ def write_study(
     for path in (target, truth_folder):
         if path.exists():
             raise OutputError(str(path), "it exists already", "a new name", "Remove it, or choose another --out.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
 
     with tqdm(total=3 + 5 * len(geometry), disable=not show_progress, unit="step", leave=False) as bar:
         bar.set_description("body")
@@ -137,12 +142,16 @@ def write_study(
             records += (FaultRecord(COMPRESSED, "pixel data are JPEG lossless (process 14, selection value 1)"),)
         patient = Patient(eid, person.sex, person.age_years, person.height_cm, person.weight_kg)
         bar.set_description("write")
-        files = _files(series, patient, compress, bar)
-        if zip_archive:
-            write_zip(files, target, deflate=not compress)
-        else:
-            write_folder(files, target)
         _write_truth(truth_folder, truth, _truth_json(truth, person, eid, scanned, records, options))
+        files = _files(series, patient, compress, bar)
+        try:
+            if zip_archive:
+                write_zip(files, target, deflate=not compress)
+            else:
+                write_folder(files, target)
+        except BaseException:
+            shutil.rmtree(truth_folder, ignore_errors=True)  # ours, and a truth without a study helps nobody
+            raise
     return WrittenStudy(target, truth_folder, truth, person, eid, records)
 
 
@@ -179,7 +188,6 @@ def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
 def _write_truth(folder: Path, truth: Truth, facts: dict[str, Any]) -> None:
     """Both truth files, complete or not at all."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".truth.partial-", dir=folder.parent) as scratch:
             partial = Path(scratch) / "truth"
             partial.mkdir()
@@ -187,9 +195,13 @@ def _write_truth(folder: Path, truth: Truth, facts: dict[str, Any]) -> None:
             (partial / "truth.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             os.replace(partial, folder)
     except OSError as error:
-        raise OutputError(
-            str(folder), error.strerror or str(error), "a folder that can be written", "Choose another --out."
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        str(path), error.strerror or str(error), "a folder that can be written, with room", "Choose another --out."
+    )
 
 
 def _truth_json(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -17,7 +19,13 @@ from phantom.dixon_signal import (
     rician,
     smooth_field,
 )
-from phantom.station_geometry import ARCHIVE_STATIONS, IN_PLANE_MM, archive_stations, coarser, coverage_mm
+from phantom.station_geometry import (
+    ARCHIVE_STATIONS,
+    IN_PLANE_MM,
+    archive_stations,
+    coarser,
+    coverage_mm,
+)
 from tests.phantom.slab_body import COARSE_STATIONS, SlabBody, slab_body
 
 
@@ -36,7 +44,7 @@ def test_the_six_stations_have_the_archives_matrices_and_spacings() -> None:
 
 
 def test_neighbouring_stations_overlap_by_24_to_36_mm_from_chest_to_below_the_knee() -> None:
-    for upper, lower in zip(ARCHIVE_STATIONS, ARCHIVE_STATIONS[1:], strict=False):
+    for upper, lower in itertools.pairwise(ARCHIVE_STATIONS):
         assert 24 <= lower.z_edges_mm[1] - upper.z_edges_mm[0] <= 36
     assert ARCHIVE_STATIONS[-1].z_edges_mm[0] < 0 < ARCHIVE_STATIONS[-1].z_edges_mm[1]
     assert 1050 <= ARCHIVE_STATIONS[0].z_edges_mm[1] - ARCHIVE_STATIONS[-1].z_edges_mm[0] <= 1150
