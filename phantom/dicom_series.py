@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import UID
 
 from operators.volume import Contrast
 from phantom.acquisition import StationImages
@@ -113,9 +114,9 @@ class Series:
         return self.description.rpartition("_")[0]
 
 
-def deterministic_uid(*parts: object) -> str:
+def deterministic_uid(*parts: object) -> UID:
     """A UID under 2.25 (a name-based UUID, PS3.5 B.2) that depends on nothing but its parts."""
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, 'sarcomap-phantom/' + '/'.join(map(str, parts))).int}"
+    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, 'sarcomap-phantom/' + '/'.join(map(str, parts))).int}")
 
 
 def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series]:

@@ -73,7 +73,7 @@ def test_in_phase_is_water_plus_fat_and_opposed_is_their_difference_without_deca
 
 
 def test_decay_keeps_the_sum_and_leaves_the_earlier_opposed_echo_brighter() -> None:
-    water, fat = np.float32([280.0, 20.0, 0.0]), np.float32([20.0, 380.0, 0.0])
+    water, fat = np.array([280.0, 20.0, 0.0], np.float32), np.array([20.0, 380.0, 0.0], np.float32)
     seen_water, seen_fat, opposed = decayed(water, fat)
     assert ECHO_TIME_OPPOSED_MS < ECHO_TIME_IN_MS
     # One rate per voxel, so that the fat fraction survives, and both echoes tell the same rate.
