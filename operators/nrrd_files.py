@@ -236,7 +236,7 @@ def _write(path: Path, volume: Volume, fields: Mapping[str, str], compression_le
 def _read(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
     try:
         voxels, header = nrrd.read(str(path), index_order="C")
-    except (OSError, EOFError, ValueError, KeyError, IndexError, nrrd.NRRDError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, IndexError, StopIteration, nrrd.NRRDError, zlib.error) as error:
         raise InputError(
             path.name, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from operators.station_fusion.arithmetic import INDEX_SNAP
 from operators.station_fusion.corners import corner_indices
 from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.resample import average_stations
@@ -45,7 +46,7 @@ def overlap_agreement(positions: Sequence[TablePosition], grid: Grid) -> tuple[M
 
 
 def _agreement(upper: TablePosition, lower: TablePosition, grid: Grid) -> dict[str, float] | None:
-    shared = _shared_slab(upper.grid, lower.grid, grid)
+    shared = _shared_box(upper.grid, lower.grid, grid)
     if shared is None:
         return None
     above, below = (
@@ -66,15 +67,16 @@ def _agreement(upper: TablePosition, lower: TablePosition, grid: Grid) -> dict[s
     }
 
 
-def _shared_slab(a: Grid, b: Grid, grid: Grid) -> Grid | None:
-    """The slices of ``grid`` that lie between end slice centres of both stations (there nothing is repeated)."""
-    low, high = 0.0, float(grid.shape[0] - 1)
+def _shared_box(a: Grid, b: Grid, grid: Grid) -> Grid | None:
+    """The part of ``grid`` that lies between the end voxel centres of both stations: there nothing is repeated."""
+    low, high = np.zeros(3), np.array(grid.shape[::-1]) - 1.0
     for station in (a, b):
-        heights = (corner_indices(station) @ np.linalg.solve(grid.affine, station.affine).T)[:, 2]
-        low, high = max(low, heights.min()), min(high, heights.max())
-    first, last = int(np.ceil(low - 1e-6)), int(np.floor(high + 1e-6))
-    if last < first:
+        corners = (corner_indices(station) @ np.linalg.solve(grid.affine, station.affine).T)[:, :3]
+        low, high = np.maximum(low, corners.min(axis=0)), np.minimum(high, corners.max(axis=0))
+    first, last = np.ceil(low - INDEX_SNAP).astype(int), np.floor(high + INDEX_SNAP).astype(int)
+    if (last < first).any():
         return None
     affine = grid.affine.copy()
-    affine[:3, 3] += first * grid.affine[:3, 2]
-    return Grid((last - first + 1, *grid.shape[1:]), affine)
+    affine[:3, 3] += grid.affine[:3, :3] @ first
+    x, y, z = (int(size) for size in last - first + 1)
+    return Grid((z, y, x), affine)

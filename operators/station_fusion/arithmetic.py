@@ -18,7 +18,9 @@ its end voxels: two stations that touch without overlapping leave no hole
 between them, and no end slice is lost. But there the signal is repeated, not
 measured, so it must not pull on a neighbour's interpolated value. ``EDGE_SHARE``
 is so small that it vanishes in float32 beside a full share, and being a power
-of two it cancels exactly where nothing else is there.
+of two it cancels exactly where nothing else is there. The shares of the three
+axes are multiplied: of two repeated samples the one that lies outside along
+fewer axes counts.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
     if high <= low:
         return low
     scale = _HISTOGRAM_BINS / (high - low)
-    bins = np.minimum(((values - low) * scale).astype(np.int64), _HISTOGRAM_BINS - 1)
+    bins = np.minimum(((values.ravel() - low) * scale).astype(np.int64), _HISTOGRAM_BINS - 1)
     counts = np.bincount(bins, minlength=_HISTOGRAM_BINS).astype(np.float64)
     centres = low + (np.arange(_HISTOGRAM_BINS) + 0.5) / scale
     below = np.cumsum(counts)[:-1]

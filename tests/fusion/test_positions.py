@@ -1,0 +1,112 @@
+"""Which series belong together, which of them are kept, which gaps are seen."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+
+import pytest
+
+from operators.errors import GeometryError, InputError
+from operators.station_fusion import choose_positions, coverage_flags, find_positions
+from operators.volume import Contrast
+from tests.fusion.made_stations import make_grid, make_position
+
+AT_TEN, AT_ELEVEN = datetime(2020, 1, 1, 10), datetime(2020, 1, 1, 11)
+
+
+def at_height(z: float, shape: tuple[int, int, int] = (8, 6, 6), **kwargs: object) -> list:
+    return make_position(make_grid(shape, origin=(0.0, 0.0, z)), **kwargs)  # type: ignore[arg-type]
+
+
+def first_series(positions: object) -> list[int]:
+    return [min(s.series_number for s in p.stations.values()) for p in positions]  # type: ignore[attr-defined]
+
+
+def test_positions_come_superior_to_inferior_whatever_the_order() -> None:
+    stations = at_height(0, first_series=1) + at_height(40, first_series=5) + at_height(20, first_series=9)
+    for order in (stations, stations[::-1], stations[::2] + stations[1::2]):
+        positions, flags = find_positions(order)
+        assert first_series(positions) == [5, 9, 1]
+        assert flags == ()
+
+
+def test_newer_of_two_acquisitions_at_the_same_place_is_kept() -> None:
+    newer, older = at_height(0, first_series=1, acquired=AT_ELEVEN), at_height(0.8, first_series=5, acquired=AT_TEN)
+    for order in (newer + older, older + newer):
+        positions, flags = find_positions(order)
+        assert first_series(positions) == [1]
+        assert [(flag.code, flag.severity) for flag in flags] == [("duplicate-station", "info")]
+        assert "series 5, 6, 7, 8" in flags[0].message
+
+
+def test_without_a_time_the_higher_series_number_is_kept() -> None:
+    stations = at_height(0, first_series=7, acquired=None) + at_height(0, first_series=3, acquired=None)
+    assert first_series(find_positions(stations)[0]) == [7]
+
+
+def test_newer_but_incomplete_acquisition_gives_way_with_a_warning() -> None:
+    newer = at_height(0, first_series=5, acquired=AT_ELEVEN, contrasts=(Contrast.WATER, Contrast.FAT))
+    positions, flags = find_positions(at_height(0, first_series=1, acquired=AT_TEN) + newer)
+    assert first_series(positions) == [1]
+    assert [(flag.code, flag.severity) for flag in flags] == [("incomplete-duplicate", "warning")]
+
+
+def test_stations_side_by_side_are_not_duplicates() -> None:
+    left = make_position(make_grid((8, 6, 6), origin=(100.0, 0.0, 0.0)), first_series=5)
+    positions, flags = find_positions(at_height(0) + left)
+    assert len(positions) == 2
+    assert flags == ()
+
+
+def test_missing_contrast_is_named() -> None:
+    with pytest.raises(InputError, match="series 1, 2, 3: no fat series"):
+        find_positions(at_height(0, contrasts=(Contrast.IN, Contrast.OPPOSED, Contrast.WATER)))
+
+
+def test_contrasts_of_different_size_are_refused() -> None:
+    contrasts = (Contrast.IN, Contrast.OPPOSED, Contrast.WATER)
+    larger = at_height(0, shape=(8, 7, 6), first_series=4, contrasts=(Contrast.FAT,))
+    with pytest.raises(GeometryError, match="fat has 6 x 7 x 8 voxels .* where in has 6 x 6 x 8"):
+        find_positions(at_height(0, contrasts=contrasts) + larger)
+
+
+def test_different_frames_of_reference_are_refused() -> None:
+    with pytest.raises(GeometryError, match="2 frames of reference"):
+        find_positions(at_height(0) + at_height(20, first_series=5, frame="1.2.4"))
+
+
+def test_study_without_stations_is_refused() -> None:
+    with pytest.raises(InputError, match="no Dixon station"):
+        find_positions([])
+
+
+@pytest.mark.parametrize(("count", "kept"), [(6, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
+def test_pelvis_to_knee_is_the_lowest_four(count: int, kept: int) -> None:
+    stations = [station for n in range(count) for station in at_height(20.0 * n, first_series=1 + 4 * n)]
+    positions, _ = find_positions(stations)
+    assert first_series(choose_positions(positions, "pelvis-to-knee")) == [1 + 4 * n for n in reversed(range(kept))]
+    assert len(choose_positions(positions, "all")) == count
+
+
+def codes_of(heights: list[float], slices: int) -> list[str]:
+    numbers = itertools.count(1, 4)
+    stations = [s for z in heights for s in at_height(z, (slices, 6, 6), first_series=next(numbers))]
+    return [flag.code for flag in coverage_flags(find_positions(stations)[0])]
+
+
+def test_four_overlapping_stations_cover_pelvis_to_knee() -> None:
+    assert codes_of([0, 180, 360, 540], 64) == []  # 192 mm each
+
+
+def test_gap_between_stations_is_an_error_flag() -> None:
+    assert codes_of([0, 192, 390, 580], 64) == ["station-gap"]  # nothing from 382.5 to 388.5 mm
+
+
+def test_stations_that_only_touch_leave_no_gap() -> None:
+    assert codes_of([0, 192, 384, 576], 64) == []
+
+
+def test_too_few_or_too_short_stations_lack_coverage() -> None:
+    assert codes_of([0, 180, 360], 80) == ["no-pelvis-to-knee-coverage"]
+    assert codes_of([0, 100, 200, 300], 40) == ["no-pelvis-to-knee-coverage"]
