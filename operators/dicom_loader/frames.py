@@ -79,10 +79,8 @@ def frames_of(header: Dataset, where: str) -> tuple[tuple[Frame, ...], str]:
     DicomError, GeometryError
         When a Dixon frame lacks what is needed to place or scale it.
     """
-    if header.SOPClassUID == EnhancedMRImageStorage:
-        views = _frame_views(header, where)
-    else:
-        views = [_classic_view(header)]
+    enhanced = header.SOPClassUID == EnhancedMRImageStorage
+    views = _frame_views(header, where) if enhanced else [_classic_view(header)]
     frames = []
     phase = False
     for index, view in enumerate(views):

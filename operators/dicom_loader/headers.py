@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,6 +80,9 @@ _IMAGE_KEYWORDS = (
 )
 _TAGS: list[BaseTag | int] = [Tag(tag) for k in (*PATIENT_KEYWORDS, *_IMAGE_KEYWORDS) if (tag := tag_for_keyword(k))]
 _PIXEL_DATA = Tag("PixelData")
+
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_ITEM, _SEQUENCE_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 _PREAMBLE_BYTES = 132
 _CLUTTER_NAME = re.compile(
@@ -187,8 +192,8 @@ def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> Im
         ) from error
 
 
-def _parse(stream: BinaryIO, where: str) -> tuple[Dataset, Dataset, bool]:
-    """File meta information, header, and whether pixel data follow."""
+def _parse(stream: BinaryIO, where: str) -> tuple[Dataset, Dataset, tuple[int, int] | None]:
+    """File meta information, header, and offset and length of the pixel data when there are any."""
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
     transfer_syntax = str(meta.get("TransferSyntaxUID", ""))
     # Its dataset is one deflate stream, which pydicom inflates without a bound.
@@ -199,20 +204,24 @@ def _parse(stream: BinaryIO, where: str) -> tuple[Dataset, Dataset, bool]:
             "a transfer syntax that can be read safely",
             "Export the study uncompressed.",
         )
-    has_pixels = False
+    pixels: tuple[int, int] | None = None
 
-    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        nonlocal has_pixels
-        has_pixels = has_pixels or tag == _PIXEL_DATA
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal pixels
+        if tag == _PIXEL_DATA:
+            # Bytes of the element before its value: implicit VR has none, OB and OW have a long length.
+            pixels = (8 if vr is None else 12, length)
         return tag >= _PIXEL_DATA
 
     stream.seek(0)
     header = read_partial(stream, stop_when=at_pixels, specific_tags=_TAGS)
-    return meta, header, has_pixels
+    if pixels is not None:
+        pixels = (stream.tell() + pixels[0], pixels[1])
+    return meta, header, pixels
 
 
 def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFile | None:
-    meta, header, has_pixels = _parse(stream, where)
+    meta, header, pixels = _parse(stream, where)
     if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return None
     transfer_syntax = str(meta.get("TransferSyntaxUID") or "")
@@ -222,12 +231,14 @@ def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFil
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
     if sop_class not in (MRImageStorage, EnhancedMRImageStorage):
         return OtherFile(series_uid, "other")
-    if not has_pixels:
+    if pixels is None:
         raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
     frames, kind = frames_of(header, where)
     if not frames:
         return OtherFile(series_uid, kind)
     _check_image(header, transfer_syntax, where)
+    if not _is_whole(stream, *pixels):
+        raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
     return ImageFile(
         file=file,
         sop_class_uid=sop_class,
@@ -256,6 +267,23 @@ def _check_image(header: Dataset, transfer_syntax: str, where: str) -> None:
         raise DicomError(
             where, "a Modality LUT Sequence", "Rescale Slope and Intercept, as MR images have", "Export it again."
         )
+
+
+def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
+    """Whether the pixel data end within the file; decoders make do with what is left of a cut fragment."""
+    end = stream.seek(0, os.SEEK_END)
+    if length != _UNDEFINED_LENGTH:
+        return start + length <= end
+    # Encapsulated: items, each with its length, up to a delimiter (PS3.5 A.4).
+    while start + 8 <= end:
+        stream.seek(start)
+        tag, item_length = struct.unpack("<4sL", stream.read(8))
+        if tag == _SEQUENCE_DELIMITER:
+            return True
+        if tag != _ITEM:
+            return False
+        start += 8 + item_length
+    return False
 
 
 def _acquired(header: Dataset) -> datetime | None:

@@ -44,6 +44,11 @@ def origin_mm(station: int) -> NDArray[np.float64]:
     return np.array([-30.0, -20.0 - station, 100.0 - STATION_STEP_MM * station])
 
 
+def slice_position_mm(station: int, k: int) -> NDArray[np.float64]:
+    """ImagePositionPatient of slice ``k``, counted from below."""
+    return origin_mm(station) + np.array([0.0, 0.0, SPACING[2] * k])
+
+
 def series_number(contrast: Contrast, station: int) -> int:
     return 2 + 4 * station + ORDER.index(contrast)
 
@@ -55,7 +60,7 @@ def classic_header(contrast: Contrast, station: int, k: int) -> Dataset:
     moment = START + timedelta(minutes=5 * station)
     header.SeriesDate, header.SeriesTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
     header.InstanceNumber = k + 1
-    header.ImagePositionPatient = list(origin_mm(station) + [0, 0, SPACING[2] * k])
+    header.ImagePositionPatient = list(slice_position_mm(station, k))
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     header.PixelSpacing = [SPACING[1], SPACING[0]]
     header.PixelData = stored_pixels(contrast, station, k).tobytes()
@@ -99,7 +104,7 @@ def enhanced_header(contrasts: tuple[Contrast, ...] = ORDER, station: int = 0, n
             frame_type.FrameType = ["DERIVED", "PRIMARY", "DIXON", IMAGE_TYPE[contrast]]
             frame_type.ComplexImageComponent = "MAGNITUDE"
             groups.MRImageFrameTypeSequence = Sequence([frame_type])
-            position.ImagePositionPatient = list(origin_mm(station) + [0, 0, SPACING[2] * k])
+            position.ImagePositionPatient = list(slice_position_mm(station, k))
             groups.PlanePositionSequence = Sequence([position])
             transformation.RescaleSlope, transformation.RescaleIntercept = 2, -ORDER.index(contrast)
             groups.PixelValueTransformationSequence = Sequence([transformation])

@@ -54,8 +54,9 @@ def test_every_voxel_of_every_series_is_where_its_slice_says(tmp_path):
             assert station.voxels.dtype == np.float32
             np.testing.assert_array_equal(station.voxels, expected)
             np.testing.assert_allclose(station.grid.spacing_mm, SPACING)
-            np.testing.assert_allclose(station.grid.affine @ [2, 3, 4, 1], [
-                *(origin_mm(number) + np.array(SPACING) * [2, 3, 4]), 1])
+            np.testing.assert_allclose(
+                station.grid.affine @ [2, 3, 4, 1], [*(origin_mm(number) + np.array(SPACING) * [2, 3, 4]), 1]
+            )
 
 
 def test_slices_are_sorted_by_position_whatever_names_and_instance_numbers_say(tmp_path):
