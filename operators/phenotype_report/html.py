@@ -23,9 +23,7 @@ BANNER = "Demonstration weights trained on synthetic anatomy: not for clinical u
 
 _THIGH = (*QUADRICEPS, *HAMSTRINGS)
 _PELVIS = ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "piriformis", "obturator_internus")
-_COMPARTMENT_COLOURS = {
-    c: next(s.colour_rgb for s in STRUCTURES if s.compartment is c) for c in Compartment
-}
+_COMPARTMENT_COLOURS = {c: next(s.colour_rgb for s in STRUCTURES if s.compartment is c) for c in Compartment}
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Picture:
 
 
 def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tuple[Picture, ...]:
-    """A coronal slice, and two axial ones through pelvis and thigh.
+    """A coronal slice, and axial ones through pelvis, thigh and lower thigh.
 
     Labels are drawn only where phenotypes are given: what is not trusted
     enough to be measured is not shown as anatomy either.
@@ -61,14 +59,17 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
         ("Coronal", "coronal", None),
         ("Axial, pelvis", "axial", _PELVIS),
         ("Axial, thigh", "axial", _THIGH),
+        ("Axial, above the knee", "axial", ("vastus_medialis",)),
     )
     pictures = []
     for title, plane, structures in wanted:
         index = busiest_slice(voxels, fused.grid, plane, structures)
-        png = overlay_png(fused.water, shown, fused.grid, plane, index, mid_surface=measurements.mid_surface)
+        png = overlay_png(
+            fused.water, shown, fused.grid, plane, index, mid_surface=measurements.mid_surface, body=fused.body
+        )
         pictures.append(Picture(title, f"Fused water image, slice {index + 1}{over}.", png))
         if shown is None and plane == "axial":
-            break  # Without labels pelvis and thigh cannot be found; both would be the same slice.
+            break  # Without labels neither pelvis nor thigh can be found: all would be the same slice.
     return tuple(pictures)
 
 

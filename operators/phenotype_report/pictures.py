@@ -32,6 +32,7 @@ _LAYOUT: dict[Plane, tuple[int, int, int, bool]] = {
 }
 _FILL = 0.38
 _OUTLINE = 0.95
+_MARGIN_MM = 18.0
 _BRIGHTEST_PERCENTILE = 99.7
 
 
@@ -52,7 +53,9 @@ def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structure
         Count these only; all structures by default.
     """
     chosen = np.zeros(256, dtype=bool)
-    chosen[[by_name(name).index for name in structures] if structures is not None else [s.index for s in STRUCTURES]] = 1
+    chosen[
+        [by_name(name).index for name in structures] if structures is not None else [s.index for s in STRUCTURES]
+    ] = 1
     axis = plane_axis(grid, plane)
     counts = chosen[labels].sum(axis=tuple(a for a in range(3) if a != axis))
     return int(counts.argmax()) if counts.any() else labels.shape[axis] // 2
@@ -66,6 +69,7 @@ def overlay_png(
     index: int,
     *,
     mid_surface: MidSurface | None = None,
+    body: NDArray[np.bool_] | None = None,
     pixel_mm: float = 0.8,
 ) -> bytes:
     """One slice of the water image, labels filled and outlined in the colours of the label table.
@@ -83,6 +87,8 @@ def overlay_png(
         Along `plane_axis`.
     mid_surface : MidSurface, optional
         Drawn as a dashed line: where left and right part.
+    body : ndarray, shape (z, y, x), bool, optional
+        The picture is cropped to it, with a margin.
     pixel_mm : float
         Size of a picture element.
 
@@ -101,6 +107,9 @@ def overlay_png(
         picture = _blend(picture, shown)
     if mid_surface is not None:
         _draw_mid_line(picture, grid, plane, index, mid_surface)
+    if body is not None:
+        inside = _resize(_slice(body, grid, plane, index).astype(np.uint8), height, width, Image.Resampling.NEAREST)
+        picture = _crop(picture, inside, round(_MARGIN_MM / pixel_mm))
     image = Image.fromarray(np.round(picture).astype(np.uint8))
     _annotate(image, plane, pixel_mm)
     buffer = io.BytesIO()
@@ -140,9 +149,7 @@ def _picture_size(shape: tuple[int, ...], grid: Grid, plane: Plane, pixel_mm: fl
     )
 
 
-def _resize(
-    array: NDArray[np.generic], height: int, width: int, method: Image.Resampling
-) -> NDArray[np.generic]:
+def _resize(array: NDArray[np.generic], height: int, width: int, method: Image.Resampling) -> NDArray[np.generic]:
     return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((width, height), method))
 
 
@@ -158,9 +165,16 @@ def _blend(picture: NDArray[np.float64], labels: NDArray[np.generic]) -> NDArray
     return np.asarray(picture * (1 - opacity) + colours[labels] * opacity)
 
 
-def _draw_mid_line(
-    picture: NDArray[np.float64], grid: Grid, plane: Plane, index: int, surface: MidSurface
-) -> None:
+def _crop(picture: NDArray[np.float64], inside: NDArray[np.generic], margin: int) -> NDArray[np.float64]:
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return picture
+    return picture[
+        max(0, rows[0] - margin) : rows[-1] + 1 + margin, max(0, columns[0] - margin) : columns[-1] + 1 + margin
+    ]
+
+
+def _draw_mid_line(picture: NDArray[np.float64], grid: Grid, plane: Plane, index: int, surface: MidSurface) -> None:
     # Views without memory of their own: only the slice is ever filled.
     k, j, i = (np.broadcast_to(n, grid.shape) for n in np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]])
     shown = np.stack([_slice(n, grid, plane, index) for n in (i, j, k)]).astype(np.float64)
@@ -178,12 +192,28 @@ def _annotate(image: Image.Image, plane: Plane, pixel_mm: float) -> None:
     size = max(12, image.width // 26)
     font = ImageFont.load_default(size=size)
     left, right = ("A", "P") if plane == "sagittal" else ("R", "L")
-    white, pad = (235, 240, 245), size // 2
-    draw.text((pad, image.height // 2), left, fill=white, font=font, anchor="lm")
-    draw.text((image.width - pad, image.height // 2), right, fill=white, font=font, anchor="rm")
+    white, shadow, pad = (235, 240, 245), (20, 24, 28), size // 2
+    draw.text((pad, image.height // 2), left, fill=white, font=font, anchor="lm", stroke_width=2, stroke_fill=shadow)
+    draw.text(
+        (image.width - pad, image.height // 2),
+        right,
+        fill=white,
+        font=font,
+        anchor="rm",
+        stroke_width=2,
+        stroke_fill=shadow,
+    )
     bar = round(100 / pixel_mm)
     if bar < image.width - 4 * pad:
         bottom = image.height - pad
         draw.line([(pad, bottom), (pad + bar, bottom)], fill=white, width=max(2, size // 8))
         small = ImageFont.load_default(size=max(10, size * 2 // 3))
-        draw.text((pad + bar + pad // 2, bottom), "10 cm", fill=white, font=small, anchor="lm")
+        draw.text(
+            (pad + bar + pad // 2, bottom),
+            "10 cm",
+            fill=white,
+            font=small,
+            anchor="lm",
+            stroke_width=2,
+            stroke_fill=shadow,
+        )

@@ -110,8 +110,7 @@ def find_mid_surface(labels: Volume) -> MidSurface | None:
         for then any surface would cut one limb in half.
     """
     slabs = _slabs(labels.grid)
-    found = _from_structures(labels, slabs, _BONES, _BONES_APART_MM, "bones")
-    return found or _from_structures(labels, slabs, _MUSCLES, _MUSCLES_APART_MM, "muscles")
+    return _from_structures(labels, slabs, _BONES) or _from_structures(labels, slabs, _MUSCLES)
 
 
 def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface | None) -> Tally:
@@ -171,39 +170,33 @@ def _slabs(grid: Grid) -> _Slabs:
     return _Slabs(float(heights.min()) + _SLAB_MM / 2, max(2, int(np.ceil(np.ptp(heights) / _SLAB_MM))))
 
 
-def _from_structures(
-    labels: Volume,
-    slabs: _Slabs,
-    structures: tuple[int, ...],
-    apart_mm: float,
-    source: Literal["bones", "muscles"],
-) -> MidSurface | None:
-    wanted = np.zeros(256, dtype=np.bool_)
-    wanted[list(structures)] = True
+def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) -> MidSurface | None:
+    """The mid-surface from ``leading`` structures, and from muscles in slabs where those have no vote."""
     voxels = _as_labels(labels)
     affine = labels.grid.affine[:3]
-    x_mm = np.full(slabs.count, -np.inf)
-    moments = _moments_kernel(
-        voxels, wanted, affine, slabs.first_mm, _SLAB_MM, x_mm, 0.0, 0.0, _LABEL_COUNT, slabs.count
-    )
-    total = moments.sum(axis=(0, 1, 2))
-    if total[0] < _LEAST_VOXELS:
-        return None
-    # The median over slabs: those where one side is cut off or unlabelled are few.
-    occupied = moments[:, :, LEFT, 0] > 0
-    means = moments[:, :, LEFT, 1][occupied] / moments[:, :, LEFT, 0][occupied]
-    x_mm = np.full(slabs.count, _weighted_median(means, np.sqrt(moments[:, :, LEFT, 0][occupied])))
-    roll, y_ref = 0.0, float(total[2] / total[0])
-    for _ in range(_ITERATIONS):
-        moments = _moments_kernel(
-            voxels, wanted, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, _LABEL_COUNT, slabs.count
+
+    def moments_by_side(x_mm: NDArray[np.float64], roll: float, y_ref: float) -> NDArray[np.float64]:
+        return np.asarray(
+            _moments_kernel(voxels, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, _LABEL_COUNT, slabs.count)
         )
-        votes = _votes(moments, apart_mm)
-        if len({vote.slab for vote in votes}) < _LEAST_SLABS:
+
+    undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[leading, :, LEFT]
+    occupied = undivided[..., 0] > 0
+    if not occupied.any():
+        return None
+    count, centroids = undivided[occupied][:, 0], undivided[occupied][:, 1:] / undivided[occupied][:, :1]
+    # The median over slabs: those where one side is cut off or unlabelled are few.
+    x_mm = np.full(slabs.count, _weighted_median(centroids[:, 0], np.sqrt(count)))
+    roll, y_ref = 0.0, float(np.average(centroids[:, 1], weights=count))
+    for _ in range(_ITERATIONS):
+        votes = _votes(moments_by_side(x_mm, roll, y_ref))
+        led = [vote for vote in votes if vote.structure in leading]
+        seen = {vote.slab for vote in led}
+        if len(seen) < _LEAST_SLABS:
             return None
-        roll = _roll(votes)
-        x_mm = _knots(votes, roll, y_ref, slabs)
-    return MidSurface(slabs.centres_mm, x_mm, roll, y_ref, source)
+        roll = _roll(led)
+        x_mm = _knots([*led, *(vote for vote in votes if vote.slab not in seen)], roll, y_ref, slabs)
+    return MidSurface(slabs.centres_mm, x_mm, roll, y_ref, "bones" if leading == _BONES else "muscles")
 
 
 @dataclass(frozen=True)
@@ -217,14 +210,14 @@ class _Vote:
     weight: float
 
 
-def _votes(moments: NDArray[np.float64], apart_mm: float) -> list[_Vote]:
+def _votes(moments: NDArray[np.float64]) -> list[_Vote]:
     count = moments[..., 0]
     smaller, larger = count.min(axis=2), count.max(axis=2)
     votes = []
     for structure, slab in np.argwhere((smaller >= _LEAST_VOXELS) & (smaller >= _LEAST_BALANCE * larger)):
         centroids = moments[structure, slab, :, 1:] / count[structure, slab, :, None]
         apart = centroids[LEFT] - centroids[RIGHT]
-        if apart[0] >= apart_mm:
+        if apart[0] >= (_BONES_APART_MM if structure in _BONES else _MUSCLES_APART_MM):
             weight = float(np.sqrt(smaller[structure, slab]))
             votes.append(_Vote(int(structure), int(slab), centroids.mean(axis=0), apart, weight))
     return votes
@@ -290,14 +283,14 @@ def _mid_x(y: float, z: float, first: float, step: float, x_mm, roll: float, y_r
 
 
 @njit
-def _moments_kernel(labels, wanted, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
+def _moments_kernel(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
     """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
     out = np.zeros((label_count, slab_count, 2, 4))
     for k in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             for i in range(labels.shape[2]):
                 label = labels[k, j, i]
-                if not wanted[label]:
+                if label == 0 or label >= label_count:
                     continue
                 x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
                 y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
