@@ -3,7 +3,8 @@
 These are plain Python functions. `resample_cpu` compiles them with
 ``numba.njit``, `resample_cuda` with ``numba.cuda.jit(device=True)``, so both
 machines compute the same thing. None of them calls another, because a compiled
-function cannot call a plain one.
+function cannot call a plain one. numba's cache on disk notices changes only in
+the file of a kernel itself: after editing this one, empty ``__pycache__``.
 
 What a station contributes along one axis of n voxels, at index t:
 
