@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from operators.anatomy import STRUCTURES, by_name
 from operators.model_card import ModelCard
-from operators.volume import Contrast, Fused, Grid, QualityFlag, Station, Study, Volume
+from operators.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
 
 __all__ = ["MODEL", "PATIENT", "SHAPE", "box_labels", "fused_of", "grid", "study_of"]
 
@@ -69,8 +69,8 @@ def box_labels(left_scale: float = 1.0, absent: tuple[str, ...] = ()) -> tuple[N
             columns = [middle + near + c if sign > 0 else middle - 1 - near - c for c in range(width)]
             labels[5 : 5 + deep, y : y + 2, columns] = structure.index
     for name, rows, high in (("femur", slice(10, 14), slice(0, 30)), ("iliac_bone", slice(8, 12), slice(35, 58))):
-        for columns in (slice(middle + 14, middle + 20), slice(middle - 20, middle - 14)):
-            labels[high, rows, columns] = by_name(name).index
+        for first in (middle + 14, middle - 20):
+            labels[high, rows, first : first + 6] = by_name(name).index
     for name in absent:
         labels[labels == by_name(name).index] = 0
     for structure in STRUCTURES:
@@ -135,8 +135,3 @@ def study_of(fused: Fused, height_m: float | None = 1.70) -> Study:
         patient=PATIENT,
         flags=(),
     )
-
-
-def label_volume(labels: NDArray[np.uint8], where: Grid) -> Volume:
-    """The labels as a volume."""
-    return Volume(labels, where)

@@ -10,19 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
 from operators.output_files import replacing
 from operators.phenotype_report.phenotypes import Measurements
-from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png
+from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
 from operators.volume import Fused, Volume
 
 __all__ = ["Picture", "pictures_of", "render_html", "write_html"]
 
 BANNER = "Demonstration weights trained on synthetic anatomy: not for clinical use"
 
-_THIGH = (*QUADRICEPS, *HAMSTRINGS)
-_PELVIS = ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "piriformis", "obturator_internus")
+# Title, plane, and the structures whose widest slice is shown.
+_LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
+    ("Coronal", "coronal", None),
+    ("Axial, pelvis", "axial", ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "piriformis")),
+    ("Axial, thigh", "axial", (*QUADRICEPS, *HAMSTRINGS)),
+    ("Axial, lower thigh", "axial", ("vastus_medialis",)),
+)
+_UNLABELLED: tuple[tuple[str, Plane], ...] = (("Coronal", "coronal"), ("Axial", "axial"))
+_TYPOGRAPHY = str.maketrans({",": "\N{NARROW NO-BREAK SPACE}", "-": "\N{MINUS SIGN}"})
 _COMPARTMENT_COLOURS = {c: next(s.colour_rgb for s in STRUCTURES if s.compartment is c) for c in Compartment}
 
 
@@ -52,24 +60,23 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
     Labels are drawn only where phenotypes are given: what is not trusted
     enough to be measured is not shown as anatomy either.
     """
-    voxels = labels.voxels.astype("uint8", copy=False)
+    voxels = labels.voxels.astype(np.uint8, copy=False)
     shown = None if measurements.withheld else voxels
     over = "" if shown is None else ", labels over it; the dashed line parts left and right"
-    wanted: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
-        ("Coronal", "coronal", None),
-        ("Axial, pelvis", "axial", _PELVIS),
-        ("Axial, thigh", "axial", _THIGH),
-        ("Axial, above the knee", "axial", ("vastus_medialis",)),
-    )
+    wanted: tuple[tuple[str, Plane, int], ...]
+    if shown is None:
+        wanted = tuple((title, plane, _widest_slice(fused, plane)) for title, plane in _UNLABELLED)
+    else:
+        wanted = tuple(
+            (title, plane, busiest_slice(voxels, fused.grid, plane, structures))
+            for title, plane, structures in _LABELLED
+        )
     pictures = []
-    for title, plane, structures in wanted:
-        index = busiest_slice(voxels, fused.grid, plane, structures)
+    for title, plane, index in wanted:
         png = overlay_png(
             fused.water, shown, fused.grid, plane, index, mid_surface=measurements.mid_surface, body=fused.body
         )
         pictures.append(Picture(title, f"Fused water image, slice {index + 1}{over}.", png))
-        if shown is None and plane == "axial":
-            break  # Without labels neither pelvis nor thigh can be found: all would be the same slice.
     return tuple(pictures)
 
 
@@ -109,6 +116,12 @@ def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[P
     return Path(path)
 
 
+def _widest_slice(fused: Fused, plane: Plane) -> int:
+    """The slice that shows most of the body."""
+    axis = plane_axis(fused.grid, plane)
+    return int(fused.body.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
+
+
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
     rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
 
@@ -132,7 +145,7 @@ def _rgb(colour: tuple[int, int, int]) -> str:
 
 def _fixed(value: float | None, decimals: int = 1) -> str:
     """A number for reading; an em dash where there is none."""
-    return "\N{EM DASH}" if value is None else f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return "\N{EM DASH}" if value is None else f"{value:,.{decimals}f}".translate(_TYPOGRAPHY)
 
 
 def _percent(value: float | None, decimals: int = 1) -> str:

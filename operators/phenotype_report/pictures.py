@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from itertools import permutations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,12 +125,12 @@ def _array_axes(grid: Grid) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _slice(array: NDArray[np.generic], grid: Grid, plane: Plane, index: int) -> NDArray[np.generic]:
+def _slice(array: NDArray[Any], grid: Grid, plane: Plane, index: int) -> NDArray[Any]:
     """A slice in display order: rows down, columns along the picture."""
     axes = _array_axes(grid)
     normal, down, along, flip_down = _LAYOUT[plane]
     taken = np.moveaxis(array, (axes[normal], axes[down], axes[along]), (0, 1, 2))[index]
-    return taken[:: _direction(grid, down, flip_down), :: _direction(grid, along, False)]
+    return np.asarray(taken[:: _direction(grid, down, flip_down), :: _direction(grid, along, False)])
 
 
 def _direction(grid: Grid, lps: int, flip: bool) -> int:
@@ -149,11 +149,11 @@ def _picture_size(shape: tuple[int, ...], grid: Grid, plane: Plane, pixel_mm: fl
     )
 
 
-def _resize(array: NDArray[np.generic], height: int, width: int, method: Image.Resampling) -> NDArray[np.generic]:
+def _resize(array: NDArray[Any], height: int, width: int, method: Image.Resampling) -> NDArray[Any]:
     return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((width, height), method))
 
 
-def _blend(picture: NDArray[np.float64], labels: NDArray[np.generic]) -> NDArray[np.float64]:
+def _blend(picture: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
     colours = np.zeros((256, 3))
     for structure in STRUCTURES:
         colours[structure.index] = structure.colour_rgb
@@ -165,7 +165,7 @@ def _blend(picture: NDArray[np.float64], labels: NDArray[np.generic]) -> NDArray
     return np.asarray(picture * (1 - opacity) + colours[labels] * opacity)
 
 
-def _crop(picture: NDArray[np.float64], inside: NDArray[np.generic], margin: int) -> NDArray[np.float64]:
+def _crop(picture: NDArray[np.float64], inside: NDArray[Any], margin: int) -> NDArray[np.float64]:
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not rows.size:
         return picture
@@ -180,7 +180,7 @@ def _draw_mid_line(picture: NDArray[np.float64], grid: Grid, plane: Plane, index
     shown = np.stack([_slice(n, grid, plane, index) for n in (i, j, k)]).astype(np.float64)
     x, y, z = np.tensordot(grid.affine[:3, :3], shown, axes=1) + grid.affine[:3, 3][:, None, None]
     beyond = (x - surface.x_at(y, z)).astype(np.float32)
-    signed = _resize(beyond, *picture.shape[:2], Image.Resampling.BILINEAR)
+    signed = _resize(beyond, picture.shape[0], picture.shape[1], Image.Resampling.BILINEAR)
     crossing = np.zeros(signed.shape, dtype=bool)
     crossing[:, 1:] = (signed[:, 1:] > 0) != (signed[:, :-1] > 0)
     crossing &= ((np.arange(len(signed)) // 7) % 2 == 0)[:, None]

@@ -175,7 +175,7 @@ def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
 
 
 def _same_place(row: Mapping[str, Any], low: float, high: float) -> bool:
-    return abs(row["z_low_mm"] - low) < _SAME_PLACE_MM and abs(row["z_high_mm"] - high) < _SAME_PLACE_MM
+    return bool(abs(row["z_low_mm"] - low) < _SAME_PLACE_MM and abs(row["z_high_mm"] - high) < _SAME_PLACE_MM)
 
 
 def _number(value: float | None) -> float | int | None:

@@ -159,7 +159,7 @@ class _Slabs:
 
     @property
     def centres_mm(self) -> NDArray[np.float64]:
-        return self.first_mm + _SLAB_MM * np.arange(self.count)
+        return self.first_mm + _SLAB_MM * np.arange(self.count, dtype=np.float64)
 
 
 def _slabs(grid: Grid) -> _Slabs:
@@ -273,7 +273,7 @@ def _as_labels(labels: Volume) -> NDArray[np.uint8]:
 
 
 @njit(inline="always")
-def _mid_x(y: float, z: float, first: float, step: float, x_mm, roll: float, y_ref: float) -> float:  # type: ignore[no-untyped-def]
+def _mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
     t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
     n = min(int(t), len(x_mm) - 2)
     # Equal knots are returned as they are: infinite ones stand for "no surface".

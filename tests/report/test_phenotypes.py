@@ -34,6 +34,8 @@ def test_phenotypes_follow_from_the_volumes() -> None:
     _, counts = box_body.box_labels(left_scale=0.8)
     given = measured(left_scale=0.8)
     p = given.phenotypes
+    assert p.tmv_cm3 is not None
+    assert p.quadriceps_cm3 is not None
     volume = {name: sum(pair) * CM3 for name, pair in counts.items()}
     left = {name: pair[0] * CM3 for name, pair in counts.items()}
     assert p.tmv_cm3 == pytest.approx(sum(volume[m] for m in MUSCLES))
