@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -179,11 +180,12 @@ def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> Im
         return read()
     except SarcoMapError:
         raise
-    except OSError as error:
-        raise InputError(
-            where, f"cannot be read ({error.strerror})", "a readable file", "Check the disk, then try again."
-        ) from error
     except Exception as error:  # pydicom parses lazily and raises many types; their texts may quote a patient's name
+        # A damaged length can make pydicom seek before the start of the file: no fault of the disk.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise InputError(
+                where, f"cannot be read ({error.strerror})", "a readable file", "Check the disk, then try again."
+            ) from error
         raise DicomError(
             where,
             f"a damaged DICOM header ({type(error).__name__})",

@@ -76,9 +76,14 @@ def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
     """Refuse a study in which a table position lacks one of the four contrasts."""
-    lacking = []
+    nowhere = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in stacks)]
+    lacking = [f"{' and '.join(nowhere)} at any table position"] if nowhere else []
     for position in table_positions(stacks):
-        absent = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in position)]
+        absent = [
+            contrast
+            for contrast in Contrast
+            if contrast not in nowhere and all(stack.contrast != contrast for stack in position)
+        ]
         if absent:
             low = min(z_range_mm(stack.grid)[0] for stack in position)
             high = max(z_range_mm(stack.grid)[1] for stack in position)

@@ -164,3 +164,10 @@ def test_contrasts_missing_at_several_places_are_all_named(tmp_path):
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
     with pytest.raises(DicomError, match=r"no in at z = 100 to 120 mm; no water and fat at z = 80 to 100 mm"):
         load_study(tmp_path)
+
+
+def test_a_contrast_missing_everywhere_is_said_once(tmp_path):
+    gone = {series_number(Contrast.FAT, 0), series_number(Contrast.FAT, 1), series_number(Contrast.IN, 0)}
+    write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
+    with pytest.raises(DicomError, match=r"no fat at any table position; no in at z = 100 to 120 mm; expected"):
+        load_study(tmp_path)
