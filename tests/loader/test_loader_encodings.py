@@ -118,7 +118,8 @@ def test_four_contrasts_in_one_enhanced_object(tmp_path):
         np.testing.assert_allclose(station.grid.origin_mm, origin_mm(0))
         assert len(station.sop_instance_uids) == 1
         assert station.sop_class_uid == "1.2.840.10008.5.1.4.1.1.4.1"
-        assert station.acquired is not None and station.acquired.hour == 23
+        assert station.acquired is not None
+        assert station.acquired.hour == 23
 
 
 def test_an_enhanced_object_lies_where_simpleitk_reads_it(tmp_path):

@@ -58,7 +58,8 @@ def test_a_zip_gives_the_same_stations_as_its_folder_and_unpacks_nothing(archive
     assert zipped.pseudonym == "1000123"
     assert len(zipped.stations) == len(loose.stations) == 4
     for one, other in zip(zipped.stations, loose.stations, strict=True):
-        assert one.series_uid == other.series_uid and one.sop_instance_uids == other.sop_instance_uids
+        assert one.series_uid == other.series_uid
+        assert one.sop_instance_uids == other.sop_instance_uids
         np.testing.assert_array_equal(one.voxels, other.voxels)
         assert one.grid.same_as(other.grid)
 
