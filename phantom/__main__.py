@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from operators.errors import SarcoMapError
 from phantom.faults import FAULTS
 from phantom.participant import draw_participant
 from phantom.study import COMPRESSED, WrittenStudy, write_study
+from phantom.training_set import TRAINING_SPACING_MM, write_training_set
 
 _STUDY_DESCRIPTION = """\
 Make one synthetic participant: a neck-to-knee two-point Dixon MRI study in the
@@ -79,7 +82,38 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--zip", action="store_true", help="one zip with a manifest, in the archive's naming")
     study.add_argument("--compress", action="store_true", help="JPEG lossless pixel data, as the archive's")
     study.add_argument("--quiet", action="store_true", help="no progress bar")
+    training = commands.add_parser(
+        "training-set",
+        help="pairs of image and label map to train a network on",
+        description="Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels}.nrrd. "
+        "Participants that are there already are kept, so an interrupted run goes on where it stopped.",
+    )
+    training.set_defaults(run=_training_set)
+    training.add_argument("--out", type=Path, required=True, metavar="DIR")
+    training.add_argument("--n", type=_in(int, 1, 10**6), required=True, metavar="N", help="participants")
+    training.add_argument("--seed", type=_in(int, 0, 2**31), default=100000, metavar="N", help="the first one's")
+    training.add_argument(
+        "--spacing",
+        type=_in(float, 1, 20),
+        nargs=3,
+        default=TRAINING_SPACING_MM,
+        metavar=("X", "Y", "Z"),
+        help="mm; default: the demo network's",
+    )
     return parser
+
+
+def _training_set(options: argparse.Namespace) -> int:
+    with tqdm(total=options.n, unit="participant", disable=not sys.stderr.isatty()) as bar:
+        x, y, z = options.spacing
+        write_training_set(
+            options.out,
+            range(options.seed, options.seed + options.n),
+            spacing_mm=(x, y, z),
+            progress=lambda done, total: bar.update(done - bar.n) and None,
+        )
+    print(f"{options.n} participants in {options.out}")
+    return 0
 
 
 def _study(options: argparse.Namespace) -> int:

@@ -23,8 +23,6 @@ from phantom.reference import MUSCLE_SHARE
 
 __all__ = ["Tissues", "body_grid", "build_tissues", "fit_body"]
 
-_LEG_COMPARTMENTS = ("anterior", "medial", "posterior")
-
 
 @dataclass(frozen=True)
 class Tissues:
@@ -93,7 +91,7 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
     posterior, anterior = (
         np.array([anatomy.by_name(n).index for n in group]) for group in (anatomy.HAMSTRINGS, anatomy.QUADRICEPS)
     )
-    leg = np.array([s.index for s in anatomy.STRUCTURES if s.compartment in _LEG_COMPARTMENTS])
+    leg = np.array([s.index for s in anatomy.STRUCTURES if s.compartment in anatomy.THIGH_COMPARTMENTS])
     muscles = np.array([anatomy.by_name(n).index for n in anatomy.MUSCLES])
     for n in range(rounds):
         labels, _, _ = _rasterise(body, grid)
@@ -151,5 +149,7 @@ def _texture(seed: int, grid: Grid) -> NDArray[np.float32]:
     rng = np.random.default_rng([seed, 3])
     extent = np.array(grid.shape) * np.array(grid.spacing_mm)[::-1]
     coarse = rng.standard_normal(np.maximum(np.ceil(extent / 8.0).astype(int), 2)).astype(np.float32)
-    smooth = ndimage.zoom(coarse, np.array(grid.shape) / np.array(coarse.shape), order=1, grid_mode=True, mode="nearest")
+    smooth = ndimage.zoom(
+        coarse, np.array(grid.shape) / np.array(coarse.shape), order=1, grid_mode=True, mode="nearest"
+    )
     return np.asarray(smooth / max(float(smooth.std()), 1e-6), dtype=np.float32)

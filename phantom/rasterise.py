@@ -193,9 +193,7 @@ def _rasterise(  # type: ignore[no-untyped-def]
                     inside = _ellipse_depth(dx, dy, trunk[k, 2], trunk[k, 3], trunk[k, 4])
                     wall_depth = inside
                     depth = max(depth, inside)
-                    fat_depth = max(
-                        fat_depth, inside + _fat_thickness(dx, dy, trunk[k, 5], trunk[k, 6], trunk[k, 7])
-                    )
+                    fat_depth = max(fat_depth, inside + _fat_thickness(dx, dy, trunk[k, 5], trunk[k, 6], trunk[k, 7]))
                 if fat_depth < 0:
                     continue
                 if depth < 0:

@@ -159,6 +159,4 @@ def envelopes() -> dict[str, Envelope]:
     tables: dict[str, list[list[float]]] = {}
     for row in _rows("envelope.csv"):
         tables.setdefault(row["region"], []).append([float(v) for k, v in row.items() if k != "region"])
-    return {
-        region: Envelope(region, np.array(table)[:, 0], np.array(table)[:, 1:]) for region, table in tables.items()
-    }
+    return {region: Envelope(region, np.array(table)[:, 0], np.array(table)[:, 1:]) for region, table in tables.items()}

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.anatomy import CHANNEL_COUNT, HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, Compartment
+from operators.anatomy import (
+    CHANNEL_COUNT,
+    HAMSTRINGS,
+    MUSCLES,
+    QUADRICEPS,
+    STRUCTURES,
+    THIGH_COMPARTMENTS,
+    Compartment,
+)
 from operators.volume import Grid, Volume
 
 __all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fractions"]
@@ -59,8 +67,8 @@ class Volumes:
 
     @property
     def lr_asymmetry(self) -> float:
-        """|left - right| / larger of all muscles; a fraction."""
-        muscles = self.group_cm3(MUSCLES)
+        """|left - right| / larger of the thigh muscles, as the report defines it; a fraction."""
+        muscles = self.group_cm3([s.name for s in STRUCTURES if s.compartment in THIGH_COMPARTMENTS])
         larger = max(muscles.left_cm3, muscles.right_cm3)
         return abs(muscles.left_cm3 - muscles.right_cm3) / larger
 

@@ -15,6 +15,7 @@ __all__ = [
     "MUSCLES",
     "QUADRICEPS",
     "STRUCTURES",
+    "THIGH_COMPARTMENTS",
     "Compartment",
     "Structure",
     "Tissue",
@@ -106,6 +107,8 @@ STRUCTURES = _read_table()
 MUSCLES = tuple(s.name for s in STRUCTURES if s.tissue is Tissue.MUSCLE)
 HAMSTRINGS = ("semimembranosus", "semitendinosus", "biceps_femoris")
 QUADRICEPS = ("rectus_femoris", "vastus_lateralis", "vastus_medialis", "vastus_intermedius")
+# The counterpart of DEXA's leg region; asymmetry is that of these.
+THIGH_COMPARTMENTS = (Compartment.ANTERIOR, Compartment.MEDIAL, Compartment.POSTERIOR)
 
 _BY_INDEX = {s.index: s for s in STRUCTURES}
 _BY_NAME = {s.name: s for s in STRUCTURES}

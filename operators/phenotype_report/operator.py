@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.phenotype_report.stage import write_reports
+from operators.phenotype_report.stage import ReportFiles, write_reports
 from operators.volume import Contrast
 
 __all__ = ["PhenotypeReportOperator"]
@@ -16,8 +17,8 @@ class PhenotypeReportOperator(Operator):
     """A label map in, three reports out; see `write_reports`.
 
     Receives ``labels`` (`Volume`), ``fused`` (`Fused`), ``study`` (`Study`),
-    ``model`` (`ModelCard`), ``segmentation`` (path of the DICOM-SEG) and
-    ``timings`` (seconds by stage); emits `ReportFiles` on ``report``.
+    ``model`` (`ModelCard`) and ``segmentation`` (path of the DICOM-SEG);
+    leaves `ReportFiles` in ``files``, for nothing comes after it.
 
     Parameters
     ----------
@@ -25,6 +26,9 @@ class PhenotypeReportOperator(Operator):
     output_folder : Path
     contrasts : tuple of Contrast
         What the network reads.
+    timings_s : mapping of str to float, optional
+        Seconds of the stages before; read when the report is written, so the
+        application may go on filling it until then.
     """
 
     def __init__(
@@ -33,28 +37,29 @@ class PhenotypeReportOperator(Operator):
         *args: Any,
         output_folder: Path,
         contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
+        timings_s: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.timings_s = timings_s
+        self.files: ReportFiles | None = None
         self.output_folder = Path(output_folder)
         self.contrasts = contrasts
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declare the ports."""
-        for name in ("labels", "fused", "study", "model", "segmentation", "timings"):
+        for name in ("labels", "fused", "study", "model", "segmentation"):
             spec.input(name)
-        spec.output("report")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Measure one study, write its reports, pass on where they are."""
-        files = write_reports(
+        """Measure one study and write its reports."""
+        self.files = write_reports(
             self.output_folder,
             op_input.receive("labels"),
             op_input.receive("fused"),
             op_input.receive("study"),
             op_input.receive("model"),
             op_input.receive("segmentation"),
-            op_input.receive("timings"),
+            self.timings_s,
             self.contrasts,
         )
-        op_output.emit(files, "report")

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from operators.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, Compartment, Structure, by_name
+from operators.anatomy import (
+    HAMSTRINGS,
+    MUSCLES,
+    QUADRICEPS,
+    STRUCTURES,
+    THIGH_COMPARTMENTS,
+    Compartment,
+    Structure,
+    by_name,
+)
 from operators.errors import GeometryError
 from operators.phenotype_report.sides import MidSurface, Tally, find_mid_surface, tally
 from operators.volume import Fused, QualityFlag, Volume
@@ -26,9 +35,7 @@ __all__ = [
 
 # DEXA's leg region starts at the femoral neck, so the gluteal and core
 # compartments lie outside it: the thigh is its counterpart on these images.
-_THIGH = tuple(
-    s.name for s in STRUCTURES if s.compartment in (Compartment.ANTERIOR, Compartment.MEDIAL, Compartment.POSTERIOR)
-)
+_THIGH = tuple(s.name for s in STRUCTURES if s.compartment in THIGH_COMPARTMENTS)
 
 
 @dataclass(frozen=True)

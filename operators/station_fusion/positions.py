@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,7 +157,7 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
     """What the fused positions, superior to inferior, leave uncovered: gaps, and too short a reach."""
     flags = []
     ranges = [position.extent_mm[:, 2] for position in positions]
-    for upper, lower in zip(positions, positions[1:], strict=False):
+    for upper, lower in itertools.pairwise(positions):
         bottom, top = upper.extent_mm[0, 2], lower.extent_mm[1, 2]
         # Each station reaches this much further when it is sampled, so that nothing is left open.
         rounding = EDGE_SLACK * (upper.grid.spacing_mm[2] + lower.grid.spacing_mm[2])

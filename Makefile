@@ -1,0 +1,46 @@
+# make demo   one synthetic study, start to finish      make test   lint, types and tests
+# Both set everything up in .venv first; nothing else is needed than Python 3.11 with venv and a C compiler.
+
+PYTHON ?= python3.11
+EXTRAS ?= cpu,dev
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed-$(EXTRAS)
+DEMO   ?= demo
+SEED   ?= 7
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format train-demo clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv and install everything into it
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; expected Python 3.11. Install it, or name yours: make PYTHON=python3" >&2; exit 2; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --editable ".[$(EXTRAS)]"
+	@touch $@
+
+demo: setup ## make a synthetic participant, run the application on it, compare with the truth
+	@PYTHON=$(PY) OUT=$(DEMO) SEED=$(SEED) bash benchmarks/demo.sh
+
+test: setup lint ## lint, types, tests
+	$(PY) -m pytest
+
+lint: setup ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup ## let ruff rewrite what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+train-demo: setup ## train the shipped weights again (hours; resumes where it stopped)
+	PYTHON=$(PY) bash bundle/scripts/train_demo.sh
+
+clean: ## remove what these targets made, caches included
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

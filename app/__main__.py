@@ -1,0 +1,136 @@
+"""``python -m app``: one study, door to door."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from operators.errors import SarcoMapError, UsageError
+
+__all__ = ["main"]
+
+EXIT_CODES = """\
+exit codes:
+  0 done   2 usage   3 input cannot be used   4 could not segment   5 could not write   1 a defect of ours
+
+environment (MONAI Deploy's own names; arguments win):
+  HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_LOG_LEVEL
+
+examples:
+  python -m app -i 1000123_20201_2_0.zip -o out/1000123
+  python -m app -i dicom_folder -o out --stations all --device cpu
+"""
+
+_STAGES = {
+    "load": "Reading DICOM",
+    "fuse": "Fusing stations",
+    "segment": "Segmenting",
+    "write": "Writing DICOM-SEG",
+    "report": "Measuring and reporting",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one study; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=arguments.log_level, format="%(levelname)s %(message)s")
+    debug = arguments.log_level == "DEBUG"
+    if not debug:
+        warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
+    try:
+        _run(arguments)
+    except SarcoMapError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        if debug:
+            raise
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"\nerror: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
+            "Run again with --log-level DEBUG and report what it prints.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.input is None or arguments.output is None:
+        raise UsageError(
+            "command line", "no " + ("--input" if arguments.input is None else "--output"), "both", "See --help."
+        )
+    # Imported here: --help and usage errors should not wait for torch and Holoscan.
+    from app.run import run_study
+
+    run_study(
+        arguments.input,
+        arguments.output,
+        model_folder=arguments.model,
+        device=arguments.device,
+        spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
+        stations=arguments.stations,
+        stage_names=_STAGES,
+        quiet=arguments.quiet,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    def path_from(variable: str) -> Path | None:
+        return Path(os.environ[variable]) if os.environ.get(variable) else None
+
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="One neck-to-knee Dixon study (zip or folder of DICOM) in; fused volumes, a segmentation of 27 "
+        "pelvic-thigh structures, DICOM-SEG, DICOM SR and a phenotype report out.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-i", "--input", type=Path, default=path_from("HOLOSCAN_INPUT_PATH"), help="zip or folder")
+    parser.add_argument("-o", "--output", type=Path, default=path_from("HOLOSCAN_OUTPUT_PATH"), help="output folder")
+    parser.add_argument(
+        "-m",
+        "--model",
+        type=Path,
+        default=path_from("HOLOSCAN_MODEL_PATH"),
+        help="folder of a MONAI bundle (default: the one that ships, with demonstration weights)",
+    )
+    parser.add_argument("-w", "--workdir", type=Path, help="accepted for MONAI Deploy; not needed")
+    parser.add_argument(
+        "-l",
+        "--log-level",
+        type=str.upper,
+        default="WARNING",
+        choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        help="default: WARNING; DEBUG also shows tracebacks",
+    )
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where stations are fused (default: auto)"
+    )
+    parser.add_argument(
+        "--spacing",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        help="spacing of the fused grid in mm (default: the finest of the stations along each axis)",
+    )
+    parser.add_argument(
+        "--stations",
+        choices=["pelvis-to-knee", "all"],
+        default="pelvis-to-knee",
+        help="which table positions are fused (default: the lower four, pelvis to knee)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress; errors only")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

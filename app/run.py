@@ -1,0 +1,133 @@
+"""Run the application on one study and see to it that it did what it should."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from app.application import RunOptions, SarcoMapApp
+from app.clock import StageClock
+from app.outputs import OUTPUT_FILES, missing, staged
+from operators.errors import SarcoMapError, SegmentationError
+from operators.segmentation import load_model
+from operators.station_fusion.positions import StationChoice
+from operators.station_fusion.resample import Device
+
+__all__ = ["SHIPPED_BUNDLE", "run_study"]
+
+SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "bundle"
+
+
+def run_study(
+    input_path: Path,
+    output: Path,
+    *,
+    model_folder: Path | None = None,
+    device: Device = "auto",
+    spacing_mm: tuple[float, float, float] | None = None,
+    stations: StationChoice = "pelvis-to-knee",
+    stage_names: Mapping[str, str] | None = None,
+    quiet: bool = True,
+) -> dict[str, float]:
+    """Load, fuse, segment, write and report one study into ``output``.
+
+    Parameters
+    ----------
+    input_path, output : Path
+    model_folder : Path, optional
+        A MONAI bundle; the shipped one by default.
+    device, spacing_mm, stations
+        See `app.application.RunOptions`.
+    stage_names : mapping of str to str, optional
+        What to call each stage while it runs.
+    quiet : bool
+        Show no progress.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds by stage.
+
+    Raises
+    ------
+    SarcoMapError
+        Whatever a stage found wrong; ``output`` is then as it was before.
+    """
+    show = _Progress(stage_names or {}, quiet)
+    clock = StageClock(show.started, show.finished)
+    with staged(output) as staging:
+        model = load_model(model_folder or SHIPPED_BUNDLE)
+        options = RunOptions(input_path, staging, model, device, spacing_mm, stations)
+        try:
+            SarcoMapApp(options, clock, show.files).run()
+        except Exception as error:
+            show.close()
+            if clock.failure is not None and clock.failure is not error:
+                raise clock.failure from error
+            raise
+        show.close()
+        _verify(staging, clock)
+    show.summary(output, json.loads((output / "report.json").read_text(encoding="utf-8")))
+    return dict(clock.seconds)
+
+
+def _verify(folder: Path, clock: StageClock) -> None:
+    """Holoscan ends a graph whose operator emits nothing without a word, and with success."""
+    if clock.failure is not None:
+        raise clock.failure
+    if absent := missing(folder, OUTPUT_FILES):
+        done = ", ".join(clock.seconds) or "none"
+        kind = SarcoMapError if "segment" in clock.seconds else SegmentationError
+        raise kind(
+            "application",
+            f"it ended without {', '.join(absent)} (stages done: {done})",
+            "every output of a study",
+            "Run again with --log-level DEBUG and report what it prints.",
+        )
+
+
+class _Progress:
+    """What a user sees on the terminal while a study is processed."""
+
+    def __init__(self, names: Mapping[str, str], quiet: bool) -> None:
+        self.names = names
+        self.quiet = quiet
+        self.bar: tqdm[None] | None = None
+
+    def started(self, stage: str) -> None:
+        if not self.quiet and stage != "load":
+            print(f"{self.names.get(stage, stage)} ...", end="", flush=True, file=sys.stderr)
+
+    def finished(self, stage: str, seconds: float) -> None:
+        self.close()
+        if not self.quiet:
+            label = f"{self.names.get(stage, stage)} ..." if stage == "load" else ""
+            print(f"{label} {seconds:.1f} s", file=sys.stderr)
+
+    def files(self, done: int, total: int) -> None:
+        if self.quiet:
+            return
+        if self.bar is None:  # every file is counted twice: its header, then its pixels
+            self.bar = tqdm(total=total, desc=self.names.get("load", "load"), unit=" reads", leave=False, disable=None)
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def summary(self, output: Path, report: Mapping[str, Any]) -> None:
+        if self.quiet:
+            return
+        quality = report["quality"]
+        for flag in quality["flags"]:
+            print(f"  {flag['severity']}: {flag['message']}", file=sys.stderr)
+        if quality["withheld"] is not None:
+            print(f"No phenotypes are given: {quality['withheld']}", file=sys.stderr)
+        print(f"Written to {output}: report.html, report.json, segmentation, fused volumes", file=sys.stderr)

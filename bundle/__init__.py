@@ -1,0 +1,1 @@
+"""The MONAI Bundle that segments 27 pelvic-thigh structures."""

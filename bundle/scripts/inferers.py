@@ -1,0 +1,18 @@
+"""Reduced precision on any device: MONAI's engines know it on CUDA only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.inferers import SimpleInferer
+
+__all__ = ["AutocastInferer"]
+
+
+class AutocastInferer(SimpleInferer):
+    """Runs the network under bfloat16 autocast on the input's own device."""
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            return super().__call__(inputs, network, *args, **kwargs).float()

@@ -1,0 +1,145 @@
+"""Loading a trained network as the bundle describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.inferers import Inferer
+from monai.transforms import Compose
+
+from operators import anatomy
+from operators.errors import SegmentationError
+from operators.model_card import ModelCard
+from operators.volume import Contrast
+
+__all__ = ["SegmentationModel", "load_model"]
+
+CARD_FILE = "models/shipped.json"
+
+
+@dataclass(frozen=True)
+class SegmentationModel:
+    """A network, ready to run, with what must be done to an image before it.
+
+    Attributes
+    ----------
+    card : ModelCard
+    contrasts : tuple of Contrast
+        Input channels, in order.
+    preprocessing : Compose
+        MONAI dictionary transforms of ``image`` (channel, x, y, z).
+    inferer : Inferer
+        Runs the network over windows.
+    network : torch.nn.Module
+        In evaluation mode, on ``device``.
+    device : torch.device
+    """
+
+    card: ModelCard
+    contrasts: tuple[Contrast, ...]
+    preprocessing: Compose
+    inferer: Inferer
+    network: Callable[[torch.Tensor], torch.Tensor]
+    device: torch.device
+
+
+def load_model(bundle: Path) -> SegmentationModel:
+    """The model that a bundle ships: ``models/shipped.json`` names its weights and configs.
+
+    Parameters
+    ----------
+    bundle : Path
+        A bundle folder with ``configs/`` and ``models/``.
+
+    Raises
+    ------
+    SegmentationError
+        When the bundle is incomplete, its weights are not what the card says, do
+        not fit the network, or are a pickle with more in it than tensors.
+    """
+    card_path = bundle / CARD_FILE
+    facts = _read_card(card_path)
+    weights = bundle / facts["weights"]
+    parser = ConfigParser()
+    try:
+        parser.read_config([str(bundle / name) for name in facts["configs"]])
+        parser["bundle_root"] = str(bundle)
+        parser.parse()
+        network: torch.nn.Module = parser.get_parsed_content("network")
+        device: torch.device = parser.get_parsed_content("device")
+        preprocessing = Compose(parser.get_parsed_content("preprocessing"))
+        inferer: Inferer = parser.get_parsed_content("inferer")
+        images: list[str] = parser.get_parsed_content("images")
+    except Exception as error:  # MONAI raises whatever a config's component raises
+        raise SegmentationError(
+            f"bundle {bundle.name}, configs {', '.join(facts['configs'])}",
+            f"not usable ({error})",
+            "keys network, preprocessing, inferer, images and device",
+            "Start again from the configs that came with this version.",
+        ) from error
+    _load_weights(network, weights, facts["sha256"], device)
+    return SegmentationModel(
+        card=ModelCard(
+            name=facts["name"],
+            version=facts["version"],
+            sha256=facts["sha256"],
+            training_data=facts["training_data"],
+            intended_use=facts["intended_use"],
+            synthetic_training=bool(facts["synthetic_training"]),
+        ),
+        contrasts=tuple(Contrast(Path(name).stem) for name in images),
+        preprocessing=preprocessing,
+        inferer=inferer,
+        network=network.eval(),
+        device=device,
+    )
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    wanted = {"name", "version", "weights", "configs", "sha256", "training_data", "intended_use", "synthetic_training"}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SegmentationError(
+            str(path),
+            f"no readable model card ({type(error).__name__})",
+            "the JSON file that names the weights",
+            "Point -m at the folder of a bundle; the one shipped is `bundle`.",
+        ) from error
+    if not isinstance(facts, dict) or not wanted <= facts.keys():
+        missing = ", ".join(sorted(wanted - set(facts)))
+        raise SegmentationError(str(path), f"lacks {missing}", "a complete model card", "Complete it.")
+    return facts
+
+
+def _load_weights(network: torch.nn.Module, weights: Path, sha256: str, device: torch.device) -> None:
+    try:
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SegmentationError(
+            str(weights), "cannot be read", "the network's weights", "Check the bundle's models folder."
+        ) from error
+    if found != sha256:
+        raise SegmentationError(
+            str(weights),
+            f"SHA-256 {found[:12]}...",
+            f"{sha256[:12]}... as {CARD_FILE} says",
+            "Fetch the weights again, or write the new digest into the card.",
+        )
+    try:
+        network.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    except Exception as error:  # torch raises unrelated types for pickles, shapes and missing keys
+        reason = str(error).splitlines()[0]
+        raise SegmentationError(
+            str(weights),
+            f"weights that cannot be loaded ({type(error).__name__}: {reason})",
+            f"a plain state dict of the configured network with {anatomy.CHANNEL_COUNT} output channels",
+            "Train or export with the same configs; checkpoints with code in them are never executed.",
+        ) from error
