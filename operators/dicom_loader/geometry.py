@@ -23,9 +23,13 @@ _LATERAL_TOLERANCE_MM = 0.5
 #: Slices must face along the body within 45 degrees, so that z can run inferior to superior.
 _LEAST_AXIAL_COSINE = np.cos(np.pi / 4)
 _FETCH_AGAIN = "Fetch the series again, or leave it out."
+#: Of so many consecutive slices the tissue between the neighbours is still the same; a longer hole is never bridged.
+_MOST_BRIDGED = 2
 
 
-def stack_slices(frames: Sequence[Frame], where: str) -> tuple[list[int], Grid]:
+def stack_slices(
+    frames: Sequence[Frame], where: str, *, allow_missing_slices: bool = False
+) -> tuple[list[int], list[int], Grid]:
     """Sort the slices of one stack inferior to superior, and find its grid.
 
     Slices are sorted by their position along the slice normal, never by file
@@ -38,18 +42,22 @@ def stack_slices(frames: Sequence[Frame], where: str) -> tuple[list[int], Grid]:
         All images of one series and contrast, in any order.
     where : str
         What messages call the series.
+    allow_missing_slices : bool
+        Accept holes of one or two slices; the grid then has room for them.
 
     Returns
     -------
     order : list of int
-        ``frames[order[k]]`` is slice k; k grows inferior to superior.
+        ``frames[order[n]]`` is the n-th slice from below.
+    places : list of int
+        Its slice index in the grid, ascending; without a missing slice 0, 1, 2, ...
     grid : Grid
 
     Raises
     ------
     GeometryError
         For fewer than two slices, images that differ in size, spacing or
-        orientation, two slices at one place, or a missing slice.
+        orientation, two slices at one place, or a missing slice that may not be missing.
     """
     if len(frames) < 2:
         raise GeometryError(
@@ -71,7 +79,7 @@ def stack_slices(frames: Sequence[Frame], where: str) -> tuple[list[int], Grid]:
     heights = positions @ upward
     order = np.argsort(heights, kind="stable")
     positions, heights = positions[order], heights[order]
-    spacing = _slice_spacing(heights, positions[:, 2], where)
+    spacing, places = _slice_places(heights, positions[:, 2], where, allow_missing_slices)
     _check_straight(positions, upward, where)
 
     affine = np.eye(4)
@@ -79,7 +87,7 @@ def stack_slices(frames: Sequence[Frame], where: str) -> tuple[list[int], Grid]:
     affine[:3, 1] = first.column_direction * first.spacing_mm[1]
     affine[:3, 2] = upward * spacing
     affine[:3, 3] = positions[0]
-    return [int(k) for k in order], Grid((len(frames), first.rows, first.columns), affine)
+    return [int(n) for n in order], places, Grid((places[-1] + 1, first.rows, first.columns), affine)
 
 
 def z_range_mm(grid: Grid) -> tuple[float, float]:
@@ -106,8 +114,10 @@ def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
         raise GeometryError(where, found, "one size, spacing and orientation in a series", _FETCH_AGAIN)
 
 
-def _slice_spacing(heights: NDArray[np.float64], z: NDArray[np.float64], where: str) -> float:
-    """Median distance of neighbours; ``heights`` ascend along the normal, ``z`` are the same slices' LPS z."""
+def _slice_places(
+    heights: NDArray[np.float64], z: NDArray[np.float64], where: str, allow_missing_slices: bool
+) -> tuple[float, list[int]]:
+    """Median distance of neighbours, and slice indices; ``heights`` ascend along the normal, ``z`` are their LPS z."""
     gaps = np.diff(heights)
     spacing = float(np.median(gaps))
     # A series stored twice has a median of zero; its duplicates must be named all the same.
@@ -120,21 +130,24 @@ def _slice_spacing(heights: NDArray[np.float64], z: NDArray[np.float64], where: 
             "Remove the surplus images, or fetch the series again.",
         )
     wide = np.flatnonzero(gaps > _GAP * spacing)
-    if wide.size:
+    steps = np.ones(gaps.size, dtype=np.int64)
+    steps[wide] = np.clip(np.rint(gaps[wide] / spacing), 2, 10**9)
+    if wide.size and not (allow_missing_slices and steps.max() <= _MOST_BRIDGED + 1):
         missing = [
-            float(z[k] + (z[k + 1] - z[k]) * step / steps)
-            for k in wide
-            for steps in [max(2, round(gaps[k] / spacing))]
-            for step in range(1, steps)
+            float(z[k] + (z[k + 1] - z[k]) * step / steps[k]) for k in wide for step in range(1, min(int(steps[k]), 7))
         ]
+        count = int((steps - 1).sum())
         shown = ", ".join(f"{height:.1f}" for height in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise GeometryError(
             where,
-            f"{len(missing)} missing slice{'s' if len(missing) > 1 else ''}, at z = {shown} mm",
+            f"{count} missing slice{'s' if count > 1 else ''}, at z = {shown} mm",
             f"a slice every {spacing:.2f} mm",
-            "Fetch the series again.",
+            "Fetch the series again."
+            if allow_missing_slices
+            else f"Fetch the series again, or allow missing slices: up to {_MOST_BRIDGED} in a row are interpolated.",
         )
-    regular = heights[0] + spacing * np.arange(heights.size)
+    places = np.concatenate([[0], np.cumsum(steps)])
+    regular = heights[0] + spacing * places
     worst = int(np.abs(heights - regular).argmax())
     if abs(heights[worst] - regular[worst]) > _IRREGULARITY * spacing:
         raise GeometryError(
@@ -143,7 +156,7 @@ def _slice_spacing(heights: NDArray[np.float64], z: NDArray[np.float64], where: 
             f"a slice every {spacing:.2f} mm",
             _FETCH_AGAIN,
         )
-    return spacing
+    return spacing, [int(place) for place in places]
 
 
 def _check_straight(positions: NDArray[np.float64], upward: NDArray[np.float64], where: str) -> None:

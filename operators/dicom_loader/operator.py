@@ -34,7 +34,7 @@ class DicomLoaderOperator(Operator):
     input_path : Path
         Zip or folder of one study.
     limits : ArchiveLimits
-    progress : callable, optional
+    progress, allow_missing_slices
         As for `load_study`.
     """
 
@@ -45,11 +45,13 @@ class DicomLoaderOperator(Operator):
         input_path: Path,
         limits: ArchiveLimits = DEFAULT_LIMITS,
         progress: Callable[[int, int], None] | None = None,
+        allow_missing_slices: bool = False,
         **kwargs: Any,
     ) -> None:
         self.input_path = Path(input_path)
         self.limits = limits
         self.progress = progress
+        self.allow_missing_slices = allow_missing_slices
         super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -58,4 +60,10 @@ class DicomLoaderOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Load and emit."""
-        op_output.emit(load_study(self.input_path, limits=self.limits, progress=self.progress), "study")
+        study = load_study(
+            self.input_path,
+            limits=self.limits,
+            progress=self.progress,
+            allow_missing_slices=self.allow_missing_slices,
+        )
+        op_output.emit(study, "study")

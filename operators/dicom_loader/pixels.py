@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,12 +86,20 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
     where = f"{source.name}, file {file.file}"
     remedy = "Fetch this file again."
     try:
-        with source.open(file.file) as stream:
-            images = iter_pixels(stream, indices=[target.frame.index for target in targets], raw=True)
+        with (
+            source.open(file.file) as stream,
+            # Closed before the file, which it seeks in when it ends.
+            closing(_frames(stream, targets)) as images,
+        ):
             for target, image in zip(targets, images, strict=True):
                 if image.shape != target.voxels.shape[1:]:
                     raise DicomError(where, f"{image.shape} pixels", f"the header's {target.voxels.shape[1:]}", remedy)
-                signal = image * np.float64(target.frame.slope) + target.frame.intercept
+                with np.errstate(over="ignore"):  # what overflows is refused
+                    signal = (image * np.float64(target.frame.slope) + target.frame.intercept).astype(np.float32)
+                if not np.isfinite(signal).all():
+                    raise DicomError(
+                        where, "voxels that are not finite after rescaling", "finite signal", "Export the series again."
+                    )
                 target.voxels[target.slice_index] = signal
     except SarcoMapError:
         raise
@@ -97,3 +107,7 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
         raise DicomError(
             where, f"truncated or damaged pixel data ({type(error).__name__})", "the pixels its header states", remedy
         ) from error
+
+
+def _frames(stream: BinaryIO, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
+    yield from iter_pixels(stream, indices=[target.frame.index for target in targets], raw=True)

@@ -20,12 +20,29 @@ _SAME_POSITION_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Stack:
-    """One station of one contrast before its pixels: slices inferior to superior."""
+    """One station of one contrast before its pixels: slices inferior to superior.
+
+    Attributes
+    ----------
+    contrast : Contrast
+    files, frames : tuple
+        One for each slice that is there.
+    places : tuple of int
+        Their slice indices in the grid.
+    grid : Grid
+        With room for slices that are missing.
+    """
 
     contrast: Contrast
     files: tuple[ImageFile, ...]
     frames: tuple[Frame, ...]
+    places: tuple[int, ...]
     grid: Grid
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Slice indices that no image fills."""
+        return tuple(sorted(set(range(self.grid.shape[0])) - set(self.places)))
 
     @property
     def title(self) -> str:
@@ -33,7 +50,7 @@ class Stack:
         return _title(self.files[0])
 
 
-def stacks_of(where: str, images: Sequence[ImageFile]) -> list[Stack]:
+def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
     """Group images by series, Enhanced MR stack and contrast; sort slices, then stacks from the head down.
 
     Raises
@@ -47,8 +64,13 @@ def stacks_of(where: str, images: Sequence[ImageFile]) -> list[Stack]:
             groups[image.series_uid, frame.stack, frame.contrast].append((image, frame))
     stacks = []
     for (_, _, contrast), members in groups.items():
-        order, grid = stack_slices([frame for _, frame in members], f"{where}, {_title(members[0][0])}")
-        stacks.append(Stack(contrast, tuple(members[k][0] for k in order), tuple(members[k][1] for k in order), grid))
+        order, places, grid = stack_slices(
+            [frame for _, frame in members],
+            f"{where}, {_title(members[0][0])}",
+            allow_missing_slices=allow_missing_slices,
+        )
+        files, frames = zip(*(members[n] for n in order), strict=True)
+        stacks.append(Stack(contrast, files, frames, tuple(places), grid))
     # Top down and in a fixed order of contrasts, whatever the files are called.
     stacks.sort(
         key=lambda stack: (-sum(z_range_mm(stack.grid)), stack.files[0].series_number, stack.contrast, stack.title)

@@ -36,7 +36,13 @@ _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_")
 _PLAUSIBLE_HEIGHT_M = (0.5, 2.5)
 
 
-def load_study(path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, progress: Progress | None = None) -> Study:
+def load_study(
+    path: Path,
+    *,
+    limits: ArchiveLimits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+    allow_missing_slices: bool = False,
+) -> Study:
     """Read one Dixon study: every station of every contrast, with its place in the body.
 
     Headers come first, without pixels; then the geometry and completeness are
@@ -50,6 +56,10 @@ def load_study(path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, progress: 
         Bounds on what an archive may hold.
     progress : callable, optional
         Called as ``progress(done, total)``; ends with ``done == total``.
+    allow_missing_slices : bool
+        Interpolate one or two missing slices in a row linearly between their
+        neighbours, and flag the station ``missing-slice`` (warning), instead of
+        refusing the study.
 
     Returns
     -------
@@ -74,7 +84,7 @@ def load_study(path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, progress: 
         tick = _Ticker(progress, len(members))
         images, others = _read_headers(source, members, tick)
         _check_one_study(source, images, others, len(members))
-        stacks = stacks_of(source.name, images)
+        stacks = stacks_of(source.name, images, allow_missing_slices=allow_missing_slices)
         check_one_frame_of_reference(source.name, stacks)
         check_all_contrasts(source.name, stacks)
         stations = _decode(source, stacks, limits, tick)
@@ -162,11 +172,22 @@ def _decode(source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick
     volumes = [np.empty(stack.grid.shape, dtype=np.float32) for stack in stacks]
     work: dict[str, tuple[ImageFile, list[Target]]] = {}
     for stack, voxels in zip(stacks, volumes, strict=True):
-        for k, (file, frame) in enumerate(zip(stack.files, stack.frames, strict=True)):
-            work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, k))
+        for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
+            work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
     tick(tick.files - len(work))
     decode_into(source, list(work.values()), tick)
+    for stack, voxels in zip(stacks, volumes, strict=True):
+        _interpolate_missing(stack, voxels)
     return tuple(_station(stack, voxels) for stack, voxels in zip(stacks, volumes, strict=True))
+
+
+def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
+    """Fill the slices that no image fills, linearly between their neighbours; the outermost are never missing."""
+    for k in stack.missing:
+        below = max(place for place in stack.places if place < k)
+        above = min(place for place in stack.places if place > k)
+        weight = np.float32((k - below) / (above - below))
+        voxels[k] = (1 - weight) * voxels[below] + weight * voxels[above]
 
 
 def _station(stack: Stack, voxels: NDArray[np.float32]) -> Station:
@@ -195,6 +216,16 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
     ]
+    for stack in stacks:
+        if stack.missing:
+            heights = ", ".join(f"{(stack.grid.affine @ [0, 0, k, 1])[2]:.1f}" for k in stack.missing)
+            flags.append(
+                QualityFlag(
+                    "missing-slice",
+                    "warning",
+                    f"{stack.title}: no slice at z = {heights} mm; interpolated between its neighbours.",
+                )
+            )
     for position in table_positions(stacks):
         if not all(stack.grid.same_as(position[0].grid, tolerance_mm=0.1) for stack in position):
             low, high = z_range_mm(position[0].grid)

@@ -8,7 +8,7 @@ import SimpleITK
 from pydicom.dataset import Dataset
 
 from operators.dicom_loader import load_study
-from operators.errors import GeometryError
+from operators.errors import DicomError, GeometryError
 from operators.volume import Contrast, Station, Study
 from tests.loader.dicom_maker import (
     COLUMNS,
@@ -137,6 +137,43 @@ def test_missing_slices_are_named_by_their_height(tmp_path):
     message = rejection(tmp_path, lambda h: not (h.SeriesNumber == VICTIM and h.InstanceNumber in (3, 4)))
     assert f"series {VICTIM}" in message
     assert "2 missing slices, at z = 88.0, 92.0 mm" in message
+
+
+def test_missing_slices_are_interpolated_and_flagged_when_allowed(tmp_path):
+    write_study(tmp_path, change=lambda h: not (h.SeriesNumber == VICTIM and h.InstanceNumber in (3, 4)))
+    study = load_study(tmp_path, allow_missing_slices=True)
+    station = station_of(study, Contrast.FAT, 1)
+    assert station.grid.same_as(station_of(study, Contrast.WATER, 1).grid)
+    low, high = (stored_pixels(Contrast.FAT, 1, k).astype(np.float64) for k in (1, 4))
+    expected = [stored_pixels(Contrast.FAT, 1, k) for k in (0, 1)]
+    expected += [low + (high - low) * part for part in (1 / 3, 2 / 3)]
+    expected += [stored_pixels(Contrast.FAT, 1, k) for k in (4, 5)]
+    np.testing.assert_allclose(station.voxels, np.stack(expected), rtol=1e-6)
+    assert len(station.sop_instance_uids) == SLICES - 2
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("missing-slice", "warning")]
+    assert f"series {VICTIM} " in study.flags[0].message
+    assert "z = 88.0, 92.0 mm" in study.flags[0].message
+
+
+def test_a_long_hole_is_never_bridged(tmp_path):
+    def move_up(header: Dataset) -> None:
+        if header.SeriesNumber == VICTIM and header.InstanceNumber > 4:
+            header.ImagePositionPatient[2] += 3 * SPACING[2]
+
+    write_study(tmp_path, change=move_up)
+    with pytest.raises(GeometryError, match="3 missing slices, at z = "):
+        load_study(tmp_path, allow_missing_slices=True)
+
+
+def test_signal_that_overflows_after_rescaling_is_refused(tmp_path):
+    def rescale(header: Dataset) -> None:
+        if header.SeriesNumber == VICTIM:
+            header["RescaleSlope"] = raw_decimal("RescaleSlope", "1e38")
+            header.RescaleIntercept = "0"
+
+    write_study(tmp_path, change=rescale)
+    with pytest.raises(DicomError, match="not finite after rescaling"):
+        load_study(tmp_path)
 
 
 def test_two_slices_at_one_place_are_refused(tmp_path):

@@ -27,12 +27,12 @@ class Sink(Operator):
 
 
 class OnlyLoading(Application):
-    def __init__(self, path, received: list[Study]) -> None:
-        self.path, self.received = path, received
+    def __init__(self, path, received: list[Study], **options) -> None:
+        self.path, self.received, self.loader_options = path, received, options
         super().__init__()
 
     def compose(self) -> None:
-        loader = DicomLoaderOperator(self, input_path=self.path, name="dicom_loader")
+        loader = DicomLoaderOperator(self, input_path=self.path, name="dicom_loader", **self.loader_options)
         self.add_flow(loader, Sink(self, received=self.received, name="sink"), {("study", "study")})
 
 
@@ -42,6 +42,13 @@ def test_the_operator_emits_one_study_and_ends(tmp_path):
     OnlyLoading(tmp_path, received).run()
     (study,) = received
     assert len(study.stations) == 4
+
+
+def test_the_operator_hands_on_its_options(tmp_path):
+    write_study(tmp_path, stations=1, change=lambda header: header.InstanceNumber != 3)
+    received: list[Study] = []
+    OnlyLoading(tmp_path, received, allow_missing_slices=True).run()
+    assert {flag.code for flag in received[0].flags} == {"missing-slice"}
 
 
 def test_an_error_leaves_the_graph_as_it_was_raised(tmp_path):
