@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: setup ## make a synthetic participant, run the application on it, compare with the truth
-	@PYTHON=$(PY) OUT=$(DEMO) SEED=$(SEED) bash benchmarks/demo.sh
+	@$(PY) benchmarks/demo.py --out $(DEMO) --seed $(SEED)
 
 test: setup lint ## lint, types, tests
 	$(PY) -m pytest

@@ -1,6 +1,6 @@
 """Make a training checkpoint the bundle's shipped model: weights and card.
 
-    python -m bundle.scripts.ship CHECKPOINT --held-out-dice 0.83
+python -m bundle.scripts.ship CHECKPOINT --held-out-dice 0.83
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""The bundle's configs agree with the label table, with one another and with the paper."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from operators import anatomy
+
+BUNDLE = Path(__file__).parents[2] / "bundle"
+
+
+def parser_of(*names: str) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config([str(BUNDLE / "configs" / name) for name in names])
+    return parser
+
+
+def test_channels_of_the_metadata_are_the_label_table() -> None:
+    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    output = metadata["network_data_format"]["outputs"]["pred"]
+    names = {str(s.index): s.name for s in anatomy.STRUCTURES}
+    assert output["channel_def"] == {"0": "background", **names, str(anatomy.ADIPOSE_INDEX): "adipose_tissue"}
+    assert output["num_channels"] == anatomy.CHANNEL_COUNT
+
+
+@pytest.mark.parametrize("name", ["train.yaml", "inference.yaml"])
+def test_default_network_is_the_papers(name: str) -> None:
+    parser = parser_of(name)
+    settings = parser.get_parsed_content("network_def", instantiate=False).get_config()
+    assert (settings["feature_size"], settings["hidden_size"], settings["mlp_dim"], settings["num_heads"]) == (
+        16,
+        768,
+        3072,
+        12,
+    )
+    assert parser.get_parsed_content("roi") == [96, 96, 96]
+    assert parser.get_parsed_content("spacing_mm") == [1.5, 1.5, 2.0]
+    assert parser.get_parsed_content("intensity_window") == [80.0, 450.0]
+    assert parser.get_parsed_content("channels_out") == anatomy.CHANNEL_COUNT
+
+
+def test_default_training_is_the_papers() -> None:
+    parser = parser_of("train.yaml")
+    config: dict[str, Any] = parser.get()
+    assert config["learning_rate"] == 2e-5
+    assert config["optimizer"]["weight_decay"] == 1e-5
+    assert config["optimizer"]["_target_"] == "torch.optim.AdamW"
+    assert (config["batch_size"], config["max_epochs"], config["val_interval"]) == (2, 12000, 2)
+    crop = config["random_transforms"][0]
+    assert crop["_target_"] == "RandCropByPosNegLabeld"
+    assert (crop["pos"], crop["neg"], crop["num_samples"]) == (1.0, 1.0, 4)
+    assert config["loss"]["_target_"] == "DiceCELoss"
+
+
+def test_training_and_inference_prepare_images_alike() -> None:
+    for overrides in ([], ["demo.yaml"]):
+        train, inference = parser_of("train.yaml", *overrides), parser_of("inference.yaml", *overrides)
+        for key in ("spacing_mm", "roi", "intensity_window", "channels_out", "network_def", "images", "inferer"):
+            assert train[key] == inference[key], key
+        steps = {step["_target_"]: step for step in train["read_transforms"]}
+        for step in inference["preprocessing"]:
+            trained = steps[step["_target_"]]
+            for key, value in step.items():
+                if key not in ("keys", "mode"):
+                    assert trained[key] == value, (step["_target_"], key)
+
+
+def test_demo_network_is_built_by_the_override() -> None:
+    parser = parser_of("inference.yaml", "demo.yaml")
+    network = parser.get_parsed_content("network_def")
+    parameters = sum(p.numel() for p in network.parameters())
+    assert 4e6 < parameters < 10e6  # 40 MB of float32 is the most that may ship

@@ -1,0 +1,74 @@
+"""The Python pieces that configs name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.scripts import DiceWeightedCELoss, inverse_sqrt_frequency, latest_checkpoint, list_pairs, save_weights
+from operators.nrrd_files import write_volume
+from operators.volume import Grid, Volume
+
+
+def write_pair(folder: Path, labels: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    grid = Grid(labels.shape, np.diag([2.0, 2.0, 3.0, 1.0]))
+    write_volume(folder / "labels.nrrd", Volume(labels.astype(np.uint8), grid))
+    write_volume(folder / "water.nrrd", Volume(labels.astype(np.float32), grid))
+
+
+def test_pairs_are_complete_folders_in_order(tmp_path: Path) -> None:
+    for name in ("b", "a", ".c.partial"):
+        write_pair(tmp_path / name, np.zeros((2, 2, 2)))
+    (tmp_path / "d").mkdir()
+    pairs = list_pairs(tmp_path)
+    assert [Path(str(pair["label"])).parent.name for pair in pairs] == ["a", "b"]
+    with pytest.raises(FileNotFoundError, match="training-set"):
+        list_pairs(tmp_path / "d")
+
+
+def test_class_weights_follow_the_inverse_root_of_frequency(tmp_path: Path) -> None:
+    labels = np.zeros((4, 5, 5))
+    labels[0, 0, :4] = 1  # 4 of 100 voxels
+    write_pair(tmp_path / "a", labels)
+    weights = inverse_sqrt_frequency(list_pairs(tmp_path), channels=3)
+    assert weights[1] / weights[0] == pytest.approx(np.sqrt(96 / 4), rel=1e-5)
+    assert weights[2] == 0  # absent: no gradient, no division by zero
+    assert float(0.96 * weights[0] + 0.04 * weights[1]) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_loss_is_foreground_dice_plus_weighted_cross_entropy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(1, 3, 4, 4, 4, generator=generator)
+    labels = torch.randint(0, 3, (1, 1, 4, 4, 4), generator=generator)
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    probability = scores.softmax(dim=1)
+    dice = 0.0
+    for channel in (1, 2):
+        truth = (labels[:, 0] == channel).float()
+        p = probability[:, channel]
+        dice += 1 - (2 * (p * truth).sum() + 1e-5) / (p.sum() + truth.sum() + 1e-5)
+    log_likelihood = probability.log().gather(1, labels)[:, 0]
+    by_voxel = weights[labels[:, 0]]
+    cross_entropy = -(by_voxel * log_likelihood).sum() / by_voxel.sum()
+    expected = dice / 2 + cross_entropy
+    assert DiceWeightedCELoss(weights)(scores, labels) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_newest_checkpoint_is_resumed_from(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    for epoch in (9, 10):
+        torch.save({"network": {}}, tmp_path / f"training_checkpoint_epoch={epoch}.pt")
+    assert str(latest_checkpoint(tmp_path)).endswith("epoch=10.pt")
+
+
+def test_shipped_weights_hold_tensors_only(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.AdamW(network.parameters())
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "checkpoint.pt")
+    weights = torch.load(save_weights(tmp_path / "checkpoint.pt", tmp_path / "w.pt"), weights_only=True)
+    assert weights.keys() == network.state_dict().keys()
+    assert torch.equal(weights["weight"], network.weight.detach())
