@@ -6,9 +6,11 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
 
+from app.interrupt import clean_up_when_interrupted
 from operators.errors import SarcoMapError, UsageError
 
 __all__ = ["main"]
@@ -16,6 +18,7 @@ __all__ = ["main"]
 EXIT_CODES = """\
 exit codes:
   0 done   2 usage   3 input cannot be used   4 could not segment   5 could not write   1 a defect of ours
+  130, 143 interrupted (Ctrl-C, SIGTERM): nothing is left behind
 
 environment (MONAI Deploy's own names; arguments win):
   HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_LOG_LEVEL
@@ -43,19 +46,14 @@ def main(argv: list[str] | None = None) -> int:
         warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
     try:
         _run(arguments)
-    except SarcoMapError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        if debug:
-            raise
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)
-        return 130
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
+        if isinstance(error, SarcoMapError):
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return error.exit_code
         print(
-            f"\nerror: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
+            f"error: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
             "Run again with --log-level DEBUG and report what it prints.",
             file=sys.stderr,
         )
@@ -133,4 +131,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    clean_up_when_interrupted()
     sys.exit(main())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from operators.errors import OutputError
 
-__all__ = ["OUTPUT_FILES", "missing", "staged"]
+__all__ = ["OUTPUT_FILES", "abandon", "missing", "staged"]
 
 OUTPUT_FILES = (
     "fused/in.nrrd",
@@ -36,29 +38,27 @@ def staged(output: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        When ``output`` cannot be made or written to.
+        When ``output`` cannot be made or written to, or what lies there cannot be replaced.
     """
-    existed = output.is_dir()
+    staging = _Staging(output)
+    _open_stagings.append(staging)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".sarcomap-", dir=output))
-    except OSError as error:
-        raise OutputError(
-            str(output),
-            error.strerror or type(error).__name__,
-            "a folder that can be written",
-            "Choose another folder with -o, or change its permissions.",
-        ) from error
-    done = False
-    try:
-        yield staging
-        _move_up(staging, output)
-        done = True
+        yield staging.folder
+        with _settling:
+            staging.move_up()
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if not done and not existed:
-            with suppress(OSError):  # somebody else wrote there meanwhile
-                output.rmdir()
+        staging.discard()
+        _open_stagings.remove(staging)
+
+
+def abandon() -> None:
+    """Remove what unfinished runs of this process have written; those that are just finishing are waited for.
+
+    Nothing can be finished after this: the process is expected to end.
+    """
+    _settling.acquire()
+    for staging in tuple(_open_stagings):
+        staging.discard()
 
 
 def missing(folder: Path, names: tuple[str, ...]) -> list[str]:
@@ -66,17 +66,70 @@ def missing(folder: Path, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if not (folder / name).is_file() or (folder / name).stat().st_size == 0]
 
 
-def _move_up(staging: Path, output: Path) -> None:
-    try:
+class _Staging:
+    """The hidden folder, and the folders above it that had to be made."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.made = [folder for folder in (output, *output.parents) if not folder.exists()]
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=".sarcomap-", dir=output))
+        except OSError as error:
+            self._remove_made()
+            raise OutputError(
+                str(output),
+                error.strerror or type(error).__name__,
+                "a folder that can be written",
+                "Choose another folder with -o, or change its permissions.",
+            ) from error
+        try:
+            self._check_replaceable(OUTPUT_FILES)  # now, not after the minutes that the work takes
+        except OutputError:
+            self.discard()
+            raise
+
+    def move_up(self) -> None:
         # The report goes last: whoever watches the folder takes it for the end of the run.
         files = sorted(
-            (path for path in staging.rglob("*") if path.is_file()), key=lambda path: path.name == "report.json"
+            (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()),
+            key=lambda name: name == "report.json",
         )
-        for path in files:
-            target = output / path.relative_to(staging)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-    except OSError as error:
-        raise OutputError(
-            str(output), error.strerror or type(error).__name__, "files that can be replaced", "Choose another folder."
-        ) from error
+        self._check_replaceable(files)
+        try:
+            for name in files:
+                (self.output / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(self.output / name)
+        except OSError as error:
+            raise OutputError(
+                str(self.output),
+                error.strerror or type(error).__name__,
+                "files that can be replaced",
+                "Choose another folder.",
+            ) from error
+        self.made = []
+
+    def discard(self) -> None:
+        for _ in range(10):  # an interrupted stage may still be writing
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(0.1)
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        with suppress(OSError):  # not empty: somebody else wrote there meanwhile
+            for folder in self.made:
+                folder.rmdir()
+
+    def _check_replaceable(self, names: tuple[str, ...] | list[str]) -> None:
+        for name in names:
+            target = self.output / name
+            if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
+                kind = "a folder" if target.is_dir() else f"not to be made, for {target.parent.name} is a file"
+                raise OutputError(str(target), kind, "a file, or nothing yet", "Choose another folder with -o.")
+
+
+_open_stagings: list[_Staging] = []
+_settling = threading.Lock()
+"""Held while results move up: that is never cut in half."""

@@ -66,11 +66,11 @@ def run_study(
         try:
             SarcoMapApp(options, clock, show.files).run()
         except Exception as error:
-            show.close()
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error
             raise
-        show.close()
+        finally:
+            show.close()
         _verify(staging, clock)
     show.summary(output, json.loads((output / "report.json").read_text(encoding="utf-8")))
     return dict(clock.seconds)
@@ -98,12 +98,15 @@ class _Progress:
         self.names = names
         self.quiet = quiet
         self.bar: tqdm[None] | None = None
+        self.line_open = False
 
     def started(self, stage: str) -> None:
         if not self.quiet and stage != "load":
             print(f"{self.names.get(stage, stage)} ...", end="", flush=True, file=sys.stderr)
+            self.line_open = True
 
     def finished(self, stage: str, seconds: float) -> None:
+        self.line_open = False
         self.close()
         if not self.quiet:
             label = f"{self.names.get(stage, stage)} ..." if stage == "load" else ""
@@ -121,6 +124,9 @@ class _Progress:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+        if self.line_open:  # of a stage that failed
+            print(file=sys.stderr)
+            self.line_open = False
 
     def summary(self, output: Path, report: Mapping[str, Any]) -> None:
         if self.quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ from operators.volume import Contrast
 __all__ = ["SegmentationModel", "load_model"]
 
 CARD_FILE = "models/shipped.json"
+_CARD: dict[str, type] = {
+    "name": str,
+    "version": str,
+    "weights": str,
+    "configs": list,
+    "sha256": str,
+    "training_data": str,
+    "intended_use": str,
+    "synthetic_training": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -69,18 +80,18 @@ def load_model(bundle: Path) -> SegmentationModel:
     weights = bundle / facts["weights"]
     parser = ConfigParser()
     try:
-        parser.read_config([str(bundle / name) for name in facts["configs"]])
+        parser.read_config([str(bundle / str(name)) for name in facts["configs"]])
         parser["bundle_root"] = str(bundle)
         parser.parse()
         network: torch.nn.Module = parser.get_parsed_content("network")
         device: torch.device = parser.get_parsed_content("device")
         preprocessing = Compose(parser.get_parsed_content("preprocessing"))
         inferer: Inferer = parser.get_parsed_content("inferer")
-        images: list[str] = parser.get_parsed_content("images")
+        contrasts = tuple(Contrast(Path(name).stem) for name in parser.get_parsed_content("images"))
     except Exception as error:  # MONAI raises whatever a config's component raises
         raise SegmentationError(
-            f"bundle {bundle.name}, configs {', '.join(facts['configs'])}",
-            f"not usable ({error})",
+            f"bundle {bundle.name}, configs {', '.join(map(str, facts['configs']))}",
+            f"not usable ({_reason(error)})",
             "keys network, preprocessing, inferer, images and device",
             "Start again from the configs that came with this version.",
         ) from error
@@ -92,9 +103,9 @@ def load_model(bundle: Path) -> SegmentationModel:
             sha256=facts["sha256"],
             training_data=facts["training_data"],
             intended_use=facts["intended_use"],
-            synthetic_training=bool(facts["synthetic_training"]),
+            synthetic_training=facts["synthetic_training"],
         ),
-        contrasts=tuple(Contrast(Path(name).stem) for name in images),
+        contrasts=contrasts,
         preprocessing=preprocessing,
         inferer=inferer,
         network=network.eval(),
@@ -103,7 +114,6 @@ def load_model(bundle: Path) -> SegmentationModel:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
-    wanted = {"name", "version", "weights", "configs", "sha256", "training_data", "intended_use", "synthetic_training"}
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -113,20 +123,27 @@ def _read_card(path: Path) -> dict[str, Any]:
             "the JSON file that names the weights",
             "Point -m at the folder of a bundle; the one shipped is `bundle`.",
         ) from error
-    if not isinstance(facts, dict) or not wanted <= facts.keys():
-        missing = ", ".join(sorted(wanted - set(facts)))
-        raise SegmentationError(str(path), f"lacks {missing}", "a complete model card", "Complete it.")
+    facts = facts if isinstance(facts, dict) else {}
+    wrong = [name for name, kind in _CARD.items() if not isinstance(facts.get(name), kind)]
+    if wrong:
+        raise SegmentationError(
+            str(path),
+            f"lacks a usable {', '.join(wrong)}",
+            "a complete model card",
+            "Complete it; the card of the shipped bundle shows how.",
+        )
     return facts
 
 
 def _load_weights(network: torch.nn.Module, weights: Path, sha256: str, device: torch.device) -> None:
     try:
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        content = weights.read_bytes()  # once, so that what is loaded is what was checked
     except OSError as error:
         raise SegmentationError(
             str(weights), "cannot be read", "the network's weights", "Check the bundle's models folder."
         ) from error
-    if found != sha256:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256.lower():
         raise SegmentationError(
             str(weights),
             f"SHA-256 {found[:12]}...",
@@ -134,12 +151,16 @@ def _load_weights(network: torch.nn.Module, weights: Path, sha256: str, device: 
             "Fetch the weights again, or write the new digest into the card.",
         )
     try:
-        network.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+        network.load_state_dict(torch.load(io.BytesIO(content), map_location=device, weights_only=True))
     except Exception as error:  # torch raises unrelated types for pickles, shapes and missing keys
-        reason = str(error).splitlines()[0]
         raise SegmentationError(
             str(weights),
-            f"weights that cannot be loaded ({type(error).__name__}: {reason})",
+            f"weights that cannot be loaded ({_reason(error)})",
             f"a plain state dict of the configured network with {anatomy.CHANNEL_COUNT} output channels",
             "Train or export with the same configs; checkpoints with code in them are never executed.",
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what torch or MONAI says over many."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

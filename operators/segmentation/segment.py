@@ -44,7 +44,8 @@ def segment(fused: Fused, model: SegmentationModel) -> Volume:
     ------
     SegmentationError
         For an image without a body or with values that are not finite, for a
-        network with another number of channels, and when nothing is found.
+        network that fails, gives scores that are not finite or has another number
+        of channels, and when nothing is found.
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return Volume(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
@@ -60,20 +61,33 @@ def segment(fused: Fused, model: SegmentationModel) -> Volume:
     tensor = MetaTensor(
         torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ affine)
     )
-    prepared = model.preprocessing({"image": tensor})["image"]
-    with torch.inference_mode():
-        scores = model.inferer(prepared[None].to(model.device), model.network)[0]
-    if scores.shape[0] != anatomy.CHANNEL_COUNT:
+    try:
+        prepared = model.preprocessing({"image": tensor})["image"]
+        with torch.inference_mode():
+            scores = torch.as_tensor(model.inferer(prepared[None].to(model.device), model.network)[0]).float()
+    except (RuntimeError, ValueError, TypeError) as error:  # torch says RuntimeError also for want of memory
         raise SegmentationError(
             f"model {model.card.name}",
-            f"{scores.shape[0]} output channels",
-            f"the label table's {anatomy.CHANNEL_COUNT}",
+            f"failed on the fused volume ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
+            "a network and transforms that fit each other, and the memory to run them",
+            "Check the bundle's configs, or set a smaller roi.",
+        ) from error
+    wanted = (anatomy.CHANNEL_COUNT, *prepared.shape[1:])
+    if tuple(scores.shape) != wanted:
+        raise SegmentationError(
+            f"model {model.card.name}",
+            f"scores of shape {tuple(scores.shape)}",
+            f"{wanted}: the label table's {anatomy.CHANNEL_COUNT} channels, and a score for every voxel",
             "Use weights trained with this version's configs.",
+        )
+    if not torch.isfinite(scores).all():
+        raise SegmentationError(
+            f"model {model.card.name}", "scores that are not finite", "a score of every class", "Check its weights."
         )
     inside = Grid(tuple(part.stop - part.start for part in box), affine)  # type: ignore[arg-type]
     score_affine = _LPS_TO_RAS @ np.asarray(prepared.affine, dtype=np.float64)
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
-    labels[box] = labels_from_scores(torch.as_tensor(scores).float(), score_affine, inside)
+    labels[box] = labels_from_scores(scores, score_affine, inside)
     labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, hence never learnt
     labels[~fused.body] = anatomy.BACKGROUND_INDEX
     if not labels.any():

@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM end a run and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from app.outputs import abandon
+
+__all__ = ["clean_up_when_interrupted"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def clean_up_when_interrupted() -> None:
+    """From now on SIGINT and SIGTERM remove unfinished output and end the process with 128 + the signal's number.
+
+    Call it in the main thread before any other thread is started, so that all
+    of them inherit the blocked signals. Holoscan sets handlers of its own while
+    a graph runs, after which no Python handler is called, and forces the
+    process to exit three seconds later; a thread that waits for the signal
+    is served before any handler.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    threading.Thread(target=_wait, name="interrupt", daemon=True).start()
+
+
+def _wait() -> None:
+    number = signal.sigwait(_SIGNALS)
+    abandon()
+    print("\ninterrupted; unfinished results were removed", file=sys.stderr, flush=True)
+    os._exit(128 + number)
