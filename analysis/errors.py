@@ -1,0 +1,56 @@
+"""Errors of the analysis.
+
+The same four answers as in `operators.errors` (where, found, expected, remedy)
+and the same exit codes. They are written out again because the analysis is
+used on other people's tables too, without the imaging code beside it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AnalysisError", "DataError", "OutputError", "UsageError"]
+
+
+class AnalysisError(Exception):
+    """Base of all errors that the analysis raises on purpose.
+
+    Parameters
+    ----------
+    where : str
+        File and column; never a participant's identifier.
+    found, expected : str
+        What is there, and what should be.
+    remedy : str
+        What the user can do, as a sentence.
+
+    Examples
+    --------
+    >>> str(DataError("participants.csv, column height_cm", "1.76", "centimetres", "Multiply by 100."))
+    'participants.csv, column height_cm: 1.76; expected centimetres. Multiply by 100.'
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, found: str, expected: str, remedy: str) -> None:
+        super().__init__(f"{where}: {found}; expected {expected}. {remedy}")
+        self.where = where
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+
+class UsageError(AnalysisError):
+    """The command line, a configuration file or a field map is not usable."""
+
+    exit_code = 2
+
+
+class DataError(AnalysisError):
+    """A table cannot be analysed as it is."""
+
+    exit_code = 3
+
+
+class OutputError(AnalysisError):
+    """A result could not be written."""
+
+    exit_code = 5

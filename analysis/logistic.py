@@ -1,0 +1,256 @@
+"""Logistic regression with profile-likelihood intervals.
+
+The interval's ends are where the profile deviance has risen by the chi-square
+quantile. Each is a bracketed root of the signed root deviance, which is
+close to a straight line; each evaluation refits the other coefficients with
+the one in question as an offset, starting from the evaluation before.
+Agrees with R's ``glm`` and ``MASS::confint`` (tests/analysis).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+from scipy.stats import chi2, norm
+
+__all__ = ["LogisticFit", "fit_logistic", "likelihood_ratio_p", "profile_interval"]
+
+Vector = NDArray[np.float64]
+
+_MAX_STEPS = 60
+_DEVIANCE_TOLERANCE = 1e-13
+# A standard error this large per SD of a regressor only arises when the
+# likelihood is flat towards infinity, which is what separation means.
+_SEPARATED_SE = 50.0
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """A fitted logistic regression.
+
+    Attributes
+    ----------
+    names : tuple of str
+        ``intercept`` first.
+    coefficients : ndarray, shape (k,)
+        Log odds per unit.
+    covariance : ndarray, shape (k, k)
+    log_likelihood : float
+    converged : bool
+        False also when the data are separated.
+    separated : bool
+        Some combination of regressors tells events from non-events, so that
+        the maximum likelihood estimate is infinite.
+    n, events : int
+    """
+
+    names: tuple[str, ...]
+    coefficients: Vector
+    covariance: Vector
+    log_likelihood: float
+    converged: bool
+    separated: bool
+    n: int
+    events: float
+
+    @property
+    def standard_errors(self) -> Vector:
+        """Square roots of the covariance's diagonal."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def p_values(self) -> Vector:
+        """Wald's, two-sided (one degree of freedom chi-square)."""
+        return np.asarray(2.0 * norm.sf(np.abs(self.coefficients / self.standard_errors)))
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per coefficient: log odds, standard error, odds ratio, Wald p."""
+        return pd.DataFrame(
+            {
+                "coefficient": self.coefficients,
+                "standard_error": self.standard_errors,
+                "odds_ratio": np.exp(self.coefficients),
+                "p_value": self.p_values,
+            },
+            index=pd.Index(self.names, name="term"),
+        )
+
+
+@dataclass(frozen=True)
+class _Maximum:
+    """Where Newton's method ended."""
+
+    coefficients: Vector
+    information: Vector
+    log_likelihood: float
+    converged: bool
+
+
+def fit_logistic(
+    regressors: Vector, outcome: Vector, names: tuple[str, ...] | None = None, weights: Vector | None = None
+) -> LogisticFit:
+    """Maximum likelihood by Newton's method with halved steps.
+
+    Parameters
+    ----------
+    regressors : ndarray, shape (n, k)
+        Without an intercept, of full rank; any scale.
+    outcome : ndarray, shape (n,)
+        0 or 1; with weights, proportions.
+    names : tuple of str, optional
+        Of the regressors.
+    weights : ndarray, shape (n,), optional
+        Number of trials behind each row.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        When the regressors are collinear.
+    """
+    n, k = regressors.shape
+    weights = np.ones(n) if weights is None else weights
+    design, centre, scale = _standardise(regressors)
+    if np.linalg.matrix_rank(design) <= k:
+        raise np.linalg.LinAlgError("collinear regressors")
+    maximum = _maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
+    covariance = np.linalg.pinv(maximum.information, hermitian=True)
+    separated = not maximum.converged or bool(np.max(np.diag(covariance)[1:], initial=0.0) > _SEPARATED_SE**2)
+    # Back to the regressors' own units: b = T b_standardised.
+    back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
+    back[0, 1:] = -centre / scale
+    return LogisticFit(
+        names=("intercept", *(names or tuple(f"x{index + 1}" for index in range(k)))),
+        coefficients=back @ maximum.coefficients,
+        covariance=back @ covariance @ back.T,
+        log_likelihood=maximum.log_likelihood,
+        converged=maximum.converged and not separated,
+        separated=separated,
+        n=int(weights.sum()),
+        events=float((weights * outcome).sum()),
+    )
+
+
+def profile_interval(
+    fit: LogisticFit,
+    regressors: Vector,
+    outcome: Vector,
+    term: int,
+    level: float = 0.95,
+    weights: Vector | None = None,
+) -> tuple[float | None, float | None]:
+    """Profile-likelihood interval of one coefficient.
+
+    Parameters
+    ----------
+    fit : LogisticFit
+        Of the same data.
+    regressors, outcome, weights
+        As given to `fit_logistic`.
+    term : int
+        Column of ``regressors``.
+    level : float
+
+    Returns
+    -------
+    (low, high) : float or None
+        None where the profile never falls far enough: no finite end.
+    """
+    n = len(outcome)
+    weights = np.ones(n) if weights is None else weights
+    column = regressors[:, term]
+    others, _, _ = _standardise(np.delete(regressors, term, axis=1))
+    column_mean = float(column.mean())
+    centred = column - column_mean
+    warm = {"start": np.linalg.lstsq(others, _predictor(fit, regressors) - fit.coefficients[term + 1] * centred)[0]}
+
+    def log_likelihood(value: float) -> float:
+        maximum = _maximise(others, outcome, weights, value * centred, warm["start"])
+        warm["start"] = maximum.coefficients
+        return maximum.log_likelihood
+
+    estimate, error = float(fit.coefficients[term + 1]), float(fit.standard_errors[term + 1])
+    return profile_ends(log_likelihood, fit.log_likelihood, estimate, error, level)
+
+
+def profile_ends(
+    log_likelihood: Callable[[float], float], best: float, estimate: float, error: float, level: float
+) -> tuple[float | None, float | None]:
+    """Where ``2 (best - log_likelihood(value))`` reaches the chi-square quantile, below and above the estimate."""
+    wanted = float(np.sqrt(chi2.ppf(level, 1)))
+
+    def short_of(value: float) -> float:
+        return float(np.sqrt(max(0.0, 2.0 * (best - log_likelihood(value))))) - wanted
+
+    ends: list[float | None] = []
+    for sign in (-1.0, 1.0):
+        inner, outer = estimate, estimate + sign * wanted * error
+        while short_of(outer) < 0.0:
+            inner, outer = outer, outer + sign * wanted * error
+            if abs(outer - estimate) > 12 * wanted * error:
+                ends.append(None)
+                break
+        else:
+            low, high = sorted((inner, outer))
+            ends.append(float(brentq(short_of, low, high, xtol=1e-7 * max(error, 1e-300), rtol=1e-12)))
+    return ends[0], ends[1]
+
+
+def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
+    """p of the terms that ``fit`` has and ``without`` lacks, by chi-square."""
+    freedom = len(fit.names) - len(without.names)
+    return float(chi2.sf(max(0.0, 2.0 * (fit.log_likelihood - without.log_likelihood)), freedom))
+
+
+def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
+    """Intercept and regressors of mean 0 and SD 1: the information matrix is then well conditioned."""
+    centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    return np.column_stack([np.ones(len(regressors)), (regressors - centre) / scale]), centre, scale
+
+
+def _predictor(fit: LogisticFit, regressors: Vector) -> Vector:
+    return np.asarray(fit.coefficients[0] + regressors @ fit.coefficients[1:])
+
+
+def _log_likelihood(predictor: Vector, outcome: Vector, weights: Vector) -> float:
+    # log(1 + e^x) without overflow; outcomes may be proportions.
+    return float(weights @ (outcome * predictor - np.logaddexp(0.0, predictor)))
+
+
+def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
+    coefficients = start
+    predictor = offset + design @ coefficients
+    value = _log_likelihood(predictor, outcome, weights)
+    converged = False
+    information = np.eye(design.shape[1])
+    for _ in range(_MAX_STEPS):
+        fitted = expit(predictor)
+        information = design.T @ (design * (weights * fitted * (1.0 - fitted))[:, None])
+        score = design.T @ (weights * (outcome - fitted))
+        try:
+            step = np.linalg.solve(information, score)
+        except np.linalg.LinAlgError:
+            break
+        if float(score @ step) < _DEVIANCE_TOLERANCE * (abs(value) + 0.1):
+            # The Newton decrement is twice the gain still to be had; the last step is taken all the same.
+            coefficients = coefficients + step
+            value = _log_likelihood(offset + design @ coefficients, outcome, weights)
+            converged = True
+            break
+        size = 1.0
+        while True:
+            candidate = coefficients + size * step
+            candidate_predictor = offset + design @ candidate
+            candidate_value = _log_likelihood(candidate_predictor, outcome, weights)
+            if candidate_value >= value or size < 1e-6:
+                break
+            size /= 2.0
+        coefficients, predictor, value = candidate, candidate_predictor, candidate_value
+    return _Maximum(coefficients, information, value, converged)

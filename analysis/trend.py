@@ -1,0 +1,120 @@
+"""Age: groups, prevalence with a test for trend, and decline per decade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2, t
+
+__all__ = ["AGE_GROUPS", "Decline", "Trend", "age_group", "cochran_armitage", "decline_per_decade"]
+
+AGE_GROUPS = ("40-49", "50-59", "60-69", "70-79", "80+")
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Cochran and Armitage's test for a linear trend in proportions.
+
+    Attributes
+    ----------
+    statistic : float
+        Chi-square with one degree of freedom, the score's variance taken over
+        N as R's ``prop.trend.test`` does (some texts take N - 1: their
+        statistic is this times (N - 1) / N).
+    p_value : float
+    """
+
+    statistic: float
+    p_value: float
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row."""
+        return pd.DataFrame([vars(self)])
+
+
+@dataclass(frozen=True)
+class Decline:
+    """A straight line on age.
+
+    Attributes
+    ----------
+    n : int
+    per_decade, low, high : float
+        Ten times the slope, and +- 1.96 standard errors (PAPER section 7).
+    percent_per_decade : float
+        Of the mean.
+    mean : float
+    p_value : float
+        Of the slope, by Student's t.
+    """
+
+    n: int
+    per_decade: float
+    low: float
+    high: float
+    percent_per_decade: float
+    mean: float
+    p_value: float
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row."""
+        return pd.DataFrame([vars(self)])
+
+
+def age_group(age: pd.Series) -> pd.Series:
+    """Decade of life as an ordered category; under 40 is missing."""
+    return pd.cut(age, [40, 50, 60, 70, 80, np.inf], right=False, labels=list(AGE_GROUPS))
+
+
+def cochran_armitage(
+    events: NDArray[np.float64], totals: NDArray[np.float64], scores: Sequence[float] | None = None
+) -> Trend:
+    """Trend of ``events / totals`` over ordered groups.
+
+    Parameters
+    ----------
+    events, totals : ndarray, shape (groups,)
+        Groups of nobody are left out.
+    scores : sequence of float, optional
+        Of the groups; 1, 2, 3, ... otherwise.
+    """
+    score = np.arange(1.0, len(totals) + 1) if scores is None else np.asarray(scores, dtype=float)
+    some = totals > 0
+    events, totals, score = events[some], totals[some], score[some]
+    n, p = totals.sum(), events.sum() / max(totals.sum(), 1)
+    spread = float((totals * score**2).sum() - (totals * score).sum() ** 2 / max(n, 1))
+    if p in (0, 1) or spread <= 0:
+        return Trend(float("nan"), float("nan"))
+    statistic = float((score * (events - totals * p)).sum() ** 2 / (p * (1 - p) * spread))
+    return Trend(statistic, float(chi2.sf(statistic, 1)))
+
+
+def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) -> Decline:
+    """Least squares of a measure on age in years; NaN are left out."""
+    both = np.isfinite(values) & np.isfinite(age)
+    y, x = values[both], age[both]
+    n = len(y)
+    if n < 3 or np.ptp(x) == 0:
+        return Decline(n, *[float("nan")] * 6)
+    centred = x - x.mean()
+    squares = float(centred @ centred)
+    slope = float(centred @ y) / squares
+    residual = y - y.mean() - slope * centred
+    error = float(np.sqrt(residual @ residual / (n - 2) / squares))
+    p_value = float(2 * t.sf(abs(slope) / error, n - 2)) if error > 0 else float("nan")
+    mean = float(y.mean())
+    return Decline(
+        n=n,
+        per_decade=10 * slope,
+        low=10 * (slope - 1.96 * error),
+        high=10 * (slope + 1.96 * error),
+        percent_per_decade=1000 * slope / mean if mean else float("nan"),
+        mean=mean,
+        p_value=p_value,
+    )

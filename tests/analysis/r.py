@@ -1,0 +1,34 @@
+"""Runs R, so that our statistics are held against what nobody here wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+needs_r = pytest.mark.skipif(
+    shutil.which("Rscript") is None, reason="R is not installed (apt-get install r-base-core r-cran-mass)"
+)
+
+
+def run_r(script: str, folder: Path, **tables: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Run ``script`` with each table as a data frame; what it puts with ``out(name, values)`` comes back."""
+    lines = [
+        "suppressMessages(library(MASS)); options(digits = 17)",
+        'out <- function(name, x) cat(sprintf(\'{"name": "%s", "values": [%s]}\\n\', name, '
+        "paste(ifelse(is.na(x), 'NaN', sprintf('%.17g', x)), collapse = ', ')))",
+    ]
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.17g")
+        lines.append(f"{name} <- read.csv('{folder / name}.csv')")
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", "\n".join([*lines, script])], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {result["name"]: np.array(result["values"], dtype=float) for result in results}
