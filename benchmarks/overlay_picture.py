@@ -1,4 +1,4 @@
-"""``docs/overlay.png``: a coronal and two axial slices of a fused study, water image above, labels over it below.
+"""``docs/overlay.png``: a coronal and two axial slices of a fused study, each without and with the labels.
 
 python benchmarks/overlay_picture.py --result demo/result --out docs/overlay.png
 """
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _pair(water: Volume, labels: Volume, plane: str, structures: tuple[str, ...] | None) -> Image.Image:
-    """The slice without and with labels, side by side (coronal) or one above the other (axial)."""
+    """The slice without and with labels, side by side."""
     voxels = np.asarray(labels.voxels, np.uint8)
     image = np.asarray(water.voxels, np.float32)
     index = busiest_slice(voxels, water.grid, plane, structures)  # type: ignore[arg-type]
@@ -54,10 +54,9 @@ def _pair(water: Volume, labels: Volume, plane: str, structures: tuple[str, ...]
         for shown in (None, voxels)
     ]
     w, h = both[0].size
-    beside = plane == "coronal"
-    sheet = Image.new("RGB", (2 * w + _GAP, h) if beside else (w, 2 * h + _GAP), "black")
+    sheet = Image.new("RGB", (2 * w + _GAP, h), "black")
     for n, picture in enumerate(both):
-        sheet.paste(picture, (n * (w + _GAP), 0) if beside else (0, n * (h + _GAP)))
+        sheet.paste(picture, (n * (w + _GAP), 0))
     return sheet
 
 

@@ -1,7 +1,11 @@
-"""Finding where a training stopped, and keeping only the weights of it."""
+"""Finding where a training stopped, and keeping only the weights of it.
+
+python -m bundle.scripts.checkpoints CHECKPOINT_FOLDER WEIGHTS.pt
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -29,3 +33,17 @@ def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") 
     torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(out)
     return out
+
+
+def main(arguments: list[str]) -> None:
+    """Write the weights of a folder's newest checkpoint."""
+    if len(arguments) != 2:
+        sys.exit(__doc__)
+    newest = latest_checkpoint(arguments[0])
+    if newest is None:
+        sys.exit(f"error: {arguments[0]}: no training_checkpoint_*.pt; expected a folder that a training wrote to.")
+    print(f"{newest} -> {save_weights(newest, arguments[1])}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

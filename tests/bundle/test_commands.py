@@ -12,6 +12,7 @@ import pytest
 import SimpleITK
 import torch
 
+from bundle.scripts import latest_checkpoint, save_weights
 from phantom.training_set import write_training_set
 
 ROOT = Path(__file__).parents[2]
@@ -52,8 +53,11 @@ def test_train_resume_evaluate_and_infer(pairs: Path, tmp_path: Path) -> None:
     assert second["trainer"]["iteration"] == 4
     assert any(not torch.equal(second["network"][name], value) for name, value in first["network"].items())
 
-    weights = ["--weights", str(checkpoints / "best.pt")]
-    torch.save(second["network"], checkpoints / "best.pt")
+    start = str(save_weights(str(latest_checkpoint(checkpoints)), tmp_path / "start.pt"))
+    again = [*training, "--ckpt_dir", str(tmp_path / "second"), "--max_epochs", "1", "--start_weights", start]
+    run("train.yaml", "demo.yaml", "demo_finetune.yaml", arguments=again)
+    third = save_weights(str(latest_checkpoint(tmp_path / "second")), tmp_path / "third.pt")
+    weights = ["--weights", str(third)]
     scores = tmp_path / "scores"
     run(
         "train.yaml", "demo.yaml", "evaluate.yaml",
