@@ -13,6 +13,7 @@ from operators.errors import SarcoMapError
 from phantom.faults import FAULTS
 from phantom.participant import draw_participant
 from phantom.study import COMPRESSED, WrittenStudy, write_study
+from phantom.table import draw_cohort, write_cohort
 from phantom.training_set import TRAINING_SPACING_MM, write_training_set
 
 _STUDY_DESCRIPTION = """\
@@ -100,7 +101,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("X", "Y", "Z"),
         help="mm; default: the demo network's",
     )
+    table = commands.add_parser(
+        "table",
+        help="a cohort's tables, without images, and their true effects",
+        description="A cohort calibrated to the published one, whose odds ratios, correlations and slopes are known: "
+        "OUT/phenotypes.csv and OUT/participants.csv for `python -m analysis run`, and OUT/truth.json.",
+        epilog="example:\n  python -m phantom table --out cohort --n 5000 --seed 1",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    table.set_defaults(run=_table)
+    table.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into; made if absent")
+    table.add_argument("--n", type=_in(int, 3, 5_000_000), required=True, metavar="N", help="eligible participants")
+    table.add_argument("--seed", type=_in(int, 0, 2**31), default=0, metavar="N")
+    table.add_argument(
+        "--ineligible",
+        type=_in(float, 0, 1),
+        default=0.08,
+        metavar="SHARE",
+        help="people added that the analysis must exclude, as a share of N (default: 0.08)",
+    )
     return parser
+
+
+def _table(options: argparse.Namespace) -> int:
+    phenotypes, participants, truth = write_cohort(
+        options.out, draw_cohort(options.n, options.seed, ineligible=options.ineligible)
+    )
+    print(f"{options.n} synthetic participants: {phenotypes}, {participants}; true effects: {truth}")
+    return 0
 
 
 def _training_set(options: argparse.Namespace) -> int:

@@ -1,0 +1,285 @@
+"""Odds ratios of the highest against the lowest third of an exposure, crude and adjusted (PAPER section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from analysis.definitions import OUTCOMES
+from analysis.design import Design, design_of
+from analysis.firth import firth
+from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.multiplicity import benjamini_hochberg, e_value
+from analysis.tertiles import Tertiles, tertiles
+
+__all__ = [
+    "EXPOSURES",
+    "Association",
+    "Associations",
+    "associate",
+    "associations",
+    "estimate_odds_ratio",
+    "sex_stratified",
+]
+
+Vector = NDArray[np.float64]
+
+# Column, and what the tables and figures call it.
+EXPOSURES = {
+    "pa_ratio": "P/A ratio (MRI)",
+    "lr_asymmetry_dexa": "L/R asymmetry (DXA)",
+    "lr_asymmetry_mri": "L/R asymmetry (MRI)",
+}
+# Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: trouble is frequent below about 5.
+_EVENTS_PER_COEFFICIENT = 5
+_COMMON = 0.15
+
+
+@dataclass(frozen=True)
+class Association:
+    """One odds ratio, high against low third.
+
+    Attributes
+    ----------
+    exposure, outcome, model : str
+        ``model`` is crude or adjusted.
+    n_low, n_high, events_low, events_high : int
+        People in the model, and those with the outcome.
+    odds_ratio, ci_low, ci_high : float
+        NaN where the data do not determine them; never infinite.
+    p_value : float
+        Wald's; under Firth's penalty the penalised likelihood ratio test's.
+    p_likelihood_ratio : float
+    low_cut, high_cut : float
+        Tertile cuts.
+    converged : bool
+    method : str
+        "maximum likelihood", "firth" or "none".
+    e_value : float
+    note : str
+        What was dropped, and why another method was used.
+    """
+
+    exposure: str
+    outcome: str
+    model: str
+    n_low: int
+    n_high: int
+    events_low: int
+    events_high: int
+    odds_ratio: float = float("nan")
+    ci_low: float = float("nan")
+    ci_high: float = float("nan")
+    p_value: float = float("nan")
+    low_cut: float = float("nan")
+    high_cut: float = float("nan")
+    converged: bool = False
+    p_likelihood_ratio: float = float("nan")
+    method: str = "none"
+    e_value: float = float("nan")
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Associations:
+    """A family of odds ratios.
+
+    Attributes
+    ----------
+    rows : tuple of Association
+    """
+
+    rows: tuple[Association, ...]
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per odds ratio; ``p_bh`` is Benjamini and Hochberg's over all rows of the same model."""
+        table = pd.DataFrame([vars(row) for row in self.rows], columns=[*Association.__dataclass_fields__])
+        adjusted = table.groupby("model", sort=False)["p_value"].transform(lambda p: benjamini_hochberg(p.to_numpy()))
+        table.insert(table.columns.get_loc("p_likelihood_ratio") + 1, "p_bh", adjusted)
+        return table
+
+
+def associations(
+    table: pd.DataFrame,
+    covariates: Sequence[str],
+    *,
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
+    cuts: dict[str, tuple[float, float]] | None = None,
+    progress: Callable[[str], None] = lambda label: None,
+) -> Associations:
+    """Every exposure with every outcome, crude and adjusted.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `analysis.cohort.Cohort.analysed`.
+    covariates : sequence of str
+        Empty for crude models only.
+    cuts : dict, optional
+        Fixed cuts by exposure in place of tertiles.
+    progress : callable
+        Told each model's name.
+    """
+    rows = []
+    for exposure in exposures:
+        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
+        for outcome in outcomes:
+            for model, adjust in (("crude", ()), ("adjusted", tuple(covariates))):
+                if model == "adjusted" and not adjust:
+                    continue
+                progress(f"{exposure}, {outcome}, {model}")
+                rows.append(associate(table, exposure, outcome, groups, adjust, model))
+    return Associations(tuple(rows))
+
+
+def associate(
+    table: pd.DataFrame, exposure: str, outcome: str, groups: Tertiles, covariates: Sequence[str], model: str
+) -> Association:
+    """One odds ratio; see `associations`."""
+    rows = _complete(table, outcome, groups, covariates)
+    high = (groups.group[rows] == 2).astype(float)
+    events = table[outcome].to_numpy(dtype=float)[rows]
+    empty = Association(
+        exposure=exposure,
+        outcome=outcome,
+        model=model,
+        n_low=int((high == 0).sum()),
+        n_high=int((high == 1).sum()),
+        events_low=int(events[high == 0].sum()),
+        events_high=int(events[high == 1].sum()),
+        low_cut=groups.low_cut,
+        high_cut=groups.high_cut,
+    )
+    return estimate_odds_ratio(empty, high, events, design_of(table[rows], covariates))
+
+
+def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design: Design) -> Association:
+    """Fill in an association's estimate: by maximum likelihood, or Firth's where that has none or is unsafe.
+
+    Parameters
+    ----------
+    empty : Association
+        With its counts.
+    high, events : ndarray, shape (n,)
+        0 or 1.
+    design : Design
+        Covariates of the same people.
+    """
+    notes = list(design.notes)
+    total = int(events.sum())
+    if min(empty.n_low, empty.n_high) == 0:
+        return replace(empty, note="; ".join([*notes, "a group of nobody: not estimable"]))
+    if total in (0, len(events)):
+        return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
+    regressors = np.column_stack([high, design.values])
+    common = total / len(events) > _COMMON
+    few = min(total, len(events) - total) < _EVENTS_PER_COEFFICIENT * regressors.shape[1]
+    cells = (empty.events_low, empty.events_high, empty.n_low - empty.events_low, empty.n_high - empty.events_high)
+    reason = "an empty cell" if 0 in cells else "fewer than 5 events per coefficient" if few else ""
+    if not reason:
+        try:
+            fit = fit_logistic(regressors, events)
+        except np.linalg.LinAlgError:
+            return replace(empty, note="; ".join([*notes, "exposure collinear with the covariates: not estimable"]))
+        low, high_end = (None, None) if fit.separated else profile_interval(fit, regressors, events, 0)
+        if low is not None and high_end is not None:
+            without = fit_logistic(regressors[:, 1:], events) if regressors.shape[1] > 1 else None
+            ratio_p = likelihood_ratio_p(fit, without) if without else _null_ratio_p(fit.log_likelihood, events)
+            ratio = float(np.exp(fit.coefficients[1]))
+            return replace(
+                empty,
+                odds_ratio=ratio,
+                ci_low=float(np.exp(low)),
+                ci_high=float(np.exp(high_end)),
+                p_value=float(fit.p_values[1]),
+                p_likelihood_ratio=ratio_p,
+                converged=fit.converged,
+                method="maximum likelihood",
+                e_value=e_value(ratio, common),
+                note="; ".join(notes),
+            )
+        reason = "separated events"
+    notes.append(f"{reason}: Firth's penalised likelihood")
+    penalised = firth(regressors, events, 0)
+    if not penalised.converged:
+        return replace(empty, note="; ".join([*notes, "which did not converge"]))
+    ratio = float(np.exp(penalised.coefficient))
+    if penalised.low is None or penalised.high is None:
+        notes.append("an end of the interval is not finite")
+    return replace(
+        empty,
+        odds_ratio=ratio,
+        ci_low=float("nan") if penalised.low is None else float(np.exp(penalised.low)),
+        ci_high=float("nan") if penalised.high is None else float(np.exp(penalised.high)),
+        p_value=penalised.p_value,
+        p_likelihood_ratio=penalised.p_value,
+        converged=True,
+        method="firth",
+        e_value=e_value(ratio, common),
+        note="; ".join(notes),
+    )
+
+
+def sex_stratified(
+    table: pd.DataFrame,
+    covariates: Sequence[str],
+    *,
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
+) -> pd.DataFrame:
+    """Adjusted odds ratios by sex, with the test of interaction.
+
+    Thirds are those of everyone, so that both sexes are cut at the same
+    values. ``p_interaction`` is the likelihood ratio test of exposure by sex
+    in the model of both sexes.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `Associations.summary` after ``sex``, and ``p_interaction``.
+    """
+    shared = [name for name in covariates if name != "sex"]
+    model = "adjusted" if shared else "crude"
+    sexes = [sex for sex in ("M", "F") if (table["sex"] == sex).any()]
+    rows = []
+    for exposure in exposures:
+        groups = tertiles(table[exposure].to_numpy(dtype=float))
+        for outcome in outcomes:
+            p_interaction = _interaction_p(table, outcome, groups, shared) if len(sexes) == 2 else float("nan")
+            for sex in sexes:
+                mask = (table["sex"] == sex).to_numpy(dtype=bool)
+                own = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut)
+                row = associate(table[mask], exposure, outcome, own, shared, model)
+                rows.append({"sex": sex, **vars(row), "p_interaction": p_interaction})
+    return pd.DataFrame(rows)
+
+
+def _interaction_p(table: pd.DataFrame, outcome: str, groups: Tertiles, shared: Sequence[str]) -> float:
+    rows = _complete(table, outcome, groups, [*shared, "sex"])
+    high = (groups.group[rows] == 2).astype(float)
+    events = table[outcome].to_numpy(dtype=float)[rows]
+    man = (table["sex"].to_numpy()[rows] == "M").astype(float)
+    cells = np.bincount((4 * events + 2 * high + man).astype(int), minlength=8)
+    if (cells == 0).any():
+        return float("nan")  # an empty cell makes the interaction infinite
+    base = np.column_stack([high, man, design_of(table[rows], shared).values])
+    full, without = fit_logistic(np.column_stack([base, high * man]), events), fit_logistic(base, events)
+    return float("nan") if full.separated else likelihood_ratio_p(full, without)
+
+
+def _complete(table: pd.DataFrame, outcome: str, groups: Tertiles, covariates: Sequence[str]) -> NDArray[np.bool_]:
+    known = table[[outcome, *covariates]].notna().all(axis=1).to_numpy(dtype=bool)
+    return known & ((groups.group == 0) | (groups.group == 2))
+
+
+def _null_ratio_p(log_likelihood: float, events: Vector) -> float:
+    share = float(events.mean())
+    null = len(events) * (share * np.log(share) + (1 - share) * np.log(1 - share))
+    return float(chi2.sf(max(0.0, 2.0 * (log_likelihood - null)), 1))

@@ -1,0 +1,225 @@
+"""A synthetic cohort as tables, without images: phenotypes, participants, and the true effects."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Compartment, Tissue
+from operators.errors import OutputError
+from phantom.calibration import PREVALENCE, read_constants, thirds_of
+from phantom.cohort_model import PUBLISHED, TRUE_ODDS_RATIO, People, draw_background, draw_people
+from phantom.reference import MUSCLE_SHARE
+
+__all__ = ["CohortTable", "draw_cohort", "write_cohort"]
+
+Vector = NDArray[np.float64]
+
+# Share of the ineligible, by what makes them so; PAPER section 1 gives no counts.
+_INELIGIBLE = {"young": 0.5, "no-grip": 0.12, "no-dxa": 0.2, "no-mri": 0.08, "cut-muscle": 0.06, "no-activity": 0.04}
+_BONE_CM3 = {"iliac_bone": 520.0, "femur": 900.0}  # both sides, at 170 cm; of the order of the anatomy phantom's
+
+
+@dataclass(frozen=True)
+class CohortTable:
+    """A drawn cohort.
+
+    Attributes
+    ----------
+    participants, phenotypes : DataFrame
+        In the columns that `analysis` reads.
+    truth : dict
+        True odds ratios, correlations, slopes and prevalences.
+    """
+
+    participants: pd.DataFrame
+    phenotypes: pd.DataFrame
+    truth: dict[str, Any]
+
+
+def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
+    """Draw ``n`` people who meet every criterion, and a share more who do not.
+
+    Parameters
+    ----------
+    n : int
+        At least 3.
+    seed : int
+    ineligible : float
+        People added who are too young or lack something, as a share of ``n``.
+        The truths are about the ``n``.
+
+    Returns
+    -------
+    CohortTable
+        Rows in random order.
+    """
+    rng = np.random.default_rng([seed, 3])
+    constants = read_constants()
+    counts = {reason: round(n * ineligible * share) for reason, share in _INELIGIBLE.items()}
+    background = draw_background(rng, n)
+    parts = [(background, thirds_of(background["pa_ratio"]), np.full(n, "", dtype=object))]
+    low, high = np.quantile(background["pa_ratio"], [1 / 3, 2 / 3])
+    for reason, count in counts.items():
+        if count:
+            extra = draw_background(rng, count, (40.0, 49.9) if reason == "young" else None)
+            thirds = (extra["pa_ratio"] > low).astype(float) + (extra["pa_ratio"] > high)
+            parts.append((extra, thirds, np.full(count, reason, dtype=object)))
+    merged = {name: np.concatenate([part[0][name] for part in parts]) for name in background}
+    people = draw_people(rng, merged, np.concatenate([part[1] for part in parts]), constants)
+    kind = np.concatenate([part[2] for part in parts])
+    eid = 1_000_000 + rng.choice(8_999_999, len(kind), replace=False)
+    participants = _participants(rng, eid, merged, people)
+    phenotypes = _phenotypes(rng, eid, merged, people)
+    participants.loc[kind == "no-grip", ["grip_left_kg", "grip_right_kg"]] = np.nan
+    participants.loc[kind == "no-dxa", [name for name in participants if "_lean_" in name]] = np.nan
+    participants.loc[kind == "no-activity", "activity"] = None
+    cut = kind == "cut-muscle"
+    phenotypes.loc[cut, ["tmv_cm3", "pa_ratio", "quadriceps_cm3", "rectus_femoris_cm3"]] = np.nan
+    phenotypes.loc[cut, "quality_flags"] = "cut-by-field-of-view"
+    order = rng.permutation(len(kind))
+    imaged = order[kind[order] != "no-mri"]
+    truth = _truth(n, seed, counts, constants, {name: p[:n] for name, p in people.probability.items()})
+    return CohortTable(
+        participants.iloc[order].reset_index(drop=True), phenotypes.iloc[imaged].reset_index(drop=True), truth
+    )
+
+
+def write_cohort(folder: Path, cohort: CohortTable) -> tuple[Path, Path, Path]:
+    """Write ``phenotypes.csv``, ``participants.csv`` and ``truth.json``; each whole or not at all."""
+    texts = {
+        "phenotypes.csv": cohort.phenotypes.to_csv(index=False, float_format="%.7g", lineterminator="\n"),
+        "participants.csv": cohort.participants.to_csv(index=False, float_format="%.7g", lineterminator="\n"),
+        "truth.json": json.dumps(cohort.truth, indent=2) + "\n",
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            part = folder / f".{name}.part"
+            part.write_text(text, "utf-8")
+            os.replace(part, folder / name)
+    except OSError as error:
+        raise OutputError(
+            folder.name, f"cannot be written ({error.strerror})", "a writable folder with room", "Choose another --out."
+        ) from None
+    return folder / "phenotypes.csv", folder / "participants.csv", folder / "truth.json"
+
+
+def _participants(
+    rng: np.random.Generator, eid: NDArray[np.int64], background: Mapping[str, Vector], people: People
+) -> pd.DataFrame:
+    n = len(eid)
+    # Rounded down, so that nobody is rounded across a cut-off.
+    best = np.floor(np.maximum(people.numbers["grip"], 1.0) * 10) / 10
+    other = np.round(np.maximum(best - np.abs(rng.normal(0, 2.5, n)), 0.5), 1)
+    right_best = rng.random(n) < 0.6
+    left_leg, right_leg = _sides(people.numbers["leg_lean_kg"], background["asymmetry"])
+    left_arm, right_arm = _sides(people.numbers["alm_kg"] - people.numbers["leg_lean_kg"], rng.normal(-0.02, 0.03, n))
+    fell = people.outcome["falls"]
+    return pd.DataFrame(
+        {
+            "eid": eid.astype(str),
+            "sex": np.where(background["man"] == 1, "M", "F"),
+            "age": background["age"],
+            "height_cm": background["height_cm"],
+            "weight_kg": np.round(background["bmi"] * (background["height_cm"] / 100) ** 2, 1),
+            "bmi": np.round(background["bmi"], 3),
+            "grip_left_kg": np.where(right_best, other, best),
+            "grip_right_kg": np.where(right_best, best, other),
+            "arm_lean_left_kg": left_arm,
+            "arm_lean_right_kg": right_arm,
+            "leg_lean_left_kg": left_leg,
+            "leg_lean_right_kg": right_leg,
+            "activity": np.array(["low", "moderate", "high"], dtype=object)[background["activity"].astype(int)],
+            "died": people.outcome["mortality"].astype(int),
+            "falls_last_year": np.where(fell, np.where(rng.random(n) < 0.3, 3, 2), 1),
+        }
+    )
+
+
+def _phenotypes(
+    rng: np.random.Generator, eid: NDArray[np.int64], background: Mapping[str, Vector], people: People
+) -> pd.DataFrame:
+    """Muscle by muscle: shares of the total that vary a little, with the P/A ratio and the asymmetry as drawn."""
+    n = len(eid)
+    muscles = [structure for structure in STRUCTURES if structure.tissue is Tissue.MUSCLE]
+    shares = np.array([MUSCLE_SHARE[m.name] for m in muscles]) * np.exp(rng.normal(0, 0.08, (n, len(muscles))))
+    shares /= shares.sum(axis=1, keepdims=True)
+    behind = np.array([m.name in HAMSTRINGS for m in muscles])
+    front = np.array([m.name in QUADRICEPS for m in muscles])
+    thigh = shares[:, behind | front].sum(axis=1)
+    ratio = background["pa_ratio"]
+    shares[:, behind] *= (thigh * ratio / (1 + ratio) / shares[:, behind].sum(axis=1))[:, None]
+    shares[:, front] *= (thigh / (1 + ratio) / shares[:, front].sum(axis=1))[:, None]
+    volumes = {m.name: people.numbers["tmv_cm3"] * shares[:, i] for i, m in enumerate(muscles)}
+    tall = (background["height_cm"] / 170) ** 3
+    volumes |= {name: cm3 * tall * np.exp(rng.normal(0, 0.06, n)) for name, cm3 in _BONE_CM3.items()}
+    table: dict[str, Any] = {"eid": eid.astype(str), "tmv_cm3": people.numbers["tmv_cm3"], "pa_ratio": ratio}
+    left, right = {}, {}
+    for structure in STRUCTURES:
+        if structure.name not in volumes:
+            continue
+        in_thigh = structure.compartment in THIGH_COMPARTMENTS
+        asymmetry = background["asymmetry_mri"] if in_thigh else rng.normal(0, 0.02, n)
+        left[structure.name], right[structure.name] = _sides(volumes[structure.name], asymmetry)
+    thigh_names = [s.name for s in STRUCTURES if s.name in volumes and s.compartment in THIGH_COMPARTMENTS]
+    thigh_left = np.sum([left[name] for name in thigh_names], axis=0)
+    thigh_right = np.sum([right[name] for name in thigh_names], axis=0)
+    table["lr_asymmetry"] = np.abs(thigh_left - thigh_right) / np.maximum(thigh_left, thigh_right)
+    table |= {"thigh_left_cm3": thigh_left, "thigh_right_cm3": thigh_right}
+    table["quadriceps_cm3"] = np.sum([volumes[name] for name in QUADRICEPS], axis=0)
+    table["hamstrings_cm3"] = np.sum([volumes[name] for name in HAMSTRINGS], axis=0)
+    for compartment in Compartment:
+        members = [volumes[s.name] for s in STRUCTURES if s.compartment is compartment and s.name in volumes]
+        if members:
+            table[f"{compartment.value}_cm3"] = np.sum(members, axis=0)
+    fat = 0.075 + 0.0012 * (background["age"] - 60) + 0.003 * (background["bmi"] - 25) + rng.normal(0, 0.015, n)
+    table["muscle_fat_fraction"] = np.clip(fat, 0.02, 0.4)
+    for name in volumes:
+        table |= {f"{name}_cm3": volumes[name], f"{name}_left_cm3": left[name], f"{name}_right_cm3": right[name]}
+    table["quality_flags"] = ""
+    return pd.DataFrame(table)
+
+
+def _sides(total: Vector, asymmetry: Vector) -> tuple[Vector, Vector]:
+    """Left and right of a total, such that (left - right) / larger is ``asymmetry``."""
+    larger = total / (2 - np.abs(asymmetry))
+    smaller = total - larger
+    return np.where(asymmetry > 0, larger, smaller), np.where(asymmetry > 0, smaller, larger)
+
+
+def _truth(
+    n: int, seed: int, ineligible: Mapping[str, int], constants: Mapping[str, Any], probability: Mapping[str, Vector]
+) -> dict[str, Any]:
+    """What the cohort was drawn from; expectations are of these ``n``, or of the population where said."""
+    population = constants["population"]
+    nothing = dict.fromkeys(TRUE_ODDS_RATIO, 1.0)
+    return {
+        "about": "True values of a synthetic cohort (python -m phantom table). Odds ratios: highest against lowest "
+        "third, adjusted for age, sex, BMI and activity. Correlations, slopes per decade and crude odds ratios: "
+        "of the population that the cohort is drawn from.",
+        "n": n,
+        "seed": seed,
+        "ineligible": dict(ineligible),
+        "odds_ratio_adjusted": {
+            "pa_ratio": TRUE_ODDS_RATIO,
+            "lr_asymmetry_dexa": nothing,
+            "lr_asymmetry_mri": nothing,
+        },
+        "odds_ratio_crude": {"pa_ratio": population["crude_odds_ratio"]},
+        "pearson": population["pearson"],
+        "per_decade": population["per_decade"],
+        "expected_prevalence": {name: float(p.mean()) for name, p in probability.items()},
+        "calibrated_to": {
+            "mean_sd": {name: {s: list(v) for s, v in by.items()} for name, by in PUBLISHED.items()},
+            "prevalence": PREVALENCE,
+        },
+    }
