@@ -1,0 +1,144 @@
+"""What archives get wrong, through loading, fusing and measuring: each is refused, or said in the report.
+
+Labels are the truth's, so that what is withheld, or wrong, is not the network's doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from operators.dicom_loader import load_study
+from operators.errors import InputError
+from operators.phenotype_report import Measurements, measure
+from operators.station_fusion import fuse
+from operators.volume import Fused, QualityFlag, Study, Volume
+from phantom.faults import FAULTS
+from phantom.study import COMPRESSED
+from phantom.truth import Truth
+from tests.app.made_study import Scanned
+
+REFUSED = {
+    "missing-contrast": "fat",
+    "missing-slice": "slice",
+    "mixed-frame": "frame",
+    "nan-spacing": "PixelSpacing",
+    "thin-station": "slice",
+    "truncated-file": ".dcm",
+    "zero-byte-file": ".dcm",
+}
+HARMLESS = {"shuffled-slices": set(), "duplicate-station": {"duplicate-station"}, COMPRESSED: set()}
+FLAGGED = {"wrong-description": {"contrast-disagreement"}}
+WITHHELD = {"missing-station": {"station-gap"}, "no-knees": {"no-pelvis-to-knee-coverage"}}
+#: What the fusion may put right, work around or refuse, but must say.
+SAID = {"shifted-station", "size-mismatch", "swapped-station"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A study as far as the fused volumes, measured with true labels."""
+
+    study: Study
+    fused: Fused
+    truth: Truth
+
+    @cached_property
+    def measurements(self) -> Measurements:
+        labels = Volume(self.truth.labels_on(self.fused.grid) * self.fused.body, self.fused.grid)
+        return measure(labels, self.fused, self.study.height_m, self.study.flags)
+
+    @property
+    def flags(self) -> tuple[QualityFlag, ...]:
+        return self.fused.flags
+
+    @property
+    def codes(self) -> set[str]:
+        return {flag.code for flag in self.flags}
+
+
+@pytest.fixture(scope="module")
+def outcome_of(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
+    def outcome(*faults: str, stations: int = 4) -> Outcome:
+        folder = scanned.write_folder(tmp_path_factory.mktemp("fault") / "dicom", faults, stations)
+        study = load_study(folder)
+        return Outcome(study, fuse(study, device="cpu"), scanned.truth)
+
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def sound(outcome_of: Callable[..., Outcome]) -> Outcome:
+    return outcome_of()
+
+
+def test_every_fault_is_accounted_for() -> None:
+    known = [*REFUSED, *HARMLESS, *FLAGGED, *WITHHELD, *SAID]
+    assert sorted(known) == sorted([*FAULTS, COMPRESSED])
+
+
+def test_a_sound_study_measures_the_truth(sound: Outcome, scanned: Scanned) -> None:
+    assert not [flag for flag in sound.flags if flag.severity != "info"]
+    assert sound.measurements.withheld is None
+    phenotypes, truth = sound.measurements.phenotypes, scanned.truth.covered_volumes
+    assert phenotypes.tmv_cm3 == pytest.approx(truth.tmv_cm3, rel=0.05)
+    assert phenotypes.pa_ratio == pytest.approx(truth.pa_ratio, rel=0.05)
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_study_that_cannot_be_read_right_is_refused(scanned: Scanned, tmp_path: Path, fault: str) -> None:
+    folder = scanned.write_folder(tmp_path / "dicom", [fault])
+    with pytest.raises(InputError, match=REFUSED[fault]) as raised:
+        fuse(load_study(folder), device="cpu")
+    assert raised.value.exit_code == 3
+
+
+@pytest.mark.parametrize("fault", [name for name in HARMLESS if name != COMPRESSED])
+def test_what_can_be_put_right_gives_the_images_of_the_sound_study(
+    outcome_of: Callable[..., Outcome], sound: Outcome, fault: str
+) -> None:
+    outcome = outcome_of(fault)
+    assert outcome.codes == HARMLESS[fault]
+    np.testing.assert_array_equal(outcome.fused.water, sound.fused.water)
+
+
+def test_a_description_that_contradicts_the_image_type_is_said(
+    outcome_of: Callable[..., Outcome], sound: Outcome
+) -> None:
+    outcome = outcome_of("wrong-description")
+    assert outcome.codes == FLAGGED["wrong-description"]
+    np.testing.assert_array_equal(outcome.fused.water, sound.fused.water)
+
+
+@pytest.mark.parametrize("fault", WITHHELD)
+def test_without_a_station_no_phenotype_is_given(outcome_of: Callable[..., Outcome], fault: str) -> None:
+    outcome = outcome_of(fault)
+    assert WITHHELD[fault] <= outcome.codes
+    assert outcome.measurements.withheld
+    assert not any(vars(outcome.measurements.phenotypes).values())
+    assert all(structure.volume_cm3 is None for structure in outcome.measurements.structures)
+
+
+def test_a_gap_in_the_whole_archive_is_seen_too(outcome_of: Callable[..., Outcome]) -> None:
+    """Of six stations with the fifth missing, the lowest four have a gap among them."""
+    outcome = outcome_of("missing-station", stations=6)
+    assert "station-gap" in outcome.codes and outcome.measurements.withheld
+
+
+def test_knees_missing_from_the_whole_archive_are_at_least_said(outcome_of: Callable[..., Outcome]) -> None:
+    """Five stations without the lowest look like five without the highest: only a warning can be given so far."""
+    outcome = outcome_of("no-knees", stations=6)
+    assert {f.code for f in outcome.flags if f.severity == "warning"} >= {"station-count"}
+
+
+@pytest.mark.parametrize("fault", sorted(SAID))
+def test_nothing_wrong_is_passed_off_as_right(outcome_of: Callable[..., Outcome], fault: str) -> None:
+    try:
+        outcome = outcome_of(fault)
+    except InputError:
+        return
+    assert [flag for flag in outcome.flags if flag.severity != "info"]
