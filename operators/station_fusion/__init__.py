@@ -4,6 +4,8 @@
 the functions can be used without MONAI Deploy.
 """
 
+from operators.station_fusion.bias_field import BiasCorrection
+from operators.station_fusion.blending import Blend
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
@@ -17,6 +19,8 @@ from operators.station_fusion.positions import (
 from operators.station_fusion.resample import Device, average_stations, choose_device
 
 __all__ = [
+    "BiasCorrection",
+    "Blend",
     "Device",
     "StationChoice",
     "TablePosition",

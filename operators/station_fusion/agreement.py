@@ -1,82 +1,146 @@
-"""How well neighbouring stations agree where they overlap."""
+"""How well neighbouring stations agree where they overlap, and how much of their seam is left in the fused volume."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.station_fusion.arithmetic import INDEX_SNAP
-from operators.station_fusion.corners import corner_indices
+from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
-from operators.station_fusion.resample import average_stations
-from operators.volume import Contrast, Grid
+from operators.station_fusion.shift import residual_shift
+from operators.volume import Contrast, Grid, QualityFlag
 
-__all__ = ["overlap_agreement"]
+__all__ = ["SHIFT_LIMIT_MM", "gain_ratio", "overlap_agreement", "seam_visibility", "shift_flags"]
 
-_TISSUE_FRACTION = 0.1
-"""Of the overlap's bright signal (99th percentile); what is darker is air or bone and says nothing about gain."""
+SHIFT_LIMIT_MM = 6.0
+"""A larger displacement between neighbours is flagged; breathing moves the body less between breath holds."""
+
+_TRUSTED_CORRELATION = 0.5
+_LEAST_IMPROVEMENT = 0.03
+"""Of the correlation by the displacement: where a thigh hardly changes along z, its height cannot be told."""
+
+_SEAM_NEIGHBOURS = 3
+"""Slice pairs on either side of a seam that say how much the body itself changes from slice to slice."""
 
 
-def overlap_agreement(positions: Sequence[TablePosition], grid: Grid) -> tuple[Mapping[str, float], ...]:
-    """Compare the in-phase signal of neighbouring stations over the tissue that both show.
+def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
+    """Compare the in-phase signal of two neighbouring stations, as acquired, over the tissue that both show.
 
     Parameters
     ----------
-    positions : sequence of TablePosition
-        Superior to inferior.
-    grid : Grid
-        The fused grid; both stations are sampled onto the part of it that they share.
+    overlap : Overlap
 
     Returns
     -------
-    tuple of mapping
-        One for each pair of neighbours that overlap by a grid slice or more
-        and share tissue: ``upper``, ``lower`` (0 is the most superior
-        position), ``overlap_mm`` (along z, voxel faces included),
-        ``mean_absolute_difference`` (fraction of the mean signal of both),
-        ``gain_ratio`` (median of upper over lower).
+    mapping
+        ``upper``, ``lower`` (0 is the most superior position), ``overlap_mm``
+        (along z, voxel faces included), ``mean_absolute_difference`` (fraction
+        of the mean signal of both), ``gain_ratio`` (median of upper over
+        lower), ``shift_mm`` with ``shift_x_mm``, ``shift_y_mm``, ``shift_z_mm``
+        (how far the body lies elsewhere in the lower station) and
+        ``shift_correlation``, and ``correlation_at_rest`` before it is undone;
+        these six are NaN where there are no edges.
     """
-    agreements = []
-    for upper in range(len(positions) - 1):
-        agreement = _agreement(positions[upper], positions[upper + 1], grid)
-        if agreement is not None:
-            agreements.append({"upper": upper, "lower": upper + 1, **agreement})
-    return tuple(agreements)
-
-
-def _agreement(upper: TablePosition, lower: TablePosition, grid: Grid) -> dict[str, float] | None:
-    shared = _shared_box(upper.grid, lower.grid, grid)
-    if shared is None:
-        return None
-    above, below = (
-        average_stations([[position.stations[Contrast.IN].voxels]], [position.grid], shared)[0]
-        for position in (upper, lower)
-    )
-    mean = (above + below) / 2
-    threshold = _TISSUE_FRACTION * np.percentile(mean, 99)
-    tissue = (above > threshold) & (below > threshold)
-    if not tissue.any():
-        return None
-    overlap_mm = min(upper.extent_mm[1, 2], lower.extent_mm[1, 2]) - max(upper.extent_mm[0, 2], lower.extent_mm[0, 2])
-    difference = np.abs(above - below)[tissue].mean(dtype=np.float64)
+    above, below, tissue = overlap.above[Contrast.IN], overlap.below[Contrast.IN], overlap.tissue
+    mean = (above[tissue].mean(dtype=np.float64) + below[tissue].mean(dtype=np.float64)) / 2
+    shift = residual_shift(above, below, overlap.grid.spacing_mm)
+    x, y, z = (float("nan"),) * 3 if shift is None else shift.mm
     return {
-        "overlap_mm": float(overlap_mm),
-        "mean_absolute_difference": float(difference / mean[tissue].mean(dtype=np.float64)),
-        "gain_ratio": float(np.median(above[tissue] / below[tissue])),
+        "upper": overlap.upper,
+        "lower": overlap.lower,
+        "overlap_mm": overlap.overlap_mm,
+        "mean_absolute_difference": float(np.abs(above - below)[tissue].mean(dtype=np.float64) / mean),
+        "gain_ratio": gain_ratio(overlap),
+        "shift_mm": float("nan") if shift is None else shift.length_mm,
+        "shift_x_mm": x,
+        "shift_y_mm": y,
+        "shift_z_mm": z,
+        "shift_correlation": float("nan") if shift is None else shift.correlation,
+        "correlation_at_rest": float("nan") if shift is None else shift.correlation_at_rest,
     }
 
 
-def _shared_box(a: Grid, b: Grid, grid: Grid) -> Grid | None:
-    """The part of ``grid`` that lies between the end voxel centres of both stations: there nothing is repeated."""
-    low, high = np.zeros(3), np.array(grid.shape[::-1]) - 1.0
-    for station in (a, b):
-        corners = (corner_indices(station) @ np.linalg.solve(grid.affine, station.affine).T)[:, :3]
-        low, high = np.maximum(low, corners.min(axis=0)), np.minimum(high, corners.max(axis=0))
-    first, last = np.ceil(low - INDEX_SNAP).astype(int), np.floor(high + INDEX_SNAP).astype(int)
-    if (last < first).any():
-        return None
-    affine = grid.affine.copy()
-    affine[:3, 3] += grid.affine[:3, :3] @ first
-    x, y, z = (int(size) for size in last - first + 1)
-    return Grid((z, y, x), affine)
+def gain_ratio(overlap: Overlap) -> float:
+    """Median over tissue of the upper station's in-phase signal over the lower's."""
+    tissue = overlap.tissue
+    return float(np.median(overlap.above[Contrast.IN][tissue] / overlap.below[Contrast.IN][tissue]))
+
+
+def seam_visibility(overlap: Overlap, in_phase: NDArray[np.float32], grid: Grid) -> float:
+    """How much more the fused signal steps where a station begins or ends than it does nearby.
+
+    Parameters
+    ----------
+    overlap : Overlap
+    in_phase : ndarray, shape (z, y, x)
+        Fused.
+    grid : Grid
+        Of ``in_phase``.
+
+    Returns
+    -------
+    float
+        Mean absolute step between the two slices at the seam over that between
+        slices nearby, over tissue; of the overlap's two borders the larger.
+        About 1 where no seam can be seen; NaN where there are no slices to compare.
+    """
+    first = round(float((np.linalg.inv(grid.affine) @ overlap.grid.affine)[2, 3]))
+    last = first + overlap.grid.shape[0] - 1
+    ratios = []
+    # One station ends below the overlap's first slice, the other above its last.
+    for lower in (first - 1, last):
+        if lower < 0 or lower + 1 >= grid.shape[0]:
+            continue
+        start, end = max(0, lower - _SEAM_NEIGHBOURS), min(grid.shape[0], lower + _SEAM_NEIGHBOURS + 2)
+        slab = in_phase[start:end]
+        # A slice without a station is no step of the seam.
+        tissue = (slab > 0.1 * np.percentile(slab, 99)).all(axis=0)
+        steps = np.array([np.abs(b[tissue] - a[tissue]).mean() for a, b in itertools.pairwise(slab)])
+        at = lower - start
+        nearby = np.delete(steps, at)
+        if tissue.any() and nearby.size and nearby.mean() > 0:
+            ratios.append(float(steps[at] / nearby.mean()))
+    return max(ratios, default=float("nan"))
+
+
+def shift_flags(
+    agreements: Sequence[Mapping[str, float]], positions: Sequence[TablePosition]
+) -> tuple[QualityFlag, ...]:
+    """A warning for each pair of neighbours that shows the body at different places, naming the station to blame.
+
+    A station that both neighbours contradict in the same way is the one that moved; of a pair alone either may be.
+    """
+    large = [
+        pair
+        for pair in agreements
+        if pair["shift_mm"] > SHIFT_LIMIT_MM
+        and pair["shift_correlation"] >= max(_TRUSTED_CORRELATION, pair["correlation_at_rest"] + _LEAST_IMPROVEMENT)
+    ]
+    flags = []
+    explained: set[float] = set()
+    for pair, following in itertools.pairwise(large):
+        there, back = (np.array([p[f"shift_{axis}_mm"] for axis in "xyz"]) for p in (pair, following))
+        if pair["lower"] == following["upper"] and np.linalg.norm(there + back) <= SHIFT_LIMIT_MM:
+            moved = (there - back) / 2
+            name = positions[int(pair["lower"])].name
+            flags.append(_shifted(f"The station of {name} shows the body", moved, "of where both its neighbours do"))
+            explained |= {pair["upper"], following["upper"]}
+    for pair in large:
+        if pair["upper"] not in explained:
+            upper, lower = (positions[int(pair[end])].name for end in ("upper", "lower"))
+            moved = np.array([pair[f"shift_{axis}_mm"] for axis in "xyz"])
+            flags.append(_shifted(f"The station of {lower} shows the body", moved, f"of where that of {upper} does"))
+    return tuple(flags)
+
+
+def _shifted(subject: str, moved: NDArray[np.float64], reference: str) -> QualityFlag:
+    x, y, z = (round(float(mm), 1) for mm in moved)
+    length = np.linalg.norm(moved)
+    return QualityFlag(
+        "shifted-station",
+        "warning",
+        f"{subject} {length:.1f} mm away ({x:+.1f}, {y:+.1f}, {z:+.1f} mm along x, y, z) {reference}.",
+    )

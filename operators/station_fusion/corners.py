@@ -1,13 +1,16 @@
-"""The eight corners of a grid, from which extents are taken."""
+"""The eight corners of a grid, from which extents and what grids share are taken."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.station_fusion.arithmetic import INDEX_SNAP
 from operators.volume import Grid
 
-__all__ = ["TO_FACE", "corner_indices", "extent_mm"]
+__all__ = ["TO_FACE", "corner_indices", "extent_mm", "shared_box"]
 
 TO_FACE = 0.5
 """Voxels from the centre of an end voxel to its outer face."""
@@ -35,3 +38,24 @@ def extent_mm(grid: Grid) -> NDArray[np.float64]:
     """
     positions = corner_indices(grid, TO_FACE) @ grid.affine[:3].T
     return np.stack([positions.min(axis=0), positions.max(axis=0)])
+
+
+def shared_box(grids: Sequence[Grid], reference: Grid) -> Grid | None:
+    """The part of ``reference`` that lies between the end voxel centres of all ``grids``: there nothing is repeated.
+
+    Returns
+    -------
+    Grid or None
+        Aligned with ``reference``, on its voxels; None when there is no such voxel.
+    """
+    low, high = np.zeros(3), np.array(reference.shape[::-1]) - 1.0
+    for grid in grids:
+        corners = (corner_indices(grid) @ np.linalg.solve(reference.affine, grid.affine).T)[:, :3]
+        low, high = np.maximum(low, corners.min(axis=0)), np.minimum(high, corners.max(axis=0))
+    first, last = np.ceil(low - INDEX_SNAP).astype(int), np.floor(high + INDEX_SNAP).astype(int)
+    if (last < first).any():
+        return None
+    affine = reference.affine.copy()
+    affine[:3, 3] += reference.affine[:3, :3] @ first
+    x, y, z = (int(size) for size in last - first + 1)
+    return Grid((z, y, x), affine)

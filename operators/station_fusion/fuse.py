@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from operators.errors import UsageError
-from operators.station_fusion.agreement import overlap_agreement
+import numpy as np
+
+from operators.errors import DicomError, GeometryError, UsageError
+from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
+from operators.station_fusion.bias_field import BiasCorrection, bias_corrected, check_bias_correction
+from operators.station_fusion.blending import Blend, check_blend, fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
-from operators.station_fusion.positions import StationChoice, choose_positions, coverage_flags, find_positions
+from operators.station_fusion.knees import reaches_knees
+from operators.station_fusion.overlaps import Overlap, sample_overlaps
+from operators.station_fusion.positions import (
+    StationChoice,
+    TablePosition,
+    choose_positions,
+    coverage_flags,
+    find_positions,
+)
 from operators.station_fusion.resample import Device, average_stations, choose_device
-from operators.volume import Contrast, Fused, QualityFlag, Study
+from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
+from operators.volume import Contrast, Fused, Grid, QualityFlag, Study
 
 __all__ = ["fuse"]
 
@@ -26,6 +40,11 @@ def fuse(
     device: Device = "auto",
     stations: StationChoice = "pelvis-to-knee",
     progress: Progress | None = None,
+    blend: Blend = "average",
+    match_intensity: bool = False,
+    bias_correction: BiasCorrection = "none",
+    fix_swaps: bool = False,
+    trim_slices: int = 0,
 ) -> Fused:
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
 
@@ -36,6 +55,8 @@ def fuse(
     all; stations are sampled by trilinear interpolation and averaged where
     they overlap. A gap between stations stays 0 and outside the body.
 
+    The defaults are the paper's (section 3); the options from ``blend`` on depart from it.
+
     Parameters
     ----------
     study : Study
@@ -45,57 +66,162 @@ def fuse(
     stations : {"pelvis-to-knee", "all"}
     progress : callable, optional
         Called with what is being done and the part done so far, 0 to 1.
+    blend : {"average", "linear", "logistic"}
+        How stations share their overlaps; see `blending.Blend`.
+    match_intensity : bool
+        Make neighbours equally bright over the tissue that they share, by one
+        factor for each station.
+    bias_correction : {"none", "n4"}
+        Take each station's coil brightness out first; ``n4`` needs SimpleITK.
+    fix_swaps : bool
+        Put right the stations whose water and fat are exchanged; flagged either way.
+    trim_slices : int
+        Slices to leave out at both ends of each station, where the slab folds over.
 
     Returns
     -------
     Fused
         ``stations`` holds four entries for each position, in the order of
-        `Contrast`. ``flags`` are the study's and those of fusion:
-        ``duplicate-station`` (info), ``incomplete-duplicate`` and
-        ``station-count`` (warning), ``station-gap`` and
-        ``no-pelvis-to-knee-coverage`` (error).
+        `Contrast`. ``overlaps`` compares stations as acquired;
+        `overlap_agreement` says what each entry is, ``seam_visibility`` joins
+        them. ``flags`` are the study's and those of fusion:
+        ``duplicate-station`` and ``intensity-matched`` (info),
+        ``incomplete-duplicate``, ``station-count``, ``contrast-cropped`` and
+        ``shifted-station`` (warning), ``station-gap``,
+        ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
+        ``water-fat-swap`` (error; warning when put right).
 
     Raises
     ------
     UsageError
-        For an unknown option, ``cuda`` without a device, or an unusable spacing.
+        For an unknown option, ``cuda`` without a device, N4 without SimpleITK, or an unusable spacing.
     InputError
-        When there is no station, or one lacks a contrast.
+        When there is no station, one lacks a contrast, or holds NaN or infinite signal.
     GeometryError
-        When contrasts of one station differ in geometry, stations in their
-        frame of reference, or the grid would be too large.
+        When contrasts of one station share too little, stations differ in
+        their frame of reference, are trimmed away, or the grid would be too large.
     """
     if stations not in ("pelvis-to-knee", "all"):
         raise UsageError("stations", f"{stations!r}", "pelvis-to-knee or all", "Choose one of the two.")
+    check_blend(blend)
+    check_bias_correction(bias_correction)
     tell = progress or _silent
     machine = choose_device(device)
     tell("sorting stations", 0.0)
     found, flags = find_positions(study.stations)
-    chosen = choose_positions(found, stations)
+    chosen = _trimmed(choose_positions(found, stations), trim_slices)
+    _check_finite(chosen)
     grids = [position.grid for position in chosen]
     grid = common_grid(grids, spacing_mm)
-    tell(f"sampling {len(chosen)} stations", 0.1)
-    sampled = average_stations([position.signals for position in chosen], grids, grid, machine)
+
+    tell("comparing overlaps", 0.1)
+    overlaps = sample_overlaps(chosen, grid)
+    agreements = [overlap_agreement(overlap) for overlap in overlaps]
+    swapped = find_swaps(chosen, overlaps)
+    flags = (*flags, *swap_flags(chosen, swapped, fixed=fix_swaps), *shift_flags(agreements, chosen))
+    if fix_swaps:
+        chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
+    fused_positions, matched = _evened_out(chosen, overlaps, grid, match_intensity, bias_correction)
+
+    tell(f"sampling {len(chosen)} stations", 0.3)
+    sampled = average_stations(
+        [position.signals for position in fused_positions],
+        grids,
+        grid,
+        machine,
+        fades=fades(chosen, blend),
+    )
     by_contrast = dict(zip(Contrast, sampled, strict=True))
-    water, fat = by_contrast[Contrast.WATER], by_contrast[Contrast.FAT]
-    tell("comparing overlaps", 0.4)
-    overlaps = overlap_agreement(chosen, grid)
-    tell("finding the body", 0.5)
+    water, fat, in_phase = (by_contrast[contrast] for contrast in (Contrast.WATER, Contrast.FAT, Contrast.IN))
+    tell("finding the body", 0.6)
     body = body_mask(water, fat, grid)
     fraction = fat_fraction(water, fat, body)
+    knees = () if len(found) == _ARCHIVE_POSITIONS else _knee_flags(reaches_knees(water, fat, body, grid))
     tell("fused", 1.0)
     return Fused(
         water=water,
         fat=fat,
-        in_phase=by_contrast[Contrast.IN],
+        in_phase=in_phase,
         opposed=by_contrast[Contrast.OPPOSED],
         grid=grid,
         body=body,
         fat_fraction=fraction,
         stations=tuple(position.stations[contrast] for position in chosen for contrast in Contrast),
-        overlaps=overlaps,
-        flags=(*study.flags, *flags, *_count_flags(len(found), stations), *coverage_flags(chosen)),
+        overlaps=tuple(
+            {**agreement, "seam_visibility": seam_visibility(overlap, in_phase, grid)}
+            for agreement, overlap in zip(agreements, overlaps, strict=True)
+        ),
+        flags=(
+            *study.flags,
+            *flags,
+            *matched,
+            *_count_flags(len(found), stations),
+            *coverage_flags(chosen),
+            *knees,
+        ),
     )
+
+
+def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosition, ...]:
+    if count < 0:
+        raise UsageError("trimmed slices", f"{count}", "0 or more", "Give another number.")
+    for position in positions:
+        if position.grid.shape[0] - 2 * count < 2:
+            raise GeometryError(
+                f"station of {position.name}",
+                f"{position.grid.shape[0]} slices, of which {count} are trimmed at either end",
+                "at least 2 slices left",
+                "Trim fewer slices.",
+            )
+    return tuple(
+        TablePosition({c: without_end_slices(station, count) for c, station in position.stations.items()})
+        for position in positions
+    )
+
+
+def _check_finite(positions: Sequence[TablePosition]) -> None:
+    for position in positions:
+        for station in position.stations.values():
+            # Sums are quick, and no sum of finite magnitudes of an image overflows float64.
+            if not np.isfinite(station.voxels.sum(dtype=np.float64)):
+                raise DicomError(
+                    f"series {station.series_number} ({station.series_description})",
+                    f"{np.count_nonzero(~np.isfinite(station.voxels))} voxels that are NaN or infinite",
+                    "finite signal",
+                    "Export the series again.",
+                )
+
+
+def _evened_out(
+    positions: Sequence[TablePosition],
+    overlaps: Sequence[Overlap],
+    grid: Grid,
+    match_intensity: bool,
+    bias_correction: BiasCorrection,
+) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
+    """The positions with coil brightness and station gains taken out, as asked for."""
+    changed = tuple(positions)
+    if bias_correction == "n4":
+        changed = tuple(bias_corrected(position) for position in changed)
+        overlaps = sample_overlaps(changed, grid)
+    if not match_intensity or not overlaps:
+        return changed, ()
+    gains = matching_gains(len(changed), overlaps)
+    message = f"Stations were multiplied by {', '.join(f'{gain:.3f}' for gain in gains)}, superior to inferior."
+    return (
+        tuple(scaled(position, gain) for position, gain in zip(changed, gains, strict=True)),
+        (QualityFlag("intensity-matched", "info", message),),
+    )
+
+
+def _knee_flags(reached: bool | None) -> tuple[QualityFlag, ...]:
+    if reached is not False:
+        return ()
+    message = (
+        "The lean cross-section at the lower end is that of a thigh, not of a knee: the lowest station seems to be "
+        "missing, and muscles that end below are cut off."
+    )
+    return (QualityFlag("no-knee-coverage", "error", message),)
 
 
 def _count_flags(found: int, choice: StationChoice) -> tuple[QualityFlag, ...]:

@@ -41,6 +41,9 @@ class SamplingPlan:
     lower : ndarray, shape (3, stations, longest axis), int32
         For (z, y, x): lower neighbour of each grid index; see `arithmetic.locate`.
     weight, share : ndarray, like ``lower``, float32
+        An aligned station's ``share`` along z includes its fade.
+    fade : ndarray, shape (stations, most slices), float32
+        Weight of each of a station's slices; read by the voxel by voxel path.
     """
 
     shape: tuple[int, int, int]
@@ -51,11 +54,14 @@ class SamplingPlan:
     lower: NDArray[np.int32]
     weight: NDArray[np.float32]
     share: NDArray[np.float32]
+    fade: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         # The kernels index without checks, so what they rely on is checked here.
         if (self.station_shapes < 2).any():
             raise ValueError("a station needs two voxels along each axis to interpolate between")
+        if self.fade.shape[1] < self.station_shapes[:, 0].max(initial=0):
+            raise ValueError("a station has slices without a weight")
         for axis in range(3):
             last_lower = self.station_shapes[:, axis, None] - 2
             if (self.lower[axis] < 0).any() or (self.lower[axis] > last_lower).any():
@@ -64,7 +70,9 @@ class SamplingPlan:
                 raise ValueError("bounds reach outside the grid")
 
 
-def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
+def plan_sampling(
+    station_grids: Sequence[Grid], grid: Grid, fades: Sequence[NDArray[np.float32]] | None = None
+) -> SamplingPlan:
     """Work out tables and matrices for sampling stations on ``station_grids`` onto ``grid``.
 
     Parameters
@@ -72,6 +80,8 @@ def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
     station_grids : sequence of Grid
         At least two voxels along each axis.
     grid : Grid
+    fades : sequence of ndarray, shape (z,), optional
+        Positive weight of each of a station's slices; all alike by default.
 
     Returns
     -------
@@ -85,6 +95,9 @@ def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
     lower = np.zeros(tables, dtype=np.int32)
     weight = np.zeros(tables, dtype=np.float32)
     share = np.zeros(tables, dtype=np.float32)
+    fade = np.ones((count, max((g.shape[0] for g in station_grids), default=1)), dtype=np.float32)
+    for number, weights in enumerate(fades or ()):
+        fade[number, : station_grids[number].shape[0]] = weights
     for number, station_grid in enumerate(station_grids):
         matrix = np.linalg.solve(station_grid.affine, grid.affine)[:3].astype(np.float64)
         matrices[number] = matrix
@@ -101,6 +114,10 @@ def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
                     weight[axis, number, :size],
                     share[axis, number, :size],
                 )
+            along_z = lower[0, number], lower[0, number] + 1
+            upper_part = weight[0, number]
+            # At equal weights the sum is exactly 1, so a plain average stays what it was to the last bit.
+            share[0, number] *= fade[number, along_z[0]] * (1 - upper_part) + fade[number, along_z[1]] * upper_part
         else:
             bounds[number] = _reach(station_grid, grid)
     return SamplingPlan(
@@ -112,6 +129,7 @@ def plan_sampling(station_grids: Sequence[Grid], grid: Grid) -> SamplingPlan:
         lower=lower,
         weight=weight,
         share=share,
+        fade=fade,
     )
 
 

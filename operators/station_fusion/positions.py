@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from operators.errors import GeometryError, InputError
 from operators.station_fusion.arithmetic import EDGE_SLACK
+from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
 from operators.station_fusion.corners import extent_mm
 from operators.volume import Contrast, Grid, QualityFlag, Station
 
@@ -36,8 +37,6 @@ MINIMUM_COVERAGE_MM = 600.0
 
 _SAME_PLACE_OVERLAP = 0.5
 """Stations that share half of the smaller one's extent were taken at the same place; neighbours share about a tenth."""
-
-_SAME_GRID_MM = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,12 @@ class TablePosition:
             )
         first = self.stations[Contrast.IN]
         for station in self.stations.values():
-            if not station.grid.same_as(first.grid, _SAME_GRID_MM):
+            if not station.grid.same_as(first.grid, SAME_GRID_MM):
                 raise GeometryError(
                     f"station of {_series(self.stations.values())}",
                     f"{station.contrast.value} has {_describe(station.grid)} where {first.contrast.value} has "
                     f"{_describe(first.grid)}",
-                    "the same matrix and position in all four contrasts",
+                    "matrices and positions in all four contrasts that differ by little",
                     "Fetch the study again; series that were cut or moved after scanning cannot be combined.",
                 )
 
@@ -113,14 +112,15 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
     positions : tuple of TablePosition
     flags : tuple of QualityFlag
         ``duplicate-station`` for each acquisition left out, ``incomplete-duplicate``
-        (warning) when that is the newer one because a contrast of it is missing.
+        (warning) when that is the newer one because a contrast of it is missing,
+        ``contrast-cropped`` (warning) where matrices of one acquisition differ.
 
     Raises
     ------
     InputError
         When there is no station, or no acquisition at a place has all four contrasts.
     GeometryError
-        When stations lie in different frames of reference, or contrasts of one acquisition on different grids.
+        When stations lie in different frames of reference, or contrasts of one acquisition share too little.
     """
     if not stations:
         raise InputError("study", "no Dixon station", "at least one", "Check that the study holds a Dixon acquisition.")
@@ -197,10 +197,15 @@ def _newest_complete(place: Sequence[Station]) -> tuple[TablePosition, list[Qual
             acquisitions.append({})
         acquisitions[-1][station.contrast] = station
     complete = [acquisition for acquisition in acquisitions if len(acquisition) == len(Contrast)]
-    # Without a complete one, TablePosition says what is missing.
-    position = TablePosition(complete[-1] if complete else acquisitions[-1])
+    newest = complete[-1] if complete else acquisitions[-1]
     flags = []
-    kept = next(n for n, acquisition in enumerate(acquisitions) if acquisition is position.stations)
+    if complete:
+        cropped, flag = on_common_extent(newest)
+        position = TablePosition(cropped)
+        flags += [flag] if flag is not None else []
+    else:
+        position = TablePosition(newest)  # which says what is missing
+    kept = next(n for n, acquisition in enumerate(acquisitions) if acquisition is newest)
     for number, acquisition in enumerate(acquisitions):
         left_out = _series(acquisition.values())
         if number < kept:

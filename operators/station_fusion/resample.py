@@ -43,8 +43,10 @@ def average_stations(
     station_grids: Sequence[Grid],
     grid: Grid,
     device: Literal["cpu", "cuda"] = "cpu",
+    *,
+    fades: Sequence[NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Sample stations onto a grid by trilinear interpolation; average where they overlap (PAPER section 3).
+    """Sample stations onto a grid by trilinear interpolation; average them where they overlap (PAPER section 3).
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ def average_stations(
     grid : Grid
         To sample onto.
     device : {"cpu", "cuda"}
+    fades : sequence of ndarray, shape (z,), optional
+        Positive weight of each slice of each station, instead of all alike.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def average_stations(
         for signal in station:
             if signal.shape != station_grid.shape:
                 raise ValueError(f"a signal of shape {signal.shape} on a grid of shape {station_grid.shape}")
-    plan = plan_sampling(station_grids, grid)
+    plan = plan_sampling(station_grids, grid, fades)
     if device == "cuda":
         from operators.station_fusion.resample_cuda import average_on_cuda  # needs numba-cuda
 

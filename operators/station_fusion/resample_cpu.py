@@ -54,6 +54,7 @@ def average_on_cpu(signals: Sequence[Sequence[NDArray[np.float32]]], plan: Sampl
         plan.lower,
         plan.weight,
         plan.share,
+        plan.fade,
         out,
     )
     return out
@@ -68,7 +69,7 @@ def _float32_pointer(typing_context: Any, address: Any) -> Any:
 
 
 @numba.njit(parallel=True, cache=True, boundscheck=False)
-def _average(addresses, shapes, aligned, matrices, bounds, lower, weight, share, out):  # type: ignore[no-untyped-def]
+def _average(addresses, shapes, aligned, matrices, bounds, lower, weight, share, fade, out):  # type: ignore[no-untyped-def]
     longest_row = shapes[:, 2].max()
     for z in numba.prange(out.shape[1]):
         row = np.empty(longest_row, dtype=np.float32)
@@ -95,7 +96,17 @@ def _average(addresses, shapes, aligned, matrices, bounds, lower, weight, share,
                         lower, weight, share, weighted, row, total, out,
                     )  # fmt: skip
                 else:
-                    _add_oblique_row(addresses[station], shape, bounds[station, 2], matrices[station], z, y, total, out)
+                    _add_oblique_row(
+                        addresses[station],
+                        shape,
+                        bounds[station, 2],
+                        matrices[station],
+                        fade[station],
+                        z,
+                        y,
+                        total,
+                        out,
+                    )
             if weighted:
                 for contrast in range(out.shape[0]):
                     for x in range(out.shape[3]):
@@ -139,7 +150,7 @@ def _add_aligned_row(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(boundscheck=False)
-def _add_oblique_row(addresses, shape, reach, matrix, z, y, total, out):  # type: ignore[no-untyped-def]
+def _add_oblique_row(addresses, shape, reach, matrix, fade, z, y, total, out):  # type: ignore[no-untyped-def]
     start_i = matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
     start_j = matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
     start_k = matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
@@ -151,6 +162,7 @@ def _add_oblique_row(addresses, shape, reach, matrix, z, y, total, out):  # type
         if part == 0:
             continue
         weight_i, weight_j, weight_k = np.float32(i_weight), np.float32(j_weight), np.float32(k_weight)
+        part *= _blend(fade[k], fade[k + 1], weight_k)
         for contrast in range(addresses.shape[0]):
             signal = numba.carray(_float32_pointer(addresses[contrast]), shape)
             left = _blend_four(

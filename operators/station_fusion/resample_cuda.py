@@ -67,6 +67,7 @@ def average_on_cuda(
         cuda.to_device(plan.lower),
         cuda.to_device(plan.weight),
         cuda.to_device(plan.share),
+        cuda.to_device(plan.fade),
         out,
     )
     return np.asarray(out.copy_to_host())
@@ -85,7 +86,7 @@ def _sample(signal, offset, shape_y, shape_x, k, j, i, weight_k, weight_j, weigh
 
 @cuda.jit
 def _average(  # type: ignore[no-untyped-def]
-    signal, offsets, shapes, aligned, matrices, bounds, lower, weight, share, out
+    signal, offsets, shapes, aligned, matrices, bounds, lower, weight, share, fade, out
 ):
     x, y, z = cuda.grid(3)
     if x >= out.shape[3] or y >= out.shape[2] or z >= out.shape[1]:
@@ -110,7 +111,7 @@ def _average(  # type: ignore[no-untyped-def]
             j, far_j, share_j = _locate(m[1, 0] * x + (m[1, 1] * y + m[1, 2] * z + m[1, 3]), shapes[station, 1])
             i, far_i, share_i = _locate(m[0, 0] * x + (m[0, 1] * y + m[0, 2] * z + m[0, 3]), shapes[station, 2])
             weight_k, weight_j, weight_i = np.float32(far_k), np.float32(far_j), np.float32(far_i)
-            part = np.float32(share_k * share_j * share_i)
+            part = np.float32(share_k * share_j * share_i) * _blend(fade[station, k], fade[station, k + 1], weight_k)
         if part == 0:
             continue
         n_y, n_x = shapes[station, 1], shapes[station, 2]

@@ -94,7 +94,8 @@ def test_newer_duplicate_is_fused() -> None:
 
 def test_missing_station_leaves_an_empty_flagged_gap() -> None:
     fused = fuse(archive_study((0, 1, 3, 4)))
-    assert [flag.code for flag in fused.flags] == ["station-gap"]
+    # The made body is no leg: it has no knees either.
+    assert [flag.code for flag in fused.flags] == ["station-gap", "no-knee-coverage"]
     heights = positions_mm(fused.grid)[:, 0, 0, 2]
     gap = (heights > 180 + 42 * 4.5) & (heights < 545 - 4.5)
     assert gap.sum() > 40
@@ -116,7 +117,7 @@ def test_single_oblique_station_gives_its_own_voxels_and_says_that_coverage_lack
 
 
 def test_five_positions_are_warned_about() -> None:
-    assert [flag.code for flag in fuse(archive_study((1, 2, 3, 4, 5))).flags] == ["station-count"]
+    assert "station-count" in [flag.code for flag in fuse(archive_study((1, 2, 3, 4, 5))).flags]
 
 
 def test_spacing_can_be_asked_for() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 from operators.errors import GeometryError, InputError
 from operators.station_fusion import choose_positions, coverage_flags, find_positions
 from operators.volume import Contrast
-from tests.fusion.made_stations import make_grid, make_position
+from tests.fusion.made_stations import SCALES, make_grid, make_position, positions_mm, ramp, rotation_about
 
 AT_TEN, AT_ELEVEN = datetime(2020, 1, 1, 10), datetime(2020, 1, 1, 11)
 
@@ -64,11 +65,35 @@ def test_missing_contrast_is_named() -> None:
         find_positions(at_height(0, contrasts=(Contrast.IN, Contrast.OPPOSED, Contrast.WATER)))
 
 
-def test_contrasts_of_different_size_are_refused() -> None:
-    contrasts = (Contrast.IN, Contrast.OPPOSED, Contrast.WATER)
-    larger = at_height(0, shape=(8, 7, 6), first_series=4, contrasts=(Contrast.FAT,))
-    with pytest.raises(GeometryError, match="fat has 6 x 7 x 8 voxels .* where in has 6 x 6 x 8"):
-        find_positions(at_height(0, contrasts=contrasts) + larger)
+NOT_FAT = (Contrast.IN, Contrast.OPPOSED, Contrast.WATER)
+
+
+def test_contrasts_of_different_size_are_cropped_to_what_they_share() -> None:
+    whole = make_position(make_grid((16, 14, 12), origin=(0.0, 0.0, 0.0)), contrasts=NOT_FAT)
+    # One row less at one side, one slice less below, half a column aside.
+    smaller = make_position(make_grid((15, 13, 12), origin=(1.0, 2.5, 3.0)), first_series=4, contrasts=(Contrast.FAT,))
+    (position,), flags = find_positions(whole + smaller)
+    assert [(flag.code, flag.severity) for flag in flags] == [("contrast-cropped", "warning")]
+    assert "11 x 13 x 15 voxels" in flags[0].message
+    assert position.grid.same_as(make_grid((15, 13, 11), origin=(2.0, 2.5, 3.0)))
+    for contrast, station in position.stations.items():
+        expected = SCALES[contrast] * ramp(positions_mm(position.grid))
+        np.testing.assert_allclose(station.voxels, expected, rtol=1e-5)
+    np.testing.assert_array_equal(position.stations[Contrast.IN].voxels, whole[0].voxels[1:, 1:, 1:])
+
+
+def test_contrasts_that_share_little_are_refused() -> None:
+    smaller = at_height(6.0, shape=(6, 4, 6), first_series=4, contrasts=(Contrast.FAT,))
+    with pytest.raises(GeometryError, match="fat has 6 x 4 x 6 voxels .* where in has 6 x 6 x 8"):
+        find_positions(at_height(0, contrasts=NOT_FAT) + smaller)
+
+
+def test_a_contrast_turned_against_the_others_is_refused() -> None:
+    turned = make_grid((8, 6, 6), origin=(0.0, 0.0, 0.0), rotation=rotation_about((0, 0, 1), 2.0))
+    with pytest.raises(GeometryError, match="fat has"):
+        find_positions(
+            at_height(0, contrasts=NOT_FAT) + make_position(turned, first_series=4, contrasts=(Contrast.FAT,))
+        )
 
 
 def test_different_frames_of_reference_are_refused() -> None:

@@ -1,0 +1,115 @@
+"""How much each station counts where stations overlap, and how their intensities are made to match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import UsageError
+from operators.station_fusion.agreement import gain_ratio
+from operators.station_fusion.overlaps import Overlap
+from operators.station_fusion.positions import TablePosition
+
+__all__ = ["Blend", "check_blend", "fades", "matching_gains", "scaled"]
+
+Blend = Literal["average", "linear", "logistic"]
+"""``average``: all alike (PAPER section 3). ``linear``: from nothing at a station's end to all where its neighbour
+ends. ``logistic``: the same along a logistic curve, so that each station's own half of the overlap counts more."""
+
+_LOGISTIC_STEEPNESS = 10.0
+"""Over the whole overlap: the weight at a station's end is 0.7%."""
+
+
+def check_blend(blend: str) -> None:
+    """Refuse what is no blend.
+
+    Raises
+    ------
+    UsageError
+    """
+    if blend not in get_args(Blend):
+        raise UsageError("blend", f"{blend!r}", "average, linear or logistic", "Choose one of the three.")
+
+
+def fades(positions: Sequence[TablePosition], blend: Blend) -> list[NDArray[np.float32]] | None:
+    """The weight of each slice of each station.
+
+    The weights of two neighbours add up to 1 throughout their overlap, which
+    runs from face to face.
+
+    Parameters
+    ----------
+    positions : sequence of TablePosition
+        Superior to inferior.
+    blend : {"average", "linear", "logistic"}
+
+    Returns
+    -------
+    list of ndarray, shape (z,), float32, or None
+        Positive and at most 1; None for ``average``, where all weigh alike.
+    """
+    if blend == "average":
+        return None
+    ranges = [position.extent_mm[:, 2] for position in positions]
+    weights = []
+    for number, position in enumerate(positions):
+        depth = position.grid.shape[0]
+        low, high = ranges[number]
+        height = low + (np.arange(depth) + 0.5) * (high - low) / depth
+        weight = np.ones(depth)
+        if number + 1 < len(positions) and (shared := ranges[number + 1][1] - low) > 0:
+            weight = np.minimum(weight, _ramp((height - low) / shared, blend))
+        if number > 0 and (shared := high - ranges[number - 1][0]) > 0:
+            weight = np.minimum(weight, _ramp((high - height) / shared, blend))
+        weights.append(weight.astype(np.float32))
+    return weights
+
+
+def matching_gains(count: int, overlaps: Sequence[Overlap]) -> NDArray[np.float64]:
+    """One factor for each station that makes neighbours equally bright over the tissue that they share.
+
+    Chained from neighbour to neighbour by the median ratio; the geometric mean
+    over the stations that hang together is 1, so that the whole becomes neither
+    brighter nor darker. All contrasts of a station take its one factor, which
+    leaves the fat fraction as it is.
+
+    Parameters
+    ----------
+    count : int
+        Stations.
+    overlaps : sequence of Overlap
+
+    Returns
+    -------
+    ndarray, shape (count,)
+    """
+    logs = np.zeros(count)
+    chained = {overlap.lower: overlap for overlap in overlaps}
+    chain = [0]
+    for number in range(1, count + 1):
+        if number in chained:
+            logs[number] = logs[number - 1] + np.log(gain_ratio(chained[number]))
+            chain.append(number)
+        else:
+            logs[chain] -= logs[chain].mean()
+            chain = [number]
+    return np.asarray(np.exp(logs))
+
+
+def scaled(position: TablePosition, gain: float) -> TablePosition:
+    """All contrasts of a station times one factor."""
+    factor = np.float32(gain)
+    return TablePosition(
+        {c: replace(station, voxels=station.voxels * factor) for c, station in position.stations.items()}
+    )
+
+
+def _ramp(part: NDArray[np.float64], blend: Blend) -> NDArray[np.float64]:
+    """Weight at a part of the overlap, 0 at the station's end and 1 at the neighbour's."""
+    if blend == "linear":
+        return np.clip(part, 0.0, 1.0)
+    return np.asarray(1.0 / (1.0 + np.exp(-_LOGISTIC_STEEPNESS * (part - 0.5))))

@@ -1,0 +1,102 @@
+"""Contrasts of one station whose matrices differ, brought onto the voxels that all of them cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from operators.station_fusion.corners import shared_box
+from operators.station_fusion.resample import average_stations
+from operators.volume import Contrast, Grid, QualityFlag, Station
+
+__all__ = ["SAME_GRID_MM", "on_common_extent", "without_end_slices"]
+
+SAME_GRID_MM = 0.05
+
+_LEAST_SHARED = 0.75
+"""Of the largest contrast's volume; contrasts that share less were not cropped but taken elsewhere."""
+
+_SAME_DIRECTION = 1e-3
+
+
+def on_common_extent(stations: Mapping[Contrast, Station]) -> tuple[Mapping[Contrast, Station], QualityFlag | None]:
+    """Crop the contrasts of one acquisition to the extent that all share, when their matrices differ.
+
+    Voxels that coincide are copied; otherwise the contrast is interpolated onto
+    the in-phase voxels.
+
+    Parameters
+    ----------
+    stations : mapping of Contrast to Station
+        All four contrasts.
+
+    Returns
+    -------
+    stations : mapping of Contrast to Station
+        On one grid; unchanged when they are already, or when they share too
+        little or are turned against one another.
+    flag : QualityFlag or None
+        ``contrast-cropped`` (warning) when something was cut or interpolated.
+    """
+    reference = stations[Contrast.IN].grid
+    grids = [station.grid for station in stations.values()]
+    if all(grid.same_as(reference, SAME_GRID_MM) for grid in grids):
+        return stations, None
+    if not all(np.allclose(_directions(grid), _directions(reference), atol=_SAME_DIRECTION) for grid in grids):
+        return stations, None
+    shared = shared_box(grids, reference)
+    largest = max(grid.voxel_volume_mm3 * np.prod(grid.shape) for grid in grids)
+    if shared is None or min(shared.shape) < 2:
+        return stations, None
+    if shared.voxel_volume_mm3 * np.prod(shared.shape) < _LEAST_SHARED * largest:
+        return stations, None
+    cropped = {contrast: _sampled(station, shared) for contrast, station in stations.items()}
+    numbers = ", ".join(str(number) for number in sorted({s.series_number for s in stations.values()}))
+    z, y, x = shared.shape
+    flag = QualityFlag(
+        "contrast-cropped",
+        "warning",
+        f"Series {numbers} of one station have different matrices; all were cropped to the {x} x {y} x {z} voxels "
+        "that they share.",
+    )
+    return cropped, flag
+
+
+def without_end_slices(station: Station, count: int) -> Station:
+    """A station without its ``count`` lowest and highest slices, which the slab's profile folds over or darkens."""
+    if count == 0:
+        return station
+    affine = station.grid.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * count
+    depth, rows, columns = station.grid.shape
+    uids = station.sop_instance_uids
+    return replace(
+        station,
+        voxels=station.voxels[count : depth - count],
+        grid=Grid((depth - 2 * count, rows, columns), affine),
+        sop_instance_uids=uids[count:-count] if len(uids) == depth else uids,
+    )
+
+
+def _sampled(station: Station, shared: Grid) -> Station:
+    voxels = average_stations([[station.voxels]], [station.grid], shared)[0]
+    uids = station.sop_instance_uids
+    offset = np.linalg.solve(station.grid.affine, shared.affine)[2, 3]
+    first = round(float(offset))
+    slices_coincide = (
+        len(uids) == station.grid.shape[0]
+        and abs(offset - first) < _SAME_DIRECTION
+        and np.isclose(station.grid.spacing_mm[2], shared.spacing_mm[2])
+    )
+    return replace(
+        station,
+        voxels=voxels,
+        grid=shared,
+        sop_instance_uids=uids[first : first + shared.shape[0]] if slices_coincide else uids,
+    )
+
+
+def _directions(grid: Grid) -> np.ndarray:
+    return np.asarray(grid.affine[:3, :3] / np.array(grid.spacing_mm))
