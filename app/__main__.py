@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=arguments.log_level, format="%(levelname)s %(message)s")
     debug = arguments.log_level == "DEBUG"
     if not debug:
+        logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of an empty segmentation, which is flagged
         warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
     try:
         _run(arguments)
