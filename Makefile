@@ -27,6 +27,7 @@ demo: setup ## make a synthetic participant, run the application on it, compare 
 	@$(PY) benchmarks/demo.py --out $(DEMO) --seed $(SEED)
 
 test: setup lint ## lint, types, tests
+	@bash tests/install_references.sh
 	$(PY) -m pytest
 
 lint: setup ## ruff and mypy
