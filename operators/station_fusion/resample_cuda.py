@@ -22,9 +22,9 @@ CONTRAST_COUNT = 4
 #: Threads per block along (x, y, z): two warps along x, as many rows as make 256 threads.
 BLOCK_SHAPE = (64, 4, 1)
 
-_blend = cuda.jit(device=True)(blend)
-_blend_four = cuda.jit(device=True)(blend_four)
-_locate = cuda.jit(device=True)(locate)
+_blend = cuda.jit(device=True, inline="always")(blend)
+_blend_four = cuda.jit(device=True, inline="always")(blend_four)
+_locate = cuda.jit(device=True, inline="always")(locate)
 
 
 def average_on_cuda(
@@ -73,7 +73,7 @@ def average_on_cuda(
     return np.asarray(out.copy_to_host())
 
 
-@cuda.jit(device=True)
+@cuda.jit(device=True, inline="always")
 def _sample(signal, offset, shape_y, shape_x, k, j, i, weight_k, weight_j, weight_i):  # type: ignore[no-untyped-def]
     row = shape_x
     plane = shape_y * shape_x
