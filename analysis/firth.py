@@ -16,6 +16,7 @@ from scipy.special import expit
 from scipy.stats import chi2
 
 from analysis.logistic import profile_ends
+from analysis.threads import one_blas_thread
 
 __all__ = ["FirthEstimate", "firth"]
 
@@ -47,6 +48,7 @@ class FirthEstimate:
     converged: bool
 
 
+@one_blas_thread
 def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -> FirthEstimate:
     """Estimate one coefficient, with the others profiled out.
 

@@ -19,6 +19,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
+from analysis.threads import one_blas_thread
+
 __all__ = ["LogisticFit", "fit_logistic", "likelihood_ratio_p", "profile_interval"]
 
 Vector = NDArray[np.float64]
@@ -28,6 +30,8 @@ _DEVIANCE_TOLERANCE = 1e-13
 # A standard error this large per SD of a regressor only arises when the
 # likelihood is flat towards infinity, which is what separation means.
 _SEPARATED_SE = 50.0
+# Smallest eigenvalue of the regressors' correlations that rounding errors cannot make.
+_COLLINEAR = 1e-11
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class _Maximum:
     converged: bool
 
 
+@one_blas_thread
 def fit_logistic(
     regressors: Vector, outcome: Vector, names: tuple[str, ...] | None = None, weights: Vector | None = None
 ) -> LogisticFit:
@@ -117,7 +122,7 @@ def fit_logistic(
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
     design, centre, scale = _standardise(regressors)
-    if np.linalg.matrix_rank(design) <= k:
+    if np.linalg.eigvalsh(design.T @ design / n)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
     maximum = _maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
     covariance = np.linalg.pinv(maximum.information, hermitian=True)
@@ -137,6 +142,7 @@ def fit_logistic(
     )
 
 
+@one_blas_thread
 def profile_interval(
     fit: LogisticFit,
     regressors: Vector,
@@ -165,10 +171,11 @@ def profile_interval(
     n = len(outcome)
     weights = np.ones(n) if weights is None else weights
     column = regressors[:, term]
-    others, _, _ = _standardise(np.delete(regressors, term, axis=1))
-    column_mean = float(column.mean())
-    centred = column - column_mean
-    warm = {"start": np.linalg.lstsq(others, _predictor(fit, regressors) - fit.coefficients[term + 1] * centred)[0]}
+    centred = column - float(column.mean())
+    others, centre, scale = _standardise(np.delete(regressors, term, axis=1))
+    coefficients = np.delete(fit.coefficients[1:], term)
+    intercept = fit.coefficients[0] + fit.coefficients[term + 1] * float(column.mean()) + coefficients @ centre
+    warm = {"start": np.concatenate([[intercept], coefficients * scale])}
 
     def log_likelihood(value: float) -> float:
         maximum = _maximise(others, outcome, weights, value * centred, warm["start"])
@@ -215,13 +222,10 @@ def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
     return np.column_stack([np.ones(len(regressors)), (regressors - centre) / scale]), centre, scale
 
 
-def _predictor(fit: LogisticFit, regressors: Vector) -> Vector:
-    return np.asarray(fit.coefficients[0] + regressors @ fit.coefficients[1:])
-
-
 def _log_likelihood(predictor: Vector, outcome: Vector, weights: Vector) -> float:
-    # log(1 + e^x) without overflow; outcomes may be proportions.
-    return float(weights @ (outcome * predictor - np.logaddexp(0.0, predictor)))
+    # log(1 + e^x) without overflow (logaddexp is several times slower); outcomes may be proportions.
+    softplus = np.log1p(np.exp(-np.abs(predictor))) + np.maximum(predictor, 0.0)
+    return float(weights @ (outcome * predictor - softplus))
 
 
 def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:

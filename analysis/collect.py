@@ -1,0 +1,106 @@
+"""A folder of reports, one per study, becomes one table of phenotypes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jsonschema import Draft202012Validator
+
+from analysis.errors import DataError
+
+__all__ = ["Collected", "collect_reports"]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Phenotypes of many studies, and the reports that could not be used.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per study, by ``eid``: phenotypes; ``<structure>_cm3`` with
+        ``_left`` and ``_right`` and ``_fat_fraction``; ``quality_flags``
+        (codes joined by ``;``) and ``withheld``.
+    left_out : tuple of (str, str)
+        Path below the folder, and why.
+    """
+
+    table: pd.DataFrame
+    left_out: tuple[tuple[str, str], ...]
+
+
+def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Collected:
+    """Read every ``report.json`` below a folder; each is held against the report's schema.
+
+    Parameters
+    ----------
+    folder : Path
+    progress : callable
+        Told how many of how many are read.
+
+    Raises
+    ------
+    DataError
+        When there is no report, none is usable, or two are about the same
+        participant.
+    """
+    paths = sorted(folder.rglob("report.json")) if folder.is_dir() else []
+    if not paths:
+        raise DataError(
+            folder.name, "no report.json in it or below", "the output of `python -m app`", "Check the path."
+        )
+    schema = json.loads(resources.files("operators").joinpath("schema/report.schema.json").read_text("utf-8"))
+    validator = Draft202012Validator(schema)
+    rows: list[dict[str, Any]] = []
+    origins: dict[str, str] = {}
+    left_out: list[tuple[str, str]] = []
+    for done, path in enumerate(paths, 1):
+        where = path.relative_to(folder).as_posix()
+        try:
+            report = json.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            left_out.append((where, f"not readable as JSON ({type(error).__name__})"))
+            continue
+        problem = next(iter(validator.iter_errors(report)), None)
+        if problem is not None:
+            place = "/".join(str(part) for part in problem.absolute_path) or "top level"
+            left_out.append((where, f"not as the report schema asks: {place}: {problem.message[:120]}"))
+            continue
+        eid = str(report["study"]["pseudonym"])
+        if eid in origins:
+            raise DataError(
+                where,
+                f"the same participant as in {origins[eid]}",
+                "one report per participant",
+                "Collect a folder that holds one imaging visit only.",
+            )
+        origins[eid] = where
+        rows.append(_row(eid, report))
+        progress(done, len(paths))
+    if not rows:
+        raise DataError(folder.name, f"none of {len(paths)} reports is usable; the first: {left_out[0][1]}",
+                        "reports of this version", "Run `python -m app` again.")  # fmt: skip
+    table = pd.DataFrame(rows).sort_values("eid", kind="stable").reset_index(drop=True)
+    numbers = [name for name in table.columns if name not in ("eid", "quality_flags", "withheld")]
+    return Collected(table.astype(dict.fromkeys(numbers, "float64")), tuple(left_out))
+
+
+def _row(eid: str, report: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"eid": eid, **report["phenotypes"]}
+    for structure in report["structures"]:
+        name = structure["name"]
+        # A structure that the field of view cuts has a volume that is only a lower bound.
+        whole = not structure["cut_by_field_of_view"]
+        row[f"{name}_cm3"] = structure["volume_cm3"] if whole else None
+        row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
+        row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
+        row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
+    row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
+    row["withheld"] = report["quality"]["withheld"] or ""
+    return row

@@ -1,0 +1,93 @@
+"""What all figures share: colours, sizes, and how they are written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from analysis.errors import OutputError
+
+__all__ = [
+    "COLOUR",
+    "DOUBLE_COLUMN",
+    "GREY",
+    "MEASURE_LABEL",
+    "SEX_LABEL",
+    "SINGLE_COLUMN",
+    "bare",
+    "new_figure",
+    "save",
+]
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLOUR = {"M": "#0072B2", "F": "#D55E00", "all": "#333333"}
+GREY = "#8A8A8A"
+SEX_LABEL = {"M": "Men", "F": "Women", "all": "All"}
+MEASURE_LABEL = {
+    "almi": "ALMI, kg/m²",
+    "tmv_cm3": "Total muscle volume, cm³",
+    "tvi_cm3_per_cm2": "Total volume index, cm³/cm²",
+    "grip_kg": "Grip strength, kg",
+    "pa_ratio": "P/A ratio",
+    "leg_lean_kg": "DXA leg lean mass, kg",
+    "lr_asymmetry_mri": "L/R asymmetry, MRI",
+    "lr_asymmetry_dexa": "L/R asymmetry, DXA",
+}
+# Inches: 89 and 183 mm.
+SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "svg.hashsalt": "sarcomap",  # the same figure gives the same file
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, in our style, that belongs to no window."""
+    mpl.rcParams.update(_STYLE)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes: Axes) -> None:
+    """No frame above and on the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write ``name.png`` (300 dpi) and ``name.svg``, each whole or not at all."""
+    mpl.rcParams.update(_STYLE)
+    paths = []
+    for kind, options in (("png", {"dpi": 300}), ("svg", {"metadata": {"Date": None}})):
+        path = folder / f"{name}.{kind}"
+        part = folder / f".{name}.part.{kind}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            figure.savefig(part, format=kind, facecolor="white", **options)
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(
+                path.name, f"cannot be written ({error.strerror})", "a writable folder", "Choose another --out."
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+        paths.append(path)
+    return paths[0], paths[1]

@@ -1,0 +1,41 @@
+"""What an analysis was made from, so that it can be repeated exactly."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from analysis.run import Options
+from analysis.tables import sha256_of
+
+__all__ = ["provenance"]
+
+_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "pyarrow")
+
+
+def provenance(options: Options, n: int) -> dict[str, Any]:
+    """Software, inputs with their SHA-256, and every option; no random numbers are used."""
+    inputs = {"phenotypes": options.phenotypes, "participants": options.participants}
+    if options.fields is not None:
+        inputs["fields"] = options.fields
+    return {
+        "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "software": {"sarcomap": _version("sarcomap"), "python": platform.python_version()}
+        | {name: _version(name) for name in _LIBRARIES},
+        "inputs": {
+            name: {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for name, path in inputs.items()
+        },
+        "options": options.as_plain(),
+        "random_numbers": "none",
+        "participants_analysed": n,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

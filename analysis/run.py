@@ -1,0 +1,172 @@
+"""The whole epidemiology: two tables in, every result out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from analysis.associations import Associations, associations, sex_stratified
+from analysis.cohort import COVARIATES, Cohort, build_cohort
+from analysis.definitions import CUT_OFFS, EWGSOP2, CutOffs
+from analysis.describe import age_groups, concordance, decline, table_one, trend
+from analysis.errors import UsageError
+from analysis.fields import read_fields
+from analysis.tables import read_table
+from analysis.validation import check_participants, check_phenotypes
+
+__all__ = ["Options", "Results", "analyse", "load_cohort", "read_options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an analysis is asked to do; the same in YAML and on the command line.
+
+    Attributes
+    ----------
+    phenotypes, participants : Path
+    out : Path
+    adjust : tuple of str
+        Covariates; empty for crude models only.
+    min_age : float
+    cut_offs : CutOffs
+    fields : Path or None
+        The user's map of columns.
+    fixed_cuts : dict of str to (float, float)
+        Cuts by exposure in place of tertiles.
+    """
+
+    phenotypes: Path
+    participants: Path
+    out: Path
+    adjust: tuple[str, ...] = COVARIATES
+    min_age: float = 50.0
+    cut_offs: CutOffs = EWGSOP2
+    fields: Path | None = None
+    fixed_cuts: Mapping[str, tuple[float, float]] | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """As written to YAML and JSON; `read_options` takes it back."""
+        plain = asdict(self)
+        for name in ("phenotypes", "participants", "out", "fields"):
+            plain[name] = None if plain[name] is None else str(plain[name])
+        plain["adjust"] = list(self.adjust)
+        plain["fixed_cuts"] = {name: list(cuts) for name, cuts in (self.fixed_cuts or {}).items()} or None
+        return plain
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every table of an analysis, by the name of its file.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    associations : Associations
+    tables : dict of str to DataFrame
+        ``flow, table1, concordance, decline, trend, age_groups,
+        associations, sex_stratified, notes``.
+    """
+
+    cohort: Cohort
+    associations: Associations
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """The associations."""
+        return self.tables["associations"]
+
+
+def load_cohort(options: Options) -> Cohort:
+    """Read and check both tables, and apply the criteria."""
+    field_map = read_fields(options.fields)
+    identifiers = ("eid", *field_map["eid"].names)
+    people = check_participants(
+        read_table(options.participants, identifiers), field_map, options.participants.name, also=options.adjust
+    )
+    images = check_phenotypes(read_table(options.phenotypes, ("eid",)), options.phenotypes.name)
+    return build_cohort(people, images, min_age=options.min_age, covariates=options.adjust, cut_offs=options.cut_offs)
+
+
+def analyse(
+    cohort: Cohort,
+    adjust: tuple[str, ...] = COVARIATES,
+    fixed_cuts: Mapping[str, tuple[float, float]] | None = None,
+    progress: Callable[[str], None] = lambda label: None,
+) -> Results:
+    """Every table of PAPER section 7, for a cohort that is already built."""
+    progress("description")
+    tables = {
+        "flow": cohort.flow,
+        "table1": table_one(cohort.analysed),
+        "concordance": concordance(cohort.analysed),
+        "decline": decline(cohort.analysed, cohort.structures),
+        "trend": trend(cohort.analysed),
+        "age_groups": age_groups(cohort.all_ages),
+    }
+    ratios = associations(cohort.analysed, adjust, cuts=dict(fixed_cuts or {}), progress=progress)
+    tables["associations"] = ratios.summary
+    progress("by sex")
+    tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust)
+    tables["notes"] = pd.DataFrame(
+        [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in cohort.notes],
+        columns=["where", "what", "count", "first_rows"],
+    )
+    return Results(cohort, ratios, tables)
+
+
+def read_options(plain: Mapping[str, Any], where: str) -> Options:
+    """Options from YAML's plain values (see `Options.as_plain`).
+
+    Raises
+    ------
+    UsageError
+        Naming the option that is unknown or unusable.
+    """
+    known = {field.name for field in fields(Options)}
+    unknown = sorted(set(plain) - known)
+    if unknown:
+        raise UsageError(where, f"option {unknown[0]}", f"one of {', '.join(sorted(known))}", "Correct its name.")
+    made: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
+    try:
+        for name in ("phenotypes", "participants", "out"):
+            if name not in made:
+                raise UsageError(where, f"no {name}", "a path", f"Give --{name}.")
+        for name in ("phenotypes", "participants", "out", "fields"):
+            if name in made:
+                made[name] = Path(made[name])
+        if "adjust" in made:
+            made["adjust"] = tuple(str(name) for name in made["adjust"])
+        if "min_age" in made:
+            made["min_age"] = float(made["min_age"])
+        if "cut_offs" in made:
+            made["cut_offs"] = _cut_offs(made["cut_offs"], where)
+        if "fixed_cuts" in made:
+            made["fixed_cuts"] = {name: (float(a), float(b)) for name, (a, b) in made["fixed_cuts"].items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(where, str(error), "options as provenance.json shows them", "Correct the value.") from None
+    return Options(**made)
+
+
+def _cut_offs(given: Any, where: str) -> CutOffs:
+    if isinstance(given, str):
+        if given in CUT_OFFS:
+            return CUT_OFFS[given]
+        try:
+            given = yaml.safe_load(Path(given).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            raise UsageError(
+                where, f"cut-offs {given}", f"{', '.join(CUT_OFFS)} or a YAML file", "Correct --cut-offs."
+            ) from None
+    wanted = {field.name for field in fields(CutOffs)}
+    if not isinstance(given, dict) or not set(given) <= wanted or not wanted - {"source"} <= set(given):
+        raise UsageError(where, "cut-offs that are not complete", f"keys {', '.join(sorted(wanted))}", "Correct them.")
+    made: dict[str, Any] = {
+        name: str(value) if name in ("name", "source") else float(value) for name, value in given.items()
+    }
+    return CutOffs(**made)
