@@ -67,7 +67,11 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "command line", "no " + ("--input" if arguments.input is None else "--output"), "both", "See --help."
         )
-    # Imported here: --help and usage errors should not wait for torch and Holoscan.
+    # Imported here: --help, usage errors and a wrong path should not wait for torch and Holoscan.
+    from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
+
+    with open_source(arguments.input, DEFAULT_LIMITS):
+        pass
     from app.run import run_study
 
     run_study(
