@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.station_fusion.arithmetic import EDGE_SLACK, locate
+from operators.station_fusion.arithmetic import EDGE_SLACK, INDEX_SNAP, locate
 from operators.station_fusion.corners import TO_FACE, corner_indices
 from operators.volume import Grid
 
@@ -44,6 +44,10 @@ class SamplingPlan:
         An aligned station's ``share`` along z includes its fade.
     fade : ndarray, shape (stations, most slices), float32
         Weight of each of a station's slices; read by the voxel by voxel path.
+    coincides : ndarray, shape (stations,), bool
+        Whether an aligned station's columns are the grid's along x, so that nothing is interpolated along them.
+    column_offset : ndarray, shape (stations,), int64
+        Then the station's column at grid index 0.
     """
 
     shape: tuple[int, int, int]
@@ -55,6 +59,8 @@ class SamplingPlan:
     weight: NDArray[np.float32]
     share: NDArray[np.float32]
     fade: NDArray[np.float32]
+    coincides: NDArray[np.bool_]
+    column_offset: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         # The kernels index without checks, so what they rely on is checked here.
@@ -68,6 +74,9 @@ class SamplingPlan:
                 raise ValueError("a table points outside its station")
             if (self.bounds[:, axis] < 0).any() or (self.bounds[:, axis] > self.shape[axis]).any():
                 raise ValueError("bounds reach outside the grid")
+        columns = self.bounds[:, 2] + self.column_offset[:, None]
+        if (self.coincides & ((columns[:, 0] < 0) | (columns[:, 1] > self.station_shapes[:, 2]))).any():
+            raise ValueError("a station is read beside its columns")
 
 
 def plan_sampling(
@@ -120,6 +129,10 @@ def plan_sampling(
             share[0, number] *= fade[number, along_z[0]] * (1 - upper_part) + fade[number, along_z[1]] * upper_part
         else:
             bounds[number] = _reach(station_grid, grid)
+    # Same spacing and direction along x, at a whole number of columns: as with the tables, to a millionth of a voxel.
+    offset = np.rint(matrices[:, 0, 3])
+    drift = np.abs(matrices[:, 0, 3] - offset) + np.abs(matrices[:, 0, 0] - 1) * grid.shape[2]
+    coincides = aligned & (drift < INDEX_SNAP)
     return SamplingPlan(
         shape=grid.shape,
         station_shapes=np.array([g.shape for g in station_grids], dtype=np.int64).reshape(count, 3),
@@ -130,6 +143,8 @@ def plan_sampling(
         weight=weight,
         share=share,
         fade=fade,
+        coincides=coincides,
+        column_offset=np.where(coincides, offset, 0).astype(np.int64),
     )
 
 

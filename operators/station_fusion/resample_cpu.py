@@ -55,6 +55,8 @@ def average_on_cpu(signals: Sequence[Sequence[NDArray[np.float32]]], plan: Sampl
         plan.weight,
         plan.share,
         plan.fade,
+        plan.coincides,
+        plan.column_offset,
         out,
     )
     return out
@@ -69,7 +71,9 @@ def _float32_pointer(typing_context: Any, address: Any) -> Any:
 
 
 @numba.njit(parallel=True, cache=True, boundscheck=False)
-def _average(addresses, shapes, aligned, matrices, bounds, lower, weight, share, fade, out):  # type: ignore[no-untyped-def]
+def _average(  # type: ignore[no-untyped-def]
+    addresses, shapes, aligned, matrices, bounds, lower, weight, share, fade, coincides, column_offset, out
+):
     longest_row = shapes[:, 2].max()
     for z in numba.prange(out.shape[1]):
         row = np.empty(longest_row, dtype=np.float32)
@@ -90,7 +94,12 @@ def _average(addresses, shapes, aligned, matrices, bounds, lower, weight, share,
                 if not _reaches(bounds, station, z, y):
                     continue
                 shape = (shapes[station, 0], shapes[station, 1], shapes[station, 2])
-                if aligned[station]:
+                if coincides[station]:
+                    _add_coinciding_row(
+                        addresses[station], shape, bounds[station, 2], column_offset[station], station, z, y,
+                        lower, weight, share, weighted, total, out,
+                    )  # fmt: skip
+                elif aligned[station]:
                     _add_aligned_row(
                         addresses[station], shape, bounds[station, 2], station, z, y,
                         lower, weight, share, weighted, row, total, out,
@@ -147,6 +156,34 @@ def _add_aligned_row(  # type: ignore[no-untyped-def]
     if weighted:
         for x in range(first, end):
             total[x] += row_share * x_share[x]
+
+
+@numba.njit(boundscheck=False)
+def _add_coinciding_row(  # type: ignore[no-untyped-def]
+    addresses, shape, reach, offset, station, z, y, lower, weight, share, weighted, total, out
+):
+    """As `_add_aligned_row` where no column is interpolated: whole rows at once, which the compiler turns to vectors."""
+    z_low, y_low = np.intp(lower[0, station, z]), np.intp(lower[1, station, y])
+    z_weight, y_weight = weight[0, station, z], weight[1, station, y]
+    row_share = share[0, station, z] * share[1, station, y]
+    first, end = reach[0], reach[1]
+    for contrast in range(addresses.shape[0]):
+        signal = numba.carray(_float32_pointer(addresses[contrast]), shape)
+        low_low = signal[z_low, y_low, first + offset : end + offset]
+        low_high = signal[z_low, y_low + 1, first + offset : end + offset]
+        high_low = signal[z_low + 1, y_low, first + offset : end + offset]
+        high_high = signal[z_low + 1, y_low + 1, first + offset : end + offset]
+        target = out[contrast, z, y, first:end]
+        if weighted:
+            for x in range(target.size):
+                target[x] += row_share * _blend_four(
+                    low_low[x], low_high[x], high_low[x], high_high[x], y_weight, z_weight
+                )
+        else:
+            for x in range(target.size):
+                target[x] = _blend_four(low_low[x], low_high[x], high_low[x], high_high[x], y_weight, z_weight)
+    if weighted:
+        total[first:end] += row_share
 
 
 @numba.njit(boundscheck=False)
