@@ -162,7 +162,7 @@ def _add_aligned_row(  # type: ignore[no-untyped-def]
 def _add_coinciding_row(  # type: ignore[no-untyped-def]
     addresses, shape, reach, offset, station, z, y, lower, weight, share, weighted, total, out
 ):
-    """As `_add_aligned_row` where no column is interpolated: whole rows at once, which the compiler turns to vectors."""
+    """As `_add_aligned_row` where no column is interpolated: whole rows, which the compiler vectorises."""
     z_low, y_low = np.intp(lower[0, station, z]), np.intp(lower[1, station, y])
     z_weight, y_weight = weight[0, station, z], weight[1, station, y]
     row_share = share[0, station, z] * share[1, station, y]
