@@ -79,7 +79,7 @@ def _render(results: Results, made_from: Mapping[str, Any], figures: Mapping[str
         made_from=made_from,
         table_one=_table_one_rows(tables["table1"]),
         concordance=_records(tables["concordance"]),
-        decline=_records(tables["decline"]),
+        decline=_decline_parts(tables["decline"]),
         trend=_trend_blocks(tables["trend"]),
         associations=_association_blocks(tables["associations"]),
         stratified=_records(tables["sex_stratified"]),
@@ -109,7 +109,10 @@ def _count(number: float) -> str:
 def _fixed(number: float | None, decimals: int = 2) -> str:
     if number is None or not np.isfinite(number):
         return "–"
-    return f"{number:.{decimals}f}".replace("-", "−")
+    text = f"{number:.{decimals}f}"
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -132,6 +135,13 @@ def _table_one_rows(table: pd.DataFrame) -> list[dict[str, str]]:
                 cells[who] = f"{first:.{decimals}f} ± {_fixed(second, decimals)}"
         rows.append(cells)
     return rows
+
+
+def _decline_parts(table: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The main measures, and the structures apart."""
+    main = table["measure"].isin(list(MEASURE_LABEL))
+    parts = [("Change per decade of age", table[main]), ("Change per decade of every structure", table[~main])]
+    return [(title, _records(part)) for title, part in parts if len(part)]
 
 
 def _trend_blocks(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,0 +1,154 @@
+"""Odds ratios: the truth is recovered, R agrees, and no number is printed that the data do not give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import associations, sex_stratified
+from analysis.associations import EXPOSURES, associate
+from analysis.cohort import COVARIATES
+from analysis.definitions import OUTCOMES
+from analysis.design import design_of
+from analysis.tertiles import tertiles
+from tests.analysis.r import needs_r, run_r
+from tests.analysis.synthetic import cohort_of, drawn
+
+_N, _SEED = 12000, 4
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return cohort_of(_N, _SEED).analysed
+
+
+@pytest.fixture(scope="module")
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    return associations(table, COVARIATES).summary
+
+
+def test_true_odds_ratios_lie_inside_the_intervals(summary: pd.DataFrame) -> None:
+    """Of 15 intervals of 95%, three or more would miss with a probability of 4%; the seed is fixed."""
+    truth = drawn(_N, _SEED).truth["odds_ratio_adjusted"]
+    adjusted = summary[summary["model"] == "adjusted"]
+    wanted = np.array([truth[row.exposure][row.outcome] for row in adjusted.itertuples()])
+    inside = (adjusted["ci_low"] <= wanted) & (wanted <= adjusted["ci_high"])
+    assert len(adjusted) == 15 and inside.sum() >= 13
+    # Far from nothing to say: the intervals of common outcomes are narrow, and weak grip is found.
+    weak = adjusted[(adjusted["exposure"] == "pa_ratio") & (adjusted["outcome"] == "weak_grip")].iloc[0]
+    assert weak["ci_low"] > 1.2 and weak["ci_high"] / weak["ci_low"] < 1.6
+
+
+def test_the_table_has_the_promised_columns_first(summary: pd.DataFrame) -> None:
+    promised = (
+        "exposure outcome model n_low n_high events_low events_high odds_ratio ci_low ci_high p_value "
+        "low_cut high_cut converged"
+    )
+    assert list(summary.columns[:14]) == promised.split()
+    assert set(summary["exposure"]) == set(EXPOSURES) and set(summary["outcome"]) == set(OUTCOMES)
+    assert len(summary) == 30
+
+
+@needs_r
+def test_adjusted_models_of_the_cohort_agree_with_r(table: pd.DataFrame, summary: pd.DataFrame, tmp_path: Path) -> None:
+    groups = tertiles(table["pa_ratio"].to_numpy())
+    data = table[["sex", "age", "bmi", "activity", "weak_grip", "sarcopenia"]].assign(group=groups.group)
+    r = run_r(
+        """
+        d <- d[d$group != 1, ]; d$high <- d$group == 2
+        for (outcome in c("weak_grip", "sarcopenia")) {
+          f <- glm(reformulate(c("high", "age", "sex", "bmi", "activity"), outcome), family = binomial, data = d,
+                   control = glm.control(epsilon = 1e-14))
+          out(outcome, c(exp(coef(f)[2]), exp(suppressMessages(confint(f, "highTRUE"))), coef(summary(f))[2, 4]))
+        }
+        """,
+        tmp_path,
+        d=data,
+    )
+    for outcome in ("weak_grip", "sarcopenia"):
+        row = summary[
+            (summary["exposure"] == "pa_ratio") & (summary["outcome"] == outcome) & (summary["model"] == "adjusted")
+        ].iloc[0]
+        ours = row[["odds_ratio", "ci_low", "ci_high", "p_value"]].to_numpy(dtype=float)
+        np.testing.assert_allclose(ours[0], r[outcome][0], rtol=1e-8)
+        np.testing.assert_allclose(ours[1:3], r[outcome][1:3], atol=1e-4)
+        np.testing.assert_allclose(ours[3], r[outcome][3], rtol=1e-5)
+
+
+def test_by_sex_the_sexes_add_up_and_no_interaction_is_found(table: pd.DataFrame, summary: pd.DataFrame) -> None:
+    both = sex_stratified(table, COVARIATES, exposures=("pa_ratio",))
+    for outcome in OUTCOMES:
+        parts = both[both["outcome"] == outcome]
+        whole = summary[(summary["exposure"] == "pa_ratio") & (summary["outcome"] == outcome)].iloc[0]
+        assert parts["events_high"].sum() == whole["events_high"] and parts["n_low"].sum() == whole["n_low"]
+        assert parts["p_interaction"].nunique() == 1
+    assert both["p_interaction"].min() > 0.005  # the truth has none
+
+
+def _small(events_low: int, events_high: int, n: int = 60) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 2], n)
+    died = np.concatenate([np.arange(n) < events_low, np.arange(n) < events_high]).astype(float)
+    table = pd.DataFrame(
+        {
+            "mortality": died,
+            "age": rng.normal(65, 8, 2 * n),
+            "sex": "M",
+            "bmi": rng.normal(26, 4, 2 * n),
+            "activity": rng.choice(["low", "moderate", "high"], 2 * n),
+        }
+    )
+    return table, group.astype(np.int8)
+
+
+@pytest.mark.parametrize("model", ["crude", "adjusted"])
+def test_no_events_in_a_third_give_a_finite_flagged_odds_ratio(model: str) -> None:
+    table, group = _small(0, 6)
+    groups = tertiles(np.arange(120.0))
+    groups = type(groups)(group, 0.0, 1.0)
+    row = associate(table, "pa_ratio", "mortality", groups, COVARIATES if model == "adjusted" else (), model)
+    assert row.method == "firth" and "an empty cell" in row.note
+    assert np.isfinite([row.odds_ratio, row.ci_low, row.ci_high]).all() and row.odds_ratio > 1
+    if model == "crude":
+        assert row.odds_ratio == pytest.approx((6.5 / 54.5) / (0.5 / 60.5), rel=1e-5)
+
+
+@pytest.mark.parametrize(("low", "high", "says"), [(0, 0, "no events"), (60, 60, "everyone has the outcome")])
+def test_an_outcome_of_nobody_or_everybody_is_not_estimable(low: int, high: int, says: str) -> None:
+    table, group = _small(low, high)
+    groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
+    row = associate(table, "pa_ratio", "mortality", groups, (), "crude")
+    assert np.isnan([row.odds_ratio, row.ci_low, row.ci_high, row.p_value]).all()
+    assert not row.converged and says in row.note
+
+
+def test_a_constant_covariate_is_dropped_and_said_to_be() -> None:
+    table, group = _small(20, 30)
+    groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
+    row = associate(table, "pa_ratio", "mortality", groups, ("age", "sex"), "adjusted")
+    without = associate(table, "pa_ratio", "mortality", groups, ("age",), "adjusted")
+    assert "sex=M is constant: dropped" in row.note and row.converged
+    assert row.odds_ratio == without.odds_ratio
+
+
+def test_a_covariate_that_follows_from_others_is_dropped() -> None:
+    table, _ = _small(1, 1)
+    design = design_of(table.assign(months=table["age"] * 12), ("age", "months"))
+    assert design.names == ("age",) and "follows from" in design.notes[0]
+
+
+def test_exposures_of_one_value_leave_a_group_of_nobody() -> None:
+    table = cohort_of(_N, _SEED).analysed.head(300).assign(pa_ratio=0.45)
+    summary = associations(table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls",)).summary
+    assert summary["odds_ratio"].isna().all() and summary["note"].str.contains("a group of nobody").all()
+
+
+def test_missing_outcomes_leave_only_their_own_models() -> None:
+    table = cohort_of(_N, _SEED).analysed.head(3000).copy()
+    table.loc[table.index[:1200], "falls"] = np.nan  # 40% missing
+    summary = associations(table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls", "weak_grip")).summary
+    n = (summary["n_low"] + summary["n_high"]).to_numpy()
+    assert n[2] == 2000 and 1100 < n[0] < 1300

@@ -1,0 +1,239 @@
+"""``python -m analysis``, run as a user runs it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from analysis.__main__ import main
+from analysis.collect import collect_reports
+from analysis.errors import DataError
+from analysis.report import format_p
+from operators.anatomy import STRUCTURES
+from phantom.table import draw_cohort, write_cohort
+
+_TABLES = ["age_groups", "associations", "concordance", "decline", "flow", "notes", "sex_stratified", "table1", "trend"]
+_FIGURES = ["box_by_age", "concordance", "decline", "flow", "forest"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(folder, draw_cohort(1500, 5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("results")
+    assert main([*_inputs(data), "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+def _inputs(data: Path) -> list[str]:
+    return ["run", "--phenotypes", str(data / "phenotypes.csv"), "--participants", str(data / "participants.csv")]
+
+
+def test_every_promised_file_is_written(results: Path) -> None:
+    written = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
+    expected = {f"tables/{name}.csv" for name in _TABLES} | {"report.html", "provenance.json", "options.yaml"}
+    expected |= {f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")}
+    assert written == expected
+
+
+def test_the_page_is_self_contained_and_prints_no_nonsense(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:|\#)""", page)
+    text = re.sub(r"data:image/png;base64,[^\"]+", "", page)
+    assert not re.search(r"\b(nan|inf|None|NaN|undefined)\b", text)
+    assert len(re.findall("data:image/png", page)) == len(_FIGURES)
+
+
+def test_no_table_holds_an_infinite_number(results: Path) -> None:
+    for name in _TABLES:
+        numbers = pd.read_csv(results / "tables" / f"{name}.csv").select_dtypes("number")
+        assert not np.isinf(numbers.to_numpy(dtype=float)).any(), name
+
+
+def test_figures_are_as_wide_as_a_journals_columns(results: Path) -> None:
+    for name in _FIGURES:
+        with Image.open(results / "figures" / f"{name}.png") as picture:
+            assert 300 * 3 <= picture.width <= 300 * 7.3
+            assert np.asarray(picture.convert("L")).std() > 5  # not blank
+
+
+def test_a_run_repeats_exactly_from_its_own_options(data: Path, results: Path, tmp_path: Path) -> None:
+    assert main(["run", "--config", str(results / "options.yaml"), "--out", str(tmp_path), "--quiet"]) == 0
+    for name in _TABLES:
+        assert (tmp_path / "tables" / f"{name}.csv").read_bytes() == (results / "tables" / f"{name}.csv").read_bytes()
+    assert (tmp_path / "figures/forest.svg").read_bytes() == (results / "figures/forest.svg").read_bytes()
+
+
+def test_provenance_names_inputs_by_hash_and_software_by_version(data: Path, results: Path) -> None:
+    made_from = json.loads((results / "provenance.json").read_text())
+    expected = subprocess.run(["sha256sum", data / "phenotypes.csv"], capture_output=True, text=True).stdout.split()[0]
+    assert made_from["inputs"]["phenotypes"]["sha256"] == expected
+    assert made_from["software"]["pandas"] == version("pandas")
+    assert made_from["participants_analysed"] == 1500
+    assert yaml.safe_load((results / "options.yaml").read_text()) == made_from["options"]
+
+
+def test_options_change_what_they_name(data: Path, tmp_path: Path) -> None:
+    extra = ["--adjust", "none", "--min-age", "60", "--cut-offs", "AWGS2019", "--fixed-cuts", "pa_ratio=0.41,0.48"]
+    assert main([*_inputs(data), "--out", str(tmp_path), "--quiet", *extra]) == 0
+    ratios = pd.read_csv(tmp_path / "tables/associations.csv")
+    assert set(ratios["model"]) == {"crude"}
+    assert set(ratios.loc[ratios["exposure"] == "pa_ratio", "low_cut"]) == {0.41}
+    flow = pd.read_csv(tmp_path / "tables/flow.csv")
+    assert flow["reason"].str.contains("younger than 60").any() and not flow["reason"].str.contains("covariate").any()
+    assert "AWGS2019" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("sex", ["M", "F"])
+def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None:
+    people = pd.read_csv(data / "participants.csv")
+    people[people["sex"] == sex].to_csv(tmp_path / "one.csv", index=False)
+    arguments = [*_inputs(data)[:-1], str(tmp_path / "one.csv"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(arguments) == 0
+    ratios = pd.read_csv(tmp_path / "out/tables/associations.csv")
+    adjusted = ratios[ratios["model"] == "adjusted"]
+    assert adjusted["note"].str.contains("sex=M is constant: dropped").all()
+    assert adjusted["odds_ratio"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "says"),
+    [
+        (["--cut-offs", "nonsense"], 2, "EWGSOP2, AWGS2019 or a YAML file"),
+        (["--adjust", "age,shoe_size"], 3, "no column shoe_size"),
+        (["--fixed-cuts", "pa_ratio"], 2, "expected NAME=LOW,HIGH"),
+        (["--fields", "absent.yaml"], 2, "absent.yaml"),
+        (["--participants", "absent.csv"], 3, "no such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_an_exit_code(
+    extra: list[str], code: int, says: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*_inputs(data), "--out", str(tmp_path / "out"), "--quiet", *extra]) == code
+    error = capsys.readouterr().err
+    assert says in error and error.startswith("error: ") and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_runs_as_a_module_and_teaches() -> None:
+    done = subprocess.run([sys.executable, "-m", "analysis", "run", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "examples:" in done.stdout and "report.html" in done.stdout
+
+
+def test_the_analysis_does_without_the_imaging_code() -> None:
+    script = (
+        "import sys, analysis, analysis.__main__\n"
+        "heavy = {'torch', 'monai', 'pydicom', 'holoscan', 'numba', 'phantom', 'app', 'bundle'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert not [name for name in sys.modules if name.startswith('operators')]"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0404, "0.040"), (3.2e-5, "3e−5"), (0.0, "<1e−300"), (float("nan"), "–")])
+def test_p_values_are_never_printed_as_zero(p: float, text: str) -> None:
+    assert format_p(p) == text
+
+
+def _report(eid: str) -> dict[str, Any]:
+    structures = [
+        {"index": s.index, "name": s.name, "display_name": s.display_name, "compartment": s.compartment.value}
+        | {"tissue": s.tissue.value, "volume_cm3": 10.0 * s.index, "left_cm3": 4.0 * s.index}
+        | {"right_cm3": 6.0 * s.index, "fat_fraction_mean": 0.1, "cut_by_field_of_view": s.name == "femur"}
+        for s in STRUCTURES
+        if s.index <= 27
+    ]
+    names = [
+        "tmv_cm3",
+        "tmv_left_cm3",
+        "tmv_right_cm3",
+        "tvi_cm3_per_cm2",
+        "pa_ratio",
+        "pa_ratio_left",
+        "pa_ratio_right",
+        "lr_asymmetry",
+        "thigh_left_cm3",
+        "thigh_right_cm3",
+        "quadriceps_cm3",
+        "hamstrings_cm3",
+        "anterior_cm3",
+        "gluteal_cm3",
+        "medial_cm3",
+        "posterior_cm3",
+        "core_cm3",
+        "bone_cm3",
+        "muscle_fat_fraction",
+    ]
+    flag = {"code": "missing-station", "severity": "warning", "message": "one"}
+    return {
+        "schema_version": "1.0.0",
+        "created_utc": "2026-01-01T00:00:00Z",
+        "software": {"name": "sarcomap", "version": "0.1.0", "git": None},
+        "model": {"name": "m", "version": "1", "sha256": "0" * 64, "training_data": "t", "intended_use": "u"}
+        | {"synthetic_training": True},
+        "study": {"study_uid": "1.2.3", "pseudonym": eid},
+        "structures": structures,
+        "phenotypes": dict.fromkeys(names, 0.5) | {"tvi_cm3_per_cm2": None},
+        "quality": {"withheld": None, "not_given": {"tvi_cm3_per_cm2": "no height"}, "flags": [flag, flag]}
+        | {"sides_from": "bones", "stations": [], "overlaps": []},
+        "timings_s": dict.fromkeys(("load", "fuse", "segment", "write"), 1.0),
+    }
+
+
+def _write(folder: Path, name: str, report: Any) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "report.json").write_text(report if isinstance(report, str) else json.dumps(report))
+
+
+def test_reports_become_one_row_each(tmp_path: Path) -> None:
+    for eid in ("0020", "0003"):
+        _write(tmp_path / "studies", eid, _report(eid))
+    assert main(["collect", str(tmp_path / "studies"), "--out", str(tmp_path / "phenotypes.parquet")]) == 0
+    table = pd.read_parquet(tmp_path / "phenotypes.parquet")
+    assert table["eid"].tolist() == ["0003", "0020"]
+    assert table["sartorius_left_cm3"].tolist() == [4.0, 4.0] and table["pa_ratio"].tolist() == [0.5, 0.5]
+    assert table["quality_flags"].tolist() == ["missing-station"] * 2
+    assert table["tvi_cm3_per_cm2"].isna().all()
+    assert table["femur_cm3"].isna().all()  # cut by the field of view: only a lower bound
+
+
+def test_damaged_and_foreign_reports_are_left_out_and_named(tmp_path: Path) -> None:
+    _write(tmp_path, "good", _report("1"))
+    _write(tmp_path, "torn", json.dumps(_report("2"))[:200])
+    foreign = copy.deepcopy(_report("3"))
+    foreign["schema_version"] = "9.0.0"
+    _write(tmp_path, "foreign", foreign)
+    collected = collect_reports(tmp_path)
+    assert collected.table["eid"].tolist() == ["1"]
+    assert [name for name, _ in collected.left_out] == ["foreign/report.json", "torn/report.json"]
+    assert "schema_version" in collected.left_out[0][1]
+
+
+def test_two_reports_of_one_participant_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path, "a", _report("1"))
+    _write(tmp_path, "b", _report("1"))
+    with pytest.raises(DataError, match=r"b/report.json: the same participant as in a/report.json"):
+        collect_reports(tmp_path)
+
+
+def test_a_folder_without_reports_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no report.json"):
+        collect_reports(tmp_path)
