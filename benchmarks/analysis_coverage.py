@@ -1,0 +1,81 @@
+"""How often do the 95% intervals hold the truth? Many synthetic cohorts, one count.
+
+    python benchmarks/analysis_coverage.py --repetitions 500 --n 4000
+
+Each repetition draws a cohort with known effects (`phantom.table`), and asks
+for every odds ratio, correlation and slope whether its interval holds the true
+value. With 500 repetitions a true coverage of 95% shows as 93.1% to 96.9% in
+95% of cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from analysis import agreement, associations, build_cohort, check_participants, check_phenotypes, read_fields
+from analysis.cohort import COVARIATES
+from analysis.describe import decline
+from phantom.table import draw_cohort
+
+_PAIRS = {"tmv_cm3, leg_lean_kg": ("tmv_cm3", "leg_lean_kg"), "tvi_cm3_per_cm2, almi": ("tvi_cm3_per_cm2", "almi")}
+_COLUMNS = ["eid", "tmv_cm3", "pa_ratio", "lr_asymmetry"]
+
+
+def one_repetition(seed: int, n: int) -> dict[str, bool | None]:
+    """Which intervals hold the truth; None where an estimate was not made."""
+    made = draw_cohort(n, seed, ineligible=0)
+    people = check_participants(made.participants, read_fields(), "participants")
+    table = build_cohort(people, check_phenotypes(made.phenotypes[_COLUMNS], "phenotypes")).analysed
+    held: dict[str, bool | None] = {}
+    ratios = associations(table, COVARIATES, exposures=("pa_ratio", "lr_asymmetry_dexa")).summary
+    for row in ratios[ratios["model"] == "adjusted"].itertuples():
+        truth = made.truth["odds_ratio_adjusted"][row.exposure][row.outcome]
+        known = np.isfinite(row.ci_low) and np.isfinite(row.ci_high)
+        held[f"OR {row.exposure}, {row.outcome} ({row.method})"] = row.ci_low <= truth <= row.ci_high if known else None
+    for name, (first, second) in _PAIRS.items():
+        result = agreement(table[first].to_numpy(dtype=float), table[second].to_numpy(dtype=float))
+        held[f"r {name}"] = result.pearson_low <= made.truth["pearson"][name] <= result.pearson_high
+    for row in decline(table).itertuples():
+        if row.measure in made.truth["per_decade"]:
+            held[f"slope {row.measure}, {row.sex}"] = (
+                row.low <= made.truth["per_decade"][row.measure][row.sex] <= row.high
+            )
+    return held
+
+
+def main() -> int:
+    """Run the study and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=500)
+    parser.add_argument("--n", type=int, default=4000, help="people per cohort")
+    parser.add_argument("--first-seed", type=int, default=1000)
+    parser.add_argument("--out", type=Path, help="write the table as CSV, too")
+    options = parser.parse_args()
+    held: dict[str, list[bool]] = defaultdict(list)
+    seeds = range(options.first_seed, options.first_seed + options.repetitions)
+    for seed in tqdm(seeds, unit="cohort", disable=not sys.stderr.isatty()):
+        for name, inside in one_repetition(seed, options.n).items():
+            if inside is not None:
+                held[name].append(bool(inside))
+    rows = [(name, len(inside), 100 * float(np.mean(inside))) for name, inside in held.items()]
+    table = pd.DataFrame(rows, columns=["interval", "estimates", "coverage_percent"]).sort_values("interval")
+    print(table.to_string(index=False, float_format="%.1f"))
+    by_kind = table.groupby(table["interval"].str.split().str[0]).apply(
+        lambda part: float(np.average(part["coverage_percent"], weights=part["estimates"])), include_groups=False
+    )
+    print(json.dumps({"n": options.n, "repetitions": options.repetitions, "mean_coverage": by_kind.to_dict()}))
+    if options.out is not None:
+        table.to_csv(options.out, index=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
