@@ -10,7 +10,7 @@ DEMO   ?= demo
 SEED   ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format train-demo clean
+.PHONY: help setup demo test test-slow lint format train-demo clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -26,9 +26,13 @@ $(STAMP): pyproject.toml
 demo: setup ## make a synthetic participant, run the application on it, compare with the truth
 	@$(PY) benchmarks/demo.py --out $(DEMO) --seed $(SEED)
 
-test: setup lint ## lint, types, tests
+test: setup lint ## lint, types, quick tests
 	@bash tests/install_references.sh
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not slow and not real_data"
+
+test-slow: setup ## the long tests, and those on real scanner data (fetched once)
+	@bash tests/install_references.sh
+	$(PY) -m pytest -m "slow or real_data"
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check .
