@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit
 from scipy.stats import chi2, norm
 
 from analysis.threads import one_blas_thread
@@ -26,7 +25,8 @@ __all__ = ["LogisticFit", "fit_logistic", "likelihood_ratio_p", "profile_interva
 Vector = NDArray[np.float64]
 
 _MAX_STEPS = 60
-_DEVIANCE_TOLERANCE = 1e-13
+# Newton's decrement below which one more step is exact to rounding: its error is of the decrement's square.
+_DECREMENT = 1e-9
 # A standard error this large per SD of a regressor only arises when the
 # likelihood is flat towards infinity, which is what separation means.
 _SEPARATED_SE = 50.0
@@ -92,7 +92,6 @@ class _Maximum:
     """Where Newton's method ended."""
 
     coefficients: Vector
-    information: Vector
     log_likelihood: float
     converged: bool
 
@@ -122,10 +121,11 @@ def fit_logistic(
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
     design, centre, scale = _standardise(regressors)
-    if np.linalg.eigvalsh(design.T @ design / n)[0] < _COLLINEAR:
+    if np.linalg.eigvalsh(design @ design.T / n)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
     maximum = _maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
-    covariance = np.linalg.pinv(maximum.information, hermitian=True)
+    _, fitted = _evaluate(maximum.coefficients @ design, outcome, weights)
+    covariance = np.linalg.pinv(_information(design, weights * fitted * (1.0 - fitted)), hermitian=True)
     separated = not maximum.converged or bool(np.max(np.diag(covariance)[1:], initial=0.0) > _SEPARATED_SE**2)
     # Back to the regressors' own units: b = T b_standardised.
     back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
@@ -175,14 +175,19 @@ def profile_interval(
     others, centre, scale = _standardise(np.delete(regressors, term, axis=1))
     coefficients = np.delete(fit.coefficients[1:], term)
     intercept = fit.coefficients[0] + fit.coefficients[term + 1] * float(column.mean()) + coefficients @ centre
-    warm = {"start": np.concatenate([[intercept], coefficients * scale])}
+    estimate, error = float(fit.coefficients[term + 1]), float(fit.standard_errors[term + 1])
+    path = [(estimate, np.concatenate([[intercept], coefficients * scale]))]
 
     def log_likelihood(value: float) -> float:
-        maximum = _maximise(others, outcome, weights, value * centred, warm["start"])
-        warm["start"] = maximum.coefficients
+        # The others move almost linearly with the one: the line through the last two points starts close by.
+        start = path[-1][1]
+        if len(path) > 1 and path[-1][0] != path[-2][0]:
+            slope = (path[-1][1] - path[-2][1]) / (path[-1][0] - path[-2][0])
+            start = start + slope * (value - path[-1][0])
+        maximum = _maximise(others, outcome, weights, value * centred, start)
+        path.append((value, maximum.coefficients))
         return maximum.log_likelihood
 
-    estimate, error = float(fit.coefficients[term + 1]), float(fit.standard_errors[term + 1])
     return profile_ends(log_likelihood, fit.log_likelihood, estimate, error, level)
 
 
@@ -216,45 +221,50 @@ def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
 
 
 def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
-    """Intercept and regressors of mean 0 and SD 1: the information matrix is then well conditioned."""
+    """Intercept and regressors of mean 0 and SD 1, a row each: the information matrix is then well conditioned."""
     centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    return np.column_stack([np.ones(len(regressors)), (regressors - centre) / scale]), centre, scale
+    design = np.empty((regressors.shape[1] + 1, len(regressors)))
+    design[0] = 1.0
+    design[1:] = ((regressors - centre) / scale).T
+    return design, centre, scale
 
 
-def _log_likelihood(predictor: Vector, outcome: Vector, weights: Vector) -> float:
-    # log(1 + e^x) without overflow (logaddexp is several times slower); outcomes may be proportions.
-    softplus = np.log1p(np.exp(-np.abs(predictor))) + np.maximum(predictor, 0.0)
-    return float(weights @ (outcome * predictor - softplus))
+def _evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[float, Vector]:
+    """Log likelihood and fitted shares, without overflow and with one exponential for both."""
+    small = np.exp(-np.abs(predictor))
+    fitted = np.where(predictor >= 0.0, 1.0, small) / (1.0 + small)
+    softplus = np.log1p(small) + np.maximum(predictor, 0.0)
+    return float(weights @ (outcome * predictor - softplus)), fitted
+
+
+def _information(design: Vector, weights: Vector) -> Vector:
+    scaled = design * np.sqrt(weights)
+    return np.asarray(scaled @ scaled.T)
 
 
 def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
+    """Newton's method; ``design`` has shape (k, n), a row per coefficient."""
     coefficients = start
-    predictor = offset + design @ coefficients
-    value = _log_likelihood(predictor, outcome, weights)
-    converged = False
-    information = np.eye(design.shape[1])
+    predictor = offset + coefficients @ design
+    value, fitted = _evaluate(predictor, outcome, weights)
     for _ in range(_MAX_STEPS):
-        fitted = expit(predictor)
-        information = design.T @ (design * (weights * fitted * (1.0 - fitted))[:, None])
-        score = design.T @ (weights * (outcome - fitted))
+        information = _information(design, weights * fitted * (1.0 - fitted))
+        score = design @ (weights * (outcome - fitted))
         try:
             step = np.linalg.solve(information, score)
         except np.linalg.LinAlgError:
             break
-        if float(score @ step) < _DEVIANCE_TOLERANCE * (abs(value) + 0.1):
-            # The Newton decrement is twice the gain still to be had; the last step is taken all the same.
-            coefficients = coefficients + step
-            value = _log_likelihood(offset + design @ coefficients, outcome, weights)
-            converged = True
-            break
+        decrement = float(score @ step)
+        if decrement < _DECREMENT:
+            return _Maximum(coefficients + step, value + decrement / 2.0, True)
         size = 1.0
         while True:
             candidate = coefficients + size * step
-            candidate_predictor = offset + design @ candidate
-            candidate_value = _log_likelihood(candidate_predictor, outcome, weights)
+            candidate_predictor = offset + candidate @ design
+            candidate_value, candidate_fitted = _evaluate(candidate_predictor, outcome, weights)
             if candidate_value >= value or size < 1e-6:
                 break
             size /= 2.0
-        coefficients, predictor, value = candidate, candidate_predictor, candidate_value
-    return _Maximum(coefficients, information, value, converged)
+        coefficients, value, fitted = candidate, candidate_value, candidate_fitted
+    return _Maximum(coefficients, value, False)
