@@ -34,7 +34,8 @@ examples:
 
 output:
   OUT/report.html                         start here; one page, opens offline
-  OUT/tables/{flow,table1,concordance,decline,trend,age_groups,associations,sex_stratified,notes}.csv
+  OUT/tables/{flow,table1,concordance,decline,trend,age_groups,associations,sex_stratified,
+              per_sd,sensitivity,notes}.csv
   OUT/figures/*.{png,svg}
   OUT/provenance.json, OUT/options.yaml   what it was made from, and how to repeat it
 """

@@ -18,6 +18,7 @@ from analysis.multiplicity import benjamini_hochberg, e_value
 from analysis.tertiles import Tertiles, tertiles
 
 __all__ = [
+    "EVENTS_PER_COEFFICIENT",
     "EXPOSURES",
     "Association",
     "Associations",
@@ -36,7 +37,7 @@ EXPOSURES = {
     "lr_asymmetry_mri": "L/R asymmetry (MRI)",
 }
 # Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: trouble is frequent below about 5.
-_EVENTS_PER_COEFFICIENT = 5
+EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15
 
 
@@ -180,7 +181,7 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
         return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
     regressors = np.column_stack([high, design.values])
     common = total / len(events) > _COMMON
-    few = min(total, len(events) - total) < _EVENTS_PER_COEFFICIENT * regressors.shape[1]
+    few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
     cells = (empty.events_low, empty.events_high, empty.n_low - empty.events_low, empty.n_high - empty.events_high)
     reason = "an empty cell" if 0 in cells else "fewer than 5 events per coefficient" if few else ""
     if not reason:

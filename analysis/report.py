@@ -20,6 +20,7 @@ from analysis.figures import box_by_age, concordance_figure, decline_by_age, flo
 from analysis.figures.style import MEASURE_LABEL
 from analysis.run import Results
 from analysis.tables import write_table, write_text
+from analysis.text_tables import to_latex, to_markdown
 
 __all__ = ["format_p", "write_results"]
 
@@ -41,6 +42,9 @@ def write_results(
     """
     for name, table in results.tables.items():
         write_table(table, out / "tables" / f"{name}.csv")
+    for name, (header, rows) in _manuscript_tables(results.tables).items():
+        write_text(to_markdown(header, rows), out / "tables" / f"{name}.md")
+        write_text(to_latex(header, rows), out / "tables" / f"{name}.tex")
     cohort, folder = results.cohort, out / "figures"
     ratios = results.tables["associations"]
     figures: dict[str, str] = {}
@@ -83,6 +87,8 @@ def _render(results: Results, made_from: Mapping[str, Any], figures: Mapping[str
         trend=_trend_blocks(tables["trend"]),
         associations=_association_blocks(tables["associations"]),
         stratified=_records(tables["sex_stratified"]),
+        per_sd=_records(tables["per_sd"]),
+        sensitivity=_records(tables["sensitivity"]),
         notes=_records(tables["notes"]),
         exposures=EXPOSURES,
         outcomes=OUTCOMES,
@@ -135,6 +141,43 @@ def _table_one_rows(table: pd.DataFrame) -> list[dict[str, str]]:
                 cells[who] = f"{first:.{decimals}f} ± {_fixed(second, decimals)}"
         rows.append(cells)
     return rows
+
+
+def _manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """Table 1 and the associations, as a manuscript shows them."""
+    one = [[row[key] for key in ("label", "all", "men", "women", "difference")] for row in
+           _table_one_rows(tables["table1"])]  # fmt: skip
+    ratios = []
+    for block in _association_blocks(tables["associations"]):
+        counts = block["counts"]
+        cells = [EXPOSURES[block["exposure"]], OUTCOMES[block["outcome"]]]
+        cells += [f"{counts[f'events_{third}']}/{counts[f'n_{third}']}" for third in ("low", "high")]
+        for model in ("crude", "adjusted"):
+            cells += [_ratio(block[model]), format_p(block[model]["p_value"])] if model in block else ["–", "–"]
+        ratios.append(cells)
+    return {
+        "table1": (["", "All", "Men", "Women", "Standardised difference"], one),
+        "associations": (
+            [
+                "Exposure",
+                "Outcome",
+                "Lowest third",
+                "Highest third",
+                "Crude OR (95% CI)",
+                "p",
+                "Adjusted OR (95% CI)",
+                "p",
+            ],
+            ratios,
+        ),
+    }
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    if not np.isfinite(row["odds_ratio"]):
+        return "not estimable"
+    firth = " (Firth)" if row["method"] == "firth" else ""
+    return f"{_fixed(row['odds_ratio'])} ({_fixed(row['ci_low'])}–{_fixed(row['ci_high'])}){firth}"
 
 
 def _decline_parts(table: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -16,6 +16,7 @@ from analysis.definitions import CUT_OFFS, EWGSOP2, CutOffs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.errors import UsageError
 from analysis.fields import read_fields
+from analysis.sensitivity import per_sd, sensitivity
 from analysis.tables import read_table
 from analysis.validation import check_participants, check_phenotypes
 
@@ -69,7 +70,7 @@ class Results:
     associations : Associations
     tables : dict of str to DataFrame
         ``flow, table1, concordance, decline, trend, age_groups,
-        associations, sex_stratified, notes``.
+        associations, sex_stratified, per_sd, sensitivity, notes``.
     """
 
     cohort: Cohort
@@ -113,6 +114,9 @@ def analyse(
     tables["associations"] = ratios.summary
     progress("by sex")
     tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust)
+    progress("sensitivity")
+    tables["per_sd"] = per_sd(cohort.analysed, adjust)
+    tables["sensitivity"] = sensitivity(cohort.analysed, adjust)
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in cohort.notes],
         columns=["where", "what", "count", "first_rows"],

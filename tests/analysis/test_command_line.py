@@ -24,7 +24,19 @@ from analysis.report import format_p
 from operators.anatomy import STRUCTURES
 from phantom.table import draw_cohort, write_cohort
 
-_TABLES = ["age_groups", "associations", "concordance", "decline", "flow", "notes", "sex_stratified", "table1", "trend"]
+_TABLES = [
+    "age_groups",
+    "associations",
+    "concordance",
+    "decline",
+    "flow",
+    "notes",
+    "per_sd",
+    "sensitivity",
+    "sex_stratified",
+    "table1",
+    "trend",
+]
 _FIGURES = ["box_by_age", "concordance", "decline", "flow", "forest"]
 
 
@@ -50,6 +62,7 @@ def test_every_promised_file_is_written(results: Path) -> None:
     written = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
     expected = {f"tables/{name}.csv" for name in _TABLES} | {"report.html", "provenance.json", "options.yaml"}
     expected |= {f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")}
+    expected |= {f"tables/{name}.{kind}" for name in ("table1", "associations") for kind in ("md", "tex")}
     assert written == expected
 
 
@@ -59,6 +72,14 @@ def test_the_page_is_self_contained_and_prints_no_nonsense(results: Path) -> Non
     text = re.sub(r"data:image/png;base64,[^\"]+", "", page)
     assert not re.search(r"\b(nan|inf|None|NaN|undefined)\b", text)
     assert len(re.findall("data:image/png", page)) == len(_FIGURES)
+
+
+def test_manuscript_tables_are_whole_and_escaped(results: Path) -> None:
+    lines = (results / "tables/associations.md").read_text().splitlines()
+    assert len(lines) == 2 + 15 and len({line.count("|") for line in lines}) == 1
+    latex = (results / "tables/table1.tex").read_text()
+    assert re.findall(r"(?<!\\)%", latex) == [] and r"$\pm$" in latex and latex.count("&") % 4 == 0
+    assert latex.isascii()
 
 
 def test_no_table_holds_an_infinite_number(results: Path) -> None:
