@@ -81,6 +81,10 @@ def _run(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
         stations=arguments.stations,
+        blend=arguments.blend,
+        match_intensity=arguments.match_intensity,
+        fix_swaps=arguments.fix_swaps,
+        allow_missing_slices=arguments.allow_missing_slices,
         stage_names=_STAGES,
         quiet=arguments.quiet,
     )
@@ -130,6 +134,23 @@ def _parser() -> argparse.ArgumentParser:
         choices=["pelvis-to-knee", "all"],
         default="pelvis-to-knee",
         help="which table positions are fused (default: the lower four, pelvis to knee)",
+    )
+    parser.add_argument(
+        "--blend",
+        choices=["average", "linear", "logistic"],
+        default="average",
+        help="how stations are joined where they overlap (default: average, as in the paper)",
+    )
+    parser.add_argument(
+        "--match-intensity", action="store_true", help="bring stations to one brightness before they are joined"
+    )
+    parser.add_argument(
+        "--fix-swaps",
+        action="store_true",
+        help="exchange water and fat of a station where the scanner swapped them (flagged either way)",
+    )
+    parser.add_argument(
+        "--allow-missing-slices", action="store_true", help="interpolate up to two missing slices in a row, and flag it"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress; errors only")
     return parser

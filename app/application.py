@@ -13,6 +13,7 @@ from operators.dicom_seg_writer.operator import DicomSegWriterOperator
 from operators.phenotype_report.operator import PhenotypeReportOperator
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.operator import SegmentationOperator
+from operators.station_fusion.blending import Blend
 from operators.station_fusion.operator import StationFusionOperator
 from operators.station_fusion.positions import StationChoice
 from operators.station_fusion.resample import Device
@@ -35,6 +36,10 @@ class RunOptions:
     spacing_mm : tuple of float or None
         Fused grid's spacing (x, y, z); None takes the finest of the stations.
     stations : {"pelvis-to-knee", "all"}
+    blend, match_intensity, fix_swaps
+        See `operators.station_fusion.fuse`.
+    allow_missing_slices : bool
+        See `operators.dicom_loader.load_study`.
     """
 
     input_path: Path
@@ -43,6 +48,10 @@ class RunOptions:
     device: Device = "auto"
     spacing_mm: tuple[float, float, float] | None = None
     stations: StationChoice = "pelvis-to-knee"
+    blend: Blend = "average"
+    match_intensity: bool = False
+    fix_swaps: bool = False
+    allow_missing_slices: bool = False
 
 
 class SarcoMapApp(Application):
@@ -70,7 +79,11 @@ class SarcoMapApp(Application):
         options, clock = self.run_options, self.clock
         out = options.output_folder
         load = timed(DicomLoaderOperator, "load", clock)(
-            self, name="load", input_path=options.input_path, progress=self.progress
+            self,
+            name="load",
+            input_path=options.input_path,
+            allow_missing_slices=options.allow_missing_slices,
+            progress=self.progress,
         )
         fuse = timed(StationFusionOperator, "fuse", clock)(
             self,
@@ -79,6 +92,9 @@ class SarcoMapApp(Application):
             spacing_mm=options.spacing_mm,
             device=options.device,
             stations=options.stations,
+            blend=options.blend,
+            match_intensity=options.match_intensity,
+            fix_swaps=options.fix_swaps,
         )
         segment = timed(SegmentationOperator, "segment", clock)(
             self, name="segment", model=options.model, output_folder=out

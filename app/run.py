@@ -15,6 +15,7 @@ from app.clock import StageClock
 from app.outputs import OUTPUT_FILES, missing, staged
 from operators.errors import SarcoMapError, SegmentationError
 from operators.segmentation import load_model
+from operators.station_fusion.blending import Blend
 from operators.station_fusion.positions import StationChoice
 from operators.station_fusion.resample import Device
 
@@ -31,6 +32,10 @@ def run_study(
     device: Device = "auto",
     spacing_mm: tuple[float, float, float] | None = None,
     stations: StationChoice = "pelvis-to-knee",
+    blend: Blend = "average",
+    match_intensity: bool = False,
+    fix_swaps: bool = False,
+    allow_missing_slices: bool = False,
     stage_names: Mapping[str, str] | None = None,
     quiet: bool = True,
 ) -> dict[str, float]:
@@ -41,7 +46,7 @@ def run_study(
     input_path, output : Path
     model_folder : Path, optional
         A MONAI bundle; the shipped one by default.
-    device, spacing_mm, stations
+    device, spacing_mm, stations, blend, match_intensity, fix_swaps, allow_missing_slices
         See `app.application.RunOptions`.
     stage_names : mapping of str to str, optional
         What to call each stage while it runs.
@@ -62,7 +67,18 @@ def run_study(
     clock = StageClock(show.started, show.finished)
     with staged(output) as staging:
         model = load_model(model_folder or SHIPPED_BUNDLE)
-        options = RunOptions(input_path, staging, model, device, spacing_mm, stations)
+        options = RunOptions(
+            input_path,
+            staging,
+            model,
+            device=device,
+            spacing_mm=spacing_mm,
+            stations=stations,
+            blend=blend,
+            match_intensity=match_intensity,
+            fix_swaps=fix_swaps,
+            allow_missing_slices=allow_missing_slices,
+        )
         try:
             SarcoMapApp(options, clock, show.files).run()
         except Exception as error:

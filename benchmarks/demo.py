@@ -1,4 +1,5 @@
-"""``make demo``: a synthetic participant's DICOM through the application, and what was measured beside the truth.
+"""``make demo``: a synthetic participant's DICOM through the application, and what was measured beside the truth;
+then a synthetic cohort's table through the epidemiology.
 
     python benchmarks/demo.py --out demo --seed 7
 
@@ -49,6 +50,16 @@ def main() -> int:
     _say("3. Measured against the truth (what lies between pelvis and knee)")
     print(_comparison(report, truth))
     print(f"\nModel: {report['model']['training_data']} {report['model']['intended_use']}")
+    _say("4. A cohort of 5,000 synthetic participants through the epidemiology")
+    cohort = out / "cohort"
+    if code := _run("phantom", "table", "--out", str(cohort), "--n", "5000"):
+        return code
+    if code := _run(
+        "analysis", "run", "--phenotypes", str(cohort / "phenotypes.csv"),
+        "--participants", str(cohort / "participants.csv"), "--out", str(out / "analysis"),
+    ):  # fmt: skip
+        return code
+
     _say("What was made")
     for name, what in (
         ("report.html", "the report, for people: open it in a browser"),
@@ -60,6 +71,7 @@ def main() -> int:
     ):
         print(f"  {out / 'result' / name!s:40s} {what}")
     print(f"  {out / 'study' / 'truth' / 'labels.seg.nrrd'!s:40s} the true label map")
+    print(f"  {out / 'analysis' / 'report.html'!s:40s} the cohort's tables and figures on one page")
     print(f"\nDone in {time.perf_counter() - start:.0f} s.")
     return 0
 
