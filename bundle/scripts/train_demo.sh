@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 WORK=${WORK:-.cache/train-demo}
 COUNT=${COUNT:-204}
-# glibc hands large blocks back to the kernel after every step; keeping them makes a step twice as fast.
+# glibc hands large blocks back to the kernel after every step, and a third of the processor time went to page faults.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456
 "$PYTHON" -m phantom training-set --out "$WORK/data" --n "$COUNT" --seed 100000
 
