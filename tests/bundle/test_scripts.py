@@ -7,8 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.losses import DiceLoss
+from monai.networks.nets import UNETR
 
-from bundle.scripts import DiceWeightedCELoss, inverse_sqrt_frequency, latest_checkpoint, list_pairs, save_weights
+from bundle.scripts import (
+    DiceWeightedCELoss,
+    inverse_sqrt_frequency,
+    latest_checkpoint,
+    list_pairs,
+    resized,
+    save_weights,
+)
 from operators.nrrd_files import write_volume
 from operators.volume import Grid, Volume
 
@@ -72,3 +81,32 @@ def test_shipped_weights_hold_tensors_only(tmp_path: Path) -> None:
     weights = torch.load(save_weights(tmp_path / "checkpoint.pt", tmp_path / "w.pt"), weights_only=True)
     assert weights.keys() == network.state_dict().keys()
     assert torch.equal(weights["weight"], network.weight.detach())
+
+
+def test_gradient_of_the_loss_is_that_of_its_two_terms() -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(2, 5, 6, 5, 4, generator=generator, requires_grad=True)
+    labels = torch.randint(0, 5, (2, 1, 6, 5, 4), generator=generator)
+    weights = torch.rand(5, generator=generator)
+    dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)(scores, labels)
+    cross_entropy = torch.nn.functional.cross_entropy(scores, labels[:, 0], weight=weights)
+    (expected,) = torch.autograd.grad(3 * (0.7 * dice + 1.3 * cross_entropy), scores)
+    (found,) = torch.autograd.grad(3 * DiceWeightedCELoss(weights, 0.7, 1.3)(scores, labels), scores)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_weights_of_another_window_keep_each_patch_at_its_place() -> None:
+    small, large = (unetr(window) for window in ((32, 16, 32), (64, 16, 32)))
+    weights = dict(small.state_dict())
+    along_x = torch.arange(2.0).repeat_interleave(2)[None, :, None].expand(1, 4, 8)
+    weights["vit.patch_embedding.position_embeddings"] = along_x
+    large.load_state_dict(resized(weights, large, (32, 16, 32)))
+    positions = large.vit.patch_embedding.position_embeddings.detach().reshape(4, 1, 2, 8)
+    assert positions[:, 0, 0, 0].tolist() == [0.0, 0.25, 0.75, 1.0]
+    torch.testing.assert_close(dict(resized(weights, small, (32, 16, 32))), weights)
+    with pytest.raises(ValueError, match="start_roi"):
+        resized(weights, large, (64, 16, 32))
+
+
+def unetr(window: tuple[int, int, int]) -> UNETR:
+    return UNETR(1, 3, window, feature_size=4, hidden_size=8, mlp_dim=16, num_heads=2)
