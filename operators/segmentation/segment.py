@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from operators import anatomy
 from operators.errors import SegmentationError
 from operators.segmentation.bundle_model import SegmentationModel
+from operators.segmentation.options import SegmentationOptions
 from operators.segmentation.scores import labels_from_scores
 from operators.volume import Contrast, Fused, Grid, Volume
 
 __all__ = ["segment"]
 
+DEFAULT_OPTIONS = SegmentationOptions()
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MARGIN_VOXELS = 4
 
 
-def segment(fused: Fused, model: SegmentationModel) -> Volume:
+def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS) -> Volume:
     """Label every voxel of the fused grid.
 
     The image is cut to the body, brought to the network's orientation, spacing
@@ -34,6 +36,7 @@ def segment(fused: Fused, model: SegmentationModel) -> Volume:
     ----------
     fused : Fused
     model : SegmentationModel
+    options : SegmentationOptions
 
     Returns
     -------
