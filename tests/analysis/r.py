@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,18 @@ import pytest
 
 needs_r = pytest.mark.skipif(
     shutil.which("Rscript") is None, reason="R is not installed (apt-get install r-base-core r-cran-mass)"
+)
+
+
+@cache
+def _has(package: str) -> bool:
+    if shutil.which("Rscript") is None:
+        return False
+    return subprocess.run(["Rscript", "--vanilla", "-e", f"library({package})"], capture_output=True).returncode == 0
+
+
+needs_survival = pytest.mark.skipif(
+    not _has("survival"), reason="R with survival is not installed (apt-get install r-base-core r-cran-survival)"
 )
 
 

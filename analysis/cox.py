@@ -1,0 +1,256 @@
+"""Cox's proportional hazards model, with Efron's treatment of ties and the test of proportionality.
+
+Sums over the people at risk are made once for all times of death, so that half
+a million people cost a second per model; statsmodels' ``PHReg`` walks through
+the deaths one by one and takes ten times as long. Agrees with R's
+``survival::coxph`` and ``cox.zph``, and with ``PHReg`` (tests/analysis).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from analysis.threads import one_blas_thread
+
+__all__ = ["CoxFit", "fit_cox", "proportional_hazards_p"]
+
+Vector = NDArray[np.float64]
+
+_MAX_STEPS = 40
+_DECREMENT = 1e-10
+# A standard error this large per SD of a regressor only arises when the likelihood is flat towards infinity.
+_SEPARATED_SE = 50.0
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model.
+
+    Attributes
+    ----------
+    names : tuple of str
+    coefficients : ndarray, shape (k,)
+        Log hazard per unit.
+    covariance : ndarray, shape (k, k)
+    log_likelihood, null_log_likelihood : float
+        Partial, by Efron; the second with all coefficients 0.
+    n, events : int
+    converged : bool
+        False also where a coefficient runs off to infinity.
+    """
+
+    names: tuple[str, ...]
+    coefficients: Vector
+    covariance: Vector
+    log_likelihood: float
+    null_log_likelihood: float
+    n: int
+    events: int
+    converged: bool
+
+    @property
+    def standard_errors(self) -> Vector:
+        """Square roots of the covariance's diagonal."""
+        return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def p_values(self) -> Vector:
+        """Wald's, two-sided."""
+        return np.asarray(2.0 * norm.sf(np.abs(self.coefficients / self.standard_errors)))
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per coefficient: log hazard, standard error, hazard ratio with Wald's 95% interval, p."""
+        half = norm.ppf(0.975) * self.standard_errors
+        return pd.DataFrame(
+            {
+                "coefficient": self.coefficients,
+                "standard_error": self.standard_errors,
+                "hazard_ratio": np.exp(self.coefficients),
+                "ci_low": np.exp(self.coefficients - half),
+                "ci_high": np.exp(self.coefficients + half),
+                "p_value": self.p_values,
+            },
+            index=pd.Index(self.names, name="term"),
+        )
+
+
+@dataclass(frozen=True)
+class _AtRisk:
+    """The people in the order in which they leave, and who of them dies when.
+
+    Attributes
+    ----------
+    design : ndarray, shape (k, n)
+        Regressors of mean 0 and SD 1, a row each, of those at risk at any death.
+    first : ndarray, shape (m,)
+        Where those who leave at or after the next time of death begin.
+    dead : ndarray
+        Places of the dead in ``design``.
+    moment : ndarray, shape (events,)
+        Which of the m times of death; sorted.
+    share : ndarray, shape (events,)
+        Efron's share of the tied deaths that is already gone: 0, 1/d, 2/d, ...
+    """
+
+    design: Vector
+    first: NDArray[np.intp]
+    dead: NDArray[np.intp]
+    moment: NDArray[np.intp]
+    share: Vector
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """Partial likelihood at one point: for each death, whom it is compared with."""
+
+    log_likelihood: float
+    excess: Vector  # (events, k): Schoenfeld's residuals; their sum is the score
+    variances: Vector  # (events, k, k); their sum is the information
+
+
+@one_blas_thread
+def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ...] | None = None) -> CoxFit:
+    """Maximise the partial likelihood by Newton's method with halved steps.
+
+    Parameters
+    ----------
+    time : ndarray, shape (n,)
+        Followed for, above 0; any unit.
+    died : ndarray, shape (n,)
+        1 at a death, 0 where the following stopped.
+    regressors : ndarray, shape (n, k)
+        Of full rank; any scale.
+    names : tuple of str, optional
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        When the regressors are collinear among those at risk.
+    ValueError
+        When nobody died.
+    """
+    if not died.any():
+        raise ValueError("no deaths")
+    k = regressors.shape[1]
+    at_risk, scale = _at_risk(time, died, regressors)
+    coefficients = np.zeros(k)
+    now = _partial(at_risk, coefficients)
+    null, converged = now.log_likelihood, False
+    for _ in range(_MAX_STEPS):
+        score, information = now.excess.sum(axis=0), now.variances.sum(axis=0)
+        if np.linalg.cond(information) > 1e13:
+            raise np.linalg.LinAlgError("collinear regressors, or a coefficient without end")
+        step = np.linalg.solve(information, score)
+        decrement, size = float(score @ step), 1.0
+        if decrement < _DECREMENT:
+            converged = True
+            break
+        while True:
+            candidate = _partial(at_risk, coefficients + size * step)
+            if candidate.log_likelihood >= now.log_likelihood or size < 1e-6:
+                break
+            size /= 2.0
+        coefficients, now = coefficients + size * step, candidate
+    covariance = np.linalg.inv(now.variances.sum(axis=0))
+    bounded = bool(np.diag(covariance).max() < _SEPARATED_SE**2)
+    return CoxFit(
+        names=names or tuple(f"x{index + 1}" for index in range(k)),
+        coefficients=coefficients / scale,
+        covariance=covariance / np.outer(scale, scale),
+        log_likelihood=now.log_likelihood,
+        null_log_likelihood=null,
+        n=len(time),
+        events=int(died.sum()),
+        converged=converged and bounded,
+    )
+
+
+@one_blas_thread
+def proportional_hazards_p(
+    fit: CoxFit, time: Vector, died: Vector, regressors: Vector
+) -> tuple[NDArray[np.float64], float]:
+    """Do the hazard ratios change with time? Score tests on Schoenfeld's residuals.
+
+    Grambsch & Therneau, Biometrika 1994;81:515-526, as R's ``cox.zph`` (survival 3) does it: the coefficient may
+    grow with g(t) = 1 - S(t), S being Kaplan and Meier's curve just before t.
+
+    Parameters
+    ----------
+    fit : CoxFit
+    time, died, regressors
+        As given to `fit_cox`.
+
+    Returns
+    -------
+    (ndarray of shape (k,), float)
+        p of each coefficient, and of all together.
+    """
+    at_risk, scale = _at_risk(time, died, regressors)
+    now = _partial(at_risk, fit.coefficients * scale)
+    leaving = np.sort(time)
+    moments, deaths = np.unique(time[died == 1], return_counts=True)
+    still_there = len(time) - np.searchsorted(leaving, moments, side="left")
+    survival = np.cumprod(1.0 - deaths / still_there)
+    g = (1.0 - np.concatenate([[1.0], survival[:-1]]))[at_risk.moment]
+    g = g - g.mean()  # changes nothing but rounding
+    score = g @ now.excess
+    plain = now.variances.sum(axis=0)
+    once = np.tensordot(g, now.variances, axes=1)
+    twice = np.tensordot(g**2, now.variances, axes=1)
+    spread = twice - once @ np.linalg.solve(plain, once)
+    each = score**2 / np.diag(spread)
+    together = float(score @ np.linalg.solve(spread, score))
+    return np.asarray(chi2.sf(each, 1)), float(chi2.sf(together, len(score)))
+
+
+def _at_risk(time: Vector, died: Vector, regressors: Vector) -> tuple[_AtRisk, Vector]:
+    moments = np.unique(time[died == 1])
+    passed = np.searchsorted(moments, time, side="right")  # deaths' times that each was at risk at
+    order = np.argsort(passed, kind="stable")
+    order = order[np.searchsorted(passed[order], 1) :]
+    centre, scale = regressors[order].mean(axis=0), regressors[order].std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    design = np.ascontiguousarray(((regressors[order] - centre) / scale).T)
+    first = np.searchsorted(passed[order], np.arange(1, len(moments) + 1))
+    dead = np.flatnonzero(died[order] == 1)
+    moment = passed[order][dead] - 1
+    starts = np.searchsorted(moment, np.arange(len(moments)))
+    tied = np.bincount(moment, minlength=len(moments))
+    share = (np.arange(len(dead)) - starts[moment]) / tied[moment]
+    return _AtRisk(design, first, dead, moment, share), scale
+
+
+def _partial(at_risk: _AtRisk, coefficients: Vector) -> _Partial:
+    design, dead, moment = at_risk.design, at_risk.dead, at_risk.moment
+    k = len(design)
+    predictor = coefficients @ design
+    shift = float(predictor.max())  # keeps the exponentials from overflowing
+    weight = np.exp(predictor - shift)
+    pairs = np.tril_indices(k)
+    events = len(dead)
+    # For every death: sums over those at risk less Efron's share of those who die with it.
+    sums = np.empty((1 + k + len(pairs[0]), events))
+    for row in range(len(sums)):
+        if row == 0:
+            values = weight
+        elif row <= k:
+            values = weight * design[row - 1]
+        else:
+            values = weight * design[pairs[0][row - 1 - k]]
+            values *= design[pairs[1][row - 1 - k]]
+        leaving = np.add.reduceat(values, at_risk.first)
+        remaining = np.cumsum(leaving[::-1])[::-1]
+        dying = np.bincount(moment, weights=values[dead], minlength=len(leaving))
+        sums[row] = remaining[moment] - at_risk.share * dying[moment]
+    means = (sums[1 : k + 1] / sums[0]).T
+    variances = np.empty((events, k, k))
+    variances[:, pairs[0], pairs[1]] = variances[:, pairs[1], pairs[0]] = (sums[k + 1 :] / sums[0]).T
+    variances -= means[:, :, None] * means[:, None, :]
+    value = float(predictor[dead].sum() - np.log(sums[0]).sum() - events * shift)
+    return _Partial(value, design[:, dead].T - means, variances)
