@@ -149,6 +149,9 @@ class Station:
     sop_instance_uids : tuple of str
         The source images, inferior to superior (one for an Enhanced MR).
     sop_class_uid : str
+    acquisition : mapping of str to str
+        How it was scanned, by DICOM keyword, for the images derived from it;
+        several values are joined by a backslash.
     """
 
     contrast: Contrast
@@ -161,6 +164,7 @@ class Station:
     series_description: str
     sop_instance_uids: tuple[str, ...] = ()
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
+    acquisition: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"series {self.series_number} ({self.series_description})"
@@ -202,6 +206,9 @@ class Study:
         Patient and study module attributes, by DICOM keyword, for the DICOM
         objects that we write; never logged, never in the report.
     flags : tuple of QualityFlag
+    deidentified : tuple of str
+        Codes of the confidentiality profile and options that were applied
+        (PS3.16 CID 7050); empty for a study as it came.
     """
 
     stations: tuple[Station, ...]
@@ -210,6 +217,7 @@ class Study:
     height_m: float | None = None
     patient: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: tuple[QualityFlag, ...] = ()
+    deidentified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

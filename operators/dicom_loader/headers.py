@@ -7,7 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -28,7 +29,7 @@ from operators.dicom_loader.frames import Frame, frames_of
 from operators.dicom_loader.source import Source
 from operators.errors import DicomError, InputError, SarcoMapError
 
-__all__ = ["PATIENT_KEYWORDS", "ImageFile", "OtherFile", "read_header"]
+__all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "ImageFile", "OtherFile", "read_header"]
 
 #: Patient and General Study module attributes (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2) that derived objects repeat.
 PATIENT_KEYWORDS = (
@@ -46,6 +47,28 @@ PATIENT_KEYWORDS = (
     "StudyDescription",
     "AccessionNumber",
     "ReferringPhysicianName",
+    "QualityControlSubject",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+)
+
+#: How a station was scanned, as far as an image derived from it must or may say so (PS3.3 C.7.3.1, C.7.5.1, C.8.3.1,
+#: C.12.1). Enhanced MR keeps most of it in functional groups, which are not searched.
+ACQUISITION_KEYWORDS = (
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "MRAcquisitionType",
+    "RepetitionTime",
+    "EchoTime",
+    "EchoTrainLength",
+    "FlipAngle",
+    "MagneticFieldStrength",
+    "BodyPartExamined",
+    "PatientPosition",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SyntheticData",
 )
 
 _IMAGE_KEYWORDS = (
@@ -79,7 +102,8 @@ _IMAGE_KEYWORDS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-_TAGS: list[BaseTag | int] = [Tag(tag) for k in (*PATIENT_KEYWORDS, *_IMAGE_KEYWORDS) if (tag := tag_for_keyword(k))]
+_ALL_KEYWORDS = (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS)
+_TAGS: list[BaseTag | int] = [Tag(tag) for k in _ALL_KEYWORDS if (tag := tag_for_keyword(k))]
 _PIXEL_DATA = Tag("PixelData")
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -118,8 +142,8 @@ class ImageFile:
         Name relative to the input.
     frames : tuple of Frame
     acquired : datetime or None
-    patient : mapping of str to str
-        `PATIENT_KEYWORDS` that have a value.
+    patient, acquisition : mapping of str to str
+        `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     """
 
     file: str
@@ -134,6 +158,7 @@ class ImageFile:
     acquired: datetime | None
     frames: tuple[Frame, ...]
     patient: Mapping[str, str]
+    acquisition: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_header(source: Source, file: str) -> ImageFile | OtherFile | None:
@@ -253,8 +278,19 @@ def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFil
         transfer_syntax_uid=transfer_syntax,
         acquired=_acquired(header),
         frames=frames,
-        patient={k: text for k in PATIENT_KEYWORDS if (text := str(header.get(k) or "").strip())},
+        patient=_texts(header, PATIENT_KEYWORDS),
+        acquisition=_texts(header, ACQUISITION_KEYWORDS),
     )
+
+
+def _texts(header: Dataset, keywords: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for keyword in keywords:
+        value = header.get(keyword)
+        text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
+        if text.strip():
+            found[keyword] = text.strip()
+    return found
 
 
 def _check_image(header: Dataset, transfer_syntax: str, where: str) -> None:

@@ -203,6 +203,7 @@ def _station(stack: Stack, voxels: NDArray[np.float32]) -> Station:
         series_description=lowest.series_description,
         sop_instance_uids=tuple(dict.fromkeys(file.sop_instance_uid for file in stack.files)),
         sop_class_uid=lowest.sop_class_uid,
+        acquisition=dict(lowest.acquisition),
     )
 
 
