@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from app.interrupt import clean_up_when_interrupted
+from app.options import add_study_arguments
 from operators.errors import SarcoMapError, UsageError
 
 __all__ = ["main"]
@@ -68,8 +69,10 @@ def _run(arguments: argparse.Namespace) -> None:
             "command line", "no " + ("--input" if arguments.input is None else "--output"), "both", "See --help."
         )
     # Imported here: --help, usage errors and a wrong path should not wait for torch and Holoscan.
+    from app.options import options_from
     from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
 
+    options = options_from(arguments)
     with open_source(arguments.input, DEFAULT_LIMITS):
         pass
     from app.run import run_study
@@ -77,14 +80,8 @@ def _run(arguments: argparse.Namespace) -> None:
     run_study(
         arguments.input,
         arguments.output,
+        options,
         model_folder=arguments.model,
-        device=arguments.device,
-        spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
-        stations=arguments.stations,
-        blend=arguments.blend,
-        match_intensity=arguments.match_intensity,
-        fix_swaps=arguments.fix_swaps,
-        allow_missing_slices=arguments.allow_missing_slices,
         stage_names=_STAGES,
         quiet=arguments.quiet,
     )
@@ -119,40 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
         help="default: WARNING; DEBUG also shows tracebacks",
     )
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where stations are fused (default: auto)"
-    )
-    parser.add_argument(
-        "--spacing",
-        type=float,
-        nargs=3,
-        metavar=("X", "Y", "Z"),
-        help="spacing of the fused grid in mm (default: the finest of the stations along each axis)",
-    )
-    parser.add_argument(
-        "--stations",
-        choices=["pelvis-to-knee", "all"],
-        default="pelvis-to-knee",
-        help="which table positions are fused (default: the lower four, pelvis to knee)",
-    )
-    parser.add_argument(
-        "--blend",
-        choices=["average", "linear", "logistic"],
-        default="average",
-        help="how stations are joined where they overlap (default: average, as in the paper)",
-    )
-    parser.add_argument(
-        "--match-intensity", action="store_true", help="bring stations to one brightness before they are joined"
-    )
-    parser.add_argument(
-        "--fix-swaps",
-        action="store_true",
-        help="exchange water and fat of a station where the scanner swapped them (flagged either way)",
-    )
-    parser.add_argument(
-        "--allow-missing-slices", action="store_true", help="interpolate up to two missing slices in a row, and flag it"
-    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress; errors only")
+    add_study_arguments(parser)
     return parser
 
 

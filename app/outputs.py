@@ -20,6 +20,7 @@ OUTPUT_FILES = (
     "fused/water.nrrd",
     "fused/fat.nrrd",
     "fused/fat_fraction.nrrd",
+    "fused/body.nrrd",
     "segmentation.seg.nrrd",
     "segmentation.dcm",
     "report.sr.dcm",

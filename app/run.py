@@ -10,14 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from app.application import RunOptions, SarcoMapApp
+from app.application import SarcoMapApp
 from app.clock import StageClock
+from app.options import RunOptions
 from app.outputs import OUTPUT_FILES, missing, staged
 from operators.errors import SarcoMapError, SegmentationError
 from operators.segmentation import load_model
-from operators.station_fusion.blending import Blend
-from operators.station_fusion.positions import StationChoice
-from operators.station_fusion.resample import Device
 
 __all__ = ["SHIPPED_BUNDLE", "run_study"]
 
@@ -27,15 +25,9 @@ SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "bundle"
 def run_study(
     input_path: Path,
     output: Path,
+    options: RunOptions | None = None,
     *,
     model_folder: Path | None = None,
-    device: Device = "auto",
-    spacing_mm: tuple[float, float, float] | None = None,
-    stations: StationChoice = "pelvis-to-knee",
-    blend: Blend = "average",
-    match_intensity: bool = False,
-    fix_swaps: bool = False,
-    allow_missing_slices: bool = False,
     stage_names: Mapping[str, str] | None = None,
     quiet: bool = True,
 ) -> dict[str, float]:
@@ -44,10 +36,9 @@ def run_study(
     Parameters
     ----------
     input_path, output : Path
+    options : RunOptions, optional
     model_folder : Path, optional
         A MONAI bundle; the shipped one by default.
-    device, spacing_mm, stations, blend, match_intensity, fix_swaps, allow_missing_slices
-        See `app.application.RunOptions`.
     stage_names : mapping of str to str, optional
         What to call each stage while it runs.
     quiet : bool
@@ -67,20 +58,8 @@ def run_study(
     clock = StageClock(show.started, show.finished)
     with staged(output) as staging:
         model = load_model(model_folder or SHIPPED_BUNDLE)
-        options = RunOptions(
-            input_path,
-            staging,
-            model,
-            device=device,
-            spacing_mm=spacing_mm,
-            stations=stations,
-            blend=blend,
-            match_intensity=match_intensity,
-            fix_swaps=fix_swaps,
-            allow_missing_slices=allow_missing_slices,
-        )
         try:
-            SarcoMapApp(options, clock, show.files).run()
+            SarcoMapApp(input_path, staging, model, options or RunOptions(), clock, show.files).run()
         except Exception as error:
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error

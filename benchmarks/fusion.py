@@ -31,7 +31,7 @@ from scipy import ndimage
 
 from operators.dicom_loader import load_study
 from operators.nrrd_files import write_volumes
-from operators.station_fusion import average_stations, common_grid, fuse
+from operators.station_fusion import FusionOptions, average_stations, common_grid, fuse
 from operators.station_fusion.overlaps import sample_overlaps
 from operators.station_fusion.positions import find_positions
 from operators.volume import Contrast, Fused, Grid, Station, Study
@@ -297,7 +297,7 @@ def seams(participants: int, n4: bool) -> dict[str, Any]:
         tissue = truth.body & (truth.in_phase > 50)
         overlapping = tissue & overlap_slices(scanned, truth)[:, None, None]
         for name, setting in settings.items():
-            fused = fuse(scanned, **setting)
+            fused = fuse(scanned, FusionOptions(**setting))
             # One brightness of the whole volume is arbitrary; what is left is error.
             scale = (truth.in_phase[tissue] * fused.in_phase[tissue]).sum() / (fused.in_phase[tissue] ** 2).sum()
             error = scale * fused.in_phase[overlapping] - truth.in_phase[overlapping]

@@ -255,11 +255,12 @@ class Fused:
     flags: tuple[QualityFlag, ...] = ()
 
     def volumes(self) -> dict[str, Volume]:
-        """The five volumes by the stem of the file that holds them (``fused/<stem>.nrrd``)."""
+        """The six volumes by the stem of the file that holds them (``fused/<stem>.nrrd``)."""
         return {
             "in": Volume(self.in_phase, self.grid),
             "opp": Volume(self.opposed, self.grid),
             "water": Volume(self.water, self.grid),
             "fat": Volume(self.fat, self.grid),
             "fat_fraction": Volume(self.fat_fraction, self.grid),
+            "body": Volume(self.body.astype(np.uint8), self.grid),
         }

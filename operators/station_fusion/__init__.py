@@ -9,6 +9,7 @@ from operators.station_fusion.blending import Blend
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
+from operators.station_fusion.options import FusionOptions
 from operators.station_fusion.positions import (
     StationChoice,
     TablePosition,
@@ -22,6 +23,7 @@ __all__ = [
     "BiasCorrection",
     "Blend",
     "Device",
+    "FusionOptions",
     "StationChoice",
     "TablePosition",
     "average_stations",

@@ -44,6 +44,7 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
     GeometryError
         When the grid would have more than ``LARGEST_GRID_VOXELS`` voxels.
     """
+    check_spacing(spacing_mm)
     reference = station_grids[0]
     directions = reference.affine[:3, :3] / np.linalg.norm(reference.affine[:3, :3], axis=0)
     to_axes = np.linalg.inv(directions)
@@ -58,8 +59,6 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
         corners = corner_indices(grid, TO_FACE) @ grid.affine[:3].T @ to_axes.T
         low, high = np.minimum(low, corners.min(axis=0)), np.maximum(high, corners.max(axis=0))
     spacing_xyz = finest if spacing_mm is None else np.asarray(spacing_mm, dtype=np.float64)
-    if spacing_xyz.shape != (3,) or not (np.isfinite(spacing_xyz).all() and (spacing_xyz > 0).all()):
-        raise UsageError("spacing", f"{spacing_mm}", "three positive millimetres (x, y, z)", "Give another spacing.")
     counts = np.maximum(np.floor((high - low + _ROUNDING_MM) / spacing_xyz + 0.5), 1)
     if counts.prod() > LARGEST_GRID_VOXELS:
         raise GeometryError(
@@ -73,3 +72,17 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
     affine[:3, 3] = directions @ (low + spacing_xyz / 2)
     x, y, z = (int(count) for count in counts)
     return Grid((z, y, x), affine)
+
+
+def check_spacing(spacing_mm: tuple[float, float, float] | None) -> None:
+    """Refuse what is no spacing; None, for the stations' own, is one.
+
+    Raises
+    ------
+    UsageError
+    """
+    if spacing_mm is None:
+        return
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise UsageError("spacing", f"{spacing_mm}", "three positive millimetres (x, y, z)", "Give another spacing.")

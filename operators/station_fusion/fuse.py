@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from operators.errors import DicomError, GeometryError, UsageError
+from operators.errors import DicomError, GeometryError
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
-from operators.station_fusion.bias_field import BiasCorrection, bias_corrected, check_bias_correction
-from operators.station_fusion.blending import Blend, check_blend, fades, matching_gains, scaled
+from operators.station_fusion.bias_field import bias_corrected
+from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.knees import reaches_knees
+from operators.station_fusion.options import FusionOptions
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
     StationChoice,
@@ -22,7 +23,7 @@ from operators.station_fusion.positions import (
     coverage_flags,
     find_positions,
 )
-from operators.station_fusion.resample import Device, average_stations, choose_device
+from operators.station_fusion.resample import average_stations, choose_device
 from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
 from operators.volume import Contrast, Fused, Grid, QualityFlag, Study
 
@@ -33,50 +34,22 @@ _ARCHIVE_POSITIONS = 6
 Progress = Callable[[str, float], None]
 
 
-def fuse(
-    study: Study,
-    *,
-    spacing_mm: tuple[float, float, float] | None = None,
-    device: Device = "auto",
-    stations: StationChoice = "pelvis-to-knee",
-    progress: Progress | None = None,
-    blend: Blend = "average",
-    match_intensity: bool = False,
-    bias_correction: BiasCorrection = "none",
-    fix_swaps: bool = False,
-    trim_slices: int = 0,
-) -> Fused:
+def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progress | None = None) -> Fused:
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
 
     Series are grouped into table positions; of acquisitions at the same place
-    the newest is kept. Of five positions or more, ``pelvis-to-knee`` takes the
-    lowest four; four or fewer are all taken. The grid has the orientation of
-    the highest station, the finest spacing along each axis and the extent of
-    all; stations are sampled by trilinear interpolation and averaged where
-    they overlap. A gap between stations stays 0 and outside the body.
-
-    The defaults are the paper's (section 3); the options from ``blend`` on depart from it.
+    the newest is kept. The grid has the orientation of the highest station, the
+    finest spacing along each axis and the extent of all; stations are sampled
+    by trilinear interpolation and averaged where they overlap. A gap between
+    stations stays 0 and outside the body.
 
     Parameters
     ----------
     study : Study
-    spacing_mm : tuple of float, (x, y, z), optional
-        Grid spacing; default is the finest of the stations.
-    device : {"auto", "cpu", "cuda"}
-    stations : {"pelvis-to-knee", "all"}
+    options : FusionOptions, optional
+        The paper's by default.
     progress : callable, optional
         Called with what is being done and the part done so far, 0 to 1.
-    blend : {"average", "linear", "logistic"}
-        How stations share their overlaps; see `blending.Blend`.
-    match_intensity : bool
-        Make neighbours equally bright over the tissue that they share, by one
-        factor for each station.
-    bias_correction : {"none", "n4"}
-        Take each station's coil brightness out first; ``n4`` needs SimpleITK.
-    fix_swaps : bool
-        Put right the stations whose water and fat are exchanged; flagged either way.
-    trim_slices : int
-        Slices to leave out at both ends of each station, where the slab folds over.
 
     Returns
     -------
@@ -94,34 +67,31 @@ def fuse(
     Raises
     ------
     UsageError
-        For an unknown option, ``cuda`` without a device, N4 without SimpleITK, or an unusable spacing.
+        For ``cuda`` without a device, or an unusable spacing.
     InputError
         When there is no station, one lacks a contrast, or holds NaN or infinite signal.
     GeometryError
         When contrasts of one station share too little, stations differ in
         their frame of reference, are trimmed away, or the grid would be too large.
     """
-    if stations not in ("pelvis-to-knee", "all"):
-        raise UsageError("stations", f"{stations!r}", "pelvis-to-knee or all", "Choose one of the two.")
-    check_blend(blend)
-    check_bias_correction(bias_correction)
+    options = options or FusionOptions()
     tell = progress or _silent
-    machine = choose_device(device)
+    machine = choose_device(options.device)
     tell("sorting stations", 0.0)
     found, flags = find_positions(study.stations)
-    chosen = _trimmed(choose_positions(found, stations), trim_slices)
+    chosen = _trimmed(choose_positions(found, options.stations), options.trim_slices)
     _check_finite(chosen)
     grids = [position.grid for position in chosen]
-    grid = common_grid(grids, spacing_mm)
+    grid = common_grid(grids, options.spacing_mm)
 
     tell("comparing overlaps", 0.1)
     overlaps = sample_overlaps(chosen, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
     swapped = find_swaps(chosen, overlaps)
-    flags = (*flags, *swap_flags(chosen, swapped, fixed=fix_swaps), *shift_flags(agreements, chosen))
-    if fix_swaps:
+    flags = (*flags, *swap_flags(chosen, swapped, fixed=options.fix_swaps), *shift_flags(agreements, chosen))
+    if options.fix_swaps:
         chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
-    fused_positions, matched = _evened_out(chosen, overlaps, grid, match_intensity, bias_correction)
+    fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
     sampled = average_stations(
@@ -129,7 +99,7 @@ def fuse(
         grids,
         grid,
         machine,
-        fades=fades(chosen, blend),
+        fades=fades(chosen, options.blend),
     )
     by_contrast = dict(zip(Contrast, sampled, strict=True))
     water, fat, in_phase = (by_contrast[contrast] for contrast in (Contrast.WATER, Contrast.FAT, Contrast.IN))
@@ -155,7 +125,7 @@ def fuse(
             *study.flags,
             *flags,
             *matched,
-            *_count_flags(len(found), stations),
+            *_count_flags(len(found), options.stations),
             *coverage_flags(chosen),
             *knees,
         ),
@@ -163,8 +133,6 @@ def fuse(
 
 
 def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosition, ...]:
-    if count < 0:
-        raise UsageError("trimmed slices", f"{count}", "0 or more", "Give another number.")
     for position in positions:
         if position.grid.shape[0] - 2 * count < 2:
             raise GeometryError(
@@ -196,15 +164,14 @@ def _evened_out(
     positions: Sequence[TablePosition],
     overlaps: Sequence[Overlap],
     grid: Grid,
-    match_intensity: bool,
-    bias_correction: BiasCorrection,
+    options: FusionOptions,
 ) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
     """The positions with coil brightness and station gains taken out, as asked for."""
     changed = tuple(positions)
-    if bias_correction == "n4":
+    if options.bias_correction == "n4":
         changed = tuple(bias_corrected(position) for position in changed)
         overlaps = sample_overlaps(changed, grid)
-    if not match_intensity or not overlaps:
+    if not options.match_intensity or not overlaps:
         return changed, ()
     gains = matching_gains(len(changed), overlaps)
     message = f"Stations were multiplied by {', '.join(f'{gain:.3f}' for gain in gains)}, superior to inferior."

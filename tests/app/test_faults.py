@@ -16,7 +16,7 @@ import pytest
 from operators.dicom_loader import load_study
 from operators.errors import InputError
 from operators.phenotype_report import Measurements, measure
-from operators.station_fusion import fuse
+from operators.station_fusion import FusionOptions, fuse
 from operators.volume import Fused, QualityFlag, Study, Volume
 from phantom.faults import FAULTS
 from phantom.study import COMPRESSED
@@ -66,7 +66,7 @@ def outcome_of(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def outcome(*faults: str, stations: int = 4) -> Outcome:
         folder = scanned.write_folder(tmp_path_factory.mktemp("fault") / "dicom", faults, stations)
         study = load_study(folder)
-        return Outcome(study, fuse(study, device="cpu"), scanned.truth)
+        return Outcome(study, fuse(study, FusionOptions(device="cpu")), scanned.truth)
 
     return outcome
 
@@ -93,7 +93,7 @@ def test_a_sound_study_measures_the_truth(sound: Outcome, scanned: Scanned) -> N
 def test_a_study_that_cannot_be_read_right_is_refused(scanned: Scanned, tmp_path: Path, fault: str) -> None:
     folder = scanned.write_folder(tmp_path / "dicom", [fault])
     with pytest.raises(InputError, match=REFUSED[fault]) as raised:
-        fuse(load_study(folder), device="cpu")
+        fuse(load_study(folder), FusionOptions(device="cpu"))
     assert raised.value.exit_code == 3
 
 

@@ -58,7 +58,7 @@ def first(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_every_file_of_the_plan_is_there_and_nothing_else(first: Run) -> None:
     files = {p.relative_to(first.out).as_posix() for p in first.out.rglob("*") if p.is_file()}
-    planned = {f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction")}
+    planned = {f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body")}
     planned |= {"segmentation.seg.nrrd", "segmentation.dcm", "report.sr.dcm", "report.json", "report.html"}
     assert files == planned == set(OUTPUT_FILES)
 

@@ -14,7 +14,7 @@ import pytest
 
 from operators.dicom_loader import load_study
 from operators.errors import InputError
-from operators.station_fusion import fuse
+from operators.station_fusion import FusionOptions, fuse
 from operators.volume import Contrast, Fused
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_tissues
@@ -63,7 +63,7 @@ def archive(sound: list[Series], tmp_path: Path) -> Callable[..., Path]:
 def fused(archive: Callable[..., Path]) -> Fusing:
     def run(*faults: str, stations: int = 4, allow_missing_slices: bool = False, **options: object) -> Fused:
         study = load_study(archive(*faults, stations=stations), allow_missing_slices=allow_missing_slices)
-        return fuse(study, **options)  # type: ignore[arg-type]
+        return fuse(study, FusionOptions(**options))  # type: ignore[arg-type]
 
     return run
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from operators.errors import UsageError
 from operators.nrrd_files import read_volume
-from operators.station_fusion import fuse
+from operators.station_fusion import FusionOptions, fuse
 from operators.volume import Contrast, Fused, Study
 from tests.fusion.made_stations import SCALES, make_grid, make_position, make_study, positions_mm, ramp, rotation_about
 
@@ -61,7 +61,7 @@ def test_pelvis_to_knee_of_six_stations_is_fused_on_the_finest_grid() -> None:
 
 
 def test_all_stations_can_be_asked_for() -> None:
-    fused = fuse(archive_study(), stations="all")
+    fused = fuse(archive_study(), FusionOptions(stations="all"))
     assert len(fused.stations) == 24
     assert fused.grid.shape[0] * 3.0 == pytest.approx(880 + 64 * 3 - 1.5 + 2.0, abs=1.5)
 
@@ -121,12 +121,14 @@ def test_five_positions_are_warned_about() -> None:
 
 
 def test_spacing_can_be_asked_for() -> None:
-    assert fuse(archive_study(), spacing_mm=(5.0, 6.0, 7.0)).grid.spacing_mm == pytest.approx((5.0, 6.0, 7.0))
+    assert fuse(archive_study(), FusionOptions(spacing_mm=(5.0, 6.0, 7.0))).grid.spacing_mm == pytest.approx(
+        (5.0, 6.0, 7.0)
+    )
 
 
 def test_unknown_choice_of_stations_is_refused() -> None:
     with pytest.raises(UsageError, match="pelvis-to-knee or all"):
-        fuse(archive_study(), stations="upper")  # type: ignore[arg-type]
+        fuse(archive_study(), FusionOptions(stations="upper"))  # type: ignore[arg-type]
 
 
 def test_progress_runs_from_nothing_to_done() -> None:
@@ -177,7 +179,7 @@ def test_operator_fuses_writes_and_passes_on(tmp_path: Path) -> None:
     Chain(argv=["test"]).run()
     assert len(received) == 1
     names = sorted(path.name for path in (tmp_path / "fused").iterdir())
-    assert names == ["fat.nrrd", "fat_fraction.nrrd", "in.nrrd", "opp.nrrd", "water.nrrd"]
+    assert names == ["body.nrrd", "fat.nrrd", "fat_fraction.nrrd", "in.nrrd", "opp.nrrd", "water.nrrd"]
     water = read_volume(tmp_path / "fused" / "water.nrrd")
     np.testing.assert_array_equal(water.voxels, received[0].water)
     assert water.grid.same_as(received[0].grid, 1e-9)

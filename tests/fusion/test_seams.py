@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from operators.errors import DicomError, GeometryError, UsageError
-from operators.station_fusion import fuse
+from operators.station_fusion import FusionOptions, fuse
 from operators.station_fusion.blending import fades
 from operators.station_fusion.positions import find_positions
 from operators.station_fusion.shift import residual_shift
@@ -90,7 +90,7 @@ def test_gain_and_seam_are_measured_and_matching_removes_them() -> None:
     fused = fuse(spoilt)
     assert [pair["gain_ratio"] for pair in fused.overlaps] == pytest.approx([1 / 1.3, 1.3], rel=1e-3)
     assert min(pair["seam_visibility"] for pair in fused.overlaps) > 3
-    matched = fuse(spoilt, match_intensity=True)
+    matched = fuse(spoilt, FusionOptions(match_intensity=True))
     assert codes(matched) == ["intensity-matched"]
     assert [pair["gain_ratio"] for pair in matched.overlaps] == pytest.approx([1 / 1.3, 1.3], rel=1e-3)  # as acquired
     assert max(pair["seam_visibility"] for pair in matched.overlaps) < 1.4
@@ -105,7 +105,7 @@ def test_gain_and_seam_are_measured_and_matching_removes_them() -> None:
 @pytest.mark.parametrize("blend", ["linear", "logistic"])
 def test_blends_hide_a_gain_difference_better_than_the_average(blend: str) -> None:
     spoilt = study(gain=1.3)
-    average, blended = fuse(spoilt), fuse(spoilt, blend=blend)  # type: ignore[arg-type]
+    average, blended = fuse(spoilt), fuse(spoilt, FusionOptions(blend=blend))  # type: ignore[arg-type]
     for before, after in zip(average.overlaps, blended.overlaps, strict=True):
         assert after["seam_visibility"] < 0.5 * before["seam_visibility"]
 
@@ -130,7 +130,7 @@ def test_linear_blend_of_constants_is_a_straight_line() -> None:
         ]
         for n, (grid, level) in enumerate(zip(grids, (100.0, 200.0), strict=True))
     )
-    line = fuse(make_study([low, high]), blend="linear").in_phase[:, 3, 3]
+    line = fuse(make_study([low, high]), FusionOptions(blend="linear")).in_phase[:, 3, 3]
     z = 3.0 * np.arange(line.size)
     faces = 30.0 - 1.5, 57.0 + 1.5
     between = (z >= 30) & (z <= 57)
@@ -151,7 +151,7 @@ def test_blends_reproduce_a_ramp_also_with_tilted_stations() -> None:
         ]
         for n, g in enumerate(grids)
     ]
-    linear, average = (fuse(make_study(stations), blend=blend) for blend in ("linear", "average"))  # type: ignore[arg-type]
+    linear, average = (fuse(make_study(stations), FusionOptions(blend=blend)) for blend in ("linear", "average"))  # type: ignore[arg-type]
     np.testing.assert_allclose(linear.in_phase[4:-4, 2:-2, 2:-2], average.in_phase[4:-4, 2:-2, 2:-2], rtol=1e-5)
 
 
@@ -201,7 +201,7 @@ def test_a_displaced_end_station_is_flagged_with_its_neighbour() -> None:
 @pytest.mark.parametrize("swapped", [(), (0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)])
 def test_any_set_of_swapped_stations_is_found(swapped: tuple[int, ...]) -> None:
     made = make_study(station(248.0 - 124.0 * n, 1 + 4 * n, swapped=n in swapped) for n in range(3))
-    fused, sound = fuse(made, fix_swaps=True), fuse(study())
+    fused, sound = fuse(made, FusionOptions(fix_swaps=True)), fuse(study())
     assert codes(fused) == ["water-fat-swap"] * len(swapped)
     np.testing.assert_array_equal(fused.water, sound.water)
     positions, _ = find_positions(made.stations)
@@ -215,14 +215,14 @@ def test_a_single_station_can_be_swapped() -> None:
 
 
 def test_end_slices_can_be_trimmed() -> None:
-    whole, trimmed = fuse(study()), fuse(study(), trim_slices=2)
+    whole, trimmed = fuse(study()), fuse(study(), FusionOptions(trim_slices=2))
     assert trimmed.grid.shape[0] == whole.grid.shape[0] - 4
     assert [s.grid.shape[0] for s in trimmed.stations] == [36] * 12
     np.testing.assert_allclose(trimmed.water, whole.water[2:-2], rtol=1e-5, atol=1e-3)
     with pytest.raises(GeometryError, match="40 slices, of which 20 are trimmed"):
-        fuse(study(), trim_slices=20)
+        fuse(study(), FusionOptions(trim_slices=20))
     with pytest.raises(UsageError, match="0 or more"):
-        fuse(study(), trim_slices=-1)
+        fuse(study(), FusionOptions(trim_slices=-1))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -241,7 +241,7 @@ def test_n4_takes_coil_brightness_out() -> None:
         field = np.exp(0.35 * positions_mm(one.grid)[..., 0] / 110)
         one.voxels[...] *= field
         fields.append(field)
-    flat, spoilt, corrected = fuse(study()), fuse(made), fuse(made, bias_correction="n4")
+    flat, spoilt, corrected = fuse(study()), fuse(made), fuse(made, FusionOptions(bias_correction="n4"))
     muscle = flat.body & (flat.water > 200) & (flat.water < 240)
     assert np.std(spoilt.water[muscle]) / np.mean(spoilt.water[muscle]) > 0.15
     assert np.std(corrected.water[muscle]) / np.mean(corrected.water[muscle]) < 0.06
@@ -251,4 +251,4 @@ def test_n4_takes_coil_brightness_out() -> None:
 @pytest.mark.parametrize(("option", "found"), [("blend", "average, linear or logistic"), ("bias_correction", "n4")])
 def test_unknown_options_are_refused(option: str, found: str) -> None:
     with pytest.raises(UsageError, match=found):
-        fuse(study(), **{option: "feather"})
+        fuse(study(), FusionOptions(**{option: "feather"}))
