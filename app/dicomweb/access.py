@@ -1,0 +1,243 @@
+"""A connection to a DICOMweb server, and its failures in our words."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from dicomweb_client.web import DICOMwebClient
+from pydicom.errors import InvalidDicomError
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from app.dicomweb.login import Login
+from operators.errors import InputError, OutputError, UsageError
+
+__all__ = ["Access", "IncompleteAnswerError", "Retry", "status_of", "open_client", "translated", "with_retry"]
+
+Result = TypeVar("Result")
+
+#: What may go away by itself: the server is busy or a part of it restarts (RFC 9110 section 15).
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often something is tried, and how long after a failure the next try comes.
+
+    Attributes
+    ----------
+    attempts : int
+    first_wait_s : float
+        Doubles with every failure.
+    """
+
+    attempts: int = 4
+    first_wait_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a DICOMweb server is and how to speak with it.
+
+    Attributes
+    ----------
+    url : str
+        Of the service's root, such as ``https://pacs.example/dicom-web``.
+    login : Login
+    ca_bundle : Path or None
+        PEM certificates that the server's must follow from; None takes those
+        of the system. It is always verified.
+    connect_s, read_s : float
+        How long a connection may take, and a pause in an answer.
+    retry : Retry
+
+    Raises
+    ------
+    UsageError
+        For another scheme than http(s), for a login in the URL, and for a
+        login that would travel to another machine without TLS.
+    """
+
+    url: str
+    login: Login = field(default_factory=Login)
+    ca_bundle: Path | None = None
+    connect_s: float = 10.0
+    read_s: float = 120.0
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            host, has_login, _ = parts.hostname, parts.username is not None or parts.password is not None, parts.port
+        except ValueError:
+            host, has_login, parts = None, "@" in self.url, urlsplit("")
+        if has_login:
+            raise UsageError(
+                "DICOMweb URL",
+                "a user or password in it",
+                "an address alone",
+                "Put the login into a file (--dicomweb-auth) or the environment; URLs end up in logs.",
+            )
+        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+            raise UsageError(
+                "DICOMweb URL",
+                "not the address of a service",
+                "http(s)://HOST[:PORT]/PATH",
+                "Give the root of the service, such as https://pacs.example/dicom-web.",
+            )
+        if parts.scheme == "http" and not self.login.empty and not (self.login.plain_http or _is_here(host)):
+            raise UsageError(
+                "DICOMweb URL",
+                "a login that would travel over http, for all to read",
+                "https",
+                "Use https, or say plain_http: true in the login file when the network is yours alone.",
+            )
+        if self.ca_bundle is not None and not self.ca_bundle.is_file():
+            raise UsageError(
+                "CA bundle", f"no file {self.ca_bundle.name}", "a file of PEM certificates", "Check the path."
+            )
+
+    @property
+    def name(self) -> str:
+        """What messages call the server."""
+        return f"DICOMweb server {self.url}"
+
+
+class _Bearer(AuthBase):
+    """RFC 6750. Given as authentication, not as a header, so that no ``.netrc`` overwrites it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def open_client(access: Access) -> DICOMwebClient:
+    """A client of the server; nothing is sent yet."""
+    for name in ("dicomweb_client", "urllib3"):  # they log UIDs, and at DEBUG whole requests
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    session = requests.Session()
+    session.trust_env = False  # neither .netrc nor proxies: where a study goes is said in one place
+    session.verify = str(access.ca_bundle) if access.ca_bundle is not None else True
+    if access.login.token:
+        session.auth = _Bearer(access.login.token)
+    elif access.login.user:
+        session.auth = HTTPBasicAuth(access.login.user.encode(), access.login.password.encode())
+    client = DICOMwebClient(access.url.rstrip("/"), session=session, timeout=(access.connect_s, access.read_s))
+    # Its own retry sends an empty body the second time (the generator of chunks is used up).
+    client.set_http_retry_params(retry=False)
+    return client
+
+
+def with_retry(retry: Retry, work: Callable[[], Result]) -> Result:
+    """``work()``, again after failures that may pass; the last one is raised."""
+    for attempt in range(1, retry.attempts + 1):
+        try:
+            return work()
+        except (requests.RequestException, IncompleteAnswerError) as error:
+            if attempt == retry.attempts or not _may_pass(error):
+                raise
+            time.sleep(retry.first_wait_s * 2 ** (attempt - 1))
+    raise AssertionError("a retry has at least one attempt")
+
+
+def status_of(error: requests.HTTPError) -> int:
+    """The HTTP status that an error tells of; 0 when it has no answer."""
+    return 0 if error.response is None else error.response.status_code
+
+
+class IncompleteAnswerError(Exception):
+    """An answer that ended well and lacks something."""
+
+
+@contextmanager
+def translated(access: Access, error_class: type[InputError] | type[OutputError]) -> Iterator[None]:
+    """Failures of the network and of the server as ``error_class``, with what can be done."""
+
+    def said(found: str, expected: str, remedy: str) -> InputError | OutputError:
+        return error_class(access.name, found, expected, remedy)
+
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        raise said(
+            "its certificate cannot be verified, or it speaks no TLS",
+            "TLS with a certificate of a known authority",
+            "Give the authority's certificate with --dicomweb-ca, or correct the address.",
+        ) from error
+    except requests.exceptions.Timeout as error:
+        raise said(
+            "no answer in time",
+            f"a connection within {access.connect_s:g} s and data every {access.read_s:g} s",
+            "Check that the server is up and not overloaded, then try again.",
+        ) from error
+    except requests.HTTPError as error:
+        raise said(*_refusal(status_of(error))) from error
+    except requests.ConnectionError as error:
+        raise said(
+            "cannot be reached, or the connection broke",
+            "a server that answers there",
+            "Check the address and that the server is up, then try again.",
+        ) from error
+    except (IncompleteAnswerError, requests.RequestException) as error:
+        broken = str(error) if isinstance(error, IncompleteAnswerError) else "the answer broke off"
+        raise said(
+            broken, "every object that it lists", "Try again; look into the server's log if it stays."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            "what comes from the server",
+            f"cannot be kept ({error.strerror})",
+            "room in the folder for temporary files",
+            "Free space, or set TMPDIR to a folder with more.",
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidDicomError, EOFError) as error:
+        raise said(
+            f"an answer that is not DICOMweb ({type(error).__name__})",
+            "DICOM objects and DICOM JSON",
+            "Check that the address is the root of the DICOMweb service.",
+        ) from error
+
+
+def _refusal(status: int) -> tuple[str, str, str]:
+    if status in (401, 403):
+        return (
+            f"access denied (HTTP {status})",
+            "a login that it accepts",
+            "Give a token, or a user and password, with --dicomweb-auth FILE or SARCOMAP_DICOMWEB_TOKEN; "
+            "or ask for the right to do this.",
+        )
+    if status == 404:
+        return (
+            "not found (HTTP 404)",
+            "a DICOMweb service with this study",
+            "Check the address, which ends before /studies, and the Study Instance UID.",
+        )
+    if status == 413:
+        return "too large for it (HTTP 413)", "objects of this size to be taken", "Raise the server's limit."
+    return f"HTTP {status}", "HTTP 200", "Look into the server's log."
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, requests.exceptions.SSLError):
+        return False
+    if isinstance(error, requests.HTTPError):
+        return status_of(error) in _PASSING_STATUS
+    return True
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

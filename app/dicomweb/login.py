@@ -1,0 +1,102 @@
+"""Who we are to a DICOMweb server: from a file or the environment, and from there into no message."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from operators.errors import UsageError
+
+__all__ = ["Login", "read_login"]
+
+_KEYS = ("token", "user", "password", "plain_http")
+_VARIABLES = {key: f"SARCOMAP_DICOMWEB_{key.upper()}" for key in _KEYS}
+_SHAPE = "'token: ...', or 'user: ...' and 'password: ...', one a line"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A bearer token, or a user with a password, or neither.
+
+    Attributes
+    ----------
+    token, user, password : str
+        Empty when not given. They are left out of ``repr``.
+    plain_http : bool
+        Send them without TLS to other machines as well.
+    """
+
+    token: str = field(default="", repr=False)
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    plain_http: bool = False
+
+    def __post_init__(self) -> None:
+        if self.token and (self.user or self.password):
+            raise UsageError("DICOMweb login", "a token and a user", "one of them", "Take one out.")
+        if bool(self.user) != bool(self.password):
+            raise UsageError("DICOMweb login", "a user or a password alone", "both", f"Give {_SHAPE}.")
+        if any(character in self.token for character in "\r\n\0 \t"):
+            raise UsageError("DICOMweb login", "a token with white space in it", "one word", "Check how it was copied.")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to log in with."""
+        return not (self.token or self.user)
+
+
+def read_login(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Login:
+    """The login in a file, or else in the environment.
+
+    Parameters
+    ----------
+    file : Path, optional
+        YAML with ``token``, or ``user`` and ``password``; ``plain_http: true``
+        allows them to travel without TLS.
+    environment : mapping, optional
+        Default: the process's own. ``SARCOMAP_DICOMWEB_TOKEN``, or
+        ``SARCOMAP_DICOMWEB_USER`` and ``SARCOMAP_DICOMWEB_PASSWORD``;
+        ``SARCOMAP_DICOMWEB_PLAIN_HTTP=1``.
+
+    Raises
+    ------
+    UsageError
+        When the file cannot be read or is not of that shape; what stands in it is not repeated.
+    """
+    if file is not None:
+        return _login(_file_content(file), file.name)
+    given = os.environ if environment is None else environment
+    return _login({key: given[name] for key, name in _VARIABLES.items() if given.get(name)}, "environment")
+
+
+def _file_content(file: Path) -> Mapping[str, Any]:
+    try:
+        mode = file.stat().st_mode
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"login file {file.name}", f"cannot be read ({error.strerror})", "a readable file", "Check the path."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError):
+        # The parser's message quotes the line, and with it the secret.
+        raise UsageError(f"login file {file.name}", "not YAML", _SHAPE, "Correct the file.") from None
+    if not isinstance(content, Mapping) or not set(content) <= set(_KEYS):
+        raise UsageError(f"login file {file.name}", "other keys or another shape", _SHAPE, "Correct the file.")
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        print(f"warning: others can read the login file {file.name}; chmod 600 keeps it to you", file=sys.stderr)
+    return content
+
+
+def _login(content: Mapping[str, Any], where: str) -> Login:
+    values = {key: str(content[key] if content.get(key) is not None else "").strip() for key in _KEYS}
+    plain = values.pop("plain_http").lower()
+    if plain not in ("", "0", "1", "false", "true"):
+        raise UsageError(f"DICOMweb login ({where})", "plain_http is neither true nor false", "one of them", "Correct.")
+    return Login(**values, plain_http=plain in ("1", "true"))

@@ -1,0 +1,208 @@
+"""A study by its UID: the series that look like Dixon MR, into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dicomweb_client.web import DICOMwebClient
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, EnhancedMRImageStorage
+
+from app.dicomweb.access import Access, IncompleteAnswerError, open_client, translated, with_retry
+from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type
+from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
+from operators.errors import InputError, UsageError
+
+__all__ = ["fetch_study"]
+
+_FIELDS = ("SeriesDescription", "ProtocolName", "NumberOfSeriesRelatedInstances", "Modality")
+_ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A series as QIDO-RS lists it; ``instances`` is None when the server does not say how many."""
+
+    uid: str
+    number: int
+    modality: str
+    description: str
+    protocol: str
+    instances: int | None
+
+
+def fetch_study(
+    access: Access,
+    study_uid: str,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+    limits: ArchiveLimits = DEFAULT_LIMITS,
+) -> int:
+    """Retrieve a study's Dixon series, one object at a time, as they are stored.
+
+    A series is taken when its modality is MR and its description, its protocol
+    name or the ImageType of its first object names a Dixon contrast; Enhanced
+    MR is taken too, for its frames name theirs. What was computed afterwards
+    (ImageType ``DERIVED\\SECONDARY``) stays where it is, our own results first.
+
+    Parameters
+    ----------
+    access : Access
+    study_uid : str
+    folder : Path
+        Must exist. Each series gets a folder in it.
+    progress : callable, optional
+        Told the objects that have come, and those expected.
+    limits : ArchiveLimits
+        As for an archive: objects, bytes of one and of all.
+
+    Returns
+    -------
+    int
+        Objects in ``folder``.
+
+    Raises
+    ------
+    UsageError
+        When ``study_uid`` is not a UID.
+    InputError
+        When the server cannot be reached, refuses, does not have the study or
+        has no Dixon series in it, or when the study is beyond the limits.
+    """
+    if not UID(study_uid).is_valid:
+        raise UsageError(
+            "--study-uid", "not a DICOM UID", "digits and dots, 64 characters at most", "Copy the Study Instance UID."
+        )
+    with translated(access, InputError):
+        client = open_client(access)
+        listed = with_retry(access.retry, lambda: _list(client, study_uid))
+        if not listed:
+            raise _nothing_listed(access, client, study_uid)
+        wanted = [one for one in listed if with_retry(access.retry, partial(_is_dixon, client, study_uid, one))]
+        if not wanted:
+            raise InputError(
+                access.name,
+                f"no Dixon MR among the study's {len(listed)} series",
+                "series whose ImageType or description names in phase, opposed phase, water or fat",
+                "Check the Study Instance UID; a study of other series can be given as a folder with -i.",
+            )
+        taken = _Taken(folder, limits, sum(one.instances or 0 for one in wanted), progress)
+        for one in wanted:
+            with_retry(access.retry, partial(_fetch, client, study_uid, one, taken))
+    return taken.objects
+
+
+class _Taken:
+    """What has come so far, held to the limits."""
+
+    def __init__(
+        self, folder: Path, limits: ArchiveLimits, expected: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.folder = folder
+        self.limits = limits
+        self.expected = expected
+        self.progress = progress
+        self.objects = 0
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        self.objects += 1
+        self.bytes += size
+        if self.objects > self.limits.max_members or self.bytes > self.limits.max_total_bytes:
+            raise InputError(
+                "study on the server",
+                "more than a neck-to-knee study holds",
+                f"at most {self.limits.max_members} objects and {self.limits.max_total_bytes} bytes",
+                "Check the Study Instance UID.",
+            )
+        if self.progress is not None:
+            self.progress(self.objects, max(self.expected, self.objects))
+
+
+def _list(client: DICOMwebClient, study_uid: str) -> list[_Listed]:
+    found = client.search_for_series(study_uid, fields=_FIELDS)
+    series = [_listed(Dataset.from_json(item)) for item in found]
+    return sorted(series, key=lambda one: (one.number, one.uid))
+
+
+def _listed(item: Dataset) -> _Listed:
+    instances = item.get("NumberOfSeriesRelatedInstances")
+    return _Listed(
+        uid=str(item.SeriesInstanceUID),
+        number=int(item.get("SeriesNumber") or 0),
+        modality=str(item.get("Modality", "")),
+        description=str(item.get("SeriesDescription", "")),
+        protocol=str(item.get("ProtocolName", "")),
+        instances=None if instances in (None, "") else int(instances),
+    )
+
+
+def _is_dixon(client: DICOMwebClient, study_uid: str, series: _Listed) -> bool:
+    if series.modality != "MR" or series.instances == 0:
+        return False
+    image_type, sop_class, protocol = _first_object(client, study_uid, series)
+    if image_type[1:2] == ["SECONDARY"]:
+        return False
+    hints = (series.protocol, protocol, *image_type)
+    return (
+        contrast_of_image_type(image_type) is not None
+        or contrast_of_description(series.description, *hints) is not None
+        or sop_class == EnhancedMRImageStorage
+    )
+
+
+def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tuple[list[str], str, str]:
+    """ImageType, SOP class and protocol name of one object of the series; not every server can list them by QIDO."""
+    found: Sequence[Mapping[str, Any]] = client.search_for_instances(
+        study_uid, series.uid, limit=1, fields=("ImageType", "ProtocolName")
+    )
+    item = Dataset.from_json(dict(found[0])) if found else Dataset()
+    if "ImageType" not in item and "SOPInstanceUID" in item:
+        metadata = client.retrieve_instance_metadata(study_uid, series.uid, str(item.SOPInstanceUID))
+        item = Dataset.from_json(metadata)
+    values = item.get("ImageType") or []
+    image_type = [values] if isinstance(values, str) else [str(value) for value in values]
+    return image_type, str(item.get("SOPClassUID", "")), str(item.get("ProtocolName", ""))
+
+
+def _fetch(client: DICOMwebClient, study_uid: str, series: _Listed, taken: _Taken) -> None:
+    folder = taken.folder / f"{series.number:04d}_{hashlib.sha256(series.uid.encode()).hexdigest()[:8]}"
+    objects, size = taken.objects, taken.bytes
+    try:
+        folder.mkdir()
+        uids: set[str] = set()
+        for item in client.iter_series(study_uid, series.uid, media_types=_ANY_TRANSFER_SYNTAX):
+            if item.StudyInstanceUID != study_uid or item.SeriesInstanceUID != series.uid:
+                raise IncompleteAnswerError("an object of another series among those asked for")
+            uids.add(item.SOPInstanceUID)
+            path = folder / f"{len(uids):05d}.dcm"
+            item.save_as(path, enforce_file_format=True)
+            taken.add(path.stat().st_size)
+        if len(uids) < (series.instances or 1):
+            raise IncompleteAnswerError(
+                f"{len(uids)} of {series.instances or 'some'} objects of series {series.number} came"
+            )
+    except BaseException:  # the next try begins this series anew
+        shutil.rmtree(folder, ignore_errors=True)
+        taken.objects, taken.bytes = objects, size
+        raise
+
+
+def _nothing_listed(access: Access, client: DICOMwebClient, study_uid: str) -> InputError:
+    found = with_retry(
+        access.retry, lambda: client.search_for_studies(limit=1, search_filters={"StudyInstanceUID": study_uid})
+    )
+    if found:
+        return InputError(access.name, "the study is there and holds no series", "its series", "Send the study again.")
+    return InputError(
+        access.name,
+        "no study with this Study Instance UID",
+        "the study that was asked for",
+        "Check the UID, and that the study has been sent to this server.",
+    )

@@ -1,0 +1,120 @@
+"""Results to a DICOMweb server (STOW-RS, PS3.18 section 10.5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import requests
+from dicomweb_client.web import DICOMwebClient
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from app.dicomweb.access import Access, open_client, translated, with_retry
+from operators.errors import OutputError
+
+__all__ = ["store_files"]
+
+#: A request is held in memory several times over on both sides.
+_BATCH_BYTES = 64 * 1024 * 1024
+#: Failure Reason (0008,1197), PS3.18 table I.2-2 and PS3.4 table B.2-1.
+_REASONS = {
+    0x0110: "processing failure",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorised",
+    0xA700: "out of resources",
+    0xA900: "data set does not match SOP class",
+    0xC000: "cannot understand",
+    0xC122: "transfer syntax not supported",
+}
+
+
+def store_files(access: Access, files: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> int:
+    """Send DICOM files; to send one again changes nothing on the server.
+
+    Parameters
+    ----------
+    access : Access
+    files : sequence of Path
+    progress : callable, optional
+        Told the files that were taken, and all.
+
+    Returns
+    -------
+    int
+        Files that the server took: all of them.
+
+    Raises
+    ------
+    OutputError
+        When the server cannot be reached or refuses, all or in part: the
+        message names the files it did not take.
+    """
+    with translated(access, OutputError):
+        client = open_client(access)
+        stored = 0
+        refused: dict[str, int] = {}
+        for batch in _batches(files):
+            refused |= with_retry(access.retry, partial(_store, client, batch))
+            stored += len(batch)
+            if progress is not None:
+                progress(stored, len(files))
+    if refused:
+        named = ", ".join(f"{name} ({_reason(code)})" for name, code in list(refused.items())[:5])
+        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+        raise OutputError(
+            access.name,
+            f"it refused {len(refused)} of {len(files)} objects: {named}{more}",
+            "all of them to be stored",
+            "Allow these SOP classes on the server, or look into its log; the others are stored.",
+        )
+    return len(files)
+
+
+def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:
+    batch: list[Path] = []
+    size = 0
+    for file in files:
+        bytes_ = file.stat().st_size
+        if batch and size + bytes_ > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += bytes_
+    if batch:
+        yield batch
+
+
+def _store(client: DICOMwebClient, files: Sequence[Path]) -> dict[str, int]:
+    """Names of the files that were refused, with the reason's code (0 when there is none)."""
+    items = [dcmread(file) for file in files]
+    names = {str(item.SOPInstanceUID): file.name for item, file in zip(items, files, strict=True)}
+    try:
+        answer = client.store_instances(items)
+    except requests.HTTPError as error:
+        # 409 Conflict: none was stored, and the body says why for each.
+        if error.response is None or error.response.status_code != 409:
+            raise
+        try:
+            answer = Dataset.from_json(error.response.json())
+        except (json.JSONDecodeError, ValueError, TypeError, KeyError):
+            raise error from None
+    refused = {
+        names.get(str(item.get("ReferencedSOPInstanceUID", "")), "an object"): int(item.get("FailureReason") or 0)
+        for item in answer.get("FailedSOPSequence") or ()
+    }
+    taken = {str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence") or ()}
+    if taken or refused:  # some servers answer 200 with nothing in it
+        refused |= {name: refused.get(name, 0) for uid, name in names.items() if uid not in taken}
+    return refused
+
+
+def _reason(code: int) -> str:
+    if not code:
+        return "no reason given"
+    for known, text in _REASONS.items():
+        if code == known or (known & 0xFF == 0 and code & 0xFF00 == known):  # A9xx and Cxxx are families
+            return f"{text}, {code:04X}H"
+    return f"failure reason {code:04X}H"
