@@ -1,16 +1,54 @@
 """The few Python pieces that the bundle's configs name."""
 
-from bundle.scripts.checkpoints import latest_checkpoint, resized, save_weights
-from bundle.scripts.data import inverse_sqrt_frequency, list_pairs
+from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
+from bundle.scripts.class_metrics import ClassMetricsCsv
+from bundle.scripts.data import (
+    check_folds,
+    inverse_sqrt_frequency,
+    list_pairs,
+    read_datalist,
+    training_pairs,
+    validation_pairs,
+)
 from bundle.scripts.inferers import AutocastInferer
 from bundle.scripts.losses import DiceWeightedCELoss
+from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
+from bundle.scripts.participants import LoadParticipantd, labels_on_grid, read_image
+from bundle.scripts.resumption import (
+    EpochSampler,
+    ResumableEarlyStop,
+    ResumeTraining,
+    SeedEachEpoch,
+    TrainingProgress,
+    WholeFileCheckpointSaver,
+)
+from bundle.scripts.segments import AnnotatedLabels, read_labels
 
 __all__ = [
+    "AnnotatedClasses",
+    "AnnotatedLabels",
     "AutocastInferer",
+    "ClassMetricsCsv",
     "DiceWeightedCELoss",
+    "EpochSampler",
+    "LoadParticipantd",
+    "PartialLabelLoss",
+    "ResumableEarlyStop",
+    "ResumeTraining",
+    "SeedEachEpoch",
+    "TrainingProgress",
+    "WholeFileCheckpointSaver",
+    "check_folds",
     "inverse_sqrt_frequency",
+    "labels_on_grid",
     "latest_checkpoint",
     "list_pairs",
-    "resized",
+    "load_checkpoint",
+    "load_weights",
+    "read_datalist",
+    "read_image",
+    "read_labels",
     "save_weights",
+    "training_pairs",
+    "validation_pairs",
 ]

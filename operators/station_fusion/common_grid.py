@@ -10,7 +10,7 @@ from operators.errors import GeometryError, UsageError
 from operators.station_fusion.corners import TO_FACE, corner_indices
 from operators.volume import Grid
 
-__all__ = ["LARGEST_GRID_VOXELS", "common_grid"]
+__all__ = ["LARGEST_GRID_VOXELS", "check_spacing", "common_grid"]
 
 LARGEST_GRID_VOXELS = 200_000_000
 """Five float32 volumes of this size take 4 GB; a neck-to-knee study at 1 mm stays below it."""
