@@ -23,6 +23,7 @@ from bundle.scripts.resumption import (
     WholeFileCheckpointSaver,
 )
 from bundle.scripts.segments import AnnotatedLabels, read_labels
+from bundle.scripts.windows import resized
 
 __all__ = [
     "AnnotatedClasses",
@@ -48,6 +49,7 @@ __all__ = [
     "read_datalist",
     "read_image",
     "read_labels",
+    "resized",
     "save_weights",
     "training_pairs",
     "validation_pairs",

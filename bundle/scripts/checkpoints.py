@@ -1,27 +1,95 @@
-"""Finding where a training stopped, and keeping only the weights of it.
+"""Reading checkpoints without running what may be in them, and keeping only the weights of one.
 
 python -m bundle.scripts.checkpoints CHECKPOINT_FOLDER WEIGHTS.pt
 """
 
 from __future__ import annotations
 
-import math
+import pickle
+import re
 import sys
-from collections.abc import Mapping, Sequence
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 
-__all__ = ["latest_checkpoint", "resized", "save_weights"]
+from operators.errors import SegmentationError
 
-_POSITIONS = "vit.patch_embedding.position_embeddings"
+__all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "save_weights"]
 
 
 def latest_checkpoint(ckpt_dir: str | Path) -> str | None:
-    """Path of the newest training checkpoint, or None when there is none to resume from."""
-    found = sorted(Path(ckpt_dir).glob("training_checkpoint_*.pt"), key=lambda path: path.stat().st_mtime)
-    return str(found[-1]) if found else None
+    """Path of the training checkpoint of the highest epoch, or None when there is none to resume from.
+
+    Files cut short (a full disk, a copy that was stopped) are passed over.
+    """
+    by_epoch = {
+        int(match[1]): path
+        for path in Path(ckpt_dir).glob("training_checkpoint_*.pt")
+        if (match := re.search(r"epoch=(\d+)", path.name)) and zipfile.is_zipfile(path)
+    }
+    return str(by_epoch[max(by_epoch)]) if by_epoch else None
+
+
+def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """The dictionary that a checkpoint holds; code in it is never executed.
+
+    Raises
+    ------
+    SegmentationError
+        When the file cannot be read, or is a pickle with more in it than tensors and plain values.
+    """
+    try:
+        found = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SegmentationError(
+            str(path),
+            "a pickle with more in it than tensors and plain values",
+            "a checkpoint that torch.load(..., weights_only=True) reads",
+            "Nothing in it was executed. Save `network.state_dict()` from the program that made it.",
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise SegmentationError(
+            str(path),
+            f"not readable ({next(iter(str(error).splitlines()), type(error).__name__)})",
+            "a whole PyTorch checkpoint",
+            "Check the path, or copy the file again.",
+        ) from error
+    if not isinstance(found, dict):
+        raise SegmentationError(str(path), f"a {type(found).__name__}", "a dictionary of tensors", "Check the path.")
+    return found
+
+
+def load_weights(network: torch.nn.Module, path: str | Path, map_location: Any = "cpu") -> torch.nn.Module:
+    """Put the weights of a state dict or a training checkpoint into ``network``, and return it.
+
+    Raises
+    ------
+    SegmentationError
+        As `load_checkpoint`, and when the weights belong to another architecture or channel count.
+    """
+    found = load_checkpoint(path, map_location)
+    found = found.get("network", found)
+    module = getattr(network, "module", network)  # inside DistributedDataParallel
+    expected = module.state_dict()
+    differing = [
+        f"{name} {tuple(found[name].shape)} for {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    absent, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if differing or absent or extra:
+        example = next(iter(differing), None) or next(iter(sorted(absent | extra)))
+        raise SegmentationError(
+            str(path),
+            f"weights of another network ({len(differing)} tensors of other shape, {len(absent)} missing, "
+            f"{len(extra)} unknown; e.g. {example})",
+            "weights of the configured network",
+            "Give the configs that it was trained with: the shipped weights need configs/demo.yaml laid over.",
+        )
+    module.load_state_dict(found)
+    return network
 
 
 def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") -> Path:
@@ -30,7 +98,7 @@ def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") 
     The result loads with ``torch.load(..., weights_only=True)``; optimizer and
     trainer states, which a user of the model never needs, are left behind.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = load_checkpoint(checkpoint)
     tensors = state.get(key, state)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -38,42 +106,6 @@ def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") 
     torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(out)
     return out
-
-
-def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Weights of a UNETR for one window, made to fit the network's own.
-
-    Only the learned positions of its patches depend on the window; they are
-    interpolated, so that each patch takes the position that it has within it.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        State dict of a UNETR of the network's architecture.
-    network : monai.networks.nets.UNETR
-    window : sequence of int, (x, y, z)
-        What ``weights`` were trained with, in voxels.
-
-    Returns
-    -------
-    dict of str to Tensor
-        For ``network.load_state_dict``.
-
-    Raises
-    ------
-    ValueError
-        When the weights have not the patches of that window.
-    """
-    patches = [size // patch for size, patch in zip(window, network.patch_size, strict=True)]
-    positions = weights[_POSITIONS]
-    if positions.shape[1] != math.prod(patches):
-        raise ValueError(
-            f"the weights know {positions.shape[1]} patches, but a window of {tuple(window)} has "
-            f"{math.prod(patches)}; expected the window that they were trained with (start_roi)."
-        )
-    volume = positions.transpose(1, 2).reshape(1, -1, *patches)
-    fitted = torch.nn.functional.interpolate(volume, size=list(network.feat_size), mode="trilinear")
-    return {**weights, _POSITIONS: fitted.flatten(2).transpose(1, 2).contiguous()}
 
 
 def main(arguments: list[str]) -> None:

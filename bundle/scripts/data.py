@@ -1,20 +1,34 @@
-"""Pairs of image and label map, and how often each class occurs in them."""
+"""Pairs of image and label map, which of them to train on, and how often each class occurs in them."""
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import nrrd
 import numpy as np
 import torch
 
-__all__ = ["inverse_sqrt_frequency", "list_pairs"]
+from bundle.scripts.segments import read_labels
+from operators import anatomy
+from operators.errors import InputError
+
+__all__ = [
+    "check_folds",
+    "inverse_sqrt_frequency",
+    "list_pairs",
+    "read_datalist",
+    "training_pairs",
+    "validation_pairs",
+]
 
 
 def list_pairs(
     dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",), label: str = "labels.nrrd"
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Every participant's folder below ``dataset_dir`` that holds the images and the label map.
 
     Parameters
@@ -36,7 +50,7 @@ def list_pairs(
         When there is no complete pair.
     """
     folders = sorted(folder for folder in Path(dataset_dir).glob("*") if not folder.name.startswith("."))
-    pairs: list[dict[str, object]] = [
+    pairs: list[dict[str, Any]] = [
         {"image": [str(folder / name) for name in images], "label": str(folder / label)}
         for folder in folders
         if all((folder / name).is_file() for name in (*images, label))
@@ -44,13 +58,131 @@ def list_pairs(
     if not pairs:
         raise FileNotFoundError(
             f"{dataset_dir}: no folder holds {', '.join((*images, label))}; expected one folder for each participant. "
-            "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`."
+            "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`, or list your own with "
+            "`python -m bundle.scripts.datalist`."
         )
     return pairs
 
 
+def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:
+    """The pairs of a datalist that ``python -m bundle.scripts.datalist`` wrote.
+
+    Parameters
+    ----------
+    path : path
+        JSON; paths in it are relative to its folder.
+    images : sequence of str
+        The channels that the network wants, which must be those of the datalist.
+
+    Returns
+    -------
+    list of dict
+        As `list_pairs`, with ``participant`` (str), ``fold`` (int), ``weak`` (bool) and
+        ``annotated`` (uint8 array, one entry for each of the 29 channels).
+
+    Raises
+    ------
+    InputError
+        For an unreadable or incomplete file, missing images, other channels, or a participant in two folds.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = content["training"]
+        channels = list(content["channels"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            str(path),
+            f"no datalist ({type(error).__name__})",
+            "a JSON file with `channels` and `training`",
+            "Make one with `python -m bundle.scripts.datalist DIR`.",
+        ) from error
+    if channels != list(images):
+        raise InputError(
+            path.name,
+            f"channels {', '.join(channels)}",
+            f"{', '.join(images)} as the network is configured",
+            "Make the datalist again with --images, or set `images` in the config.",
+        )
+    check_folds(entries, path.name)
+    pairs = []
+    for entry in entries:
+        annotated = np.zeros(anatomy.CHANNEL_COUNT, np.uint8)
+        annotated[[0, *(_index(name, path.name) for name in entry["annotated"])]] = 1
+        pair: dict[str, Any] = {
+            "image": [str(path.parent / name) for name in entry["image"]],
+            "label": str(path.parent / entry["label"]),
+            "participant": str(entry["participant"]),
+            "fold": int(entry["fold"]),
+            "weak": bool(entry.get("weak", False)),
+            "annotated": annotated,
+        }
+        if entry.get("mapping"):
+            pair["mapping"] = {int(v): _index(name, path.name) if name else 0 for v, name in entry["mapping"].items()}
+        if content.get("ignored_segments"):
+            pair["ignore"] = tuple(content["ignored_segments"])
+        if absent := [name for name in (*pair["image"], pair["label"]) if not Path(name).is_file()]:
+            raise InputError(
+                path.name,
+                f"{len(absent)} files that are not there, e.g. a {Path(absent[0]).name} of fold {pair['fold']}",
+                "files where the datalist says",
+                "Move the datalist together with its data, or make it again.",
+            )
+        pairs.append(pair)
+    return pairs
+
+
+def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:
+    """Raise when a group of participants, or one and the same image, is in more than one fold.
+
+    Raises
+    ------
+    InputError
+        Such a leak makes validation figures worthless.
+    """
+    for key, what in (("group", "group"), ("participant", "participant"), ("image_sha256", "image")):
+        folds: dict[str, set[int]] = defaultdict(set)
+        for entry in entries:
+            if entry.get(key) is not None:
+                folds[str(entry[key])].add(int(entry["fold"]))
+        if leaks := [sorted(found) for found in folds.values() if len(found) > 1]:
+            raise InputError(
+                where,
+                f"{len(leaks)} {what}{'s' if len(leaks) > 1 else ''} in more than one fold (e.g. in folds "
+                f"{', '.join(map(str, leaks[0]))})",
+                "every participant in one fold only",
+                "Make the datalist again; give copies of one participant the same group.",
+            )
+
+
+def training_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
+    """What to train on: all folds but ``fold`` of a datalist, else all but the last ``validation_count`` pairs."""
+    if "fold" in pairs[0]:
+        return [pair for pair in pairs if pair["fold"] != fold]
+    return list(pairs[: len(pairs) - validation_count])
+
+
+def validation_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
+    """What to validate on: the counterpart of `training_pairs`.
+
+    Weak labels (another program's, not an annotator's) are left out as long as
+    the fold has others: agreement with a program is not accuracy.
+    """
+    if "fold" not in pairs[0]:
+        return list(pairs[len(pairs) - validation_count :])
+    chosen = [pair for pair in pairs if pair["fold"] == fold]
+    if not chosen:
+        raise InputError(
+            f"fold {fold}", "no participant", f"a fold from 0 to {max(p['fold'] for p in pairs)}", "Choose --fold."
+        )
+    annotated = [pair for pair in chosen if not pair["weak"]]
+    if not annotated:
+        warnings.warn(f"fold {fold} holds weak labels only: validation says how well they are imitated", stacklevel=2)
+    return annotated or chosen
+
+
 def inverse_sqrt_frequency(
-    pairs: Sequence[dict[str, object]], channels: int, sample: int = 24, largest: float = 12.0
+    pairs: Sequence[dict[str, Any]], channels: int, sample: int = 24, largest: float = 12.0
 ) -> torch.Tensor:
     """Class weights for cross-entropy: 1 / sqrt(frequency), mean 1 over the voxels, absent classes 0.
 
@@ -60,7 +192,7 @@ def inverse_sqrt_frequency(
     Parameters
     ----------
     pairs : sequence of dict
-        From `list_pairs`; the first ``sample`` label maps are counted.
+        From `list_pairs` or `read_datalist`; the first ``sample`` label maps are counted.
     channels : int
     sample : int
     largest : float
@@ -72,7 +204,7 @@ def inverse_sqrt_frequency(
     """
     counts = np.zeros(channels)
     for pair in pairs[:sample]:
-        labels, _ = nrrd.read(str(pair["label"]))
+        labels = read_labels(str(pair["label"]), pair.get("mapping"), pair.get("ignore", ())).labels.voxels
         counts += np.bincount(labels.ravel().astype(np.int64), minlength=channels)[:channels]
     frequency = counts / counts.sum()
     present = frequency > 0
@@ -81,3 +213,14 @@ def inverse_sqrt_frequency(
     weights = np.minimum(weights, largest * np.median(weights[present]))
     weights /= (weights * frequency).sum()
     return torch.tensor(weights, dtype=torch.float32)
+
+
+def _index(name: str, where: str) -> int:
+    if name == "adipose_tissue":
+        return anatomy.ADIPOSE_INDEX
+    try:
+        return anatomy.by_name(name).index
+    except KeyError as error:
+        raise InputError(
+            where, f"structure {name!r}", "names of the label table", "Make the datalist again."
+        ) from error

@@ -1,0 +1,303 @@
+"""List pairs of fused images and label files for training, in folds that no participant crosses.
+
+    python -m bundle.scripts.datalist DIR --folds 5 --group-by participant --out DIR/datalist.json
+    python -m monai.bundle run --config_file bundle/configs/train.yaml --datalist DIR/datalist.json --fold 0
+
+Every folder below DIR that holds the images (or has them in `fused/`, as
+`python -m app` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
+are matched to the label table by name or SNOMED CT code. Structures that were not
+drawn are noted and left out of the loss and the averages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from bundle.scripts.data import check_folds
+from bundle.scripts.participants import labels_on_grid, read_image
+from bundle.scripts.segments import read_labels
+from operators import anatomy
+from operators.errors import InputError, SarcoMapError, UsageError
+from operators.output_files import replacing
+
+__all__ = ["assign_folds", "find_pairs", "make_datalist"]
+
+_UKB_ITEM = re.compile(r"^(\d{7})_\d+_\d+_\d+$")  # eid_field_instance_array
+_NAMES = {s.index: s.name for s in anatomy.STRUCTURES} | {anatomy.ADIPOSE_INDEX: "adipose_tissue"}
+
+
+def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) -> list[tuple[Path, tuple[Path, ...]]]:
+    """Label file and images of every participant below ``folder``.
+
+    Parameters
+    ----------
+    folder : Path
+    images : sequence of str
+        File names of the channels.
+    label : str, optional
+        File name of the labels; by default the one ``*.seg.nrrd`` of the folder.
+
+    Raises
+    ------
+    InputError
+        When a folder holds several label files, or there is no pair.
+    """
+    found = []
+    for parent in sorted({path.parent for path in folder.rglob(label or "*.seg.nrrd")}):
+        if any(part.startswith(".") for part in parent.relative_to(folder).parts):
+            continue
+        labels = sorted(parent.glob(label or "*.seg.nrrd"))
+        if len(labels) > 1:
+            raise InputError(
+                f"{parent.name}/",
+                f"{len(labels)} label files ({', '.join(path.name for path in labels)})",
+                "one for each participant",
+                "Say which with --label NAME.",
+            )
+        for place in (parent, parent / "fused"):
+            if all((place / name).is_file() for name in images):
+                found.append((labels[0], tuple(place / name for name in images)))
+                break
+    if not found:
+        raise InputError(
+            str(folder),
+            f"no folder with {', '.join(images)} and {label or 'a .seg.nrrd'}",
+            "one folder for each participant",
+            "See bundle/docs/README.md, section Training data.",
+        )
+    return found
+
+
+def assign_folds(groups: Sequence[str], weak: Sequence[bool], folds: int, seed: int = 0) -> list[int]:
+    """A fold for each pair: groups stay together, folds are of like size, weak and strong alike in each.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        The group of each pair.
+    weak : sequence of bool
+        Whether each pair's labels are weak.
+    folds : int
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        When there are fewer groups than folds.
+    """
+    names = sorted(set(groups))
+    if not 2 <= folds <= len(names):
+        raise UsageError(
+            "--folds",
+            f"{folds} folds for {len(names)} groups",
+            f"2 to {len(names)}",
+            "Choose fewer folds, or add participants.",
+        )
+    strong = {name: sum(g == name and not w for g, w in zip(groups, weak, strict=True)) for name in names}
+    size = Counter(groups)
+    shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    held = [[0, 0] for _ in range(folds)]  # annotated pairs, all pairs
+    chosen: dict[str, int] = {}
+    for name in sorted(shuffled, key=lambda n: (-strong[n], -size[n])):  # the largest first; sort is stable
+        fold = min(range(folds), key=lambda f: (held[f][0] if strong[name] else 0, held[f][1], f))
+        chosen[name] = fold
+        held[fold][0] += strong[name]
+        held[fold][1] += size[name]
+    return [chosen[group] for group in groups]
+
+
+def make_datalist(
+    folder: Path,
+    out: Path,
+    *,
+    folds: int = 5,
+    group_by: str = "participant",
+    images: Sequence[str] = ("water.nrrd",),
+    label: str | None = None,
+    mapping: Mapping[int, int] | None = None,
+    weak: bool = False,
+    weak_folders: Collection[str] = (),
+    ignore: Collection[str] = (),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Check every pair and write the datalist; nothing is written when a pair cannot be used.
+
+    Parameters
+    ----------
+    folder, out : Path
+        Paths in the list are relative to ``out``'s folder.
+    group_by : str
+        ``participant`` (the folder's name; of UK Biobank items, the eid, so that repeat visits stay together), or a
+        CSV file with columns ``folder`` and ``group`` for families, sites or scanners.
+    mapping : mapping, optional
+        For plain label maps of another scheme: value to class of the label table; such labels are weak.
+    weak, weak_folders : bool, collection of str
+        Mark all pairs, or those of these folders, as another program's work.
+    ignore : collection of str
+        Segments to leave out.
+
+    Returns
+    -------
+    dict
+        What was written.
+
+    Raises
+    ------
+    InputError, UsageError
+    """
+    pairs = find_pairs(folder, images, label)
+    base = out.resolve().parent
+    table = None if group_by == "participant" else _read_groups(Path(group_by))
+    entries: list[dict[str, Any]] = []
+    for label_path, image_paths in tqdm(pairs, unit="participant", disable=None):
+        name = label_path.parent.relative_to(folder).as_posix()
+        _, grid = read_image(image_paths)
+        read = read_labels(label_path, mapping, ignore)
+        labels_on_grid(read.labels, grid, f"{label_path.parent.name}/{label_path.name}")
+        if not read.annotated:
+            raise InputError(name, "no labelled voxel", "at least one structure", "Leave the folder out.")
+        participant = _participant(name)
+        entry: dict[str, Any] = {
+            "participant": participant,
+            "group": participant if table is None else _group(table, name),
+            "fold": 0,
+            "image": [_relative(path, base) for path in image_paths],
+            "label": _relative(label_path, base),
+            "annotated": [_NAMES[index] for index in sorted(read.annotated)],
+            "weak": bool(weak or mapping is not None or name in weak_folders),
+            "image_sha256": hashlib.sha256(image_paths[0].read_bytes()).hexdigest(),
+        }
+        if mapping is not None:
+            entry["mapping"] = {str(value): _NAMES.get(index) for value, index in mapping.items()}
+        entries.append(entry)
+    numbers = assign_folds([e["group"] for e in entries], [e["weak"] for e in entries], folds, seed)
+    for entry, number in zip(entries, numbers, strict=True):
+        entry["fold"] = number
+    check_folds(entries, out.name)
+    content = {
+        "description": "Pairs of fused Dixon images and label maps; classes not in `annotated` were not drawn.",
+        "channels": list(images),
+        "folds": folds,
+        "group_by": group_by if table is None else Path(group_by).name,
+        "seed": seed,
+        "ignored_segments": sorted(ignore),
+        "training": entries,
+    }
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return content
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bundle.scripts.datalist",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, help="default: DIR/datalist.json")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--group-by", default="participant", metavar="participant|FILE.csv")
+    parser.add_argument("--images", nargs="+", default=["water.nrrd"], help="channels (default: water.nrrd)")
+    parser.add_argument("--label", help="file name of the labels (default: the only .seg.nrrd of the folder)")
+    parser.add_argument("--scheme", help="what the values of plain label maps mean: ours, or a scheme of the app's")
+    parser.add_argument("--weak", action="store_true", help="the labels are another program's, not an annotator's")
+    parser.add_argument("--weak-folder", action="append", default=[], metavar="NAME", help="so is this folder's")
+    parser.add_argument("--ignore-segment", action="append", default=[], metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0, help="of the assignment to folds")
+    given = parser.parse_args(arguments)
+    try:
+        if given.label and not given.label.endswith(".seg.nrrd") and not given.scheme:
+            raise UsageError(
+                f"--label {given.label}",
+                "a plain label map, whose numbers alone do not say what they are",
+                "--scheme",
+                "Say --scheme ours for this project's own label maps.",
+            )
+        content = make_datalist(
+            given.folder,
+            given.out or given.folder / "datalist.json",
+            folds=given.folds,
+            group_by=given.group_by,
+            images=given.images,
+            label=given.label,
+            mapping=_scheme(given.scheme),
+            weak=given.weak,
+            weak_folders=given.weak_folder,
+            ignore=given.ignore_segment,
+            seed=given.seed,
+        )
+    except SarcoMapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    _print_summary(content, given.out or given.folder / "datalist.json")
+    return 0
+
+
+def _print_summary(content: dict[str, Any], out: Path) -> None:
+    entries = content["training"]
+    for fold in range(content["folds"]):
+        chosen = [e for e in entries if e["fold"] == fold]
+        print(f"fold {fold}: {len(chosen)} pairs, {sum(e['weak'] for e in chosen)} of them weak")
+    for structure in anatomy.STRUCTURES:
+        count = sum(structure.name in e["annotated"] for e in entries)
+        if count < len(entries):
+            print(f"{structure.name}: annotated in {count} of {len(entries)}")
+    print(out)
+
+
+def _scheme(name: str | None) -> Mapping[int, int] | None:
+    if name is None or name == "ours":
+        return None
+    raise UsageError(f"--scheme {name}", "an unknown scheme", "ours", "Convert the label maps to .seg.nrrd first.")
+
+
+def _participant(name: str) -> str:
+    """The first folder below DIR; the eid of a UK Biobank item's name, whichever visit it is of."""
+    top = name.split("/")[0]
+    item = _UKB_ITEM.match(top)
+    return item[1] if item else top
+
+
+def _read_groups(path: Path) -> dict[str, str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return {row["folder"].strip(): row["group"].strip() for row in csv.DictReader(file)}
+    except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--group-by {path.name}",
+            f"not usable ({type(error).__name__})",
+            "`participant`, or a CSV file with columns folder and group",
+            "Check the path and the header line.",
+        ) from error
+
+
+def _group(table: Mapping[str, str], name: str) -> str:
+    try:
+        return table[name]
+    except KeyError as error:
+        raise InputError(
+            "--group-by", "a folder of the data without a row", "a group for every folder", "Complete the CSV file."
+        ) from error
+
+
+def _relative(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), base)).as_posix()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

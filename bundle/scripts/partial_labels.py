@@ -1,0 +1,91 @@
+"""Learning from participants in whom only some structures were annotated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+__all__ = ["AnnotatedClasses", "PartialLabelLoss"]
+
+_NEVER = -1e4  # a score that no softmax sees, and float16 can hold
+
+
+class PartialLabelLoss(torch.nn.Module):
+    """Any softmax loss, in which classes that a participant's annotator left out count as background.
+
+    Where a structure was not annotated, "background" in the label map means
+    "background or that structure". The probability of the classes left out is
+    therefore added to the background's before the loss sees it (marginal loss,
+    Shi et al. 2021, doi 10.1016/j.media.2021.101979): the network is neither
+    rewarded nor punished for finding them. With complete labels the
+    result is exactly the wrapped loss.
+
+    Parameters
+    ----------
+    loss : Module
+        Of raw scores (batch, channels, x, y, z) and labels (batch, 1, x, y, z), applying softmax itself.
+
+    Attributes
+    ----------
+    annotated : Tensor, shape (batch, channels), bool, or None
+        Set for each batch by `AnnotatedClasses`; None means that all are.
+    """
+
+    def __init__(self, loss: torch.nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+        self.annotated: torch.Tensor | None = None
+
+    def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Loss of one batch."""
+        if self.annotated is not None:
+            scores = merge_unannotated(torch.as_tensor(scores), self.annotated)
+        return torch.as_tensor(self.loss(scores, labels))
+
+
+def merge_unannotated(scores: torch.Tensor, annotated: torch.Tensor) -> torch.Tensor:
+    """Scores whose softmax gives the background the probability of the classes left out, and those none.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (batch, channels, ...)
+    annotated : Tensor, shape (batch, channels), bool
+        The background's own entry is not looked at.
+    """
+    left_out = ~annotated.to(scores.device, torch.bool)
+    left_out[:, 0] = False
+    if not left_out.any():
+        return scores
+    pooled = left_out.clone()
+    pooled[:, 0] = True
+    shape = (*left_out.shape, *[1] * (scores.ndim - 2))
+    scores = scores.float()
+    background = scores.masked_fill(~pooled.view(shape), float("-inf")).logsumexp(dim=1, keepdim=True)
+    others = scores.masked_fill(left_out.view(shape), _NEVER)[:, 1:]
+    return torch.cat([background, others], dim=1)
+
+
+class AnnotatedClasses:
+    """Tells a `PartialLabelLoss` which classes the participants of each batch were annotated with.
+
+    They travel in the batch under ``annotated`` (see `bundle.scripts.read_datalist`);
+    a batch without that key counts as complete. Attached to any other loss it does nothing.
+
+    Parameters
+    ----------
+    loss : callable
+    """
+
+    def __init__(self, loss: Any) -> None:
+        self.loss = loss
+
+    def attach(self, engine: Engine) -> None:
+        """Run when a batch has been fetched."""
+        engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if isinstance(self.loss, PartialLabelLoss):
+            annotated = engine.state.batch.get("annotated")
+            self.loss.annotated = None if annotated is None else torch.as_tensor(annotated).bool()

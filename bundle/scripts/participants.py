@@ -1,0 +1,151 @@
+"""Reading one participant for MONAI: images checked, labels matched by name and laid on the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from numpy.typing import NDArray
+
+from bundle.scripts.segments import read_labels
+from operators.errors import GeometryError, InputError
+from operators.nrrd_files import read_volume
+from operators.volume import Grid, Volume
+
+__all__ = ["LoadParticipantd", "labels_on_grid", "read_image"]
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_image(paths: Sequence[str | Path]) -> tuple[NDArray[np.float32], Grid]:
+    """Images of one participant as channels.
+
+    Returns
+    -------
+    ndarray, shape (channels, z, y, x), float32
+    Grid
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, holds NaN, infinity or one value only,
+        or lies on another grid than the first.
+    """
+    volumes = [read_volume(Path(path)) for path in paths]
+    for path, volume in zip(map(Path, paths), volumes, strict=True):
+        where = f"{path.parent.name}/{path.name}"
+        low, high = float(volume.voxels.min()), float(volume.voxels.max())  # NaN spreads into both
+        if not np.isfinite([low, high]).all():
+            raise InputError(where, "voxels that are NaN or infinite", "a finite signal", "Fuse the study again.")
+        if low == high:
+            raise InputError(where, f"every voxel is {low:g}", "an image", "Fuse the study again, or leave it out.")
+        if not volume.grid.same_as(volumes[0].grid):
+            raise GeometryError(
+                where,
+                f"a grid of {volume.grid.shape} that differs from the first channel's",
+                "all channels of a participant on one grid",
+                "Take the files of one fused study.",
+            )
+    return np.stack([np.asarray(v.voxels, np.float32) for v in volumes]), volumes[0].grid
+
+
+def labels_on_grid(labels: Volume, grid: Grid, where: str) -> NDArray[np.uint8]:
+    """A label map on an image's grid.
+
+    3D Slicer saves the smallest box that holds the segments; such a map is
+    padded. Nothing is resampled.
+
+    Returns
+    -------
+    ndarray, shape ``grid.shape``, uint8
+
+    Raises
+    ------
+    GeometryError
+        When voxels do not coincide, or labelled voxels lie outside the image.
+    """
+    voxels = np.asarray(labels.voxels, np.uint8)
+    if labels.grid.same_as(grid, tolerance_mm=0.01):
+        return voxels
+    to_image = np.linalg.inv(grid.affine) @ labels.grid.affine
+    offset = np.rint(to_image[:3, 3]).astype(int)
+    far_corner = np.array([*labels.grid.shape[::-1], 1.0])
+    drift = (to_image - np.eye(4)) @ far_corner - np.array([*offset, 0.0])
+    if np.abs(drift[:3]).max() > 0.05:
+        raise GeometryError(
+            where,
+            f"labels on a grid of {labels.grid.shape}, spacing {_mm(labels.grid)}",
+            f"the image's grid of {grid.shape}, spacing {_mm(grid)}, or a box of it",
+            "Segment the fused image itself, or resample the labels to it in 3D Slicer (Export to labelmap with the "
+            "image as reference).",
+        )
+    placed = np.zeros(grid.shape, np.uint8)
+    first = offset[::-1]
+    inside = tuple(
+        slice(max(0, -f), max(0, -f, min(n, m - f))) for f, n, m in zip(first, voxels.shape, grid.shape, strict=True)
+    )
+    cut = voxels[inside]
+    if np.count_nonzero(cut) != np.count_nonzero(voxels):
+        raise GeometryError(
+            where,
+            "labelled voxels outside the image",
+            "labels of the image beside them",
+            "Check that image and labels are of the same participant.",
+        )
+    placed[tuple(slice(max(0, f), max(0, f) + n) for f, n in zip(first, cut.shape, strict=True))] = cut
+    return placed
+
+
+class LoadParticipantd(MapTransform):
+    """MONAI transform: paths of an item become channel-first tensors in RAS, as `LoadImaged` gives them.
+
+    Parameters
+    ----------
+    keys : keys
+        ``image`` (a path or several) and, where there are labels, ``label`` (one path).
+
+    Raises
+    ------
+    InputError, GeometryError
+        See `read_image`, `bundle.scripts.read_labels` and `labels_on_grid`.
+    """
+
+    def __init__(self, keys: KeysCollection = ("image", "label")) -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read the item's image and, when asked for, its labels."""
+        item = dict(data)
+        given = item["image"]
+        paths = [given] if isinstance(given, str | Path) else list(given)
+        voxels, grid = read_image(paths)
+        item["image"] = _meta_tensor(voxels, grid, str(paths[0]))
+        if "label" in self.keys:
+            path = Path(str(item["label"]))
+            read = read_labels(path, item.pop("mapping", None), item.pop("ignore", ()))
+            labels = labels_on_grid(read.labels, grid, f"{path.parent.name}/{path.name}")
+            item["label"] = _meta_tensor(labels[None].astype(np.float32), grid, str(path))
+        return item
+
+
+def _meta_tensor(voxels: NDArray[np.float32], grid: Grid, filename: str) -> MetaTensor:
+    """Channel-first (c, x, y, z) with a RAS affine, MONAI's convention."""
+    affine = torch.as_tensor(_LPS_TO_RAS @ grid.affine)
+    meta = {
+        "filename_or_obj": filename,
+        "original_affine": affine.numpy().copy(),
+        "spatial_shape": np.array(grid.shape[::-1]),
+        "original_channel_dim": 0 if len(voxels) > 1 else float("nan"),
+        "space": "RAS",
+    }
+    return MetaTensor(torch.as_tensor(np.ascontiguousarray(voxels.transpose(0, 3, 2, 1))), affine=affine, meta=meta)
+
+
+def _mm(grid: Grid) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm) + " mm"

@@ -1,0 +1,303 @@
+"""Training that can be killed at any moment and goes on as if it had not been.
+
+Three things make a resumed run equal to the last bit (on one kind of device
+and thread count) to one that was never interrupted:
+
+- every epoch begins with random states and an order of the data that follow
+  from the seed and the number of the epoch alone (`EpochSampler`,
+  `SeedEachEpoch`), so none of it has to be stored;
+- a checkpoint also holds what decides on early stopping and on the best
+  weights (`TrainingProgress`);
+- a checkpoint appears whole or not at all (`WholeFileCheckpointSaver`).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver
+from monai.data.utils import set_rnd
+from monai.handlers import CheckpointSaver, EarlyStopHandler
+from torch.utils.data import DataLoader, Sampler
+
+from bundle.scripts.checkpoints import load_checkpoint
+from operators.errors import SegmentationError
+
+__all__ = [
+    "EpochSampler",
+    "ResumableEarlyStop",
+    "ResumeTraining",
+    "SeedEachEpoch",
+    "TrainingProgress",
+    "WholeFileCheckpointSaver",
+]
+
+
+class EpochSampler(Sampler[int]):
+    """Endless shuffled passes over the data, cut into epochs of a fixed length.
+
+    An epoch that is shorter than the data goes on where the one before it
+    stopped, so that every participant is seen equally often. The order follows
+    from ``seed`` and the epoch alone.
+
+    Parameters
+    ----------
+    size : int
+        Items in the data set.
+    seed : int
+    samples_per_epoch : int, optional
+        Over all processes together; ``size`` when None.
+    rank, world_size : int
+        This process and how many there are, for distributed training.
+    """
+
+    def __init__(
+        self, size: int, seed: int, samples_per_epoch: int | None = None, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.size = size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.per_process = -(-(samples_per_epoch or size) // world_size)
+        self.epoch = 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch (from 1) whose samples the next iteration gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.per_process
+
+    def __iter__(self) -> Iterator[int]:
+        first = (self.epoch - 1) * self.per_process * self.world_size + self.rank
+        orders: dict[int, np.ndarray] = {}
+        for position in range(first, first + self.per_process * self.world_size, self.world_size):
+            number, place = divmod(position, self.size)
+            if number not in orders:
+                orders[number] = np.random.default_rng([self.seed, number]).permutation(self.size)
+            yield int(orders[number][place])
+
+
+class SeedEachEpoch:
+    """At the start of an epoch, set every random state from the seed and the epoch's number.
+
+    Parameters
+    ----------
+    dataloader : DataLoader
+        Its transforms are seeded, its sampler told the epoch, and its iteration begun anew.
+    seed : int
+    rank : int
+        Processes of one training augment differently.
+    """
+
+    def __init__(self, dataloader: DataLoader, seed: int, rank: int = 0) -> None:
+        self.dataloader = dataloader
+        self.seed = seed
+        self.rank = rank
+
+    def attach(self, engine: Engine) -> None:
+        """Run at the start of every epoch of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        epoch = int(engine.state.epoch)
+        seed = int(np.random.SeedSequence([self.seed, self.rank, epoch]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the global state is what transforms without their own fall back to
+        torch.manual_seed(seed)
+        set_rnd(self.dataloader.dataset, seed)
+        if hasattr(self.dataloader.sampler, "set_epoch"):
+            self.dataloader.sampler.set_epoch(epoch)
+        engine.set_data(self.dataloader)
+
+
+class _WholeFiles(DiskSaver):
+    """Writes to a temporary name and renames; a file of fixed name is replaced, never absent."""
+
+    def __init__(self, folder: str, filename: str | None) -> None:
+        super().__init__(dirname=folder, require_empty=False)
+        self.filename = filename
+
+    def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
+        super().__call__(checkpoint, self.filename or filename, metadata)
+
+    def _save_func(self, checkpoint: Mapping, path: Path, func: Any) -> None:
+        partial = path.with_name(f".{path.name}.part")
+        with partial.open("wb") as file:
+            func(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+    def remove(self, filename: str) -> None:
+        if self.filename is None:
+            (self.dirname / filename).unlink(missing_ok=True)
+
+
+class WholeFileCheckpointSaver(CheckpointSaver):
+    """MONAI's `CheckpointSaver`, whose files appear whole or not at all.
+
+    With ``save_key_metric`` it also remembers the best value over an
+    interruption: give it to `TrainingProgress`.
+    """
+
+    def __init__(self, save_dir: str, save_dict: dict, **settings: Any) -> None:
+        super().__init__(save_dir, save_dict, **settings)
+        names = {
+            "_final_checkpoint": settings.get("final_filename"),
+            "_key_metric_checkpoint": settings.get("key_metric_filename"),
+            "_interval_checkpoint": None,
+        }
+        for attribute, filename in names.items():
+            checkpoint = getattr(self, attribute)
+            if checkpoint is not None:
+                checkpoint.save_handler = _WholeFiles(save_dir, filename)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best values so far and the files that hold them."""
+        return {} if self._key_metric_checkpoint is None else dict(self._key_metric_checkpoint.state_dict())
+
+    def load_state_dict(self, state_dict: Mapping) -> None:
+        """Go on from what `state_dict` gave."""
+        if state_dict:
+            super().load_state_dict(dict(state_dict))
+
+
+class ResumableEarlyStop(EarlyStopHandler):
+    """MONAI's `EarlyStopHandler`, whose count of validations without gain outlives an interruption."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Best score and count."""
+        return {} if self._handler is None else dict(self._handler.state_dict())
+
+    def load_state_dict(self, state_dict: Mapping) -> None:
+        """Go on from what `state_dict` gave."""
+        if state_dict and self._handler is not None:
+            self._handler.load_state_dict(state_dict)
+
+
+class TrainingProgress:
+    """What a checkpoint must hold beside network, optimizer, schedule and trainer.
+
+    Parameters
+    ----------
+    trainer, evaluator : Engine
+        The trainer's gradient scaler and the evaluator's best metric are kept.
+    early_stop : ResumableEarlyStop
+    save_best : WholeFileCheckpointSaver
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        evaluator: Any,
+        early_stop: ResumableEarlyStop,
+        save_best: WholeFileCheckpointSaver,
+    ) -> None:
+        self.trainer = trainer
+        self.evaluator = evaluator
+        self.early_stop = early_stop
+        self.save_best = save_best
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values only, which ``torch.load(..., weights_only=True)`` reads."""
+        scaler = getattr(self.trainer, "scaler", None)
+        return {
+            "early_stop": self.early_stop.state_dict(),
+            "save_best": self.save_best.state_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
+            "best_metric": float(self.evaluator.state.best_metric),
+            "best_metric_epoch": int(self.evaluator.state.best_metric_epoch),
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.early_stop.load_state_dict(state_dict["early_stop"])
+        self.save_best.load_state_dict(state_dict["save_best"])
+        if state_dict["scaler"] and getattr(self.trainer, "scaler", None) is not None:
+            self.trainer.scaler.load_state_dict(state_dict["scaler"])
+        self.evaluator.state.best_metric = state_dict["best_metric"]
+        self.evaluator.state.best_metric_epoch = state_dict["best_metric_epoch"]
+
+
+class ResumeTraining:
+    """Go on from a training checkpoint; nothing happens when there is none.
+
+    Parameters
+    ----------
+    checkpoint : str or None
+        From `bundle.scripts.latest_checkpoint`.
+    objects : dict
+        Name to object with ``load_state_dict``.
+    optional : tuple of str
+        Names that older checkpoints lack; a missing one is warned of.
+    map_location : torch.device, optional
+
+    Raises
+    ------
+    SegmentationError
+        When training starts and the checkpoint cannot be read, lacks an
+        object, or belongs to another network or optimizer.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None,
+        objects: dict[str, Any],
+        optional: tuple[str, ...] = ("progress",),
+        map_location: torch.device | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.objects = objects
+        self.optional = tuple(optional)
+        self.map_location = map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Load when ``engine`` starts."""
+        if self.checkpoint is not None:
+            engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        path = str(self.checkpoint)
+        found = load_checkpoint(path, self.map_location)
+        missing = [name for name in self.objects if name not in found]
+        if fatal := [name for name in missing if name not in self.optional]:
+            raise SegmentationError(
+                path,
+                f"no {', '.join(fatal)} in it",
+                "a checkpoint of this training",
+                "Choose another --ckpt_dir, or remove the file to begin anew.",
+            )
+        if missing:
+            warnings.warn(
+                f"{path} holds no {', '.join(missing)} (an older version wrote it): training goes on, "
+                "but early stopping and the choice of the best weights begin anew.",
+                stacklevel=1,
+            )
+        wanted = engine.state.max_epochs
+        try:
+            Checkpoint.load_objects({k: v for k, v in self.objects.items() if k in found}, found)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise SegmentationError(
+                path,
+                f"states that do not fit ({next(iter(str(error).splitlines()), '')})",
+                "a checkpoint of the configured network and optimizer",
+                "Train with the configs that wrote it, or choose another --ckpt_dir.",
+            ) from error
+        if wanted is not None and engine.state.epoch > wanted:
+            raise SegmentationError(
+                path,
+                f"{engine.state.epoch} epochs done",
+                f"at most --max_epochs {wanted}",
+                "Raise --max_epochs, or choose another --ckpt_dir.",
+            )
+        engine.state.max_epochs = wanted
+        engine.logger.info(f"resumed from {path} at epoch {engine.state.epoch}")
