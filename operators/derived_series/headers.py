@@ -1,0 +1,153 @@
+"""The attributes of a derived MR image (PS3.3 A.4), modules in the order of table A.4-1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import Code, codes
+from pydicom.uid import MRImageStorage
+
+from operators.derived_series.stored_values import StoredValues
+from operators.dicom_objects import (
+    MANUFACTURER,
+    SYNTHETIC_STATEMENT,
+    derived_uid,
+    is_synthetic,
+    orientation,
+    patient_and_study,
+    pixel_measures,
+    software_version,
+)
+from operators.volume import Contrast, Grid, Station, Study
+
+__all__ = ["series_header"]
+
+_SERIES_NUMBER = {Contrast.WATER: 9011, Contrast.FAT: 9012, Contrast.IN: 9013, Contrast.OPPOSED: 9014}
+_NAME = {Contrast.WATER: "water", Contrast.FAT: "fat", Contrast.IN: "in-phase", Contrast.OPPOSED: "opposed-phase"}
+#: The third value says that it is none of the special kinds of MR image; ``COMPOSED`` is what Siemens calls an image
+#: of several stations, and what the loader knows not to take for a station.
+_IMAGE_TYPE = {
+    Contrast.WATER: ["DERIVED", "SECONDARY", "OTHER", "WATER", "COMPOSED"],
+    Contrast.FAT: ["DERIVED", "SECONDARY", "OTHER", "FAT", "COMPOSED"],
+    Contrast.IN: ["DERIVED", "SECONDARY", "OTHER", "IN_PHASE", "COMPOSED"],
+    Contrast.OPPOSED: ["DERIVED", "SECONDARY", "OTHER", "OPP_PHASE", "COMPOSED"],
+}
+#: Type 1 where the source says nothing: research mode, no variant (PS3.3 C.8.3.1).
+_SEQUENCE_WHEN_UNKNOWN = {"ScanningSequence": "RM", "SequenceVariant": "NONE"}
+_TYPE_2 = ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "PatientPosition")
+_OPTIONAL = ("RepetitionTime", "FlipAngle", "MagneticFieldStrength")
+#: Body parts (PS3.16 annex L) that have no left and right; of others, Laterality would have to say which.
+_UNPAIRED = ("WHOLEBODY", "ABDOMEN", "ABDOMENPELVIS", "PELVIS")
+
+
+def series_header(
+    study: Study, stations: Sequence[Station], contrast: Contrast, grid: Grid, values: StoredValues, series_uid: str
+) -> Dataset:
+    """Every attribute that the images of a derived series share.
+
+    What all stations of the contrast say alike of their acquisition is
+    repeated; what they contradict each other in is left out or empty.
+
+    Parameters
+    ----------
+    study : Study
+    stations : sequence of Station
+        What was fused, of this contrast.
+    contrast : Contrast
+    grid : Grid
+    values : StoredValues
+    series_uid : str
+
+    Raises
+    ------
+    GeometryError
+        When the grid's axes are not at right angles.
+    """
+    header = patient_and_study(study)
+    header.SOPClassUID = MRImageStorage
+    _series_and_equipment(header, study, stations, contrast, series_uid)
+    _image(header, contrast, grid, values)
+    _acquisition(header, stations)
+    if is_synthetic(study):
+        header.ImageComments = SYNTHETIC_STATEMENT
+    return header
+
+
+def _series_and_equipment(
+    header: Dataset, study: Study, stations: Sequence[Station], contrast: Contrast, series_uid: str
+) -> None:
+    header.Modality = "MR"
+    header.SeriesInstanceUID = series_uid
+    header.SeriesNumber = _SERIES_NUMBER[contrast]
+    header.SeriesDescription = f"SarcoMAP fused {_NAME[contrast]}"
+    # To be filled by `settle_dates`.
+    header.SeriesDate = header.SeriesTime = header.ContentDate = header.ContentTime = ""
+    header.InstanceCreationDate = header.InstanceCreationTime = ""
+    frames = sorted({station.frame_of_reference_uid for station in study.stations} - {""})
+    header.FrameOfReferenceUID = frames[0] if frames else derived_uid("frame-of-reference", study.study_uid)
+    header.PositionReferenceIndicator = ""
+    header.Manufacturer = MANUFACTURER
+    header.ManufacturerModelName = "SarcoMAP station fusion"
+    header.SoftwareVersions = software_version()
+    if maker := _agreed(stations, "Manufacturer"):
+        scanner = Dataset()
+        scanner.PurposeOfReferenceCodeSequence = [_coded(codes.DCM.AcquisitionEquipment)]
+        scanner.Manufacturer = maker
+        if model := _agreed(stations, "ManufacturerModelName"):
+            scanner.ManufacturerModelName = model
+        header.ContributingEquipmentSequence = [scanner]
+
+
+def _image(header: Dataset, contrast: Contrast, grid: Grid, values: StoredValues) -> None:
+    header.ImageType = _IMAGE_TYPE[contrast]
+    header.AcquisitionNumber = None
+    header.LossyImageCompression = "00"
+    header.DerivationDescription = f"Stations fused onto one grid, {_NAME[contrast]}"
+    header.DerivationCodeSequence = [_coded(codes.DCM.ImageStitching), _coded(codes.DCM.SpatialResampling)]
+    header.ImageOrientationPatient = orientation(grid)[0].ImageOrientationPatient
+    measures = pixel_measures(grid)[0]
+    header.PixelSpacing = measures.PixelSpacing
+    header.SliceThickness = measures.SliceThickness
+    header.SpacingBetweenSlices = measures.SpacingBetweenSlices
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    _, header.Rows, header.Columns = grid.shape
+    header.BitsAllocated = header.BitsStored = 16
+    header.HighBit = 15
+    header.PixelRepresentation = 0
+    header.WindowCenter, header.WindowWidth = (f"{value:g}" for value in values.window)
+    # The classic MR image has no Modality LUT module, yet this is where every reader looks for the scale.
+    header.RescaleIntercept, header.RescaleSlope = f"{values.intercept:g}", f"{values.slope!r}"
+    header.RescaleType = "US"
+
+
+def _acquisition(header: Dataset, stations: Sequence[Station]) -> None:
+    for keyword, unknown in _SEQUENCE_WHEN_UNKNOWN.items():
+        setattr(header, keyword, _values(_agreed(stations, keyword)) or unknown)
+    for keyword in _TYPE_2:
+        setattr(header, keyword, _values(_agreed(stations, keyword)) or None)
+    for keyword in _OPTIONAL:
+        if value := _agreed(stations, keyword):
+            setattr(header, keyword, value)
+    if (body_part := _agreed(stations, "BodyPartExamined")) in _UNPAIRED:
+        header.BodyPartExamined = body_part
+    else:
+        header.Laterality = ""  # both sides are in the image
+    if "RepetitionTime" not in header:
+        header.RepetitionTime = None
+
+
+def _agreed(stations: Sequence[Station], keyword: str) -> str:
+    said = {station.acquisition.get(keyword, "") for station in stations}
+    return said.pop() if len(said) == 1 else ""
+
+
+def _values(text: str) -> str | list[str]:
+    return text.split("\\") if "\\" in text else text
+
+
+def _coded(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item

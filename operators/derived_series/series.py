@@ -1,0 +1,219 @@
+"""A fused contrast as a derived MR series: one MR Image instance for each plane (PS3.3 A.4).
+
+Classic single-frame images rather than an Enhanced MR: every PACS and viewer
+shows them as a stack, and a segmentation can refer to each plane by its own
+UID.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
+
+from operators.derived_series.headers import series_header
+from operators.derived_series.sources import referenced_series, source_image_items, source_slices
+from operators.derived_series.stored_values import StoredValues, stored_values
+from operators.dicom_objects import derived_uid, settle_dates, software_version
+from operators.dicom_objects.planes import positions_mm
+from operators.errors import OutputError
+from operators.volume import Contrast, Fused, Grid, Station, Study
+
+__all__ = ["DerivedSeries", "derive", "write_derived"]
+
+_IMPLEMENTATION_UID = derived_uid("implementation")
+_IMPLEMENTATION_NAME = "SARCOMAP"
+
+
+@dataclass(frozen=True)
+class DerivedSeries:
+    """One contrast of the fused volume as DICOM images, before they are files.
+
+    Attributes
+    ----------
+    contrast : Contrast
+    grid : Grid
+        Image n is plane n of it.
+    values : StoredValues
+    headers : tuple of Dataset
+        One for each plane, all attributes but the pixels.
+    """
+
+    contrast: Contrast
+    grid: Grid
+    values: StoredValues
+    headers: tuple[Dataset, ...]
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID."""
+        return str(self.headers[0].SeriesInstanceUID)
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """In the order of the grid's planes."""
+        return tuple(str(header.SOPInstanceUID) for header in self.headers)
+
+
+def derive(
+    fused: Fused, study: Study, contrast: Contrast = Contrast.WATER, created: datetime | None = None
+) -> DerivedSeries:
+    """Make the derived series of one contrast.
+
+    All UIDs follow from the study, the images it was fused from, the fused
+    voxels and our version: the same input gives the same series again.
+
+    Parameters
+    ----------
+    fused : Fused
+    study : Study
+    contrast : Contrast
+    created : datetime, optional
+        Now by default.
+
+    Raises
+    ------
+    GeometryError
+        When the grid's axes are not at right angles, which images cannot express.
+    OutputError
+        When the stations name no SOP instance.
+    """
+    stations = [station for station in fused.stations if station.contrast is contrast] or list(fused.stations)
+    for station in stations:
+        if not station.sop_instance_uids:
+            raise OutputError(
+                f"series {station.series_number} ({station.series_description})",
+                "no SOP Instance UID",
+                "the UIDs of the images that were fused, for the DICOM objects to refer to",
+                "Load the study from DICOM.",
+            )
+    volume = fused.volumes()[contrast.value]
+    values = stored_values(volume, fused.body)
+    identity = _identity(study, stations, contrast, volume.grid, values)
+    header = series_header(study, stations, contrast, volume.grid, values, derived_uid("derived-series", *identity))
+    settle_dates(header, study, created or datetime.now())
+    return DerivedSeries(contrast, volume.grid, values, _headers(header, volume.grid, stations, identity))
+
+
+def write_derived(
+    folder: Path | str, series: DerivedSeries, transfer_syntax: UID = ExplicitVRLittleEndian
+) -> tuple[Path, ...]:
+    """Write ``folder/0001.dcm`` and on, inferior to superior as the grid runs; the folder appears when it is whole.
+
+    A folder of that name is replaced as a whole: no image of an earlier
+    series stays behind.
+
+    Parameters
+    ----------
+    folder : Path or str
+    series : DerivedSeries
+    transfer_syntax : UID
+        Explicit VR Little Endian, RLE Lossless or JPEG-LS Lossless.
+
+    Returns
+    -------
+    tuple of Path
+        In the order of the grid's planes.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; what was there before is then there still.
+    """
+    folder = Path(folder)
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial.chmod(0o755)
+        names = [f"{k + 1:04d}.dcm" for k in range(len(series.headers))]
+        for name, header, plane in zip(names, series.headers, series.values.stored, strict=True):
+            dcmwrite(partial / name, _with_pixels(header, plane, transfer_syntax), enforce_file_format=True)
+        _put_in_place(partial, folder)
+    except OSError as error:
+        raise OutputError(
+            str(folder),
+            error.strerror or type(error).__name__,
+            "a folder that can be written",
+            "Check the folder's permissions and the free space, or choose another output folder.",
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return tuple(folder / name for name in names)
+
+
+def _identity(
+    study: Study, stations: Sequence[Station], contrast: Contrast, grid: Grid, values: StoredValues
+) -> tuple[str, ...]:
+    digest = hashlib.sha256(np.ascontiguousarray(values.stored).data)
+    digest.update(repr((values.slope, values.intercept)).encode())
+    digest.update(np.round(grid.affine, 6).tobytes())
+    for station in stations:
+        digest.update("\0".join((station.series_uid, *station.sop_instance_uids)).encode())
+    return study.study_uid, contrast.value, software_version(), digest.hexdigest()
+
+
+def _headers(
+    shared: Dataset, grid: Grid, stations: Sequence[Station], identity: tuple[str, ...]
+) -> tuple[Dataset, ...]:
+    by_station = [source_slices(grid, station) for station in stations]
+    normal = grid.affine[:3, 2] / np.linalg.norm(grid.affine[:3, 2])
+    headers = []
+    for k, position in enumerate(positions_mm(grid)):
+        header = Dataset()
+        header.update(shared)  # the planes share the elements that are alike; those set below are not among them
+        header.SOPInstanceUID = derived_uid("derived-instance", *identity, str(k))
+        header.InstanceNumber = k + 1
+        header.ImagePositionPatient = [format_number_as_ds(float(v)) for v in np.round(position, 9)]
+        header.SliceLocation = format_number_as_ds(round(float(position @ normal), 6))
+        sources = [
+            (station.series_uid, source_image_items(station, slices[k]))
+            for station, slices in zip(stations, by_station, strict=True)
+        ]
+        if items := [item for _, some in sources for item in some]:
+            header.SourceImageSequence = items
+            header.ReferencedSeriesSequence = referenced_series(sources)
+        headers.append(header)
+    return tuple(headers)
+
+
+def _with_pixels(header: Dataset, plane: np.ndarray, transfer_syntax: UID) -> Dataset:
+    image = Dataset()
+    image.update(header)
+    image.file_meta = FileMetaDataset()
+    image.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
+    image.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+    image.file_meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
+    image.file_meta.ImplementationVersionName = _IMPLEMENTATION_NAME
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.PixelData = np.ascontiguousarray(plane).astype("<u2", copy=False).tobytes()
+    image["PixelData"].VR = "OW"
+    if transfer_syntax != ExplicitVRLittleEndian:
+        image.compress(transfer_syntax, generate_instance_uid=False)
+    return image
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink():
+        # A folder can only take the place of an empty one: the old one goes into the new one's temporary place.
+        old = partial.with_name(f"{partial.name}.old")
+        folder.rename(old)
+        try:
+            partial.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        partial.rename(folder)

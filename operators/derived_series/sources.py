@@ -1,0 +1,89 @@
+"""Which source images a plane of the fused volume was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from operators.volume import Grid, Station
+
+__all__ = ["referenced_series", "source_image_items", "source_slices"]
+
+_WHOLE_SLICE = 1e-3  # how near to a slice a plane is taken to lie in it
+
+
+def source_slices(grid: Grid, station: Station) -> list[range]:
+    """For each plane of ``grid``, the slices of a station that trilinear interpolation reads.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the fused volume.
+    station : Station
+
+    Returns
+    -------
+    list of range
+        Indices along the station's z; empty where the plane does not meet it.
+    """
+    planes, rows, columns = grid.shape
+    depth = station.grid.shape[0]
+    to_slice = (np.linalg.inv(station.grid.affine) @ grid.affine)[2]  # voxel (i, j, k) of the grid to slice
+    corners = np.array([[i, j, 0.0, 1.0] for i in (0, columns - 1) for j in (0, rows - 1)]) @ to_slice
+    heights = corners[None, :] + np.arange(planes)[:, None] * to_slice[2]
+    ranges = []
+    for low, high in zip(heights.min(axis=1), heights.max(axis=1), strict=True):
+        if high < -0.5 - _WHOLE_SLICE or low > depth - 0.5 + _WHOLE_SLICE:
+            ranges.append(range(0))
+            continue
+        first = int(np.clip(np.floor(low + _WHOLE_SLICE), 0, depth - 1))
+        last = int(np.clip(np.ceil(high - _WHOLE_SLICE), 0, depth - 1))
+        ranges.append(range(first, last + 1))
+    return ranges
+
+
+def source_image_items(station: Station, slices: range) -> list[Dataset]:
+    """Items of a Source Image Sequence for some slices of a station.
+
+    One item for an Enhanced MR, which holds them all; all images of a station
+    some of whose slices were interpolated, for then indices do not tell which.
+    """
+    uids: Sequence[str] = station.sop_instance_uids
+    if len(uids) == station.grid.shape[0]:
+        uids = [uids[k] for k in slices]
+    elif len(slices) == 0:
+        uids = []
+    return [_item(station.sop_class_uid, uid) for uid in uids]
+
+
+def _item(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    code = codes.DCM.SourceImageForImageProcessingOperation
+    purpose = Dataset()
+    purpose.CodeValue, purpose.CodingSchemeDesignator, purpose.CodeMeaning = code.value, "DCM", code.meaning
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
+
+
+def referenced_series(items_by_series: Sequence[tuple[str, Sequence[Dataset]]]) -> list[Dataset]:
+    """Items of a Referenced Series Sequence (PS3.3 C.12.2): the same references, by series."""
+    series = []
+    for uid, items in items_by_series:
+        if not items:
+            continue
+        instances = []
+        for item in items:
+            instance = Dataset()
+            instance.ReferencedSOPClassUID = item.ReferencedSOPClassUID
+            instance.ReferencedSOPInstanceUID = item.ReferencedSOPInstanceUID
+            instances.append(instance)
+        entry = Dataset()
+        entry.SeriesInstanceUID = uid
+        entry.ReferencedInstanceSequence = instances
+        series.append(entry)
+    return series
