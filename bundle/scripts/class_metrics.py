@@ -47,7 +47,8 @@ class ClassMetricsCsv:
         self._counts = []
 
     def _count(self, engine: Engine) -> None:
-        for item in engine.state.output:
+        outputs: Any = engine.state.output
+        for item in outputs:
             found, truth = (torch.as_tensor(item[key])[1:28].bool().flatten(1) for key in ("pred", "label"))
             both = (found & truth).sum(dim=1)
             self._counts.append(torch.stack([both, found.sum(dim=1), truth.sum(dim=1)]).double())
@@ -55,7 +56,7 @@ class ClassMetricsCsv:
     def __call__(self, engine: Engine) -> None:
         counts = torch.stack(self._counts)
         if idist.get_world_size() > 1:
-            counts = evenly_divisible_all_gather(counts.to(idist.device()))
+            counts = evenly_divisible_all_gather(counts.to(idist.device()), concat=True)
         if idist.get_rank() == 0:
             self._write(int(engine.state.epoch), counts.cpu())
 

@@ -87,5 +87,6 @@ class AnnotatedClasses:
 
     def __call__(self, engine: Engine) -> None:
         if isinstance(self.loss, PartialLabelLoss):
-            annotated = engine.state.batch.get("annotated")
+            batch: Any = engine.state.batch
+            annotated = batch.get("annotated")
             self.loss.annotated = None if annotated is None else torch.as_tensor(annotated).bool()

@@ -171,10 +171,7 @@ def read_labels(
     voxels, header = _read(path, where)
     grid = _grid(header, voxels.shape[-3:], where)
     segments = list_segments(header)
-    if segments:
-        labels = _by_segment(voxels, segments, ignore, where)
-    else:
-        labels = _by_value(voxels, mapping, where)
+    labels = _by_segment(voxels, segments, ignore, where) if segments else _by_value(voxels, mapping, where)
     annotated = frozenset(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if i)
     return AnnotatedLabels(Volume(labels, grid), annotated)
 
