@@ -5,12 +5,14 @@ from analysis.associations import Association, Associations, associations, sex_s
 from analysis.audit import Audit, audit
 from analysis.cohort import Cohort, build_cohort
 from analysis.collect import Collected, collect_reports
+from analysis.cox import CoxFit, fit_cox, proportional_hazards_p
 from analysis.definitions import AWGS2019, EWGSOP2, CutOffs, derive
 from analysis.errors import AnalysisError, DataError, OutputError, UsageError
 from analysis.fields import read_fields
 from analysis.firth import FirthEstimate, firth
 from analysis.logistic import LogisticFit, fit_logistic, profile_interval
 from analysis.run import Options, Results, analyse, load_cohort
+from analysis.survival import FollowUp, HazardRatio, follow_up, hazard_ratios
 from analysis.tables import read_table, write_table
 from analysis.tertiles import Tertiles, tertiles
 from analysis.trend import Decline, Trend, cochran_armitage, decline_per_decade
@@ -25,12 +27,15 @@ __all__ = [
     "Audit",
     "Checked",
     "Cohort",
+    "CoxFit",
     "Collected",
     "CutOffs",
     "DataError",
     "Decline",
     "EWGSOP2",
     "FirthEstimate",
+    "FollowUp",
+    "HazardRatio",
     "LogisticFit",
     "Note",
     "Options",
@@ -51,9 +56,13 @@ __all__ = [
     "decline_per_decade",
     "derive",
     "firth",
+    "fit_cox",
     "fit_logistic",
+    "follow_up",
+    "hazard_ratios",
     "load_cohort",
     "profile_interval",
+    "proportional_hazards_p",
     "read_fields",
     "read_table",
     "sex_stratified",

@@ -35,7 +35,7 @@ examples:
 output:
   OUT/report.html                         start here; one page, opens offline
   OUT/tables/{flow,table1,concordance,decline,trend,age_groups,associations,sex_stratified,
-              per_sd,sensitivity,notes}.csv
+              survival,per_sd,sensitivity,notes}.csv
   OUT/figures/*.{png,svg}
   OUT/provenance.json, OUT/options.yaml   what it was made from, and how to repeat it
 """
@@ -85,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="fixed cuts of an exposure in place of its tertiles, e.g. pa_ratio=0.41,0.48; repeatable",
     )
+    run.add_argument(
+        "--censor-date",
+        metavar="YYYY-MM-DD",
+        help="last day on which deaths are known, for Cox's model (default: that of the latest death)",
+    )
     run.add_argument("--config", type=Path, metavar="FILE", help="options as YAML; the command line wins")
     run.add_argument("--quiet", action="store_true", help="no progress")
     collect = commands.add_parser(
@@ -115,8 +120,10 @@ def _run(options: argparse.Namespace) -> int:
             bar.set_description(label)
             bar.update()
 
-        results = analyse(cohort, chosen.adjust, chosen.fixed_cuts, progress)
+        results = analyse(cohort, chosen.adjust, chosen.fixed_cuts, progress, chosen.censor_date)
         page = write_results(chosen.out, results, made_from, progress)
+    for warning in cohort.warnings:
+        print(f"note: {warning}")
     print(f"{len(cohort.analysed)} participants analysed; start with {page}")
     return 0
 
@@ -132,7 +139,7 @@ def _merged(options: argparse.Namespace) -> dict[str, Any]:
         if not isinstance(loaded, dict):
             raise UsageError(options.config.name, "no map of options", "option: value", "See --help.")
         plain = loaded
-    for name in ("phenotypes", "participants", "out", "min_age", "cut_offs", "fields"):
+    for name in ("phenotypes", "participants", "out", "min_age", "cut_offs", "fields", "censor_date"):
         if getattr(options, name) is not None:
             plain[name] = getattr(options, name)
     if options.adjust is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from analysis.definitions import OUTCOMES
+from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Design, design_of
 from analysis.firth import firth
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
@@ -19,7 +19,6 @@ from analysis.tertiles import Tertiles, tertiles
 
 __all__ = [
     "EVENTS_PER_COEFFICIENT",
-    "EXPOSURES",
     "Association",
     "Associations",
     "associate",
@@ -30,12 +29,6 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 
-# Column, and what the tables and figures call it.
-EXPOSURES = {
-    "pa_ratio": "P/A ratio (MRI)",
-    "lr_asymmetry_dexa": "L/R asymmetry (DXA)",
-    "lr_asymmetry_mri": "L/R asymmetry (MRI)",
-}
 # Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: trouble is frequent below about 5.
 EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.definitions import EWGSOP2, CutOffs, derive
+from analysis.definitions import BY_AGE, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs, derive
 from analysis.errors import DataError
 from analysis.validation import Checked, Note
 
@@ -16,6 +16,8 @@ __all__ = ["COVARIATES", "Cohort", "build_cohort"]
 # The paper's adjustment set; the name on the command line and the column behind it.
 COVARIATES = ("age", "sex", "bmi", "activity")
 _FEWEST = 20
+# The first criteria below are about who the question is asked of; the rest are about what is missing.
+_OF_ELIGIBILITY = 3
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Cohort:
         columns (see `analysis.definitions.derive`).
     all_ages : DataFrame
         The same without the lowest age: descriptive figures may show it
-        (PAPER section 8.10).
+        (PAPER section 8.10). Measurements only.
+    eligible : DataFrame
+        Everyone old enough with complete MRI, whatever else is missing:
+        exposures, outcomes and covariates, for a sensitivity analysis.
     flow : DataFrame
         ``step, reason, excluded, remaining``.
     notes : tuple of Note
@@ -37,14 +42,19 @@ class Cohort:
     cut_offs : CutOffs
     structures : tuple of str
         Names of the muscles and bones that have a volume column.
+    warnings : tuple of str
+        What a reader must know before anything else: that people are
+        synthetic, or that the network that measured them was trained so.
     """
 
     analysed: pd.DataFrame
     all_ages: pd.DataFrame
+    eligible: pd.DataFrame
     flow: pd.DataFrame
     notes: tuple[Note, ...]
     cut_offs: CutOffs
     structures: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -80,6 +90,9 @@ def build_cohort(
     people, images = participants.table, phenotypes.table
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     joined = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
+    if "synthetic" in images.columns:
+        said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
+        joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
     if joined.empty:
         raise DataError(
             "participants and phenotypes",
@@ -109,11 +122,14 @@ def build_cohort(
         criteria.pop()
     keep = pd.Series(True, index=table.index)
     keep_any_age = keep.copy()
-    for reason, unfit, is_age in criteria:
+    eligible = keep.copy()
+    for number, (reason, unfit, is_age) in enumerate(criteria):
         before = int(keep.sum())
         keep &= ~unfit
         if not is_age:
             keep_any_age &= ~unfit
+        if number < _OF_ELIGIBILITY:
+            eligible &= ~unfit
         steps.append((reason, before - int(keep.sum()), int(keep.sum())))
     if keep.sum() < _FEWEST:
         largest = max(steps[1:], key=lambda step: step[1])
@@ -130,14 +146,34 @@ def build_cohort(
     orphans = len(images) - len(joined)
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
+    analysed = table[keep].reset_index(drop=True)
+    questions = dict.fromkeys([*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *covariates])
     return Cohort(
-        analysed=table[keep].reset_index(drop=True),
-        all_ages=table[keep_any_age].reset_index(drop=True),
+        analysed=analysed,
+        all_ages=table.loc[keep_any_age, ["age", "sex", *BY_AGE]].reset_index(drop=True),
+        eligible=table.loc[eligible, [*questions]].reset_index(drop=True),
         flow=flow,
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=_structures(images),
+        warnings=_warnings(analysed),
     )
+
+
+def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
+    made_up = int(analysed["synthetic"].isin(["1", "True"]).sum())
+    warnings = []
+    if made_up:
+        who = "Every participant" if made_up == len(analysed) else f"{made_up} of {len(analysed)} participants"
+        verb = "is" if made_up in (1, len(analysed)) else "are"
+        warnings.append(f"{who} {verb} synthetic: made up by a computer. No number here is about a real person.")
+    if "model_trained_on_synthetic" in analysed.columns:
+        trained_so = analysed[pd.to_numeric(analysed["model_trained_on_synthetic"], errors="coerce") == 1]
+        for (name, data, use), part in trained_so.groupby(
+            ["model_name", "model_training_data", "model_intended_use"], sort=True
+        ):
+            warnings.append(f"Volumes of {len(part)} of {len(analysed)} participants are those of {name}. {data} {use}")
+    return tuple(warnings)
 
 
 def _structures(images: pd.DataFrame) -> tuple[str, ...]:

@@ -25,14 +25,21 @@ class Collected:
     ----------
     table : DataFrame
         One row per study, by ``eid``: phenotypes; ``<structure>_cm3`` with
-        ``_left`` and ``_right`` and ``_fat_fraction``; ``quality_flags``
-        (codes joined by ``;``) and ``withheld``.
+        ``_left`` and ``_right`` and ``_fat_fraction``; ``model_name,
+        model_version, model_training_data, model_intended_use`` and
+        ``model_trained_on_synthetic`` (0 or 1); ``quality_flags`` (codes
+        joined by ``;``) and ``withheld``.
     left_out : tuple of (str, str)
         Path below the folder, and why.
     """
 
     table: pd.DataFrame
     left_out: tuple[tuple[str, str], ...]
+
+
+_TEXTS = {"eid", "quality_flags", "withheld"} | {
+    f"model_{key}" for key in ("name", "version", "training_data", "intended_use")
+}
 
 
 def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Collected:
@@ -87,7 +94,7 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
         raise DataError(folder.name, f"none of {len(paths)} reports is usable; the first: {left_out[0][1]}",
                         "reports of this version", "Run `python -m app` again.")  # fmt: skip
     table = pd.DataFrame(rows).sort_values("eid", kind="stable").reset_index(drop=True)
-    numbers = [name for name in table.columns if name not in ("eid", "quality_flags", "withheld")]
+    numbers = [name for name in table.columns if name not in _TEXTS]
     return Collected(table.astype(dict.fromkeys(numbers, "float64")), tuple(left_out))
 
 
@@ -101,6 +108,9 @@ def _row(eid: str, report: dict[str, Any]) -> dict[str, Any]:
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
         row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
+    model = report["model"]
+    row |= {f"model_{key}": model[key] for key in ("name", "version", "training_data", "intended_use")}
+    row["model_trained_on_synthetic"] = float(model["synthetic_training"])
     row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
     row["withheld"] = report["quality"]["withheld"] or ""
     return row

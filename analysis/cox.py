@@ -248,6 +248,8 @@ def _partial(at_risk: _AtRisk, coefficients: Vector) -> _Partial:
         remaining = np.cumsum(leaving[::-1])[::-1]
         dying = np.bincount(moment, weights=values[dead], minlength=len(leaving))
         sums[row] = remaining[moment] - at_risk.share * dying[moment]
+    if not (sums[0] > 0).all():  # a step so long that all but a few weigh nothing
+        return _Partial(-np.inf, np.zeros((events, k)), np.zeros((events, k, k)))
     means = (sums[1 : k + 1] / sums[0]).T
     variances = np.empty((events, k, k))
     variances[:, pairs[0], pairs[1]] = variances[:, pairs[1], pairs[0]] = (sums[k + 1 :] / sums[0]).T

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.errors import UsageError
 
-__all__ = ["AWGS2019", "CUT_OFFS", "EWGSOP2", "OUTCOMES", "CutOffs", "derive"]
+__all__ = ["AWGS2019", "BY_AGE", "CUT_OFFS", "EWGSOP2", "EXPOSURES", "OUTCOMES", "CutOffs", "derive"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,14 @@ EWGSOP2 = CutOffs("EWGSOP2", 27, 16, 7.0, 5.5, "Cruz-Jentoft et al., Age Ageing 
 AWGS2019 = CutOffs("AWGS2019", 28, 18, 7.0, 5.4, "Chen et al., J Am Med Dir Assoc 2020;21:300-307 (DXA)")
 CUT_OFFS = {cut_offs.name: cut_offs for cut_offs in (EWGSOP2, AWGS2019)}
 
+# Column, and what the tables and figures call it.
+EXPOSURES = {
+    "pa_ratio": "P/A ratio (MRI)",
+    "lr_asymmetry_dexa": "L/R asymmetry (DXA)",
+    "lr_asymmetry_mri": "L/R asymmetry (MRI)",
+}
+# Measures that are shown by age group.
+BY_AGE = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio", "lr_asymmetry_dexa")
 # Name, and what the tables and figures call it, in the paper's order.
 OUTCOMES = {
     "low_muscle_mass": "Low muscle mass",

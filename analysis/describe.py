@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.agreement import agreement
+from analysis.definitions import BY_AGE
 from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
 
 __all__ = ["MEASURES", "age_groups", "concordance", "decline", "table_one", "trend"]
@@ -146,7 +147,7 @@ def age_groups(table: pd.DataFrame) -> pd.DataFrame:
     """Number, median and quartiles of each measure by age group and sex."""
     groups = age_group(table["age"])
     rows = []
-    for name in ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio", "lr_asymmetry_dexa"):
+    for name in BY_AGE:
         for who, part in _by_sex(table)[1:]:
             for group, values in part[name].groupby(groups[part.index], observed=True):
                 known = values.dropna()

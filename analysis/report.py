@@ -13,8 +13,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from analysis.associations import EXPOSURES
-from analysis.definitions import OUTCOMES
+from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.describe import MEASURES
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
 from analysis.figures.style import MEASURE_LABEL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.errors import UsageError
 from analysis.fields import read_fields
 from analysis.sensitivity import per_sd, sensitivity
+from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_table
 from analysis.validation import check_participants, check_phenotypes
 
@@ -39,6 +41,9 @@ class Options:
         The user's map of columns.
     fixed_cuts : dict of str to (float, float)
         Cuts by exposure in place of tertiles.
+    censor_date : str or None
+        Last day on which deaths are known, YYYY-MM-DD; otherwise that of the
+        latest death.
     """
 
     phenotypes: Path
@@ -49,6 +54,7 @@ class Options:
     cut_offs: CutOffs = EWGSOP2
     fields: Path | None = None
     fixed_cuts: Mapping[str, tuple[float, float]] | None = None
+    censor_date: str | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """As written to YAML and JSON; `read_options` takes it back."""
@@ -70,12 +76,15 @@ class Results:
     associations : Associations
     tables : dict of str to DataFrame
         ``flow, table1, concordance, decline, trend, age_groups,
-        associations, sex_stratified, per_sd, sensitivity, notes``.
+        associations, sex_stratified, survival, per_sd, sensitivity, notes``.
+    followed : FollowUp
+        How long, and until when.
     """
 
     cohort: Cohort
     associations: Associations
     tables: dict[str, pd.DataFrame]
+    followed: FollowUp
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -99,8 +108,9 @@ def analyse(
     adjust: tuple[str, ...] = COVARIATES,
     fixed_cuts: Mapping[str, tuple[float, float]] | None = None,
     progress: Callable[[str], None] = lambda label: None,
+    censor_date: str | None = None,
 ) -> Results:
-    """Every table of PAPER section 7, for a cohort that is already built."""
+    """Every table of PAPER section 7, for a cohort that is already built; see `Options` for the parameters."""
     progress("description")
     tables = {
         "flow": cohort.flow,
@@ -116,12 +126,16 @@ def analyse(
     tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust)
     progress("sensitivity")
     tables["per_sd"] = per_sd(cohort.analysed, adjust)
-    tables["sensitivity"] = sensitivity(cohort.analysed, adjust)
+    tables["sensitivity"] = sensitivity(cohort.analysed, adjust, everyone=cohort.eligible)
+    progress("survival")
+    followed = follow_up(cohort.analysed, None if censor_date is None else pd.Timestamp(censor_date))
+    tables["survival"] = hazard_ratios(cohort.analysed, followed, adjust)
+    notes = [*cohort.notes, *(followed.notes if followed.given else ())]
     tables["notes"] = pd.DataFrame(
-        [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in cohort.notes],
+        [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],
         columns=["where", "what", "count", "first_rows"],
     )
-    return Results(cohort, ratios, tables)
+    return Results(cohort, ratios, tables, followed)
 
 
 def read_options(plain: Mapping[str, Any], where: str) -> Options:
@@ -150,6 +164,8 @@ def read_options(plain: Mapping[str, Any], where: str) -> Options:
             made["min_age"] = float(made["min_age"])
         if "cut_offs" in made:
             made["cut_offs"] = _cut_offs(made["cut_offs"], where)
+        if "censor_date" in made:
+            made["censor_date"] = date.fromisoformat(str(made["censor_date"])).isoformat()
         if "fixed_cuts" in made:
             made["fixed_cuts"] = {name: (float(a), float(b)) for name, (a, b) in made["fixed_cuts"].items()}
     except (TypeError, ValueError, AttributeError) as error:

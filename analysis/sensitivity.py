@@ -8,49 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.associations import EVENTS_PER_COEFFICIENT, EXPOSURES, associate
-from analysis.definitions import OUTCOMES
+from analysis.associations import EVENTS_PER_COEFFICIENT, associate
+from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import design_of
 from analysis.firth import firth
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.splines import restricted_cubic_spline
 from analysis.tertiles import tertiles
 
-__all__ = ["PAPER_CUTS", "per_sd", "restricted_cubic_spline", "sensitivity"]
+__all__ = ["PAPER_CUTS", "mark_missing", "per_sd", "sensitivity"]
 
 Vector = NDArray[np.float64]
 
 # Cuts between thirds as printed, PAPER section 7.
 PAPER_CUTS = {"pa_ratio": (0.41, 0.48), "lr_asymmetry_dexa": (0.017, 0.041), "lr_asymmetry_mri": (0.017, 0.041)}
-# Harrell, Regression Modeling Strategies, 2015, table 2.3: percentiles of 4 knots.
-_KNOT_PERCENTILES = (5, 35, 65, 95)
-
-
-def restricted_cubic_spline(x: Vector, knots: Sequence[float] | None = None) -> Vector:
-    """Basis of a cubic spline that is straight beyond its outer knots.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n,)
-    knots : sequence of float, optional
-        Otherwise at the 5th, 35th, 65th and 95th percentile.
-
-    Returns
-    -------
-    ndarray, shape (n, len(knots) - 1)
-        ``x`` itself first; spans the same functions as R's ``splines::ns``
-        with these knots.
-    """
-    t = np.percentile(x, _KNOT_PERCENTILES) if knots is None else np.asarray(knots, dtype=float)
-    scale = (t[-1] - t[0]) ** 2
-
-    def cube(knot: float) -> Vector:
-        return np.maximum(x - knot, 0.0) ** 3
-
-    columns = [x]
-    for knot in t[:-2]:
-        last = (cube(t[-2]) * (t[-1] - knot) - cube(t[-1]) * (t[-2] - knot)) / (t[-1] - t[-2])
-        columns.append((cube(knot) - last) / scale)
-    return np.column_stack(columns)
 
 
 def per_sd(
@@ -107,11 +78,11 @@ def _per_sd(x: Vector, sd: float, events: Vector, known: pd.DataFrame, covariate
             "method": "firth",
             "note": "; ".join(notes),
         }
-    curve = restricted_cubic_spline(x / sd)
     try:
+        curve = restricted_cubic_spline(x / sd)
         curved = fit_logistic(np.column_stack([curve, design.values]), events)
         p_nonlinear = float("nan") if curved.separated else likelihood_ratio_p(curved, fit)
-    except np.linalg.LinAlgError:  # knots that coincide, as in a measure of few values
+    except (ValueError, np.linalg.LinAlgError):  # knots that coincide, or nearly
         p_nonlinear = float("nan")
     return {
         "odds_ratio": float(np.exp(fit.coefficients[1])),
@@ -125,16 +96,38 @@ def _per_sd(x: Vector, sd: float, events: Vector, known: pd.DataFrame, covariate
 
 
 def sensitivity(
-    table: pd.DataFrame, covariates: Sequence[str], exposures: Sequence[str] = tuple(EXPOSURES)
+    table: pd.DataFrame,
+    covariates: Sequence[str],
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    everyone: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The associations, asked for in other ways.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Complete cases, `analysis.cohort.Cohort.analysed`.
+    covariates, exposures : sequence of str
+    everyone : DataFrame, optional
+        `analysis.cohort.Cohort.eligible`: those too who lack a covariate, or a
+        measurement that this question does not need.
 
     Returns
     -------
     DataFrame
         ``analysis`` and the columns of `analysis.associations.Association`:
-        every outcome with the paper's printed cuts; confirmed sarcopenia
-        against none, probable left out; confirmed or probable against none.
+        every outcome with the paper's printed cuts; every outcome in everyone
+        whose exposure and outcome are known, complete otherwise or not;
+        confirmed sarcopenia against none, probable left out; confirmed or
+        probable against none.
+
+    Notes
+    -----
+    In everyone, a missing factor is a level of its own, and a missing
+    measurement is the mean with an indicator beside it (the missing-indicator
+    method). It keeps people at the cost of some residual confounding where
+    much is missing (Groenwold et al., CMAJ 2012;184:1265-1269), which is why
+    it is held against complete cases here and replaces none of them.
     """
     model = "adjusted" if covariates else "crude"
     without_probable = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1)
@@ -150,4 +143,26 @@ def sensitivity(
         ]
         for label, data, outcome, groups in asked:
             rows.append({"analysis": label, **vars(associate(data, exposure, outcome, groups, covariates, model))})
+        if everyone is not None:
+            groups = tertiles(everyone[exposure].to_numpy(dtype=float))
+            filled, marked = mark_missing(everyone, covariates)
+            for outcome in OUTCOMES:
+                found = associate(filled, exposure, outcome, groups, marked, model)
+                rows.append({"analysis": "everyone, missing covariates marked", **vars(found)})
     return pd.DataFrame(rows)
+
+
+def mark_missing(table: pd.DataFrame, covariates: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Fill missing covariates and say where: mean and indicator, or a level ``missing`` of a factor."""
+    filled, names = table.copy(), list(covariates)
+    for covariate in covariates:
+        missing = table[covariate].isna()
+        if not missing.any():
+            continue
+        if pd.api.types.is_numeric_dtype(table[covariate]):
+            filled[covariate] = table[covariate].fillna(table[covariate].mean())
+        else:
+            filled[covariate] = table[covariate].fillna("missing")
+        filled[f"{covariate} missing"] = missing.astype(float)
+        names.append(f"{covariate} missing")
+    return filled, tuple(names)

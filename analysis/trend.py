@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2, t
+from scipy.stats import chi2, f, t
+
+from analysis.splines import restricted_cubic_spline
 
 __all__ = ["AGE_GROUPS", "Decline", "Trend", "age_group", "cochran_armitage", "decline_per_decade"]
 
@@ -51,6 +53,9 @@ class Decline:
     mean : float
     p_value : float
         Of the slope, by Student's t.
+    p_nonlinear : float
+        F test of a natural cubic spline with four knots (5th, 35th, 65th and
+        95th percentile of age) against the line; two degrees of freedom.
     """
 
     n: int
@@ -60,6 +65,7 @@ class Decline:
     percent_per_decade: float
     mean: float
     p_value: float
+    p_nonlinear: float
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -101,7 +107,7 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
     y, x = values[both], age[both]
     n = len(y)
     if n < 3 or np.ptp(x) == 0:
-        return Decline(n, *[float("nan")] * 6)
+        return Decline(n, *[float("nan")] * 7)
     centred = x - x.mean()
     squares = float(centred @ centred)
     slope = float(centred @ y) / squares
@@ -117,4 +123,25 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
         percent_per_decade=1000 * slope / mean if mean else float("nan"),
         mean=mean,
         p_value=p_value,
+        p_nonlinear=_curve_p(x, residual),
     )
+
+
+def _curve_p(x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
+    """F test of the spline's bends on what the line leaves."""
+    try:
+        bends = restricted_cubic_spline(x)[:, 1:]
+    except ValueError:
+        return float("nan")
+    # What the line explains of the bends is the line's (Frisch, Waugh and Lovell): two columns remain.
+    line = np.column_stack([np.ones_like(x), (x - x.mean()) / x.std()])
+    bends = bends - line @ np.linalg.lstsq(line, bends)[0]
+    spread = bends.std(axis=0)
+    freedom = len(x) - 2 - bends.shape[1]
+    left = float(residual @ residual)
+    if freedom < 1 or left <= 0 or not (spread > 1e-9).all():
+        return float("nan")
+    basis, _ = np.linalg.qr(bends / spread)
+    explained = float(((basis.T @ residual) ** 2).sum())
+    between = (explained / bends.shape[1]) / ((left - explained) / freedom)
+    return float(f.sf(between, bends.shape[1], freedom))

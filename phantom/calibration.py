@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ from scipy.special import expit, ndtr, ndtri
 
 from phantom.cohort_model import (
     CUT_OFF,
+    FOLLOW_UP_YEARS,
     OUTCOMES,
     PUBLISHED,
     draw_background,
     draw_people,
+    hazard_of_death,
     latent_scales,
     predictor,
     probabilities,
 )
 
-__all__ = ["PREVALENCE", "calibrate", "read_constants", "thirds_of"]
+__all__ = ["PREVALENCE", "calibrate", "read_constants", "thirds_of", "true_hazard_ratios"]
 
 Vector = NDArray[np.float64]
 
@@ -84,6 +87,7 @@ def calibrate(n: int = 400_000) -> dict[str, Any]:
     _solve_volumes(constants, background, thirds, sexes)
     people = draw_people(np.random.default_rng([_SEED, 2]), background, thirds, constants)
     constants["population"] = _truths(background, thirds, people.numbers, people.probability, sexes)
+    constants["population"]["hazard_ratio"] = true_hazard_ratios(background, thirds, people.probability["mortality"])
     return constants
 
 
@@ -164,6 +168,42 @@ def _truths(
         "crude_odds_ratio": crude,
         "prevalence": {outcome: float(p.mean()) for outcome, p in probability.items()},
     }
+
+
+def true_hazard_ratios(background: dict[str, Vector], thirds: Vector, probability: Vector) -> dict[str, float]:
+    """What Cox's model finds in endless data: high against low third of the P/A ratio, crude and adjusted.
+
+    Deaths follow a logistic model over five years, so hazards are proportional
+    only nearly. The maximum of the expected partial likelihood is found with
+    everybody's own probability of dying, and of being alive, at ten moments.
+    """
+    outer = thirds != 1
+    hazard = hazard_of_death(probability[outer])
+    edges = np.linspace(0.0, FOLLOW_UP_YEARS, 11)
+    alive = [np.exp(-hazard * (early + late) / 2) for early, late in pairwise(edges)]
+    dying = [np.exp(-hazard * early) - np.exp(-hazard * late) for early, late in pairwise(edges)]
+    activity = background["activity"][outer]
+    crude = (thirds[outer] == 2).astype(float)[:, None]
+    covariates = [background["age"][outer] / 10, background["man"][outer], background["bmi"][outer] / 10]
+    adjusted = np.column_stack([crude, *covariates, activity == 1, activity == 2])
+    found = {}
+    for name, x in (("crude", crude), ("adjusted", adjusted)):
+        x = x - x.mean(axis=0)
+        beta = np.zeros(x.shape[1])
+        for _ in range(20):
+            score, information = np.zeros_like(beta), np.zeros((len(beta), len(beta)))
+            relative = np.exp(x @ beta)
+            for there, deaths in zip(alive, dying, strict=True):
+                weight = there * relative / (there @ relative)
+                mean = weight @ x
+                score += deaths @ (x - mean)
+                information += deaths.sum() * ((x * weight[:, None]).T @ x - np.outer(mean, mean))
+            step = np.linalg.solve(information, score)
+            beta += step
+            if np.abs(step).max() < 1e-10:
+                break
+        found[name] = float(np.exp(beta[0]))
+    return found
 
 
 def _intercept(eta: Vector, share: float) -> float:

@@ -18,7 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
-__all__ = ["CUT_OFF", "OUTCOMES", "PUBLISHED", "TRUE_ODDS_RATIO", "People", "draw_background", "draw_people"]
+__all__ = [
+    "CUT_OFF",
+    "FOLLOW_UP_YEARS",
+    "OUTCOMES",
+    "PUBLISHED",
+    "TRUE_ODDS_RATIO",
+    "People",
+    "draw_background",
+    "draw_people",
+    "hazard_of_death",
+    "year_of_death",
+]
 
 Vector = NDArray[np.float64]
 
@@ -50,6 +61,8 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "almi": {"M": (8.18, 0.95), "F": (6.53, 0.84)},
     "pa_ratio": {"M": (0.45, 0.05), "F": (0.44, 0.06)},
 }
+# Everyone is followed this long; a person's hazard of death is constant meanwhile.
+FOLLOW_UP_YEARS = 5.0
 SHARE_OF_MEN = 17920 / 37004
 _AGE_RANGE = (50.0, 87.0)
 _BMI_SKEW = 0.25  # sigma of the lognormal whose shape BMI has
@@ -167,6 +180,16 @@ def latent_scales(
     for name in ("mortality", "falls"):
         outcome[name] = rng.random(n) < probability[name]
     return scales, outcome
+
+
+def hazard_of_death(probability: Vector) -> Vector:
+    """Constant hazard per year that makes ``probability`` the probability of dying within the follow-up."""
+    return np.asarray(-np.log1p(-probability) / FOLLOW_UP_YEARS)
+
+
+def year_of_death(rng: np.random.Generator, probability: Vector) -> Vector:
+    """When those die who die within the follow-up: years after imaging, drawn at a constant hazard."""
+    return np.asarray(-np.log1p(-rng.random(len(probability)) * probability) / hazard_of_death(probability))
 
 
 def measured(latent: Vector, curve: Mapping[str, Any], mean: float, sd: float) -> Vector:

@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.associations import EXPOSURES
-from analysis.definitions import OUTCOMES
+from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, bare, new_figure
 
 __all__ = ["forest"]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis import associations, sex_stratified
-from analysis.associations import EXPOSURES, associate
+from analysis.associations import associate
 from analysis.cohort import COVARIATES
-from analysis.definitions import OUTCOMES
+from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import design_of
 from analysis.tertiles import tertiles
 from tests.analysis.r import needs_r, run_r

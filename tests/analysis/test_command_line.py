@@ -34,6 +34,7 @@ _TABLES = [
     "per_sd",
     "sensitivity",
     "sex_stratified",
+    "survival",
     "table1",
     "trend",
 ]

@@ -26,7 +26,7 @@ for (i in unique(d$set)) {
 
 
 def _random_set(number: int) -> pd.DataFrame:
-    """Days or years, few ties or many, staggered ends, rare deaths or common ones, hazards that are not proportional."""
+    """Days or years, few ties or many, staggered ends, rare deaths or common ones, hazards not proportional."""
     rng = np.random.default_rng(100 + number)
     n = int(rng.integers(120, 900))
     x = rng.integers(0, 2, n).astype(float) if number % 2 else rng.normal(size=n)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.cohort import COVARIATES
-from analysis.sensitivity import per_sd, restricted_cubic_spline, sensitivity
+from analysis.sensitivity import per_sd, sensitivity
+from analysis.splines import restricted_cubic_spline
 from tests.analysis.r import needs_r, run_r
 from tests.analysis.synthetic import cohort_of
 

@@ -46,6 +46,33 @@ def test_correlations_and_lines_agree_with_r(tmp_path: Path) -> None:
 
 
 @needs_r
+def test_the_curve_of_a_decline_agrees_with_natural_splines_in_r(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    age = rng.uniform(50, 85, 700).round(1)
+    bent = 8 - 0.003 * (age - 50) ** 2 + rng.normal(0, 0.8, 700)
+    straight = 8 - 0.02 * age + rng.normal(0, 0.8, 700)
+    r = run_r(
+        """
+        library(splines); k <- quantile(d$age, c(.05, .35, .65, .95))
+        for (y in c("bent", "straight")) {
+          line <- lm(reformulate("age", y), d)
+          curve <- lm(reformulate("ns(age, knots = k[2:3], Boundary.knots = k[c(1, 4)])", y), d)
+          out(y, anova(line, curve)[2, "Pr(>F)"])
+        }
+        """,
+        tmp_path,
+        d=pd.DataFrame({"age": age, "bent": bent, "straight": straight}),
+    )
+    for name, values in (("bent", bent), ("straight", straight)):
+        assert decline_per_decade(values, age).p_nonlinear == pytest.approx(r[name][0], rel=1e-6)
+    assert r["bent"][0] < 0.05 < r["straight"][0]
+
+
+def test_a_line_over_two_ages_has_no_curve() -> None:
+    assert np.isnan(decline_per_decade(np.arange(20.0) % 7, np.repeat([60.0, 70.0], 10)).p_nonlinear)
+
+
+@needs_r
 def test_trend_agrees_with_prop_trend_test_on_its_own_example(tmp_path: Path) -> None:
     """Smokers among lung patients (Fleiss 1981), the example of R's help page: chi-square 8.2249."""
     smokers, patients = np.array([83.0, 90, 129, 70]), np.array([86.0, 93, 136, 82])

@@ -1,0 +1,232 @@
+"""Death with its date: how long everyone was followed, and hazard ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from analysis.associations import EVENTS_PER_COEFFICIENT
+from analysis.cox import fit_cox, proportional_hazards_p
+from analysis.definitions import EXPOSURES
+from analysis.design import design_of
+from analysis.tertiles import tertiles
+from analysis.validation import Note
+
+__all__ = ["FollowUp", "HazardRatio", "follow_up", "hazard_ratios"]
+
+Vector = NDArray[np.float64]
+
+_DAYS_PER_YEAR = 365.25
+THIRDS, PER_SD = "highest against lowest third", "per SD"
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """How long each person was followed, and whether they died meanwhile.
+
+    Attributes
+    ----------
+    years : ndarray, shape (n,)
+        From imaging to death or to the end of following; NaN where unknown.
+    died : ndarray, shape (n,)
+        1, 0, or NaN where unknown.
+    end : str
+        Until when deaths are known, in words.
+    notes : tuple of Note
+        People whose dates contradict one another.
+    """
+
+    years: Vector
+    died: Vector
+    end: str
+    notes: tuple[Note, ...]
+
+    @property
+    def given(self) -> bool:
+        """Whether there are dates to analyse: anyone followed, anyone dead."""
+        return bool(np.nansum(self.died) > 0)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """People, deaths and person-years."""
+        known = np.isfinite(self.years)
+        return pd.DataFrame(
+            [{"n": int(known.sum()), "deaths": int(np.nansum(self.died)), "person_years": np.nansum(self.years)}]
+        )
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """One hazard ratio of death from any cause.
+
+    Attributes
+    ----------
+    exposure, contrast, model : str
+        ``contrast`` is highest against lowest third, or per SD; ``model`` crude or adjusted.
+    n, deaths : int
+    person_years : float
+    deaths_low, deaths_high : int or None
+        Of the thirds; None per SD.
+    rate_low, rate_high : float
+        Deaths in 1000 person-years.
+    hazard_ratio, ci_low, ci_high : float
+        Wald's 95% interval; NaN where the data do not determine them.
+    p_value, p_likelihood_ratio : float
+    p_proportional, p_proportional_all : float
+        Is the hazard ratio the same at all times? Of the exposure, and of all coefficients.
+    note : str
+    """
+
+    exposure: str
+    contrast: str
+    model: str
+    n: int
+    deaths: int
+    person_years: float
+    deaths_low: int | None = None
+    deaths_high: int | None = None
+    rate_low: float = float("nan")
+    rate_high: float = float("nan")
+    hazard_ratio: float = float("nan")
+    ci_low: float = float("nan")
+    ci_high: float = float("nan")
+    p_value: float = float("nan")
+    p_likelihood_ratio: float = float("nan")
+    p_proportional: float = float("nan")
+    p_proportional_all: float = float("nan")
+    note: str = ""
+
+
+def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> FollowUp:
+    """From the date of imaging to death, or to the last day that the person is known to be alive.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``imaging_date``, ``death_date`` and ``censor_date`` (a person's
+        own end of following, such as loss or withdrawal), as dates or missing.
+    register_until : Timestamp, optional
+        Last day on which the register of deaths is complete. Without it, and
+        without an own date, a person is followed until the latest death of
+        the table: deaths after that cannot be seen, and none is known later.
+
+    Notes
+    -----
+    Deaths after the end do not count. Who died or left on or before the day
+    of imaging has no following and is left out, with a note.
+    """
+    start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
+    latest = register_until if register_until is not None else death.max()
+    end = own.fillna(latest)
+    if register_until is not None:
+        end = end.where(end <= latest, latest)
+    died = death.notna() & (death <= end)
+    years = (death.where(died, end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
+    contrary = (death <= start).to_numpy()
+    short = (years <= 0) & ~contrary
+    alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
+    found = (
+        ("death_date", "on or before the date of imaging: not followed", contrary),
+        ("censor_date", "on or before the date of imaging: not followed", short),
+        ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
+    )
+    notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
+    known = np.isfinite(years) & (years > 0)
+    until = "" if pd.isna(latest) else f"{latest:%Y-%m-%d}"
+    if own.notna().all() and len(own):
+        until = "each person's own date"
+    elif own.notna().any():
+        until += ", or a person's own date"
+    return FollowUp(
+        years=np.where(known, years, np.nan),
+        died=np.where(known, died.to_numpy(dtype=float), np.nan),
+        end=until + (" (the latest death known)" if register_until is None and not own.notna().all() else ""),
+        notes=tuple(notes),
+    )
+
+
+def hazard_ratios(
+    table: pd.DataFrame,
+    followed: FollowUp,
+    covariates: Sequence[str],
+    *,
+    exposures: Sequence[str] = tuple(EXPOSURES),
+) -> pd.DataFrame:
+    """Cox's models of every exposure: thirds and per SD, crude and adjusted.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `HazardRatio`; empty where no dates are given.
+    """
+    rows: list[HazardRatio] = []
+    for exposure in exposures if followed.given else ():
+        values = table[exposure].to_numpy(dtype=float)
+        groups = tertiles(values)
+        sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
+        high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
+        for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+            for model, adjust in (("crude", ()), ("adjusted", tuple(covariates))):
+                if model == "crude" or adjust:
+                    rows.append(_one(table, followed, column, adjust, HazardRatio(exposure, contrast, model, 0, 0, 0)))
+    return pd.DataFrame([vars(row) for row in rows], columns=[*HazardRatio.__dataclass_fields__])
+
+
+def _one(
+    table: pd.DataFrame, followed: FollowUp, column: Vector, covariates: Sequence[str], empty: HazardRatio
+) -> HazardRatio:
+    rows = np.isfinite(column) & np.isfinite(followed.years)
+    rows &= table[[*covariates]].notna().all(axis=1).to_numpy(dtype=bool)
+    x, years, died = column[rows], followed.years[rows], followed.died[rows]
+    row = replace(empty, n=len(x), deaths=int(died.sum()), person_years=float(years.sum()))
+    in_thirds = empty.contrast == THIRDS
+    if in_thirds:
+        low, high = x == 0, x == 1
+        row = replace(row, deaths_low=int(died[low].sum()), deaths_high=int(died[high].sum()))
+        if not low.any() or not high.any():
+            return replace(row, note="a group of nobody: not estimable")
+        row = replace(
+            row,
+            rate_low=float(1000 * died[low].sum() / years[low].sum()),
+            rate_high=float(1000 * died[high].sum() / years[high].sum()),
+        )
+        if 0 in (row.deaths_low, row.deaths_high):
+            return replace(row, note="no deaths in a third: not estimable")
+    if row.deaths == 0 or np.ptp(x) == 0:
+        return replace(row, note="no deaths: not estimable" if row.deaths == 0 else "no variation: not estimable")
+    design = design_of(table[rows], covariates)
+    notes = list(design.notes)
+    regressors = np.column_stack([x, design.values])
+    if row.deaths < EVENTS_PER_COEFFICIENT * regressors.shape[1]:
+        notes.append("fewer than 5 deaths per coefficient: read with care")
+    try:
+        fit = fit_cox(years, died, regressors)
+        without = fit.null_log_likelihood
+        if design.names:
+            without = fit_cox(years, died, design.values).log_likelihood
+        each, together = proportional_hazards_p(fit, years, died, regressors)
+    except np.linalg.LinAlgError:
+        return replace(row, note="; ".join([*notes, "a coefficient without end: not estimable"]))
+    if not fit.converged:
+        return replace(row, note="; ".join([*notes, "a coefficient without end: not estimable"]))
+    first = fit.summary.iloc[0]
+    return replace(
+        row,
+        hazard_ratio=float(first["hazard_ratio"]),
+        ci_low=float(first["ci_low"]),
+        ci_high=float(first["ci_high"]),
+        p_value=float(first["p_value"]),
+        p_likelihood_ratio=_likelihood_ratio_p(fit.log_likelihood, without),
+        p_proportional=float(each[0]),
+        p_proportional_all=together,
+        note="; ".join(notes),
+    )
+
+
+def _likelihood_ratio_p(best: float, without: float) -> float:
+    return float(chi2.sf(max(0.0, 2.0 * (best - without)), 1))
