@@ -131,7 +131,8 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
     Raises
     ------
     numpy.linalg.LinAlgError
-        When the regressors are collinear among those at risk.
+        When the regressors are collinear among those at risk, or a
+        coefficient runs off to infinity.
     ValueError
         When nobody died.
     """
@@ -144,8 +145,7 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
     null, converged = now.log_likelihood, False
     for _ in range(_MAX_STEPS):
         score, information = now.excess.sum(axis=0), now.variances.sum(axis=0)
-        if np.linalg.cond(information) > 1e13:
-            raise np.linalg.LinAlgError("collinear regressors, or a coefficient without end")
+        _invertible(information)
         step = np.linalg.solve(information, score)
         decrement, size = float(score @ step), 1.0
         if decrement < _DECREMENT:
@@ -157,7 +157,7 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
                 break
             size /= 2.0
         coefficients, now = coefficients + size * step, candidate
-    covariance = np.linalg.inv(now.variances.sum(axis=0))
+    covariance = np.linalg.inv(_invertible(now.variances.sum(axis=0)))
     bounded = bool(np.diag(covariance).max() < _SEPARATED_SE**2)
     return CoxFit(
         names=names or tuple(f"x{index + 1}" for index in range(k)),
@@ -207,6 +207,13 @@ def proportional_hazards_p(
     each = score**2 / np.diag(spread)
     together = float(score @ np.linalg.solve(spread, score))
     return np.asarray(chi2.sf(each, 1)), float(chi2.sf(together, len(score)))
+
+
+def _invertible(information: Vector) -> Vector:
+    eigenvalues = np.linalg.eigvalsh(information)
+    if eigenvalues[0] < 1e-11 * max(float(eigenvalues[-1]), 1.0):
+        raise np.linalg.LinAlgError("collinear regressors, or a coefficient without end")
+    return information
 
 
 def _at_risk(time: Vector, died: Vector, regressors: Vector) -> tuple[_AtRisk, Vector]:
