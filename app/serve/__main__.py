@@ -1,0 +1,116 @@
+"""``python -m app.serve``: studies come in by DICOM or into a folder, results go out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+from types import FrameType
+
+from app.serve.settings import read_settings
+from operators.errors import SarcoMapError
+
+__all__ = ["main"]
+
+EPILOG = """\
+settings file (YAML; --help of a key is its line here, every key may be left out but spool):
+  spool: /var/lib/sarcomap          the queue: incoming, queued, running, sending, done, failed
+  watch: /data/inbox                zips and folders put here are studies
+  quiet_s: 30                       a study is taken when nothing of it has come for so long
+  abandoned_s: 900                  the same when its sender was cut off
+  max_study_bytes: 4294967296       and max_study_objects: 20000
+  keep_days: 7                      done and failed studies are removed after that
+  dicom:  {host: 127.0.0.1, port: 11112, ae_title: SARCOMAP, allowed_ae_titles: [SCANNER1]}
+  http:   {host: 127.0.0.1, port: 8043}                  /health and /metrics
+  run:    {arguments: [--stations, all], workers: 1, timeout_s: 3600, attempts: 3}
+  send:   {first_wait_s: 10, longest_wait_s: 3600, attempts: 48}
+  destinations:
+    - {name: pacs, dicomweb: https://pacs.example/dicom-web, auth: login.yaml, ca: ca.pem}
+    - {name: archive, dimse: 127.0.0.1:4242, ae_title: ARCHIVE}
+    - {name: cohort, folder: /data/results}
+
+a login file has 'token: ...', or 'user: ...' and 'password: ...'; without one the environment is asked
+(SARCOMAP_DICOMWEB_TOKEN, or SARCOMAP_DICOMWEB_USER and SARCOMAP_DICOMWEB_PASSWORD).
+
+to try a failed study again, stop the service, move its folder from failed/ to queued/, and start it.
+SIGTERM and Ctrl-C stop the service in order; after kill -9 it goes on where it was.
+
+examples:
+  python -m app.serve --spool /var/lib/sarcomap --port 11112
+  python -m app.serve --config serve.yaml
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    warnings.filterwarnings("ignore")  # of pydicom: they quote values
+    stop = threading.Event()
+
+    def told_to_stop(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told_to_stop)
+    try:
+        settings = read_settings(
+            arguments.config,
+            {
+                "spool": arguments.spool,
+                "watch": arguments.watch,
+                "quiet_s": arguments.quiet,
+                "dicom": {"host": arguments.host, "port": arguments.port, "ae_title": arguments.ae_title},
+                "http": {"port": arguments.http_port},
+            },
+        )
+        from app.serve.service import Service  # --help and a wrong setting need not wait for it
+
+        service = Service(settings)
+    except SarcoMapError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    dicom, http = settings.dicom, settings.http
+    logging.getLogger("sarcomap.serve").info(
+        "ready: DICOM %s, HTTP %s",
+        f"{dicom.ae_title} on {dicom.host}:{dicom.port}" if dicom.port else "off",
+        f"on {http.host}:{http.port}" if http.port else "off",
+    )
+    stop.wait()
+    service.stop()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app.serve",
+        description="A DICOM listener and a watched folder in front of the application: studies are queued on disk, "
+        "processed one by one, and their results are sent to DICOMweb servers, storage SCPs or folders.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-c", "--config", type=Path, help="settings file; the arguments below win over it")
+    parser.add_argument("--spool", help="folder of the queue")
+    parser.add_argument("--watch", help="folder in which zips and folders of studies appear")
+    parser.add_argument("--quiet", type=float, metavar="SECONDS", help="silence after which a study is taken")
+    parser.add_argument("--host", help="address of the DICOM listener (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port of the DICOM listener (default: 11112; 0: none)")
+    parser.add_argument("--ae-title", help="AE title of the DICOM listener (default: SARCOMAP)")
+    parser.add_argument("--http-port", type=int, help="port of health and metrics (default: 8043; 0: none)")
+    parser.add_argument(
+        "-l",
+        "--log-level",
+        type=str.upper,
+        default="INFO",
+        choices=["DEBUG", "INFO", "WARNING", "ERROR"],
+        help="default: INFO",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

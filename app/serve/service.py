@@ -1,0 +1,139 @@
+"""All parts of the service, and their orderly end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from app.serve.metrics import Metrics, serve_http
+from app.serve.receiver import Receiver
+from app.serve.runner import Runner
+from app.serve.sender import Sender
+from app.serve.settings import Settings
+from app.serve.spool import Spool
+from app.serve.watcher import Watcher
+from operators.errors import UsageError
+
+__all__ = ["Service"]
+
+_PAUSE_S = 0.5
+_AFTER_DEFECT_S = 5.0
+_DAY_S = 86400.0
+
+_log = logging.getLogger("sarcomap.serve")
+
+
+class Service:
+    """Listens, watches, runs and sends until `stop`.
+
+    Parameters
+    ----------
+    settings : Settings
+    grace_s : float
+        How long a run may take to finish once `stop` is called.
+
+    Raises
+    ------
+    SarcoMapError
+        When a folder or an address cannot be used; nothing is left running.
+    """
+
+    def __init__(self, settings: Settings, grace_s: float = 20.0) -> None:
+        self.settings = settings
+        self.stopping = threading.Event()
+        for destination in settings.destinations:
+            if destination.dicomweb:
+                destination.access()  # a bad URL or login is told now, not after the first study
+        if settings.watch is not None and not settings.watch.is_dir():
+            raise UsageError(f"watch {settings.watch}", "no such folder", "a folder", "Make it, or correct the path.")
+        self.spool = Spool(
+            settings.spool, settings.max_study_bytes, settings.max_study_objects, settings.min_free_bytes
+        )
+        self.metrics = Metrics(self.spool)
+        self._receiver: Receiver | None = None
+        self._threads: list[threading.Thread] = []
+        self._failing: set[str] = set()
+        self._next_purge = 0.0
+        try:
+            for job in self.spool.recover():
+                _log.info("%s: taken up again (%s)", job.name, job.state)
+            self._watcher = Watcher(settings.watch, settings.quiet_s) if settings.watch is not None else None
+            self._sender = Sender(settings.destinations, settings.send, self.spool, self.metrics)
+            self._http = serve_http(settings.http, self.metrics, self.health) if settings.http.port else None
+            if settings.dicom.port:
+                self._receiver = Receiver(settings.dicom, self.spool, self.metrics)
+        except BaseException:
+            if getattr(self, "_http", None) is not None:
+                self._http.server_close()  # type: ignore[union-attr]
+            self.spool.close()
+            raise
+        self._start(grace_s)
+
+    def health(self) -> dict[str, bool]:
+        """Each part, and whether it is well."""
+        parts = {thread.name: thread.is_alive() and thread.name not in self._failing for thread in self._threads}
+        if self._receiver is not None:
+            parts["receiver"] = self._receiver.alive
+        return parts | {"accepting": not self.stopping.is_set(), "room": self.spool.has_room()}
+
+    def stop(self) -> None:
+        """Accept nothing more, end or put back what runs, and wait for it."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        _log.info("stopping")
+        if self._receiver is not None:
+            self._receiver.stop()
+        for thread in self._threads:
+            if thread.name != "http":
+                thread.join()
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+        self.spool.close()
+        _log.info("stopped; the queue is on disk")
+
+    def _start(self, grace_s: float) -> None:
+        run = self.settings.run
+        runners = [Runner(run, self.spool, self.metrics, self.stopping, grace_s) for _ in range(run.workers)]
+        for number, runner in enumerate(runners, 1):
+            self._thread(f"runner {number}", runner.run_next)
+        self._thread("intake", self._take)
+        self._thread("sender", lambda: self._sender.send_due() > 0)
+        if self._http is not None:
+            server = threading.Thread(target=self._http.serve_forever, name="http", daemon=True)
+            server.start()
+            self._threads.append(server)
+
+    def _thread(self, name: str, work: Callable[[], bool]) -> None:
+        thread = threading.Thread(target=self._repeat, args=(name, work), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _repeat(self, name: str, work: Callable[[], bool]) -> None:
+        """``work`` until the end; a defect in it is told and does not end the service."""
+        while not self.stopping.is_set():
+            try:
+                pause = 0.0 if work() else _PAUSE_S
+                self._failing.discard(name)
+            except Exception as error:
+                # The type only: the text of an unforeseen error may hold anything.
+                _log.error("%s: unexpected %s", name, type(error).__name__, exc_info=_log.isEnabledFor(logging.DEBUG))
+                self.metrics.defects.labels(name).inc()
+                self._failing.add(name)
+                pause = _AFTER_DEFECT_S
+            self.stopping.wait(pause)
+
+    def _take(self) -> bool:
+        for job in self.spool.take_quiet(self.settings.quiet_s, self.settings.abandoned_s):
+            _log.info("%s: %s, %d objects", job.name, job.state, job.record.objects)
+        for path in self._watcher.settled() if self._watcher is not None else ():
+            added = self.spool.add(path)
+            _log.info("%s: from the watched folder", added.name if added else "a study that was there before")
+        if time.monotonic() >= self._next_purge:
+            self._next_purge = time.monotonic() + 60.0
+            for name in self.spool.purge(self.settings.keep_days * _DAY_S):
+                _log.info("%s: removed, %g days old", name, self.settings.keep_days)
+        return False
