@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from operators import anatomy
-from operators.errors import SegmentationError
+from operators.errors import SarcoMapError, SegmentationError
+from operators.label_map import LabelMap
 from operators.segmentation.bundle_model import SegmentationModel
-from operators.segmentation.options import SegmentationOptions
-from operators.segmentation.scores import labels_from_scores
-from operators.volume import Contrast, Fused, Grid, Volume
+from operators.segmentation.clean_up import clean_up
+from operators.segmentation.networks import Network, open_network
+from operators.segmentation.options import Backend, SegmentationOptions
+from operators.segmentation.scorer import Scorer
+from operators.segmentation.scores import labels_from_bands, map_scores
+from operators.segmentation.stream import stream_scores
+from operators.segmentation.windows import Triple, place_windows
+from operators.volume import Contrast, Fused, Grid, QualityFlag, Volume
 
-__all__ = ["segment"]
+__all__ = ["DEFAULT_OPTIONS", "segment"]
 
 DEFAULT_OPTIONS = SegmentationOptions()
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MARGIN_VOXELS = 4
+_GPU_BATCH = 4
 
 
-def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS) -> Volume:
+@dataclass(frozen=True)
+class _Prepared:
+    """What the network sees: shape (channels, x, y, z), float32, and where (voxel to LPS millimetres)."""
+
+    image: torch.Tensor
+    affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> Triple:
+        _, x, y, z = self.image.shape
+        return x, y, z
+
+    @property
+    def left_right_axis(self) -> int:
+        return int(np.abs(self.affine[0, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).argmax())
+
+
+def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS) -> LabelMap:
     """Label every voxel of the fused grid.
 
     The image is cut to the body, brought to the network's orientation, spacing
-    and intensities by the bundle's own transforms, and scored window by window.
-    Scores, not labels, are interpolated back to the fused grid, a few slices at
-    a time, so that 29 volumes at full resolution never exist together.
+    and intensities by the bundle's own transforms, and scored window by window;
+    windows without a voxel of the body are passed over. Scores, not labels, are
+    interpolated back to the fused grid, a band of slices at a time, so that 29
+    volumes never exist together.
 
     A study whose flags say that its coverage cannot be trusted gets no labels:
     a network that has only seen pelvis to knee names something everywhere.
@@ -40,7 +67,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
 
     Returns
     -------
-    Volume
+    LabelMap
         uint8 label table indices, shape (z, y, x); 0 outside the body.
 
     Raises
@@ -49,9 +76,11 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         For an image without a body or with values that are not finite, for a
         network that fails, gives scores that are not finite or has another number
         of channels, and when nothing is found.
+    UsageError
+        For a backend, device or precision that is not to be had here.
     """
     if any(flag.severity == "error" for flag in fused.flags):
-        return Volume(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
+        return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
     box = _body_box(fused.body)
     image = np.stack([_contrast(fused, contrast)[box] for contrast in model.contrasts])
     if not np.isfinite(image).all():
@@ -60,37 +89,26 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         )
     affine = fused.grid.affine.copy()
     affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
-    tensor = MetaTensor(
-        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ affine)
-    )
+    inside = Grid(tuple(part.stop - part.start for part in box), affine)  # type: ignore[arg-type]
+    flags: list[QualityFlag] = []
     try:
-        prepared = model.preprocessing({"image": tensor})["image"]
-        with torch.inference_mode():
-            scores = torch.as_tensor(model.inferer(prepared[None].to(model.device), model.network)[0]).float()
-    except (RuntimeError, ValueError, TypeError) as error:  # torch says RuntimeError also for want of memory
+        prepared = _prepare(image, affine, model)
+        network = _open(model, options, flags)
+        scorer = _scorer(network, model, options, prepared.left_right_axis)
+        found, sure = _label(prepared, inside, fused.body[box], model, options, scorer)
+    except SarcoMapError:
+        raise
+    except Exception as error:  # every backend has errors of its own; torch says RuntimeError also for want of memory
         raise SegmentationError(
             f"model {model.card.name}",
             f"failed on the fused volume ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
             "a network and transforms that fit each other, and the memory to run them",
             "Check the bundle's configs, or set a smaller roi.",
         ) from error
-    wanted = (anatomy.CHANNEL_COUNT, *prepared.shape[1:])
-    if tuple(scores.shape) != wanted:
-        raise SegmentationError(
-            f"model {model.card.name}",
-            f"scores of shape {tuple(scores.shape)}",
-            f"{wanted}: the label table's {anatomy.CHANNEL_COUNT} channels, and a score for every voxel",
-            "Use weights trained with this version's configs.",
-        )
-    if not torch.isfinite(scores).all():
-        raise SegmentationError(
-            f"model {model.card.name}", "scores that are not finite", "a score of every class", "Check its weights."
-        )
-    inside = Grid(tuple(part.stop - part.start for part in box), affine)  # type: ignore[arg-type]
-    score_affine = _LPS_TO_RAS @ np.asarray(prepared.affine, dtype=np.float64)
+    if options.clean_up:
+        found = clean_up(found)[0]
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
-    labels[box] = labels_from_scores(scores, score_affine, inside)
+    labels[box] = found
     labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, hence never learnt
     labels[~fused.body] = anatomy.BACKGROUND_INDEX
     if not labels.any():
@@ -100,7 +118,79 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
             "a body from pelvis to knee",
             "Look at fused/water.nrrd: does it show muscle bright on dark fat?",
         )
-    return Volume(labels, fused.grid)
+    confidence = None
+    if sure is not None:
+        whole = np.zeros(fused.grid.shape, dtype=np.float32)
+        whole[box] = sure
+        confidence = Volume(whole, fused.grid)
+    return LabelMap(
+        labels,
+        fused.grid,
+        confidence=confidence,
+        engine=scorer.network.description,
+        flags=(*flags, *scorer.flags),
+    )
+
+
+def _prepare(image: NDArray[np.float32], affine: NDArray[np.float64], model: SegmentationModel) -> _Prepared:
+    # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
+    tensor = MetaTensor(
+        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ affine)
+    )
+    prepared = model.preprocessing({"image": tensor})["image"]
+    return _Prepared(
+        torch.as_tensor(prepared.as_tensor(), dtype=torch.float32).contiguous(),
+        _LPS_TO_RAS @ np.asarray(prepared.affine, dtype=np.float64),
+    )
+
+
+def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]) -> Network:
+    """The network; PyTorch stands in for a backend that nobody asked for and that cannot take it."""
+    try:
+        return open_network(model, options)
+    except SarcoMapError:
+        raise
+    except Exception as error:
+        if options.backend != "auto":
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        flags.append(
+            QualityFlag("segmentation-backend", "info", f"PyTorch ran the network, for OpenVINO could not: {reason}")
+        )
+        return open_network(model, replace(options, backend="torch"))
+
+
+def _scorer(network: Network, model: SegmentationModel, options: SegmentationOptions, left_right_axis: int) -> Scorer:
+    on_cpu = None
+    if torch.cuda.is_available() and options.device != "cpu":
+        backend: Backend = "onnxruntime" if options.backend == "onnxruntime" else "auto"
+        cpu_options = replace(options, device="cpu", backend=backend, precision="auto")
+        on_cpu = lambda: open_network(model, cpu_options)  # noqa: E731
+    return Scorer(network, model.card.name, on_cpu, left_right_axis if options.mirror else None)
+
+
+def _label(
+    prepared: _Prepared,
+    grid: Grid,
+    body: NDArray[np.bool_],
+    model: SegmentationModel,
+    options: SegmentationOptions,
+    scorer: Scorer,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    """Labels and confidence on ``grid``."""
+    mapping = map_scores(prepared.shape, prepared.affine, grid)
+    settings = model.windows
+    turned_body = mapping.turned(body)
+    on_gpu = torch.cuda.is_available() and options.device != "cpu"
+    bands = stream_scores(
+        prepared.image,
+        place_windows(prepared.shape, settings),
+        settings,
+        scorer,
+        lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
+        options.batch_size or (_GPU_BATCH if on_gpu else 1),
+    )
+    return labels_from_bands(bands, mapping, body, options.confidence)
 
 
 def _contrast(fused: Fused, contrast: Contrast) -> NDArray[np.float32]:

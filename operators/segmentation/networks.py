@@ -1,0 +1,197 @@
+"""The network behind one interface, whatever runs it: PyTorch, ONNX Runtime or OpenVINO.
+
+Which one ``auto`` takes was measured with the full-size network on two cores
+of an AMD EPYC with AVX-512 bf16 (docs/inference.md): OpenVINO is the fastest
+there in either precision, then PyTorch, then ONNX Runtime. On a GPU ``auto``
+stays with PyTorch, which needs no conversion and no further package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from operators.errors import UsageError
+from operators.segmentation.bundle_model import SegmentationModel
+from operators.segmentation.onnx_model import onnx_model
+from operators.segmentation.options import SegmentationOptions
+
+__all__ = ["HARMLESS_DICE_LOSS", "Network", "OnnxRuntimeNetwork", "OpenVinoNetwork", "TorchNetwork", "open_network"]
+
+HARMLESS_DICE_LOSS = 0.002
+_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
+
+
+class Network(Protocol):
+    """Something that scores windows.
+
+    Attributes
+    ----------
+    description : str
+        Backend with version, device and precision.
+    """
+
+    description: str
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        """Scores (windows, classes, x, y, z), float32, of windows (windows, channels, x, y, z), float32."""
+        ...
+
+
+class TorchNetwork:
+    """PyTorch, eager; bfloat16 by autocast.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On ``device``, in evaluation mode.
+    device : torch.device
+    bf16 : bool
+    """
+
+    def __init__(self, network: torch.nn.Module, device: torch.device, bf16: bool) -> None:
+        self.network = network
+        self.device = device
+        self.bf16 = bf16
+        self.description = f"torch {torch.__version__}, {_device_name(device)}, {'bf16' if bf16 else 'fp32'}"
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        """See `Network`."""
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            return torch.as_tensor(self.network(windows.to(self.device))).float()
+
+
+class OpenVinoNetwork:
+    """OpenVINO on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        ONNX, one window at a time.
+    bf16 : bool
+    """
+
+    def __init__(self, path: Path, bf16: bool) -> None:
+        openvino = importlib.import_module("openvino")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+        self._request = compiled.create_infer_request()
+        self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {'bf16' if bf16 else 'fp32'}"
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        """See `Network`."""
+        scores = []
+        for window in windows.contiguous():
+            outputs = self._request.infer({0: window[None].numpy()}, share_inputs=True, share_outputs=len(windows) == 1)
+            scores.append(torch.from_numpy(outputs[0]))
+        return scores[0] if len(scores) == 1 else torch.cat(scores)
+
+
+class OnnxRuntimeNetwork:
+    """ONNX Runtime on the CPU, or on a GPU by TensorRT where it is installed, else by CUDA.
+
+    Parameters
+    ----------
+    path : Path
+        ONNX, one window at a time.
+    cuda, bf16 : bool
+        bf16 needs TensorRT.
+    """
+
+    def __init__(self, path: Path, cuda: bool, bf16: bool) -> None:
+        runtime = importlib.import_module("onnxruntime")
+        session = runtime.SessionOptions()
+        session.intra_op_num_threads = torch.get_num_threads()
+        session.log_severity_level = 3
+        tensorrt = {
+            "trt_engine_cache_enable": True,  # building an engine takes minutes
+            "trt_engine_cache_path": str(path.parent),
+            "trt_bf16_enable": bf16,
+        }
+        wanted = [("TensorrtExecutionProvider", tensorrt), ("CUDAExecutionProvider", {})] if cuda else []
+        available = runtime.get_available_providers()
+        providers = [(name, settings) for name, settings in wanted if name in available]
+        if cuda and not providers:
+            raise UsageError(
+                "--backend onnxruntime",
+                "a build of onnxruntime for the CPU",
+                "onnxruntime-gpu",
+                "Install the extra `gpu`, or use --device cpu.",
+            )
+        self._session = runtime.InferenceSession(str(path), session, providers=[*providers, "CPUExecutionProvider"])
+        used = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        if bf16 and used != "tensorrt":
+            raise UsageError(
+                "--precision bf16",
+                f"onnxruntime {runtime.__version__} on {used}, which computes in fp32",
+                "openvino or torch (CPU), torch or TensorRT (GPU)",
+                "Choose another --backend, or --precision fp32.",
+            )
+        self._input = self._session.get_inputs()[0].name
+        self.description = f"onnxruntime {runtime.__version__}, {used}, {'bf16' if bf16 else 'fp32'}"
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        """See `Network`."""
+        scores = [self._session.run(None, {self._input: window[None].cpu().numpy()})[0] for window in windows]
+        return torch.cat([torch.from_numpy(part) for part in scores])
+
+
+def open_network(model: SegmentationModel, options: SegmentationOptions) -> Network:
+    """The network of a model, on the backend that the options ask for.
+
+    Raises
+    ------
+    UsageError
+        When a backend is asked for that is not installed, a GPU that is not
+        there, or a precision that the backend does not have.
+    RuntimeError
+        When the backend cannot take the network.
+    """
+    cuda = _on_cuda(options)
+    backend = options.backend
+    if backend == "auto":
+        backend = "torch" if cuda or importlib.util.find_spec("openvino") is None else "openvino"
+    package = _PACKAGES.get(backend)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise UsageError(f"--backend {backend}", f"no package {package}", "it installed", f"pip install {package}")
+    if backend == "openvino" and options.device == "cuda":
+        raise UsageError("--backend openvino", "--device cuda", "the CPU", "Use torch or onnxruntime on a GPU.")
+    bf16 = options.precision == "bf16" or (
+        options.precision == "auto"
+        and model.bf16_dice_loss is not None
+        and model.bf16_dice_loss < HARMLESS_DICE_LOSS
+        and backend != "onnxruntime"
+        and _has_bf16(cuda and backend == "torch")
+    )
+    if backend == "torch":
+        device = torch.device("cuda" if cuda else "cpu")
+        return TorchNetwork(model.network.to(device), device, bf16)
+    if backend == "openvino":
+        return OpenVinoNetwork(onnx_model(model), bf16)
+    return OnnxRuntimeNetwork(onnx_model(model), cuda, bf16)
+
+
+def _on_cuda(options: SegmentationOptions) -> bool:
+    there = torch.cuda.is_available()
+    if options.device == "cuda" and not there:
+        raise UsageError("--device cuda", "no GPU that PyTorch can use", "one", "Use --device cpu.")
+    return there and options.device != "cpu" and options.backend != "openvino"
+
+
+def _has_bf16(cuda: bool) -> bool:
+    """Whether there are instructions for it; emulated, it is slower than fp32."""
+    if cuda:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,104 @@
+"""The network as ONNX, made from the bundle's weights once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+
+import monai
+import torch
+
+from operators.segmentation.bundle_model import SegmentationModel
+
+__all__ = ["CACHE_VARIABLE", "cache_folder", "onnx_model"]
+
+CACHE_VARIABLE = "SARCOMAP_CACHE"
+_FORMAT = "1"  # of what lies in the cache; raise it when the export changes
+_OPSET = 18
+
+
+def cache_folder() -> Path:
+    """``$SARCOMAP_CACHE``, else ``sarcomap`` in the user's cache folder (XDG), else, unless that can be written, a
+    temporary folder that goes when the process ends."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(chosen) if chosen else base / "sarcomap"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except OSError:
+        pass
+    return _temporary_folder()
+
+
+def onnx_model(model: SegmentationModel) -> Path:
+    """The ONNX file of a model: one window in, its scores out, float32.
+
+    It is named by a digest of the weights in memory, the architecture and
+    the window, so another model never finds it; nothing is downloaded, and
+    the bundle's folder is only read.
+
+    Raises
+    ------
+    RuntimeError
+        When PyTorch cannot export the network.
+    OSError
+        When the file cannot be written, not even to a temporary folder.
+    """
+    path = cache_folder() / f"{_digest(model)}.onnx"
+    if not path.is_file():
+        _export(model, path)
+    return path
+
+
+def _digest(model: SegmentationModel) -> str:
+    # Of the tensors, not of the file: what is exported is what is in memory.
+    text = (_FORMAT, torch.__version__, monai.__version__, repr(model.network), repr(_window_shape(model)))
+    digest = hashlib.sha256("\0".join(text).encode())
+    for name, tensor in model.network.state_dict().items():
+        digest.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _window_shape(model: SegmentationModel) -> tuple[int, ...]:
+    return (1, len(model.contrasts), *model.windows.roi)
+
+
+def _export(model: SegmentationModel, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    device = next(iter(model.network.state_dict().values()), torch.zeros(())).device
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter about itself
+            torch.onnx.export(
+                model.network,
+                (torch.zeros(_window_shape(model), device=device),),
+                str(partial),
+                input_names=["image"],
+                output_names=["scores"],
+                opset_version=_OPSET,
+                # The tracing exporter: the other one needs onnxscript, and UNETR has no control flow to lose.
+                dynamo=False,
+            )
+        os.replace(partial, path)
+    except (OSError, RuntimeError):
+        raise
+    except Exception as error:  # the exporter has classes of its own
+        raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@cache
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="sarcomap-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

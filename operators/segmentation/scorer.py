@@ -1,0 +1,125 @@
+"""Windows to scores, checked; with less memory when there is too little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from operators import anatomy
+from operators.errors import SegmentationError
+from operators.segmentation.networks import Network
+from operators.volume import QualityFlag
+
+__all__ = ["Scorer"]
+
+_OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudnn_status_alloc_failed")
+
+
+class Scorer:
+    """Scores lists of windows with a network.
+
+    A GPU that runs out of memory gets half as many windows, down to one; then
+    the network goes to the CPU. `flags` says so.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        Of the model, for messages.
+    on_cpu : callable
+        Opens the network on the CPU; None when it is there already.
+    mirror_axis : int or None
+        Spatial axis of a window along which left and right lie: scores are
+        then the mean of the window's and of its mirror image's.
+
+    Attributes
+    ----------
+    network : Network
+        The one in use.
+    flags : list of QualityFlag
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        on_cpu: Callable[[], Network] | None = None,
+        mirror_axis: int | None = None,
+    ) -> None:
+        self.network = network
+        self.flags: list[QualityFlag] = []
+        self._name = name
+        self._on_cpu = on_cpu
+        self._mirror = None if mirror_axis is None else mirror_axis - 3  # counted from the end
+        self._at_once: int | None = None
+
+    def __call__(self, windows: list[torch.Tensor]) -> torch.Tensor:
+        """Scores (windows, classes, *roi), float32, of windows (channels, *roi).
+
+        Raises
+        ------
+        SegmentationError
+            For scores of another shape than the label table's, or not finite.
+        """
+        size = min(self._at_once or len(windows), len(windows))
+        done: list[torch.Tensor] = []
+        while sum(map(len, done)) < len(windows):
+            start = sum(map(len, done))
+            try:
+                done.append(self._score(torch.stack(windows[start : start + size])))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error) or (size == 1 and self._on_cpu is None):
+                    raise
+                size = self._with_less(size)
+        scores = done[0] if len(done) == 1 else torch.cat([part.cpu() for part in done])
+        self._check(scores, tuple(windows[0].shape[1:]))
+        return scores
+
+    def _score(self, windows: torch.Tensor) -> torch.Tensor:
+        if self._mirror is None:
+            return self.network(windows)
+        scores = self.network(windows).clone()
+        scores += self.network(windows.flip(self._mirror)).flip(self._mirror)
+        return scores.div_(2)
+
+    def _with_less(self, size: int) -> int:
+        """What to do when ``size`` windows were too many: how many to try next."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if size > 1:
+            self._at_once = size // 2
+            self._flag(f"{self._at_once} instead of {size} windows at a time")
+            return self._at_once
+        assert self._on_cpu is not None
+        self.network = self._on_cpu()
+        self._on_cpu = None
+        self._at_once = 1
+        self._flag(f"on the CPU instead ({self.network.description})")
+        return 1
+
+    def _flag(self, instead: str) -> None:
+        message = f"The GPU ran out of memory; the network was run with {instead}. The labels are the same but slower."
+        if instead.startswith("on the CPU"):
+            message = f"The GPU ran out of memory; the network was run {instead}, which is slower."
+        self.flags = [flag for flag in self.flags if flag.code != "segmentation-memory"]
+        self.flags.append(QualityFlag("segmentation-memory", "info", message))
+
+    def _check(self, scores: torch.Tensor, roi: tuple[int, ...]) -> None:
+        wanted = (anatomy.CHANNEL_COUNT, *roi)
+        if tuple(scores.shape[1:]) != wanted:
+            raise SegmentationError(
+                f"model {self._name}",
+                f"scores of shape {tuple(scores.shape[1:])}",
+                f"{wanted}: the label table's {anatomy.CHANNEL_COUNT} channels, and a score for every voxel",
+                "Use weights trained with this version's configs.",
+            )
+        if not torch.isfinite(scores.sum()):  # the sum is not finite when one score is not
+            raise SegmentationError(
+                f"model {self._name}", "scores that are not finite", "a score of every class", "Check its weights."
+            )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(part in text for part in _OUT_OF_MEMORY)

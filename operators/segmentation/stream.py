@@ -1,0 +1,138 @@
+"""Scores of windows, weighted and summed, a band of slices at a time.
+
+What MONAI's `sliding_window_inference` holds for the whole image (a score of
+every class for every voxel: gigabytes) exists here only for as many slices as
+a window has. A band is handed on when no further window touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import pad
+
+from operators.segmentation.windows import Triple, Windows, WindowSettings
+
+__all__ = ["Band", "stream_scores"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Finished scores of some slices along the image's last axis.
+
+    Attributes
+    ----------
+    first : int
+        The first slice of the image that is finished.
+    count : int
+        How many are.
+    sums : Tensor, shape (channels, x, y, slices), float32, contiguous
+        On the CPU; valid until the next band is asked for. 0 where no window
+        was looked at. It holds more than the band, so that nothing is copied.
+    origin : tuple of int
+        Where in ``sums`` the image's voxel (0, 0, first) is.
+    """
+
+    first: int
+    count: int
+    sums: torch.Tensor
+    origin: Triple
+
+    @classmethod
+    def whole(cls, scores: torch.Tensor) -> Band:
+        """The one band of scores that are all there."""
+        return cls(0, int(scores.shape[-1]), scores.cpu().contiguous(), (0, 0, 0))
+
+
+def stream_scores(
+    image: torch.Tensor,
+    windows: Windows,
+    settings: WindowSettings,
+    score: Callable[[list[torch.Tensor]], torch.Tensor],
+    wanted: Callable[[Triple], bool],
+    batch_size: int = 1,
+) -> Iterator[Band]:
+    """Score an image window by window, from its first slice to its last.
+
+    Parameters
+    ----------
+    image : Tensor, shape (channels, x, y, z), float32
+    windows : Windows
+        Over ``image``.
+    settings : WindowSettings
+    score : callable
+        Windows of shape (channels, *roi), at most ``batch_size`` of them, to
+        scores (windows, classes, *roi), float32, on any device.
+    wanted : callable
+        Whether the window that starts at that voxel of the image (it may lie
+        before the first) is looked at.
+    batch_size : int
+
+    Yields
+    ------
+    Band
+        Neighbours share one slice, so that one can interpolate between any two.
+        Nothing at all when no window is wanted.
+    """
+    margins = [n for axis in (2, 1, 0) for n in (windows.before[axis], windows.after[axis])]
+    if any(margins):
+        image = pad(image[None], margins, mode=settings.padding_mode, value=settings.padding_value)[0]
+    weights = settings.importance()
+    rows = windows.starts[2]
+    depth = settings.roi[2]
+    sums: torch.Tensor | None = None  # slot 0 holds the last slice of the band before
+    counts = torch.zeros((*image.shape[1:3], depth + 1))
+    for number, row in enumerate(rows):
+        places = [
+            place
+            for place in windows.in_plane()
+            if wanted(tuple(n - m for n, m in zip((*place, row), windows.before, strict=True)))  # type: ignore[arg-type]
+        ]
+        for start in range(0, len(places), batch_size):
+            here = [_part((*place, row), settings.roi) for place in places[start : start + batch_size]]
+            scores = score([image[(slice(None), *part)] for part in here])
+            if sums is None:
+                sums = _zeros((scores.shape[1], *counts.shape), scores.device)
+                weights = weights.to(sums.device)
+            for part, found in zip(here, scores, strict=True):
+                target = (part[0], part[1], slice(1, depth + 1))
+                sums[(slice(None), *target)].addcmul_(found.to(sums.device), weights)
+                counts[target] += weights.cpu()
+        last = number + 1 == len(rows)
+        finished = depth if last else rows[number + 1] - row
+        if sums is not None:
+            sums[..., 1 : finished + 1] /= counts[..., 1 : finished + 1].clamp(min=1e-30).to(sums.device)
+            yield _band(sums, row, finished, windows)
+            if not last:
+                _advance(sums, finished)
+        if not last:
+            _advance(counts, finished)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    try:
+        return torch.zeros(shape, device=device)
+    except torch.OutOfMemoryError:  # a GPU that has room for the network may have none for this
+        return torch.zeros(shape)
+
+
+def _part(start: Triple, roi: Triple) -> tuple[slice, slice, slice]:
+    x, y, z = (slice(n, n + size) for n, size in zip(start, roi, strict=True))
+    return x, y, z
+
+
+def _band(sums: torch.Tensor, row: int, finished: int, windows: Windows) -> Band:
+    """What is finished, without the padding; with the last slice of the band before, if there was one."""
+    x, y, z = windows.before
+    low = max(row - 1, 0) if row else z
+    high = min(row + finished, z + windows.shape[2])
+    return Band(low - z, high - low, sums.cpu(), (x, y, low - row + 1))
+
+
+def _advance(slots: torch.Tensor, finished: int) -> None:
+    """Move slices to the front; the last of the finished ones comes to slot 0."""
+    kept = slots[..., finished:].clone()
+    slots[..., : kept.shape[-1]] = kept
+    slots[..., kept.shape[-1] :] = 0
