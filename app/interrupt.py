@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from app.outputs import abandon
 
-__all__ = ["clean_up_when_interrupted"]
+__all__ = ["also_remove", "clean_up_when_interrupted"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_temporary: list[Path] = []
+
+
+@contextmanager
+def also_remove(folder: Path) -> Iterator[None]:
+    """While the block runs, an interruption removes this folder as well."""
+    _temporary.append(folder)
+    try:
+        yield
+    finally:
+        _temporary.remove(folder)
 
 
 def clean_up_when_interrupted() -> None:
@@ -30,5 +45,7 @@ def clean_up_when_interrupted() -> None:
 def _wait() -> None:
     number = signal.sigwait(_SIGNALS)
     abandon()
+    for folder in tuple(_temporary):
+        shutil.rmtree(folder, ignore_errors=True)
     print("\ninterrupted; unfinished results were removed", file=sys.stderr, flush=True)
     os._exit(128 + number)

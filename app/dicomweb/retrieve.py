@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, EnhancedMRImageStorage
 
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, translated, with_retry
-from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type
+from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type, is_reformatted
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 from operators.errors import InputError, UsageError
 
@@ -49,7 +49,8 @@ def fetch_study(
     A series is taken when its modality is MR and its description, its protocol
     name or the ImageType of its first object names a Dixon contrast; Enhanced
     MR is taken too, for its frames name theirs. What was computed afterwards
-    (ImageType ``DERIVED\\SECONDARY``) stays where it is, our own results first.
+    (ImageType ``DERIVED\\SECONDARY``, or composed of stations) stays where it
+    is, our own results among it.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def _is_dixon(client: DICOMwebClient, study_uid: str, series: _Listed) -> bool:
     if series.modality != "MR" or series.instances == 0:
         return False
     image_type, sop_class, protocol = _first_object(client, study_uid, series)
-    if image_type[1:2] == ["SECONDARY"]:
+    if image_type[1:2] == ["SECONDARY"] or is_reformatted(image_type):
         return False
     hints = (series.protocol, protocol, *image_type)
     return (

@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE
 
+from app.dicomweb.command import dicom_results
 from app.dicomweb.store import store_files
 from app.serve.metrics import Metrics
 from app.serve.records import now_utc
@@ -100,7 +101,7 @@ def deliver(job: Job, destination: Destination) -> None:
     if destination.folder is not None:
         _copy(job.results, destination.folder / job.name)
         return
-    files = sorted(job.results.rglob("*.dcm"))
+    files = dicom_results(job.results)
     if destination.dicomweb:
         store_files(destination.access(), files)
     else:
