@@ -5,11 +5,13 @@ from bundle.scripts.class_metrics import ClassMetricsCsv
 from bundle.scripts.data import (
     check_folds,
     inverse_sqrt_frequency,
+    list_images,
     list_pairs,
     read_datalist,
     training_pairs,
     validation_pairs,
 )
+from bundle.scripts.evaluation import EvaluationReport
 from bundle.scripts.inferers import AutocastInferer
 from bundle.scripts.losses import DiceWeightedCELoss
 from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
@@ -32,6 +34,7 @@ __all__ = [
     "ClassMetricsCsv",
     "DiceWeightedCELoss",
     "EpochSampler",
+    "EvaluationReport",
     "LoadParticipantd",
     "PartialLabelLoss",
     "ResumableEarlyStop",
@@ -43,6 +46,7 @@ __all__ = [
     "inverse_sqrt_frequency",
     "labels_on_grid",
     "latest_checkpoint",
+    "list_images",
     "list_pairs",
     "load_checkpoint",
     "load_weights",

@@ -19,6 +19,7 @@ from operators.errors import InputError
 __all__ = [
     "check_folds",
     "inverse_sqrt_frequency",
+    "list_images",
     "list_pairs",
     "read_datalist",
     "training_pairs",
@@ -62,6 +63,27 @@ def list_pairs(
             "`python -m bundle.scripts.datalist`."
         )
     return pairs
+
+
+def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:
+    """Every folder at or below ``dataset_dir`` that holds the images, for inference.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    folders = sorted({path.parent for path in Path(dataset_dir).rglob(images[0])})
+    items = [
+        {"image": [str(folder / name) for name in images]}
+        for folder in folders
+        if all((folder / name).is_file() for name in images)
+    ]
+    if not items:
+        raise InputError(
+            str(dataset_dir), f"no folder with {', '.join(images)}", "fused volumes", "Check --dataset_dir."
+        )
+    return items
 
 
 def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:

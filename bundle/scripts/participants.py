@@ -128,7 +128,8 @@ class LoadParticipantd(MapTransform):
         item["image"] = _meta_tensor(voxels, grid, str(paths[0]))
         if "label" in self.keys:
             path = Path(str(item["label"]))
-            read = read_labels(path, item.pop("mapping", None), item.pop("ignore", ()))
+            mapping, ignore = item.pop("mapping", None), item.pop("ignore", ())  # a batch cannot collate them
+            read = read_labels(path, mapping, ignore)
             labels = labels_on_grid(read.labels, grid, f"{path.parent.name}/{path.name}")
             item["label"] = _meta_tensor(labels[None].astype(np.float32), grid, str(path))
         return item

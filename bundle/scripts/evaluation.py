@@ -1,0 +1,220 @@
+"""Label maps against the truth: pairs of files found and read, and what `evaluate.yaml` does with the network's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+
+from bundle.scripts.metric_figure import draw_figure
+from bundle.scripts.metric_tables import write_tables
+from bundle.scripts.participants import labels_on_grid
+from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures
+from bundle.scripts.segments import read_labels
+from operators.errors import InputError
+from operators.volume import Grid, Volume
+
+__all__ = ["EvaluationReport", "label_files", "read_label_file", "report", "resample_nearest", "score_files"]
+
+#: What a folder's label file is called, in the order in which it is looked for.
+_PATTERNS = ("*.seg.nrrd", "*labels*.nrrd", "*labels*.nii.gz", "*.nii.gz", "*.nii", "*.nrrd")
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
+    """The label file of every participant.
+
+    Parameters
+    ----------
+    folder : Path
+        One folder for each participant, at any depth below it the file; or the files themselves.
+    pattern : str, optional
+        Of the file's name; by default `.seg.nrrd`, else a name with "labels", else the only NIfTI or NRRD file.
+
+    Returns
+    -------
+    dict
+        Participant (the folder's name, or the file's without suffixes) to path.
+
+    Raises
+    ------
+    InputError
+        When there is none, or a participant has several.
+    """
+    found: dict[str, Path] = {}
+    places = [path for path in sorted(folder.glob("*")) if path.is_dir() and not path.name.startswith(".")]
+    for place in places:
+        if files := _matching(place, pattern, nested=True):
+            if len(files) > 1:
+                raise InputError(
+                    f"{place.name}/",
+                    f"{len(files)} label files ({', '.join(f.name for f in files[:3])})",
+                    "one for each participant",
+                    "Say which with --labels-name or --truth-name.",
+                )
+            found[place.name] = files[0]
+    if not found:
+        found = {path.name.split(".")[0].removesuffix("_labels"): path for path in _matching(folder, pattern)}
+    if not found:
+        raise InputError(
+            str(folder), "no label file", "a .seg.nrrd, .nrrd or .nii.gz for each participant", "Check the path."
+        )
+    return found
+
+
+def read_label_file(path: Path) -> Volume:
+    """A label map in the values of the label table, from NRRD (see `read_labels`) or NIfTI.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.name.endswith((".nii", ".nii.gz")):
+        import nibabel
+
+        try:
+            image = nibabel.load(path)
+            voxels = np.asarray(image.dataobj)  # type: ignore[attr-defined]
+            affine = _LPS_TO_RAS @ np.asarray(image.affine, np.float64)  # type: ignore[attr-defined]
+        except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+            raise InputError(path.name, "not readable as NIfTI", "a whole file", "Make the file again.") from error
+        if voxels.ndim != 3:
+            raise InputError(path.name, f"{voxels.ndim} dimensions", "three", "Save one label map a file.")
+        voxels = voxels.T
+        if not np.isin(np.unique(voxels), np.arange(29)).all():
+            raise InputError(path.name, "values outside 0 to 28", "the label table's", "Convert the label map first.")
+        return Volume(
+            np.ascontiguousarray(voxels.astype(np.uint8)),
+            Grid((voxels.shape[0], voxels.shape[1], voxels.shape[2]), affine),
+        )
+    return read_labels(path).labels
+
+
+def resample_nearest(labels: Volume, grid: Grid) -> NDArray[np.uint8]:
+    """A label map on another grid, each voxel the nearest; outside is background."""
+    from scipy.ndimage import affine_transform
+
+    to_labels = np.linalg.inv(labels.grid.affine) @ grid.affine
+    flip = [2, 1, 0]  # voxel indices (i, j, k) are arrays' (z, y, x) reversed
+    matrix = to_labels[:3, :3][np.ix_(flip, flip)]
+    offset = to_labels[:3, 3][flip]
+    return np.asarray(affine_transform(np.asarray(labels.voxels, np.uint8), matrix, offset, grid.shape, order=0))
+
+
+def score_files(
+    labels: Mapping[str, Path],
+    truth: Mapping[str, Path],
+    *,
+    weak: Sequence[str] = (),
+    resample: bool = False,
+    tolerance_mm: float = 2.0,
+) -> list[ParticipantScores]:
+    """Scores of every participant that has both.
+
+    Parameters
+    ----------
+    labels, truth : mapping of str to Path
+        From `label_files`.
+    weak : sequence of str
+        Participants whose truth is another program's segmentation.
+    resample : bool
+        Lay label maps on the truth's grid (nearest) where they differ; otherwise that is an error.
+    tolerance_mm : float
+        Of the surface Dice.
+
+    Raises
+    ------
+    InputError, GeometryError
+        When no participant has both, or grids differ.
+    """
+    both = [name for name in truth if name in labels]
+    if not both:
+        raise InputError(
+            "--labels and --truth",
+            f"{len(labels)} and {len(truth)} participants, none in both",
+            "the same names in both folders",
+            "Name each participant's folder alike.",
+        )
+    scores = []
+    for name in both:
+        known = read_label_file(truth[name])
+        found = read_label_file(labels[name])
+        placed = (
+            resample_nearest(found, known.grid) if resample else labels_on_grid(found, known.grid, labels[name].name)
+        )
+        x, y, z = known.grid.spacing_mm
+        structures = measure_structures(placed, np.asarray(known.voxels, np.uint8), (z, y, x), tolerance_mm)
+        scores.append(ParticipantScores(name, structures, name in weak))
+    return scores
+
+
+def report(scores: Sequence[ParticipantScores], out: Path, title: str = "") -> None:
+    """Write the tables, and a figure for annotated and for weak labels each, into ``out``."""
+    write_tables(scores, out)
+    for weak, name in ((False, "metrics"), (True, "metrics_weak")):
+        if chosen := [person for person in scores if person.weak == weak]:
+            draw_figure(chosen, out / name, title + (" (agreement with weak labels)" if weak else ""))
+
+
+class EvaluationReport:
+    """Ignite handler: scores of a network's labels on the images' own grids, then tables and figure.
+
+    Expects the evaluator's postprocessing to give ``pred`` as a label map
+    (1, x, y, z) on the grid of the image as it was read; the truth is read again
+    from its file, so that resampling for the network cannot blur it.
+
+    Parameters
+    ----------
+    output_dir : path
+    pairs : sequence of dict
+        The items evaluated, from `list_pairs` or `read_datalist`: how their labels are to be read.
+    tolerance_mm : float
+        Of the surface Dice.
+    """
+
+    def __init__(self, output_dir: str | Path, pairs: Sequence[Mapping[str, Any]], tolerance_mm: float = 2.0) -> None:
+        self.output_dir = Path(output_dir)
+        self.reading = {str(pair["label"]): (pair.get("mapping"), pair.get("ignore", ())) for pair in pairs}
+        self.tolerance_mm = tolerance_mm
+        self.scores: list[ParticipantScores] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._score)
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, _: Engine) -> None:
+        report(self.scores, self.output_dir)
+
+    def _begin(self, _: Engine) -> None:
+        self.scores = []
+
+    def _score(self, engine: Engine) -> None:
+        batch: Any = engine.state.batch
+        outputs: Any = engine.state.output
+        for item, output in zip(batch, outputs, strict=True):
+            found = output["pred"]
+            affine = _LPS_TO_RAS @ np.asarray(found.affine, np.float64)
+            voxels = np.ascontiguousarray(torch.as_tensor(found)[0].cpu().numpy().astype(np.uint8).T)
+            grid = Grid(voxels.shape, affine)
+            path = Path(str(item["label"].meta["filename_or_obj"]))
+            read = read_labels(path, *self.reading[str(path)])
+            truth = labels_on_grid(read.labels, grid, f"{path.parent.name}/{path.name}")
+            x, y, z = grid.spacing_mm
+            name = str(item.get("participant", path.parent.name))
+            structures = measure_structures(voxels, truth, (z, y, x), self.tolerance_mm)
+            self.scores.append(ParticipantScores(name, structures, bool(item.get("weak", False))))
+
+
+def _matching(folder: Path, pattern: str | None, nested: bool = False) -> list[Path]:
+    for name in (pattern,) if pattern else _PATTERNS:
+        files = sorted(folder.rglob(name) if nested else folder.glob(name))
+        if files := [path for path in files if path.is_file() and not path.name.startswith(".")]:
+            return files
+    return []
