@@ -62,7 +62,7 @@ def deidentify(study: Study, how: Deidentification) -> Study:
         height_m=study.height_m if how.keep_characteristics else None,
         patient={
             **{keyword: study.patient[keyword] for keyword in kept if keyword in study.patient},
-            "PatientName": pseudonym,
+            "PatientName": f"{pseudonym}^",  # a family name, as a name of one component should say (PS3.5 6.2.1)
             "PatientID": pseudonym,
             "PatientIdentityRemoved": "YES",
             "DeidentificationMethod": _METHOD,

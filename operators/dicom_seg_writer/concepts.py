@@ -1,8 +1,6 @@
-"""Coded concepts and identifiers that the DICOM-SEG and the SR share."""
+"""Coded concepts that the DICOM-SEG and the SR share."""
 
 from __future__ import annotations
-
-import uuid
 
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -10,27 +8,19 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
 from operators.anatomy import Structure, Tissue
+from operators.dicom_objects import MANUFACTURER, derived_uid
 from operators.model_card import ModelCard
 
 __all__ = [
-    "MANUFACTURER",
     "PRIVATE_SCHEME",
     "algorithm_identification",
-    "derived_uid",
     "private_concept",
     "scheme_items",
     "structure_concept",
     "tracking",
 ]
 
-MANUFACTURER = "SarcoMAP"
 PRIVATE_SCHEME = "99SARCOMAP"
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:sarcomap:dicom")
-
-
-def derived_uid(*parts: str) -> str:
-    """A DICOM UID that is the same for the same parts (PS3.5 B.2: ``2.25`` and a UUID, here of version 5)."""
-    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(31).join(parts)).int}"
 
 
 def private_concept(value: str, meaning: str) -> CodedConcept:

@@ -1,4 +1,4 @@
-"""The MONAI Deploy shell around `write_seg`."""
+"""The MONAI Deploy shell around `write_dicom`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.dicom_seg_writer.writer import write_seg
+from operators.dicom_options import DicomOptions
+from operators.dicom_seg_writer.stage import write_dicom
 from operators.volume import Contrast
 
 __all__ = ["DicomSegWriterOperator"]
 
 
 class DicomSegWriterOperator(Operator):
-    """A label map in, a DICOM-SEG file out; see `write_seg`.
+    """A label map in, a derived MR series and a DICOM-SEG on it out; see `write_dicom`.
 
     Receives ``labels`` (`Volume`), ``fused`` (`Fused`), ``study`` (`Study`)
-    and ``model`` (`ModelCard`); emits the file's path on ``segmentation``.
+    and ``model`` (`ModelCard`); emits the DICOM-SEG's path on ``segmentation``.
 
     Parameters
     ----------
     fragment : Fragment
     output_folder : Path
-        Where ``segmentation.dcm`` is written.
+        Where ``derived/`` and ``segmentation.dcm`` are written.
     contrasts : tuple of Contrast
         What the network reads.
+    options : DicomOptions
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class DicomSegWriterOperator(Operator):
         *args: Any,
         output_folder: Path,
         contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
+        options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
         **kwargs: Any,
     ) -> None:
         self.output_folder = Path(output_folder)
         self.contrasts = contrasts
+        self.options = options
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -46,13 +50,14 @@ class DicomSegWriterOperator(Operator):
         spec.output("segmentation")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Write one DICOM-SEG and pass its path on."""
-        path = write_seg(
-            self.output_folder / "segmentation.dcm",
+        """Write the derived series and the DICOM-SEG; pass the latter's path on."""
+        files = write_dicom(
+            self.output_folder,
             op_input.receive("labels"),
             op_input.receive("fused"),
             op_input.receive("study"),
             op_input.receive("model"),
             self.contrasts,
+            self.options,
         )
-        op_output.emit(path, "segmentation")
+        op_output.emit(files.segmentation, "segmentation")

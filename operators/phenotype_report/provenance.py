@@ -8,7 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from operators.dicom_seg_writer.writer import software_version
+from operators.dicom_objects import software_version
 
 __all__ = ["git_commit", "software"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
+from highdicom import ContentQualificationValues
 from highdicom.sr import (
     AlgorithmIdentification,
     CodedConcept,
@@ -24,26 +26,20 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import SegmentationStorage
 
-from operators.dicom_seg_writer.concepts import (
-    MANUFACTURER,
-    derived_uid,
-    private_concept,
-    scheme_items,
-    structure_concept,
-    tracking,
-)
-from operators.dicom_seg_writer.source_images import source_images, source_stations
-from operators.dicom_seg_writer.writer import software_version
+from operators.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
+from operators.dicom_seg_writer.concepts import private_concept, scheme_items, structure_concept, tracking
 from operators.model_card import ModelCard
 from operators.output_files import replacing
 from operators.phenotype_report.phenotypes import Measurements, StructureMeasure
 from operators.phenotype_report.report import unique_flags
-from operators.volume import Contrast, Fused, QualityFlag, Study
+from operators.volume import Fused, QualityFlag, Study
 
 __all__ = ["make_sr", "write_sr"]
 
 _SERIES_NUMBER = 9002
+_Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 # Field of `Phenotypes`, meaning, unit, factor to that unit. No public scheme
 # names these, so the codes are our own.
@@ -56,7 +52,13 @@ _PHENOTYPES: tuple[tuple[str, str, CodedConcept, float], ...] = (
     ("hamstrings_cm3", "Hamstrings volume", codes.UCUM.CubicCentimeter, 1.0),
     ("muscle_fat_fraction", "Mean fat fraction of muscle", codes.UCUM.Percent, 100.0),
 )
-_SIDED_RATIOS = (("pa_ratio_left", codes.SCT.Left), ("pa_ratio_right", codes.SCT.Right))
+# Field of `Phenotypes`, the field above that it is one side of, side, finding site.
+_SIDED = (
+    ("tmv_left_cm3", "tmv_cm3", codes.SCT.Left, codes.SCT.SkeletalMuscle),
+    ("tmv_right_cm3", "tmv_cm3", codes.SCT.Right, codes.SCT.SkeletalMuscle),
+    ("pa_ratio_left", "pa_ratio", codes.SCT.Left, codes.SCT.MuscleOfLowerLimb),
+    ("pa_ratio_right", "pa_ratio", codes.SCT.Right, codes.SCT.MuscleOfLowerLimb),
+)
 
 
 def write_sr(
@@ -66,16 +68,16 @@ def write_sr(
     fused: Fused,
     study: Study,
     model: ModelCard,
-    contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
+    created: datetime | None = None,
 ) -> Path:
     """Write the SR of a study; see `make_sr`.
 
     Raises
     ------
     OutputError
-        When the file cannot be written, or the study names no source image.
+        When the file cannot be written.
     """
-    document = make_sr(measurements, segmentation, fused, study, model, contrasts)
+    document = make_sr(measurements, segmentation, fused, study, model, created)
     with replacing(path) as temporary:
         document.save_as(temporary, enforce_file_format=True)
     return Path(path)
@@ -87,12 +89,14 @@ def make_sr(
     fused: Fused,
     study: Study,
     model: ModelCard,
-    contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
+    created: datetime | None = None,
 ) -> ComprehensiveSR:
     """Build the SR: a group for each measured structure, bound to its segment, and one for the phenotypes.
 
-    Flags are given as qualitative evaluations. Where phenotypes are withheld
-    there are no numbers, only the flags that say why.
+    Flags are given as qualitative evaluations, and so is that the weights
+    were trained on synthetic anatomy. Where phenotypes are withheld there are
+    no numbers, only the flags that say why. Evidence is the segmentation and
+    the derived images that it refers to.
 
     Parameters
     ----------
@@ -102,12 +106,12 @@ def make_sr(
     fused : Fused
     study : Study
     model : ModelCard
-    contrasts : tuple of Contrast
-        What the network read; the images of these are named as evidence.
+    created : datetime, optional
+        Now by default.
     """
-    images = [image for s in source_stations(fused, contrasts) for image in source_images(study, s)]
+    images = _referenced_images(segmentation)
     flags = unique_flags(study, fused, measurements)
-    groups: list[VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations] = [
+    groups: list[_Group] = [
         _structure_group(measure, segmentation, images[0].SeriesInstanceUID, study, model)
         for measure in measurements.structures
         if measure.volume_cm3 is not None
@@ -118,10 +122,16 @@ def make_sr(
         procedure_reported=codes.LN.MRIUnspecifiedBodyRegion,
         imaging_measurements=groups,
     )
-    identity = (str(segmentation.SOPInstanceUID), software_version(), repr(measurements.phenotypes), repr(flags))
+    identity = (
+        str(segmentation.SOPInstanceUID),
+        software_version(),
+        repr(measurements.structures),
+        repr(measurements.phenotypes),
+        repr(flags),
+    )
     synthetic = " (network trained on synthetic anatomy)" if model.synthetic_training else ""
-    return ComprehensiveSR(
-        evidence=[*images, segmentation],
+    document = ComprehensiveSR(
+        evidence=[segmentation, *images],
         content=report,
         series_instance_uid=derived_uid("sr-series", *identity),
         series_number=_SERIES_NUMBER,
@@ -134,12 +144,30 @@ def make_sr(
         device_serial_number=model.sha256[:64],
         series_description=f"SarcoMAP phenotypes{synthetic}"[:64],
         coding_schemes=scheme_items(),
+        content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
+    document.update(patient_and_study(study))
+    settle_dates(document, study, created or datetime.now())
+    return document
+
+
+def _referenced_images(segmentation: Dataset) -> list[Dataset]:
+    """The images that a segmentation refers to, as far as a reference needs to know them."""
+    images = []
+    for series in segmentation.ReferencedSeriesSequence:
+        for instance in series.ReferencedInstanceSequence:
+            image = Dataset()
+            image.StudyInstanceUID = segmentation.StudyInstanceUID
+            image.SeriesInstanceUID = series.SeriesInstanceUID
+            image.SOPClassUID = instance.ReferencedSOPClassUID
+            image.SOPInstanceUID = instance.ReferencedSOPInstanceUID
+            images.append(image)
+    return images
 
 
 def _structure_group(
     measure: StructureMeasure, segmentation: Dataset, source_series_uid: str, study: Study, model: ModelCard
-) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
+) -> _Group:
     structure = measure.structure
     concept = structure_concept(structure)
     tracking_id, tracking_uid = tracking(study.study_uid, model, structure)
@@ -171,17 +199,23 @@ def _structure_group(
                 algorithm_id=algorithm,
             )
         )
+    described = {
+        "tracking_identifier": TrackingIdentifier(uid=tracking_uid, identifier=tracking_id),
+        "finding_category": codes.SCT.AnatomicalStructure,
+        "finding_type": concept,
+        "measurements": numbers,
+    }
+    if segmentation.SOPClassUID != SegmentationStorage:
+        # Only references to Segmentation Storage may name segments; a label map's are told by their tracking UID.
+        return MeasurementsAndQualitativeEvaluations(**described)
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=tracking_uid, identifier=tracking_id),
         referenced_segment=ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
             segment_number=structure.index,
             source_series=SourceSeriesForSegmentation(source_series_uid),
         ),
-        finding_category=codes.SCT.AnatomicalStructure,
-        finding_type=concept,
-        measurements=numbers,
+        **described,
     )
 
 
@@ -189,23 +223,23 @@ def _phenotype_group(
     measurements: Measurements, flags: Sequence[QualityFlag], study: Study, model: ModelCard
 ) -> MeasurementsAndQualitativeEvaluations:
     values = measurements.phenotypes
-    thigh_muscle = codes.SCT.MuscleOfLowerLimb
     numbers = [
         Measurement(name=private_concept(field, meaning), value=round(factor * getattr(values, field), 5), unit=unit)
         for field, meaning, unit, factor in _PHENOTYPES
         if getattr(values, field) is not None
     ]
-    ratio_meaning = next(meaning for field, meaning, _, _ in _PHENOTYPES if field == "pa_ratio")
-    numbers += [
-        Measurement(
-            name=private_concept("pa_ratio", ratio_meaning),
-            value=round(getattr(values, field), 5),
-            unit=codes.UCUM.Ratio,
-            finding_sites=[FindingSite(thigh_muscle, laterality=side)],
-        )
-        for field, side in _SIDED_RATIOS
-        if getattr(values, field) is not None
-    ]
+    by_field = {field: (meaning, unit, factor) for field, meaning, unit, factor in _PHENOTYPES}
+    for field, whole, side, site in _SIDED:
+        meaning, unit, factor = by_field[whole]
+        if getattr(values, field) is not None:
+            numbers.append(
+                Measurement(
+                    name=private_concept(whole, meaning),
+                    value=round(factor * getattr(values, field), 5),
+                    unit=unit,
+                    finding_sites=[FindingSite(site, laterality=side)],
+                )
+            )
     evaluations = [
         QualitativeEvaluation(
             name=private_concept("quality_flag", f"Quality flag ({flag.severity})"),
@@ -213,12 +247,16 @@ def _phenotype_group(
         )
         for flag in flags
     ]
+    if model.synthetic_training:
+        statement = private_concept("synthetic_weights", "Synthetic weights, not for clinical use")
+        evaluations.insert(0, QualitativeEvaluation(private_concept("intended_use", "Intended use"), statement))
+    parameters = [f"weights_sha256: {model.sha256}", f"training_data: {model.training_data}"]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=derived_uid("tracking", study.study_uid, model.sha256, "phenotypes"), identifier="phenotypes"
         ),
         finding_type=codes.SCT.SkeletalMuscle,
-        algorithm_id=AlgorithmIdentification(name=model.name, version=model.version),
+        algorithm_id=AlgorithmIdentification(name=model.name, version=model.version, parameters=parameters),
         measurements=numbers or None,
         qualitative_evaluations=evaluations or None,
     )

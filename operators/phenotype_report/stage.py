@@ -70,7 +70,7 @@ def write_reports(
     folder = Path(folder)
     measurements = measure(labels, fused, study.height_m, study.flags)
     header = _header(Path(segmentation))
-    sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model, contrasts)
+    sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
     pictures = pictures_of(labels, fused, measurements)
     timings = dict(timings_s or {})
     timings["write"] = timings.get("write", 0.0) + time.perf_counter() - start

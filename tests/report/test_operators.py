@@ -63,6 +63,7 @@ def test_both_stages_run_in_one_application(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {p.name for p in tmp_path.iterdir()} == {"segmentation.dcm", "report.json", "report.html", "report.sr.dcm"}
+    expected = {"derived", "segmentation.dcm", "report.json", "report.html", "report.sr.dcm"}
+    assert {p.name for p in tmp_path.iterdir()} == expected
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["timings_s"]["load"] == 1.0
     assert errors(tmp_path / "segmentation.dcm") == errors(tmp_path / "report.sr.dcm") == []

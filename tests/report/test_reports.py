@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.sr.codedict import codes
 
 from operators.anatomy import STRUCTURES, by_name
-from operators.dicom_seg_writer import write_seg
+from operators.dicom_seg_writer import write_dicom
 from operators.errors import OutputError
 from operators.model_card import ModelCard
 from operators.phenotype_report import (
@@ -47,7 +47,7 @@ def written(
     fused = box_body.fused_of(grid, flags=flags, contrasts=tuple(Contrast))
     study = box_body.study_of(fused, height_m)
     volume = Volume(labels, grid)
-    segmentation = write_seg(folder / "segmentation.dcm", volume, fused, study, model)
+    segmentation = write_dicom(folder, volume, fused, study, model).segmentation
     return write_reports(folder, volume, fused, study, model, segmentation, {"load": 1.5, "fuse": 2.5, "segment": 30.0})
 
 

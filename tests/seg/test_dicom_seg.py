@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from pathlib import Path
 
 import highdicom as hd
@@ -11,13 +9,26 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from pydicom.sr.codedict import codes
 
 from operators.anatomy import ADIPOSE_INDEX, STRUCTURES
-from operators.dicom_seg_writer import make_seg, write_seg
+from operators.derived_series import DerivedSeries, derive
+from operators.dicom_options import DicomOptions, SegType
+from operators.dicom_seg_writer import make_seg, write_dicom, write_seg
 from operators.errors import GeometryError, OutputError
-from operators.volume import Contrast, Grid, Volume
+from operators.volume import Contrast, Fused, Grid, Study, Volume
 from tests import box_body
-from tests.dciodvfy import errors
+
+BOTH_TYPES = pytest.mark.parametrize("seg_type", ["binary", "labelmap"])
+
+
+def written(
+    path: Path, labels: NDArray[np.uint8], fused: Fused, options: DicomOptions | None = None
+) -> tuple[Path, DerivedSeries]:
+    study = box_body.study_of(fused)
+    series = derive(fused, study)
+    options = options or DicomOptions()
+    return write_seg(path, Volume(labels, fused.grid), [series], study, box_body.MODEL, options), series
 
 
 def labels_at_patient_positions(path: Path, grid: Grid) -> NDArray[np.uint8]:
@@ -36,137 +47,174 @@ def labels_at_patient_positions(path: Path, grid: Grid) -> NDArray[np.uint8]:
     return found.reshape(grid.shape)
 
 
+@BOTH_TYPES
 @pytest.mark.parametrize(
     "turned",
     [{}, {"rotation_z_degrees": 12.0, "tilt_degrees": -7.0}, {"flip_x": True}],
     ids=["axis-aligned", "oblique", "x-runs-right"],
 )
-def test_labels_read_back_voxel_for_voxel_where_they_were(tmp_path: Path, turned: dict[str, float]) -> None:
+def test_labels_read_back_voxel_for_voxel_where_they_were(
+    tmp_path: Path, turned: dict[str, float], seg_type: SegType
+) -> None:
     grid = box_body.grid(**turned)  # type: ignore[arg-type]
     labels, _ = box_body.box_labels(left_scale=0.6)
-    assert not np.array_equal(labels, labels[:, :, ::-1])  # so that a mirrored result cannot pass
+    # So that a result mirrored in any direction cannot pass.
+    assert all(not np.array_equal(labels, np.flip(labels, axis)) for axis in range(3))
     fused = box_body.fused_of(grid)
-    path = write_seg(
-        tmp_path / "segmentation.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL
-    )
+    path, _ = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
     assert np.array_equal(labels_at_patient_positions(path, grid), labels)
 
 
-def test_slice_spacing_is_the_fused_grids_when_the_stations_is_coarser(tmp_path: Path) -> None:
-    grid = box_body.grid()
+@pytest.mark.parametrize("compression", ["none", "rle", "jpeg-ls"])
+def test_compressed_label_map_is_lossless(tmp_path: Path, compression: str) -> None:
+    labels, _ = box_body.box_labels(left_scale=0.6)
+    fused = box_body.fused_of(box_body.grid())
+    options = DicomOptions(seg_type="labelmap", compression=compression)  # type: ignore[arg-type]
+    path, _ = written(tmp_path / "s.dcm", labels, fused, options)
+    read = pydicom.dcmread(path)
+    assert read.file_meta.TransferSyntaxUID == options.seg_transfer_syntax
+    assert read.SegmentationType == "LABELMAP"
+    assert np.array_equal(labels_at_patient_positions(path, fused.grid), labels)
+
+
+def test_binary_stays_uncompressed_for_one_bit_has_no_rle(tmp_path: Path) -> None:
     labels, _ = box_body.box_labels()
-    fused = box_body.fused_of(grid)
-    coarse = []
-    for station in fused.stations:
-        affine = station.grid.affine.copy()
-        affine[:3, 2] *= 1.5
-        coarse.append(dataclasses.replace(station, grid=Grid(station.grid.shape, affine)))
-    fused = dataclasses.replace(fused, stations=tuple(coarse))
-    path = write_seg(tmp_path / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
-    measures = pydicom.dcmread(path).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    assert float(measures.SpacingBetweenSlices) == pytest.approx(grid.spacing_mm[2])
-    assert np.array_equal(labels_at_patient_positions(path, grid), labels)
+    path, _ = written(tmp_path / "s.dcm", labels, box_body.fused_of(box_body.grid()), DicomOptions(compression="rle"))
+    read = pydicom.dcmread(path, stop_before_pixels=True)
+    assert (read.file_meta.TransferSyntaxUID, read.BitsAllocated) == (pydicom.uid.ExplicitVRLittleEndian, 1)
 
 
-@pytest.mark.parametrize("empty", [False, True], ids=["all-structures", "nothing-labelled"])
-def test_dciodvfy_finds_no_error(tmp_path: Path, empty: bool) -> None:
-    grid = box_body.grid()
+@BOTH_TYPES
+def test_frames_without_a_voxel_are_left_out(tmp_path: Path, seg_type: SegType) -> None:
     labels, _ = box_body.box_labels()
-    fused = box_body.fused_of(grid)
-    labels = np.zeros_like(labels) if empty else labels
-    path = write_seg(tmp_path / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
-    assert errors(path) == []
+    labels[:5] = 0
+    fused = box_body.fused_of(box_body.grid())
+    path, _ = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
+    frames = pydicom.dcmread(path, stop_before_pixels=True).NumberOfFrames
+    if seg_type == "binary":
+        assert frames == sum(np.unique(plane[plane > 0]).size for plane in labels)
+    else:
+        assert frames == sum(bool(plane.any()) for plane in labels)
 
 
-def test_segments_carry_codes_colours_and_the_network(tmp_path: Path) -> None:
-    grid = box_body.grid()
+@BOTH_TYPES
+def test_every_frame_names_the_derived_image_that_it_covers(tmp_path: Path, seg_type: SegType) -> None:
+    labels, _ = box_body.box_labels(left_scale=0.6)
+    fused = box_body.fused_of(box_body.grid(rotation_z_degrees=12.0, tilt_degrees=-7.0))
+    path, series = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
+    seg = pydicom.dcmread(path)
+    assert [s.SeriesInstanceUID for s in seg.ReferencedSeriesSequence] == [series.series_uid]
+    assert seg.FrameOfReferenceUID == series.headers[0].FrameOfReferenceUID
+    named = [i.ReferencedSOPInstanceUID for i in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence]
+    assert named == list(series.sop_instance_uids)
+    for number, frame in enumerate(seg.PerFrameFunctionalGroupsSequence):
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        k = series.sop_instance_uids.index(source.ReferencedSOPInstanceUID)
+        assert frame.PlanePositionSequence[0].ImagePositionPatient == series.headers[k].ImagePositionPatient
+        expected = labels[k]
+        if seg_type == "binary":
+            expected = expected == frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        if number % 40 == 0:
+            assert np.array_equal(seg.pixel_array[number], expected)
+
+
+@BOTH_TYPES
+def test_segments_carry_codes_sides_colours_and_the_network(tmp_path: Path, seg_type: SegType) -> None:
     labels, _ = box_body.box_labels()
     labels[-1] = ADIPOSE_INDEX
-    fused = box_body.fused_of(grid)
-    path = write_seg(tmp_path / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
+    fused = box_body.fused_of(box_body.grid())
+    path, _ = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
     seg = hd.seg.segread(path)
-    assert seg.segment_numbers == [*(s.index for s in STRUCTURES), ADIPOSE_INDEX]
+    numbers = [n for n in seg.segment_numbers if n > 0]  # a label map describes its background, too
+    assert numbers == [*(s.index for s in STRUCTURES), ADIPOSE_INDEX]
+    assert len({seg.get_segment_description(n).tracking_uid for n in numbers}) == len(numbers)
     for structure in STRUCTURES:
         described = seg.get_segment_description(structure.index)
         assert described.segment_label == structure.display_name
         assert described.segmented_property_type.value == structure.code
         assert described.segmented_property_type.scheme_designator == structure.scheme
+        kind = described.SegmentedPropertyTypeCodeSequence[0]
+        sides = [str(m.CodeValue) for m in kind.get("SegmentedPropertyTypeModifierCodeSequence", [])]
+        assert sides == ([codes.SCT.RightAndLeft.value] if structure.paired else [])
         colour = hd.color.CIELabColor.from_dicom_value(described.RecommendedDisplayCIELabValue)
         assert np.abs(np.array(colour.to_rgb()) - structure.colour_rgb).max() <= 2
         algorithm = described.SegmentationAlgorithmIdentificationSequence[0]
         assert algorithm.AlgorithmName == box_body.MODEL.name
         assert box_body.MODEL.sha256 in algorithm.AlgorithmParameters
     assert "synthetic" in seg.SeriesDescription
+    assert seg.ContentQualification == "RESEARCH"
 
 
-def test_source_images_are_those_of_the_water_stations(tmp_path: Path) -> None:
-    grid = box_body.grid()
+def test_nothing_labelled_is_written_as_one_empty_frame(tmp_path: Path) -> None:
+    fused = box_body.fused_of(box_body.grid())
+    path, _ = written(tmp_path / "s.dcm", np.zeros(fused.grid.shape, np.uint8), fused)
+    read = pydicom.dcmread(path)
+    assert not read.pixel_array.any()
+    assert read.NumberOfFrames == len(STRUCTURES)
+
+
+def test_network_of_two_contrasts_has_both_derived_series_named(tmp_path: Path) -> None:
     labels, _ = box_body.box_labels()
-    fused = box_body.fused_of(grid, contrasts=(Contrast.WATER, Contrast.FAT))
-    path = write_seg(tmp_path / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
-    named = {item.ReferencedSOPInstanceUID for item in pydicom.dcmread(path).SourceImageSequence}
-    water = [s for s in fused.stations if s.contrast is Contrast.WATER]
-    assert named == {uid for station in water for uid in station.sop_instance_uids}
+    fused = box_body.fused_of(box_body.grid(), contrasts=tuple(Contrast))
+    study = box_body.study_of(fused)
+    options = DicomOptions(derived=tuple(Contrast))
+    read_by_network = (Contrast.WATER, Contrast.FAT)
+    files = write_dicom(tmp_path, Volume(labels, fused.grid), fused, study, box_body.MODEL, read_by_network, options)
+    series = {s.contrast: s.series_uid for s in files.derived}
+    seg = pydicom.dcmread(files.segmentation, stop_before_pixels=True)
+    named = {s.SeriesInstanceUID for s in seg.ReferencedSeriesSequence}
+    assert named == {series[Contrast.WATER], series[Contrast.FAT]}
+    assert sorted(p.name for p in (tmp_path / "derived").iterdir()) == ["fat", "in", "opp", "water"]
 
 
-def test_enhanced_mr_source_is_referenced(tmp_path: Path) -> None:
-    grid = box_body.grid(rotation_z_degrees=4.0)
-    labels, _ = box_body.box_labels()
-    fused = box_body.fused_of(grid)
-    station = dataclasses.replace(
-        fused.stations[0],
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.4.1",
-        sop_instance_uids=("1.2.826.0.1.3680043.10.99.5",),
-    )
-    fused = dataclasses.replace(fused, stations=(station,))
-    path = write_seg(tmp_path / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
-    assert errors(path) == []
-    source = pydicom.dcmread(path).SourceImageSequence
-    assert [item.ReferencedSOPInstanceUID for item in source] == ["1.2.826.0.1.3680043.10.99.5"]
-    assert np.array_equal(labels_at_patient_positions(path, grid), labels)
+def uids(dataset: pydicom.Dataset) -> list[str]:
+    return [str(element.value) for element in dataset.iterall() if element.VR == "UI"]
 
 
-def test_uids_repeat_for_the_same_input_and_differ_for_other_labels() -> None:
+@BOTH_TYPES
+def test_uids_repeat_for_the_same_input_and_differ_for_other_labels(seg_type: SegType) -> None:
     grid = box_body.grid()
     labels, _ = box_body.box_labels(left_scale=0.8)
     fused = box_body.fused_of(grid)
     study = box_body.study_of(fused)
-    first, again = (make_seg(Volume(labels, grid), fused, study, box_body.MODEL) for _ in range(2))
-    other = make_seg(Volume(labels[:, :, ::-1], grid), fused, study, box_body.MODEL)
 
-    def uids(dataset: pydicom.Dataset) -> list[str]:
-        return [str(element.value) for element in dataset.iterall() if element.VR == "UI"]
+    def made(voxels: NDArray[np.uint8], options: DicomOptions) -> pydicom.Dataset:
+        return make_seg(Volume(voxels, grid), [derive(fused, study)], study, box_body.MODEL, options)
 
+    options = DicomOptions(seg_type=seg_type)
+    first, again = made(labels, options), made(labels.copy(), options)
+    other = made(labels[:, :, ::-1], options)
     assert uids(first) == uids(again)
     assert first.SOPInstanceUID != other.SOPInstanceUID
     assert first.SeriesInstanceUID != other.SeriesInstanceUID
+    compressed = made(labels, DicomOptions(seg_type=seg_type, compression="jpeg-ls"))
+    assert uids(first) == uids(compressed)  # the same values are the same object, however they are encoded
 
 
-def test_a_participant_sized_label_map_takes_seconds() -> None:
-    shape = (140, 174, 224)
-    affine = np.diag([2.232, 2.232, 3.0, 1.0])
-    grid = Grid(shape, affine)
-    labels = np.zeros(shape, dtype=np.uint8)
-    for structure in STRUCTURES:
-        labels[:, 6 * structure.index : 6 * structure.index + 5, 20:200] = structure.index
-    fused = box_body.fused_of(grid)
-    start = time.perf_counter()
-    make_seg(Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
-    assert time.perf_counter() - start < 15
-
-
-def test_unwritable_place_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_two_types_are_two_objects() -> None:
     grid = box_body.grid()
     labels, _ = box_body.box_labels()
     fused = box_body.fused_of(grid)
+    study = box_body.study_of(fused)
+    made = [
+        make_seg(Volume(labels, grid), [derive(fused, study)], study, box_body.MODEL, DicomOptions(seg_type=t))
+        for t in ("binary", "labelmap")
+    ]
+    assert made[0].SOPInstanceUID != made[1].SOPInstanceUID
+    assert made[0].SeriesInstanceUID != made[1].SeriesInstanceUID  # a series has one kind of object
+
+
+def test_unwritable_place_is_one_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
+    labels, _ = box_body.box_labels()
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(OutputError, match="taken"):
-        write_seg(tmp_path / "taken" / "s.dcm", Volume(labels, grid), fused, box_body.study_of(fused), box_body.MODEL)
+        written(tmp_path / "taken" / "s.dcm", labels, box_body.fused_of(box_body.grid()))
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
 def test_labels_of_another_grid_are_refused() -> None:
     labels, _ = box_body.box_labels()
     fused = box_body.fused_of(box_body.grid())
+    study: Study = box_body.study_of(fused)
     with pytest.raises(GeometryError, match="fused"):
-        make_seg(Volume(labels, box_body.grid(tilt_degrees=3.0)), fused, box_body.study_of(fused), box_body.MODEL)
+        make_seg(Volume(labels, box_body.grid(tilt_degrees=3.0)), [derive(fused, study)], study, box_body.MODEL)
