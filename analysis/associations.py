@@ -14,7 +14,7 @@ from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Design, design_of
 from analysis.firth import firth
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
-from analysis.multiplicity import benjamini_hochberg, e_value
+from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
 from analysis.tertiles import Tertiles, tertiles
 
 __all__ = [
@@ -54,7 +54,8 @@ class Association:
     converged : bool
     method : str
         "maximum likelihood", "firth" or "none".
-    e_value : float
+    e_value, e_value_ci : float
+        Of the odds ratio, and of its interval's end nearer to 1.
     note : str
         What was dropped, and why another method was used.
     """
@@ -76,6 +77,7 @@ class Association:
     p_likelihood_ratio: float = float("nan")
     method: str = "none"
     e_value: float = float("nan")
+    e_value_ci: float = float("nan")
     note: str = ""
 
 
@@ -198,6 +200,7 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
                 converged=fit.converged,
                 method="maximum likelihood",
                 e_value=e_value(ratio, common),
+                e_value_ci=e_value_of_interval(float(np.exp(low)), float(np.exp(high_end)), common),
                 note="; ".join(notes),
             )
         reason = "separated events"
@@ -208,16 +211,18 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     ratio = float(np.exp(penalised.coefficient))
     if penalised.low is None or penalised.high is None:
         notes.append("an end of the interval is not finite")
+    ends = [float("nan") if end is None else float(np.exp(end)) for end in (penalised.low, penalised.high)]
     return replace(
         empty,
         odds_ratio=ratio,
-        ci_low=float("nan") if penalised.low is None else float(np.exp(penalised.low)),
-        ci_high=float("nan") if penalised.high is None else float(np.exp(penalised.high)),
+        ci_low=ends[0],
+        ci_high=ends[1],
         p_value=penalised.p_value,
         p_likelihood_ratio=penalised.p_value,
         converged=True,
         method="firth",
         e_value=e_value(ratio, common),
+        e_value_ci=e_value_of_interval(ends[0], ends[1], common),
         note="; ".join(notes),
     )
 

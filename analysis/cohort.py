@@ -57,6 +57,11 @@ class Cohort:
     warnings: tuple[str, ...] = ()
 
     @property
+    def synthetic(self) -> bool:
+        """Whether anyone here does not exist."""
+        return bool(self.analysed["synthetic"].isin(["1", "True"]).any())
+
+    @property
     def summary(self) -> pd.DataFrame:
         """The flow of participants."""
         return self.flow

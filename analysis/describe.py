@@ -11,7 +11,7 @@ from analysis.agreement import agreement
 from analysis.definitions import BY_AGE
 from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
 
-__all__ = ["MEASURES", "age_groups", "concordance", "decline", "table_one", "trend"]
+__all__ = ["MEASURES", "PAIRS", "age_groups", "concordance", "decline", "table_one", "trend"]
 
 # Column, label with unit, decimals.
 MEASURES: dict[str, tuple[str, int]] = {
@@ -41,7 +41,7 @@ _DECLINES = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio")
 # Muscle, Ward & Lieber, J Biomech 2005;38:2317-2320: g/cm3.
 _DENSITY_KG_PER_L = 1.056
 # First measure, second, factor that gives the first the second's unit, what is compared.
-_PAIRS = (
+PAIRS = (
     ("tmv_cm3", "leg_lean_kg", _DENSITY_KG_PER_L / 1000, "TMV with DXA leg lean mass"),
     ("tvi_cm3_per_cm2", "almi", _DENSITY_KG_PER_L * 10, "TVI with ALMI"),
     ("lr_asymmetry_mri", "lr_asymmetry_dexa", 1.0, "L/R asymmetry, MRI with DXA"),
@@ -98,7 +98,7 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
     lean mass the MRI's muscles are, which is not all of it.
     """
     rows = []
-    for first, second, factor, label in _PAIRS:
+    for first, second, factor, label in PAIRS:
         for who, part in _by_sex(table):
             x, y = part[first].to_numpy(dtype=float), part[second].to_numpy(dtype=float)
             plain, converted = agreement(x, y), agreement(factor * x, y)

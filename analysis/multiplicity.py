@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["benjamini_hochberg", "e_value"]
+__all__ = ["benjamini_hochberg", "e_value", "e_value_of_interval"]
 
 
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,3 +35,12 @@ def e_value(odds_ratio: float, common: bool) -> float:
     ratio = np.sqrt(odds_ratio) if common else odds_ratio
     ratio = max(ratio, 1.0 / ratio)
     return float(ratio + np.sqrt(ratio * (ratio - 1.0)))
+
+
+def e_value_of_interval(low: float, high: float, common: bool) -> float:
+    """E-value of the interval's end that is nearer to 1; 1 where the interval holds 1."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return float("nan")
+    if low <= 1.0 <= high:
+        return 1.0
+    return e_value(low if low > 1.0 else high, common)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["restricted_cubic_spline"]
+__all__ = ["KNOT_PERCENTILES", "restricted_cubic_spline"]
 
 Vector = NDArray[np.float64]
 
 # Harrell, Regression Modeling Strategies, 2015, table 2.3: percentiles of 4 knots.
-_KNOT_PERCENTILES = (5, 35, 65, 95)
+KNOT_PERCENTILES = (5, 35, 65, 95)
 
 
 def restricted_cubic_spline(x: Vector, knots: Sequence[float] | None = None) -> Vector:
@@ -35,7 +35,7 @@ def restricted_cubic_spline(x: Vector, knots: Sequence[float] | None = None) -> 
     ValueError
         When knots coincide, as in a measure of few values.
     """
-    t = np.percentile(x, _KNOT_PERCENTILES) if knots is None else np.asarray(knots, dtype=float)
+    t = np.percentile(x, KNOT_PERCENTILES) if knots is None else np.asarray(knots, dtype=float)
     if (np.diff(t) <= 0).any():
         raise ValueError("knots that coincide")
     scale = (t[-1] - t[0]) ** 2

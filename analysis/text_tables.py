@@ -1,29 +1,92 @@
-"""Tables for a manuscript: Markdown and LaTeX."""
+"""Tables for a manuscript: cells of text, Markdown and LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-__all__ = ["to_latex", "to_markdown"]
+import numpy as np
+
+__all__ = ["TextTable", "format_count", "format_number", "format_p", "to_latex", "to_markdown"]
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "²": r"$^2$", "³": r"$^3$", "<": r"$<$", ">": r"$>$", "\u2009": r"\,",
+    "†": r"$^\dagger$", "’": "'", "χ": r"$\chi$", "×": r"$\times$",
 }  # fmt: skip
 
 
-def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A pipe table; the first column is aligned left, the others right."""
-    lines = [list(header), ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+@dataclass(frozen=True)
+class TextTable:
+    """A table whose cells are text.
+
+    Attributes
+    ----------
+    title, caption : str
+    header : tuple of str
+    rows : tuple of tuple of str
+    texts : int
+        Columns on the left that are words; the others are numbers.
+    blocks : frozenset of int
+        Rows that begin a block.
+    remarks : mapping of int to str
+        What is to be said about a row, below it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    texts: int = 1
+    blocks: frozenset[int] = frozenset()
+    remarks: Mapping[int, str] = field(default_factory=dict)
 
 
-def to_latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A ``tabular`` with booktabs' rules, special characters escaped."""
+def format_p(p: float | None) -> str:
+    """As journals print it: three decimals, or one digit and an exponent below 0.001."""
+    if p is None or not np.isfinite(p):
+        return "–"
+    if p < 1e-300:
+        return "<1e−300"
+    if p < 0.001:
+        mantissa, exponent = f"{p:.0e}".split("e")
+        return f"{mantissa}e−{int(exponent[1:])}"
+    return f"{p:.3f}"
+
+
+def format_count(number: float) -> str:
+    """With thin spaces between thousands."""
+    return f"{int(number):,}".replace(",", "\u2009")
+
+
+def format_number(number: float | None, decimals: int = 2) -> str:
+    """With a true minus; a dash where there is none."""
+    if number is None or not np.isfinite(number):
+        return "–"
+    text = f"{number:.{decimals}f}"
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:
+    """A pipe table; the first ``texts`` columns are aligned left, the others right; the caption below."""
+    rule = [*["---"] * texts, *["---:"] * (len(header) - texts)]
+    lines = [list(header), rule, *rows]
+    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return table + (f"\n{caption}\n" if caption else "")
+
+
+def to_latex(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:
+    """A ``tabular`` with booktabs' rules, special characters escaped; the caption as a comment, to be placed."""
     body = "".join(" & ".join(map(_escape, row)) + " \\\\\n" for row in rows)
-    columns = "l" + "r" * (len(header) - 1)
+    columns = "l" * texts + "r" * (len(header) - texts)
     top = " & ".join(map(_escape, header))
-    return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+    remark = f"% {_escape(caption)}\n" if caption else ""
+    return (
+        f"{remark}\\begin{{tabular}}{{{columns}}}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\\bottomrule\n"
+        "\\end{tabular}\n"
+    )
 
 
 def _escape(cell: str) -> str:

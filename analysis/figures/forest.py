@@ -42,7 +42,7 @@ def forest(associations: pd.DataFrame, exposures: tuple[str, ...] = ("pa_ratio",
     ticks = [tick for tick in _TICKS if abs(np.log(tick)) <= reach]
     while len(ticks) > 7:
         ticks = [tick for tick in ticks if tick == 1.0 or ticks.index(tick) % 2 == ticks.index(1.0) % 2]
-    for axes, exposure in zip(panels, exposures, strict=True):
+    for axes, letter, exposure in zip(panels, "abcdefgh", exposures, strict=False):
         axes.axvline(1.0, color="#555555", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
         for place, outcome in enumerate(outcomes):
             for model in models:
@@ -59,7 +59,7 @@ def forest(associations: pd.DataFrame, exposures: tuple[str, ...] = ("pa_ratio",
         axes.set_yticks(range(len(outcomes)), [OUTCOMES[name] for name in outcomes])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Odds ratio, highest against lowest third (95% CI)")
-        axes.set_title(EXPOSURES[exposure])
+        axes.set_title(f"{letter}  {EXPOSURES[exposure]}")
         bare(axes)
         axes.spines["left"].set_visible(False)
     handles = [

@@ -20,7 +20,7 @@ from PIL import Image
 from analysis.__main__ import main
 from analysis.collect import collect_reports
 from analysis.errors import DataError
-from analysis.report import format_p
+from analysis.text_tables import format_p
 from operators.anatomy import STRUCTURES
 from phantom.table import draw_cohort, write_cohort
 
@@ -63,7 +63,8 @@ def test_every_promised_file_is_written(results: Path) -> None:
     written = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
     expected = {f"tables/{name}.csv" for name in _TABLES} | {"report.html", "provenance.json", "options.yaml"}
     expected |= {f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")}
-    expected |= {f"tables/{name}.{kind}" for name in ("table1", "associations") for kind in ("md", "tex")}
+    printed = {*_TABLES, "structures"} - {"notes"}
+    expected |= {f"tables/{name}.{kind}" for name in printed for kind in ("md", "tex")}
     assert written == expected
 
 
@@ -76,11 +77,59 @@ def test_the_page_is_self_contained_and_prints_no_nonsense(results: Path) -> Non
 
 
 def test_manuscript_tables_are_whole_and_escaped(results: Path) -> None:
-    lines = (results / "tables/associations.md").read_text().splitlines()
+    lines = [line for line in (results / "tables/associations.md").read_text().splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 15 and len({line.count("|") for line in lines}) == 1
-    latex = (results / "tables/table1.tex").read_text()
-    assert re.findall(r"(?<!\\)%", latex) == [] and r"$\pm$" in latex and latex.count("&") % 4 == 0
-    assert latex.isascii()
+    for path in (results / "tables").glob("*.tex"):
+        body = [line for line in path.read_text().splitlines() if not line.startswith("% ")]
+        rows = [line for line in body if line.endswith(r"\\")]
+        assert re.findall(r"(?<!\\)%", "\n".join(body)) == [] and path.read_text().isascii(), path.name
+        assert len({line.count("&") for line in rows}) == 1 and body[-1] == r"\end{tabular}", path.name
+    assert r"$\pm$" in (results / "tables/table1.tex").read_text()
+
+
+def test_synthetic_people_are_said_to_be_at_the_top_of_the_page_and_in_every_figure(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    assert page.index("Every participant is synthetic") < page.index("<h1>")
+    assert "synthetic participants</h1>" in page
+    for name in _FIGURES:
+        assert "Synthetic data" in (results / "figures" / f"{name}.svg").read_text(), name
+
+
+def test_people_and_models_of_unknown_origin_are_not_called_synthetic(data: Path, tmp_path: Path) -> None:
+    for name in ("participants", "phenotypes"):
+        pd.read_csv(data / f"{name}.csv").drop(columns="synthetic").to_csv(tmp_path / f"{name}.csv", index=False)
+    assert main([*_inputs(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert "ynthetic" not in (tmp_path / "out/report.html").read_text()
+    images = pd.read_csv(tmp_path / "phenotypes.csv").assign(
+        model_name="demo",
+        model_training_data="Drawn shapes.",
+        model_intended_use="Tests.",
+        model_trained_on_synthetic=1.0,
+    )
+    images.to_csv(tmp_path / "phenotypes.csv", index=False)
+    assert main([*_inputs(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Volumes of 1500 of 1500 participants are those of demo. Drawn shapes. Tests." in page
+
+
+def test_without_dates_of_death_the_page_has_no_survival(data: Path, tmp_path: Path) -> None:
+    people = pd.read_csv(data / "participants.csv").drop(columns=["death_date", "imaging_date", "censor_date"])
+    people.to_csv(tmp_path / "people.csv", index=False)
+    arguments = [*_inputs(data)[:-1], str(tmp_path / "people.csv"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(arguments) == 0
+    assert 'id="survival"' not in (tmp_path / "out/report.html").read_text()
+    assert pd.read_csv(tmp_path / "out/tables/survival.csv").empty
+
+
+def test_the_page_carries_definitions_cut_offs_versions_hashes_and_seed(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    made_from = json.loads((results / "provenance.json").read_text())
+    for words in ("EWGSOP2", "27 kg (men), 16 kg (women)", "7.0 kg/m² (men), 5.5", "hamstrings", "Seed: none"):
+        assert words.lower() in page.lower(), words
+    for name, number in made_from["software"].items():
+        assert f"{name} {number}" in page
+    for source in made_from["inputs"].values():
+        assert source["sha256"] in page
 
 
 def test_no_table_holds_an_infinite_number(results: Path) -> None:
@@ -143,6 +192,7 @@ def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None
         (["--fixed-cuts", "pa_ratio"], 2, "expected NAME=LOW,HIGH"),
         (["--fields", "absent.yaml"], 2, "absent.yaml"),
         (["--participants", "absent.csv"], 3, "no such file"),
+        (["--censor-date", "May 2020"], 2, "Invalid isoformat"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_an_exit_code(
@@ -234,6 +284,7 @@ def test_reports_become_one_row_each(tmp_path: Path) -> None:
     assert table["sartorius_left_cm3"].tolist() == [4.0, 4.0] and table["pa_ratio"].tolist() == [0.5, 0.5]
     assert table["quality_flags"].tolist() == ["missing-station"] * 2
     assert table["tvi_cm3_per_cm2"].isna().all()
+    assert table["model_trained_on_synthetic"].tolist() == [1.0, 1.0] and set(table["model_training_data"]) == {"t"}
     assert table["femur_cm3"].isna().all()  # cut by the field of view: only a lower bound
 
 
