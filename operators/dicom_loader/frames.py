@@ -17,6 +17,7 @@ from operators.dicom_loader.contrast import (
     is_magnitude,
     is_reformatted,
 )
+from operators.dicom_loader.elements import Values
 from operators.errors import DicomError, GeometryError
 from operators.volume import Contrast
 
@@ -64,7 +65,7 @@ class Frame:
     intercept: float
 
 
-def frames_of(header: Dataset, where: str) -> tuple[tuple[Frame, ...], str]:
+def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     """The Dixon magnitude frames of an MR object.
 
     Returns
@@ -79,7 +80,7 @@ def frames_of(header: Dataset, where: str) -> tuple[tuple[Frame, ...], str]:
     DicomError, GeometryError
         When a Dixon frame lacks what is needed to place or scale it.
     """
-    enhanced = header.SOPClassUID == EnhancedMRImageStorage
+    enhanced = header.get("SOPClassUID") == EnhancedMRImageStorage
     views = _frame_views(header, where) if enhanced else [_classic_view(header)]
     frames = []
     phase = False
@@ -114,7 +115,7 @@ class _View:
     intercept: Any
 
 
-def _classic_view(header: Dataset) -> _View:
+def _classic_view(header: Values) -> _View:
     return _View(
         image_type=_texts(header.get("ImageType")),
         complex_component=str(header.get("ComplexImageComponent") or ""),
@@ -131,7 +132,7 @@ def _classic_view(header: Dataset) -> _View:
     )
 
 
-def _frame_views(header: Dataset, where: str) -> list[_View]:
+def _frame_views(header: Values, where: str) -> list[_View]:
     """One view per frame of an Enhanced MR: per-frame functional groups, then shared ones (PS3.3 C.7.6.16)."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     shared_groups = header.get("SharedFunctionalGroupsSequence") or []

@@ -12,24 +12,16 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    EnhancedMRImageStorage,
-    MediaStorageDirectoryStorage,
-    MRImageStorage,
-)
+from pydicom.uid import EnhancedMRImageStorage, MediaStorageDirectoryStorage, MRImageStorage
 from pydicom.valuerep import DA, TM
 
+from operators.dicom_loader.elements import ElementReader, PixelElement, Values
 from operators.dicom_loader.frames import Frame, frames_of
 from operators.dicom_loader.source import Source
 from operators.errors import DicomError, InputError, SarcoMapError
 
-__all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "ImageFile", "OtherFile", "read_header"]
+__all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "ImageFile", "OtherFile", "header_reader", "read_header"]
 
 #: Patient and General Study module attributes (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2) that derived objects repeat.
 PATIENT_KEYWORDS = (
@@ -92,19 +84,26 @@ _IMAGE_KEYWORDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
-    "SamplesPerPixel",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
     "RescaleIntercept",
     "RescaleSlope",
     "ModalityLUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-_ALL_KEYWORDS = (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS)
-_TAGS: list[BaseTag | int] = [Tag(tag) for k in _ALL_KEYWORDS if (tag := tag_for_keyword(k))]
-_PIXEL_DATA = Tag("PixelData")
+
+#: Image Pixel module attributes (PS3.3 C.7.6.3), and what pydicom's decoders call them.
+_PIXEL_OPTIONS = {
+    "SamplesPerPixel": "samples_per_pixel",
+    "PhotometricInterpretation": "photometric_interpretation",
+    "PlanarConfiguration": "planar_configuration",
+    "NumberOfFrames": "number_of_frames",
+    "Rows": "rows",
+    "Columns": "columns",
+    "BitsAllocated": "bits_allocated",
+    "BitsStored": "bits_stored",
+    "PixelRepresentation": "pixel_representation",
+}
+_OFFSET_KEYWORDS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM, _SEQUENCE_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -142,6 +141,10 @@ class ImageFile:
         Name relative to the input.
     frames : tuple of Frame
     acquired : datetime or None
+    pixels : PixelElement
+        Where its pixels are.
+    pixel_options : mapping
+        How pydicom's decoders are to read them.
     patient, acquisition : mapping of str to str
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     """
@@ -157,11 +160,20 @@ class ImageFile:
     transfer_syntax_uid: str
     acquired: datetime | None
     frames: tuple[Frame, ...]
+    pixels: PixelElement
+    pixel_options: Mapping[str, Any]
     patient: Mapping[str, str]
     acquisition: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_header(source: Source, file: str) -> ImageFile | OtherFile | None:
+def header_reader() -> ElementReader:
+    """What `read_header` reads a study's files with; one for the whole study, since files repeat one another."""
+    return ElementReader(
+        (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *_PIXEL_OPTIONS, *_OFFSET_KEYWORDS)
+    )
+
+
+def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile | OtherFile | None:
     """Read one file as far as its pixels.
 
     Returns
@@ -185,7 +197,7 @@ def read_header(source: Source, file: str) -> ImageFile | OtherFile | None:
                 return None
             found = "an empty file" if not opening else "no DICOM file (bytes 129 to 132 are not DICM)"
             raise DicomError(where, found, "a DICOM image", "Fetch this file again, or take it out of the input.")
-        return _guarded(where, lambda: _understand(stream, file, where))
+        return _guarded(where, lambda: _understand(stream, file, where, reader))
 
 
 def _is_clutter(file: str, opening: bytes) -> bool:
@@ -219,39 +231,11 @@ def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> Im
         ) from error
 
 
-def _parse(stream: BinaryIO, where: str) -> tuple[Dataset, Dataset, tuple[int, int] | None]:
-    """File meta information, header, and offset and length of the pixel data when there are any."""
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
-    transfer_syntax = str(meta.get("TransferSyntaxUID", ""))
-    # Its dataset is one deflate stream, which pydicom inflates without a bound.
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        raise DicomError(
-            where,
-            "transfer syntax Deflated Explicit VR Little Endian",
-            "a transfer syntax that can be read safely",
-            "Export the study uncompressed.",
-        )
-    pixels: tuple[int, int] | None = None
-
-    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-        nonlocal pixels
-        if tag == _PIXEL_DATA:
-            # Bytes of the element before its value: implicit VR has none, OB and OW have a long length.
-            pixels = (8 if vr is None else 12, length)
-        return tag >= _PIXEL_DATA
-
-    stream.seek(0)
-    header = read_partial(stream, stop_when=at_pixels, specific_tags=_TAGS)
-    if pixels is not None:
-        pixels = (stream.tell() + pixels[0], pixels[1])
-    return meta, header, pixels
-
-
-def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFile | None:
-    meta, header, pixels = _parse(stream, where)
-    if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) -> ImageFile | OtherFile | None:
+    elements = reader.read(stream, where)
+    header, pixels, transfer_syntax = elements.values, elements.pixels, elements.transfer_syntax_uid
+    if elements.media_storage_sop_class_uid == MediaStorageDirectoryStorage:
         return None
-    transfer_syntax = str(meta.get("TransferSyntaxUID") or "")
     sop_class = str(header.get("SOPClassUID") or "")
     series_uid = str(header.get("SeriesInstanceUID") or "")
     if not sop_class:
@@ -264,13 +248,13 @@ def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFil
     if not frames:
         return OtherFile(series_uid, kind)
     _check_image(header, transfer_syntax, where)
-    if not _is_whole(stream, *pixels):
+    if not _is_whole(stream, pixels.offset, pixels.length):
         raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
     return ImageFile(
         file=file,
         sop_class_uid=sop_class,
-        sop_instance_uid=str(header.SOPInstanceUID),
-        study_uid=str(header.StudyInstanceUID),
+        sop_instance_uid=str(header.get("SOPInstanceUID")),
+        study_uid=str(header.get("StudyInstanceUID")),
         series_uid=series_uid,
         series_number=int(header.get("SeriesNumber") or 0),
         series_description=str(header.get("SeriesDescription") or ""),
@@ -278,12 +262,22 @@ def _understand(stream: BinaryIO, file: str, where: str) -> ImageFile | OtherFil
         transfer_syntax_uid=transfer_syntax,
         acquired=_acquired(header),
         frames=frames,
+        pixels=pixels,
+        pixel_options=_pixel_options(header),
         patient=_texts(header, PATIENT_KEYWORDS),
         acquisition=_texts(header, ACQUISITION_KEYWORDS),
     )
 
 
-def _texts(header: Dataset, keywords: tuple[str, ...]) -> dict[str, str]:
+def _pixel_options(header: Values) -> dict[str, Any]:
+    options = {name: value for k, name in _PIXEL_OPTIONS.items() if (value := header.get(k)) is not None}
+    options["number_of_frames"] = int(options.get("number_of_frames") or 1)
+    if all(k in header for k in _OFFSET_KEYWORDS):
+        options["extended_offsets"] = tuple(header.get(k) for k in _OFFSET_KEYWORDS)
+    return options
+
+
+def _texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for keyword in keywords:
         value = header.get(keyword)
@@ -293,7 +287,7 @@ def _texts(header: Dataset, keywords: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _check_image(header: Dataset, transfer_syntax: str, where: str) -> None:
+def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
     missing = [k for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID") if not header.get(k)]
     if not transfer_syntax:
         missing.append("TransferSyntaxUID")
@@ -324,7 +318,7 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
     return False
 
 
-def _acquired(header: Dataset) -> datetime | None:
+def _acquired(header: Values) -> datetime | None:
     """When the series began; the date decides first, since times wrap at midnight."""
     for kind in ("Series", "Acquisition", "Content"):
         moment = _moment(header.get(f"{kind}Date"), header.get(f"{kind}Time"))

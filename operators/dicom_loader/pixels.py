@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.dicom_loader.frames import Frame
@@ -89,7 +89,7 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
         with (
             source.open(file.file) as stream,
             # Closed before the file, which it seeks in when it ends.
-            closing(_frames(stream, targets)) as images,
+            closing(_frames(stream, file, targets)) as images,
         ):
             for target, image in zip(targets, images, strict=True):
                 if image.shape != target.voxels.shape[1:]:
@@ -109,5 +109,16 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
         ) from error
 
 
-def _frames(stream: BinaryIO, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
-    yield from iter_pixels(stream, indices=[target.frame.index for target in targets], raw=True)
+def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
+    stream.seek(file.pixels.offset)
+    decoder = get_decoder(UID(file.transfer_syntax_uid))
+    options: dict[str, Any] = {"pixel_keyword": "PixelData", **file.pixel_options}
+    if file.pixels.vr:
+        options["pixel_vr"] = file.pixels.vr
+    for image, _ in decoder.iter_array(
+        stream,
+        indices=[target.frame.index for target in targets],
+        raw=True,
+        **options,
+    ):
+        yield image

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile, OtherFile, read_header
+from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits, Source, open_source
 from operators.dicom_loader.stacks import (
@@ -116,8 +116,9 @@ def _read_headers(source: Source, members: Sequence[str], tick: _Ticker) -> tupl
     images: list[ImageFile] = []
     others: list[OtherFile] = []
     holders: dict[str, str] = {}
+    reader = header_reader()
     for member in members:
-        header = read_header(source, member)
+        header = read_header(source, member, reader)
         if isinstance(header, ImageFile):
             if header.sop_instance_uid in holders:
                 raise DicomError(
