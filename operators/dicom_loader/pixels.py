@@ -94,19 +94,26 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
             for target, image in zip(targets, images, strict=True):
                 if image.shape != target.voxels.shape[1:]:
                     raise DicomError(where, f"{image.shape} pixels", f"the header's {target.voxels.shape[1:]}", remedy)
-                with np.errstate(over="ignore"):  # what overflows is refused
-                    signal = (image * np.float64(target.frame.slope) + target.frame.intercept).astype(np.float32)
-                if not np.isfinite(signal).all():
-                    raise DicomError(
-                        where, "voxels that are not finite after rescaling", "finite signal", "Export the series again."
-                    )
-                target.voxels[target.slice_index] = signal
+                target.voxels[target.slice_index] = _rescaled(image, target.frame, where)
     except SarcoMapError:
         raise
     except Exception as error:  # each decoder raises what it likes
         raise DicomError(
             where, f"truncated or damaged pixel data ({type(error).__name__})", "the pixels its header states", remedy
         ) from error
+
+
+def _rescaled(stored: NDArray[Any], frame: Frame, where: str) -> NDArray[Any]:
+    """Signal = slope x stored value + intercept, finite in float32."""
+    if frame.slope == 1 and frame.intercept == 0 and stored.dtype.kind in "iu":
+        return stored
+    with np.errstate(over="ignore"):  # what overflows is refused
+        signal = (stored * np.float64(frame.slope) + frame.intercept).astype(np.float32)
+    if not np.isfinite(signal).all():
+        raise DicomError(
+            where, "voxels that are not finite after rescaling", "finite signal", "Export the series again."
+        )
+    return signal
 
 
 def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
