@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis.agreement import agreement
 from analysis.describe import PAIRS
-from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, bare, new_figure, thousands
+from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, SEX_LABEL, bare, new_figure, thousands
 
 __all__ = ["concordance_figure"]
 
@@ -39,7 +40,7 @@ def concordance_figure(table: pd.DataFrame) -> Figure:
             for sex in ("M", "F"):
                 who = (known["sex"] == sex).to_numpy(dtype=bool)
                 axes.scatter(x[who], y[who], s=3, color=COLOUR[sex], alpha=0.5, linewidths=0)
-        _lines(axes, x, y, factor)
+        _lines(axes, x, y, factor, COLOUR["F"] if len(x) >= _FEW else "#111111")
         axes.set_xlabel(MEASURE_LABEL[first])
         axes.set_ylabel(MEASURE_LABEL[second])
         axes.set_title(letter)
@@ -51,16 +52,19 @@ def concordance_figure(table: pd.DataFrame) -> Figure:
         bar = figure.colorbar(drawn, ax=panels, pad=0.01, shrink=0.8, aspect=25)
         bar.set_label("People per cell")
         bar.outline.set_linewidth(0.4)
+    else:
+        handles = [Patch(facecolor=COLOUR[sex], alpha=0.7, label=SEX_LABEL[sex]) for sex in ("M", "F")]
+        figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure
 
 
-def _lines(axes: Axes, x: np.ndarray, y: np.ndarray, factor: float) -> None:
+def _lines(axes: Axes, x: np.ndarray, y: np.ndarray, factor: float, colour: str) -> None:
     result = agreement(x, y)
     if not np.isfinite(result.slope):
         return
     ends = np.percentile(x, [0.05, 99.95])
     axes.plot(ends, factor * ends, color="#555555", lw=0.9, ls=(0, (4, 2)))
-    axes.plot(ends, result.intercept + result.slope * ends, color=COLOUR["F"], lw=1.3)
+    axes.plot(ends, result.intercept + result.slope * ends, color=colour, lw=1.3)
     text = f"r = {result.pearson:.3f}\n({result.pearson_low:.3f}–{result.pearson_high:.3f})"
     axes.annotate(f"{text}\nn = {thousands(result.n)}", (0.03, 0.98), xycoords="axes fraction", va="top", fontsize=6.5)
     # Room for the words above the points.

@@ -83,6 +83,9 @@ def save(figure: Figure, folder: Path, name: str, mark: str = "") -> tuple[Path,
     if mark:
         figure.text(0.003, 0.004, mark, fontsize=4.5, color=GREY, ha="left", va="bottom")
     mpl.rcParams.update(_STYLE)
+    # Both files have the same layout; working it out takes longer than drawing.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     paths = []
     for kind, options in (("png", {"dpi": 300}), ("svg", {"metadata": {"Date": None}})):
         path = folder / f"{name}.{kind}"
