@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["ModelCard"]
 
@@ -24,6 +25,12 @@ class ModelCard:
         One sentence, as in the bundle's ``metadata.json``.
     synthetic_training : bool
         Trained on synthetic anatomy only; every output then says so.
+    made_elsewhere : bool
+        The labels are not our network's but came from a file; ``name`` and
+        ``version`` are of what made them, ``sha256`` is of that file.
+    made : {"automatic", "semiautomatic", "manual"}
+        How labels that were made elsewhere were made (DICOM PS3.3
+        C.8.20.2, Segment Algorithm Type).
     """
 
     name: str
@@ -32,3 +39,12 @@ class ModelCard:
     training_data: str
     intended_use: str
     synthetic_training: bool
+    made_elsewhere: bool = False
+    made: Literal["automatic", "semiautomatic", "manual"] = "automatic"
+
+    @property
+    def remark(self) -> str:
+        """What a description must add in brackets, with a space before it; empty when there is nothing to add."""
+        if self.made_elsewhere:
+            return " (labels made elsewhere)"
+        return " (network trained on synthetic anatomy)" if self.synthetic_training else ""

@@ -14,6 +14,7 @@ from operators.model_card import ModelCard
 __all__ = [
     "PRIVATE_SCHEME",
     "algorithm_identification",
+    "algorithm_parameters",
     "private_concept",
     "scheme_items",
     "structure_concept",
@@ -45,14 +46,20 @@ def scheme_items() -> list[CodingSchemeIdentificationItem]:
 
 
 def algorithm_identification(model: ModelCard) -> AlgorithmIdentificationSequence:
-    """The network, by name, version and digest of its weights."""
+    """What made the labels: our network, by name, version and digest of its weights, or another tool."""
     return AlgorithmIdentificationSequence(
         name=model.name[:64],
         family=codes.DCM.ArtificialIntelligence,
         version=model.version[:64],
-        source=MANUFACTURER,
-        parameters={"weights_sha256": model.sha256, "training_data": model.training_data},
+        source="Made elsewhere" if model.made_elsewhere else MANUFACTURER,
+        parameters=algorithm_parameters(model),
     )
+
+
+def algorithm_parameters(model: ModelCard) -> dict[str, str]:
+    """What tells one use of an algorithm from another."""
+    digest = "label_file_sha256" if model.made_elsewhere else "weights_sha256"
+    return {digest: model.sha256, "training_data": model.training_data}
 
 
 def tracking(study_uid: str, model: ModelCard, structure: Structure) -> tuple[str, str]:

@@ -24,7 +24,8 @@ def segment_descriptions(study: Study, model: ModelCard, with_adipose: bool) -> 
     Left and right share a segment, as they share a label; paired structures
     say so by the modifier "Right and left".
     """
-    algorithm = algorithm_identification(model)
+    kind = SegmentAlgorithmTypeValues(model.made.upper())
+    algorithm = None if kind is SegmentAlgorithmTypeValues.MANUAL else algorithm_identification(model)
     segments = []
     for structure in STRUCTURES:
         tracking_id, tracking_uid = tracking(study.study_uid, model, structure)
@@ -33,7 +34,7 @@ def segment_descriptions(study: Study, model: ModelCard, with_adipose: bool) -> 
             segment_label=structure.display_name,
             segmented_property_category=codes.SCT.AnatomicalStructure,
             segmented_property_type=structure_concept(structure),
-            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_type=kind,
             algorithm_identification=algorithm,
             tracking_id=tracking_id,
             tracking_uid=tracking_uid,
@@ -50,7 +51,7 @@ def segment_descriptions(study: Study, model: ModelCard, with_adipose: bool) -> 
                 segment_label="Adipose tissue",
                 segmented_property_category=codes.SCT.Tissue,
                 segmented_property_type=codes.SCT.AdiposeTissue,
-                algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_type=kind,
                 algorithm_identification=algorithm,
                 tracking_id="adipose tissue",
                 tracking_uid=derived_uid("tracking", study.study_uid, model.sha256, "adipose"),

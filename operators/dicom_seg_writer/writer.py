@@ -110,7 +110,6 @@ def make_seg(
         # one plane says as much as all of them.
         voxels, positions = voxels[:1], positions[:1]
     identity = _identity(labels, derived, study, model, options)
-    synthetic = " (network trained on synthetic anatomy)" if model.synthetic_training else ""
     segmentation = Segmentation(
         source_images=reference.headers,
         pixel_array=voxels,
@@ -130,9 +129,9 @@ def make_seg(
         plane_positions=positions,
         omit_empty_frames=True,
         content_label="SARCOMAP",
-        content_description=f"Muscles and bones{synthetic}",
+        content_description=f"Muscles and bones{model.remark}",
         further_source_images=[header for series in further for header in series.headers] or None,
-        series_description=f"SarcoMAP muscles{synthetic}",
+        series_description=f"SarcoMAP muscles{model.remark}",
         coding_schemes=scheme_items() if any(s.scheme != "SCT" for s in STRUCTURES) else None,
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )

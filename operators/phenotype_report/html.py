@@ -95,11 +95,17 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> 
         phenotypes=report["phenotypes"],
         quality=report["quality"],
         pictures=pictures,
-        banner=BANNER if report["model"]["synthetic_training"] else None,
+        banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],
         largest_side=max([0.001, *(s[f"{side}_cm3"] or 0 for s in report["structures"] for side in ("left", "right"))]),
         total_seconds=sum(value for value in report["timings_s"].values() if value),
     )
+
+
+def _banner(model: Mapping[str, Any]) -> str | None:
+    if model.get("made_elsewhere"):
+        return f"Labels made elsewhere ({model['name']}): measured here, not made or checked here"
+    return BANNER if model["synthetic_training"] else None
 
 
 def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.anatomy import (
     HAMSTRINGS,
@@ -18,6 +20,7 @@ from operators.anatomy import (
     by_name,
 )
 from operators.errors import GeometryError
+from operators.label_map import LabelMap
 from operators.phenotype_report.sides import MidSurface, Tally, find_mid_surface, tally
 from operators.volume import Fused, QualityFlag, Volume
 
@@ -51,6 +54,9 @@ class StructureMeasure:
         Mean over its voxels, 0 to 1.
     cut_by_field_of_view : bool
         It reaches the first or last slice, so that its volume is a lower bound.
+    confidence_mean : float or None
+        Mean over its voxels of the probability that the network gave its
+        label; None where that is not known.
     """
 
     structure: Structure
@@ -59,6 +65,7 @@ class StructureMeasure:
     right_cm3: float | None = None
     fat_fraction_mean: float | None = None
     cut_by_field_of_view: bool = False
+    confidence_mean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ class Measurements:
         Why nothing at all is given, when so.
     mid_surface : MidSurface or None
         Where left ends and right begins.
+    engine : str
+        What ran the network; empty when that is not known.
     """
 
     structures: tuple[StructureMeasure, ...]
@@ -133,16 +142,32 @@ class Measurements:
     flags: tuple[QualityFlag, ...] = ()
     withheld: str | None = None
     mid_surface: MidSurface | None = None
+    engine: str = ""
 
 
-def total_volume(volumes_cm3: Mapping[str, float], names: Iterable[str]) -> float | None:
-    """Sum over structures; None when one of them is absent."""
-    parts = [volumes_cm3.get(name) for name in names]
+def total_volume(
+    volumes_cm3: Mapping[str, float], names: Iterable[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> float | None:
+    """Sum over structures; None when one of them is absent.
+
+    A group whose structures are all among ``names``, and of which none has a
+    volume of its own, may stand for them: labels of other tools know some
+    muscles only together.
+    """
+    wanted = set(names)
+    for group, members in groups.items():
+        if group in volumes_cm3 and wanted.issuperset(members) and not any(name in volumes_cm3 for name in members):
+            wanted = (wanted - set(members)) | {group}
+    parts = [volumes_cm3.get(name) for name in sorted(wanted)]
     return None if any(part is None for part in parts) else float(sum(part for part in parts if part is not None))
 
 
-def posterior_anterior_ratio(volumes_cm3: Mapping[str, float]) -> float | None:
+def posterior_anterior_ratio(
+    volumes_cm3: Mapping[str, float], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> float | None:
     """Hamstring over quadriceps volume (PAPER section 6); None when a muscle of either group is absent.
+
+    ``groups`` as for `total_volume`.
 
     Examples
     --------
@@ -152,7 +177,8 @@ def posterior_anterior_ratio(volumes_cm3: Mapping[str, float]) -> float | None:
     >>> posterior_anterior_ratio(volumes)
     0.4
     """
-    posterior, anterior = total_volume(volumes_cm3, HAMSTRINGS), total_volume(volumes_cm3, QUADRICEPS)
+    posterior = total_volume(volumes_cm3, HAMSTRINGS, groups)
+    anterior = total_volume(volumes_cm3, QUADRICEPS, groups)
     return posterior / anterior if posterior is not None and anterior else None
 
 
@@ -188,7 +214,8 @@ def measure(
     Parameters
     ----------
     labels : Volume, uint8
-        Values of the label table, on ``fused.grid``.
+        Values of the label table, on ``fused.grid``; what a `LabelMap` says
+        besides (confidence, groups, flags) is used too.
     fused : Fused
         Gives the fat fraction, and flags that can withhold everything.
     height_m : float or None
@@ -209,15 +236,54 @@ def measure(
     if withheld is not None:
         reasons = {f.name: withheld for f in fields(Phenotypes)}
         return Measurements(tuple(StructureMeasure(s) for s in STRUCTURES), Phenotypes(), reasons, (), withheld)
-    surface = find_mid_surface(labels)
+    known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
+    surface = find_mid_surface(_with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface)
-    structures = _structures(labels, counts)
-    phenotypes, not_given = _phenotypes(structures, counts, height_m)
-    return Measurements(structures, phenotypes, not_given, _flags(structures, counts), None, surface)
+    structures = _structures(known, counts)
+    groups = _measure_groups(known, fused, surface)
+    phenotypes, not_given = _phenotypes(structures, groups, counts, height_m)
+    flags = (*known.flags, *_flags(structures, groups, counts))
+    return Measurements(structures, phenotypes, not_given, flags, None, surface, known.engine)
 
 
-def _structures(labels: Volume, counts: Tally) -> tuple[StructureMeasure, ...]:
+@dataclass(frozen=True)
+class _Group:
+    """Structures that are labelled only together: voxels and summed fat fraction on the left and the right."""
+
+    members: tuple[str, ...]
+    voxels: NDArray[np.int64]
+    fat_fraction_sum: NDArray[np.float64]
+    cm3: float
+
+    def volume(self, side: int | None) -> float | None:
+        found = float((self.voxels.sum() if side is None else self.voxels[side]) * self.cm3)
+        return found or None
+
+
+def _measure_groups(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> dict[str, _Group]:
+    if labels.group_voxels is None:
+        return {}
+    counts = tally(labels.group_voxels, fused.fat_fraction, surface)
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
+    return {
+        name: _Group(members, counts.voxels[number], counts.fat_fraction_sum[number], cm3)
+        for number, (name, members) in enumerate(labels.groups.items(), start=1)
+        if counts.voxels[number].any()
+    }
+
+
+def _with_stand_ins(labels: LabelMap) -> Volume:
+    """Labels in which each group bears the label of its first member, for finding the middle of the body."""
+    if labels.group_voxels is None:
+        return labels
+    table = np.array([0, *(by_name(members[0]).index for members in labels.groups.values())], dtype=np.uint8)
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    return Volume(np.where(voxels > 0, voxels, table[labels.group_voxels.voxels]).astype(np.uint8), labels.grid)
+
+
+def _structures(labels: LabelMap, counts: Tally) -> tuple[StructureMeasure, ...]:
+    cm3 = labels.grid.voxel_volume_mm3 / 1000.0
+    confidence = _confidence_sums(labels)
     edges = set(np.unique(labels.voxels[[0, -1]]).tolist())
     measured = []
     for structure in STRUCTURES:
@@ -234,36 +300,51 @@ def _structures(labels: Volume, counts: Tally) -> tuple[StructureMeasure, ...]:
                 right_cm3=right * cm3 if sided and right else None,
                 fat_fraction_mean=float(counts.fat_fraction_sum[structure.index].sum()) / (left + right),
                 cut_by_field_of_view=structure.index in edges,
+                confidence_mean=None if confidence is None else float(confidence[structure.index]) / (left + right),
             )
         )
     return tuple(measured)
 
 
+def _confidence_sums(labels: LabelMap) -> NDArray[np.float64] | None:
+    if labels.confidence is None:
+        return None
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    weights = labels.confidence.voxels.ravel()
+    return np.bincount(voxels.ravel(), weights, minlength=len(STRUCTURES) + 1).astype(np.float64)
+
+
 def _phenotypes(
-    structures: tuple[StructureMeasure, ...], counts: Tally, height_m: float | None
+    structures: tuple[StructureMeasure, ...], merged: Mapping[str, _Group], counts: Tally, height_m: float | None
 ) -> tuple[Phenotypes, dict[str, str]]:
     both = {m.structure.name: m.volume_cm3 for m in structures if m.volume_cm3 is not None}
     left = {m.structure.name: m.left_cm3 for m in structures if m.left_cm3 is not None}
     right = {m.structure.name: m.right_cm3 for m in structures if m.right_cm3 is not None}
-    tmv = total_volume(both, MUSCLES)
-    thigh_left, thigh_right = total_volume(left, _THIGH), total_volume(right, _THIGH)
-    by_compartment = {f"{c.value}_cm3": total_volume(both, _members(c)) for c in Compartment}
+    groups = {name: group.members for name, group in merged.items()}
+    for volumes, side in ((both, None), (left, 0), (right, 1)):
+        if side is None or counts.sided:
+            volumes |= {name: v for name, group in merged.items() if (v := group.volume(side)) is not None}
+    tmv = total_volume(both, MUSCLES, groups)
+    thigh_left, thigh_right = total_volume(left, _THIGH, groups), total_volume(right, _THIGH, groups)
+    by_compartment = {f"{c.value}_cm3": total_volume(both, _members(c), groups) for c in Compartment}
     phenotypes = Phenotypes(
         tmv_cm3=tmv,
-        tmv_left_cm3=total_volume(left, MUSCLES),
-        tmv_right_cm3=total_volume(right, MUSCLES),
+        tmv_left_cm3=total_volume(left, MUSCLES, groups),
+        tmv_right_cm3=total_volume(right, MUSCLES, groups),
         tvi_cm3_per_cm2=total_volume_index(tmv, height_m),
-        pa_ratio=posterior_anterior_ratio(both),
-        pa_ratio_left=posterior_anterior_ratio(left),
-        pa_ratio_right=posterior_anterior_ratio(right),
+        pa_ratio=posterior_anterior_ratio(both, groups),
+        pa_ratio_left=posterior_anterior_ratio(left, groups),
+        pa_ratio_right=posterior_anterior_ratio(right, groups),
         lr_asymmetry=left_right_asymmetry(thigh_left, thigh_right),
         thigh_left_cm3=thigh_left,
         thigh_right_cm3=thigh_right,
-        quadriceps_cm3=total_volume(both, QUADRICEPS),
-        hamstrings_cm3=total_volume(both, HAMSTRINGS),
-        muscle_fat_fraction=_muscle_fat_fraction(counts),
+        quadriceps_cm3=total_volume(both, QUADRICEPS, groups),
+        hamstrings_cm3=total_volume(both, HAMSTRINGS, groups),
+        muscle_fat_fraction=_muscle_fat_fraction(counts, merged),
         **by_compartment,
     )
+    for volumes in (both, left, right):  # what a group holds is not missing
+        volumes |= {member: 0.0 for name, members in groups.items() if name in volumes for member in members}
     return phenotypes, _reasons(phenotypes, both, left, right, counts.sided, height_m)
 
 
@@ -271,10 +352,12 @@ def _members(compartment: Compartment) -> tuple[str, ...]:
     return tuple(s.name for s in STRUCTURES if s.compartment is compartment)
 
 
-def _muscle_fat_fraction(counts: Tally) -> float | None:
+def _muscle_fat_fraction(counts: Tally, groups: Mapping[str, _Group]) -> float | None:
     muscles = [by_name(name).index for name in MUSCLES]
-    voxels = int(counts.voxels[muscles].sum())
-    return float(counts.fat_fraction_sum[muscles].sum()) / voxels if voxels else None
+    merged = [group for group in groups.values() if set(group.members) <= set(MUSCLES)]
+    voxels = int(counts.voxels[muscles].sum()) + sum(int(group.voxels.sum()) for group in merged)
+    fat = float(counts.fat_fraction_sum[muscles].sum()) + sum(float(group.fat_fraction_sum.sum()) for group in merged)
+    return fat / voxels if voxels else None
 
 
 def _reasons(
@@ -317,9 +400,15 @@ def _reasons(
     return reasons
 
 
-def _flags(structures: tuple[StructureMeasure, ...], counts: Tally) -> tuple[QualityFlag, ...]:
+def _flags(
+    structures: tuple[StructureMeasure, ...], groups: Mapping[str, _Group], counts: Tally
+) -> tuple[QualityFlag, ...]:
     flags = []
-    absent = [m.structure.display_name for m in structures if m.volume_cm3 is None]
+    together = {member for group in groups.values() for member in group.members}
+    absent = [m.structure.display_name for m in structures if m.volume_cm3 is None and m.structure.name not in together]
+    for name, group in groups.items():
+        members = ", ".join(by_name(member).display_name for member in group.members)
+        flags.append(QualityFlag("merged-structures", "info", f"Labelled only together, as {name}: {members}."))
     if absent:
         flags.append(
             QualityFlag(

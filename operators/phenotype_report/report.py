@@ -80,6 +80,7 @@ def build_report(
             "stations": _station_table(fused.stations),
             "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
         },
+        "segmentation": {"engine": measurements.engine or None},
         "timings_s": {
             **{stage: _number(timings_s.get(stage)) for stage in _STAGES},
             **{stage: _number(value) for stage, value in timings_s.items() if stage not in _STAGES},
@@ -141,6 +142,7 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
         "right_cm3": _number(measure.right_cm3),
         "fat_fraction_mean": _number(measure.fat_fraction_mean),
         "cut_by_field_of_view": measure.cut_by_field_of_view,
+        **({} if measure.confidence_mean is None else {"confidence_mean": _number(measure.confidence_mean)}),
     }
 
 

@@ -29,7 +29,13 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
 from operators.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
-from operators.dicom_seg_writer.concepts import private_concept, scheme_items, structure_concept, tracking
+from operators.dicom_seg_writer.concepts import (
+    algorithm_parameters,
+    private_concept,
+    scheme_items,
+    structure_concept,
+    tracking,
+)
 from operators.model_card import ModelCard
 from operators.output_files import replacing
 from operators.phenotype_report.phenotypes import Measurements, StructureMeasure
@@ -129,7 +135,6 @@ def make_sr(
         repr(measurements.phenotypes),
         repr(flags),
     )
-    synthetic = " (network trained on synthetic anatomy)" if model.synthetic_training else ""
     document = ComprehensiveSR(
         evidence=[segmentation, *images],
         content=report,
@@ -142,7 +147,7 @@ def make_sr(
         manufacturer_model_name=model.name[:64],
         software_versions=software_version(),
         device_serial_number=model.sha256[:64],
-        series_description=f"SarcoMAP phenotypes{synthetic}"[:64],
+        series_description=f"SarcoMAP phenotypes{model.remark}"[:64],
         coding_schemes=scheme_items(),
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
@@ -250,7 +255,10 @@ def _phenotype_group(
     if model.synthetic_training:
         statement = private_concept("synthetic_weights", "Synthetic weights, not for clinical use")
         evaluations.insert(0, QualitativeEvaluation(private_concept("intended_use", "Intended use"), statement))
-    parameters = [f"weights_sha256: {model.sha256}", f"training_data: {model.training_data}"]
+    if model.made_elsewhere:
+        statement = private_concept("labels_made_elsewhere", "Labels made elsewhere")
+        evaluations.insert(0, QualitativeEvaluation(private_concept("label_source", "Source of the labels"), statement))
+    parameters = [f"{key}: {value}" for key, value in algorithm_parameters(model).items()]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=derived_uid("tracking", study.study_uid, model.sha256, "phenotypes"), identifier="phenotypes"

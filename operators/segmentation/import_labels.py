@@ -1,0 +1,217 @@
+"""Label maps that were made elsewhere take the place of our network's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from operators.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, STRUCTURES, by_name
+from operators.errors import InputError
+from operators.label_map import LabelMap
+from operators.model_card import ModelCard
+from operators.segmentation.label_files import LabelFile, read_labels
+from operators.segmentation.schemes import Scheme
+from operators.segmentation.schemes.scheme import Made, plain_name
+from operators.volume import Fused, Grid, QualityFlag, Volume
+
+__all__ = ["LabelSource", "import_labels", "map_labels"]
+
+# Below these a label map is of another study, or its affine is wrong.
+_LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid: a scan of the thighs alone is welcome
+_LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
+_COVERED = 0.98  # of the body; less is said in the report
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """A label map and how to read it.
+
+    Attributes
+    ----------
+    path : Path
+    scheme : Scheme
+    """
+
+    path: Path
+    scheme: Scheme
+
+
+def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMap, ModelCard]:
+    """Bring label maps that were made elsewhere onto the fused grid.
+
+    Each is resampled to the nearest label and translated by its scheme; a
+    later one fills only what the earlier ones left empty. Labels that a
+    scheme does not know are left out and flagged; structures that no scheme
+    has are absent.
+
+    Parameters
+    ----------
+    fused : Fused
+    sources : sequence of LabelSource
+        At least one.
+
+    Returns
+    -------
+    labels : LabelMap
+        On the fused grid.
+    model : ModelCard
+        Says that the labels were made elsewhere, and by what.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read or used, does not lie where the study
+        lies, or holds no structure of ours.
+    """
+    labels = np.zeros(fused.grid.shape, dtype=np.uint8)
+    group_voxels = np.zeros(fused.grid.shape, dtype=np.uint8)
+    groups: dict[str, tuple[str, ...]] = {}
+    flags: list[QualityFlag] = []
+    digests = []
+    for source in sources:
+        file = read_labels(source.path)
+        digests.append(file.sha256)
+        mapped, unknown = map_labels(file, source.scheme)
+        if not mapped.any():
+            raise InputError(
+                source.path.name,
+                f"none of the structures that scheme {source.scheme.name} has for us",
+                "at least one label of the scheme",
+                "Check --scheme: the same numbers mean other structures in other tools and tasks.",
+            )
+        here, covered = _resample(mapped, file.volume.grid, fused.grid)
+        _check_place(source.path.name, here, covered, fused)
+        flags += _flags(source, unknown, float(covered[fused.body].mean()))
+        free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
+        labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
+        for number, (name, (of, _)) in enumerate(source.scheme.groups.items(), start=1):
+            groups.setdefault(name, of)
+            group_voxels[free & (here == -number)] = list(groups).index(name) + 1
+    labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as with our network: not a structure that is measured
+    flags.insert(0, _elsewhere(sources))
+    made = LabelMap(
+        labels,
+        fused.grid,
+        groups=groups,
+        group_voxels=Volume(group_voxels, fused.grid) if groups else None,
+        flags=tuple(dict.fromkeys(flags)),
+    )
+    return made, _card(sources, digests)
+
+
+def map_labels(file: LabelFile, scheme: Scheme) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+    """A label map in the terms of the label table, on its own grid.
+
+    Segments that have names are matched by name when the scheme knows one of
+    them (3D Slicer renumbers), else by number.
+
+    Returns
+    -------
+    mapped : ndarray, shape (z, y, x), int8
+        Label table indices; minus the position of a group (from 1).
+    unknown : tuple of str
+        Labels that occur and that the scheme does not list.
+    """
+    present = np.flatnonzero(np.bincount(file.volume.voxels.ravel())).tolist()
+    known = {plain_name(name): name for name in scheme.labels.values()}
+    for structure in STRUCTURES:  # a file of ours may bear either name
+        if structure.name in scheme.labels.values():
+            known.setdefault(plain_name(structure.display_name), structure.name)
+    named: Mapping[int, str] = {n: known.get(plain_name(name), "") for n, name in file.names.items()}
+    meaning = named if any(named.values()) else scheme.labels
+    targets = scheme.targets()
+    table = np.zeros(max(present, default=0) + 1, dtype=np.int8)
+    unknown = []
+    for number in present:
+        name = meaning.get(number, "")
+        table[number] = targets.get(name, 0)
+        if number and not name:
+            unknown.append(file.names.get(number, str(number)))
+    return table[file.volume.voxels], tuple(unknown)
+
+
+def _resample(labels: NDArray[np.int8], grid: Grid, target: Grid) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """The nearest label at every voxel of ``target``, and whether ``grid`` reaches there."""
+    if grid.same_as(target):
+        return labels, np.ones(target.shape, dtype=np.bool_)
+    turn = np.linalg.inv(grid.affine) @ target.affine
+    turn = turn[[2, 1, 0, 3]][:, [2, 1, 0, 3]]  # arrays are (z, y, x)
+    outside = np.int8(-128)
+    found = ndimage.affine_transform(
+        labels, turn, output_shape=target.shape, order=0, mode="grid-constant", cval=outside, prefilter=False
+    )
+    covered = found != outside
+    return np.where(covered, found, 0).astype(np.int8), covered
+
+
+def _check_place(name: str, labels: NDArray[np.int8], covered: NDArray[np.bool_], fused: Fused) -> None:
+    body = fused.body
+    part = float(covered[body].mean()) if body.any() else 0.0
+    labelled = labels != 0
+    inside = float(body[labelled].mean()) if labelled.any() else 0.0
+    if part < _LEAST_BODY_COVERED or inside < _LEAST_INSIDE_BODY:
+        raise InputError(
+            name,
+            f"a grid that covers {part:.0%} of the body, and {inside:.0%} of its labels there inside the body",
+            f"at least {_LEAST_BODY_COVERED:.0%} and {_LEAST_INSIDE_BODY:.0%}: labels of this study, where it lies",
+            "Check that they were made on this study's images (fused/water.nrrd does) and kept their affine.",
+        )
+
+
+def _flags(source: LabelSource, unknown: Sequence[str], covered: float) -> list[QualityFlag]:
+    scheme, flags = source.scheme, []
+    if unknown:
+        shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        flags.append(
+            QualityFlag(
+                "unknown-labels",
+                "warning",
+                f"Labels that {scheme.name} {scheme.version} does not list: {shown}; left out.",
+            )
+        )
+    if covered < _COVERED:
+        flags.append(
+            QualityFlag(
+                "partial-labels",
+                "warning",
+                f"The label map of {scheme.name} covers {covered:.0%} of the body; volumes may be cut there.",
+            )
+        )
+    for name, what in scheme.wider.items():
+        flags.append(
+            QualityFlag(
+                "wider-structure", "info", f"{by_name(name).display_name} holds {what} too, as {scheme.name} labels it."
+            )
+        )
+    return flags
+
+
+def _elsewhere(sources: Sequence[LabelSource]) -> QualityFlag:
+    names = " and ".join(dict.fromkeys(f"{s.scheme.name} {s.scheme.version}" for s in sources))
+    return QualityFlag("labels-made-elsewhere", "info", f"The labels were made elsewhere: {names}.")
+
+
+def _card(sources: Sequence[LabelSource], digests: Sequence[str]) -> ModelCard:
+    schemes = list(dict.fromkeys((s.scheme.name, s.scheme.version, s.scheme.source) for s in sources))
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return ModelCard(
+        name=" + ".join(name for name, _, _ in schemes),
+        version=" + ".join(version for _, version, _ in schemes),
+        sha256=digest,
+        training_data=f"Not known: labels made elsewhere; their list: {', '.join(url for _, _, url in schemes)}",
+        intended_use="As the maker of the labels states.",
+        synthetic_training=False,
+        made_elsewhere=True,
+        made=_least_automatic([source.scheme.made for source in sources]),
+    )
+
+
+def _least_automatic(made: Sequence[Made]) -> Made:
+    order: tuple[Made, ...] = ("automatic", "semiautomatic", "manual")
+    return max(made, key=order.index)
