@@ -1,7 +1,9 @@
-"""Station fusion measured beside its peers: python -m benchmarks.fusion {memory,growth,disk,seams} [--out FILE.json].
+"""Station fusion measured beside its peers: python -m benchmarks.fusion {memory,growth,disk} [--out FILE.json].
 
 Every peer gets the same data on the same machine in the same run; figures are
-medians. ``docs/fusion.md`` holds the tables of the last run.
+medians. ``docs/fusion.md`` holds the tables of the last run, ``results/`` its
+numbers, and `benchmarks.fusion_figures` draws them. What blends do to seams is
+measured by `benchmarks.fusion_seams`.
 """
 
 from __future__ import annotations
@@ -12,13 +14,11 @@ import multiprocessing
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,9 @@ from scipy import ndimage
 
 from operators.dicom_loader import load_study
 from operators.nrrd_files import write_volumes
-from operators.station_fusion import FusionOptions, average_stations, common_grid, fuse
-from operators.station_fusion.overlaps import sample_overlaps
-from operators.station_fusion.positions import find_positions
-from operators.volume import Contrast, Fused, Grid, Station, Study
-from phantom.acquisition import StationImages, acquire_study
-from phantom.anatomy import body_grid, build_tissues
-from phantom.dixon_signal import AcquisitionOptions
-from phantom.participant import draw_participant
-from phantom.station_geometry import archive_stations, coarser
+from operators.station_fusion import average_stations, common_grid, fuse
+from operators.volume import Grid
+from phantom.station_geometry import archive_stations
 
 Signals = list[list[NDArray[np.float32]]]
 
@@ -126,7 +120,7 @@ def with_tptbox(signals: Signals, grids: Sequence[Grid], repeats: int) -> dict[s
     try:
         import nibabel
         from TPTBox import NII
-        from TPTBox.stitching import stitching
+        from TPTBox.stitching.stitching import main as stitch
     except ImportError:
         return None
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -134,7 +128,7 @@ def with_tptbox(signals: Signals, grids: Sequence[Grid], repeats: int) -> dict[s
         NII(nibabel.Nifti1Image(np.ascontiguousarray(station[0].T), flip @ grid.affine), seg=False)
         for station, grid in zip(signals, grids, strict=True)
     ]
-    return median_s(lambda: stitching.main([i.copy() for i in images], None, save=False, bias_field=False), repeats)
+    return median_s(lambda: stitch([i.copy() for i in images], None, save=False, bias_field=False), repeats)
 
 
 def memory(repeats: int) -> dict[str, Any]:
@@ -178,7 +172,7 @@ def growth(repeats: int) -> dict[str, Any]:
     signals = noise(grids)
     spacing = np.array(common_grid(grids).spacing_mm)
     rows = []
-    for factor in (0.5, 1.0, 2.0, 4.0):
+    for factor in (1.0, 2.0, 4.0, 8.0):
         x, y, z = (float(mm) for mm in spacing / factor ** (1 / 3))
         grid = common_grid(grids, (x, y, z))
         seconds = median_s(lambda grid=grid: average_stations(signals, grids, grid), repeats)
@@ -255,84 +249,22 @@ def disk(path: Path, repeats: int) -> dict[str, Any]:
     return result
 
 
-def study_of(images: Sequence[StationImages]) -> Study:
-    stations = [
-        Station(
-            contrast=contrast,
-            voxels=station.images[contrast].astype(np.float32),
-            grid=station.geometry.grid,
-            acquired=datetime(2020, 1, 1),
-            series_uid=f"1.2.{4 * n + k}",
-            frame_of_reference_uid="1.2",
-            series_number=4 * n + k,
-            series_description=contrast.value,
-        )
-        for n, station in enumerate(images)
-        for k, contrast in enumerate(Contrast)
-    ]
-    return Study(tuple(stations), "1.2", "benchmark")
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    f"{blend}{', matched' if matched else ''}": {"blend": blend, "match_intensity": matched}
-    for matched in (False, True)
-    for blend in ("average", "linear", "logistic")
-}
-
-
-def seams(participants: int, n4: bool) -> dict[str, Any]:
-    """Error against a scan without noise, gain, bias and motion, where stations overlap."""
-    settings = dict(SETTINGS)
-    if n4:
-        settings["linear, matched, N4"] = {"blend": "linear", "match_intensity": True, "bias_correction": "n4"}
-    stations = coarser(archive_stations(4), in_plane=3, through_plane=1)
-    options = AcquisitionOptions(noise_sd=7.5, bias_sd=0.05, gain_sd=0.10, shift_sd_mm=1.0, breathing_sd_mm=1.0)
-    errors: dict[str, list[float]] = defaultdict(list)
-    visibility: dict[str, list[float]] = defaultdict(list)
-    for seed in range(700, 700 + participants):
-        person = draw_participant(seed)
-        tissues = build_tissues(person, body_grid(person, (5.0, 5.0, 5.0)))
-        truth = fuse(study_of(acquire_study(tissues, stations, AcquisitionOptions.exact(decay=True), seed)))
-        scanned = study_of(acquire_study(tissues, stations, options, seed))
-        tissue = truth.body & (truth.in_phase > 50)
-        overlapping = tissue & overlap_slices(scanned, truth)[:, None, None]
-        for name, setting in settings.items():
-            fused = fuse(scanned, FusionOptions(**setting))
-            # One brightness of the whole volume is arbitrary; what is left is error.
-            scale = (truth.in_phase[tissue] * fused.in_phase[tissue]).sum() / (fused.in_phase[tissue] ** 2).sum()
-            error = scale * fused.in_phase[overlapping] - truth.in_phase[overlapping]
-            errors[name].append(float(np.sqrt((error**2).mean()) / truth.in_phase[overlapping].mean()))
-            visibility[name].append(float(np.mean([pair["seam_visibility"] for pair in fused.overlaps])))
-        print(f"participant {seed}", file=sys.stderr)
-    return {
-        "participants": participants,
-        "options": {"noise_sd": 7.5, "bias_sd": 0.05, "gain_sd": 0.10, "shift_sd_mm": 1.0, "breathing_sd_mm": 1.0},
-        "settings": {
-            name: {
-                "rms_error_median": statistics.median(errors[name]),
-                "rms_error_worst": max(errors[name]),
-                "seam_visibility_median": statistics.median(visibility[name]),
-            }
-            for name in settings
-        },
-    }
-
-
-def overlap_slices(study: Study, fused: Fused) -> NDArray[np.bool_]:
-    shared = np.zeros(fused.grid.shape[0], dtype=np.bool_)
-    for overlap in sample_overlaps(find_positions(study.stations)[0], fused.grid):
-        first = round(float(np.linalg.solve(fused.grid.affine, overlap.grid.affine)[2, 3]))
-        shared[first : first + overlap.grid.shape[0]] = True
-    return shared
+def finish(result: dict[str, Any], out: Path | None) -> None:
+    """Say where it ran and how busy that was; print, and keep when asked to."""
+    result["processors"] = os.cpu_count()
+    result["load_average"] = os.getloadavg()[0]
+    text = json.dumps(result, indent=2)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("memory", "growth", "disk", "seams"))
+    parser.add_argument("what", choices=("memory", "growth", "disk"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--zip", type=Path, help="a study for `disk` (python -m phantom study --zip --compress)")
-    parser.add_argument("--participants", type=int, default=20)
-    parser.add_argument("--n4", action="store_true", help="also N4 in `seams`, which takes minutes")
     parser.add_argument("--out", type=Path, help="JSON file; default: printed")
     options = parser.parse_args()
     if options.what == "disk" and options.zip is None:
@@ -341,14 +273,8 @@ def main() -> None:
         "memory": lambda: memory(options.repeats),
         "growth": lambda: growth(options.repeats),
         "disk": lambda: disk(options.zip, options.repeats),
-        "seams": lambda: seams(options.participants, options.n4),
     }[options.what]()
-    result["processors"] = os.cpu_count()
-    result["load_average"] = os.getloadavg()[0]
-    text = json.dumps(result, indent=2)
-    if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    finish(result, options.out)
 
 
 if __name__ == "__main__":
