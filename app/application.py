@@ -12,8 +12,9 @@ from operators.dicom_loader.operator import DicomLoaderOperator
 from operators.dicom_seg_writer.operator import DicomSegWriterOperator
 from operators.phenotype_report.operator import PhenotypeReportOperator
 from operators.segmentation.bundle_model import SegmentationModel
-from operators.segmentation.operator import SegmentationOperator
+from operators.segmentation.operator import ImportedLabelsOperator, SegmentationOperator
 from operators.station_fusion.operator import StationFusionOperator
+from operators.volume import Contrast
 
 __all__ = ["SarcoMapApp"]
 
@@ -26,7 +27,8 @@ class SarcoMapApp(Application):
     input_path : Path
         Zip or folder of one study.
     output_folder : Path
-    model : SegmentationModel
+    model : SegmentationModel or None
+        None where ``options.label_maps`` take its place.
     options : RunOptions
     clock : StageClock
         Filled with the seconds of each stage, and with what went wrong.
@@ -38,7 +40,7 @@ class SarcoMapApp(Application):
         self,
         input_path: Path,
         output_folder: Path,
-        model: SegmentationModel,
+        model: SegmentationModel | None,
         options: RunOptions,
         clock: StageClock,
         progress: Callable[[int, int], None] | None = None,
@@ -67,12 +69,20 @@ class SarcoMapApp(Application):
             output_folder=out / "fused",
             options=options.fusion,
         )
-        segment = timed(SegmentationOperator, "segment", clock)(self, name="segment", model=model, output_folder=out)
+        contrasts = model.contrasts if model else (Contrast.WATER,)
+        if model is None:
+            segment = timed(ImportedLabelsOperator, "segment", clock)(
+                self, name="segment", sources=options.label_maps, output_folder=out
+            )
+        else:
+            segment = timed(SegmentationOperator, "segment", clock)(
+                self, name="segment", model=model, output_folder=out, options=options.segmentation
+            )
         write = timed(DicomSegWriterOperator, "write", clock)(
-            self, name="write", output_folder=out, contrasts=model.contrasts
+            self, name="write", output_folder=out, contrasts=contrasts
         )
         report = timed(PhenotypeReportOperator, "report", clock)(
-            self, name="report", output_folder=out, contrasts=model.contrasts, timings_s=clock.seconds
+            self, name="report", output_folder=out, contrasts=contrasts, timings_s=clock.seconds
         )
         self.add_flow(load, fuse, {("study", "study")})
         self.add_flow(fuse, segment, {("fused", "fused")})

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from operators.errors import UsageError
+from operators.segmentation import SegmentationOptions, load_scheme, scheme_names
 from operators.station_fusion.options import FusionOptions
+
+if TYPE_CHECKING:
+    from operators.segmentation import LabelSource
 
 __all__ = ["RunOptions", "add_study_arguments", "options_from"]
 
@@ -19,10 +26,16 @@ class RunOptions:
     allow_missing_slices : bool
         See `operators.dicom_loader.load_study`.
     fusion : FusionOptions
+    segmentation : SegmentationOptions
+    label_maps : tuple of LabelSource
+        Label maps that were made elsewhere and take the place of the
+        network's; empty runs the network.
     """
 
     allow_missing_slices: bool = False
     fusion: FusionOptions = field(default_factory=FusionOptions)
+    segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
+    label_maps: tuple[LabelSource, ...] = ()
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +46,10 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     )
     fusion = parser.add_argument_group("station fusion")
     fusion.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where stations are fused (default: auto)"
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where stations are fused and the network runs (default: auto)",
     )
     fusion.add_argument(
         "--spacing",
@@ -75,6 +91,68 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="leave out N slices at both ends of each station, where the slab folds over (default: 0)",
     )
+    _add_segmentation_arguments(parser)
+
+
+def _add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_argument_group("segmentation")
+    network.add_argument(
+        "--backend",
+        choices=["auto", "torch", "onnxruntime", "openvino"],
+        default="auto",
+        help="what runs the network (default: auto, the fastest that is installed)",
+    )
+    network.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="auto",
+        help="of the network (default: auto, bf16 where the model's card says that it costs no accuracy)",
+    )
+    network.add_argument(
+        "--mirror", action="store_true", help="average the scores of each window and its mirror image; twice as slow"
+    )
+    network.add_argument(
+        "--clean-up", action="store_true", help="give small islands of a label to the label around them"
+    )
+    network.add_argument(
+        "--confidence",
+        action="store_true",
+        help="also write segmentation_confidence.nrrd, the probability of each voxel's label",
+    )
+    network.add_argument(
+        "--segmentation",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="labels made elsewhere (NIfTI or NRRD) instead of the network's; with --scheme; again for more files",
+    )
+    network.add_argument(
+        "--scheme",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"what the numbers in FILE mean: {', '.join(scheme_names())}, or a .yaml file of your own",
+    )
+
+
+def _label_maps(arguments: argparse.Namespace) -> tuple[LabelSource, ...]:
+    files, schemes = arguments.segmentation, arguments.scheme
+    if len(files) != len(schemes):
+        raise UsageError(
+            "command line",
+            f"{len(files)} --segmentation and {len(schemes)} --scheme",
+            "one --scheme for each --segmentation",
+            f"Say what the labels mean: {', '.join(scheme_names())} or a .yaml file.",
+        )
+    if not files:
+        return ()
+    from operators.segmentation import LabelSource
+
+    for file in files:
+        if not file.is_file():
+            raise UsageError("--segmentation", f"no file {file.name}", "a label map", "Check the path.")
+    return tuple(LabelSource(file, load_scheme(scheme)) for file, scheme in zip(files, schemes, strict=True))
 
 
 def options_from(arguments: argparse.Namespace) -> RunOptions:
@@ -97,4 +175,13 @@ def options_from(arguments: argparse.Namespace) -> RunOptions:
             fix_swaps=arguments.fix_swaps,
             trim_slices=arguments.trim_slices,
         ),
+        segmentation=SegmentationOptions(
+            backend=arguments.backend,
+            precision=arguments.precision,
+            device=arguments.device,
+            mirror=arguments.mirror,
+            clean_up=arguments.clean_up,
+            confidence=arguments.confidence,
+        ),
+        label_maps=_label_maps(arguments),
     )

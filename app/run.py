@@ -57,9 +57,10 @@ def run_study(
     show = _Progress(stage_names or {}, quiet)
     clock = StageClock(show.started, show.finished)
     with staged(output) as staging:
-        model = load_model(model_folder or SHIPPED_BUNDLE)
+        options = options or RunOptions()
+        model = None if options.label_maps else load_model(model_folder or SHIPPED_BUNDLE)
         try:
-            SarcoMapApp(input_path, staging, model, options or RunOptions(), clock, show.files).run()
+            SarcoMapApp(input_path, staging, model, options, clock, show.files).run()
         except Exception as error:
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error

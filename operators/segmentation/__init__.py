@@ -1,10 +1,27 @@
-"""The third stage: the bundle's network labels the fused volume, or a label map made elsewhere does."""
+"""The third stage: the bundle's network labels the fused volume, or a label map made elsewhere does.
 
-from operators.segmentation.bundle_model import SegmentationModel, load_model
-from operators.segmentation.import_labels import LabelSource, import_labels
+What needs PyTorch is imported when it is first asked for, so that options and
+schemes can be read, and a command line be refused, without waiting for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from operators.segmentation.options import SegmentationOptions
 from operators.segmentation.schemes import Scheme, load_scheme, scheme_names
-from operators.segmentation.segment import segment
+
+if TYPE_CHECKING:
+    from operators.segmentation.bundle_model import SegmentationModel, load_model
+    from operators.segmentation.inference import segment
+    from operators.segmentation.made_elsewhere import LabelSource, import_labels
+
+_LATER = {
+    "LabelSource": "made_elsewhere",
+    "SegmentationModel": "bundle_model",
+    "import_labels": "made_elsewhere",
+    "load_model": "bundle_model",
+    "segment": "inference",
+}
 
 __all__ = [
     "LabelSource",
@@ -17,3 +34,9 @@ __all__ = [
     "scheme_names",
     "segment",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

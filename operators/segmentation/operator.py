@@ -10,9 +10,9 @@ from operators.deploy import ExecutionContext, Fragment, InputContext, Operator,
 from operators.label_map import LabelMap
 from operators.nrrd_files import write_segmentation, write_volume
 from operators.segmentation.bundle_model import SegmentationModel
-from operators.segmentation.import_labels import LabelSource, import_labels
+from operators.segmentation.inference import DEFAULT_OPTIONS, segment
+from operators.segmentation.made_elsewhere import LabelSource, import_labels
 from operators.segmentation.options import SegmentationOptions
-from operators.segmentation.segment import DEFAULT_OPTIONS, segment
 
 __all__ = ["ImportedLabelsOperator", "SegmentationOperator"]
 
