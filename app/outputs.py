@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 import threading
@@ -27,6 +29,10 @@ OUTPUT_FILES = (
     "report.html",
     "report.json",
 )
+
+_PREFIX = ".sarcomap-"
+_YOUNG_S = 10.0
+"""A staging folder may be this old before its run has locked it."""
 
 
 @contextmanager
@@ -72,10 +78,15 @@ class _Staging:
 
     def __init__(self, output: Path) -> None:
         self.output = output
+        self.lock: int | None = None
         self.made = [folder for folder in (output, *output.parents) if not folder.exists()]
         try:
             output.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=".sarcomap-", dir=output))
+            _sweep(output)
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=output))
+            # Held as long as this process lives; see `_sweep`.
+            self.lock = os.open(self.folder, os.O_RDONLY)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._remove_made()
             raise OutputError(
@@ -116,6 +127,9 @@ class _Staging:
             if not self.folder.exists():
                 break
             time.sleep(0.1)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
         self._remove_made()
 
     def _remove_made(self) -> None:
@@ -129,6 +143,20 @@ class _Staging:
             if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
                 kind = "a folder" if target.is_dir() else f"not to be made, for {target.parent.name} is a file"
                 raise OutputError(str(target), kind, "a file, or nothing yet", "Choose another folder with -o.")
+
+
+def _sweep(output: Path) -> None:
+    """Remove what killed runs have left: their locks went with them."""
+    for folder in output.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # in use, or gone meanwhile
+            if time.time() - folder.stat().st_mtime < _YOUNG_S:
+                continue
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 _open_stagings: list[_Staging] = []
