@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,7 +107,7 @@ def associations(
     *,
     exposures: Sequence[str] = tuple(EXPOSURES),
     outcomes: Sequence[str] = tuple(OUTCOMES),
-    cuts: dict[str, tuple[float, float]] | None = None,
+    cuts: Mapping[str, tuple[float, float]] | None = None,
     progress: Callable[[str], None] = lambda label: None,
 ) -> Associations:
     """Every exposure with every outcome, crude and adjusted.
@@ -233,6 +233,7 @@ def sex_stratified(
     *,
     exposures: Sequence[str] = tuple(EXPOSURES),
     outcomes: Sequence[str] = tuple(OUTCOMES),
+    cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Adjusted odds ratios by sex, with the test of interaction.
 
@@ -250,7 +251,7 @@ def sex_stratified(
     sexes = [sex for sex in ("M", "F") if (table["sex"] == sex).any()]
     rows = []
     for exposure in exposures:
-        groups = tertiles(table[exposure].to_numpy(dtype=float))
+        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
         for outcome in outcomes:
             p_interaction = _interaction_p(table, outcome, groups, shared) if len(sexes) == 2 else float("nan")
             for sex in sexes:

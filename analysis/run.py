@@ -13,7 +13,7 @@ import yaml
 
 from analysis.associations import Associations, associations, sex_stratified
 from analysis.cohort import COVARIATES, Cohort, build_cohort
-from analysis.definitions import CUT_OFFS, EWGSOP2, CutOffs
+from analysis.definitions import CUT_OFFS, EWGSOP2, EXPOSURES, CutOffs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.errors import UsageError
 from analysis.fields import read_fields
@@ -120,17 +120,18 @@ def analyse(
         "trend": trend(cohort.analysed),
         "age_groups": age_groups(cohort.all_ages),
     }
-    ratios = associations(cohort.analysed, adjust, cuts=dict(fixed_cuts or {}), progress=progress)
+    cuts = dict(fixed_cuts or {})
+    ratios = associations(cohort.analysed, adjust, cuts=cuts, progress=progress)
     tables["associations"] = ratios.summary
     progress("by sex")
-    tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust)
+    tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust, cuts=cuts)
     progress("sensitivity")
     tables["per_sd"] = per_sd(cohort.analysed, adjust)
-    tables["sensitivity"] = sensitivity(cohort.analysed, adjust, everyone=cohort.eligible)
+    tables["sensitivity"] = sensitivity(cohort.analysed, adjust, everyone=cohort.eligible, cuts=cuts)
     progress("survival")
     followed = follow_up(cohort.analysed, None if censor_date is None else pd.Timestamp(censor_date))
-    tables["survival"] = hazard_ratios(cohort.analysed, followed, adjust)
-    notes = [*cohort.notes, *(followed.notes if followed.given else ())]
+    tables["survival"] = hazard_ratios(cohort.analysed, followed, adjust, cuts=cuts)
+    notes = [*cohort.notes, *followed.notes]
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],
         columns=["where", "what", "count", "first_rows"],
@@ -168,9 +169,18 @@ def read_options(plain: Mapping[str, Any], where: str) -> Options:
             made["censor_date"] = date.fromisoformat(str(made["censor_date"])).isoformat()
         if "fixed_cuts" in made:
             made["fixed_cuts"] = {name: (float(a), float(b)) for name, (a, b) in made["fixed_cuts"].items()}
+            _check_cuts(made["fixed_cuts"], where)
     except (TypeError, ValueError, AttributeError) as error:
         raise UsageError(where, str(error), "options as provenance.json shows them", "Correct the value.") from None
     return Options(**made)
+
+
+def _check_cuts(cuts: Mapping[str, tuple[float, float]], where: str) -> None:
+    for name, (low, high) in cuts.items():
+        if name not in EXPOSURES:
+            raise UsageError(where, f"fixed cuts of {name}", f"one of {', '.join(EXPOSURES)}", "Correct its name.")
+        if not low < high:
+            raise UsageError(where, f"fixed cuts {low:g} and {high:g}", "the lower one first", "Exchange them.")
 
 
 def _cut_offs(given: Any, where: str) -> CutOffs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -100,6 +100,7 @@ def sensitivity(
     covariates: Sequence[str],
     exposures: Sequence[str] = tuple(EXPOSURES),
     everyone: pd.DataFrame | None = None,
+    cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """The associations, asked for in other ways.
 
@@ -111,6 +112,8 @@ def sensitivity(
     everyone : DataFrame, optional
         `analysis.cohort.Cohort.eligible`: those too who lack a covariate, or a
         measurement that this question does not need.
+    cuts : mapping, optional
+        Fixed cuts by exposure in place of tertiles.
 
     Returns
     -------
@@ -135,7 +138,8 @@ def sensitivity(
     rows = []
     for exposure in exposures:
         values = table[exposure].to_numpy(dtype=float)
-        thirds, printed = tertiles(values), tertiles(values, PAPER_CUTS.get(exposure))
+        thirds = tertiles(values, (cuts or {}).get(exposure))
+        printed = tertiles(values, PAPER_CUTS.get(exposure))
         asked = [("cuts printed in the paper", table, outcome, printed) for outcome in OUTCOMES]
         asked += [
             ("probable sarcopenia left out", table.assign(sarcopenia=without_probable), "sarcopenia", thirds),
@@ -144,7 +148,7 @@ def sensitivity(
         for label, data, outcome, groups in asked:
             rows.append({"analysis": label, **vars(associate(data, exposure, outcome, groups, covariates, model))})
         if everyone is not None:
-            groups = tertiles(everyone[exposure].to_numpy(dtype=float))
+            groups = tertiles(everyone[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
             filled, marked = mark_missing(everyone, covariates)
             for outcome in OUTCOMES:
                 found = associate(filled, exposure, outcome, groups, marked, model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -130,7 +130,9 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     contrary = (death <= start).to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
+    nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
     found = (
+        ("death_date", "after the end of following, as all dates of death: no hazard ratios", nobody.to_numpy()),
         ("death_date", "on or before the date of imaging: not followed", contrary),
         ("censor_date", "on or before the date of imaging: not followed", short),
         ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
@@ -156,6 +158,7 @@ def hazard_ratios(
     covariates: Sequence[str],
     *,
     exposures: Sequence[str] = tuple(EXPOSURES),
+    cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Cox's models of every exposure: thirds and per SD, crude and adjusted.
 
@@ -167,7 +170,7 @@ def hazard_ratios(
     rows: list[HazardRatio] = []
     for exposure in exposures if followed.given else ():
         values = table[exposure].to_numpy(dtype=float)
-        groups = tertiles(values)
+        groups = tertiles(values, (cuts or {}).get(exposure))
         sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
         high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
         for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):

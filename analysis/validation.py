@@ -24,6 +24,8 @@ _ROWS_SHOWN = 5
 _IMPOSSIBLE_SHARE = 0.05
 # A share of another unit's values that cannot be a few slips of the keyboard.
 _OTHER_UNIT_SHARE = 0.001
+# Weight and BMI may stem from different devices of the same visit.
+_BMI_DIFFERENCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: st
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
     _check_limbs(table, problems)
+    _check_bmi(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
     sources = {name: source.columns for name, source in found.items()}
     return Checked(table, tuple(problems.notes), sources)
@@ -281,6 +284,18 @@ def _check_limbs(table: pd.DataFrame, problems: _Problems) -> None:
     wrong = legs < arms
     if wrong.sum() > 0.5 * (legs.notna() & arms.notna()).sum():
         problems.add("leg_lean", "legs leaner than arms", wrong, "Check the DXA field numbers in --fields.")
+
+
+def _check_bmi(table: pd.DataFrame, problems: _Problems) -> None:
+    """Weight over squared height is the BMI; pounds, stones and feet are found out so."""
+    computed = table["weight_kg"] / (table["height_cm"] / 100.0) ** 2
+    known = computed.notna() & table["bmi"].notna()
+    wrong = known & ((computed / table["bmi"] - 1).abs() > _BMI_DIFFERENCE)
+    if wrong.sum() > max(1, _IMPOSSIBLE_SHARE * known.sum()):
+        rule = "weight over squared height is not the BMI"
+        problems.add("weight_kg, height_cm, bmi", rule, wrong, "Check their units: kg, cm and kg/m2.")
+    else:
+        problems.note("bmi", "not weight over squared height: kept as given", wrong)
 
 
 def _rows(wrong: pd.Series) -> tuple[int, ...]:

@@ -192,6 +192,8 @@ def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None
         (["--fixed-cuts", "pa_ratio"], 2, "expected NAME=LOW,HIGH"),
         (["--fields", "absent.yaml"], 2, "absent.yaml"),
         (["--participants", "absent.csv"], 3, "no such file"),
+        (["--fixed-cuts", "pa_ratio=0.5,0.4"], 2, "the lower one first"),
+        (["--fixed-cuts", "pa=0.4,0.5"], 2, "one of pa_ratio"),
         (["--censor-date", "May 2020"], 2, "Invalid isoformat"),
     ],
 )

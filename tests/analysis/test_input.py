@@ -12,6 +12,7 @@ from analysis.cohort import build_cohort
 from analysis.definitions import AWGS2019, derive
 from analysis.errors import DataError, UsageError
 from analysis.fields import read_fields
+from analysis.sensitivity import mark_missing, sensitivity
 from analysis.tables import read_table, write_table
 from analysis.validation import Checked, check_participants, check_phenotypes
 
@@ -25,7 +26,7 @@ def _people(n: int = 40) -> pd.DataFrame:
             "age": rng.integers(50, 80, n),
             "height_cm": rng.normal(170, 8, n).round(1),
             "weight_kg": rng.normal(75, 10, n).round(1),
-            "bmi": rng.normal(26, 3, n).round(1),
+            "bmi": np.nan,
             "grip_left_kg": rng.normal(30, 5, n).round(),
             "grip_right_kg": rng.normal(31, 5, n).round(),
             "arm_lean_left_kg": rng.normal(2.8, 0.3, n),
@@ -37,6 +38,10 @@ def _people(n: int = 40) -> pd.DataFrame:
             "falls_last_year": rng.integers(1, 4, n),
         }
     )
+
+
+def _with_bmi(people: pd.DataFrame) -> pd.DataFrame:
+    return people.assign(bmi=people["weight_kg"] / (people["height_cm"] / 100) ** 2)
 
 
 def _images(n: int = 40) -> pd.DataFrame:
@@ -110,7 +115,7 @@ def test_tables_come_back_as_they_were_written(suffix: str, tmp_path: Path) -> N
     write_table(people, tmp_path / f"people{suffix}")
     back = read_table(tmp_path / f"people{suffix}")
     assert back["eid"].tolist() == people["eid"].tolist()  # leading zeros kept
-    np.testing.assert_allclose(back["bmi"], people["bmi"])
+    np.testing.assert_allclose(back["weight_kg"], people["weight_kg"])
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,10 @@ def test_tables_come_back_as_they_were_written(suffix: str, tmp_path: Path) -> N
         (lambda t: t.assign(eid="7"), "a participant more than once in 40 of 40"),
         (lambda t: t.assign(leg_lean_left_kg=1.5, leg_lean_right_kg=1.5), "legs leaner than arms"),
         (lambda t: t.drop(columns="sex"), "no column for sex"),
+        (lambda t: _with_bmi(t).assign(weight_kg=t["weight_kg"] * 2.2046), "weight over squared height is not the BMI"),
+        (lambda t: t.assign(grip_left_kg=t["grip_left_kg"].astype(str).str.replace(".", ",")), "text where a number"),
+        (lambda t: t.assign(imaging_date="05/14/2015"), "no date in 40 of 40 rows"),
+        (lambda t: t.assign(age=t["age"] * 12), "values outside 18 to 110 years in 40 of 40"),
     ],
 )
 def test_a_column_that_cannot_be_trusted_is_one_clear_error(spoil, says) -> None:  # type: ignore[no-untyped-def]
@@ -148,6 +157,38 @@ def test_single_impossible_values_are_set_to_missing_and_noted() -> None:
     assert [(note.where, note.count, note.first_rows) for note in checked.notes] == [
         ("participants.csv, height_cm", 1, (5,))
     ]
+
+
+def test_ukb_missing_codes_of_a_measurement_are_missing_and_noted() -> None:
+    people = _people(100)
+    people.loc[[3, 50], "grip_right_kg"] = -3.0
+    checked = _checked(people)
+    assert checked.table["grip_right_kg"].isna().sum() == 2
+    assert [(note.where, note.count) for note in checked.notes] == [("participants.csv, grip_right_kg", 2)]
+
+
+def test_two_in_five_missing_leave_complete_cases_and_everyone_beside_them() -> None:
+    rng = np.random.default_rng(5)
+    people, images = _people(400), _images(400)
+    people.loc[rng.random(400) < 0.4, "activity"] = None
+    people.loc[rng.random(400) < 0.4, "weight_kg"] = np.nan
+    cohort = build_cohort(_checked(people), check_phenotypes(images, "phenotypes.csv"))
+    complete = people["activity"].notna() & people["weight_kg"].notna()
+    assert len(cohort.analysed) == complete.sum() < 180 and len(cohort.eligible) == 400
+    filled, names = mark_missing(cohort.eligible, ("age", "sex", "bmi", "activity"))
+    assert names == ("age", "sex", "bmi", "activity", "bmi missing", "activity missing")
+    assert filled[[*names]].notna().all().all()
+    assert filled["bmi missing"].sum() == people["weight_kg"].isna().sum()
+    assert filled["bmi"].mean() == pytest.approx(cohort.eligible["bmi"].mean())
+    rows = sensitivity(cohort.analysed, ("age", "sex", "bmi", "activity"), ("pa_ratio",), everyone=cohort.eligible)
+    marked = rows[rows["analysis"].str.startswith("everyone")].set_index("outcome")
+    assert (marked["n_low"] + marked["n_high"]).loc["mortality"] == pytest.approx(2 * 400 / 3, abs=2)
+
+
+def test_a_table_without_complete_cases_names_what_is_missing_most() -> None:
+    people = _people(60).assign(activity=None)
+    with pytest.raises(DataError, match="missing covariate"):
+        build_cohort(_checked(people), check_phenotypes(_images(60), "phenotypes.csv"))
 
 
 def test_ratios_of_zero_and_infinity_and_negative_volumes_become_missing() -> None:
