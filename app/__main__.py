@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import sys
+import time
 import traceback
 import warnings
 from pathlib import Path
 
+from app.from_server import access_from, add_dicomweb_arguments, fetched, send_back
 from app.interrupt import clean_up_when_interrupted
 from app.options import add_study_arguments
 from operators.errors import SarcoMapError, UsageError
@@ -27,6 +29,7 @@ environment (MONAI Deploy's own names; arguments win):
 examples:
   python -m app -i 1000123_20201_2_0.zip -o out/1000123
   python -m app -i dicom_folder -o out --stations all --device cpu
+  python -m app --dicomweb https://pacs.example/dicom-web --study-uid 1.2.3 --stow -o out --dicomweb-auth login.yaml
 """
 
 _STAGES = {
@@ -64,21 +67,33 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.input is None or arguments.output is None:
+    access = access_from(arguments)
+    if (arguments.input is None and access is None) or arguments.output is None:
         raise UsageError(
-            "command line", "no " + ("--input" if arguments.input is None else "--output"), "both", "See --help."
+            "command line", "no " + ("--output" if arguments.output is None else "--input"), "both", "See --help."
         )
+    if access is None:
+        _run_input(arguments, arguments.input)
+        return
+    begun = time.time()
+    with fetched(access, arguments.study_uid, arguments.quiet) as folder:
+        _run_input(arguments, folder)
+    if arguments.stow:
+        send_back(access, arguments.output, begun, arguments.quiet)
+
+
+def _run_input(arguments: argparse.Namespace, source: Path) -> None:
     # Imported here: --help, usage errors and a wrong path should not wait for torch and Holoscan.
     from app.options import options_from
     from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
 
     options = options_from(arguments)
-    with open_source(arguments.input, DEFAULT_LIMITS):
+    with open_source(source, DEFAULT_LIMITS):
         pass
     from app.run import run_study
 
     run_study(
-        arguments.input,
+        source,
         arguments.output,
         options,
         model_folder=arguments.model,
@@ -117,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="default: WARNING; DEBUG also shows tracebacks",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress; errors only")
+    add_dicomweb_arguments(parser)
     add_study_arguments(parser)
     return parser
 

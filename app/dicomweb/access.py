@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.message
 import ipaddress
 import logging
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -24,6 +25,7 @@ __all__ = ["Access", "IncompleteAnswerError", "Retry", "status_of", "open_client
 
 Result = TypeVar("Result")
 
+_EPILOGUE_BYTES = 256
 #: What may go away by itself: the server is busy or a part of it restarts (RFC 9110 section 15).
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -124,11 +126,12 @@ class _Bearer(AuthBase):
 
 def open_client(access: Access) -> DICOMwebClient:
     """A client of the server; nothing is sent yet."""
-    for name in ("dicomweb_client", "urllib3"):  # they log UIDs, and at DEBUG whole requests
+    for name in ("dicomweb_client", "retrying", "urllib3"):  # they log UIDs, addresses and tracebacks
         logging.getLogger(name).setLevel(logging.CRITICAL)
     session = requests.Session()
     session.trust_env = False  # neither .netrc nor proxies: where a study goes is said in one place
     session.verify = str(access.ca_bundle) if access.ca_bundle is not None else True
+    session.hooks["response"].append(_check_closing_boundary)
     if access.login.token:
         session.auth = _Bearer(access.login.token)
     elif access.login.user:
@@ -137,6 +140,32 @@ def open_client(access: Access) -> DICOMwebClient:
     # Its own retry sends an empty body the second time (the generator of chunks is used up).
     client.set_http_retry_params(retry=False)
     return client
+
+
+def _check_closing_boundary(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Raise at the end of a multipart body that lacks its last delimiter (RFC 2046 section 5.1.1).
+
+    Servers that close the connection in place of giving a length (Orthanc's
+    plugin does) leave nothing else that tells a broken answer from a whole one;
+    the last image would lack rows.
+    """
+    message = email.message.Message()
+    message["Content-Type"] = response.headers.get("Content-Type", "")
+    boundary = message.get_boundary()
+    if message.get_content_maintype() != "multipart" or not boundary:
+        return
+    closing = f"--{boundary}--".encode()
+    chunks = response.iter_content
+
+    def whole(chunk_size: int | None = 1) -> Iterator[bytes]:
+        tail = b""
+        for chunk in chunks(chunk_size):
+            tail = (tail + chunk)[-len(closing) - _EPILOGUE_BYTES :]
+            yield chunk
+        if closing not in tail:
+            raise requests.exceptions.ChunkedEncodingError("no closing boundary")
+
+    response.iter_content = whole  # type: ignore[method-assign, assignment]
 
 
 def with_retry(retry: Retry, work: Callable[[], Result]) -> Result:

@@ -12,13 +12,16 @@ from dicomweb_client.web import DICOMwebClient
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from app.dicomweb.access import Access, open_client, translated, with_retry
+from app.dicomweb.access import Access, IncompleteAnswerError, open_client, status_of, translated, with_retry
 from operators.errors import OutputError
 
 __all__ = ["store_files"]
 
 #: A request is held in memory several times over on both sides.
 _BATCH_BYTES = 64 * 1024 * 1024
+_VANISHED = -1
+#: Statuses of servers that store for us and list nothing to us.
+_MAY_ONLY_STORE = {401, 403, 404, 405, 501}
 #: Failure Reason (0008,1197), PS3.18 table I.2-2 and PS3.4 table B.2-1.
 _REASONS = {
     0x0110: "processing failure",
@@ -55,12 +58,16 @@ def store_files(access: Access, files: Sequence[Path], progress: Callable[[int, 
     with translated(access, OutputError):
         client = open_client(access)
         stored = 0
+        sent: dict[tuple[str, str], dict[str, str]] = {}
         refused: dict[str, int] = {}
         for batch in _batches(files):
-            refused |= with_retry(access.retry, partial(_store, client, batch))
+            refused |= with_retry(access.retry, partial(_store, client, batch, sent))
             stored += len(batch)
             if progress is not None:
                 progress(stored, len(files))
+        for (study_uid, series_uid), names in sent.items():
+            expected = {uid: name for uid, name in names.items() if name not in refused}
+            refused |= _not_there(access, client, study_uid, series_uid, expected)
     if refused:
         named = ", ".join(f"{name} ({_reason(code)})" for name, code in list(refused.items())[:5])
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
@@ -87,10 +94,15 @@ def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _store(client: DICOMwebClient, files: Sequence[Path]) -> dict[str, int]:
+def _store(
+    client: DICOMwebClient, files: Sequence[Path], sent: dict[tuple[str, str], dict[str, str]]
+) -> dict[str, int]:
     """Names of the files that were refused, with the reason's code (0 when there is none)."""
     items = [dcmread(file) for file in files]
     names = {str(item.SOPInstanceUID): file.name for item, file in zip(items, files, strict=True)}
+    for item in items:
+        series = sent.setdefault((str(item.StudyInstanceUID), str(item.SeriesInstanceUID)), {})
+        series[str(item.SOPInstanceUID)] = names[str(item.SOPInstanceUID)]
     try:
         answer = client.store_instances(items)
     except requests.HTTPError as error:
@@ -111,7 +123,43 @@ def _store(client: DICOMwebClient, files: Sequence[Path]) -> dict[str, int]:
     return refused
 
 
+def _not_there(
+    access: Access, client: DICOMwebClient, study_uid: str, series_uid: str, names: dict[str, str]
+) -> dict[str, int]:
+    """What the server said it stored and cannot find: filters drop objects without a word (Orthanc's do)."""
+
+    def look() -> dict[str, int]:
+        found = client.search_for_instances(study_uid, series_uid)
+        there = {str(Dataset.from_json(item).SOPInstanceUID) for item in found}
+        absent = [uid for uid in names if uid not in there]
+        # A server may cut its list off, so one of those that it left out is asked for by name.
+        if absent and not client.search_for_instances(
+            study_uid, series_uid, search_filters={"SOPInstanceUID": absent[0]}
+        ):
+            raise _AbsentError({names[uid]: _VANISHED for uid in absent})
+        return {}
+
+    try:
+        return with_retry(access.retry, look)
+    except _AbsentError as error:
+        return error.names
+    except requests.HTTPError as error:
+        if status_of(error) in _MAY_ONLY_STORE:
+            return {}
+        raise
+
+
+class _AbsentError(IncompleteAnswerError):
+    """Some archives list an object a moment after they have taken it, so that it is asked for again."""
+
+    def __init__(self, names: dict[str, int]) -> None:
+        super().__init__("objects are not there")
+        self.names = names
+
+
 def _reason(code: int) -> str:
+    if code == _VANISHED:
+        return "taken and not there afterwards"
     if not code:
         return "no reason given"
     for known, text in _REASONS.items():

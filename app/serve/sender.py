@@ -12,8 +12,8 @@ from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE
 
-from app.dicomweb.command import dicom_results
 from app.dicomweb.store import store_files
+from app.from_server import dicom_results
 from app.serve.metrics import Metrics
 from app.serve.records import now_utc
 from app.serve.settings import Destination, SendSettings

@@ -101,15 +101,8 @@ def orthanc(folder: Path, lua: str | None = None, **settings: Any) -> Iterator[P
         (folder / "callbacks.lua").write_text(lua, encoding="utf-8")
         configuration["LuaScripts"] = [str(folder / "callbacks.lua")]
     (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
-    secure = bool(settings.get("SslEnabled"))
     users: Mapping[str, str] = settings.get("RegisteredUsers", {})
-    pacs = Pacs(
-        http_port,
-        dicom_port,
-        "https" if secure else "http",
-        settings.get("SslCertificate", True),
-        next(iter(users.items()), None),
-    )
+    pacs = Pacs(http_port, dicom_port, login=next(iter(users.items()), None))
     with (folder / "orthanc.log").open("wb") as log:
         server = subprocess.Popen(
             ["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT, env=_without_delay()

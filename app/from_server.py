@@ -10,15 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from app.dicomweb.access import Access
-from app.dicomweb.login import read_login
-from app.dicomweb.retrieve import fetch_study
-from app.dicomweb.store import store_files
 from app.interrupt import also_remove
 from operators.errors import OutputError, UsageError
+
+if TYPE_CHECKING:  # what speaks with a server is imported when one is named: --help should not wait for it
+    from app.dicomweb import Access
 
 __all__ = ["access_from", "add_dicomweb_arguments", "dicom_results", "fetched", "send_back"]
 
@@ -65,12 +65,16 @@ def access_from(arguments: argparse.Namespace) -> Access | None:
     # A container always sets the variable; an --input that somebody typed is a contradiction.
     if arguments.input is not None and str(arguments.input) != os.environ.get("HOLOSCAN_INPUT_PATH"):
         raise UsageError("command line", "--input and --dicomweb", "one of them", "Leave one out.")
+    from app.dicomweb import Access, read_login
+
     return Access(arguments.dicomweb, read_login(arguments.dicomweb_auth), arguments.dicomweb_ca)
 
 
 @contextmanager
 def fetched(access: Access, study_uid: str, quiet: bool) -> Iterator[Path]:
     """A temporary folder with the study, removed afterwards, also when the process is told to end."""
+    from app.dicomweb import fetch_study
+
     folder = Path(tempfile.mkdtemp(prefix="sarcomap-study-"))
     with also_remove(folder):
         try:
@@ -106,6 +110,8 @@ def send_back(access: Access, output: Path, since: float, quiet: bool) -> None:
     OutputError
         When they did not all arrive; they stay in ``output``.
     """
+    from app.dicomweb import store_files
+
     files = [file for file in dicom_results(output) if file.stat().st_mtime >= since]
     try:
         stored = store_files(access, files)
