@@ -11,6 +11,7 @@ from bundle.scripts.data import (
     training_pairs,
     validation_pairs,
 )
+from bundle.scripts.distributed import local_rank, without_logs
 from bundle.scripts.evaluation import EvaluationReport
 from bundle.scripts.inferers import AutocastInferer
 from bundle.scripts.losses import DiceWeightedCELoss
@@ -50,6 +51,7 @@ __all__ = [
     "list_pairs",
     "load_checkpoint",
     "load_weights",
+    "local_rank",
     "read_datalist",
     "read_image",
     "read_labels",
@@ -57,4 +59,5 @@ __all__ = [
     "save_weights",
     "training_pairs",
     "validation_pairs",
+    "without_logs",
 ]

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -138,7 +139,7 @@ class _WholeFiles(DiskSaver):
         os.replace(partial, path)
 
     def remove(self, filename: str) -> None:
-        if self.filename is None:
+        if self.filename is None and idist.get_rank() == self.save_on_rank:
             (self.dirname / filename).unlink(missing_ok=True)
 
 

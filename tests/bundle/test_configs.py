@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from monai.bundle import ConfigParser
 
@@ -62,8 +65,10 @@ def test_training_and_inference_prepare_images_alike() -> None:
         train, inference = parser_of("train.yaml", *overrides), parser_of("inference.yaml", *overrides)
         for key in ("spacing_mm", "roi", "intensity_window", "channels_out", "network_def", "images", "inferer"):
             assert train[key] == inference[key], key
-        steps = {step["_target_"]: step for step in train["read_transforms"]}
-        for step in inference["preprocessing"]:
+        steps = {step["_target_"]: step for step in train["read_transforms"] if isinstance(step, dict)}
+        assert train["scale_intensity"] == inference["scale_intensity"]
+        assert "@scale_intensity" in train["read_transforms"] and "@scale_intensity" in inference["preprocessing"]
+        for step in (step for step in inference["preprocessing"] if isinstance(step, dict)):
             trained = steps[step["_target_"]]
             for key, value in step.items():
                 if key not in ("keys", "mode"):
@@ -75,3 +80,32 @@ def test_demo_network_is_built_by_the_override() -> None:
     network = parser.get_parsed_content("network_def")
     parameters = sum(p.numel() for p in network.parameters())
     assert 4e6 < parameters < 10e6  # 40 MB of float32 is the most that may ship
+
+
+def test_metadata_describes_the_shipped_network() -> None:
+    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    window = parser_of("inference.yaml", "demo.yaml").get_parsed_content("roi")
+    data = metadata["network_data_format"]
+    assert data["inputs"]["image"]["spatial_shape"] == data["outputs"]["pred"]["spatial_shape"] == window
+
+
+def test_schema_is_monais_own() -> None:
+    content = (BUNDLE / "configs" / "meta_schema_20240725.json").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == "cd64aa8a5904426f6fc6855dabe46af8c742d5bad644b4e9cfb78ebad09ad678"
+
+
+def test_schema_refuses_metadata_without_a_network() -> None:
+    schema = json.loads((BUNDLE / "configs" / "meta_schema_20240725.json").read_text(encoding="utf-8"))
+    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    jsonschema.validate(metadata, schema)
+    del metadata["network_data_format"]["outputs"]["pred"]["dtype"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(metadata, schema)
+
+
+def test_required_packages_are_the_installed_ones() -> None:
+    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    for name, version in metadata["required_packages_version"].items():
+        assert importlib.metadata.version(name) == version, name
+    for name, key in (("monai", "monai_version"), ("numpy", "numpy_version")):
+        assert importlib.metadata.version(name) == metadata[key]
