@@ -22,7 +22,7 @@ from operators.segmentation.stream import stream_scores
 from operators.segmentation.windows import Triple, place_windows
 from operators.volume import Contrast, Fused, Grid, QualityFlag, Volume
 
-__all__ = ["DEFAULT_OPTIONS", "segment"]
+__all__ = ["DEFAULT_OPTIONS", "Prepared", "label_windows", "prepare", "segment"]
 
 DEFAULT_OPTIONS = SegmentationOptions()
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -31,19 +31,35 @@ _GPU_BATCH = 4
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """What the network sees: shape (channels, x, y, z), float32, and where (voxel to LPS millimetres)."""
+class Prepared:
+    """What the network sees, and where it lies.
+
+    Attributes
+    ----------
+    image : Tensor, shape (channels, x, y, z), float32
+        Cut to the body, in the network's orientation, spacing and intensities.
+    affine : ndarray, shape (4, 4)
+        Its voxels to LPS millimetres.
+    box : tuple of slice, (z, y, x)
+        The part of the fused grid that it was made from.
+    grid : Grid
+        That part.
+    """
 
     image: torch.Tensor
     affine: NDArray[np.float64]
+    box: tuple[slice, slice, slice]
+    grid: Grid
 
     @property
     def shape(self) -> Triple:
+        """Size of the image along its axes."""
         _, x, y, z = self.image.shape
         return x, y, z
 
     @property
     def left_right_axis(self) -> int:
+        """The axis of the image along which left and right lie."""
         return int(np.abs(self.affine[0, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).argmax())
 
 
@@ -81,21 +97,12 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
-    box = _body_box(fused.body)
-    image = np.stack([_contrast(fused, contrast)[box] for contrast in model.contrasts])
-    if not np.isfinite(image).all():
-        raise SegmentationError(
-            "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
-        )
-    affine = fused.grid.affine.copy()
-    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    inside = Grid(tuple(part.stop - part.start for part in box), affine)  # type: ignore[arg-type]
     flags: list[QualityFlag] = []
     try:
-        prepared = _prepare(image, affine, model)
+        prepared = prepare(fused, model)
         network = _open(model, options, flags)
         scorer = _scorer(network, model, options, prepared.left_right_axis)
-        found, sure = _label(prepared, inside, fused.body[box], model, options, scorer)
+        found, sure = label_windows(prepared, fused.body, model, options, scorer)
     except SarcoMapError:
         raise
     except Exception as error:  # every backend has errors of its own; torch says RuntimeError also for want of memory
@@ -108,7 +115,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     if options.clean_up:
         found = clean_up(found)[0]
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
-    labels[box] = found
+    labels[prepared.box] = found
     labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, hence never learnt
     labels[~fused.body] = anatomy.BACKGROUND_INDEX
     if not labels.any():
@@ -121,7 +128,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     confidence = None
     if sure is not None:
         whole = np.zeros(fused.grid.shape, dtype=np.float32)
-        whole[box] = sure
+        whole[prepared.box] = sure
         confidence = Volume(whole, fused.grid)
     return LabelMap(
         labels,
@@ -132,15 +139,33 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     )
 
 
-def _prepare(image: NDArray[np.float32], affine: NDArray[np.float64], model: SegmentationModel) -> _Prepared:
+def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
+    """Cut a fused study to the body and apply the bundle's transforms.
+
+    Raises
+    ------
+    SegmentationError
+        For an image without a body or with values that are not finite.
+    """
+    box = _body_box(fused.body)
+    image = np.stack([_contrast(fused, contrast)[box] for contrast in model.contrasts])
+    if not np.isfinite(image).all():
+        raise SegmentationError(
+            "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
+        )
+    affine = fused.grid.affine.copy()
+    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
+    z, y, x = (part.stop - part.start for part in box)
     # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
     tensor = MetaTensor(
         torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ affine)
     )
     prepared = model.preprocessing({"image": tensor})["image"]
-    return _Prepared(
+    return Prepared(
         torch.as_tensor(prepared.as_tensor(), dtype=torch.float32).contiguous(),
         _LPS_TO_RAS @ np.asarray(prepared.affine, dtype=np.float64),
+        box,
+        Grid((z, y, x), affine),
     )
 
 
@@ -169,18 +194,18 @@ def _scorer(network: Network, model: SegmentationModel, options: SegmentationOpt
     return Scorer(network, model.card.name, on_cpu, left_right_axis if options.mirror else None)
 
 
-def _label(
-    prepared: _Prepared,
-    grid: Grid,
+def label_windows(
+    prepared: Prepared,
     body: NDArray[np.bool_],
     model: SegmentationModel,
     options: SegmentationOptions,
     scorer: Scorer,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Labels and confidence on ``grid``."""
-    mapping = map_scores(prepared.shape, prepared.affine, grid)
+    """Labels and, if asked for, confidence on ``prepared.grid``, with ``body`` on the fused grid."""
+    inside = body[prepared.box]
+    mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
     settings = model.windows
-    turned_body = mapping.turned(body)
+    turned_body = mapping.turned(inside)
     on_gpu = torch.cuda.is_available() and options.device != "cpu"
     bands = stream_scores(
         prepared.image,
@@ -190,7 +215,7 @@ def _label(
         lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
         options.batch_size or (_GPU_BATCH if on_gpu else 1),
     )
-    return labels_from_bands(bands, mapping, body, options.confidence)
+    return labels_from_bands(bands, mapping, inside, options.confidence)
 
 
 def _contrast(fused: Fused, contrast: Contrast) -> NDArray[np.float32]:

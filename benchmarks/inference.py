@@ -1,0 +1,427 @@
+"""The segmentation stage measured beside its peers.
+
+    python -m benchmarks.inference full [--repeats 3] [--backends openvino-bf16 ...] [--out full.json]
+    python -m benchmarks.inference demo
+    python -m benchmarks.inference growth --figure docs/inference_growth.svg
+    python -m benchmarks.inference precision --participants 10
+
+`full` is the full-size UNETR (93 million parameters, random weights, windows
+of 96^3 with overlap 0.25) on a fused pelvis-to-knee phantom of 1.5 x 1.5 x 2.0
+mm, each backend in a process of its own, beside MONAI's sliding window with
+eager fp32 on the same body-cropped volume. `demo` is the shipped model at the
+archive's own spacing. Times are of `segment`, whole: transforms, compiling,
+windows, stitching, interpolation, argmax. Memory is the peak of the process,
+Python and PyTorch included. `docs/inference.md` holds the last run's tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.run import SHIPPED_BUNDLE
+from operators import anatomy
+from operators.dicom_loader import load_study
+from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation.clean_up import clean_up
+from operators.segmentation.inference import label_windows, prepare
+from operators.segmentation.networks import Network, open_network
+from operators.segmentation.onnx_model import onnx_model
+from operators.segmentation.scorer import Scorer
+from operators.segmentation.scores import map_scores
+from operators.station_fusion import FusionOptions, fuse
+from operators.volume import Contrast, Fused, Grid, Station, Study
+from phantom import (
+    AcquisitionOptions,
+    acquire_study,
+    archive_stations,
+    body_grid,
+    build_tissues,
+    draw_participant,
+    write_study,
+)
+
+SPACING_MM = (1.5, 1.5, 2.0)
+CPU_RUNS = ("openvino-bf16", "openvino-fp32", "torch-bf16", "torch-fp32", "onnxruntime-fp32")
+CUDA_RUNS = ("torch-bf16", "torch-fp32", "onnxruntime-fp32")
+MONAI = "monai-fp32"
+
+
+def random_bundle(folder: Path) -> Path:
+    """The bundle's configs as they are, which is the full-size network, with weights from seed 0."""
+    from monai.bundle import ConfigParser
+
+    shutil.copytree(SHIPPED_BUNDLE / "configs", folder / "configs")
+    (folder / "models").mkdir()
+    parser = ConfigParser()
+    parser.read_config(str(folder / "configs" / "inference.yaml"))
+    parser["bundle_root"] = str(folder)
+    torch.manual_seed(0)
+    weights = folder / "models" / "random.pt"
+    torch.save(parser.get_parsed_content("network").state_dict(), weights)
+    card = {
+        "name": "random_unetr",
+        "version": "0",
+        "weights": "models/random.pt",
+        "configs": ["configs/inference.yaml"],
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "training_data": "None: random weights.",
+        "intended_use": "Timing.",
+        "synthetic_training": True,
+    }
+    (folder / "models" / "shipped.json").write_text(json.dumps(card), encoding="utf-8")
+    return folder
+
+
+def fused_phantom(spacing_mm: tuple[float, float, float] | None, seed: int = 900000) -> Fused:
+    """A participant scanned at four table positions and fused; anatomy drawn coarsely, for only its extent matters."""
+    person = draw_participant(seed)
+    tissues = build_tissues(person, body_grid(person, (4.0, 4.0, 4.0)))
+    images = acquire_study(tissues, archive_stations(4), AcquisitionOptions(), seed)
+    stations = tuple(
+        Station(
+            contrast=contrast,
+            voxels=station.images[contrast].astype(np.float32),
+            grid=station.geometry.grid,
+            acquired=datetime(2020, 1, 1),
+            series_uid=f"1.2.{4 * n + k}",
+            frame_of_reference_uid="1.2",
+            series_number=4 * n + k,
+            series_description=contrast.value,
+        )
+        for n, station in enumerate(images)
+        for k, contrast in enumerate(Contrast)
+    )
+    return fuse(Study(stations, "1.2", "benchmark"), FusionOptions(spacing_mm=spacing_mm))
+
+
+def save(fused: Fused, path: Path) -> Path:
+    """Only what the network sees, so that a measured process holds no more than that."""
+    np.savez(path, water=fused.water, body=fused.body, affine=fused.grid.affine)
+    return path
+
+
+def load(path: Path) -> Fused:
+    with np.load(path) as stored:
+        water, body, affine = stored["water"], stored["body"], stored["affine"]
+    grid = Grid(water.shape, affine)
+    return Fused(water, water, water, water, grid, body, water, ())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to measure."""
+
+    bundle: Path
+    volume: Path
+    name: str
+    repeats: int
+    labels: Path | None = None
+
+
+def options_of(name: str) -> SegmentationOptions:
+    backend, precision = name.split("-")
+    device = "cuda" if torch.cuda.is_available() and backend != "openvino" else "cpu"
+    return SegmentationOptions(backend=backend, precision=precision, device=device)  # type: ignore[arg-type]
+
+
+def measure_ours(job: Job) -> dict[str, Any]:
+    """Seconds of `segment`, the first time in a process and after, and where they go."""
+    fused, model, options = load(job.volume), load_model(job.bundle), options_of(job.name)
+    exported = 0.0
+    if options.backend != "torch":
+        started = time.perf_counter()
+        onnx_model(model)  # once for a model, then it lies in the cache
+        exported = time.perf_counter() - started
+    seconds = []
+    for _ in range(job.repeats):
+        started = time.perf_counter()
+        labels = segment(fused, model, options)
+        seconds.append(time.perf_counter() - started)
+    if job.labels is not None:
+        np.save(job.labels, labels.voxels)
+    return {
+        "engine": labels.engine,
+        "seconds": statistics.median(seconds),
+        "first_s": seconds[0],
+        "export_s": exported,
+        "parts_s": parts(fused, model, options),
+    }
+
+
+def parts(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> dict[str, float]:
+    """Where the time of one run goes."""
+    clock = time.perf_counter
+    started = clock()
+    prepared = prepare(fused, model)
+    transformed = clock()
+    network = _Timed(open_network(model, options))
+    opened = clock()
+    label_windows(prepared, fused.body, model, options, Scorer(network, "timed"))
+    ended = clock()
+    return {
+        "transforms": transformed - started,
+        "open": opened - transformed,
+        "network": network.seconds,
+        "stitch_interpolate_argmax": ended - opened - network.seconds,
+        "windows": network.windows,
+    }
+
+
+class _Timed:
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.description = network.description
+        self.seconds = 0.0
+        self.windows = 0
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        started = time.perf_counter()
+        scores = self.network(windows)
+        if scores.is_cuda:
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - started
+        self.windows += len(windows)
+        return scores
+
+
+def measure_monai(job: Job) -> dict[str, Any]:
+    """MONAI's sliding window over the same volume, with its own transforms and an argmax over all scores."""
+    fused, model = load(job.volume), load_model(job.bundle)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = model.network.to(device)
+    seconds = []
+    for _ in range(job.repeats):
+        started = time.perf_counter()
+        prepared = prepare(fused, model)
+        with torch.inference_mode():
+            scores = model.inferer(prepared.image[None].to(device), network)[0]
+            labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        seconds.append(time.perf_counter() - started)
+    result = {"engine": f"MONAI, torch {torch.__version__}, {device.type}, fp32", "seconds": statistics.median(seconds)}
+    if job.labels is not None:
+        mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
+        # The fused grid and the network's have one spacing here, so the nearest label is the label.
+        whole = np.zeros(fused.grid.shape, dtype=np.uint8)
+        nearest = [low + (weight >= 0.5) for low, weight in zip(mapping.lower, mapping.weight, strict=True)]
+        whole[prepared.box] = mapping.turned_back(labels[np.ix_(*nearest)])
+        whole[whole == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX
+        whole[~fused.body] = anatomy.BACKGROUND_INDEX
+        np.save(job.labels, whole)
+    return result
+
+
+def _child(job: Job, sender: Any) -> None:
+    result = (measure_monai if job.name == MONAI else measure_ours)(job)
+    result["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if torch.cuda.is_available():
+        result["gpu_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    sender.send(result)
+
+
+def in_own_process(job: Job) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(job, sender))
+    process.start()
+    sender.close()
+    try:
+        result: dict[str, Any] = receiver.recv()
+    except EOFError:
+        result = {"failed": "the process ended without a result"}
+    process.join()
+    print(f"{job.name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+    return result
+
+
+def full(names: Sequence[str], repeats: int, folder: Path) -> dict[str, Any]:
+    bundle = random_bundle(folder / "bundle")
+    fused = fused_phantom(SPACING_MM)
+    volume = save(fused, folder / "fused.npz")
+    shape, body = fused.grid.shape, fused.body
+    del fused
+    runs = {}
+    for name in (*names, MONAI):
+        labels = folder / f"{name}.npy"
+        runs[name] = in_own_process(Job(bundle, volume, name, repeats, labels))
+    if (folder / f"{MONAI}.npy").is_file():
+        theirs = np.load(folder / f"{MONAI}.npy")[body]
+        for name in names:
+            if (folder / f"{name}.npy").is_file():
+                ours = np.load(folder / f"{name}.npy")[body]
+                runs[name]["voxels_as_monai"] = float((ours == theirs).mean())
+                runs[name]["times_faster_than_monai"] = runs[MONAI]["seconds"] / runs[name]["seconds"]
+    return {"grid": shape, "spacing_mm": SPACING_MM, "repeats": repeats, "runs": runs}
+
+
+def demo(names: Sequence[str], repeats: int, folder: Path) -> dict[str, Any]:
+    fused = fused_phantom(None)
+    volume = save(fused, folder / "fused.npz")
+    runs = {name: in_own_process(Job(SHIPPED_BUNDLE, volume, name, repeats)) for name in names}
+    return {"grid": fused.grid.shape, "spacing_mm": fused.grid.spacing_mm, "repeats": repeats, "runs": runs}
+
+
+def growth(name: str, repeats: int, folder: Path, figure: Path | None) -> dict[str, Any]:
+    """Time and memory as the volume grows: the lowest quarter of the slices, half, three quarters, all of them."""
+    bundle = random_bundle(folder / "bundle")
+    fused = fused_phantom(SPACING_MM)
+    rows = []
+    for part in (0.25, 0.5, 0.75, 1.0):
+        slices = round(part * fused.grid.shape[0])
+        grid = Grid((slices, *fused.grid.shape[1:]), fused.grid.affine)
+        cut = replace(fused, water=fused.water[:slices], body=fused.body[:slices], grid=grid)
+        volume = save(cut, folder / f"{part}.npz")
+        row = in_own_process(Job(bundle, volume, name, repeats))
+        rows.append({"voxels": int(np.prod(grid.shape)), "slices": slices, **row})
+    if figure is not None:
+        draw_growth(rows, name, figure)
+    return {"name": name, "repeats": repeats, "rows": rows}
+
+
+def draw_growth(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    millions = [row["voxels"] / 1e6 for row in rows]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for axes, key, label in ((left, "seconds", "seconds"), (right, "peak_gib", "peak memory, GiB")):
+        axes.plot(millions, [row[key] for row in rows], "o-", color="#0f5e7c")
+        axes.set(xlabel="million voxels of the fused volume", ylabel=label, ylim=(0, None), xlim=(0, None))
+        axes.spines[["top", "right"]].set_visible(False)
+    windows = [row["parts_s"]["windows"] for row in rows]
+    for x, row, count in zip(millions, rows, windows, strict=True):
+        left.annotate(f"{count} windows", (x, row["seconds"]), textcoords="offset points", xytext=(-4, 8), ha="right")
+    figure.suptitle(f"Segmentation stage, full-size UNETR, {rows[0]['engine']}", fontsize=10)
+    figure.savefig(path)
+
+
+def precision(participants: int, seed: int) -> dict[str, Any]:
+    """Mean Dice of the shipped model on held-out participants: precision, way back to the fused grid, options."""
+    model = load_model(SHIPPED_BUNDLE)
+    plain = SegmentationOptions(precision="fp32")
+    variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
+        "fp32": lambda fused: voxels(segment(fused, model, plain)),
+        "bf16": lambda fused: voxels(segment(fused, model, replace(plain, precision="bf16"))),
+        "fp32, nearest labels": lambda fused: nearest_labels(fused, model, plain),
+        "fp32, clean-up": lambda fused: clean_up(voxels(segment(fused, model, plain)))[0],
+        "fp32, mirrored": lambda fused: voxels(segment(fused, model, replace(plain, mirror=True))),
+    }
+    scores: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(seed, seed + participants):
+        with tempfile.TemporaryDirectory() as folder:
+            written = write_study(Path(folder), seed=number, zip_archive=True)
+            fused = fuse(load_study(written.dicom))
+        truth = written.truth.labels_on(fused.grid)
+        for name, run in variants.items():
+            scores[name].append(mean_dice(run(fused), truth))
+        print(number, {name: round(values[-1], 4) for name, values in scores.items()}, file=sys.stderr, flush=True)
+    fp32 = np.array(scores["fp32"])
+    return {
+        "participants": participants,
+        "first_seed": seed,
+        "model_sha256": model.card.sha256,
+        "mean_dice": {name: float(np.mean(values)) for name, values in scores.items()},
+        "change": {name: float(np.mean(np.array(values) - fp32)) for name, values in scores.items()},
+        "bf16_dice_loss": float(np.mean(fp32 - np.array(scores["bf16"]))),
+    }
+
+
+def voxels(labels: Any) -> NDArray[np.uint8]:
+    return np.asarray(labels.voxels, dtype=np.uint8)
+
+
+def nearest_labels(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> NDArray[np.uint8]:
+    """Labels on the network's grid first, then the nearest of them: what one does without streaming scores."""
+    prepared = prepare(fused, model)
+    x, y, z = prepared.shape
+    grid = Grid((z, y, x), prepared.affine)
+    everywhere = np.ones(grid.shape, dtype=np.bool_)
+    own = replace(prepared, grid=grid, box=(slice(None),) * 3)
+    labels, _ = label_windows(own, everywhere, model, options, Scorer(open_network(model, options), "nearest"))
+    mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
+    nearest = [low + (weight >= 0.5) for low, weight in zip(mapping.lower, mapping.weight, strict=True)]
+    whole = np.zeros(fused.grid.shape, dtype=np.uint8)
+    whole[prepared.box] = mapping.turned_back(labels.transpose(2, 1, 0)[np.ix_(*nearest)])
+    whole[whole == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX
+    whole[~fused.body] = anatomy.BACKGROUND_INDEX
+    return whole
+
+
+def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Over the structures that the truth has."""
+    both = np.bincount(truth[found == truth].ravel(), minlength=anatomy.CHANNEL_COUNT)
+    sizes = sum(np.bincount(labels.ravel(), minlength=anatomy.CHANNEL_COUNT) for labels in (found, truth))
+    present = [s.index for s in anatomy.STRUCTURES if (truth == s.index).any()]
+    return float(np.mean(2 * both[present] / sizes[present]))
+
+
+def machine() -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    cpu = next((line for line in _cpu_info() if line.startswith("model name")), platform.processor())
+    return {
+        "gpu": gpu,
+        "cpu": cpu.partition(":")[2].strip() or cpu,
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg()[0],
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("full", "demo", "growth", "precision"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--backends", nargs="+", help=f"default: {' '.join(CPU_RUNS)} (CPU), {' '.join(CUDA_RUNS)} (GPU)"
+    )
+    parser.add_argument("--participants", type=int, default=10, help="of `precision` (default: 10)")
+    parser.add_argument("--seed", type=int, default=900000, help="of the first participant of `precision`")
+    parser.add_argument("--figure", type=Path, help="where `growth` draws (.svg or .png)")
+    parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
+    options = parser.parse_args()
+    names = tuple(options.backends or (CUDA_RUNS if torch.cuda.is_available() else CPU_RUNS))
+    result = {"machine": machine()}
+    print(json.dumps(result["machine"]), file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        result |= {
+            "full": lambda: full(names, options.repeats, folder),
+            "demo": lambda: demo(names, options.repeats, folder),
+            "growth": lambda: growth(names[0], options.repeats, folder, options.figure),
+            "precision": lambda: precision(options.participants, options.seed),
+        }[options.what]()
+    text = json.dumps(result, indent=2)
+    if options.out is not None:
+        options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
