@@ -43,8 +43,8 @@ def clean_up(labels: NDArray[np.uint8], smallest_part: float = _SMALLEST_PART) -
         boxes = ndimage.find_objects(parts)
         for number in np.flatnonzero(sizes < smallest_part * sizes.max()).tolist():
             whole = tuple(
-                slice(max(outer.start + inner.start - 1, 0), outer.start + inner.stop + 1)
-                for outer, inner in zip(box, boxes[number], strict=True)
+                slice(max(outer.start + inner.start - 1, 0), min(outer.start + inner.stop + 1, size))
+                for outer, inner, size in zip(box, boxes[number], labels.shape, strict=True)
             )
             island = _island(parts, number + 1, box, whole)
             shell = ndimage.binary_dilation(island, _CROSS) & ~island

@@ -1,0 +1,160 @@
+"""Every backend gives the labels of PyTorch; the ONNX model is made once, never in the bundle's folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from operators.errors import UsageError
+from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation.networks import open_network
+from operators.segmentation.onnx_model import onnx_model
+from operators.volume import Fused, Grid
+from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle, rewrite_card
+
+SHAPE, SPACING = (20, 24, 44), (6.0, 5.0, 7.0)
+BACKENDS = ("torch", "onnxruntime", "openvino")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SARCOMAP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SegmentationModel:
+    return load_model(random_unetr_bundle(tmp_path_factory.mktemp("unetr") / "bundle", SPACING))
+
+
+@pytest.fixture(scope="module")
+def fused() -> Fused:
+    water = np.random.default_rng(3).uniform(0, 500, SHAPE).astype(np.float32)
+    body = np.ones(SHAPE, dtype=bool)
+    return Fused(water, water, water, water, Grid(SHAPE, np.diag([*SPACING, 1.0])), body, water, ())
+
+
+def need(backend: str) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_labels_in_fp32_are_those_of_pytorch(model, fused, backend):
+    need(backend)
+    expected = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
+    found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32"))
+    assert (found.voxels == expected.voxels).mean() >= 0.999
+    assert len(np.unique(expected.voxels)) > 3
+    assert found.engine.startswith(backend) and found.engine.endswith("fp32") and not found.flags
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_bf16_is_what_was_asked_for_and_nearly_agrees(model, fused, backend):
+    need(backend)
+    expected = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
+    found = segment(fused, model, SegmentationOptions(backend=backend, precision="bf16"))
+    assert found.engine.endswith("bf16")
+    assert (found.voxels == expected.voxels).mean() > 0.9
+
+
+def test_bf16_is_chosen_only_where_its_harmlessness_was_measured(tmp_path):
+    bundle = band_bundle(tmp_path / "bundle", SPACING)
+    for loss, expected in ((None, "fp32"), (0.01, "fp32"), (0.0005, "bf16")):
+        rewrite_card(bundle, bf16_dice_loss=loss)
+        network = open_network(load_model(bundle), SegmentationOptions(backend="torch", device="cpu"))
+        if expected == "bf16" and not torch.cpu._is_avx512_bf16_supported():
+            expected = "fp32"
+        assert network.description.endswith(expected)
+
+
+def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(model, cache, tmp_path):
+    first = onnx_model(model)
+    made = first.stat().st_mtime_ns
+    assert first.parent == cache and onnx_model(model) == first and first.stat().st_mtime_ns == made
+    other = load_model(random_unetr_bundle(tmp_path / "other", SPACING))
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1e-3)
+    assert onnx_model(other) != first
+    assert sorted(path.suffix for path in cache.iterdir()) == [".onnx", ".onnx"]
+
+
+def test_a_bundle_and_a_cache_that_are_read_only_do(tmp_path, monkeypatch, fused):
+    need("openvino")
+    bundle = random_unetr_bundle(tmp_path / "bundle", SPACING)
+    before = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
+    for path in (bundle / "models", bundle / "configs", bundle):
+        path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way of a folder", encoding="utf-8")
+    monkeypatch.setenv("SARCOMAP_CACHE", str(blocked / "cache"))
+    try:
+        assert segment(fused, load_model(bundle), SegmentationOptions(backend="openvino")).voxels.any()
+        assert {path: path.stat().st_mtime_ns for path in bundle.rglob("*")} == before
+    finally:
+        for path in (bundle, bundle / "models", bundle / "configs"):
+            path.chmod(stat.S_IRWXU)
+
+
+class Unexportable(IntensityBands):
+    """What a tracer cannot follow: it asks numpy."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if torch.jit.is_tracing():
+            raise RuntimeError("cannot be traced")
+        return super().forward(image)
+
+
+def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path, fused):
+    need("openvino")
+    model = load_model(band_bundle(tmp_path / "bundle", SPACING))
+    model = replace(model, network=Unexportable(), device=torch.device("cpu"))
+    found = segment(fused, model, SegmentationOptions(device="cpu"))
+    assert found.engine.startswith("torch")
+    assert [flag.code for flag in found.flags] == ["segmentation-backend"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backend": "tensorflow"}, "--backend"),
+        ({"precision": "int8"}, "--precision"),
+        ({"batch_size": 0}, "batch size"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        SegmentationOptions(**options)
+
+
+def test_what_this_machine_does_not_have_is_refused(model, monkeypatch):
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="--device cuda"):
+            open_network(model, SegmentationOptions(device="cuda"))
+    need("onnxruntime")
+    with pytest.raises(UsageError, match="bf16"):
+        open_network(model, SegmentationOptions(backend="onnxruntime", precision="bf16", device="cpu"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="no package openvino"):
+        open_network(model, SegmentationOptions(backend="openvino"))
+
+
+def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model, fused):
+    found = segment(
+        fused,
+        model,
+        SegmentationOptions(backend="torch", precision="fp32", confidence=True, clean_up=True, mirror=True),
+    )
+    assert found.confidence is not None and found.confidence.grid.same_as(fused.grid)
+    sure = found.confidence.voxels[np.asarray(found.voxels) > 0]
+    assert sure.min() >= 1 / 29 and sure.max() <= 1.0
+    plain = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
+    assert plain.confidence is None and (plain.voxels != found.voxels).any()
+    assert os.environ["SARCOMAP_CACHE"]

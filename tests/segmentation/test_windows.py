@@ -1,0 +1,136 @@
+"""Streamed scores are those of MONAI's sliding window, for any size of image and any order of memory troubles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.inferers import SlidingWindowInferer
+
+from operators.anatomy import CHANNEL_COUNT
+from operators.segmentation.networks import TorchNetwork
+from operators.segmentation.scorer import Scorer
+from operators.segmentation.scores import labels_from_bands, map_scores
+from operators.segmentation.stream import Band, stream_scores
+from operators.segmentation.windows import WindowSettings, place_windows
+from operators.volume import Grid
+
+ROI = (8, 6, 10)
+
+
+def convolution(channels: int = CHANNEL_COUNT) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Conv3d(1, channels, 3, padding=1).eval()
+
+
+def streamed(image: torch.Tensor, inferer: SlidingWindowInferer, score, batch_size: int = 1) -> torch.Tensor:
+    """All bands put together; a slice that no band holds stays NaN."""
+    window_settings = WindowSettings.of(inferer)
+    x, y, z = image.shape[1:]
+    whole = torch.full((CHANNEL_COUNT, x, y, z), float("nan"))
+    windows = place_windows((x, y, z), window_settings)
+    for band in stream_scores(image, windows, window_settings, score, lambda _: True, batch_size):
+        a, b, n = band.origin
+        whole[..., band.first : band.first + band.count] = band.sums[:, a : a + x, b : b + y, n : n + band.count]
+    return whole
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(3, 26)] * 3),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, (0.1, 0.4, 0.7)]),
+    mode=st.sampled_from(["gaussian", "constant"]),
+    batch_size=st.integers(1, 3),
+)
+def test_scores_are_those_of_monais_sliding_window(shape, overlap, mode, batch_size):
+    image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(sum(shape)))
+    inferer = SlidingWindowInferer(ROI, 1, overlap, mode=mode)
+    network = convolution()
+    with torch.inference_mode():
+        theirs = inferer(image[None], network)[0]
+        ours = streamed(image, inferer, Scorer(TorchNetwork(network, torch.device("cpu"), False), "made"), batch_size)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_windows_that_are_not_wanted_are_never_scored():
+    image = torch.rand(1, 20, 12, 34)
+    window_settings = WindowSettings.of(SlidingWindowInferer(ROI, 1, 0.25))
+    seen = []
+
+    def score(windows: list[torch.Tensor]) -> torch.Tensor:
+        seen.extend(windows)
+        return torch.zeros(len(windows), CHANNEL_COUNT, *ROI)
+
+    windows = place_windows((20, 12, 34), window_settings)
+    bands = list(stream_scores(image, windows, window_settings, score, lambda start: start[0] < 8 and start[2] >= 14))
+    wanted = [s for s in windows.starts[0] if s < 8], windows.starts[1], [s for s in windows.starts[2] if s >= 14]
+    assert len(seen) == np.prod([len(starts) for starts in wanted]) > 0
+    assert bands and len(seen) < np.prod([len(starts) for starts in windows.starts])
+
+
+def test_confidence_is_the_softmax_of_the_scores_at_the_label():
+    torch.manual_seed(1)
+    scores = torch.randn(5, 4, 3, 6) * 3
+    body = np.ones((6, 3, 4), dtype=bool)
+    body[0] = False
+    mapping = map_scores((4, 3, 6), np.eye(4), Grid(body.shape, np.eye(4)))
+    labels, confidence = labels_from_bands([Band.whole(scores)], mapping, body, with_confidence=True)
+    expected = scores.softmax(dim=0).max(dim=0)
+    np.testing.assert_allclose(confidence[1:], expected.values.numpy().transpose(2, 1, 0)[1:], rtol=1e-5)
+    np.testing.assert_array_equal(labels[1:], expected.indices.numpy().transpose(2, 1, 0)[1:])
+    assert not labels[0].any() and not confidence[0].any()
+
+
+def test_mirroring_averages_the_scores_of_a_window_and_of_its_mirror_image():
+    network = convolution()
+    inferer = SlidingWindowInferer(ROI, 1, 0.25, mode="gaussian")
+    image = torch.rand(1, 15, 12, 23)
+
+    def both(windows: torch.Tensor) -> torch.Tensor:
+        return (network(windows) + network(windows.flip(2)).flip(2)) / 2
+
+    with torch.inference_mode():
+        theirs = inferer(image[None], both)[0]
+        plain = TorchNetwork(network, torch.device("cpu"), False)
+        ours = streamed(image, inferer, Scorer(plain, "made", mirror_axis=0))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+class SmallGpu:
+    """A network on a device that has room for so many windows at a time."""
+
+    description = "a GPU"
+
+    def __init__(self, network: torch.nn.Module, room: int) -> None:
+        self.network, self.room = network, room
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        if len(windows) > self.room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return self.network(windows)
+
+
+@pytest.mark.parametrize(("room", "said"), [(2, "2 instead of 4 windows"), (1, "1 instead of 2"), (0, "on the CPU")])
+def test_too_little_gpu_memory_means_fewer_windows_then_the_cpu_and_the_report_says_so(room, said):
+    network = convolution()
+    cpu = TorchNetwork(network, torch.device("cpu"), False)
+    inferer = SlidingWindowInferer(ROI, 1, 0.25)
+    image = torch.rand(1, 20, 12, 34)
+    scorer = Scorer(SmallGpu(network, room), "made", on_cpu=lambda: cpu)
+    with torch.inference_mode():
+        found = streamed(image, inferer, scorer, batch_size=4)
+        torch.testing.assert_close(found, inferer(image[None], network)[0], rtol=1e-5, atol=1e-5)
+    (flag,) = scorer.flags
+    assert flag.code == "segmentation-memory" and said in flag.message
+    assert (scorer.network is cpu) == (room == 0)
+
+
+def test_other_failures_are_not_taken_for_want_of_memory():
+    def fail(windows: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    fail.description = "broken"
+    with pytest.raises(RuntimeError, match="multiplied"):
+        Scorer(fail, "made", on_cpu=lambda: fail)([torch.zeros(1, *ROI)])
