@@ -25,6 +25,7 @@ __all__ = ["LabelSource", "import_labels", "map_labels"]
 # Below these a label map is of another study, or its affine is wrong.
 _LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid: a scan of the thighs alone is welcome
 _LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
+_LEAST_ON_GRID = 0.5  # of the labelled volume: tools that label the whole body also label what we do not measure
 _COVERED = 0.98  # of the body; less is said in the report
 
 
@@ -86,7 +87,8 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
                 "Check --scheme: the same numbers mean other structures in other tools and tasks.",
             )
         here, covered = _resample(mapped, file.volume.grid, fused.grid)
-        _check_place(source.path.name, here, covered, fused)
+        labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
+        _check_place(source.path.name, here, covered, labelled_mm3, fused)
         flags += _flags(source, unknown, float(covered[fused.body].mean()))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
@@ -150,16 +152,21 @@ def _resample(labels: NDArray[np.int8], grid: Grid, target: Grid) -> tuple[NDArr
     return np.where(covered, found, 0).astype(np.int8), covered
 
 
-def _check_place(name: str, labels: NDArray[np.int8], covered: NDArray[np.bool_], fused: Fused) -> None:
+def _check_place(
+    name: str, labels: NDArray[np.int8], covered: NDArray[np.bool_], labelled_mm3: float, fused: Fused
+) -> None:
     body = fused.body
     part = float(covered[body].mean()) if body.any() else 0.0
     labelled = labels != 0
     inside = float(body[labelled].mean()) if labelled.any() else 0.0
-    if part < _LEAST_BODY_COVERED or inside < _LEAST_INSIDE_BODY:
+    on_grid = float(labelled.sum()) * fused.grid.voxel_volume_mm3 / labelled_mm3
+    if part < _LEAST_BODY_COVERED or inside < _LEAST_INSIDE_BODY or on_grid < _LEAST_ON_GRID:
         raise InputError(
             name,
-            f"a grid that covers {part:.0%} of the body, and {inside:.0%} of its labels there inside the body",
-            f"at least {_LEAST_BODY_COVERED:.0%} and {_LEAST_INSIDE_BODY:.0%}: labels of this study, where it lies",
+            f"a grid that covers {part:.0%} of the body; {on_grid:.0%} of its labels on the fused grid, "
+            f"{inside:.0%} of those inside the body",
+            f"at least {_LEAST_BODY_COVERED:.0%}, {_LEAST_ON_GRID:.0%} and {_LEAST_INSIDE_BODY:.0%}: "
+            "labels of this study, where it lies",
             "Check that they were made on this study's images (fused/water.nrrd does) and kept their affine.",
         )
 

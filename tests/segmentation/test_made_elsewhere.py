@@ -1,0 +1,269 @@
+"""Label maps of other tools: read where they lie, translated, measured as far as they go, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
+from operators.errors import InputError, UsageError
+from operators.nrrd_files import write_segmentation
+from operators.phenotype_report import measure
+from operators.segmentation import LabelSource, import_labels, load_scheme, scheme_names
+from operators.volume import Fused, Grid, Volume
+
+SHAPE = (30, 20, 40)  # (z, y, x)
+SPACING = (5.0, 6.0, 8.0)
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def study_grid() -> Grid:
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = (-97.5, -60.0, -700.0)
+    return Grid(SHAPE, affine)
+
+
+@pytest.fixture
+def fused() -> Fused:
+    grid = study_grid()
+    body = np.zeros(SHAPE, dtype=bool)
+    body[:, 1:-1, 1:19] = body[:, 1:-1, 21:39] = True
+    signal = np.where(body, 100.0, 0.0).astype(np.float32)
+    return Fused(signal, signal, signal, signal, grid, body, np.where(body, 0.25, 0).astype(np.float32), ())
+
+
+def two_thighs(numbers: dict[str, tuple[int, int]]) -> NDArray[np.int16]:
+    """One slab along z for each name, in both thighs: the number of the left side and of the right side."""
+    labels = np.zeros(SHAPE, dtype=np.int16)
+    height = SHAPE[0] // len(numbers)
+    for place, (left, right) in enumerate(numbers.values()):
+        slab = slice(place * height, (place + 1) * height)
+        labels[slab, 4:16, 25:36] = left  # +x is the patient's left
+        labels[slab, 4:16, 4:14] = right
+    return labels
+
+
+def write_nifti(path: Path, labels: NDArray[np.generic], grid: Grid | None = None, axes: str = "LPS") -> Path:
+    image = nibabel.Nifti1Image(np.ascontiguousarray(labels.T), RAS @ (grid or study_grid()).affine)
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(tuple(axes))
+    )
+    nibabel.save(image.as_reoriented(turn), path)
+    return path
+
+
+THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
+
+
+@pytest.mark.parametrize("name", scheme_names())
+def test_every_scheme_that_ships_is_whole(name):
+    scheme = load_scheme(name)
+    targets = scheme.targets()
+    assert targets and set(targets) <= set(scheme.labels.values())
+    sided = [label for label in targets if label.endswith(("_left", "_right"))]
+    assert name == "ours" or len(sided) == len(targets)
+    for label in sided:  # no side is forgotten, and both mean one structure
+        other = label[:-5] + "_right" if label.endswith("_left") else label[:-6] + "_left"
+        assert targets[other] == targets[label]
+
+
+def test_musclemap_has_all_but_two_of_our_structures():
+    known = set(load_scheme("musclemap").structures)
+    assert {s.name for s in STRUCTURES} - known == {"abdominal_oblique", "rectus_abdominis"}
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "SPL", "AIR"])
+def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused, tmp_path, axes):
+    labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172), "semimembranosus": (7161, 7162)})
+    labels[0, 10, 30] = 7131  # one voxel that tells the sides apart
+    found, card = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii.gz", labels, axes=axes), MUSCLEMAP)])
+    expected = np.zeros(SHAPE, dtype=np.uint8)
+    for name, numbers in {
+        "sartorius": (7141, 7142),
+        "femur": (6171, 6172),
+        "semimembranosus": (7161, 7162),
+        "rectus_femoris": (7131, 7132),
+    }.items():
+        expected[np.isin(labels, numbers)] = by_name(name).index
+    np.testing.assert_array_equal(found.voxels, expected)
+    assert card.made_elsewhere and not card.synthetic_training and card.name.startswith("MuscleMap")
+
+
+MUSCLEMAP = load_scheme("musclemap")
+
+
+def test_a_finer_turned_grid_is_resampled_to_the_nearest_label(fused, tmp_path):
+    labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
+    fine = labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    affine = study_grid().affine.copy()
+    affine[:3, :3] /= 2
+    affine[:3, 3] -= np.array(SPACING) / 4
+    path = write_nifti(tmp_path / "fine.nii", fine, Grid(fine.shape, affine), "PIR")
+    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
+    np.testing.assert_array_equal(found.voxels > 0, labels > 0)
+    np.testing.assert_array_equal(found.voxels == by_name("femur").index, np.isin(labels, (6171, 6172)))
+
+
+def test_muscles_labelled_only_together_give_the_phenotypes_that_need_only_their_sum(fused, tmp_path):
+    path = write_nifti(tmp_path / "thigh.nii.gz", two_thighs(THIGH))
+    labels, _ = import_labels(fused, [LabelSource(path, load_scheme("totalsegmentator_thigh"))])
+    found = measure(labels, fused, 1.7)
+    cm3 = fused.grid.voxel_volume_mm3 / 1000
+    assert found.phenotypes.quadriceps_cm3 == pytest.approx(10 * 12 * (11 + 10) * cm3)
+    assert found.phenotypes.pa_ratio == pytest.approx(1.0)
+    assert found.phenotypes.pa_ratio_left == pytest.approx(1.0)
+    assert found.phenotypes.posterior_cm3 == pytest.approx(found.phenotypes.hamstrings_cm3)
+    assert found.phenotypes.anterior_cm3 == pytest.approx(1.5 * 2 / 3 * 2 * found.phenotypes.quadriceps_cm3)
+    assert found.phenotypes.muscle_fat_fraction == pytest.approx(0.25)
+    by = {m.structure.name: m.volume_cm3 for m in found.structures}
+    assert all(by[name] is None for name in (*QUADRICEPS, *HAMSTRINGS, "femur")) and by["sartorius"] > 0
+    assert found.phenotypes.tmv_cm3 is None and "Gluteus maximus" in found.not_given["tmv_cm3"]
+    assert "Rectus femoris" not in found.not_given["tmv_cm3"]
+    codes = [flag.code for flag in found.flags]
+    assert codes.count("merged-structures") == 2 and "labels-made-elsewhere" in codes and "absent-structures" in codes
+
+
+def test_a_second_file_fills_what_the_first_left_empty(fused, tmp_path):
+    first = write_nifti(tmp_path / "thigh.nii.gz", two_thighs({**THIGH, "none": (0, 0)}))
+    second = write_nifti(tmp_path / "total.nii.gz", two_thighs({"femur": (36, 37)}))
+    labels, card = import_labels(
+        fused,
+        [
+            LabelSource(first, load_scheme("totalsegmentator_thigh")),
+            LabelSource(second, load_scheme("totalsegmentator")),
+        ],
+    )
+    femur = by_name("femur").index
+    assert (labels.voxels[-7:] == femur).any() and not (labels.voxels[:21] == femur).any()
+    assert "total_mr" in card.name and "thigh" in card.name
+
+
+def test_segments_that_slicer_renumbered_are_matched_by_name(fused, tmp_path):
+    path = tmp_path / "edited.seg.nrrd"
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[5:20, 5:15, 5:15] = 1
+    header = {
+        "space": "left-posterior-superior",
+        "kinds": ["domain"] * 3,
+        "space directions": fused.grid.affine[:3, :3].T.copy(),
+        "space origin": fused.grid.origin_mm,
+        "Segment0_LabelValue": "1",
+        "Segment0_Name": "Vastus Lateralis left",
+        "Segment0_ID": "Segment_7",
+    }
+    nrrd.write(str(path), labels, header, index_order="C")
+    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
+    assert set(np.unique(found.voxels)) == {0, by_name("vastus_lateralis").index}
+
+
+def test_our_own_file_comes_back_as_it_was(fused, tmp_path):
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[fused.body] = np.arange(fused.body.sum()) % 28
+    write_segmentation(tmp_path / "ours.seg.nrrd", Volume(labels, fused.grid))
+    found, card = import_labels(fused, [LabelSource(tmp_path / "ours.seg.nrrd", load_scheme("ours"))])
+    np.testing.assert_array_equal(found.voxels, labels)
+    assert card.made == "semiautomatic"
+
+
+def test_labels_that_the_scheme_does_not_list_are_left_out_and_named(fused, tmp_path):
+    labels = two_thighs({"sartorius": (7141, 7142), "new": (9991, 9992)})
+    found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels), MUSCLEMAP)])
+    (flag,) = [flag for flag in found.flags if flag.code == "unknown-labels"]
+    assert flag.severity == "warning" and "9991" in flag.message and "9992" in flag.message
+    assert not found.voxels[labels > 9000].any()
+
+
+def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused, tmp_path):
+    labels = two_thighs({"sartorius": (7141, 7142)})[:15]
+    grid = Grid(labels.shape, study_grid().affine)
+    found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels, grid), MUSCLEMAP)])
+    assert "partial-labels" in [flag.code for flag in found.flags]
+    assert found.voxels[:15].any() and not found.voxels[15:].any()
+
+
+def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:
+    with pytest.raises(InputError) as raised:
+        import_labels(fused, [LabelSource(path, load_scheme(scheme))])
+    assert raised.value.exit_code == 3
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
+def test_a_label_map_that_lies_elsewhere_is_refused(fused, tmp_path, shift):
+    grid = study_grid()
+    affine = grid.affine.copy()
+    affine[:3, 3] += shift
+    labels = two_thighs({"sartorius": (7141, 7142)})
+    assert "affine" in refused(fused, write_nifti(tmp_path / "l.nii", labels, Grid(SHAPE, affine)))
+
+
+def test_the_numbers_of_another_task_are_refused(fused, tmp_path):
+    labels = two_thighs({"organs": (3, 4)})
+    assert "--scheme" in refused(fused, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
+
+
+def test_files_that_are_no_label_maps_are_refused(fused, tmp_path):
+    labels = two_thighs({"sartorius": (7141, 7142)})
+    assert "no labels" in refused(fused, write_nifti(tmp_path / "p.nii", labels.astype(np.float32) + 0.5))
+    assert "no labels" in refused(fused, write_nifti(tmp_path / "n.nii", -labels))
+    image = nibabel.Nifti1Image(labels.T, None)
+    nibabel.save(image, tmp_path / "nowhere.nii")
+    assert "no position" in refused(fused, tmp_path / "nowhere.nii")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)), tmp_path / "4d.nii")
+    assert "4 dimensions" in refused(fused, tmp_path / "4d.nii")
+    whole = write_nifti(tmp_path / "whole.nii.gz", labels).read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    assert "readable" in refused(fused, tmp_path / "cut.nii.gz")
+    (tmp_path / "labels.png").write_bytes(b"")
+    assert "not a label map" in refused(fused, tmp_path / "labels.png")
+
+
+CUSTOM = {
+    "name": "a site's own",
+    "version": "3",
+    "source": "lab book",
+    "made": "manual",
+    "structures": {"sartorius": "sart"},
+    "labels": {4: "sart", 9: "skin"},
+}
+
+
+def test_a_scheme_of_ones_own_works(fused, tmp_path):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(CUSTOM), encoding="utf-8")
+    path = write_nifti(tmp_path / "l.nii", two_thighs({"a": (4, 4), "b": (9, 9)}))
+    found, card = import_labels(fused, [LabelSource(path, load_scheme(str(tmp_path / "own.yaml")))])
+    assert set(np.unique(found.voxels)) == {0, 1} and card.made == "manual"
+    assert "unknown-labels" not in [flag.code for flag in found.flags]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"structures": {"biceps": "sart"}},
+        {"structures": {"sartorius": "quad"}},
+        {"structures": {"sartorius": "sart", "gracilis": "sart"}},
+        {"structures": {}},
+        {"labels": None},
+        {"made": "by magic"},
+        {"mapping": {}},
+        {"wider": {"femur": "the patella"}},
+    ],
+    ids=str,
+)
+def test_a_scheme_that_makes_no_sense_is_refused(tmp_path, change):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**CUSTOM, **change}), encoding="utf-8")
+    with pytest.raises(UsageError, match="scheme"):
+        load_scheme(str(tmp_path / "own.yaml"))
+
+
+def test_a_scheme_that_nobody_knows_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="musclemap"):
+        load_scheme("muscle-map")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_scheme(str(tmp_path / "missing.yaml"))
