@@ -80,6 +80,7 @@ class OpenVinoNetwork:
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
             "PERFORMANCE_HINT": "LATENCY",
+            "CACHE_DIR": str(path.parent),  # compiled, it opens faster and needs the weights once less
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)

@@ -133,6 +133,7 @@ def _band(sums: torch.Tensor, row: int, finished: int, windows: Windows) -> Band
 
 def _advance(slots: torch.Tensor, finished: int) -> None:
     """Move slices to the front; the last of the finished ones comes to slot 0."""
-    kept = slots[..., finished:].clone()
-    slots[..., : kept.shape[-1]] = kept
-    slots[..., kept.shape[-1] :] = 0
+    for part in slots if slots.ndim > 3 else slots[None]:  # a class at a time: the copy is large
+        kept = part[..., finished:].clone()
+        part[..., : kept.shape[-1]] = kept
+        part[..., kept.shape[-1] :] = 0

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
+from operators.anatomy import ADIPOSE_INDEX
 from operators.errors import UsageError
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation.inference import prepare
 from operators.segmentation.networks import open_network
 from operators.segmentation.onnx_model import onnx_model
 from operators.volume import Fused, Grid
@@ -158,3 +161,25 @@ def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model, fused
     plain = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
     assert plain.confidence is None and (plain.voxels != found.voxels).any()
     assert os.environ["SARCOMAP_CACHE"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(backend):
+    need(backend)
+    model = load_model(Path(__file__).resolve().parents[2] / "bundle")
+    spacing = tuple(float(step) for step in model.preprocessing.transforms[1].spacing_transform.pixdim)
+    size = tuple(roi + 8 if axis == 2 else roi for axis, roi in enumerate(model.windows.roi))  # two windows
+    random = np.random.default_rng(5).normal(size=size[::-1])
+    water = np.clip(220 + 2500 * ndimage.gaussian_filter(random, 4), 0, 450).astype(np.float32)
+    body = np.ones(water.shape, dtype=bool)
+    grid = Grid(water.shape, np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))  # the network's own
+    fused = Fused(water, water, water, water, grid, body, water, ())
+    found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32", device="cpu"))
+
+    image = prepare(fused, model).image
+    assert tuple(image.shape[1:]) == size  # nothing was resampled, so that voxels can be compared
+    with torch.inference_mode():
+        theirs = model.inferer(image[None], model.network)[0].argmax(dim=0).numpy().transpose(2, 1, 0)
+    theirs[theirs == ADIPOSE_INDEX] = 0
+    assert len(np.unique(theirs)) > 3
+    assert (found.voxels == theirs).mean() >= 0.999
