@@ -261,9 +261,14 @@ def _print_summary(content: dict[str, Any], out: Path) -> None:
 
 
 def _scheme(name: str | None) -> Mapping[int, int] | None:
+    """Values of another tool's label maps in the label table; what it labels only together with others is 0."""
     if name is None or name == "ours":
         return None
-    raise UsageError(f"--scheme {name}", "an unknown scheme", "ours", "Convert the label maps to .seg.nrrd first.")
+    from operators.segmentation.schemes import load_scheme
+
+    scheme = load_scheme(name)
+    targets = scheme.targets()
+    return {number: max(0, targets.get(label, 0)) for number, label in scheme.labels.items()}
 
 
 def _participant(name: str) -> str:

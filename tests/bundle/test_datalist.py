@@ -214,3 +214,23 @@ def test_folders_without_a_datalist_are_split_by_count(tmp_path: Path) -> None:
         participant(tmp_path / str(seed), seed)
     pairs = list_pairs(tmp_path, label="segmentation.seg.nrrd")
     assert len(training_pairs(pairs, 1)) == 2 and validation_pairs(pairs, 1) == pairs[-1:]
+
+
+def test_label_maps_of_another_tool_are_weak_and_read_by_its_scheme(tmp_path: Path) -> None:
+    from operators.segmentation.schemes import load_scheme
+
+    scheme = load_scheme("musclemap")
+    names = scheme.structures["sartorius"]  # left and right
+    left = next(number for number, label in scheme.labels.items() if label == names[0])
+    for number in range(2):
+        folder = tmp_path / "data" / str(number)
+        participant(folder, number)
+        labels = np.zeros(GRID.shape, np.uint16)
+        labels[1, 1, 1] = left
+        write_volume(folder / "map.nrrd", Volume(labels, GRID))
+    given = [str(tmp_path / "data"), "--folds", "2", "--label", "map.nrrd", "--scheme", "musclemap"]
+    assert main(given) == 0
+    pairs = read_datalist(tmp_path / "data" / "datalist.json")
+    assert all(pair["weak"] for pair in pairs)
+    assert np.flatnonzero(LoadParticipantd()(pairs[0])["label"].numpy().ravel()).size == 1
+    assert np.flatnonzero(pairs[0]["annotated"]).tolist() == [0, SARTORIUS]
