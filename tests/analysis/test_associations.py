@@ -88,6 +88,43 @@ def test_by_sex_the_sexes_add_up_and_no_interaction_is_found(table: pd.DataFrame
     assert both["p_interaction"].min() > 0.005  # the truth has none
 
 
+@needs_r
+def test_interaction_and_likelihood_ratio_agree_with_r(
+    table: pd.DataFrame, summary: pd.DataFrame, tmp_path: Path
+) -> None:
+    groups = tertiles(table["pa_ratio"].to_numpy())
+    data = table[["sex", "age", "bmi", "activity", "weak_grip"]].assign(group=groups.group)
+    r = run_r(
+        """
+        d <- d[d$group != 1, ]; d$high <- d$group == 2
+        f <- glm(weak_grip ~ high + age + sex + bmi + activity, binomial, d)
+        out("interaction", anova(f, update(f, . ~ . + high:sex), test = "LRT")[2, 5])
+        out("lr", anova(update(f, . ~ . - high), f, test = "LRT")[2, 5])
+        """,
+        tmp_path,
+        d=data,
+    )
+    rows = sex_stratified(table, COVARIATES, exposures=("pa_ratio",), outcomes=("weak_grip",))
+    assert rows["p_interaction"].iloc[0] == pytest.approx(r["interaction"][0], rel=1e-6)
+    ours = summary.query("exposure == 'pa_ratio' and outcome == 'weak_grip' and model == 'adjusted'").iloc[0]
+    assert ours["p_likelihood_ratio"] == pytest.approx(r["lr"][0], rel=1e-6)
+
+
+def test_bh_column_is_over_the_odds_ratios_of_one_model(summary: pd.DataFrame) -> None:
+    for model in ("crude", "adjusted"):
+        rows = summary[summary["model"] == model].sort_values("p_value", ascending=False)
+        expected = np.minimum.accumulate(rows["p_value"] * len(rows) / np.arange(len(rows), 0, -1)).clip(upper=1)
+        np.testing.assert_allclose(rows["p_bh"], expected)
+
+
+def test_fixed_cuts_reach_the_models_by_sex(table: pd.DataFrame) -> None:
+    rows = sex_stratified(
+        table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls",), cuts={"pa_ratio": (0.4, 0.5)}
+    )
+    assert rows["n_low"].sum() == (table["pa_ratio"] <= 0.4).sum()
+    assert rows["n_high"].sum() == (table["pa_ratio"] > 0.5).sum()
+
+
 def _small(events_low: int, events_high: int, n: int = 60) -> tuple[pd.DataFrame, np.ndarray]:
     rng = np.random.default_rng(0)
     group = np.repeat([0, 2], n)

@@ -44,7 +44,7 @@ _FIGURES = ["box_by_age", "concordance", "decline", "flow", "forest"]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    write_cohort(folder, draw_cohort(1500, 5))
+    write_cohort(folder, draw_cohort(900, 5))
     return folder
 
 
@@ -109,12 +109,12 @@ def test_people_and_models_of_unknown_origin_are_not_called_synthetic(data: Path
     images.to_csv(tmp_path / "phenotypes.csv", index=False)
     assert main([*_inputs(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     page = (tmp_path / "out/report.html").read_text()
-    assert "Volumes of 1500 of 1500 participants are those of demo. Drawn shapes. Tests." in page
+    assert "Volumes of 900 of 900 participants are those of demo. Drawn shapes. Tests." in page
 
 
 def test_without_dates_of_death_the_page_has_no_survival(data: Path, tmp_path: Path) -> None:
     people = pd.read_csv(data / "participants.csv").drop(columns=["death_date", "imaging_date", "censor_date"])
-    people.to_csv(tmp_path / "people.csv", index=False)
+    people.head(300).to_csv(tmp_path / "people.csv", index=False)
     arguments = [*_inputs(data)[:-1], str(tmp_path / "people.csv"), "--out", str(tmp_path / "out"), "--quiet"]
     assert main(arguments) == 0
     assert 'id="survival"' not in (tmp_path / "out/report.html").read_text()
@@ -157,7 +157,7 @@ def test_provenance_names_inputs_by_hash_and_software_by_version(data: Path, res
     expected = subprocess.run(["sha256sum", data / "phenotypes.csv"], capture_output=True, text=True).stdout.split()[0]
     assert made_from["inputs"]["phenotypes"]["sha256"] == expected
     assert made_from["software"]["pandas"] == version("pandas")
-    assert made_from["participants_analysed"] == 1500
+    assert made_from["participants_analysed"] == 900
     assert yaml.safe_load((results / "options.yaml").read_text()) == made_from["options"]
 
 
@@ -172,10 +172,23 @@ def test_options_change_what_they_name(data: Path, tmp_path: Path) -> None:
     assert "AWGS2019" in (tmp_path / "report.html").read_text()
 
 
+def test_cut_offs_of_ones_own_are_used_and_named(data: Path, tmp_path: Path) -> None:
+    own = {"name": "mine", "grip_men_kg": 35.5, "grip_women_kg": 20, "almi_men": 7.26, "almi_women": 5.45}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    extra = ["--cut-offs", str(tmp_path / "mine.yaml"), "--min-age", "70", "--adjust", "none"]
+    assert main([*_inputs(data), "--out", str(tmp_path / "out"), "--quiet", *extra]) == 0
+    page = (tmp_path / "out/report.html").read_text()
+    assert "below 35.5 kg (men), 20 kg (women)" in page and "mine: given by the user" in page
+    people = pd.read_csv(data / "participants.csv").query("sex == 'M' and age >= 70")
+    weak = (people[["grip_left_kg", "grip_right_kg"]].max(axis=1) < 35.5).sum()
+    counted = pd.read_csv(tmp_path / "out/tables/table1.csv").set_index("variable").loc["weak_grip", "men_first"]
+    assert 0.85 * weak < counted <= weak  # a few lack a measurement
+
+
 @pytest.mark.parametrize("sex", ["M", "F"])
 def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None:
     people = pd.read_csv(data / "participants.csv")
-    people[people["sex"] == sex].to_csv(tmp_path / "one.csv", index=False)
+    people[people["sex"] == sex].head(300).to_csv(tmp_path / "one.csv", index=False)
     arguments = [*_inputs(data)[:-1], str(tmp_path / "one.csv"), "--out", str(tmp_path / "out"), "--quiet"]
     assert main(arguments) == 0
     ratios = pd.read_csv(tmp_path / "out/tables/associations.csv")

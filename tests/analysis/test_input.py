@@ -246,6 +246,12 @@ def test_cut_offs_are_exclusive_and_consensus_dependent() -> None:
     assert derive(joined, AWGS2019)["sarcopenia_status"].tolist() == ["probable", "confirmed", "probable", "probable"]
 
 
+def test_muscle_specific_strength_is_grip_over_muscle_volume() -> None:
+    people = _people(1).assign(grip_left_kg=24.0, grip_right_kg=30.0)
+    table = derive(_checked(people).table.merge(_images(1).assign(tmv_cm3=10000.0), on="eid"))
+    assert table["specific_strength_kg_per_l"].tolist() == [3.0]  # 30 kg over 10 L
+
+
 def test_a_users_field_map_changes_only_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("leg_lean_left_kg: {ukb: 99}\n")
     fields = read_fields(tmp_path / "mine.yaml")

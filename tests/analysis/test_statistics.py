@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from analysis.agreement import agreement, fisher_interval
-from analysis.multiplicity import benjamini_hochberg, e_value
+from analysis.describe import table_one
+from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
 from analysis.tertiles import tertiles
 from analysis.trend import age_group, cochran_armitage, decline_per_decade
 from tests.analysis.r import needs_r, run_r
+from tests.analysis.synthetic import cohort_of
 
 
 @needs_r
@@ -128,3 +130,20 @@ def test_e_values_of_the_articles_example() -> None:
     assert e_value(3.9, common=False) == pytest.approx(7.26, abs=0.005)
     assert e_value(1 / 3.9, common=False) == pytest.approx(7.26, abs=0.005)
     assert e_value(1.0, common=True) == 1.0
+    # There, 3.9 (1.8 to 8.7): of the nearer end 3.0; and none where the interval holds 1.
+    assert e_value_of_interval(1.8, 8.7, common=False) == pytest.approx(3.0, abs=0.005)
+    assert e_value_of_interval(0.3, 0.5, common=False) == e_value(0.5, common=False)
+    assert e_value_of_interval(0.9, 2.0, common=False) == 1.0
+
+
+def test_standardised_differences_by_hand() -> None:
+    table = cohort_of(1000, 1).analysed
+    rows = table_one(table).set_index("variable")
+    men, women = table[table["sex"] == "M"], table[table["sex"] == "F"]
+    spread = np.sqrt((men["height_cm"].var() + women["height_cm"].var()) / 2)
+    expected = (men["height_cm"].mean() - women["height_cm"].mean()) / spread
+    assert rows.loc["height_cm", "standardised_difference"] == pytest.approx(expected)
+    p, q = men["falls"].mean(), women["falls"].mean()
+    expected = (p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) / 2)
+    assert rows.loc["falls", "standardised_difference"] == pytest.approx(expected)
+    assert rows.loc["falls", "women_first"] == women["falls"].sum()
