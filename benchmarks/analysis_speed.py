@@ -1,11 +1,15 @@
 """How long the analysis takes, how much memory, and R beside it.
 
-    python benchmarks/analysis_speed.py --sizes 37004 100000 500000
+    python benchmarks/analysis_speed.py --sizes 5000 20000 37004 80000 320000 500000 --r-up-to 37004 \
+        --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
+    python benchmarks/analysis_speed.py --draw benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
 
 For each size a synthetic cohort is written, ``python -m analysis run`` is
 timed on it as a process of its own (peak memory by the operating system), and
 the 20 models of P/A and L/R asymmetry are timed against R's ``glm`` with
-``confint`` of the exposure, on the same rows, in the same run.
+``confint`` of the exposure, on the same rows, in the same run. The machine's
+load before each size is kept with the figures: on a busy machine they are
+upper bounds.
 """
 
 from __future__ import annotations
@@ -13,19 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis import Options, associations, load_cohort
 from analysis.cohort import COVARIATES
 from analysis.definitions import OUTCOMES
+from analysis.figures.style import COLOUR, DOUBLE_COLUMN, bare, new_figure
 from analysis.tertiles import tertiles
 from phantom.table import draw_cohort, write_cohort
 
@@ -46,6 +52,7 @@ cat(proc.time()[["elapsed"]] - started)
 def measure(n: int, folder: Path, with_r: bool) -> dict[str, float | int | None]:
     """All figures of one size."""
     phenotypes, participants, _ = write_cohort(folder, draw_cohort(n, 1))
+    load_before = os.getloadavg()[0]
     out = folder / "results"
     command = [sys.executable, "-m", "analysis", "run", "--quiet", "--out", str(out)]
     command += ["--phenotypes", str(phenotypes), "--participants", str(participants)]
@@ -61,6 +68,7 @@ def measure(n: int, folder: Path, with_r: bool) -> dict[str, float | int | None]
     ours = time.perf_counter() - started
     return {
         "n": n,
+        "load_before": round(load_before, 1),
         "whole_run_s": round(whole, 1),
         "processor_s": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_gib": round(usage.ru_maxrss / 1024**2, 2),
@@ -85,18 +93,58 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[37004])
-    parser.add_argument("--no-r", action="store_true")
+    parser.add_argument(
+        "--r-up-to", type=int, default=37004, metavar="N", help="R beside it up to this size (0: never)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.json")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="growth of time and memory with n")
+    parser.add_argument("--draw", type=Path, metavar="FILE.json", help="measure nothing; plot these figures")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
+    if options.draw is not None:
+        plot(json.loads(options.draw.read_text("utf-8"))["sizes"], options.plot)
+        return 0
     rows = []
     for n in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(n, Path(folder), with_r=not options.no_r))
+            rows.append(measure(n, Path(folder), with_r=n <= options.r_up_to))
             print(json.dumps(rows[-1]), flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
-    print(f"{os.cpu_count()} processors; load before the start {load:.1f}; own peak "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:.2f} GiB")  # fmt: skip
+    machine = {"processors": os.cpu_count(), "model": _processor(), "python": platform.python_version()}
+    print(machine)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps({"machine": machine, "sizes": rows}, indent=1) + "\n", "utf-8")
+    if options.plot is not None:
+        plot(rows, options.plot)
     return 0
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Time and memory against n, on straight axes: linear growth is a straight line."""
+    figure = new_figure(DOUBLE_COLUMN, 2.4)
+    table = pd.DataFrame(rows).sort_values("n")
+    panels = (
+        ("processor_s", "Whole run, processor seconds"),
+        ("peak_gib", "Peak memory, GiB"),
+        ("models_s", "20 models, s"),
+    )
+    for axes, (column, label) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.plot(table["n"] / 1000, table[column], "o-", color=COLOUR["M"], ms=3, lw=1)
+        if column == "models_s" and table["models_r_s"].notna().any():
+            axes.plot(table["n"] / 1000, table["models_r_s"], "s-", color=COLOUR["F"], ms=3, lw=1)
+            last = table[table["models_r_s"].notna()].iloc[-1]
+            axes.annotate("R", (last["n"] / 1000, last["models_r_s"]), xytext=(4, 0), textcoords="offset points")
+        axes.set_title(label)
+        axes.set_xlabel("Participants, thousands")
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        bare(axes)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":
