@@ -124,7 +124,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure = new_figure(DOUBLE_COLUMN, 2.4)
     table = pd.DataFrame(rows).sort_values("n")
     panels = (
-        ("processor_s", "Whole run, processor seconds"),
+        ("whole_run_s", "Whole run, s"),
         ("peak_gib", "Peak memory, GiB"),
         ("models_s", "20 models, s"),
     )
