@@ -1,7 +1,7 @@
 """Cox's proportional hazards model, with Efron's treatment of ties and the test of proportionality.
 
 Sums over the people at risk are made once for all times of death, so that half
-a million people cost a second per model; statsmodels' ``PHReg`` walks through
+a million people cost less than a second per model; statsmodels' ``PHReg`` walks through
 the deaths one by one and takes ten times as long. Agrees with R's
 ``survival::coxph`` and ``cox.zph``, and with ``PHReg`` (tests/analysis).
 """
