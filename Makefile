@@ -28,10 +28,12 @@ demo: setup ## make a synthetic participant, run the application on it, compare 
 
 test: setup lint ## lint, types, quick tests
 	@bash tests/install_references.sh
+	@bash tests/install_pacs.sh
 	$(PY) -m pytest -m "not slow and not real_data"
 
 test-slow: setup ## the long tests, and those on real scanner data (fetched once)
 	@bash tests/install_references.sh
+	@bash tests/install_pacs.sh
 	$(PY) -m pytest -m "slow or real_data"
 
 lint: setup ## ruff and mypy
