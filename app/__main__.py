@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from app.from_server import access_from, add_dicomweb_arguments, fetched, send_back
-from app.interrupt import clean_up_when_interrupted
+from app.interrupt import clean_up_when_interrupted, let_interruption_finish
 from app.options import add_study_arguments
 from operators.errors import SarcoMapError, UsageError
 
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _run(arguments)
     except Exception as error:
+        let_interruption_finish()
         if debug:
             traceback.print_exc()
         if isinstance(error, SarcoMapError):
@@ -70,7 +71,10 @@ def _run(arguments: argparse.Namespace) -> None:
     access = access_from(arguments)
     if (arguments.input is None and access is None) or arguments.output is None:
         raise UsageError(
-            "command line", "no " + ("--output" if arguments.output is None else "--input"), "both", "See --help."
+            "command line",
+            "no " + ("--output" if arguments.input is not None or access is not None else "--input"),
+            "both",
+            "See --help.",
         )
     if access is None:
         _run_input(arguments, arguments.input)

@@ -62,6 +62,7 @@ class SarcoMapApp(Application):
             input_path=self.input_path,
             allow_missing_slices=options.allow_missing_slices,
             progress=self.progress,
+            deidentification=options.dicom.deidentify,
         )
         fuse = timed(StationFusionOperator, "fuse", clock)(
             self,
@@ -79,10 +80,10 @@ class SarcoMapApp(Application):
                 self, name="segment", model=model, output_folder=out, options=options.segmentation
             )
         write = timed(DicomSegWriterOperator, "write", clock)(
-            self, name="write", output_folder=out, contrasts=contrasts
+            self, name="write", output_folder=out, contrasts=contrasts, options=options.dicom
         )
         report = timed(PhenotypeReportOperator, "report", clock)(
-            self, name="report", output_folder=out, contrasts=contrasts, timings_s=clock.seconds
+            self, name="report", output_folder=out, timings_s=clock.seconds
         )
         self.add_flow(load, fuse, {("study", "study")})
         self.add_flow(fuse, segment, {("fused", "fused")})

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from app.outputs import abandon
 
-__all__ = ["also_remove", "clean_up_when_interrupted"]
+__all__ = ["also_remove", "clean_up_when_interrupted", "let_interruption_finish"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _temporary: list[Path] = []
+_interrupted = threading.Event()
 
 
 @contextmanager
@@ -42,8 +43,18 @@ def clean_up_when_interrupted() -> None:
     threading.Thread(target=_wait, name="interrupt", daemon=True).start()
 
 
+def let_interruption_finish() -> None:
+    """Return at once, unless a signal has come: then the process ends here, with that signal's code.
+
+    A stage whose folder is being removed fails, and its failure must not be taken for the run's.
+    """
+    if _interrupted.is_set():
+        threading.Event().wait()
+
+
 def _wait() -> None:
     number = signal.sigwait(_SIGNALS)
+    _interrupted.set()
     abandon()
     for folder in tuple(_temporary):
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from operators.dicom_options import Deidentification, DicomOptions
 from operators.errors import UsageError
 from operators.segmentation import SegmentationOptions, load_scheme, scheme_names
 from operators.station_fusion.options import FusionOptions
+from operators.volume import Contrast
 
 if TYPE_CHECKING:
     from operators.segmentation import LabelSource
 
 __all__ = ["RunOptions", "add_study_arguments", "options_from"]
+
+
+KEY_VARIABLE = "SARCOMAP_DEIDENTIFY_KEY"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class RunOptions:
         See `operators.dicom_loader.load_study`.
     fusion : FusionOptions
     segmentation : SegmentationOptions
+    dicom : DicomOptions
     label_maps : tuple of LabelSource
         Label maps that were made elsewhere and take the place of the
         network's; empty runs the network.
@@ -35,6 +42,7 @@ class RunOptions:
     allow_missing_slices: bool = False
     fusion: FusionOptions = field(default_factory=FusionOptions)
     segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
+    dicom: DicomOptions = field(default_factory=DicomOptions)
     label_maps: tuple[LabelSource, ...] = ()
 
 
@@ -92,6 +100,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out N slices at both ends of each station, where the slab folds over (default: 0)",
     )
     _add_segmentation_arguments(parser)
+    _add_dicom_arguments(parser)
 
 
 def _add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +143,65 @@ def _add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"what the numbers in FILE mean: {', '.join(scheme_names())}, or a .yaml file of your own",
     )
+
+
+def _add_dicom_arguments(parser: argparse.ArgumentParser) -> None:
+    dicom = parser.add_argument_group("DICOM outputs")
+    dicom.add_argument(
+        "--seg-type",
+        choices=["binary", "labelmap"],
+        default="binary",
+        help="of segmentation.dcm; labelmap is smaller, and PACS before 2025 do not know it (default: binary)",
+    )
+    dicom.add_argument(
+        "--dicom-compression",
+        choices=["auto", "none", "rle", "jpeg-ls"],
+        default="auto",
+        help="of a labelmap and of the derived series (default: auto, RLE for a labelmap and none for the series)",
+    )
+    dicom.add_argument(
+        "--derived",
+        nargs="+",
+        choices=[contrast.value for contrast in Contrast],
+        default=[Contrast.WATER.value],
+        metavar="CONTRAST",
+        help="fused contrasts to write as DICOM series: in, opp, water, fat (default: water)",
+    )
+    dicom.add_argument(
+        "--deidentify",
+        action="store_true",
+        help="no name, identifier, date or original UID in any output (DICOM PS3.15, Basic Profile)",
+    )
+    dicom.add_argument("--pseudonym", metavar="TEXT", help="with --deidentify: what takes the place of the patient")
+    dicom.add_argument(
+        "--keep-characteristics",
+        action="store_true",
+        help="with --deidentify: keep sex, age, size and weight; without them there is no TVI",
+    )
+    dicom.add_argument(
+        "--deidentify-key",
+        type=Path,
+        metavar="FILE",
+        help=f"with --deidentify: file with the secret that new UIDs are made with (or {KEY_VARIABLE})",
+    )
+
+
+def _deidentification(arguments: argparse.Namespace) -> Deidentification | None:
+    if not arguments.deidentify:
+        for option in ("pseudonym", "keep_characteristics", "deidentify_key"):
+            if getattr(arguments, option):
+                name = "--" + option.replace("_", "-")
+                raise UsageError("command line", f"{name} without --deidentify", "both", "Add --deidentify.")
+        return None
+    key = os.environ.get(KEY_VARIABLE, "")
+    if arguments.deidentify_key is not None:
+        try:
+            key = arguments.deidentify_key.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                "--deidentify-key", f"not readable ({type(error).__name__})", "a text file", "Check the path."
+            ) from error
+    return Deidentification(arguments.pseudonym, key, arguments.keep_characteristics)
 
 
 def _label_maps(arguments: argparse.Namespace) -> tuple[LabelSource, ...]:
@@ -182,6 +250,12 @@ def options_from(arguments: argparse.Namespace) -> RunOptions:
             mirror=arguments.mirror,
             clean_up=arguments.clean_up,
             confidence=arguments.confidence,
+        ),
+        dicom=DicomOptions(
+            seg_type=arguments.seg_type,
+            compression=arguments.dicom_compression,
+            derived=tuple(Contrast(name) for name in arguments.derived),
+            deidentify=_deidentification(arguments),
         ),
         label_maps=_label_maps(arguments),
     )

@@ -109,6 +109,7 @@ class _Staging:
         )
         self._check_replaceable(files)
         try:
+            self._remove_stale(files)
             for name in files:
                 (self.output / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / name).replace(self.output / name)
@@ -120,6 +121,15 @@ class _Staging:
                 "Choose another folder.",
             ) from error
         self.made = []
+
+    def _remove_stale(self, files: list[str]) -> None:
+        """A derived series of an earlier run may be longer, or of a contrast that this run does not write."""
+        for path in (self.output / "derived").glob("*/*.dcm"):
+            if path.relative_to(self.output).as_posix() not in files:
+                path.unlink()
+        for folder in (self.output / "derived").glob("*"):
+            with suppress(OSError):  # not empty, or no folder
+                folder.rmdir()
 
     def discard(self) -> None:
         for _ in range(10):  # an interrupted stage may still be writing

@@ -67,16 +67,17 @@ def run_study(
             raise
         finally:
             show.close()
-        _verify(staging, clock)
+        derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived)
+        _verify(staging, clock, (*OUTPUT_FILES, *derived))
     show.summary(output, json.loads((output / "report.json").read_text(encoding="utf-8")))
     return dict(clock.seconds)
 
 
-def _verify(folder: Path, clock: StageClock) -> None:
+def _verify(folder: Path, clock: StageClock, expected: tuple[str, ...]) -> None:
     """Holoscan ends a graph whose operator emits nothing without a word, and with success."""
     if clock.failure is not None:
         raise clock.failure
-    if absent := missing(folder, OUTPUT_FILES):
+    if absent := missing(folder, expected):
         done = ", ".join(clock.seconds) or "none"
         kind = SarcoMapError if "segment" in clock.seconds else SegmentationError
         raise kind(

@@ -58,9 +58,15 @@ def first(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_every_file_of_the_plan_is_there_and_nothing_else(first: Run) -> None:
     files = {p.relative_to(first.out).as_posix() for p in first.out.rglob("*") if p.is_file()}
+    slices = {f"derived/water/{n + 1:04d}.dcm" for n in range(first.image("fused/water.nrrd").GetSize()[2])}
+    assert slices <= files
+    files -= slices
     planned = {f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body")}
     planned |= {"segmentation.seg.nrrd", "segmentation.dcm", "report.sr.dcm", "report.json", "report.html"}
-    assert files == planned == set(OUTPUT_FILES)
+    derived = {name for name in files if name.startswith("derived/")}
+    assert files - derived == planned == set(OUTPUT_FILES)
+    slices = first.image("fused/water.nrrd").GetDepth()
+    assert derived == {f"derived/water/{k + 1:04d}.dcm" for k in range(slices)}
 
 
 def test_simpleitk_reads_every_volume_on_one_grid_around_the_body(first: Run, scanned: Scanned) -> None:
@@ -129,14 +135,20 @@ def test_a_second_run_into_the_folder_replaces_the_first_and_takes_paths_from_th
 ) -> None:
     archive = scanned.write_zip(tmp_path / f"{PATIENT.eid}_20201_2_0.zip")
     out = tmp_path / "out"
-    (out / "fused").mkdir(parents=True)
-    for name in (*OUTPUT_FILES, "notes.txt"):
+    stale = (
+        "derived/water/9999.dcm",
+        "derived/fat/0001.dcm",
+    )  # of an earlier series that was longer, or is not written
+    for folder in ("fused", "derived/water", "derived/fat"):
+        (out / folder).mkdir(parents=True)
+    for name in (*OUTPUT_FILES, *stale, "notes.txt"):
         (out / name).write_text("earlier", encoding="utf-8")
     paths = {"INPUT": archive, "OUTPUT": out, "MODEL": bundle}
     second = run(out, "-q", environment={f"HOLOSCAN_{name}_PATH": str(path) for name, path in paths.items()})
     assert second.stdout == second.stderr == ""
     files = contents(out)
-    assert files is not None and set(files) == {*OUTPUT_FILES, "fused", "notes.txt"}
+    assert files is not None
+    assert {name for name in files if not name.startswith("derived")} == {*OUTPUT_FILES, "fused", "notes.txt"}
     assert [name for name, content in files.items() if content == b"earlier"] == ["notes.txt"]
     assert second.report["study"]["pseudonym"] == PATIENT.eid  # type: ignore[index]
 
@@ -205,7 +217,7 @@ def test_the_shipped_model_measures_a_participant_it_has_not_seen(tmp_path: Path
     participant = write_study(tmp_path / "made", seed=20_261_122, zip_archive=True, compress=True)
     measured = run(tmp_path / "out", "-i", participant.dicom, "-o", tmp_path / "out")
     report, truth = measured.report, participant.truth.covered_volumes
-    assert {p.relative_to(measured.out).as_posix() for p in measured.out.rglob("*") if p.is_file()} == set(OUTPUT_FILES)
+    assert all((measured.out / name).is_file() for name in (*OUTPUT_FILES, "derived/water/0001.dcm"))
     assert report["quality"]["withheld"] is None  # type: ignore[index]
     phenotypes = report["phenotypes"]
     assert phenotypes["tmv_cm3"] == pytest.approx(truth.tmv_cm3, rel=0.15)  # type: ignore[index]
