@@ -11,9 +11,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from app.from_server import access_from, add_dicomweb_arguments, fetched, send_back
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
-from app.options import add_study_arguments
 from operators.errors import SarcoMapError, UsageError
 
 __all__ = ["main"]
@@ -68,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from app.from_server import access_from, fetched, send_back
+
     access = access_from(arguments)
     if (arguments.input is None and access is None) or arguments.output is None:
         raise UsageError(
@@ -107,6 +107,10 @@ def _run_input(arguments: argparse.Namespace, source: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Imported here: numpy starts threads, and signals must be blocked before any; see `clean_up_when_interrupted`.
+    from app.from_server import add_dicomweb_arguments
+    from app.options import add_study_arguments
+
     def path_from(variable: str) -> Path | None:
         return Path(os.environ[variable]) if os.environ.get(variable) else None
 
