@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import requests
 
 from tests.pacs.orthanc import Pacs
 
-__all__ = ["OHIF", "ohif"]
+__all__ = ["OHIF", "View", "look", "ohif"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OHIF = Path(os.environ.get("SARCOMAP_TEST_CACHE") or ROOT / ".cache") / "ohif-3.13.2" / "dist"
@@ -105,3 +106,55 @@ def ohif(pacs: Pacs) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@dataclass(frozen=True)
+class View:
+    """What stood on the screen.
+
+    Attributes
+    ----------
+    text : str
+        Of the page, with the segments listed.
+    image_before, image_after : bytes
+        PNG of the image alone, without and with the segmentation.
+    errors : list of str
+        Exceptions that no part of the page caught.
+    """
+
+    text: str
+    image_before: bytes
+    image_after: bytes
+    errors: list[str]
+
+
+def look(address: str, study_uid: str, segment: str, picture: Path, chromium: str = "/usr/bin/chromium") -> View:
+    """Open a study, load its segmentation, go to a segment's middle, and keep a picture of the page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"],
+        )
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/segmentation?StudyInstanceUIDs={study_uid}")
+        thumbnail = page.get_by_text("SarcoMAP muscles").first
+        thumbnail.wait_for(timeout=90_000)
+        page.get_by_text("SarcoMAP fused water").first.dblclick()
+        image = page.locator(".cornerstone-canvas").first
+        image.wait_for(timeout=60_000)
+        page.wait_for_timeout(6_000)
+        before = image.screenshot()
+        thumbnail.dblclick()
+        listed = page.get_by_text(segment, exact=True).first
+        listed.wait_for(timeout=120_000)
+        page.wait_for_timeout(3_000)
+        listed.click()
+        page.wait_for_timeout(8_000)
+        page.screenshot(path=picture)
+        view = View(page.inner_text("body"), before, image.screenshot(), errors)
+        browser.close()
+    return view

@@ -1,0 +1,270 @@
+"""Many studies through the service while senders and the service itself are killed: what is lost, what is done twice.
+
+A storage SCP here is the destination and remembers every object. Everything
+is on this machine's loopback.
+
+    python benchmarks/soak.py --studies 50
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import yaml
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from app.serve.spool import study_key  # noqa: E402
+from phantom.acquisition import acquire_study  # noqa: E402
+from phantom.anatomy import body_grid, build_tissues  # noqa: E402
+from phantom.archive import write_folder  # noqa: E402
+from phantom.dicom_files import dicom_files  # noqa: E402
+from phantom.dicom_series import Patient, series_of_study  # noqa: E402
+from phantom.dixon_signal import AcquisitionOptions  # noqa: E402
+from phantom.participant import draw_participant  # noqa: E402
+from phantom.station_geometry import archive_stations, coarser  # noqa: E402
+
+_SEED = 11
+_AE_TITLE = "SARCOMAP"
+_IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+
+
+def small_study(folder: Path) -> Path:
+    """Four stations at a fourth of the archive's resolution."""
+    stations = coarser(archive_stations(6))
+    person = draw_participant(_SEED)
+    tissues = build_tissues(person, body_grid(person, (6.0, 6.0, 6.0)))
+    series = series_of_study(acquire_study(tissues, stations, AcquisitionOptions(), _SEED), _SEED)
+    lowest = sorted({one.station for one in series})[-4:]
+    patient = Patient("9000011", "F", 71.6, 158.25, 61.3)
+    return write_folder((f for one in series if one.station in lowest for f in dicom_files(one, patient)), folder)
+
+
+def numbered(item: Dataset, number: int) -> Dataset:
+    """The same image in another study."""
+    for keyword in _IDENTITY:
+        setattr(item, keyword, generate_uid(entropy_srcs=[str(item[keyword].value), str(number)]))
+    item.file_meta.MediaStorageSOPInstanceUID = item.SOPInstanceUID
+    return item
+
+
+def send(folder: Path, port: int, number: int) -> int:
+    """Study ``number`` to the service; 0 when all of it was taken."""
+    items = [numbered(dcmread(file), number) for file in sorted(folder.rglob("*.dcm"))]
+    entity = AE(ae_title="SCANNER")
+    for kind in sorted({(item.SOPClassUID, item.file_meta.TransferSyntaxUID) for item in items}):
+        entity.add_requested_context(*kind)
+    association = entity.associate("127.0.0.1", port, ae_title=_AE_TITLE)
+    if not association.is_established:
+        return 1
+    for item in items:
+        try:
+            status = association.send_c_store(item).get("Status")
+        except RuntimeError:
+            return 1
+        if status != 0:
+            association.abort()
+            return 1
+    association.release()
+    return 0
+
+
+class Destination:
+    """A storage SCP that counts what it is given."""
+
+    def __init__(self) -> None:
+        self.received: Counter[tuple[str, str]] = Counter()
+        entity = AE(ae_title="ARCHIVE")
+        for context in AllStoragePresentationContexts:
+            entity.add_supported_context(str(context.abstract_syntax))
+        self.port = free_port()
+        self.server = entity.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self.store)]
+        )
+
+    def store(self, event: evt.Event) -> int:
+        self.received[str(event.dataset.StudyInstanceUID), str(event.request.AffectedSOPInstanceUID)] += 1
+        return 0
+
+
+class ServiceProcess:
+    """``python -m app.serve``, killed and started again."""
+
+    def __init__(self, config: Path, http_port: int, log: Path) -> None:
+        self.config, self.http_port, self.log = config, http_port, log
+        self.kills = 0
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app.serve", "-c", str(self.config)], cwd=ROOT, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health", timeout=5) as answer:
+                    if answer.status == 200:
+                        return process
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit(f"the service did not start:\n{self.log.read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """As kill -9 does, and start it again."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.kills += 1
+        self.process = self._start()
+
+    def stop(self) -> float:
+        """Seconds that an orderly stop takes."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        return time.monotonic() - begun
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def send_all(study: Path, port: int, studies: int, chance: random.Random, kills: Counter[str]) -> None:
+    """One study after the other; every fourth sender is killed on its way and comes back."""
+    for number in range(studies):
+        for attempt in range(30):
+            command = [sys.executable, __file__, "--send", str(study), str(port), str(number)]
+            sender = subprocess.Popen(command, cwd=ROOT)
+            if attempt == 0 and number % 4 == 1:
+                time.sleep(chance.uniform(1.0, 2.5))
+                if sender.poll() is None:
+                    sender.kill()
+                    kills["senders"] += 1
+            if sender.wait() == 0:
+                break
+            kills["sent again"] += 1
+            time.sleep(0.5)
+        else:
+            raise SystemExit(f"study {number} could not be sent")
+
+
+def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dict[str, object]:
+    """Run it; figures, with what is wrong under ``lost`` and ``twice``."""
+    chance = random.Random(_SEED)
+    study = small_study(folder / "study")
+    files = sorted(study.rglob("*.dcm"))
+    destination, port, http_port = Destination(), free_port(), free_port()
+    config = folder / "serve.yaml"
+    arguments = ["-m", str(bundle)] if bundle else []
+    content = {
+        "spool": str(folder / "spool"),
+        "quiet_s": 1.5,
+        "abandoned_s": 90,
+        "min_free_bytes": 0,
+        "dicom": {"port": port, "allowed_ae_titles": ["SCANNER"]},
+        "http": {"port": http_port},
+        "run": {"arguments": arguments, "attempts": 20},
+        "send": {"first_wait_s": 1},
+        "destinations": [{"name": "archive", "dimse": f"127.0.0.1:{destination.port}", "ae_title": "ARCHIVE"}],
+    }
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    service = ServiceProcess(config, http_port, folder / "serve.log")
+    kills: Counter[str] = Counter()
+    begun = time.monotonic()
+    senders = threading.Thread(target=send_all, args=(study, port, studies, chance, kills))
+    senders.start()
+    spool = folder / "spool"
+    next_kill = 2
+    while time.monotonic() - begun < limit_s:
+        done = len(os.listdir(spool / "done"))
+        if done >= studies:
+            break
+        if done + 1 >= next_kill and os.listdir(spool / "running"):
+            time.sleep(chance.uniform(0.0, 4.0))  # anywhere in a run, and between runs
+            service.kill()
+            next_kill = done + 6
+        time.sleep(0.2)
+    seconds = time.monotonic() - begun
+    senders.join(60)
+    stop_s = service.stop()
+    destination.server.shutdown()
+    return figures(studies, spool, files, destination, seconds) | {
+        "service killed": service.kills,
+        "senders killed": kills["senders"],
+        "studies sent again": kills["sent again"],
+        "seconds to stop in order": round(stop_s, 1),
+    }
+
+
+def figures(
+    studies: int, spool: Path, files: list[Path], destination: Destination, seconds: float
+) -> dict[str, object]:
+    """What came of it, counted from the disk and at the destination."""
+    uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+    uids = {generate_uid(entropy_srcs=[uid, str(number)]) for number in range(studies)}
+    names = sorted(path.name for path in (spool / "done").iterdir())
+    events = [json.loads(line) for line in (spool / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    ended = Counter(event["job"] for event in events if event["event"] in ("sending", "done"))
+    completed = Counter(event["job"] for event in events if event["event"] == "sending")
+    records = [json.loads((spool / "done" / name / "job.json").read_text(encoding="utf-8")) for name in names]
+    arrived = Counter(study for study, _ in destination.received)
+    expected = max(arrived.values(), default=0)
+    lost = sorted(study_key(one) for one in uids if arrived[one] != expected or f"{study_key(one)}.1" not in names)
+    twice = sorted({name for name in names if not name.endswith(".1")} | {n for n, c in completed.items() if c > 1})
+    return {
+        "studies": studies,
+        "objects in": studies * len(files),
+        "done": len(names),
+        "lost": lost,
+        "twice": twice,
+        "incomplete inputs": sum(record["objects"] != len(files) for record in records),
+        "runs begun": sum(record["runs"] for record in records),
+        "objects out of each": expected,
+        "objects delivered again after a kill": sum(count - 1 for count in destination.received.values()),
+        "jobs in the ledger": len(ended),
+        "minutes": round(seconds / 60, 1),
+        "seconds of a run (median)": round(sorted(record["seconds"] for record in records)[len(records) // 2], 1)
+        if records
+        else None,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--studies", type=int, default=50)
+    parser.add_argument("--bundle", type=Path, help="default: the shipped one")
+    parser.add_argument("--limit-minutes", type=float, default=40)
+    parser.add_argument("--send", nargs=3, help=argparse.SUPPRESS)  # the sender's process
+    arguments = parser.parse_args()
+    if arguments.send:
+        folder, port, number = arguments.send
+        return send(Path(folder), int(port), int(number))
+    with tempfile.TemporaryDirectory(prefix="sarcomap-soak-") as folder:
+        found = soak(arguments.studies, arguments.bundle, Path(folder), arguments.limit_minutes * 60)
+    print(json.dumps(found, indent=1))
+    return 0 if found["done"] == arguments.studies and not found["lost"] and not found["twice"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What a reader sees: the OHIF viewer in a real browser, on results that a PACS holds."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.dicomweb import Access, store_files
+from app.from_server import dicom_results
+from app.run import run_study
+from operators.anatomy import STRUCTURES
+from tests.pacs.orthanc import Pacs, needs_orthanc
+from tests.pacs.small_study import study_uid
+from tests.pacs.viewer import OHIF, look, ohif
+
+pytestmark = [
+    needs_orthanc,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (OHIF / "index.html").is_file() or not shutil.which("chromium"),
+        reason="OHIF and Chromium are not here (tests/install_pacs.sh)",
+    ),
+]
+
+SHOWN = "Vastus lateralis"
+
+
+def coloured(picture: bytes) -> NDArray[np.bool_]:
+    """Pixels that no grey image has."""
+    rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+    return (rgb.max(axis=2) - rgb.min(axis=2)) > 40
+
+
+def test_segments_are_listed_by_name_and_drawn_on_the_derived_series(pacs: Pacs, study: Path, tmp_path: Path) -> None:
+    run_study(study, tmp_path / "out")
+    store_files(Access(pacs.dicomweb), dicom_results(tmp_path / "out"))
+    with ohif(pacs) as address:
+        view = look(address, study_uid(study), SHOWN, tmp_path / "ohif.png")
+    for structure in STRUCTURES:
+        assert structure.display_name in view.text
+    before, after = coloured(view.image_before), coloured(view.image_after)
+    assert after.sum() > before.sum() + 0.01 * after.size
+    assert view.errors == []
