@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -248,6 +249,8 @@ def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
     nrrd.write(text, np.zeros((1, 1, 1), volume.voxels.dtype), header, index_order="C")
     z, y, x = volume.voxels.shape
     head, _, _ = text.getvalue().partition(b"\n\n")
+    # The same volume is the same file whenever it is written, and tells nobody when that was.
+    head = re.sub(rb"\n# on [^\n]*", b"", head, count=1)
     return head.replace(b"\nsizes: 1 1 1\n", f"\nsizes: {x} {y} {z}\n".encode()) + b"\n\n"
 
 

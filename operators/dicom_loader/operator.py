@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from operators.deidentification import deidentify
 from operators.deploy import (
     CountCondition,
     ExecutionContext,
@@ -17,6 +18,7 @@ from operators.deploy import (
 )
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 from operators.dicom_loader.study import load_study
+from operators.dicom_options import Deidentification
 
 __all__ = ["DicomLoaderOperator"]
 
@@ -36,6 +38,8 @@ class DicomLoaderOperator(Operator):
     limits : ArchiveLimits
     progress, allow_missing_slices
         As for `load_study`.
+    deidentification : Deidentification, optional
+        No stage after this one learns who the patient is; see `deidentify`.
     """
 
     def __init__(
@@ -46,12 +50,14 @@ class DicomLoaderOperator(Operator):
         limits: ArchiveLimits = DEFAULT_LIMITS,
         progress: Callable[[int, int], None] | None = None,
         allow_missing_slices: bool = False,
+        deidentification: Deidentification | None = None,
         **kwargs: Any,
     ) -> None:
         self.input_path = Path(input_path)
         self.limits = limits
         self.progress = progress
         self.allow_missing_slices = allow_missing_slices
+        self.deidentification = deidentification
         super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -66,4 +72,6 @@ class DicomLoaderOperator(Operator):
             progress=self.progress,
             allow_missing_slices=self.allow_missing_slices,
         )
+        if self.deidentification is not None:
+            study = deidentify(study, self.deidentification)
         op_output.emit(study, "study")

@@ -8,7 +8,6 @@ from typing import Any
 
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from operators.phenotype_report.stage import ReportFiles, write_reports
-from operators.volume import Contrast
 
 __all__ = ["PhenotypeReportOperator"]
 
@@ -24,8 +23,6 @@ class PhenotypeReportOperator(Operator):
     ----------
     fragment : Fragment
     output_folder : Path
-    contrasts : tuple of Contrast
-        What the network reads.
     timings_s : mapping of str to float, optional
         Seconds of the stages before; read when the report is written, so the
         application may go on filling it until then.
@@ -36,14 +33,12 @@ class PhenotypeReportOperator(Operator):
         fragment: Fragment,
         *args: Any,
         output_folder: Path,
-        contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
         timings_s: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         self.timings_s = timings_s
         self.files: ReportFiles | None = None
         self.output_folder = Path(output_folder)
-        self.contrasts = contrasts
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -61,5 +56,4 @@ class PhenotypeReportOperator(Operator):
             op_input.receive("model"),
             op_input.receive("segmentation"),
             self.timings_s,
-            self.contrasts,
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 
+from operators.dicom_objects.dates import NO_DATE
 from operators.errors import OutputError
 from operators.model_card import ModelCard
 from operators.output_files import replacing
@@ -60,9 +61,10 @@ def build_report(
         Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``; one
         that is not known is given as null, others are kept.
     created : datetime, optional
-        Aware; now by default.
+        Aware; now by default, and `NO_DATE` for a de-identified study.
     """
-    created = created or datetime.now(UTC)
+    # The time of making is close to that of scanning where studies are processed as they come.
+    created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or datetime.now(UTC)
     phenotypes = {name: _number(value) for name, value in asdict(measurements.phenotypes).items()}
     return {
         "schema_version": SCHEMA_VERSION,

@@ -15,7 +15,7 @@ from operators.phenotype_report.html import pictures_of, write_html
 from operators.phenotype_report.phenotypes import Measurements, measure
 from operators.phenotype_report.report import build_report, write_report
 from operators.phenotype_report.sr import write_sr
-from operators.volume import Contrast, Fused, Study, Volume
+from operators.volume import Fused, Study, Volume
 
 __all__ = ["ReportFiles", "write_reports"]
 
@@ -44,7 +44,6 @@ def write_reports(
     model: ModelCard,
     segmentation: Path | str,
     timings_s: Mapping[str, float] | None = None,
-    contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -58,8 +57,6 @@ def write_reports(
     timings_s : mapping of str to float, optional
         Seconds of the stages before. The time spent here until the JSON is
         written is added to ``write``.
-    contrasts : tuple of Contrast
-        What the network read.
 
     Raises
     ------
