@@ -8,6 +8,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed-$(EXTRAS)
 DEMO   ?= demo
 SEED   ?= 7
+SLOW   ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format train-demo clean
@@ -34,7 +35,7 @@ test: setup lint ## lint, types, quick tests
 test-slow: setup ## the long tests, and those on real scanner data (fetched once)
 	@bash tests/install_references.sh
 	@bash tests/install_pacs.sh
-	$(PY) -m pytest -m "slow or real_data"
+	$(PY) -m pytest $(SLOW) -m "slow or real_data"
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check .
