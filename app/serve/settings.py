@@ -237,7 +237,9 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:
             raise UsageError(
                 f"settings {file.name}", f"not YAML{line}", "a mapping of settings", "Correct it."
             ) from None
-        content = dict(loaded or {}) if isinstance(loaded or {}, Mapping) else {"(no mapping)": None}
+        if not isinstance(loaded or {}, Mapping):
+            raise UsageError(f"settings {file.name}", "not a mapping", "keys with values", "Correct it.")
+        content = dict(loaded or {})
     for key, value in overrides.items():
         if isinstance(value, Mapping):
             content[key] = {**(content.get(key) or {}), **{k: v for k, v in value.items() if v is not None}}
