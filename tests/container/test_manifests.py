@@ -1,0 +1,123 @@
+"""The manifests of the container say what the MAP specification asks, and what is true of this project."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from container.manifests import app_manifest, package_manifest, read_map, requirements
+from operators.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+MAP = ROOT / "MAP.yaml"
+PROJECT = ROOT / "pyproject.toml"
+
+
+def test_required_fields_of_the_specification_are_there():
+    app, package = app_manifest(read_map(MAP), "4.0.0"), package_manifest(read_map(MAP), "cpu")
+    assert app["command"] and app["input"]["formats"] == ["file"] and app["output"]["format"] == "file"
+    assert app["type"] in ("service", "application")
+    assert app["workingDirectory"].startswith("/")
+    assert package["applicationRoot"] == "/opt/holoscan/app/"
+    for manifest in (app, package):
+        for key in ("apiVersion", "version"):
+            assert re.fullmatch(r"\d+\.\d+\.\d+", manifest[key])
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    assert app_manifest(read_map(MAP))["version"] == project["version"]
+
+
+def test_the_gpu_variant_asks_for_a_gpu_and_the_cpu_variant_does_not():
+    description = read_map(MAP)
+    assert package_manifest(description, "cpu")["resources"]["gpu"] == 0
+    assert "gpuMemory" not in package_manifest(description, "cpu")["resources"]
+    assert package_manifest(description, "gpu")["resources"]["gpu"] == 1
+    assert package_manifest(description, "gpu")["resources"]["gpuMemory"].endswith("Gi")
+
+
+def test_every_version_is_that_of_the_project():
+    lines = requirements(read_map(MAP), PROJECT, "cpu")
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    assert set(lines) <= {*project["dependencies"], *project["optional-dependencies"]["cpu"]}
+    assert all("==" in line for line in lines)
+    assert any(line.startswith("onnxruntime-gpu==") for line in requirements(read_map(MAP), PROJECT, "gpu"))
+
+
+def test_every_package_that_the_application_imports_is_in_the_container():
+    """Found in the source, so that a new import is not forgotten here."""
+    imports = set()
+    for room in ("app", "operators", "bundle"):
+        for file in (ROOT / room).rglob("*.py"):
+            # Only a module's own level: what a function imports, it needs when called (figures, training).
+            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.Import):
+                    imports |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    imports.add(node.module.split(".")[0])
+    distribution = {
+        "PIL": "pillow", "cuda": "cuda-pathfinder", "holoscan": "monai-deploy-app-sdk", "ignite": "pytorch-ignite",
+        "nrrd": "pynrrd", "yaml": "pyyaml", "gdcm": "python-gdcm", "llvmlite": "numba",
+    }  # fmt: skip
+    ours = {"app", "operators", "bundle"}
+    needed = {distribution.get(name, name.replace("_", "-")) for name in imports - ours - sys.stdlib_module_names}
+    shipped = {re.split(r"[=\[]", line)[0] for line in requirements(read_map(MAP), PROJECT, "cpu")}
+    assert not needed - shipped
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "named"),
+    [
+        (("application", "version"), "1.0", "application.version"),
+        (("application", "title"), "", "application.title"),
+        (("application", "inputFormats"), "file", "application.inputFormats"),
+        (("application", "timeout"), -1, "application.timeout"),
+        (("resources", "memory"), "4 GB", "resources.memory"),
+        (("resources", "memory"), "4.25Gi", "resources.memory"),
+        (("resources", "cpu"), 0, "resources.cpu"),
+        (("resources", "cpu"), True, "resources.cpu"),
+        (("resources", "cpus"), 2, "cpus"),
+        (("models",), [{"name": "two words"}], "models.name"),
+        (("pipPackages", "tpu"), [], "pipPackages"),
+    ],
+)
+def test_what_the_specification_forbids_is_refused_by_name(tmp_path, where, value, named):
+    content = yaml.safe_load(MAP.read_text())
+    place = content
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    changed = tmp_path / "MAP.yaml"
+    changed.write_text(yaml.safe_dump(content))
+    with pytest.raises(UsageError, match=re.escape(named)):
+        read_map(changed)
+
+
+def test_a_package_without_a_pinned_version_is_refused():
+    description = dict(read_map(MAP)) | {"pipPackages": {"all": ["left-pad"]}}
+    with pytest.raises(UsageError, match="left-pad"):
+        requirements(description, PROJECT, "cpu")
+
+
+def test_the_command_prints_json_and_ends_with_2_on_a_bad_file(tmp_path):
+    good = subprocess.run(
+        [sys.executable, "-m", "container.manifests", "pkg", "--variant", "gpu"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(good.stdout)["resources"]["gpu"] == 1
+    (tmp_path / "MAP.yaml").write_text("application: [")
+    bad = subprocess.run(
+        [sys.executable, "-m", "container.manifests", "app", "--map", str(tmp_path / "MAP.yaml")],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("error: MAP.yaml") and len(bad.stderr.splitlines()) == 1
