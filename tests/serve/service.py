@@ -53,6 +53,8 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
     content |= {"dicom": dicom, "http": {"port": http_port}, "send": {"first_wait_s": 0.5}, **settings}
     (folder / "serve.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     log = folder / "serve.log"
+    log.touch()
+    said_before = len(log.read_text())
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "app.serve", "-c", str(folder / "serve.yaml")],
@@ -63,7 +65,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
         )
     served = Served(process, folder / "spool", port, f"http://127.0.0.1:{http_port}", log)
     try:
-        until(lambda: "ready" in log.read_text() or process.poll() is not None, 60)
+        until(lambda: "ready" in log.read_text()[said_before:] or process.poll() is not None, 60)
         assert process.poll() is None, log.read_text()
         yield served
         if process.poll() is None:

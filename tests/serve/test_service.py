@@ -29,9 +29,7 @@ def associate(served: Served, calling: str = "SCANNER", called: str = "SARCOMAP"
     return entity.associate("127.0.0.1", served.port, ae_title=called)
 
 
-def send(
-    served: Served, folder: Path, count: int | None = None, release: bool = True, calling: str = "SCANNER"
-) -> list[int]:
+def send(served: Served, folder: Path, count: int | None = None, release: bool = True) -> list[int]:
     items = [pydicom.dcmread(file) for file in sorted(folder.rglob("*.dcm"))][:count]
     entity = AE(ae_title="SCANNER")
     entity.add_requested_context(items[0].SOPClassUID, items[0].file_meta.TransferSyntaxUID)
