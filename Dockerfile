@@ -1,0 +1,96 @@
+# SarcoMAP as a MONAI Application Package. See docs/container.md.
+#   docker build --format docker -t sarcomap .          (podman build, buildah bud; with Docker leave --format out)
+#   docker build --build-arg VARIANT=gpu -t sarcomap:gpu .
+# BASE is any Debian-like image with python3.11 and its venv; pin it by digest where builds must repeat.
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ARG VARIANT=cpu
+# Which build of torch: PyTorch's own index marks those without CUDA "+cpu". Asked for by name, so that an index
+# without them ends the build instead of adding gigabytes of CUDA. Leave it empty to take what the index has.
+ARG TORCH_BUILD=+cpu
+# Holoscan's wheel has a metadata step of its own at the first start of Python, for which it must be run as root.
+ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3.11 -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+WORKDIR /src
+COPY pyproject.toml MAP.yaml README.md LICENSE ./
+COPY container container
+COPY operators/__init__.py operators/errors.py operators/
+# pip's configuration (index, certificates) comes as a secret and is in no layer.
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    pip install --quiet "$(grep -o '"pyyaml==[^"]*"' pyproject.toml | tr -d '"')" setuptools && \
+    PYTHONPATH=. python -m container.manifests requirements --variant "$VARIANT" > requirements.txt && \
+    if [ "$VARIANT" = cpu ]; then sed -i "s/^\(torch==.*\)/\1$TORCH_BUILD/" requirements.txt; fi && \
+    pip install --quiet --requirement requirements.txt
+# The links between Holoscan's libraries are made here.
+RUN python -c "pass"
+
+WORKDIR /opt/holoscan
+COPY app app/app
+COPY operators app/operators
+COPY bundle/__init__.py app/bundle/
+COPY bundle/scripts app/bundle/scripts
+COPY pyproject.toml README.md LICENSE app/
+COPY bundle/configs models/sarcomap/configs
+COPY bundle/models models/sarcomap/models
+COPY bundle/docs models/sarcomap/docs
+COPY bundle/LICENSE models/sarcomap/
+COPY README.md LICENSE docs/
+COPY docs docs/docs
+COPY MAP.yaml /var/holoscan/app.yaml
+COPY --chmod=755 container/tools.sh /var/holoscan/tools
+COPY phantom /src/phantom
+# The distribution's name and version, which reports state; its code stays where the specification wants it.
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    pip install --quiet --no-deps --no-build-isolation --editable /opt/holoscan/app && \
+    mkdir -p /etc/holoscan /var/holoscan/input /var/holoscan/output /var/holoscan/logs && cd /src && \
+    sdk=$(python -c "from importlib.metadata import version; print(version('monai-deploy-app-sdk'))") && \
+    PYTHONPATH=. python -m container.manifests app --sdk-version "$sdk" > /etc/holoscan/app.json && \
+    PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json && \
+    pip list --format freeze > /opt/holoscan/docs/packages.txt
+# What only tests, compilers and installers need.
+RUN site=/opt/venv/lib/python3.11/site-packages && \
+    if [ "$VARIANT" = cpu ]; then \
+        pip uninstall --quiet --yes cupy-cuda13x; fi && \
+    pip uninstall --quiet --yes pip && \
+    rm -rf $site/torch/include $site/torch/share $site/torch/lib/*.a \
+        $site/holoscan/include $site/nvidia/*/include && \
+    find $site -type d -name tests -not -path '*/numpy/*' -prune -exec rm -rf {} + && \
+    find /opt /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
+# One synthetic study through what is left: the build ends here when something needed was taken away, and compiled
+# code (numba, ONNX, OpenVINO) is kept, which a container with a read-only root could not keep itself.
+ENV NUMBA_CACHE_DIR=/opt/holoscan/cache/numba SARCOMAP_CACHE=/opt/holoscan/cache/networks
+RUN cd /tmp && PYTHONPATH=/src python -m phantom study --out /tmp/warm --seed 1 --zip && \
+    HOLOSCAN_MODEL_PATH=/opt/holoscan/models/sarcomap HOME=/tmp \
+        python -m app --quiet --input "$(ls /tmp/warm/*.zip)" --output /tmp/warm/out && \
+    rm -rf /tmp/warm && chmod -R a+rX /opt /etc/holoscan /var/holoscan
+
+FROM ${BASE}
+ARG VARIANT=cpu
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="SarcoMAP" \
+      org.opencontainers.image.description="Muscle phenotypes from neck-to-knee Dixon MRI (MONAI Application Package)" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.documentation="https://doi.org/10.1038/s41746-026-02379-x"
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/holoscan /opt/holoscan
+COPY --from=build /etc/holoscan /etc/holoscan
+COPY --from=build /var/holoscan /var/holoscan
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sarcomap && \
+    mkdir -p /var/lib/sarcomap && chown sarcomap:sarcomap /var/holoscan/output /var/holoscan/logs /var/lib/sarcomap
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOLOSCAN_INPUT_PATH=/var/holoscan/input/ HOLOSCAN_OUTPUT_PATH=/var/holoscan/output/ \
+    HOLOSCAN_WORKDIR=/var/holoscan/ HOLOSCAN_MODEL_PATH=/opt/holoscan/models/ \
+    HOLOSCAN_CONFIG_PATH=/var/holoscan/app.yaml HOLOSCAN_DOCS=/opt/holoscan/docs/ HOLOSCAN_LOGS=/var/holoscan/logs/ \
+    HOLOSCAN_APP_MANIFEST_PATH=/etc/holoscan/app.json HOLOSCAN_PKG_MANIFEST_PATH=/etc/holoscan/pkg.json
+WORKDIR /var/holoscan
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["/var/holoscan/tools", "health"]
+ENTRYPOINT ["/var/holoscan/tools"]
