@@ -99,8 +99,8 @@ def _ask(requirements: list[str]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         # Its own message is a traceback's length and names the server.
         raise RuntimeError(
-            "error: audit: no answer from pip-audit; expected a list of vulnerabilities. It is not installed (`make setup`), "
-            "or its database cannot be reached from here: run `make audit` on a machine that reaches it."
+            "error: audit: no answer from pip-audit; expected a list of vulnerabilities. It is not installed "
+            "(make setup), or cannot reach its database from here: run `make audit` on a machine that reaches it."
         ) from error
     return dict(answer)
 
