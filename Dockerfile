@@ -9,7 +9,6 @@ ARG VARIANT=cpu
 # Which build of torch: PyTorch's own index marks those without CUDA "+cpu". Asked for by name, so that an index
 # without them ends the build instead of adding gigabytes of CUDA. Leave it empty to take what the index has.
 ARG TORCH_BUILD=+cpu
-# Holoscan's wheel has a metadata step of its own at the first start of Python, for which it must be run as root.
 ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -23,8 +22,9 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     PYTHONPATH=. python -m container.manifests requirements --variant "$VARIANT" > requirements.txt && \
     if [ "$VARIANT" = cpu ]; then sed -i "s/^\(torch==.*\)/\1$TORCH_BUILD/" requirements.txt; fi && \
     pip install --quiet --requirement requirements.txt
-# The links between Holoscan's libraries are made here.
-RUN python -c "pass"
+# The links between Holoscan's libraries are made at the first start of Python, for which it must be root.
+RUN python -c "pass" && if [ "$VARIANT" = gpu ]; then \
+    python -c "import torch; assert torch.version.cuda, f'torch {torch.__version__} has no CUDA'"; fi
 
 WORKDIR /opt/holoscan
 COPY app app/app
@@ -57,14 +57,14 @@ RUN site=/opt/venv/lib/python3.11/site-packages && \
     rm -rf $site/torch/include $site/torch/share $site/torch/lib/*.a \
         $site/holoscan/include $site/nvidia/*/include && \
     find $site -type d -name tests -not -path '*/numpy/*' -prune -exec rm -rf {} + && \
-    find /opt /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
+    find /opt/venv /opt/holoscan /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
 # One synthetic study through what is left: the build ends here when something needed was taken away, and compiled
 # code (numba, ONNX, OpenVINO) is kept, which a container with a read-only root could not keep itself.
 ENV NUMBA_CACHE_DIR=/opt/holoscan/cache/numba SARCOMAP_CACHE=/opt/holoscan/cache/networks
-RUN cd /tmp && PYTHONPATH=/src python -m phantom study --out /tmp/warm --seed 1 --zip && \
+RUN cd /tmp && PYTHONPATH=/src python -c "from phantom import write_study; write_study('/tmp/warm', seed=1)" && \
     HOLOSCAN_MODEL_PATH=/opt/holoscan/models/sarcomap HOME=/tmp \
-        python -m app --quiet --input "$(ls /tmp/warm/*.zip)" --output /tmp/warm/out && \
-    rm -rf /tmp/warm && chmod -R a+rX /opt /etc/holoscan /var/holoscan
+        python -m app --quiet --input /tmp/warm/dicom --output /tmp/warm/out && \
+    rm -rf /tmp/warm && chmod -R a+rX /opt/venv /opt/holoscan /etc/holoscan /var/holoscan
 
 FROM ${BASE}
 ARG VARIANT=cpu

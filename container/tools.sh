@@ -116,6 +116,7 @@ except OSError as error:
     sys.exit(f"error: service: no healthy answer ({error}); expected 200. See its log.")
 '
     fi
+    prepare
     exec python -c '
 import json, pathlib
 for name in ("app", "pkg"):

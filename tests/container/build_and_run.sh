@@ -3,6 +3,7 @@
 # Needs root and Debian's podman, buildah, debootstrap and runc, no Docker engine; what is missing is installed.
 #   BASE=IMAGE     the base image; without it one is made by debootstrap and kept as localhost/sarcomap-base
 #   VARIANT=gpu    builds the other variant and only shows it
+#   LAYERS=true    keeps layers for the next build
 #   SKIP_BUILD=1   takes the image that is there
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +11,7 @@ IMAGE=${IMAGE:-localhost/sarcomap}
 VARIANT=${VARIANT:-cpu}
 PYTHON=${PYTHON:-.venv/bin/python}
 PACKAGES=(podman buildah debootstrap runc)
+# runc asks for as much as the engine's defaults name, which a sandbox may not give; a study needs no more than this.
 LIMITS=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -46,7 +48,7 @@ if [ -z "${SKIP_BUILD:-}" ]; then
     mounts=()
     while read -r path; do mounts+=(-v "$path:$path:ro"); done <"$scratch/mounts"
     # docker's format, for OCI's has no HEALTHCHECK
-    buildah bud --format docker --isolation chroot --network host --layers=false --pull-never \
+    buildah bud --format docker --isolation chroot --network host --layers="${LAYERS:-false}" --pull-never \
         --secret "id=pip_conf,src=$scratch/pip.conf" "${mounts[@]}" \
         --build-arg BASE="$BASE" --build-arg VARIANT="$VARIANT" ${TORCH_BUILD+--build-arg TORCH_BUILD="$TORCH_BUILD"} \
         --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
@@ -58,7 +60,7 @@ say "image: $((bytes / 1000000)) MB"
 [ "$VARIANT" = cpu ] && [ "$bytes" -gt 3000000000 ] && fail "the image is larger than 3 GB"
 
 podman_run() { # by another user than the image's: whoever owns the folders
-    podman --runtime runc run --rm --network=none --read-only --cap-drop all --security-opt no-new-privileges \
+    podman --runtime runc run --rm --no-healthcheck --network=none --read-only --cap-drop all --security-opt no-new-privileges \
         --user 12345:12345 "${LIMITS[@]}" "$@"
 }
 
@@ -144,14 +146,17 @@ equal "no place for temporary files" $code 5; echo "   exit code 5: $(cat "$scra
 say "health"
 podman_run "$IMAGE:$VARIANT" health
 name="sarcomap-test-$$"
+# Its own user and its own health check; podman's timers for that need systemd, of which it complains where there is none.
 podman --runtime runc run -d --name "$name" --network=none --read-only --cap-drop all "${LIMITS[@]}" \
-    --tmpfs /var/lib/sarcomap:mode=1777 "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap >/dev/null
+    --tmpfs /var/lib/sarcomap:mode=1777 "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap >/dev/null 2>"$scratch/error" ||
+    { cat "$scratch/error" >&2; fail "the service does not start"; }
 healthy=no
 for _ in $(seq 60); do
-    if podman exec "$name" /var/holoscan/tools health 2>/dev/null; then healthy=yes; break; fi
+    if podman healthcheck run "$name" >/dev/null 2>&1; then healthy=yes; break; fi
     sleep 1
 done
-podman stop -t 20 "$name" >/dev/null
+[ $healthy = yes ] || podman logs "$name" >&2
+podman stop -t 20 "$name" >/dev/null 2>&1
 code=$(podman inspect --format '{{.State.ExitCode}}' "$name"); podman rm "$name" >/dev/null
 equal "the service is healthy" $healthy yes
 equal "the service stops in order" "$code" 0
