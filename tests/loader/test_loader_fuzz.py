@@ -81,7 +81,7 @@ def header_damage(draw: st.DrawFn, content: bytes) -> bytes:
     stream = io.BytesIO()
     try:
         pydicom.dcmwrite(stream, header)
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
         reject()  # pydicom does not write such a file
     return stream.getvalue()
 
