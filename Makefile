@@ -11,10 +11,10 @@ SEED   ?= 7
 SLOW   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format train-demo clean
+.PHONY: help setup demo test test-slow lint format train-demo container-test sbom audit clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv and install everything into it
 
@@ -48,6 +48,15 @@ format: setup ## let ruff rewrite what it can
 
 train-demo: setup ## train the shipped weights again (hours; resumes where it stopped)
 	PYTHON=$(PY) bash bundle/scripts/train_demo.sh
+
+container-test: setup ## build the container and run a study in it, without network and with a read-only root (needs root)
+	@bash tests/container/build_and_run.sh
+
+sbom: setup ## sbom.cdx.json: what is installed here (CycloneDX)
+	$(VENV)/bin/cyclonedx-py environment $(VENV) --output-format JSON --output-file sbom.cdx.json
+
+audit: setup ## known vulnerabilities of what is installed here; fails where their database cannot be reached
+	@$(PY) -m container.audit
 
 clean: ## remove what these targets made, caches included
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
