@@ -18,9 +18,17 @@ import torch
 from operators.errors import UsageError
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.onnx_model import onnx_model
-from operators.segmentation.options import SegmentationOptions
+from operators.segmentation.options import Backend, SegmentationOptions
 
-__all__ = ["HARMLESS_DICE_LOSS", "Network", "OnnxRuntimeNetwork", "OpenVinoNetwork", "TorchNetwork", "open_network"]
+__all__ = [
+    "HARMLESS_DICE_LOSS",
+    "Network",
+    "OnnxRuntimeNetwork",
+    "OpenVinoNetwork",
+    "TorchNetwork",
+    "has_bf16",
+    "open_network",
+]
 
 HARMLESS_DICE_LOSS = 0.002
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
@@ -157,7 +165,7 @@ def open_network(model: SegmentationModel, options: SegmentationOptions) -> Netw
         When the backend cannot take the network.
     """
     cuda = _on_cuda(options)
-    backend = options.backend
+    backend: Backend = options.backend
     if backend == "auto":
         backend = "torch" if cuda or importlib.util.find_spec("openvino") is None else "openvino"
     package = _PACKAGES.get(backend)
@@ -165,13 +173,7 @@ def open_network(model: SegmentationModel, options: SegmentationOptions) -> Netw
         raise UsageError(f"--backend {backend}", f"no package {package}", "it installed", f"pip install {package}")
     if backend == "openvino" and options.device == "cuda":
         raise UsageError("--backend openvino", "--device cuda", "the CPU", "Use torch or onnxruntime on a GPU.")
-    bf16 = options.precision == "bf16" or (
-        options.precision == "auto"
-        and model.bf16_dice_loss is not None
-        and model.bf16_dice_loss < HARMLESS_DICE_LOSS
-        and backend != "onnxruntime"
-        and _has_bf16(cuda and backend == "torch")
-    )
+    bf16 = _in_bf16(model, options, backend, cuda)
     if backend == "torch":
         device = torch.device("cuda" if cuda else "cpu")
         return TorchNetwork(model.network.to(device), device, bf16)
@@ -187,11 +189,29 @@ def _on_cuda(options: SegmentationOptions) -> bool:
     return there and options.device != "cpu" and options.backend != "openvino"
 
 
-def _has_bf16(cuda: bool) -> bool:
-    """Whether there are instructions for it; emulated, it is slower than fp32."""
+def has_bf16(cuda: bool) -> bool:
+    """Whether the GPU, or else the processor, has instructions for bfloat16."""
     if cuda:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    instructions = torch.cpu.get_capabilities()
+    return any(bool(instructions.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _in_bf16(model: SegmentationModel, options: SegmentationOptions, backend: Backend, cuda: bool) -> bool:
+    """Whether the network is to run in bfloat16."""
+    if backend == "onnxruntime":
+        return options.precision == "bf16"  # which of its providers have it, it is asked itself
+    possible = has_bf16(cuda)
+    if options.precision == "bf16" and not possible:
+        # PyTorch would emulate it, thirty times slower than fp32; OpenVINO would compute in fp32 and not say so.
+        raise UsageError(
+            "--precision bf16",
+            f"a {'GPU' if cuda else 'processor'} without instructions for bfloat16",
+            "AVX-512 BF16, AMX, or a GPU of NVIDIA's Ampere or later",
+            "Use --precision fp32, or auto.",
+        )
+    harmless = model.bf16_dice_loss is not None and model.bf16_dice_loss < HARMLESS_DICE_LOSS
+    return possible and (options.precision == "bf16" or (options.precision == "auto" and harmless))
 
 
 def _device_name(device: torch.device) -> str:
