@@ -37,6 +37,8 @@ class RunOptions:
     label_maps : tuple of LabelSource
         Label maps that were made elsewhere and take the place of the
         network's; empty runs the network.
+    trust_bundle : bool
+        See `operators.segmentation.load_model`.
     """
 
     allow_missing_slices: bool = False
@@ -44,6 +46,7 @@ class RunOptions:
     segmentation: SegmentationOptions = field(default_factory=SegmentationOptions)
     dicom: DicomOptions = field(default_factory=DicomOptions)
     label_maps: tuple[LabelSource, ...] = ()
+    trust_bundle: bool = False
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +108,11 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("segmentation")
+    network.add_argument(
+        "--trust-bundle",
+        action="store_true",
+        help="run whatever the configs of the bundle say, as a program with your rights; read them first",
+    )
     network.add_argument(
         "--backend",
         choices=["auto", "torch", "onnxruntime", "openvino"],
@@ -258,4 +266,5 @@ def options_from(arguments: argparse.Namespace) -> RunOptions:
             deidentify=_deidentification(arguments),
         ),
         label_maps=_label_maps(arguments),
+        trust_bundle=arguments.trust_bundle,
     )

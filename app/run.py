@@ -58,7 +58,9 @@ def run_study(
     clock = StageClock(show.started, show.finished)
     with staged(output) as staging:
         options = options or RunOptions()
-        model = None if options.label_maps else load_model(model_folder or SHIPPED_BUNDLE)
+        model = None
+        if not options.label_maps:
+            model = load_model(model_folder or SHIPPED_BUNDLE, trusted=options.trust_bundle)
         try:
             SarcoMapApp(input_path, staging, model, options, clock, show.files).run()
         except Exception as error:

@@ -17,12 +17,14 @@ from monai.transforms import Compose
 from operators import anatomy
 from operators.errors import SegmentationError
 from operators.model_card import ModelCard
+from operators.segmentation.bundle_guard import harmless
 from operators.segmentation.windows import WindowSettings
 from operators.volume import Contrast
 
 __all__ = ["SegmentationModel", "load_model"]
 
 CARD_FILE = "models/shipped.json"
+_KEYS = ("network", "device", "preprocessing", "inferer", "images")
 _CARD: dict[str, type] = {
     "name": str,
     "version": str,
@@ -70,27 +72,34 @@ class SegmentationModel:
         return WindowSettings.of(self.inferer)
 
 
-def load_model(bundle: Path) -> SegmentationModel:
+def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
     """The model that a bundle ships: ``models/shipped.json`` names its weights and configs.
 
     Parameters
     ----------
     bundle : Path
         A bundle folder with ``configs/`` and ``models/``.
+    trusted : bool
+        Evaluate whatever its configs say: they are a program then, with the
+        user's rights. Without it they may say what `harmless` lets pass.
 
     Raises
     ------
     SegmentationError
-        When the bundle is incomplete, its weights are not what the card says, do
-        not fit the network, or are a pickle with more in it than tensors.
+        When the bundle is incomplete, its configs are more than a description of
+        a network, its weights are not what the card says, do not fit the network,
+        or are a pickle with more in it than tensors.
     """
     card_path = bundle / CARD_FILE
     facts = _read_card(card_path)
     weights = bundle / facts["weights"]
+    where = f"bundle {bundle.name}, configs {', '.join(map(str, facts['configs']))}"
     parser = ConfigParser()
     try:
         parser.read_config([str(bundle / str(name)) for name in facts["configs"]])
         parser["bundle_root"] = str(bundle)
+        if not trusted:
+            parser = ConfigParser(harmless(parser.get(), _KEYS, where))
         parser.parse()
         network: torch.nn.Module = parser.get_parsed_content("network")
         device: torch.device = parser.get_parsed_content("device")
@@ -100,11 +109,13 @@ def load_model(bundle: Path) -> SegmentationModel:
             raise TypeError(f"inferer is a {type(inferer).__name__}, not a SlidingWindowInferer")
         WindowSettings.of(inferer)
         contrasts = tuple(Contrast(Path(name).stem) for name in parser.get_parsed_content("images"))
+    except SegmentationError:
+        raise
     except Exception as error:  # MONAI raises whatever a config's component raises
         raise SegmentationError(
-            f"bundle {bundle.name}, configs {', '.join(map(str, facts['configs']))}",
+            where,
             f"not usable ({_reason(error)})",
-            "keys network, preprocessing, inferer, images and device",
+            f"keys {', '.join(_KEYS)}",
             "Start again from the configs that came with this version.",
         ) from error
     _load_weights(network, weights, facts["sha256"], device)

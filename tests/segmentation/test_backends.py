@@ -72,7 +72,7 @@ def test_bf16_is_chosen_only_where_its_harmlessness_was_measured(tmp_path):
     bundle = band_bundle(tmp_path / "bundle", SPACING)
     for loss, expected in ((None, "fp32"), (0.01, "fp32"), (0.0005, "bf16")):
         rewrite_card(bundle, bf16_dice_loss=loss)
-        network = open_network(load_model(bundle), SegmentationOptions(backend="torch", device="cpu"))
+        network = open_network(load_model(bundle, trusted=True), SegmentationOptions(backend="torch", device="cpu"))
         if expected == "bf16" and not torch.cpu._is_avx512_bf16_supported():
             expected = "fp32"
         assert network.description.endswith(expected)
@@ -117,7 +117,7 @@ class Unexportable(IntensityBands):
 
 def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path, fused):
     need("openvino")
-    model = load_model(band_bundle(tmp_path / "bundle", SPACING))
+    model = load_model(band_bundle(tmp_path / "bundle", SPACING), trusted=True)
     model = replace(model, network=Unexportable(), device=torch.device("cpu"))
     found = segment(fused, model, SegmentationOptions(device="cpu"))
     assert found.engine.startswith("torch")

@@ -32,14 +32,14 @@ def bundle(tmp_path: Path) -> Path:
 
 def refused(bundle: Path) -> str:
     with pytest.raises(SegmentationError) as raised:
-        load_model(bundle)
+        load_model(bundle, trusted=True)
     assert raised.value.exit_code == 4
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 def test_a_model_is_what_its_card_and_configs_say(bundle):
-    model = load_model(bundle)
+    model = load_model(bundle, trusted=True)
     card = json.loads(card_of(bundle).read_text(encoding="utf-8"))
     assert (model.card.name, model.card.sha256) == ("made_for_tests", card["sha256"])
     assert model.card.synthetic_training is True

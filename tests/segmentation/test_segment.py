@@ -69,7 +69,9 @@ def away_from_band_edges(signal: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 @pytest.fixture(scope="module")
 def bands(tmp_path_factory: pytest.TempPathFactory) -> SegmentationModel:
-    return load_model(band_bundle(tmp_path_factory.mktemp("bands") / "bundle", spacing_mm=(7.0, 8.0, 9.0)))
+    return load_model(
+        band_bundle(tmp_path_factory.mktemp("bands") / "bundle", spacing_mm=(7.0, 8.0, 9.0)), trusted=True
+    )
 
 
 @pytest.mark.parametrize("degrees", [0.0, 5.0])
@@ -131,7 +133,7 @@ def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(t
 
 
 def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path):
-    model = load_model(band_bundle(tmp_path / "bundle", spacing_mm=SPACING, images=["fat.nrrd"]))
+    model = load_model(band_bundle(tmp_path / "bundle", spacing_mm=SPACING, images=["fat.nrrd"]), trusted=True)
     assert model.contrasts == (Contrast.FAT,)
     grid = grid_of()
     labels = segment(fused_of(grid, np.zeros(SHAPE, np.float32), fat=np.full(SHAPE, 50.0, np.float32)), model)
@@ -168,7 +170,7 @@ def test_finding_no_structure_at_all_is_an_error(bands):
 
 
 def test_a_network_with_another_number_of_channels_is_an_error(tmp_path):
-    model = load_model(band_bundle(tmp_path / "bundle", SPACING, channels=14))
+    model = load_model(band_bundle(tmp_path / "bundle", SPACING, channels=14), trusted=True)
     with pytest.raises(SegmentationError, match="14"):
         segment(fused_of(grid_of(), ramp(grid_of())), model)
 
