@@ -82,8 +82,9 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/holoscan /opt/holoscan
 COPY --from=build /etc/holoscan /etc/holoscan
 COPY --from=build /var/holoscan /var/holoscan
+# Any --user may write here, as in /tmp: a new volume and a tmpfs take owner and mode from the folder they lie on.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sarcomap && \
-    mkdir -p /var/lib/sarcomap && chown sarcomap:sarcomap /var/holoscan/output /var/holoscan/logs /var/lib/sarcomap
+    mkdir -p /var/lib/sarcomap && chmod 1777 /var/holoscan/output /var/holoscan/logs /var/lib/sarcomap
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     HOLOSCAN_INPUT_PATH=/var/holoscan/input/ HOLOSCAN_OUTPUT_PATH=/var/holoscan/output/ \

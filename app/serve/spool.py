@@ -106,7 +106,10 @@ class Spool:
             self._claim = (root / "lock").open("w")
         except OSError as error:
             raise OutputError(
-                f"spool {root}", error.strerror or "cannot be used", "a folder that can be written", "Check it."
+                f"spool {root}",
+                error.strerror or "cannot be used",
+                f"a folder that user {os.getuid()} can write",
+                "Change its owner or mode, or choose another with --spool.",
             ) from error
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,7 +126,7 @@ class Spool:
     def recover(self) -> list[Job]:
         """Put right what a killed process left: cut-off runs back to the queue, finished ones on to sending."""
         shutil.rmtree(self.root / "tmp", ignore_errors=True)
-        (self.root / "tmp").mkdir()
+        (self.root / "tmp").mkdir(mode=0o700)
         for job in self.jobs("queued"):
             if not job.has_input:
                 shutil.rmtree(job.folder)  # killed before the study was moved in

@@ -143,22 +143,39 @@ equal "an unknown command" $code 2; echo "   exit code 2: $(cat "$scratch/error"
 code=0; podman_run --read-only-tmpfs=false "$IMAGE:$VARIANT" run 2>"$scratch/error" || code=$?
 equal "no place for temporary files" $code 5; echo "   exit code 5: $(cat "$scratch/error")"
 
-say "health"
+say "health: a run, then the service with its queue on a volume and on a tmpfs"
 podman_run "$IMAGE:$VARIANT" health
 name="sarcomap-test-$$"
-# Its own user and its own health check; podman's timers for that need systemd, of which it complains where there is none.
-podman --runtime runc run -d --name "$name" --network=none --read-only --cap-drop all "${LIMITS[@]}" \
-    --tmpfs /var/lib/sarcomap:mode=1777 "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap >/dev/null 2>"$scratch/error" ||
-    { cat "$scratch/error" >&2; fail "the service does not start"; }
-healthy=no
-for _ in $(seq 60); do
-    if podman healthcheck run "$name" >/dev/null 2>&1; then healthy=yes; break; fi
-    sleep 1
-done
-[ $healthy = yes ] || podman logs "$name" >&2
-podman stop -t 20 "$name" >/dev/null 2>&1
-code=$(podman inspect --format '{{.State.ExitCode}}' "$name"); podman rm "$name" >/dev/null
-equal "the service is healthy" $healthy yes
-equal "the service stops in order" "$code" 0
-echo "   a run can begin; the service answers and ends with 0 on SIGTERM"
+trap 'podman rm -f "$name" >/dev/null 2>&1; podman volume rm -f "$name" >/dev/null 2>&1; rm -rf "$scratch"' EXIT
+podman volume create "$name" >/dev/null
+service() { # what; options of the engine, which say where the queue lies and who may write it
+    what=$1; shift
+    # With the image's own health check; podman's timers for it need systemd, of which it complains where there is none.
+    podman --runtime runc run -d --name "$name" --network=none --read-only --cap-drop all "${LIMITS[@]}" "$@" \
+        "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap >/dev/null 2>"$scratch/error" ||
+        { cat "$scratch/error" >&2; fail "the service does not start"; }
+    healthy=no
+    for _ in $(seq 60); do
+        if podman healthcheck run "$name" >/dev/null 2>&1; then healthy=yes; break; fi
+        [ "$(podman inspect --format '{{.State.Running}}' "$name")" = true ] || break
+        sleep 1
+    done
+    [ $healthy = yes ] || podman logs "$name" >&2
+    podman exec "$name" sh -c 'for state in incoming queued running sending done failed; do
+        [ -O "/var/lib/sarcomap/$state" ] && [ "$(stat -c %a "/var/lib/sarcomap/$state")" = 700 ] || exit 1; done' ||
+        fail "$what: the queue is not the service's own"
+    podman stop -t 20 "$name" >/dev/null 2>&1
+    code=$(podman inspect --format '{{.State.ExitCode}}' "$name"); podman rm "$name" >/dev/null
+    equal "$what: the service is healthy" $healthy yes
+    equal "$what: the service stops in order" "$code" 0
+    echo "   $what: healthy, the queue readable by its owner only, 0 on SIGTERM"
+}
+service "user 12345, a new volume" --user 12345:12345 -v "$name:/var/lib/sarcomap"
+service "user 12345, the same volume again" --user 12345:12345 -v "$name:/var/lib/sarcomap"
+service "user 12345, a tmpfs" --user 12345:12345 --tmpfs /var/lib/sarcomap
+service "the image's user, a tmpfs" --tmpfs /var/lib/sarcomap
+mkdir "$scratch/theirs" # root's
+code=0; podman_run -v "$scratch/theirs:/var/lib/sarcomap" "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap \
+    2>"$scratch/error" || code=$?
+equal "a folder of another user's" $code 5; echo "   exit code 5: $(tail -1 "$scratch/error")"
 say "all held"
