@@ -5,7 +5,7 @@
 >>> study.truth.covered_volumes.tmv_cm3  # doctest: +SKIP
 """
 
-from phantom.acquisition import acquire_study, fused_like
+from phantom.acquisition import acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.faults import FAULTS, FaultRecord
@@ -29,6 +29,5 @@ __all__ = [
     "body_grid",
     "build_tissues",
     "draw_participant",
-    "fused_like",
     "write_study",
 ]

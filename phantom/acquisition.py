@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from operators.errors import GeometryError
 from operators.volume import Contrast, Grid
 from phantom.dixon_signal import AcquisitionOptions, decayed, rician, smooth_field
-from phantom.station_geometry import ARCHIVE_STATIONS, StationGeometry
+from phantom.station_geometry import StationGeometry
 
-__all__ = ["StationImages", "TissueSignal", "acquire", "acquire_study", "fused_like", "sample"]
+__all__ = ["StationImages", "TissueSignal", "acquire", "acquire_study", "axes", "linear_weights", "sample"]
 
 _HIGHEST_STORED = 4095  # 12 bits stored, as the scanner's reconstruction does
 _SLAB_STEP_MM = 0.5  # finer than any tissue grid in use
@@ -98,7 +98,7 @@ def acquire(
         water, fat, opposed = decayed(water, fat)
     else:
         opposed = np.abs(water - fat)
-    sensitivity = smooth_field(*_unit_coordinates(station, *_axes(station.grid)), options.bias_sd, rng)
+    sensitivity = smooth_field(*_unit_coordinates(station, *axes(station.grid)), options.bias_sd, rng)
     sensitivity *= np.float32(gain)
 
     sd = options.noise_sd
@@ -142,14 +142,14 @@ def sample(
         raise GeometryError(
             "tissue grid", f"directions {directions.tolist()}", "axes along LPS", "Build the tissues with body_grid."
         )
-    source_z, source_y, source_x = _axes(grid)
-    z, y, x = _axes(station.grid)
+    source_z, source_y, source_x = axes(grid)
+    z, y, x = axes(station.grid)
     steps = max(1, round(station.slice_mm / _SLAB_STEP_MM))
     within = ((np.arange(steps) + 0.5) / steps - 0.5) * station.slice_mm
     slab_z = np.clip(z[:, None] + within - shift_mm[2], source_z[0], source_z[-1])
-    weights_z = _linear_weights(source_z, slab_z.ravel()).reshape(z.size, steps, -1).mean(axis=1)
-    weights_y = _linear_weights(source_y, y - shift_mm[1])
-    weights_x_t = np.ascontiguousarray(_linear_weights(source_x, x - shift_mm[0]).T)
+    weights_z = linear_weights(source_z, slab_z.ravel()).reshape(z.size, steps, -1).mean(axis=1)
+    weights_y = linear_weights(source_y, y - shift_mm[1])
+    weights_x_t = np.ascontiguousarray(linear_weights(source_x, x - shift_mm[0]).T)
 
     sampled = np.empty((z.size, y.size, x.size), np.float32)
     for k, row in enumerate(weights_z):
@@ -160,7 +160,7 @@ def sample(
     return sampled
 
 
-def _linear_weights(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float32]:
+def linear_weights(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float32]:
     """Matrix (target, source) that interpolates linearly; zero beyond the source, over one spacing."""
     step = source[1] - source[0]
     return np.maximum(0.0, 1.0 - np.abs(target[:, None] - source) / step).astype(np.float32)
@@ -170,52 +170,8 @@ def _stored(signal: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.clip(np.rint(signal), 0, _HIGHEST_STORED).astype(np.uint16)
 
 
-def fused_like(
-    tissues: TissueSignal,
-    rng: np.random.Generator,
-    options: AcquisitionOptions = AcquisitionOptions(),  # noqa: B008 - frozen
-    stations: Sequence[StationGeometry] = ARCHIVE_STATIONS,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Water and fat as they look after fusion, straight on the tissues' own grid: cheap training images.
-
-    Each station contributes its gain and coil bias in its band of z, averaged
-    with its neighbour's where they overlap; then Rician noise. There is no
-    resampling and no motion, so labels on the same grid stay exact.
-
-    Parameters
-    ----------
-    tissues : TissueSignal
-        On any axis-aligned grid.
-    rng : numpy Generator
-    options : AcquisitionOptions
-    stations : sequence of StationGeometry
-        Whose bands of z to use; slices beyond all of them belong to the nearest.
-
-    Returns
-    -------
-    water, fat : ndarray, shape (z, y, x), float32
-    """
-    water, fat = decayed(tissues.water, tissues.fat)[:2] if options.decay else (tissues.water, tissues.fat)
-    z, y, x = _axes(tissues.grid)
-    sensitivity = np.zeros(tissues.grid.shape, np.float32)
-    bottom, top = min(s.z_edges_mm[0] for s in stations), max(s.z_edges_mm[1] for s in stations)
-    height = np.clip(z, bottom, top)
-    members = np.stack([(height >= s.z_edges_mm[0]) & (height <= s.z_edges_mm[1]) for s in stations])
-    count = np.maximum(members.sum(axis=0), 1).astype(np.float32)
-    for station, inside in zip(stations, members, strict=True):
-        gain = _gain(options, rng)
-        field_seed = rng.integers(2**63)  # drawn also for bands that are not on this grid: same seed, same bands
-        if inside.any():
-            unit = _unit_coordinates(station, z[inside], y, x)
-            field = smooth_field(*unit, options.bias_sd, np.random.default_rng(field_seed))
-            sensitivity[inside] += field * (np.float32(gain) / count[inside, None, None])
-    # Two-point Dixon: water and fat are each half a sum of the two echoes, hence half their noise variance.
-    noise_sd = options.noise_sd / np.sqrt(2.0)
-    return rician(water * sensitivity, noise_sd, rng), rician(fat * sensitivity, noise_sd, rng)
-
-
-def _axes(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """LPS coordinates of an axis-aligned grid along (z, y, x)."""
+def axes(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """LPS coordinates of an axis-aligned grid's voxel centres along (z, y, x), mm."""
     z, y, x = (
         grid.affine[axis, 3] + grid.affine[axis, axis] * np.arange(size)
         for axis, size in zip((2, 1, 0), grid.shape, strict=True)

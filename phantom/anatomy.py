@@ -21,7 +21,7 @@ from phantom.participant import Participant
 from phantom.rasterise import rasterise
 from phantom.reference import MUSCLE_SHARE
 
-__all__ = ["Tissues", "body_grid", "build_tissues", "fit_body"]
+__all__ = ["Tissues", "body_grid", "build_labels", "build_tissues", "fit_body"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ def build_tissues(participant: Participant, grid: Grid, body: Body | None = None
     signal *= 1 + 0.03 * np.roll(texture, 5, axis=0)
     fat = signal * fat_fraction
     return Tissues(grid, labels, (signal - fat).astype(np.float32), fat.astype(np.float32))
+
+
+def build_labels(body: Body, grid: Grid) -> NDArray[np.uint8]:
+    """The structure at every voxel centre of an axis-aligned ``grid``, shape (z, y, x): exact, whatever the spacing."""
+    return _rasterise(body, grid)[0]
 
 
 def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14) -> Body:

@@ -1,60 +1,101 @@
-"""Training pairs straight from the anatomy, without DICOM: many participants in little time and space."""
+"""Training pairs without DICOM: participants scanned, fused and resampled in memory, in little time and space."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.nrrd_files import write_volume
-from operators.volume import Grid, Volume
-from phantom.acquisition import fused_like
-from phantom.anatomy import Tissues, build_tissues, fit_body
+from operators.volume import Contrast, Grid, Volume
+from phantom.acquisition import acquire_study
+from phantom.anatomy import body_grid, build_labels, build_tissues, fit_body
+from phantom.dixon_signal import AcquisitionOptions
+from phantom.fused import fused_images, resampled
 from phantom.participant import draw_participant
+from phantom.station_geometry import FUSED_STATION_COUNT, archive_stations
 
-__all__ = ["TRAINING_SPACING_MM", "training_pair", "write_training_set"]
+__all__ = ["FINE", "TRAINING_SPACING_MM", "TrainingPair", "drawn_options", "training_pair", "write_training_set"]
 
-# Coarse enough for one window of the demo network to hold a body: a muscle is told from its
+# Coarse enough for one window of the demo network to hold most of a body: a muscle is told from its
 # neighbour by where it lies.
-TRAINING_SPACING_MM = (4.6, 4.6, 8.0)
+TRAINING_SPACING_MM = (3.5, 3.5, 6.5)
 
-# What the lower four stations cover, and 60 mm more at either end so that windows can shift.
-_LOW_MM = np.array([-250.0, -198.0, -110.0])
-_HIGH_MM = np.array([250.0, 188.0, 802.0])
+FINE = 2
+"""Into how many voxels of `TrainingPair.fine_labels` an image's voxel is divided along each axis."""
+
+# Around every body: what the lower four stations cover along z, and a field of view across.
+_LOW_MM = np.array([-240.0, -190.0, -48.0])
+_HIGH_MM = np.array([240.0, 190.0, 744.0])
 
 
-def training_pair(
-    seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM
-) -> tuple[Volume, Volume, Volume]:
-    """Water, fat and label map of one participant drawn from PAPER section 1, as if fused and resampled.
+@dataclass(frozen=True)
+class TrainingPair:
+    """One participant as the network meets them.
 
-    The images are made at half the in-plane spacing and averaged, which is what
-    trilinear resampling of a fused volume of about 2.2 mm does at voxel centres;
-    labels are those of the voxel centres.
+    Attributes
+    ----------
+    water, fat : Volume, float32
+        Fused and resampled.
+    labels : Volume, uint8
+        The true structure at the voxel centres.
+    fine_labels : Volume, uint8
+        The same on voxels `FINE` times smaller along each axis, which says how much of a voxel is what.
+    """
+
+    water: Volume
+    fat: Volume
+    labels: Volume
+    fine_labels: Volume
+
+
+def training_pair(seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM) -> TrainingPair:
+    """One participant drawn from PAPER section 1, scanned, fused and brought to a network's spacing.
+
+    The images come the same way as in the application (slices of the stations'
+    own thickness, coil bias, gains, motion, noise, averaged overlaps, trilinear
+    resampling), so that what the network learns from is what it will meet. Labels are the
+    anatomy itself, which the scan shows displaced and blurred.
 
     Parameters
     ----------
     seed : int
-        The participant's seed; also of the scanner's gains, bias and noise.
+        The participant's seed; also of the scan, and of where the grid begins.
     spacing_mm : tuple of float, (x, y, z)
-
-    Returns
-    -------
-    water, fat : Volume, float32
-    labels : Volume, uint8
     """
     participant = draw_participant(seed)
     body = fit_body(participant)
-    coarse = _grid(np.array(spacing_mm))
-    labels = build_tissues(participant, coarse, body).labels
-    fine_shape = (coarse.shape[0], 2 * coarse.shape[1], 2 * coarse.shape[2])
-    affine = coarse.affine @ np.diag([0.5, 0.5, 1.0, 1.0])
-    affine[:2, 3] = coarse.affine[:2, 3] - np.array(spacing_mm[:2]) / 4
-    tissues: Tissues = build_tissues(participant, Grid(fine_shape, affine), body)
-    water, fat = fused_like(tissues, np.random.default_rng([seed, 5]))
-    return Volume(_halve(water), coarse), Volume(_halve(fat), coarse), Volume(labels, coarse)
+    scans = acquire_study(
+        build_tissues(participant, body_grid(participant), body),
+        archive_stations(FUSED_STATION_COUNT),
+        drawn_options(seed),
+        seed,
+    )
+    (water, fat), fused = fused_images(scans, (Contrast.WATER, Contrast.FAT))
+    grid = _grid(np.array(spacing_mm), np.random.default_rng([seed, 6]))
+    fine = _divided(grid)
+    return TrainingPair(
+        water=Volume(resampled(water, fused, grid), grid),
+        fat=Volume(resampled(fat, fused, grid), grid),
+        labels=Volume(build_labels(body, grid), grid),
+        fine_labels=Volume(build_labels(body, fine), fine),
+    )
+
+
+def drawn_options(seed: int) -> AcquisitionOptions:
+    """A scan's imperfections: each at half to one and a half times its usual size."""
+    usual = AcquisitionOptions()
+    noise, bias, gain, shift = np.random.default_rng([seed, 5]).uniform(0.5, 1.5, 4)
+    return AcquisitionOptions(
+        noise_sd=usual.noise_sd * noise,
+        bias_sd=usual.bias_sd * bias,
+        gain_sd=usual.gain_sd * gain,
+        shift_sd_mm=usual.shift_sd_mm * shift,
+        breathing_sd_mm=usual.breathing_sd_mm * shift,
+    )
 
 
 def write_training_set(
@@ -64,7 +105,7 @@ def write_training_set(
     spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``out/<seed>/{water,fat,labels}.nrrd`` for every seed; those already there are kept.
+    """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed; those already there are kept.
 
     Training can start while this runs: a participant's folder appears whole.
     """
@@ -74,21 +115,24 @@ def write_training_set(
         if not folder.exists():
             partial = out / f".{seed:06d}.partial"
             partial.mkdir(exist_ok=True)
-            water, fat, labels = training_pair(seed, spacing_mm)
-            for name, volume in (("water", water), ("fat", fat), ("labels", labels)):
-                write_volume(partial / f"{name}.nrrd", volume)
+            pair = training_pair(seed, spacing_mm)
+            for name in ("water", "fat", "labels", "fine_labels"):
+                write_volume(partial / f"{name}.nrrd", getattr(pair, name))
             partial.rename(folder)
         if progress is not None:
             progress(done + 1, len(seeds))
 
 
-def _grid(spacing: NDArray[np.float64]) -> Grid:
+def _grid(spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:
+    """A grid over every body whose first voxel lies anywhere within a voxel."""
     counts = np.floor((_HIGH_MM - _LOW_MM) / spacing).astype(int)
     affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = _LOW_MM + spacing / 2
+    slack = _HIGH_MM - _LOW_MM - counts * spacing
+    affine[:3, 3] = _LOW_MM + spacing / 2 + rng.uniform(0.0, 1.0, 3) * slack
     return Grid((int(counts[2]), int(counts[1]), int(counts[0])), affine)
 
 
-def _halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    z, y, x = image.shape
-    return image.reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4)).astype(np.float32)
+def _divided(grid: Grid) -> Grid:
+    affine = grid.affine @ np.diag([1 / FINE, 1 / FINE, 1 / FINE, 1.0])
+    affine[:3, 3] = grid.origin_mm - np.array(grid.spacing_mm) * (FINE - 1) / (2 * FINE)
+    return Grid(tuple(n * FINE for n in grid.shape), affine)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from bundle.scripts.data import (
 from bundle.scripts.distributed import local_rank, without_logs
 from bundle.scripts.evaluation import EvaluationReport
 from bundle.scripts.inferers import AutocastInferer
+from bundle.scripts.labelling import LabelStudies
 from bundle.scripts.losses import DiceWeightedCELoss
 from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
 from bundle.scripts.participants import LoadParticipantd, labels_on_grid, read_image
@@ -26,6 +27,7 @@ from bundle.scripts.resumption import (
     WholeFileCheckpointSaver,
 )
 from bundle.scripts.segments import AnnotatedLabels, read_labels
+from bundle.scripts.subvoxels import SubvoxelLabelsd
 from bundle.scripts.windows import resized
 
 __all__ = [
@@ -36,11 +38,13 @@ __all__ = [
     "DiceWeightedCELoss",
     "EpochSampler",
     "EvaluationReport",
+    "LabelStudies",
     "LoadParticipantd",
     "PartialLabelLoss",
     "ResumableEarlyStop",
     "ResumeTraining",
     "SeedEachEpoch",
+    "SubvoxelLabelsd",
     "TrainingProgress",
     "WholeFileCheckpointSaver",
     "check_folds",

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from operators.errors import GeometryError, UsageError
 from operators.volume import Contrast, Grid
-from phantom.acquisition import acquire, acquire_study, fused_like, sample
+from phantom.acquisition import acquire, acquire_study, sample
 from phantom.dixon_signal import (
     ECHO_TIME_IN_MS,
     ECHO_TIME_OPPOSED_MS,
@@ -172,31 +172,6 @@ def test_leaving_a_station_out_does_not_change_the_others() -> None:
 def test_an_impossible_option_is_refused(value: float) -> None:
     with pytest.raises(UsageError, match="noise_sd"):
         AcquisitionOptions(noise_sd=value)
-
-
-def test_training_images_without_imperfection_are_the_tissues_themselves() -> None:
-    body = slab_body()
-    water, fat = fused_like(body, np.random.default_rng(0), AcquisitionOptions.exact())
-    np.testing.assert_array_equal(water, body.water)
-    np.testing.assert_array_equal(fat, body.fat)
-
-
-def test_training_images_step_at_station_borders_by_the_gains() -> None:
-    body = slab_body()
-    ones = SlabBody(body.grid, np.full_like(body.water, 200.0), np.full_like(body.fat, 200.0))
-    options = AcquisitionOptions(0.0, 0.0, 0.1, 0.0, 0.0, decay=False)
-    water, fat = fused_like(ones, np.random.default_rng(4), options, archive_stations(4))
-    levels = {round(float(level), 3) for level in water[:, 0, 0]}
-    assert len(levels) == 7  # four stations and three overlaps
-    np.testing.assert_array_equal(water, fat)  # one receive chain for both
-
-
-def test_training_images_are_float32_on_the_tissues_grid_and_reproducible() -> None:
-    body = slab_body()
-    first, again = (fused_like(body, np.random.default_rng(9))[0] for _ in range(2))
-    assert first.shape == body.water.shape and first.dtype == np.float32
-    np.testing.assert_array_equal(first, again)
-    assert (first != body.water).any()
 
 
 def test_trunk_stations_are_breath_holds() -> None:

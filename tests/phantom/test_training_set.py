@@ -9,19 +9,62 @@ import pytest
 
 from operators import anatomy
 from operators.nrrd_files import read_volume
+from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.resample import average_stations
+from operators.volume import Contrast, Grid
+from phantom.acquisition import acquire_study
+from phantom.dixon_signal import AcquisitionOptions
+from phantom.fused import fused_images, resampled
+from phantom.station_geometry import archive_stations, coarser
 from phantom.training_set import training_pair, write_training_set
+from tests.phantom.slab_body import slab_body
 
 COARSE = (12.0, 12.0, 16.0)
 
 
 def test_image_and_labels_share_a_grid_and_show_the_same_body() -> None:
-    water, fat, labels = training_pair(1, COARSE)
-    assert water.grid.same_as(labels.grid)
-    assert fat.grid.same_as(labels.grid)
-    values = np.asarray(water.voxels, np.float32)
-    muscle = np.isin(labels.voxels, [anatomy.by_name(name).index for name in ("vastus_lateralis", "gluteus_maximus")])
+    pair = training_pair(1, COARSE)
+    assert pair.water.grid.same_as(pair.labels.grid) and pair.fat.grid.same_as(pair.labels.grid)
+    values, labels = np.asarray(pair.water.voxels, np.float32), np.asarray(pair.labels.voxels)
+    muscle = np.isin(labels, [anatomy.by_name(name).index for name in ("vastus_lateralis", "gluteus_maximus")])
     assert 120 < np.median(values[muscle]) < 400  # inside the network's window [80, 450]
-    assert np.median(values[muscle]) > 3 * np.median(values[np.asarray(labels.voxels) == 0])
+    assert np.median(values[muscle]) > 3 * np.median(values[labels == 0])
+
+
+def test_fine_labels_divide_each_voxel_around_its_centre() -> None:
+    pair = training_pair(1, COARSE)
+    fine, coarse = pair.fine_labels, pair.labels
+    assert fine.grid.shape == tuple(2 * n for n in coarse.grid.shape)
+    corners = [grid.affine @ [*(np.array(grid.shape[::-1]) - 0.5), 1.0] for grid in (fine.grid, coarse.grid)]
+    np.testing.assert_allclose(*corners, atol=1e-9)
+    parts = np.asarray(fine.voxels).reshape([n for size in coarse.grid.shape for n in (size, 2)])
+    parts = parts.transpose(0, 2, 4, 1, 3, 5).reshape(*coarse.grid.shape, 8)
+    within = (parts == parts[..., :1]).all(axis=-1)
+    assert within.mean() > 0.5
+    assert (parts[..., 0] == coarse.voxels)[within].mean() > 0.99  # what all parts are, the centre is
+
+
+def test_images_are_those_that_fusion_makes_of_the_scan() -> None:
+    stations = coarser(archive_stations(4), 3, 2)
+    scans = acquire_study(slab_body(), stations, AcquisitionOptions(), seed=3)
+    (water, fat), grid = fused_images(scans, (Contrast.WATER, Contrast.FAT))
+    grids = [scan.geometry.grid for scan in scans]
+    assert grid.same_as(common_grid(grids))
+    signals = [[scan.images[c].astype(np.float32) for c in (Contrast.WATER, Contrast.FAT)] for scan in scans]
+    expected = average_stations(signals, grids, grid)
+    for found, wanted in zip((water, fat), expected, strict=True):
+        # Rows that only one of two stations covers with the outer half of a voxel are averaged here and not there.
+        assert np.mean(np.abs(found - wanted) > 0.01) < 0.01
+
+
+def test_a_resampled_line_stays_a_line_and_its_ends_go_on() -> None:
+    source = Grid((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
+    affine = np.diag([1.3, 3.0, 2.0, 1.0])
+    affine[0, 3] = 1.0
+    target = Grid((5, 3, 9), affine)
+    x = np.broadcast_to(2.0 * np.arange(6.0, dtype=np.float32), source.shape)
+    line = np.minimum(1.0 + 1.3 * np.arange(9), 10.0)
+    np.testing.assert_allclose(resampled(x, source, target), np.broadcast_to(line, target.shape), rtol=1e-5)
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_made(tmp_path: Path) -> None:
@@ -36,11 +79,12 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made(tmp_path: Path) -> No
 
 
 def test_participants_differ() -> None:
-    one, other = training_pair(1, COARSE)[2], training_pair(2, COARSE)[2]
+    one, other = training_pair(1, COARSE).labels, training_pair(2, COARSE).labels
     assert np.mean(np.asarray(one.voxels) != np.asarray(other.voxels)) > 0.01
 
 
 @pytest.mark.parametrize("seed", [3])
 def test_the_same_seed_gives_the_same_pair(seed: int) -> None:
-    for one, other in zip(training_pair(seed, COARSE), training_pair(seed, COARSE), strict=True):
-        np.testing.assert_array_equal(one.voxels, other.voxels)
+    one, other = training_pair(seed, COARSE), training_pair(seed, COARSE)
+    for name in ("water", "fat", "labels", "fine_labels"):
+        np.testing.assert_array_equal(getattr(one, name).voxels, getattr(other, name).voxels)
