@@ -25,6 +25,7 @@ __all__ = ["SegmentationModel", "load_model"]
 
 CARD_FILE = "models/shipped.json"
 _KEYS = ("network", "device", "preprocessing", "inferer", "images")
+_INTERPOLATED = "interpolate"  # may be missing
 _CARD: dict[str, type] = {
     "name": str,
     "version": str,
@@ -56,6 +57,11 @@ class SegmentationModel:
     bf16_dice_loss : float or None
         By how much mean Dice fell on held-out participants when these weights
         ran in bfloat16; None when nobody has measured it.
+    probabilities : bool
+        Whether windows are merged and interpolated to the fused grid as
+        probabilities (config key ``interpolate``). Scores are what MONAI
+        interpolates; a network that was taught shares of voxels
+        (`bundle.scripts.SubvoxelLabelsd`) says them in probabilities.
     """
 
     card: ModelCard
@@ -65,6 +71,7 @@ class SegmentationModel:
     network: torch.nn.Module
     device: torch.device
     bf16_dice_loss: float | None = None
+    probabilities: bool = False
 
     @property
     def windows(self) -> WindowSettings:
@@ -99,7 +106,7 @@ def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
         parser.read_config([str(bundle / str(name)) for name in facts["configs"]])
         parser["bundle_root"] = str(bundle)
         if not trusted:
-            parser = ConfigParser(harmless(parser.get(), _KEYS, where))
+            parser = ConfigParser(harmless(parser.get(), (*_KEYS, _INTERPOLATED), where))
         parser.parse()
         network: torch.nn.Module = parser.get_parsed_content("network")
         device: torch.device = parser.get_parsed_content("device")
@@ -109,6 +116,9 @@ def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
             raise TypeError(f"inferer is a {type(inferer).__name__}, not a SlidingWindowInferer")
         WindowSettings.of(inferer)
         contrasts = tuple(Contrast(Path(name).stem) for name in parser.get_parsed_content("images"))
+        interpolated = parser.get_parsed_content(_INTERPOLATED, default="scores")
+        if interpolated not in ("scores", "probabilities"):
+            raise ValueError(f"{_INTERPOLATED} is {interpolated!r}, neither scores nor probabilities")
     except SegmentationError:
         raise
     except Exception as error:  # MONAI raises whatever a config's component raises
@@ -134,6 +144,7 @@ def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
         network=network.eval(),
         device=device,
         bf16_dice_loss=facts.get("bf16_dice_loss"),
+        probabilities=interpolated == "probabilities",
     )
 
 

@@ -206,16 +206,17 @@ def label_windows(
     mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
     settings = model.windows
     turned_body = mapping.turned(inside)
+    score = (lambda windows: scorer(windows).softmax(dim=1)) if model.probabilities else scorer
     on_gpu = torch.cuda.is_available() and options.device != "cpu"
     bands = stream_scores(
         prepared.image,
         place_windows(prepared.shape, settings),
         settings,
-        scorer,
+        score,
         lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
         options.batch_size or (_GPU_BATCH if on_gpu else 1),
     )
-    return labels_from_bands(bands, mapping, inside, options.confidence)
+    return labels_from_bands(bands, mapping, inside, options.confidence, probabilities=model.probabilities)
 
 
 def _contrast(fused: Fused, contrast: Contrast) -> NDArray[np.float32]:

@@ -110,7 +110,12 @@ def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreM
 
 
 def labels_from_bands(
-    bands: Iterable[Band], mapping: ScoreMapping, body: NDArray[np.bool_], with_confidence: bool = False
+    bands: Iterable[Band],
+    mapping: ScoreMapping,
+    body: NDArray[np.bool_],
+    with_confidence: bool = False,
+    *,
+    probabilities: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     """Interpolate scores linearly and take the largest.
 
@@ -123,13 +128,15 @@ def labels_from_bands(
     body : ndarray, shape (z, y, x), bool
         Where labels are wanted.
     with_confidence : bool
+    probabilities : bool
+        The bands hold probabilities rather than scores.
 
     Returns
     -------
     labels : ndarray, shape (z, y, x), uint8
         0 outside ``body``.
     confidence : ndarray, shape (z, y, x), float32, or None
-        Softmax of the scores at the label; 0 outside ``body``.
+        Softmax of the scores at the label, or the label's probability; 0 outside ``body``.
     """
     inside = np.ascontiguousarray(mapping.turned(body))
     labels = np.zeros(mapping.shape, dtype=np.uint8)
@@ -148,6 +155,7 @@ def labels_from_bands(
             inside,
             labels,
             confidence,
+            probabilities,
         )
     return (
         np.ascontiguousarray(mapping.turned_back(labels), dtype=np.uint8),
@@ -197,6 +205,7 @@ def _label_band(  # type: ignore[no-untyped-def]
     body,
     labels,
     confidence,
+    probabilities,
 ):
     """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
     channels, count = scores.shape[0], n_stop - n_start
@@ -233,6 +242,8 @@ def _label_band(  # type: ignore[no-untyped-def]
             for n in range(count):
                 if not body[p, q, n_start + n]:
                     row[n] = 0
+                elif sure and probabilities:
+                    confidence[p, q, n_start + n] = best[n]
                 elif sure:
                     total = np.float32(0.0)
                     for c in range(channels):

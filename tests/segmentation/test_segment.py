@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from operators.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.errors import SegmentationError
-from operators.segmentation import SegmentationModel, load_model, segment
+from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
 from operators.volume import Contrast, Fused, Grid, QualityFlag
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, bundle_of, random_unetr_bundle
 
@@ -108,15 +108,19 @@ def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands):
     assert (labels[:10] == 0).all() and (labels[20:] == 27).all()
 
 
-def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(tmp_path):
+@pytest.mark.parametrize("interpolate", ["scores", "probabilities"])
+def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(tmp_path, interpolate):
     shape, spacing = (20, 24, 44), (6.0, 5.0, 7.0)  # two windows of 32 voxels
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-120.0, -80.0, -500.0)
     water = np.random.default_rng(3).uniform(0, 500, shape).astype(np.float32)
     bundle = random_unetr_bundle(tmp_path / "bundle", spacing)
-    labels = segment(fused_of(Grid(shape, affine), water), load_model(bundle)).voxels
+    changes = bundle / "configs" / "changes.yaml"
+    settings = yaml.safe_load(changes.read_text(encoding="utf-8"))
+    changes.write_text(yaml.safe_dump({**settings, "interpolate": interpolate}), encoding="utf-8")
+    found = segment(fused_of(Grid(shape, affine), water), load_model(bundle), SegmentationOptions(confidence=True))
+    labels = found.voxels
 
-    settings = yaml.safe_load((bundle / "configs" / "changes.yaml").read_text(encoding="utf-8"))
     names = ("feature_size", "hidden_size", "mlp_dim", "num_heads")
     network = UNETR(1, CHANNEL_COUNT, settings["roi"], **{name: settings[f"network_def#{name}"] for name in names})
     network.load_state_dict(torch.load(bundle / "models" / "weights.pt", weights_only=True))
@@ -124,12 +128,25 @@ def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(t
     image = torch.from_numpy(np.clip(to_ras / 450.0, 0, 1).astype(np.float32))[None, None]
     window = SlidingWindowInferer(settings["roi"], sw_batch_size=1, overlap=0.25, mode="gaussian")
     with torch.inference_mode():
-        theirs = window(image, network.eval())[0].argmax(dim=0).numpy()
+        scores = window(
+            image, network.eval() if interpolate == "scores" else torch.nn.Sequential(network, torch.nn.Softmax(1))
+        )[0]
+    theirs = scores.argmax(dim=0).numpy()
+    sure = (scores.softmax(dim=0) if interpolate == "scores" else scores).amax(dim=0).numpy()
     theirs[theirs == ADIPOSE_INDEX] = 0
     expected = theirs[::-1, ::-1].transpose(2, 1, 0)
     assert len(np.unique(expected)) > 3
     assert (labels == expected).mean() >= 0.999
     assert (labels == expected[:, :, ::-1]).mean() < 0.9  # a mirror image would not pass
+    np.testing.assert_allclose(found.confidence.voxels, sure[::-1, ::-1].transpose(2, 1, 0), atol=1e-4)
+
+
+def test_interpolation_of_something_unknown_is_refused(tmp_path):
+    bundle = random_unetr_bundle(tmp_path / "bundle")
+    with (bundle / "configs" / "changes.yaml").open("a", encoding="utf-8") as file:
+        file.write("interpolate: labels\n")
+    with pytest.raises(SegmentationError, match="neither scores nor probabilities"):
+        load_model(bundle)
 
 
 def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path):
