@@ -42,7 +42,7 @@ class SubvoxelLabelsd(MapTransform):
     factor : int
         Parts along each axis.
     file_name : str, optional
-        Read this file from the label's folder instead, e.g. one with smaller voxels.
+        Read this file beside the label instead, where there is one: the same labels on smaller voxels.
 
     Raises
     ------
@@ -65,7 +65,8 @@ class SubvoxelLabelsd(MapTransform):
         mapping, ignore = item.pop("mapping", None), item.pop("ignore", ())  # a batch cannot collate them
         for key in self.keys:
             path = Path(str(item[key]))
-            path = path if self.file_name is None else path.with_name(self.file_name)
+            if self.file_name is not None and path.with_name(self.file_name).is_file():
+                path = path.with_name(self.file_name)
             volume = read_labels(path, mapping, ignore).labels
             fine = _nearest(np.asarray(volume.voxels, np.uint8), volume.grid, image, self.factor, path)
             parts = torch.from_numpy(_parts_as_channels(fine, self.factor))

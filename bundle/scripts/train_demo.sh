@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The one command that made models/demo_unetr.pt: 204 synthetic participants, then two hours of training.
+# The one command that makes models/demo_unetr.pt: 168 synthetic participants, then some three hours of training.
 # Run it again after an interruption: participants and checkpoints that exist are kept.
 #   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of the first phase, e.g. --max_epochs 60]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 WORK=${WORK:-.cache/train-demo}
-COUNT=${COUNT:-204}
+COUNT=${COUNT:-168}
 # glibc hands large blocks back to the kernel after every step, and a third of the processor time went to page faults.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456
 "$PYTHON" -m phantom training-set --out "$WORK/data" --n "$COUNT" --seed 100000
@@ -16,10 +16,10 @@ train() { # train PHASE CONFIGS [ARGUMENTS...]
     shift 2
     "$PYTHON" -W ignore -m monai.bundle run --config_file "[$configs]" --dataset_dir "$WORK/data" \
         --ckpt_dir "$WORK/$phase" --output_dir "$WORK/$phase/log" "$@"
+    "$PYTHON" -W ignore -m bundle.scripts.checkpoints "$WORK/$phase" "$WORK/$phase/weights.pt"
 }
 TRAIN="'bundle/configs/train.yaml','bundle/configs/demo.yaml'"
-train first "$TRAIN" "$@"
-"$PYTHON" -W ignore -m bundle.scripts.checkpoints "$WORK/first" "$WORK/first/weights.pt"
-train second "$TRAIN,'bundle/configs/demo_finetune.yaml'" --start_weights "$WORK/first/weights.pt"
-"$PYTHON" -W ignore -m bundle.scripts.checkpoints "$WORK/second" "$WORK/second/weights.pt"
-echo "Weights: $WORK/second/weights.pt; python -m bundle.scripts.ship puts them into the bundle."
+train coarse "$TRAIN,'bundle/configs/demo_coarse.yaml'" "$@"
+train fine "$TRAIN,'bundle/configs/demo_finetune.yaml'" \
+    --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]"
+echo "Weights: $WORK/fine/weights.pt; python -m bundle.scripts.ship puts them into the bundle."

@@ -49,7 +49,9 @@ def test_labels_on_the_images_grid_fill_their_voxels_and_nothing_lies_beyond(tmp
     grid = Grid(labels.shape, np.diag([2.0, 2.0, 3.0, 1.0]))
     write_volume(tmp_path / "labels.nrrd", Volume(labels, grid))
     wider = Grid((5, 4, 5), grid.affine)
-    parts = SubvoxelLabelsd()({"image": image_on(wider), "label": str(tmp_path / "labels.nrrd")})["label"].numpy()
+    parts = SubvoxelLabelsd(file_name="none_such.nrrd")(
+        {"image": image_on(wider), "label": str(tmp_path / "labels.nrrd")}
+    )["label"].numpy()
     assert (parts == parts[:1]).all()
     np.testing.assert_array_equal(parts[0][..., :3], labels.transpose(2, 1, 0))
     assert not parts[0][..., 3:].any()
