@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from app.clock import StageClock, timed
@@ -13,6 +14,7 @@ from operators.dicom_seg_writer.operator import DicomSegWriterOperator
 from operators.phenotype_report.operator import PhenotypeReportOperator
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.operator import ImportedLabelsOperator, SegmentationOperator
+from operators.station_fusion import stations_to_fuse
 from operators.station_fusion.operator import StationFusionOperator
 from operators.volume import Contrast
 
@@ -62,6 +64,7 @@ class SarcoMapApp(Application):
             input_path=self.input_path,
             allow_missing_slices=options.allow_missing_slices,
             progress=self.progress,
+            select=partial(stations_to_fuse, choice=options.fusion.stations),
             deidentification=options.dicom.deidentify,
         )
         fuse = timed(StationFusionOperator, "fuse", clock)(

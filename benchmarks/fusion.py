@@ -19,6 +19,7 @@ import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from scipy import ndimage
 
 from operators.dicom_loader import load_study
 from operators.nrrd_files import write_volumes
-from operators.station_fusion import average_stations, common_grid, fuse
+from operators.station_fusion import average_stations, common_grid, fuse, stations_to_fuse
 from operators.volume import Grid
 from phantom.station_geometry import archive_stations
 
@@ -216,7 +217,7 @@ def straightforward(path: Path, out: Path) -> dict[str, float]:
 
 def ours_from_zip(path: Path, out: Path) -> dict[str, float]:
     start = time.perf_counter()
-    study = load_study(path)
+    study = load_study(path, select=partial(stations_to_fuse, choice="pelvis-to-knee"))
     loaded = time.perf_counter()
     fused = fuse(study)
     done = time.perf_counter()

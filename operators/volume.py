@@ -152,6 +152,9 @@ class Station:
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
+    decoded : bool
+        False for a station that was known not to be needed: its place, time
+        and headers count, and ``voxels`` are one NaN that fills no memory.
     """
 
     contrast: Contrast
@@ -165,6 +168,7 @@ class Station:
     sop_instance_uids: tuple[str, ...] = ()
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    decoded: bool = True
 
     def __post_init__(self) -> None:
         where = f"series {self.series_number} ({self.series_description})"

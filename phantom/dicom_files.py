@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.config import IGNORE
@@ -202,32 +203,8 @@ def _decimal(value: float) -> DSfloat:
 
 
 def _jpeg_lossless(pixels: NDArray[np.uint16]) -> bytes:
-    """One slice as a JPEG lossless stream (process 14, selection value 1), by GDCM."""
-    import gdcm  # only needed, and slow to import, when compressing
-
-    writer = gdcm.ImageWriter()  # owns the image: it has to outlive it
-    image = writer.GetImage()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((pixels.shape[1], pixels.shape[0], 1))
-    monochrome = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(monochrome))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetByteStringValue(pixels.astype("<u2").tobytes())
-    image.SetDataElement(element)
-    converter = gdcm.ImageChangeTransferSyntax()
-    converter.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    converter.SetInput(image)
-    if not converter.Change():
-        raise RuntimeError("GDCM could not compress a slice to JPEG lossless")
-    fragments = converter.GetOutput().GetDataElement().GetSequenceOfFragments()
-    # GDCM's Python strings hold bytes that are not UTF-8 as surrogates.
-    stream: bytes = b"".join(
-        fragments.GetFragment(n).GetByteValue().GetBuffer().encode("utf-8", "surrogateescape")
-        for n in range(fragments.GetNumberOfFragments())
-    )
-    return stream
+    """One slice as a JPEG lossless stream (process 14, selection value 1)."""
+    return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=12))
 
 
 def _damaged(contents: bytes, damage: Damage | None) -> bytes:

@@ -131,6 +131,8 @@ class ElementReader:
             return None  # pydicom finds the words for what is wrong
 
     def _walked(self, content: bytes) -> Elements | None:
+        if content[_PREAMBLE_BYTES - 4 : _PREAMBLE_BYTES] != b"DICM":
+            return None
         at, last = _PREAMBLE_BYTES, 0
         syntax = storage = charset = b""
         values: dict[str, Any] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,16 +87,33 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     frames = []
     phase = False
     for index, view in enumerate(views):
-        by_type = contrast_of_image_type(view.image_type)
-        by_text = contrast_of_description(view.description, view.protocol, *view.image_type)
-        contrast = by_type or by_text
-        if contrast is None or is_reformatted(view.image_type):
-            continue
-        if not is_magnitude(view.image_type, view.complex_component):
-            phase = True
-            continue
-        frames.append(_frame(index, contrast, by_type is not None and by_text not in (None, by_type), view, where))
+        kind = _kind(tuple(view.image_type), view.complex_component, view.description, view.protocol)
+        phase |= kind.phase
+        if kind.contrast is not None and not kind.phase:
+            frames.append(_frame(index, kind.contrast, kind.disagrees, view, where))
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What an image shows: no contrast when it is no Dixon image of a station."""
+
+    contrast: Contrast | None
+    phase: bool = False
+    disagrees: bool = False
+
+
+# All images of a series are of one kind, and of one orientation below.
+@lru_cache(maxsize=256)
+def _kind(image_type: tuple[str, ...], complex_component: str, description: str, protocol: str) -> _Kind:
+    by_type = contrast_of_image_type(image_type)
+    by_text = contrast_of_description(description, protocol, *image_type)
+    contrast = by_type or by_text
+    if contrast is None or is_reformatted(image_type):
+        return _Kind(None)
+    if not is_magnitude(image_type, complex_component):
+        return _Kind(contrast, phase=True)
+    return _Kind(contrast, disagrees=by_type is not None and by_text not in (None, by_type))
 
 
 @dataclass(frozen=True)
@@ -179,14 +198,14 @@ def _frame_views(header: Values, where: str) -> list[_View]:
 def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: str) -> Frame:
     if view.stack or index:
         where = f"{where}, frame {index + 1}"
-    position = _vector(view.position, 3)
+    position = _numbers(view.position, 3)
     if position is None:
         raise GeometryError(
             where, "no usable ImagePositionPatient", "three finite millimetres", "Export the series again."
         )
     row, column = _directions(view.orientation, where)
-    spacing = _vector(view.spacing, 2)
-    if spacing is None or spacing.min() <= 0:
+    spacing = _numbers(view.spacing, 2)
+    if spacing is None or min(spacing) <= 0:
         found = "no PixelSpacing" if view.spacing is None else f"PixelSpacing {_shown(view.spacing)}"
         raise GeometryError(where, found, "two positive millimetres", "Export the series again.")
     rows, columns = int(view.rows or 0), int(view.columns or 0)
@@ -196,7 +215,7 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
         )
     slope = 1.0 if view.slope is None else float(view.slope)
     intercept = 0.0 if view.intercept is None else float(view.intercept)
-    if not np.isfinite([slope, intercept]).all() or slope == 0:
+    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
         raise DicomError(
             where,
             f"RescaleSlope {slope} and RescaleIntercept {intercept}",
@@ -209,10 +228,10 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
         contrast=contrast,
         disagrees=disagrees,
         stack=view.stack,
-        position_mm=position,
+        position_mm=np.array(position),
         row_direction=row,
         column_direction=column,
-        spacing_mm=(float(spacing[1]), float(spacing[0])),
+        spacing_mm=(spacing[1], spacing[0]),
         rows=rows,
         columns=columns,
         slope=slope,
@@ -222,32 +241,42 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
 
 def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Orthonormal row and column directions, cleaned of the rounding of decimal strings."""
-    cosines = _vector(orientation, 6)
+    cosines = _numbers(orientation, 6)
     if cosines is None:
         raise GeometryError(
             where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
         )
-    row, column = cosines[:3], cosines[3:]
-    lengths = np.linalg.norm([row, column], axis=1)
-    if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
+    directions = _orthonormal(cosines)
+    if directions is None:
         raise GeometryError(
             where,
             f"ImageOrientationPatient {_shown(orientation)}",
             "two unit vectors at a right angle",
             "Export the series again.",
         )
+    return directions
+
+
+@lru_cache(maxsize=256)
+def _orthonormal(cosines: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    lengths = np.linalg.norm([row, column], axis=1)
+    if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
+        return None
     row = row / lengths[0]
     column = column - (column @ row) * row
-    return row, column / np.linalg.norm(column)
+    column /= np.linalg.norm(column)
+    row.flags.writeable = column.flags.writeable = False  # frames share them
+    return row, column
 
 
-def _vector(value: Any, length: int) -> NDArray[np.float64] | None:
+def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     """``length`` finite numbers, or None."""
     try:
-        vector = np.asarray([float(number) for number in value], dtype=np.float64)
+        numbers = tuple(float(number) for number in value)
     except (TypeError, ValueError):
         return None
-    return vector if vector.shape == (length,) and np.isfinite(vector).all() else None
+    return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None
 
 
 def _texts(value: Any) -> list[str]:

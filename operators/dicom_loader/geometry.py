@@ -102,9 +102,11 @@ def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
     for frame in frames:
         if (frame.rows, frame.columns) != (first.rows, first.columns):
             found = f"images of {first.columns} x {first.rows} and of {frame.columns} x {frame.rows} voxels"
-        elif not np.allclose(frame.spacing_mm, first.spacing_mm, rtol=1e-3, atol=0):
+        elif frame.spacing_mm != first.spacing_mm and not np.allclose(
+            frame.spacing_mm, first.spacing_mm, rtol=1e-3, atol=0
+        ):
             found = f"images with PixelSpacing {first.spacing_mm[::-1]} and {frame.spacing_mm[::-1]}"
-        elif (
+        elif frame.row_direction is not first.row_direction and (
             np.abs(frame.row_direction - first.row_direction).max() > _COSINE_TOLERANCE
             or np.abs(frame.column_direction - first.column_direction).max() > _COSINE_TOLERANCE
         ):

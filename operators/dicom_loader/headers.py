@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -281,8 +282,9 @@ def _texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for keyword in keywords:
         value = header.get(keyword)
-        text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
-        if text.strip():
+        # isinstance is slow for what is an abstract collection too.
+        text = "\\".join(map(str, value)) if type(value) is MultiValue else str(value or "").strip()
+        if text:
             found[keyword] = text.strip()
     return found
 
@@ -321,16 +323,17 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
 def _acquired(header: Values) -> datetime | None:
     """When the series began; the date decides first, since times wrap at midnight."""
     for kind in ("Series", "Acquisition", "Content"):
-        moment = _moment(header.get(f"{kind}Date"), header.get(f"{kind}Time"))
+        moment = _moment(str(header.get(f"{kind}Date") or ""), str(header.get(f"{kind}Time") or ""))
         if moment is not None:
             return moment
     stamp = re.sub(r"[+-]\d{4}$", "", str(header.get("AcquisitionDateTime") or "").strip())
     return _moment(stamp[:8], stamp[8:])
 
 
-def _moment(date: Any, time: Any) -> datetime | None:
+@lru_cache(maxsize=256)
+def _moment(date: str, time: str) -> datetime | None:
     try:
-        day, clock = DA(str(date or "").strip()), TM(str(time or "").strip())
+        day, clock = DA(date.strip()), TM(time.strip())
     except ValueError:
         return None
     return datetime.combine(day, clock) if day is not None and clock is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from operators.deploy import (
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 from operators.dicom_loader.study import load_study
 from operators.dicom_options import Deidentification
+from operators.volume import Station
 
 __all__ = ["DicomLoaderOperator"]
 
@@ -36,7 +37,7 @@ class DicomLoaderOperator(Operator):
     input_path : Path
         Zip or folder of one study.
     limits : ArchiveLimits
-    progress, allow_missing_slices
+    progress, allow_missing_slices, select
         As for `load_study`.
     deidentification : Deidentification, optional
         No stage after this one learns who the patient is; see `deidentify`.
@@ -50,6 +51,7 @@ class DicomLoaderOperator(Operator):
         limits: ArchiveLimits = DEFAULT_LIMITS,
         progress: Callable[[int, int], None] | None = None,
         allow_missing_slices: bool = False,
+        select: Callable[[Sequence[Station]], Sequence[Station]] | None = None,
         deidentification: Deidentification | None = None,
         **kwargs: Any,
     ) -> None:
@@ -57,6 +59,7 @@ class DicomLoaderOperator(Operator):
         self.limits = limits
         self.progress = progress
         self.allow_missing_slices = allow_missing_slices
+        self.select = select
         self.deidentification = deidentification
         super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
 
@@ -71,6 +74,7 @@ class DicomLoaderOperator(Operator):
             limits=self.limits,
             progress=self.progress,
             allow_missing_slices=self.allow_missing_slices,
+            select=self.select,
         )
         if self.deidentification is not None:
             study = deidentify(study, self.deidentification)

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
+from operators.dicom_loader.codecs import DECODED_HERE, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
@@ -41,8 +43,10 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
     ------
     DicomError
     """
-    for file in files:
-        uid = UID(file.transfer_syntax_uid)
+    for syntax, file in {file.transfer_syntax_uid: file for file in reversed(files)}.items():
+        uid = UID(syntax)
+        if uid in DECODED_HERE:
+            continue
         try:
             available = get_decoder(uid).is_available
         except NotImplementedError:
@@ -52,7 +56,7 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
                 f"{where}, file {file.file}",
                 f"transfer syntax {uid.name} ({uid}), which no installed package decodes",
                 "uncompressed, RLE, JPEG, JPEG Lossless, JPEG-LS or JPEG 2000 images",
-                "Install the decoder with `pip install python-gdcm`, or export the study uncompressed.",
+                "Export the study uncompressed.",
             )
 
 
@@ -118,14 +122,15 @@ def _rescaled(stored: NDArray[Any], frame: Frame, where: str) -> NDArray[Any]:
 
 def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
     stream.seek(file.pixels.offset)
-    decoder = get_decoder(UID(file.transfer_syntax_uid))
-    options: dict[str, Any] = {"pixel_keyword": "PixelData", **file.pixel_options}
+    options: dict[str, Any] = dict(file.pixel_options)
+    indices = [target.frame.index for target in targets]
+    if file.transfer_syntax_uid in DECODED_HERE:
+        offsets = {"extended_offsets": options.get("extended_offsets"), "number_of_frames": options["number_of_frames"]}
+        for index in indices:
+            yield decode_frame(get_frame(stream, index, **offsets), file.transfer_syntax_uid, options)
+        return
     if file.pixels.vr:
         options["pixel_vr"] = file.pixels.vr
-    for image, _ in decoder.iter_array(
-        stream,
-        indices=[target.frame.index for target in targets],
-        raw=True,
-        **options,
-    ):
+    decoder = get_decoder(UID(file.transfer_syntax_uid))
+    for image, _ in decoder.iter_array(stream, indices=indices, raw=True, pixel_keyword="PixelData", **options):
         yield image

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from operators.volume import QualityFlag, Station, Study
 __all__ = ["load_study"]
 
 Progress = Callable[[int, int], None]
+Select = Callable[[Sequence[Station]], Sequence[Station]]
 
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI.
 _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_")
@@ -42,6 +44,7 @@ def load_study(
     limits: ArchiveLimits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     allow_missing_slices: bool = False,
+    select: Select | None = None,
 ) -> Study:
     """Read one Dixon study: every station of every contrast, with its place in the body.
 
@@ -60,6 +63,11 @@ def load_study(
         Interpolate one or two missing slices in a row linearly between their
         neighbours, and flag the station ``missing-slice`` (warning), instead of
         refusing the study.
+    select : callable, optional
+        Given all stations before their pixels are decoded, returns those that
+        will be needed, for instance by `station_fusion.stations_to_fuse`. The
+        others stay in the study, not `Station.decoded`: they are judged by
+        their headers alone. By default all are decoded.
 
     Returns
     -------
@@ -87,7 +95,7 @@ def load_study(
         stacks = stacks_of(source.name, images, allow_missing_slices=allow_missing_slices)
         check_one_frame_of_reference(source.name, stacks)
         check_all_contrasts(source.name, stacks)
-        stations = _decode(source, stacks, limits, tick)
+        stations = _decode(source, stacks, limits, tick, select)
     first = images[0]
     return Study(
         stations=stations,
@@ -160,7 +168,9 @@ def _check_one_study(source: Source, images: list[ImageFile], others: list[Other
         )
 
 
-def _decode(source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: _Ticker) -> tuple[Station, ...]:
+def _decode(
+    source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: _Ticker, select: Select | None
+) -> tuple[Station, ...]:
     needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
     if needed > limits.max_total_bytes:
         raise DicomError(
@@ -170,16 +180,21 @@ def _decode(source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick
             "Check where the study comes from; if it is right, raise the limit.",
         )
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
-    volumes = [np.empty(stack.grid.shape, dtype=np.float32) for stack in stacks]
+    stations = [_undecoded(stack) for stack in stacks]
+    selected = {id(station) for station in (stations if select is None else select(stations))}
     work: dict[str, tuple[ImageFile, list[Target]]] = {}
-    for stack, voxels in zip(stacks, volumes, strict=True):
-        for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
-            work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
+    volumes: dict[int, NDArray[np.float32]] = {}
+    for number, (stack, station) in enumerate(zip(stacks, stations, strict=True)):
+        if id(station) in selected:
+            voxels = volumes[number] = np.empty(stack.grid.shape, dtype=np.float32)
+            for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
+                work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
     tick(tick.files - len(work))
     decode_into(source, list(work.values()), tick)
-    for stack, voxels in zip(stacks, volumes, strict=True):
-        _interpolate_missing(stack, voxels)
-    return tuple(_station(stack, voxels) for stack, voxels in zip(stacks, volumes, strict=True))
+    for number, voxels in volumes.items():
+        _interpolate_missing(stacks[number], voxels)
+        stations[number] = replace(stations[number], voxels=voxels, decoded=True)
+    return tuple(stations)
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
@@ -191,11 +206,11 @@ def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
         voxels[k] = (1 - weight) * voxels[below] + weight * voxels[above]
 
 
-def _station(stack: Stack, voxels: NDArray[np.float32]) -> Station:
+def _undecoded(stack: Stack) -> Station:
     lowest = stack.files[0]
     return Station(
         contrast=stack.contrast,
-        voxels=voxels,
+        voxels=np.broadcast_to(np.float32(np.nan), stack.grid.shape),
         grid=stack.grid,
         acquired=lowest.acquired,
         series_uid=lowest.series_uid,
@@ -205,6 +220,7 @@ def _station(stack: Stack, voxels: NDArray[np.float32]) -> Station:
         sop_instance_uids=tuple(dict.fromkeys(file.sop_instance_uid for file in stack.files)),
         sop_class_uid=lowest.sop_class_uid,
         acquisition=dict(lowest.acquisition),
+        decoded=False,
     )
 
 

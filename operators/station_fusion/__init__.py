@@ -16,6 +16,7 @@ from operators.station_fusion.positions import (
     choose_positions,
     coverage_flags,
     find_positions,
+    stations_to_fuse,
 )
 from operators.station_fusion.resample import Device, average_stations, choose_device
 
@@ -35,4 +36,5 @@ __all__ = [
     "fat_fraction",
     "find_positions",
     "fuse",
+    "stations_to_fuse",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
 from operators.volume import Grid
 
 __all__ = ["body_mask", "fat_fraction", "otsu_threshold"]
@@ -37,30 +37,20 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     ndarray, shape (z, y, x), bool
         All False when there is no signal.
     """
+    signal = water + fat
+    high = float(signal.max())
+    if high <= 0:
+        return np.zeros(signal.shape, dtype=np.bool_)
     # The square root evens out coil brightness and bright fat, which would
     # otherwise draw the threshold up between muscle and fat.
-    signal = water + fat
-    np.sqrt(np.clip(signal, 0.0, None, out=signal), out=signal)
-    if not signal.any():
-        return np.zeros(signal.shape, dtype=np.bool_)
-    mask = signal > otsu_threshold(signal)
-    cross = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
-    for axial in mask:
-        # Opening by one voxel cuts thin bridges to whatever lies beside the body.
-        axial[:] = _dilated(_eroded(axial, cross), cross)
-    mask = _large_parts(mask)
-    x_mm, y_mm, _ = grid.spacing_mm
-    disc = _disc(_CLOSING_MM, x_mm, y_mm)
-    margin = max(max(abs(j), abs(i)) for j, i in disc)
-    for axial in mask:
-        rows, columns = np.flatnonzero(axial.any(axis=1)), np.flatnonzero(axial.any(axis=0))
-        if rows.size == 0:
-            continue
-        box = axial[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        # Closing erodes from outside the image too; a margin keeps what touches the border.
-        closed = _eroded(_dilated(np.pad(box, margin), disc), disc)
-        box[:] = _filled(closed)[margin:-margin, margin:-margin] if margin else _filled(closed)
-    return mask
+    sample = np.append(_sampled(signal), [max(float(signal.min()), 0.0), high])
+    threshold = otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2
+    mask = np.zeros(signal.shape, dtype=np.uint8)
+    # Opening by one voxel cuts thin bridges to whatever lies beside the body.
+    open_slices(signal, np.float32(threshold), mask)
+    keep_large_parts(mask, _SMALLEST_PART)
+    close_and_fill(mask, _disc(_CLOSING_MM, *grid.spacing_mm[:2]))
+    return mask.view(np.bool_)
 
 
 def fat_fraction(water: NDArray[np.float32], fat: NDArray[np.float32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -89,9 +79,7 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
     if high <= low:
         return low
     scale = _HISTOGRAM_BINS / (high - low)
-    # Every so-manyth voxel gives the same histogram; an odd step keeps out of step with rows.
-    every = max(1, values.size // _HISTOGRAM_VOXELS) | 1
-    bins = np.minimum(((values.ravel()[::every] - low) * scale).astype(np.int64), _HISTOGRAM_BINS - 1)
+    bins = np.minimum(((_sampled(values) - low) * scale).astype(np.int64), _HISTOGRAM_BINS - 1)
     counts = np.bincount(bins, minlength=_HISTOGRAM_BINS).astype(np.float64)
     centres = low + (np.arange(_HISTOGRAM_BINS) + 0.5) / scale
     below = np.cumsum(counts)[:-1]
@@ -103,56 +91,13 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
     return low + (int(between.argmax()) + 1) / scale
 
 
-def _large_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    large: NDArray[np.bool_] = sizes >= _SMALLEST_PART * sizes.max()
-    return large[labels]
+def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every so-manyth voxel, which gives the same histogram; an odd step keeps out of step with rows."""
+    return values.ravel()[:: max(1, values.size // _HISTOGRAM_VOXELS) | 1]
 
 
-def _disc(radius_mm: float, x_mm: float, y_mm: float) -> list[tuple[int, int]]:
-    """Offsets (y, x) of the voxels of a disc."""
-    j, i = int(radius_mm / y_mm), int(radius_mm / x_mm)
-    y, x = np.mgrid[-j : j + 1, -i : i + 1]
-    inside = (y * y_mm) ** 2 + (x * x_mm) ** 2 <= radius_mm**2
-    return list(zip(y[inside].tolist(), x[inside].tolist(), strict=True))
-
-
-def _dilated(axial: NDArray[np.bool_], offsets: list[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Binary dilation: a slice stays in the cache while shifted copies of it are joined."""
-    out = np.zeros_like(axial)
-    for j, i in offsets:
-        to, source = _overlapping(axial.shape, j, i)
-        out[to] |= axial[source]
-    return out
-
-
-def _eroded(axial: NDArray[np.bool_], offsets: list[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Binary erosion; beyond the border there is nothing."""
-    rows, columns = axial.shape
-    reach = max(max(abs(j), abs(i)) for j, i in offsets)
-    outside = np.pad(~axial, reach, constant_values=True)
-    out = np.zeros_like(axial)
-    for j, i in offsets:
-        out |= outside[reach + j : reach + j + rows, reach + i : reach + i + columns]
-    return ~out
-
-
-def _overlapping(shape: tuple[int, ...], j: int, i: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    rows, columns = shape
-    to = slice(max(0, j), rows + min(0, j)), slice(max(0, i), columns + min(0, i))
-    source = slice(max(0, -j), rows + min(0, -j)), slice(max(0, -i), columns + min(0, -i))
-    return to, source
-
-
-def _filled(axial: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Holes filled: of the background, only what reaches the border stays background."""
-    background, count = ndimage.label(~axial)
-    outer = np.zeros(count + 1, dtype=np.bool_)
-    for edge in (background[0], background[-1], background[:, 0], background[:, -1]):
-        outer[edge] = True
-    outer[0] = False
-    return np.asarray(~outer[background])
+def _disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
+    """A disc's rows, from above its centre to below: voxels on either side of the centre."""
+    rows = int(radius_mm / y_mm)
+    heights_mm = np.arange(-rows, rows + 1) * y_mm
+    return (np.sqrt(radius_mm**2 - heights_mm**2) / x_mm).astype(np.int64)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from operators.errors import DicomError, GeometryError
+from operators.errors import DicomError, GeometryError, InputError
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
@@ -69,7 +69,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     UsageError
         For ``cuda`` without a device, or an unusable spacing.
     InputError
-        When there is no station, one lacks a contrast, or holds NaN or infinite signal.
+        When there is no station, one lacks a contrast, was not decoded, or holds NaN or infinite signal.
     GeometryError
         When contrasts of one station share too little, stations differ in
         their frame of reference, are trimmed away, or the grid would be too large.
@@ -79,8 +79,9 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     machine = choose_device(options.device)
     tell("sorting stations", 0.0)
     found, flags = find_positions(study.stations)
-    chosen = _trimmed(choose_positions(found, options.stations), options.trim_slices)
-    _check_finite(chosen)
+    chosen = choose_positions(found, options.stations)
+    _check_voxels(chosen)
+    chosen = _trimmed(chosen, options.trim_slices)
     grids = [position.grid for position in chosen]
     grid = common_grid(grids, options.spacing_mm)
 
@@ -147,9 +148,16 @@ def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosit
     )
 
 
-def _check_finite(positions: Sequence[TablePosition]) -> None:
+def _check_voxels(positions: Sequence[TablePosition]) -> None:
     for position in positions:
         for station in position.stations.values():
+            if not station.decoded:
+                raise InputError(
+                    f"series {station.series_number} ({station.series_description})",
+                    "a station whose pixels were not decoded",
+                    "the voxels of every station that is fused",
+                    "Load the study with the choice of stations that it is fused with.",
+                )
             # Sums are quick, and no sum of finite magnitudes of an image overflows float64.
             if not np.isfinite(station.voxels.sum(dtype=np.float64)):
                 raise DicomError(

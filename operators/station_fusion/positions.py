@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,15 @@ __all__ = [
     "choose_positions",
     "coverage_flags",
     "find_positions",
+    "stations_to_fuse",
 ]
 
 StationChoice = Literal["pelvis-to-knee", "all"]
+
+Acquisition = dict[Contrast, Station]
+"""What was scanned at one place in one go; complete with four contrasts."""
+
+Place = TypeVar("Place")
 
 PELVIS_TO_KNEE_POSITIONS = 4
 """The lower four of the archive's six table positions (PAPER sections 2 and 3)."""
@@ -134,23 +140,47 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
         )
     positions = []
     flags: list[QualityFlag] = []
-    for place in _places(stations):
-        position, place_flags = _newest_complete(place)
+    for acquisitions, kept in _places(stations):
+        cropped, crop_flags = _on_one_grid(acquisitions[kept])
+        position = TablePosition(cropped)  # which says what is missing
         positions.append(position)
-        flags.extend(place_flags)
-    positions.sort(key=lambda position: _rank(position.grid))
+        flags += [*crop_flags, *_left_out_flags(acquisitions, kept, position)]
     return tuple(positions), tuple(flags)
 
 
-def choose_positions(positions: Sequence[TablePosition], choice: StationChoice) -> tuple[TablePosition, ...]:
+def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple[Place, ...]:
     """The positions to fuse: all, or of five and more the lowest four.
 
     The archive scans six positions from neck to knee, of which the paper uses
     the lower four. What has four positions or fewer is taken whole.
+
+    Parameters
+    ----------
+    positions : sequence
+        Superior to inferior.
+    choice : {"pelvis-to-knee", "all"}
     """
     if choice == "pelvis-to-knee" and len(positions) > PELVIS_TO_KNEE_POSITIONS:
         return tuple(positions[-PELVIS_TO_KNEE_POSITIONS:])
     return tuple(positions)
+
+
+def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tuple[Station, ...]:
+    """The stations whose voxels a fusion will read, told without reading any.
+
+    Parameters
+    ----------
+    stations : sequence of Station
+        All contrasts of all positions, in any order.
+    choice : {"pelvis-to-knee", "all"}
+
+    Returns
+    -------
+    tuple of Station
+        Those of the acquisitions that `find_positions` keeps and `choose_positions` takes.
+    """
+    kept = [acquisitions[number] for acquisitions, number in _places(stations)]
+    return tuple(station for acquisition in choose_positions(kept, choice) for station in acquisition.values())
 
 
 def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
@@ -174,10 +204,11 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
     return tuple(flags)
 
 
-def _places(stations: Sequence[Station]) -> list[list[Station]]:
-    """Stations that share most of their extent, whatever their contrast and time."""
+def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int]]:
+    """At each place, superior first: its acquisitions, oldest first, and the number of the one to keep."""
     places: list[list[Station]] = []
     for station in sorted(stations, key=lambda s: (_rank(s.grid), _recency(s), s.contrast, s.series_uid)):
+        # Stations that share most of their extent, whatever their contrast and time.
         extent = extent_mm(station.grid)
         for place in places:
             if _shared_part(extent, extent_mm(place[0].grid)) > _SAME_PLACE_OVERLAP:
@@ -185,27 +216,36 @@ def _places(stations: Sequence[Station]) -> list[list[Station]]:
                 break
         else:
             places.append([station])
-    return places
+    found = [_acquisitions(place) for place in places]
+    return sorted(found, key=lambda place: _rank(_first(place[0][place[1]]).grid))
 
 
-def _newest_complete(place: Sequence[Station]) -> tuple[TablePosition, list[QualityFlag]]:
-    """The newest acquisition at one place that has all four contrasts, and a flag for each other one."""
-    acquisitions: list[dict[Contrast, Station]] = []
+def _acquisitions(place: Sequence[Station]) -> tuple[list[Acquisition], int]:
+    """The acquisitions at one place, oldest first, and the number of the newest that has all four contrasts."""
+    acquisitions: list[Acquisition] = []
     # A contrast that comes a second time begins the next acquisition.
     for station in sorted(place, key=lambda s: (_recency(s), s.series_uid)):
         if not acquisitions or station.contrast in acquisitions[-1]:
             acquisitions.append({})
         acquisitions[-1][station.contrast] = station
-    complete = [acquisition for acquisition in acquisitions if len(acquisition) == len(Contrast)]
-    newest = complete[-1] if complete else acquisitions[-1]
+    complete = [number for number, acquisition in enumerate(acquisitions) if len(acquisition) == len(Contrast)]
+    return acquisitions, complete[-1] if complete else len(acquisitions) - 1
+
+
+def _first(acquisition: Acquisition) -> Station:
+    """The in-phase station, on whose grid the others are brought; another one when it is missing."""
+    return acquisition.get(Contrast.IN) or next(iter(acquisition.values()))
+
+
+def _on_one_grid(acquisition: Acquisition) -> tuple[Mapping[Contrast, Station], list[QualityFlag]]:
+    if len(acquisition) < len(Contrast):
+        return acquisition, []
+    cropped, flag = on_common_extent(acquisition)
+    return cropped, [flag] if flag is not None else []
+
+
+def _left_out_flags(acquisitions: Sequence[Acquisition], kept: int, position: TablePosition) -> list[QualityFlag]:
     flags = []
-    if complete:
-        cropped, flag = on_common_extent(newest)
-        position = TablePosition(cropped)
-        flags += [flag] if flag is not None else []
-    else:
-        position = TablePosition(newest)  # which says what is missing
-    kept = next(n for n, acquisition in enumerate(acquisitions) if acquisition is newest)
     for number, acquisition in enumerate(acquisitions):
         left_out = _series(acquisition.values())
         if number < kept:
@@ -214,7 +254,7 @@ def _newest_complete(place: Sequence[Station]) -> tuple[TablePosition, list[Qual
         elif number > kept:
             message = f"{left_out} lies at the place of {position.name} and is newer but incomplete; it is left out."
             flags.append(QualityFlag("incomplete-duplicate", "warning", message))
-    return position, flags
+    return flags
 
 
 def _recency(station: Station) -> tuple[bool, datetime, int]:

@@ -66,7 +66,7 @@ def test_every_package_that_the_application_imports_is_in_the_container():
                     imports.add(node.module.split(".")[0])
     distribution = {
         "PIL": "pillow", "cuda": "cuda-pathfinder", "holoscan": "monai-deploy-app-sdk", "ignite": "pytorch-ignite",
-        "nrrd": "pynrrd", "yaml": "pyyaml", "gdcm": "python-gdcm", "llvmlite": "numba",
+        "nrrd": "pynrrd", "yaml": "pyyaml", "llvmlite": "numba",
     }  # fmt: skip
     ours = {"app", "operators", "bundle"}
     needed = {distribution.get(name, name.replace("_", "-")) for name in imports - ours - sys.stdlib_module_names}
