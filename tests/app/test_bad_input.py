@@ -198,6 +198,21 @@ def test_weights_that_are_not_those_of_the_card_end_with_code_4(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_bundle_that_is_a_program_ends_with_code_4_unless_it_is_trusted(
+    study: Path, bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "bundle"
+    shutil.copytree(bundle, program)
+    with (program / "configs" / "changes.yaml").open("a", encoding="utf-8") as file:
+        file.write("device: $torch.device('c' + 'pu')\n")
+    assert run_here("-i", study, "-o", tmp_path / "out", "-m", program) == 4
+    errors = capfd.readouterr().err
+    assert len(errors.splitlines()) == 1 and errors.startswith("error: ")
+    assert "key device" in errors and "--trust-bundle" in errors
+    assert not (tmp_path / "out").exists()
+    assert run_here("-i", study, "-o", tmp_path / "out", "-m", program, "--trust-bundle") == 0
+
+
 def test_no_arguments_say_what_is_missing_and_where_help_is() -> None:
     done = run_app()
     assert done.returncode == 2 and done.stdout == ""

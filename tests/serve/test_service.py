@@ -134,6 +134,25 @@ def test_a_kill_in_the_middle_loses_nothing_and_leaves_no_run_behind(tmp_path: P
 
 
 @pytest.mark.slow
+def test_told_to_stop_the_service_lets_a_run_end_or_puts_it_back_and_goes_on_later(
+    tmp_path: Path, study: Path, bundle: Path
+) -> None:
+    run = {"arguments": ["-m", str(bundle)]}
+    with serving(tmp_path, run=run) as served:
+        assert set(send(served, study)) == {0}
+        until(lambda: bool(served.names("running")), 60)
+        served.process.terminate()
+        until(lambda: not associate(served).is_established, 5)  # type: ignore[attr-defined]
+        assert served.process.wait(40) == 0  # a run has 20 s to end
+        assert served.names("running") == served.names("failed") == []
+        assert len([*served.names("queued"), *served.names("sending"), *served.names("done")]) == 1
+    with serving(tmp_path, run=run) as served:
+        until(lambda: bool(served.names("done")), 240)
+        (name,) = served.names("done")
+        assert name.endswith(".1") and served.record("done", name)["runs"] == 1
+
+
+@pytest.mark.slow
 def test_a_run_that_takes_too_long_is_cut_off_and_given_up(tmp_path: Path, study: Path, bundle: Path) -> None:
     with serving(tmp_path, run={"arguments": ["-m", str(bundle)], "timeout_s": 1}) as served:
         send(served, study)
