@@ -14,14 +14,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from monai.bundle import ConfigParser
 
 from bundle.scripts import checkpoints as checkpoints_command
 from bundle.scripts import datalist as datalist_command
-from bundle.scripts import latest_checkpoint, load_checkpoint
+from bundle.scripts import latest_checkpoint
 from bundle.scripts import metrics as metrics_command
 from operators import anatomy
-from tests.bundle.tiny import NETWORK, ROOT, bundle_command, write_pairs, write_weights
+from tests.bundle.tiny import NETWORK, ROOT, bundle_command, write_weights
 
 README = ROOT / "bundle" / "docs" / "README.md"
 SHORT = [
@@ -44,11 +43,6 @@ def documented_commands() -> list[list[str]]:
 BUNDLE = [words[3:] for words in documented_commands() if words[:3] == ["python", "-m", "monai.bundle"]]
 SCRIPTS = [words[2:] for words in documented_commands() if words[:2] == ["python", "-m"] and words[2] != "monai.bundle"]
 OTHERS = [words for words in documented_commands() if words[:2] != ["python", "-m"]]
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("pairs"), 5)
 
 
 @pytest.fixture(scope="module")
@@ -158,16 +152,6 @@ def test_commands_that_are_not_run_here_name_files_that_are_there() -> None:
     assert {words[0] for words in OTHERS} <= {"torchrun", "tensorboard", "python", "WORK=/somewhere/outside/git"}
 
 
-def test_multi_gpu_config_parses_and_builds_its_samplers() -> None:
-    parser = ConfigParser()
-    parser.read_config([str(ROOT / "bundle/configs/train.yaml"), str(ROOT / "bundle/configs/multi_gpu_train.yaml")])
-    parser["train_pairs"] = [{}] * 10
-    parser["dist"] = None
-    parser["train#sampler#rank"], parser["train#sampler#world_size"] = 1, 2
-    parser["train#sampler#samples_per_epoch"] = None
-    assert len(parser.get_parsed_content("train#sampler")) == 5
-
-
 def test_metadata_is_verified_on_the_command_line_without_a_network() -> None:
     words = next(words for words in BUNDLE if words[0] == "verify_metadata")
     dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -177,19 +161,3 @@ def test_metadata_is_verified_on_the_command_line_without_a_network() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "metadata is verified with no error" in done.stdout + done.stderr
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(pairs: Path, tmp_path: Path) -> None:
-    words = next(words for words in OTHERS if words[0] == "torchrun")
-    command = [
-        sys.executable, "-W", "ignore", "-m", "torch.distributed.run", *placed(words[1:], pairs, tmp_path),
-        *NETWORK, *SHORT, "--validation_count", "2", "--distributed_backend", "gloo",
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False, env=environment)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    checkpoint = load_checkpoint(str(latest_checkpoint(tmp_path / "checkpoints")))
-    assert checkpoint["trainer"]["iteration"] == 2
-    assert not any(key.startswith("module.") for key in checkpoint["network"])  # a lone GPU can load it
-    assert (tmp_path / "log" / "validation.csv").read_text().count("\n") == 1 + 4

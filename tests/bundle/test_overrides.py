@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.utils import set_determinism
 
 from bundle.scripts import latest_checkpoint, load_checkpoint
 from operators import anatomy
-from phantom.training_set import write_training_set
-from tests.bundle.tiny import CONFIGS, NETWORK, SPACING_MM
+from tests.bundle.tiny import CONFIGS, NETWORK
 
 OVERRIDES = sorted(path.name for path in (CONFIGS / "overrides").glob("*.yaml"))
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
-    write_training_set(folder, range(4), spacing_mm=SPACING_MM)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _leave_no_determinism() -> Iterator[None]:
-    yield
-    set_determinism(None)
 
 
 def settings(pairs: Path, out: Path) -> dict[str, Any]:

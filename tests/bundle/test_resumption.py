@@ -24,15 +24,7 @@ from bundle.scripts import (
     load_checkpoint,
 )
 from operators.errors import SegmentationError
-from phantom.training_set import write_training_set
-from tests.bundle.tiny import NETWORK, ROOT, SPACING_MM, config_argument
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
-    write_training_set(folder, range(4), spacing_mm=SPACING_MM)
-    return folder
+from tests.bundle.tiny import NETWORK, ROOT, config_argument
 
 
 def training(pairs: Path, folder: Path, epochs: int) -> subprocess.Popen[str]:

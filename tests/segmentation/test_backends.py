@@ -17,7 +17,7 @@ from operators.anatomy import ADIPOSE_INDEX
 from operators.errors import UsageError
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
 from operators.segmentation.inference import prepare
-from operators.segmentation.networks import open_network
+from operators.segmentation.networks import has_bf16, open_network
 from operators.segmentation.onnx_model import onnx_model
 from operators.volume import Fused, Grid
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle, rewrite_card
@@ -60,21 +60,27 @@ def test_labels_in_fp32_are_those_of_pytorch(model, fused, backend):
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_bf16_is_what_was_asked_for_and_nearly_agrees(model, fused, backend):
+def test_bf16_is_what_was_asked_for_and_nearly_agrees_or_is_refused_where_it_would_be_emulated(model, fused, backend):
     need(backend)
+    if not has_bf16(cuda=False):
+        with pytest.raises(UsageError, match="--precision bf16: a processor without instructions for bfloat16"):
+            open_network(model, SegmentationOptions(backend=backend, precision="bf16", device="cpu"))
+        return
     expected = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
     found = segment(fused, model, SegmentationOptions(backend=backend, precision="bf16"))
     assert found.engine.endswith("bf16")
     assert (found.voxels == expected.voxels).mean() > 0.9
 
 
-def test_bf16_is_chosen_only_where_its_harmlessness_was_measured(tmp_path):
+@pytest.mark.parametrize("instructions", [{"avx512_bf16": True}, {"amx_bf16": True}, {"avx2": True}])
+def test_bf16_is_chosen_only_where_it_was_measured_to_be_harmless_and_the_processor_has_it(
+    tmp_path, monkeypatch, instructions
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     bundle = band_bundle(tmp_path / "bundle", SPACING)
-    for loss, expected in ((None, "fp32"), (0.01, "fp32"), (0.0005, "bf16")):
+    for loss, expected in ((None, "fp32"), (0.01, "fp32"), (0.0005, "fp32" if "avx2" in instructions else "bf16")):
         rewrite_card(bundle, bf16_dice_loss=loss)
         network = open_network(load_model(bundle, trusted=True), SegmentationOptions(backend="torch", device="cpu"))
-        if expected == "bf16" and not torch.cpu._is_avx512_bf16_supported():
-            expected = "fp32"
         assert network.description.endswith(expected)
 
 

@@ -1,0 +1,143 @@
+"""`inference.yaml` labels fused studies with the application's engine: MONAI's labels, on each image's own grid."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+
+from bundle.scripts import list_images
+from operators import anatomy
+from operators.errors import InputError, SegmentationError, UsageError
+from operators.nrrd_files import read_segmentation, read_volume, write_volume
+from operators.volume import Volume
+from tests.bundle.tiny import ROOT, run_bundle, write_weights
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    write_weights(path, "inference.yaml")
+    return path
+
+
+@pytest.fixture
+def studies(pairs: Path, tmp_path: Path) -> Path:
+    """Two fused studies, one of them a folder deeper, as the application writes it."""
+    folder = tmp_path / "studies"
+    shutil.copytree(pairs / "000000", folder / "a" / "fused")
+    shutil.copytree(pairs / "000001", folder / "b")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def label(studies: Path, out: Path, weights: Path, *arguments: str, config: str = "inference.yaml") -> None:
+    paths = ["--dataset_dir", str(studies), "--output_dir", str(out), "--weights", str(weights)]
+    run_bundle(config, arguments=[*paths, *arguments])
+
+
+def refused(kind: type[Exception], studies: Path, out: Path, weights: Path, *arguments: str) -> str:
+    """What our error says; MONAI wraps what a config's component raises."""
+    with pytest.raises((RuntimeError, kind)) as raised:
+        label(studies, out, weights, *arguments)
+    error: BaseException | None = raised.value
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__
+    return str(error)
+
+
+@pytest.mark.parametrize("interpolate", ["scores", "probabilities"])
+def test_labels_are_those_of_monais_evaluator_and_lie_on_the_image(
+    studies: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], interpolate: str
+) -> None:
+    label(studies, tmp_path / "ours", weights, "--interpolate", interpolate)
+    assert "2/2" in capfd.readouterr().err  # the progress bar
+    label(studies, tmp_path / "monais", weights, "--interpolate", interpolate, "--run", "['$@evaluator.run()']")
+    for folder in ("a/fused", "b"):
+        ours = nibabel.load(tmp_path / "ours" / folder / "water_labels.nii.gz")
+        monais = nibabel.load(tmp_path / "monais" / folder / "water_labels.nii.gz")
+        found, expected = (np.asarray(image.dataobj).squeeze() for image in (ours, monais))
+        assert ours.get_data_dtype() == np.uint8
+        expected[expected == anatomy.ADIPOSE_INDEX] = 0
+        assert len(np.unique(expected)) > 3
+        assert (found == expected).mean() >= 0.999
+        np.testing.assert_allclose(ours.affine, monais.affine, atol=1e-4)
+        image = SimpleITK.ReadImage(str(studies / folder / "water.nrrd"))
+        labels = SimpleITK.ReadImage(str(tmp_path / "ours" / folder / "water_labels.nii.gz"))
+        assert labels.GetSize() == image.GetSize()
+        np.testing.assert_allclose(labels.GetOrigin(), image.GetOrigin(), atol=1e-3)
+        np.testing.assert_allclose(labels.GetSpacing(), image.GetSpacing(), rtol=1e-5)
+        np.testing.assert_allclose(labels.GetDirection(), image.GetDirection(), atol=1e-5)
+
+
+def test_a_body_mask_says_where_and_the_options_what_is_written(studies: Path, tmp_path: Path, weights: Path) -> None:
+    water = read_volume(studies / "b" / "water.nrrd")
+    body = np.zeros(water.grid.shape, dtype=np.uint8)
+    body[4:20, 6:18, 8:20] = 1
+    write_volume(studies / "b" / "body.nrrd", Volume(body, water.grid))
+    arguments = ["--output_format", ".seg.nrrd", "--options#backend", "torch", "--options#confidence", "True"]
+    label(studies, tmp_path / "out", weights, *arguments)
+    labels = read_segmentation(tmp_path / "out" / "b" / "water_labels.seg.nrrd")
+    confidence = read_volume(tmp_path / "out" / "b" / "water_confidence.nrrd").voxels
+    assert labels.grid.same_as(water.grid)
+    assert labels.voxels.any() and not labels.voxels[body == 0].any()
+    assert (confidence[body == 1] >= 1 / 29).all() and not confidence[body == 0].any()
+
+
+def test_a_study_that_cannot_be_labelled_is_named_and_the_others_are_labelled(
+    studies: Path, tmp_path: Path, weights: Path
+) -> None:
+    water = read_volume(studies / "a" / "fused" / "water.nrrd")
+    water.voxels[3, 4, 5] = np.nan
+    write_volume(studies / "a" / "fused" / "water.nrrd", water)
+    said = refused(SegmentationError, studies, tmp_path / "out", weights, "--options#backend", "torch")
+    assert "1 of 2 studies: not labelled (first a/fused: fused/water.nrrd: voxels that are NaN" in said
+    assert [path.name for path in tmp_path.glob("out/**/*.gz")] == ["water_labels.nii.gz"]
+    assert (tmp_path / "out" / "b" / "water_labels.nii.gz").is_file()
+
+
+def test_two_channels_are_read_in_the_order_of_the_config(studies: Path, tmp_path: Path) -> None:
+    configs = ("inference.yaml", "overrides/water_fat.yaml")
+    write_weights(tmp_path / "two.pt", *configs)
+    shutil.rmtree(studies / "a")
+    paths = ["--dataset_dir", str(studies), "--weights", str(tmp_path / "two.pt"), "--options#backend", "torch"]
+    run_bundle(*configs, arguments=[*paths, "--output_dir", str(tmp_path / "as_is")])
+    water, fat = (studies / "b" / f"{name}.nrrd" for name in ("water", "fat"))
+    other = water.rename(studies / "other.nrrd")
+    fat.rename(water)
+    other.rename(fat)
+    run_bundle(*configs, arguments=[*paths, "--output_dir", str(tmp_path / "swapped")])
+    found = [
+        np.asarray(nibabel.load(tmp_path / name / "b" / "water_labels.nii.gz").dataobj) for name in ("as_is", "swapped")
+    ]
+    assert (found[0] != found[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--output_format", ".dcm"], "output_format"),
+        (["--options#backend", "tensorflow"], "--backend"),
+        (["--options#colour", "red"], "colour"),
+        (["--inferer", "$monai.inferers.SimpleInferer()"], "a SlidingWindowInferer"),
+        (["--runner#images", "['t1.nrrd']"], "t1"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_before_anything_is_written(
+    studies: Path, tmp_path: Path, weights: Path, arguments: list[str], said: str
+) -> None:
+    assert said in refused(UsageError, studies, tmp_path / "out", weights, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_studies_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no folder with water\.nrrd"):
+        list_images(tmp_path)

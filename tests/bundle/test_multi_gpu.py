@@ -1,0 +1,84 @@
+"""`multi_gpu_train.yaml` on two processes of one CPU: they train as one process with a batch twice as large would."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from bundle.scripts import latest_checkpoint, load_checkpoint
+from tests.bundle.test_docs import OTHERS, placed
+from tests.bundle.tiny import CONFIGS, NETWORK, ROOT, run_bundle
+
+#: Without chance in the crops, so that a step depends on the participants of its batch alone.
+CROPS = "[{'_target_': 'ResizeWithPadOrCropd', 'keys': ['image', 'label'], 'spatial_size': [32, 32, 32]}]"
+SHORT = ["--epoch_length", "2", "--val_interval", "1", "--validation_count", "3", "--random_transforms", CROPS]
+
+
+def test_the_config_gives_each_process_its_share_of_the_participants() -> None:
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / name) for name in ("train.yaml", "multi_gpu_train.yaml")])
+    parser["train_pairs"] = [{}] * 10
+    parser["dist"] = None
+    parser["train#sampler#rank"], parser["train#sampler#world_size"] = 1, 2
+    parser["train#sampler#samples_per_epoch"] = None
+    assert len(parser.get_parsed_content("train#sampler")) == 5
+
+
+@pytest.mark.slow
+def test_two_processes_train_validate_and_resume_as_one(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    two, one = tmp_path / "two", tmp_path / "one"
+    for epochs in (1, 2):  # the second goes on from the first
+        said = torchrun(pairs, two, *SHORT, "--batch_size", "1", "--max_epochs", str(epochs))
+    assert said.count("resumed from") == 1  # process 0 alone speaks
+    paths = ["--dataset_dir", str(pairs), "--ckpt_dir", str(one / "checkpoints"), "--output_dir", str(one / "log")]
+    run_bundle("train.yaml", arguments=[*paths, *SHORT, "--batch_size", "2", "--max_epochs", "2"])
+
+    found, expected = (state(folder) for folder in (two, one))
+    assert found["trainer"]["iteration"] == expected["trainer"]["iteration"] == 4
+    assert found["network"].keys() == expected["network"].keys()  # without `module.`: a lone GPU can load it
+    for number, moments in expected["optimizer"]["state"].items():
+        # The running mean of the gradients; the weights themselves divide by their size, which enlarges rounding.
+        mean = moments["exp_avg"]
+        tolerance = 1e-3 * float(mean.abs().max())
+        torch.testing.assert_close(found["optimizer"]["state"][number]["exp_avg"], mean, rtol=1e-2, atol=tolerance)
+    tables = [validation(folder) for folder in (two, one)]
+    assert [row["epoch"] for row in tables[0]] == ["1"] * 4 + ["2"] * 4
+    for row, alone in zip(*tables, strict=True):
+        assert float(row["mean"]) == pytest.approx(float(alone["mean"]), abs=0.002)
+    best = [load_checkpoint(folder / "checkpoints" / "best.pt") for folder in (two, one)]
+    assert best[0].keys() == best[1].keys()
+    assert np.isclose(*(float(state(folder)["progress"]["best_metric"]) for folder in (two, one)), atol=0.002)
+
+
+def torchrun(pairs: Path, out: Path, *arguments: str) -> str:
+    """The documented command on CPUs; what it says."""
+    words = next(words for words in OTHERS if words[0] == "torchrun")
+    command = [
+        sys.executable, "-W", "ignore", "-m", "torch.distributed.run", *placed(words[1:], pairs, out),
+        *NETWORK, *arguments, "--distributed_backend", "gloo",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False, env=environment)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def state(folder: Path) -> dict[str, Any]:
+    return load_checkpoint(str(latest_checkpoint(folder / "checkpoints")))
+
+
+def validation(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log" / "validation.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
