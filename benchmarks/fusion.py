@@ -1,38 +1,29 @@
-"""Station fusion measured beside its peers: python -m benchmarks.fusion {memory,growth,disk} [--out FILE.json].
+"""Station fusion measured beside its peers: python -m benchmarks.fusion {memory,growth} [--out FILE.json].
 
 Every peer gets the same data on the same machine in the same run; figures are
 medians. ``docs/fusion.md`` holds the tables of the last run, ``results/`` its
-numbers, and `benchmarks.fusion_figures` draws them. What blends do to seams is
-measured by `benchmarks.fusion_seams`.
+numbers, and `benchmarks.fusion_figures` draws them. `benchmarks.fusion_disk`
+measures from file to file, `benchmarks.fusion_seams` what blends do to seams.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
 import statistics
-import tempfile
 import time
-import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.dicom_loader import load_study
-from operators.nrrd_files import write_volumes
-from operators.station_fusion import average_stations, common_grid, fuse, stations_to_fuse
+from benchmarks.simpleitk_loop import itk_image, with_simpleitk
+from operators.station_fusion import average_stations, common_grid
 from operators.volume import Grid
 from phantom.station_geometry import archive_stations
 
@@ -69,33 +60,6 @@ def turned(grid: Grid, degrees: float) -> Grid:
     affine[:3, :3] = about_z @ tip @ grid.affine[:3, :3]
     affine[:3, 3] = centre - affine[:3, :3] @ (np.array(grid.shape[::-1]) / 2)
     return Grid(grid.shape, affine)
-
-
-def itk_image(voxels: NDArray[Any], grid: Grid) -> sitk.Image:
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing(grid.spacing_mm)
-    image.SetOrigin(tuple(grid.origin_mm))
-    image.SetDirection(tuple((grid.affine[:3, :3] / grid.spacing_mm).ravel()))
-    return image
-
-
-def with_simpleitk(images: Sequence[Sequence[sitk.Image]], grid: Grid) -> list[NDArray[np.float32]]:
-    """Resample and average, contrast by contrast, as one writes it with SimpleITK."""
-    target = sitk.Image([int(n) for n in grid.shape[::-1]], sitk.sitkFloat32)
-    target.SetSpacing(grid.spacing_mm)
-    target.SetOrigin(tuple(grid.origin_mm))
-    target.SetDirection(tuple((grid.affine[:3, :3] / grid.spacing_mm).ravel()))
-    results = []
-    for contrast in range(len(images[0])):
-        total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-        for station in images:
-            resampled = sitk.Resample(station[contrast], target, sitk.Transform(), sitk.sitkLinear, -1.0)
-            values = sitk.GetArrayViewFromImage(resampled)
-            inside = values >= 0
-            total += np.where(inside, values, 0)
-            count += inside
-        results.append(total / np.maximum(count, 1))
-    return results
 
 
 def with_scipy(signals: Signals, grids: Sequence[Grid], grid: Grid) -> list[NDArray[np.float32]]:
@@ -181,77 +145,16 @@ def growth(repeats: int) -> dict[str, Any]:
     return {"repeats": repeats, "rows": rows}
 
 
-def straightforward(path: Path, out: Path) -> dict[str, float]:
-    """What one writes in an afternoon: a pydicom loop, SimpleITK, one contrast after the other."""
-    start = time.perf_counter()
-    series: dict[str, list[pydicom.Dataset]] = defaultdict(list)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".dcm"):
-                dataset = pydicom.dcmread(BytesIO(archive.read(name)))
-                series[dataset.SeriesInstanceUID].append(dataset)
-    images: dict[str, list[sitk.Image]] = defaultdict(list)
-    for slices in series.values():
-        slices.sort(key=lambda dataset: float(dataset.ImagePositionPatient[2]))
-        image = sitk.GetImageFromArray(np.stack([s.pixel_array for s in slices]).astype(np.float32))
-        rows, columns = (float(mm) for mm in slices[0].PixelSpacing)
-        step = float(slices[1].ImagePositionPatient[2]) - float(slices[0].ImagePositionPatient[2])
-        image.SetSpacing((columns, rows, step))
-        image.SetOrigin([float(mm) for mm in slices[0].ImagePositionPatient])
-        images[slices[0].SeriesDescription.rsplit("_", 1)[1]].append(image)
-    loaded = time.perf_counter()
-    chosen = {name: sorted(found, key=lambda i: i.GetOrigin()[2])[:4] for name, found in images.items()}
-    grids = []
-    for image in next(iter(chosen.values())):
-        affine = np.diag([*image.GetSpacing(), 1.0])
-        affine[:3, 3] = image.GetOrigin()
-        grids.append(Grid(image.GetSize()[::-1], affine))
-    grid = common_grid(grids[::-1])
-    fused = with_simpleitk([[chosen[name][n] for name in chosen] for n in range(4)], grid)
-    done = time.perf_counter()
-    for name, voxels in zip(chosen, fused, strict=True):
-        sitk.WriteImage(itk_image(voxels, grid), str(out / f"{name}.nrrd"), True, 1)
-    end = time.perf_counter()
-    return {"load_s": loaded - start, "fuse_s": done - loaded, "write_s": end - done, "total_s": end - start}
-
-
-def ours_from_zip(path: Path, out: Path) -> dict[str, float]:
-    start = time.perf_counter()
-    study = load_study(path, select=partial(stations_to_fuse, choice="pelvis-to-knee"))
-    loaded = time.perf_counter()
-    fused = fuse(study)
-    done = time.perf_counter()
-    volumes = fused.volumes()
-    write_volumes(out, {name: volumes[name] for name in ("in", "opp", "water", "fat")})
-    end = time.perf_counter()
-    return {"load_s": loaded - start, "fuse_s": done - loaded, "write_s": end - done, "total_s": end - start}
-
-
-def _in_child(work: Callable[[Path, Path], dict[str, float]], path: Path, sender: Any) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        phases = work(path, Path(folder))
-    sender.send({**phases, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
-
-
-def disk(path: Path, repeats: int) -> dict[str, Any]:
-    """From the archive's zip to four NRRD files (gzip level 1); each run in its own process, for its peak memory."""
-    result: dict[str, Any] = {"repeats": repeats, "zip_mib": path.stat().st_size / 2**20}
-    context = multiprocessing.get_context("spawn")
-    runs: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for _ in range(repeats):
-        for name, work in (("ours", ours_from_zip), ("pydicom_simpleitk", straightforward)):
-            receiver, sender = context.Pipe(duplex=False)
-            child = context.Process(target=_in_child, args=(work, path, sender))
-            child.start()
-            runs[name].append(receiver.recv())
-            child.join()
-    for name, measured in runs.items():
-        result[name] = {key: statistics.median(run[key] for run in measured) for key in measured[0]}
-    return result
-
-
 def finish(result: dict[str, Any], out: Path | None) -> None:
     """Say where it ran and how busy that was; print, and keep when asked to."""
+    result["processor"] = next(
+        (
+            line.split(": ")[1]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown",
+    )
     result["processors"] = os.cpu_count()
     result["load_average"] = os.getloadavg()[0]
     text = json.dumps(result, indent=2)
@@ -263,17 +166,13 @@ def finish(result: dict[str, Any], out: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("memory", "growth", "disk"))
+    parser.add_argument("what", choices=("memory", "growth"))
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--zip", type=Path, help="a study for `disk` (python -m phantom study --zip --compress)")
     parser.add_argument("--out", type=Path, help="JSON file; default: printed")
     options = parser.parse_args()
-    if options.what == "disk" and options.zip is None:
-        parser.error("disk needs --zip")
     result = {
         "memory": lambda: memory(options.repeats),
         "growth": lambda: growth(options.repeats),
-        "disk": lambda: disk(options.zip, options.repeats),
     }[options.what]()
     finish(result, options.out)
 

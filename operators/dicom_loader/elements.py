@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
@@ -34,9 +34,12 @@ _WALKED_BYTES = 64 * 1024
 # Plain numbers: pydicom's tags compare slowly.
 _PIXEL_DATA = int(Tag("PixelData"))
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_TRANSFER_SYNTAX_UID = int(Tag("TransferSyntaxUID"))
-_MEDIA_STORAGE_SOP_CLASS_UID = int(Tag("MediaStorageSOPClassUID"))
+_SYNTAX = int(Tag("TransferSyntaxUID"))
+_STORAGE_CLASS = int(Tag("MediaStorageSOPClassUID"))
 _CHARACTER_SET = int(Tag("SpecificCharacterSet"))
+_SERIES_INSTANCE_UID = struct.pack("<HH2s", 0x0020, 0x000E, b"UI")
+#: They decide how other elements are read.
+_RULING = frozenset({_SYNTAX, _STORAGE_CLASS, _CHARACTER_SET})
 
 #: Value representations with a length of four bytes (PS3.5 table 7.1-1), and the others.
 _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
@@ -94,8 +97,34 @@ class Elements:
     pixels: PixelElement | None
 
 
+class _Element(NamedTuple):
+    tag: int
+    vr: bytes
+    start: int  # of its value
+    length: int
+
+
+class _Piece(NamedTuple):
+    """Elements that follow one another and are the same in all files of a series, or one that is not."""
+
+    raw: bytes
+    values: dict[str, Any]
+    varying_tag: int | None
+
+
+class _Layout(NamedTuple):
+    """A file that was walked element by element, cut into pieces to recognise the others of its series by."""
+
+    raw: dict[int, bytes]
+    ruling: dict[int, bytes]
+    pieces: list[_Piece]
+
+
 class ElementReader:
     """Reads the same elements from many files of one study.
+
+    The files of a series differ in a handful of elements. What lies between
+    those is compared with an earlier file as a whole instead of being walked.
 
     Parameters
     ----------
@@ -108,6 +137,8 @@ class ElementReader:
         self._tags: list[BaseTag | int] = [Tag(tag) for tag in self._keywords]
         self._known: dict[tuple[int, bytes, bytes, bytes], Any] = {}
         self._plain: dict[bytes, bool] = {}
+        self._layouts: dict[bytes, _Layout] = {}
+        self._varying: set[int] = set()
 
     def read(self, stream: BinaryIO, where: str) -> Elements:
         """Read one file, whose stream may stand anywhere.
@@ -133,44 +164,82 @@ class ElementReader:
     def _walked(self, content: bytes) -> Elements | None:
         if content[_PREAMBLE_BYTES - 4 : _PREAMBLE_BYTES] != b"DICM":
             return None
+        # Found by its bytes: another element that happens to hold them leads to a layout that does not fit.
+        at = content.find(_SERIES_INSTANCE_UID)
+        series = content[at + 8 : at + 8 + content[at + 6]] if at >= 0 else b""
+        layout = self._layouts.get(series)
+        again = self._repeated(content, layout) if layout is not None else None
+        return again if again is not None else self._walked_singly(content, series)
+
+    def _repeated(self, content: bytes, layout: _Layout) -> Elements | None:
+        """A file that differs from another of its series only where files have differed so far; else None."""
+        at = _PREAMBLE_BYTES
+        values: dict[str, Any] = {}
+        charset = layout.ruling.get(_CHARACTER_SET, b"")
+        for piece in layout.pieces:
+            if piece.varying_tag is None:
+                if not content.startswith(piece.raw, at):
+                    return None
+                at += len(piece.raw)
+                values |= piece.values
+                continue
+            element = _element(content, at)
+            if element.tag != piece.varying_tag or not self._take(element, content, charset, values):
+                return None
+            at = element.start + element.length
+        return _at_pixels(content, at, values, layout.ruling) if layout.pieces else None
+
+    def _walked_singly(self, content: bytes, series: bytes) -> Elements | None:
         at, last = _PREAMBLE_BYTES, 0
-        syntax = storage = charset = b""
+        raw: dict[int, bytes] = {}
+        ruling: dict[int, bytes] = {}
         values: dict[str, Any] = {}
         while True:
-            group, element, vr, length = _header(content, at)
-            tag = group << 16 | element
+            element = _element(content, at)
+            tag, end = element.tag, element.start + element.length
             # The last piece of the file meta information decides how what follows is to be read.
-            if tag <= last or (last >> 16 <= 2 < group and not self._is_plain(syntax)):
-                return None
-            start = at + 8
-            if vr in _LONG:
-                (length,) = _long_length(content, start)
-                start += 4
-            elif vr not in _SHORT:
+            if tag <= last or (last >> 16 <= 2 < tag >> 16 and not self._is_plain(ruling.get(_SYNTAX, b""))):
                 return None
             if tag >= _PIXEL_DATA:
-                if tag != _PIXEL_DATA or vr not in (b"OB", b"OW"):
-                    return None
-                return Elements(
-                    syntax.rstrip(b"\0 ").decode("ascii"),
-                    storage.rstrip(b"\0 ").decode("ascii"),
-                    values,
-                    PixelElement(start, length, vr.decode()),
-                )
-            at, last = start + length, tag
-            if length == _UNDEFINED_LENGTH or at > len(content):
+                self._learn(series, raw, values, ruling)
+                return _at_pixels(content, at, values, ruling)
+            if tag in _RULING:
+                ruling[tag] = content[element.start : end]
+            if not self._take(element, content, ruling.get(_CHARACTER_SET, b""), values):
                 return None
+            raw[tag] = content[at:end]
+            at, last = end, tag
+
+    def _take(self, element: _Element, content: bytes, charset: bytes, values: dict[str, Any]) -> bool:
+        """Note the value of an element that was asked for; False when the element is nothing for us."""
+        end = element.start + element.length
+        if element.length == _UNDEFINED_LENGTH or end > len(content):
+            return False
+        keyword = self._keywords.get(element.tag)
+        if keyword is not None:
+            if element.vr in (b"SQ", b"UN"):
+                return False
+            values[keyword] = self._converted(element.tag, element.vr, content[element.start : end], charset)
+        return True
+
+    def _learn(self, series: bytes, raw: dict[int, bytes], values: dict[str, Any], ruling: dict[int, bytes]) -> None:
+        """See in what a file differs from another of its series, and cut it into the pieces between those elements."""
+        if series in self._layouts:
+            before = self._layouts[series].raw
+            self._varying |= {tag for tag in raw if raw[tag] != before.get(tag)}
+        pieces: list[_Piece] = []
+        same: list[bytes] = []
+        known: dict[str, Any] = {}
+        for tag, element in raw.items():
+            if tag in self._varying:
+                pieces += [_Piece(b"".join(same), known, None), _Piece(b"", {}, tag)]
+                same, known = [], {}
+                continue
+            same.append(element)
             if tag in self._keywords:
-                if vr in (b"SQ", b"UN"):
-                    return None
-                value = content[start:at]
-                if tag == _CHARACTER_SET:
-                    charset = value
-                values[self._keywords[tag]] = self._converted(tag, vr, value, charset)
-            elif tag == _TRANSFER_SYNTAX_UID:
-                syntax = content[start:at]
-            elif tag == _MEDIA_STORAGE_SOP_CLASS_UID:
-                storage = content[start:at]
+                known[self._keywords[tag]] = values[self._keywords[tag]]
+        pieces.append(_Piece(b"".join(same), known, None))
+        self._layouts[series] = _Layout(raw, ruling, [] if self._varying & _RULING else pieces)
 
     def _converted(self, tag: int, vr: bytes, value: bytes, charset: bytes) -> Any:
         known = (tag, vr, value, charset)
@@ -218,3 +287,28 @@ class ElementReader:
             # Bytes of the element before its value: implicit VR has none, OB and OW have a long length.
             pixels = PixelElement(stream.tell() + (8 if vr is None else 12), length, vr or "")
         return Elements(syntax, str(meta.get("MediaStorageSOPClassUID") or ""), header, pixels)
+
+
+def _element(content: bytes, at: int) -> _Element:
+    """The element whose tag stands at ``at``, in explicit VR, little endian (PS3.5 7.1.2)."""
+    group, element, vr, length = _header(content, at)
+    start = at + 8
+    if vr in _LONG:
+        (length,) = _long_length(content, start)
+        start += 4
+    elif vr not in _SHORT:
+        raise ValueError(f"value representation {vr!r}")
+    return _Element(group << 16 | element, vr, start, length)
+
+
+def _at_pixels(content: bytes, at: int, values: Values, ruling: Mapping[int, bytes]) -> Elements | None:
+    """What was read of a file whose pixels begin at ``at``; None when they do not."""
+    element = _element(content, at)
+    if element.tag != _PIXEL_DATA or element.vr not in (b"OB", b"OW"):
+        return None
+    return Elements(
+        ruling.get(_SYNTAX, b"").rstrip(b"\0 ").decode("ascii"),
+        ruling.get(_STORAGE_CLASS, b"").rstrip(b"\0 ").decode("ascii"),
+        values,
+        PixelElement(element.start, element.length, element.vr.decode()),
+    )

@@ -7,6 +7,7 @@ study packed as the archive packs it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from operators.dicom_loader import load_study
 from operators.errors import InputError
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import FusionOptions, fuse, stations_to_fuse
 from operators.volume import Contrast, Fused
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_tissues
@@ -101,6 +102,31 @@ def test_order_and_compression_change_nothing(fused: Fusing, reference: Fused, f
     result = fused(fault)
     assert result.flags == ()
     np.testing.assert_array_equal(result.water, reference.water)
+
+
+#: Of all series those that are not decoded: above the pelvis, or rescanned.
+SPARED = {
+    ("pelvis-to-knee", "compressed"): 8,
+    ("pelvis-to-knee", "duplicate-station"): 12,
+    ("pelvis-to-knee", "missing-station"): 4,
+    ("pelvis-to-knee", "size-mismatch"): 8,
+    ("all", "duplicate-station"): 4,
+    ("all", "compressed"): 0,
+}
+
+
+@pytest.mark.parametrize(("choice", "fault"), SPARED)
+def test_decoding_only_what_is_fused_changes_nothing(archive: Callable[..., Path], choice: str, fault: str) -> None:
+    path = archive(fault, stations=6)
+    options = FusionOptions(stations=choice)  # type: ignore[arg-type]
+    whole = fuse(load_study(path), options)
+    study = load_study(path, select=partial(stations_to_fuse, choice=options.stations))
+    result = fuse(study, options)
+    spared = sum(not station.decoded for station in study.stations)
+    assert spared == SPARED[choice, fault]
+    assert (result.flags, result.overlaps) == (whole.flags, whole.overlaps)
+    for contrast in ("water", "fat", "opposed", "in_phase", "body"):
+        np.testing.assert_array_equal(getattr(result, contrast), getattr(whole, contrast))
 
 
 def test_the_rescanned_station_is_used(fused: Fusing, reference: Fused) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.errors import UsageError
+from operators.errors import InputError, UsageError
 from operators.nrrd_files import read_volume
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import FusionOptions, fuse, stations_to_fuse
 from operators.volume import Contrast, Fused, Study
 from tests.fusion.made_stations import SCALES, make_grid, make_position, make_study, positions_mm, ramp, rotation_about
 
@@ -124,6 +125,17 @@ def test_spacing_can_be_asked_for() -> None:
     assert fuse(archive_study(), FusionOptions(spacing_mm=(5.0, 6.0, 7.0))).grid.spacing_mm == pytest.approx(
         (5.0, 6.0, 7.0)
     )
+
+
+def test_a_station_that_was_not_decoded_is_never_fused() -> None:
+    study = archive_study()
+    kept = stations_to_fuse(study.stations, "pelvis-to-knee")
+    part = replace(
+        study, stations=tuple(s if any(s is k for k in kept) else replace(s, decoded=False) for s in study.stations)
+    )
+    assert fuse(part).grid.same_as(fuse(study).grid)
+    with pytest.raises(InputError, match="pixels were not decoded"):
+        fuse(part, FusionOptions(stations="all"))
 
 
 def test_unknown_choice_of_stations_is_refused() -> None:

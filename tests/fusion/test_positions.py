@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
 
 from operators.errors import GeometryError, InputError
-from operators.station_fusion import choose_positions, coverage_flags, find_positions
+from operators.station_fusion import choose_positions, coverage_flags, find_positions, stations_to_fuse
 from operators.volume import Contrast
 from tests.fusion.made_stations import SCALES, make_grid, make_position, positions_mm, ramp, rotation_about
 
@@ -135,3 +136,16 @@ def test_stations_that_only_touch_leave_no_gap() -> None:
 def test_too_few_or_too_short_stations_lack_coverage() -> None:
     assert codes_of([0, 180, 360], 80) == ["no-pelvis-to-knee-coverage"]
     assert codes_of([0, 100, 200, 300], 40) == ["no-pelvis-to-knee-coverage"]
+
+
+@pytest.mark.parametrize("choice", ["pelvis-to-knee", "all"])
+def test_stations_to_fuse_are_told_without_their_voxels(choice: str) -> None:
+    six = [at_height(14.0 * n, first_series=1 + 4 * n, acquired=AT_TEN) for n in range(6)]
+    rescanned = at_height(14.5, first_series=31, acquired=AT_ELEVEN)
+    incomplete = at_height(28.0, first_series=41, acquired=AT_ELEVEN, contrasts=(Contrast.WATER,))
+    stations = [*itertools.chain(*six), *rescanned, *incomplete]
+    fused = choose_positions(find_positions(stations)[0], choice)  # type: ignore[arg-type]
+    kept = stations_to_fuse([replace(station, decoded=False) for station in stations], choice)  # type: ignore[arg-type]
+    expected = {station.series_uid for position in fused for station in position.stations.values()}
+    assert {station.series_uid for station in kept} == expected
+    assert len(kept) == len(expected) == {"pelvis-to-knee": 16, "all": 24}[choice]

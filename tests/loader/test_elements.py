@@ -90,3 +90,42 @@ def test_an_image_without_pixels_is_left_to_pydicom() -> None:
 def test_a_damaged_file_is_read_as_pydicom_reads_it_or_left_to_it(damage: Any, data: st.DataObject) -> None:
     content = data.draw(damage(file_of(classic_header(Contrast.IN, 0, 0))))
     assert_as_pydicom_reads(content, header_reader())
+
+
+def test_files_of_a_study_in_any_order_are_read_as_one_by_one() -> None:
+    """Most are recognised by an earlier file of their series; some differ from it in more than the slice."""
+    reader = header_reader()
+    files = []
+    for contrast in (Contrast.IN, Contrast.WATER):
+        for k in range(6):
+            header = classic_header(contrast, 0, k)
+            header.ContentTime = f"1200{k:02d}"
+            if k == 3:
+                header.SeriesDescription = "dixon_W"
+            if k == 4:
+                header.ProtocolName = "Dixon"
+            files.append(file_of(header))
+    walked: list[bytes] = []
+    singly = reader._walked_singly
+
+    def counted(content: bytes, series: bytes) -> Any:
+        walked.append(content)
+        return singly(content, series)
+
+    reader._walked_singly = counted  # type: ignore[method-assign]
+    for content in [*files[::2], *files[1::2], *files[::-1]]:
+        assert assert_as_pydicom_reads(content, reader)
+    assert len(walked) <= 12  # of 24
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+@pytest.mark.parametrize("damage", [byte_damage, header_damage])
+def test_a_damaged_file_among_sound_ones_of_its_series_is_read_as_pydicom_reads_it(
+    damage: Any, data: st.DataObject
+) -> None:
+    reader = header_reader()
+    for k in range(3):
+        assert assert_as_pydicom_reads(file_of(classic_header(Contrast.IN, 0, k)), reader)
+    assert_as_pydicom_reads(data.draw(damage(file_of(classic_header(Contrast.IN, 0, 3)))), reader)
+    assert assert_as_pydicom_reads(file_of(classic_header(Contrast.IN, 0, 4)), reader)
