@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from operators.dicom_loader import load_study
 from operators.errors import DicomError, GeometryError
+from operators.station_fusion import find_positions
 from operators.volume import Contrast, Station, Study
 from tests.loader.dicom_maker import (
     COLUMNS,
@@ -18,10 +19,12 @@ from tests.loader.dicom_maker import (
     ROWS,
     SLICES,
     SPACING,
+    classic_header,
     origin_mm,
     raw_decimal,
     series_number,
     stored_pixels,
+    write,
     write_study,
 )
 
@@ -284,3 +287,15 @@ def test_water_and_fat_of_different_size_are_loaded_and_flagged(tmp_path):
     study = load_study(tmp_path)
     assert station_of(study, Contrast.FAT, 1).voxels.shape == (SLICES, ROWS - 1, COLUMNS)
     assert [flag.code for flag in study.flags] == ["contrast-grid-mismatch"]
+
+
+def test_an_extra_slice_of_one_contrast_is_flagged_and_not_fused(tmp_path):
+    write_study(tmp_path, stations=1)
+    extra = classic_header(Contrast.FAT, 0, SLICES)
+    write(extra, tmp_path / "extra.dcm")
+    study = load_study(tmp_path)
+    assert station_of(study, Contrast.FAT, 0).voxels.shape == (SLICES + 1, ROWS, COLUMNS)
+    assert [flag.code for flag in study.flags] == ["contrast-grid-mismatch"]
+    (position,), flags = find_positions(study.stations)
+    assert position.grid.shape == (SLICES, ROWS, COLUMNS)
+    assert [flag.code for flag in flags] == ["contrast-cropped"]
