@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,26 @@ from phantom.acquisition import acquire_study
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images, resampled
 from phantom.station_geometry import archive_stations, coarser
-from phantom.training_set import training_pair, write_training_set
+from phantom.training_set import TrainingPair, training_pair, write_training_set
 from tests.phantom.slab_body import slab_body
 
 COARSE = (12.0, 12.0, 16.0)
 
 
-def test_image_and_labels_share_a_grid_and_show_the_same_body() -> None:
-    pair = training_pair(1, COARSE)
+@pytest.fixture(scope="module")
+def pair() -> TrainingPair:
+    return training_pair(1, COARSE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seeds 1 and 2, written."""
+    out = tmp_path_factory.mktemp("set")
+    write_training_set(out, range(1, 3), spacing_mm=COARSE)
+    return out
+
+
+def test_image_and_labels_share_a_grid_and_show_the_same_body(pair: TrainingPair) -> None:
     assert pair.water.grid.same_as(pair.labels.grid) and pair.fat.grid.same_as(pair.labels.grid)
     values, labels = np.asarray(pair.water.voxels, np.float32), np.asarray(pair.labels.voxels)
     muscle = np.isin(labels, [anatomy.by_name(name).index for name in ("vastus_lateralis", "gluteus_maximus")])
@@ -31,8 +44,7 @@ def test_image_and_labels_share_a_grid_and_show_the_same_body() -> None:
     assert np.median(values[muscle]) > 3 * np.median(values[labels == 0])
 
 
-def test_fine_labels_divide_each_voxel_around_its_centre() -> None:
-    pair = training_pair(1, COARSE)
+def test_fine_labels_divide_each_voxel_around_its_centre(pair: TrainingPair) -> None:
     fine, coarse = pair.fine_labels, pair.labels
     assert fine.grid.shape == tuple(2 * n for n in coarse.grid.shape)
     corners = [grid.affine @ [*(np.array(grid.shape[::-1]) - 0.5), 1.0] for grid in (fine.grid, coarse.grid)]
@@ -67,24 +79,25 @@ def test_a_resampled_line_stays_a_line_and_its_ends_go_on() -> None:
     np.testing.assert_allclose(resampled(x, source, target), np.broadcast_to(line, target.shape), rtol=1e-5)
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_made(tmp_path: Path) -> None:
-    write_training_set(tmp_path, range(2), spacing_mm=COARSE)
-    kept = (tmp_path / "000000" / "water.nrrd").stat().st_mtime_ns
+def test_what_is_there_is_kept_and_what_is_missing_is_made(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(folder, out)
+    kept = (out / "000001" / "water.nrrd").stat().st_mtime_ns
     told: list[tuple[int, int]] = []
-    write_training_set(tmp_path, range(3), spacing_mm=COARSE, progress=lambda done, total: told.append((done, total)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "000001", "000002"]
-    assert (tmp_path / "000000" / "water.nrrd").stat().st_mtime_ns == kept
+    write_training_set(out, range(1, 4), spacing_mm=COARSE, progress=lambda done, total: told.append((done, total)))
+    assert sorted(path.name for path in out.iterdir()) == ["000001", "000002", "000003"]
+    assert (out / "000001" / "water.nrrd").stat().st_mtime_ns == kept
     assert told == [(1, 3), (2, 3), (3, 3)]
-    assert read_volume(tmp_path / "000002" / "labels.nrrd").voxels.dtype == np.uint8
+    assert read_volume(out / "000003" / "labels.nrrd").voxels.dtype == np.uint8
 
 
-def test_participants_differ() -> None:
-    one, other = training_pair(1, COARSE).labels, training_pair(2, COARSE).labels
-    assert np.mean(np.asarray(one.voxels) != np.asarray(other.voxels)) > 0.01
+def test_participants_differ(folder: Path) -> None:
+    one, other = (read_volume(folder / name / "labels.nrrd").voxels for name in ("000001", "000002"))
+    assert np.mean(np.asarray(one) != np.asarray(other)) > 0.01
 
 
-@pytest.mark.parametrize("seed", [3])
-def test_the_same_seed_gives_the_same_pair(seed: int) -> None:
-    one, other = training_pair(seed, COARSE), training_pair(seed, COARSE)
+def test_the_same_seed_gives_the_same_pair_and_that_is_what_is_written(pair: TrainingPair, folder: Path) -> None:
     for name in ("water", "fat", "labels", "fine_labels"):
-        np.testing.assert_array_equal(getattr(one, name).voxels, getattr(other, name).voxels)
+        written = read_volume(folder / "000001" / f"{name}.nrrd")
+        np.testing.assert_array_equal(getattr(pair, name).voxels, written.voxels)
+        assert written.grid.same_as(getattr(pair, name).grid)
