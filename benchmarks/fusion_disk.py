@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -87,11 +88,20 @@ def child(way: str, path: Path) -> dict[str, Any]:
     return result
 
 
-def measure(path: Path, repeats: int) -> dict[str, Any]:
+def measure(path: Path, repeats: int, prefix: str) -> dict[str, Any]:
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _ in range(repeats):
         for way in WAYS:
-            command = [sys.executable, "-m", "benchmarks.fusion_disk", "--zip", str(path), "--child", way]
+            command = [
+                *shlex.split(prefix),
+                sys.executable,
+                "-m",
+                "benchmarks.fusion_disk",
+                "--zip",
+                str(path),
+                "--child",
+                way,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs[way].append(json.loads(done.stdout))
     result: dict[str, Any] = {"repeats": repeats, "zip_mib": path.stat().st_size / 2**20}
@@ -118,6 +128,7 @@ def main() -> None:
     parser.add_argument("--zip", type=Path, required=True, help="python -m phantom study --zip --compress makes one")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file; default: printed")
+    parser.add_argument("--prefix", default="", help="put before each process, for instance 'nice -n -19'")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -125,7 +136,7 @@ def main() -> None:
         return
     from benchmarks.fusion import finish
 
-    finish(measure(options.zip, options.repeats), options.out)
+    finish(measure(options.zip, options.repeats, options.prefix), options.out)
 
 
 if __name__ == "__main__":

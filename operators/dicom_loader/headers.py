@@ -282,10 +282,12 @@ def _texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for keyword in keywords:
         value = header.get(keyword)
-        # isinstance is slow for what is an abstract collection too.
-        text = "\\".join(map(str, value)) if type(value) is MultiValue else str(value or "").strip()
+        if value is None:
+            continue
+        # isinstance would be slow: this class is an abstract collection too.
+        text = ("\\".join(map(str, value)) if type(value) is MultiValue else str(value or "")).strip()
         if text:
-            found[keyword] = text.strip()
+            found[keyword] = text
     return found
 
 
