@@ -314,13 +314,15 @@ def draw_growth(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
     # Of all cores together: other work on the machine makes a run longer, but hardly adds to what it computes.
     for axes, key, label in ((left, "processor_s", "processor seconds"), (right, "peak_gib", "peak memory, GiB")):
         axes.plot(millions, [row[key] for row in rows], "o-", color="#0f5e7c")
-        axes.set(xlabel="million voxels of the fused volume", ylabel=label, ylim=(0, None), xlim=(0, None))
+        limits = {"xlim": (0, 1.25 * max(millions)), "ylim": (0, 1.15 * max(row[key] for row in rows))}
+        axes.set(xlabel="million voxels of the fused volume", ylabel=label, **limits)
         axes.spines[["top", "right"]].set_visible(False)
     windows = [row["parts_s"]["windows"] for row in rows]
     for x, row, count in zip(millions, rows, windows, strict=True):
-        left.annotate(f"{count} windows", (x, row["processor_s"]), textcoords="offset points", xytext=(-4, 8), ha="right")
+        place = {"textcoords": "offset points", "xytext": (6, -10)}
+        left.annotate(f"{count} windows", (x, row["processor_s"]), **place)
     figure.suptitle(f"Segmentation stage, full-size UNETR, {rows[0]['engine']}", fontsize=10)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def precision(participants: int, seed: int) -> dict[str, Any]:
