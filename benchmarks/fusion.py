@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -147,14 +148,9 @@ def growth(repeats: int) -> dict[str, Any]:
 
 def finish(result: dict[str, Any], out: Path | None) -> None:
     """Say where it ran and how busy that was; print, and keep when asked to."""
-    result["processor"] = next(
-        (
-            line.split(": ")[1]
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "unknown",
-    )
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    facts = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in cpuinfo.splitlines())
+    result["processor"] = f"{facts['model name']}, family {facts['cpu family']}, model {facts['model']}"
     result["processors"] = os.cpu_count()
     result["load_average"] = os.getloadavg()[0]
     text = json.dumps(result, indent=2)
