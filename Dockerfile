@@ -13,7 +13,7 @@ ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT
 RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
-COPY pyproject.toml MAP.yaml README.md LICENSE ./
+COPY pyproject.toml MAP.yaml ./
 COPY container container
 COPY operators/__init__.py operators/errors.py operators/
 # pip's configuration (index, certificates) comes as a secret and is in no layer.

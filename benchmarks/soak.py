@@ -1,7 +1,9 @@
 """Many studies through the service while senders and the service itself are killed: what is lost, what is done twice.
 
 A storage SCP here is the destination and remembers every object. Everything
-is on this machine's loopback.
+is on this machine's loopback. SIGKILL comes to every fourth sender when some of
+its study's objects are in the queue, and to the service (with the run under way)
+after every sixth study or so.
 
     python benchmarks/soak.py --studies 50
 """
@@ -48,8 +50,8 @@ _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOf
 
 
 def small_study(folder: Path) -> Path:
-    """Four stations at a fourth of the archive's resolution."""
-    stations = coarser(archive_stations(6))
+    """Four stations of a few thick slices: what matters here is how many studies there are."""
+    stations = coarser(archive_stations(6), in_plane=4, through_plane=6)
     person = draw_participant(_SEED)
     tissues = build_tissues(person, body_grid(person, (6.0, 6.0, 6.0)))
     series = series_of_study(acquire_study(tissues, stations, AcquisitionOptions(), _SEED), _SEED)
@@ -150,14 +152,18 @@ def free_port() -> int:
         return port
 
 
-def send_all(study: Path, port: int, studies: int, chance: random.Random, kills: Counter[str]) -> None:
-    """One study after the other; every fourth sender is killed on its way and comes back."""
+def send_all(study: Path, port: int, studies: int, spool: Path, chance: random.Random, kills: Counter[str]) -> None:
+    """One study after the other; every fourth sender is killed in the middle of its transfer and comes back."""
+    files = sorted(study.rglob("*.dcm"))
     for number in range(studies):
         for attempt in range(30):
             command = [sys.executable, __file__, "--send", str(study), str(port), str(number)]
             sender = subprocess.Popen(command, cwd=ROOT)
             if attempt == 0 and number % 4 == 1:
-                time.sleep(chance.uniform(1.0, 2.5))
+                incoming = spool / "incoming" / study_key(uid_of(files, number))
+                enough = chance.randint(1, len(files) - 10)
+                while sender.poll() is None and len(list(incoming.glob("*.dcm"))) < enough:
+                    time.sleep(0.02)
                 if sender.poll() is None:
                     sender.kill()
                     kills["senders"] += 1
@@ -167,6 +173,12 @@ def send_all(study: Path, port: int, studies: int, chance: random.Random, kills:
             time.sleep(0.5)
         else:
             raise SystemExit(f"study {number} could not be sent")
+
+
+def uid_of(files: list[Path], number: int) -> str:
+    """Study Instance UID of study ``number``; see `numbered`."""
+    uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
+    return generate_uid(entropy_srcs=[uid, str(number)])
 
 
 def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dict[str, object]:
@@ -192,9 +204,9 @@ def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dic
     service = ServiceProcess(config, http_port, folder / "serve.log")
     kills: Counter[str] = Counter()
     begun = time.monotonic()
-    senders = threading.Thread(target=send_all, args=(study, port, studies, chance, kills))
-    senders.start()
     spool = folder / "spool"
+    senders = threading.Thread(target=send_all, args=(study, port, studies, spool, chance, kills))
+    senders.start()
     next_kill = 2
     while time.monotonic() - begun < limit_s:
         done = len(os.listdir(spool / "done"))
@@ -221,8 +233,7 @@ def figures(
     studies: int, spool: Path, files: list[Path], destination: Destination, seconds: float
 ) -> dict[str, object]:
     """What came of it, counted from the disk and at the destination."""
-    uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
-    uids = {generate_uid(entropy_srcs=[uid, str(number)]) for number in range(studies)}
+    uids = {uid_of(files, number) for number in range(studies)}
     names = sorted(path.name for path in (spool / "done").iterdir())
     events = [json.loads(line) for line in (spool / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
     ended = Counter(event["job"] for event in events if event["event"] in ("sending", "done"))
@@ -230,12 +241,15 @@ def figures(
     records = [json.loads((spool / "done" / name / "job.json").read_text(encoding="utf-8")) for name in names]
     arrived = Counter(study for study, _ in destination.received)
     expected = max(arrived.values(), default=0)
-    lost = sorted(study_key(one) for one in uids if arrived[one] != expected or f"{study_key(one)}.1" not in names)
+    waiting = {path.name for state in ("queued", "running", "sending") for path in (spool / state).iterdir()}
+    whole = {f"{study_key(one)}.1" for one in uids if arrived[one] == expected} & set(names)
+    lost = sorted({f"{study_key(one)}.1" for one in uids} - whole - waiting)
     twice = sorted({name for name in names if not name.endswith(".1")} | {n for n, c in completed.items() if c > 1})
     return {
         "studies": studies,
         "objects in": studies * len(files),
         "done": len(names),
+        "still waiting when time was up": len(waiting),
         "lost": lost,
         "twice": twice,
         "incomplete inputs": sum(record["objects"] != len(files) for record in records),
