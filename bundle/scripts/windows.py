@@ -1,4 +1,4 @@
-"""Carrying a network's weights over to another window."""
+"""Carrying a network's weights over to another window, or to more input channels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _POSITIONS = "vit.patch_embedding.position_embeddings"
 def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequence[int]) -> dict[str, torch.Tensor]:
     """Weights of a UNETR for one window, made to fit the network's own.
 
-    Only the learned positions of its patches depend on the window; they are
+    Of the window, only the learned positions of its patches depend; they are
     interpolated, so that each patch takes the position that it has within it.
+    Where the network has more input channels than the weights, the further ones
+    start without effect.
 
     Parameters
     ----------
@@ -46,4 +48,10 @@ def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequenc
         )
     volume = positions.transpose(1, 2).reshape(1, -1, *patches)
     fitted = torch.nn.functional.interpolate(volume, size=list(network.feat_size), mode="trilinear")
-    return {**weights, _POSITIONS: fitted.flatten(2).transpose(1, 2).contiguous()}
+    result = {**weights, _POSITIONS: fitted.flatten(2).transpose(1, 2).contiguous()}
+    for name, wanted in network.state_dict().items():
+        given = result[name]
+        if wanted.ndim == 5 and wanted.shape[1] > given.shape[1]:
+            further = given.new_zeros((given.shape[0], wanted.shape[1] - given.shape[1], *given.shape[2:]))
+            result[name] = torch.cat([given, further], dim=1)
+    return result

@@ -108,5 +108,13 @@ def test_weights_of_another_window_keep_each_patch_at_its_place() -> None:
         resized(weights, large, (64, 16, 32))
 
 
-def unetr(window: tuple[int, int, int]) -> UNETR:
-    return UNETR(1, 3, window, feature_size=4, hidden_size=8, mlp_dim=16, num_heads=2)
+def test_further_input_channels_start_without_effect() -> None:
+    window = (32, 16, 32)
+    one, two = unetr(window).eval(), unetr(window, channels=2).eval()
+    two.load_state_dict(resized(one.state_dict(), two, window))
+    image = torch.rand(1, 2, *window, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(two(image), one(image[:, :1]))
+
+
+def unetr(window: tuple[int, int, int], channels: int = 1) -> UNETR:
+    return UNETR(channels, 3, window, feature_size=4, hidden_size=8, mlp_dim=16, num_heads=2)
