@@ -8,6 +8,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed-$(EXTRAS)
 DEMO   ?= demo
 SEED   ?= 7
+JOBS   ?= 2
 SLOW   ?=
 
 .DEFAULT_GOAL := help
@@ -27,10 +28,11 @@ $(STAMP): pyproject.toml
 demo: setup ## make a synthetic participant, run the application on it, compare with the truth
 	@$(PY) benchmarks/demo.py --out $(DEMO) --seed $(SEED)
 
-test: setup lint ## lint, types, quick tests
+# A file at a time for each process, which share no core: one that waits for another's threads is slower than both in turn.
+test: setup lint ## lint, types, quick tests (JOBS=2 processes)
 	@bash tests/install_references.sh
 	@bash tests/install_pacs.sh
-	$(PY) -m pytest -m "not slow and not real_data"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not real_data" -n $(JOBS) --dist loadscope
 
 test-slow: setup ## the long tests, and those on real scanner data (fetched once)
 	@bash tests/install_references.sh

@@ -13,7 +13,7 @@ import pytest
 
 from app.outputs import OUTPUT_FILES
 from operators.nrrd_files import read_volume
-from tests.app.made_study import ROOT, run_app
+from tests.app.made_study import ROOT, run_here
 
 SCHEMA = json.loads((ROOT / "operators" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
@@ -22,8 +22,7 @@ SCHEMA = json.loads((ROOT / "operators" / "schema" / "report.schema.json").read_
 def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The output of a run on thighs labelled by hand in TotalSegmentator's numbers, and that label map."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    done = run_app("-i", study, "-o", folder / "first", "-m", bundle)
-    assert done.returncode == 0, done.stderr
+    assert run_here("-q", "-i", study, "-o", folder / "first", "-m", bundle) == 0
     water = read_volume(folder / "first" / "fused" / "water.nrrd")
     body = read_volume(folder / "first" / "fused" / "body.nrrd").voxels > 0
     z, y, x = np.indices(body.shape)
@@ -36,8 +35,7 @@ def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = folder / "out"
     no_bundle = folder / "nowhere"  # the network is not even loaded
     arguments = ("--segmentation", folder / "thighs.nii.gz", "--scheme", "totalsegmentator_thigh")
-    done = run_app("-i", study, "-o", out, "-m", no_bundle, *arguments)
-    assert done.returncode == 0, done.stderr
+    assert run_here("-q", "-i", study, "-o", out, "-m", no_bundle, *arguments) == 0
     return out, folder / "thighs.nii.gz"
 
 
@@ -67,9 +65,9 @@ def test_what_the_labels_allow_is_measured_and_the_rest_is_null_with_the_reason(
     assert all(s["volume_cm3"] is None for s in report["structures"])
 
 
-def test_a_command_line_that_does_not_say_what_the_numbers_mean_is_refused(made, study, tmp_path) -> None:
+def test_a_command_line_that_does_not_say_what_the_numbers_mean_is_refused(made, study, tmp_path, capfd) -> None:
     _, labels = made
     for arguments in (("--segmentation", labels), ("--segmentation", labels, "--scheme", "unheard-of")):
-        done = run_app("-i", study, "-o", tmp_path / "out", *arguments)
-        assert done.returncode == 2 and "musclemap" in done.stderr
+        assert run_here("-i", study, "-o", tmp_path / "out", *arguments) == 2
+        assert "musclemap" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
