@@ -106,13 +106,13 @@ def test_bundle_command_runs(
     bundle_command([*placed(words, pairs, tmp_path, path), *extra])
 
     if words[0] == "onnx_export":
-        image = torch.rand(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+        image = torch.rand(1, 2, 32, 32, 32, generator=torch.Generator().manual_seed(0))  # water and fat
         session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
         (scores,) = session.run(["pred"], {"image": image.numpy()})
         with torch.no_grad():
             np.testing.assert_allclose(scores, network(image).numpy(), atol=1e-4)
     elif words[0] == "ckpt_export":
-        image = torch.rand(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+        image = torch.rand(1, 2, 32, 32, 32, generator=torch.Generator().manual_seed(0))  # water and fat
         with torch.no_grad():
             torch.testing.assert_close(torch.jit.load(str(tmp_path / "model.ts"))(image), network(image))
     elif words[0] == "run" and "evaluate.yaml" in text:

@@ -169,23 +169,30 @@ def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model, fused
     assert os.environ["SARCOMAP_CACHE"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(backend):
-    need(backend)
+@pytest.fixture(scope="module")
+def shipped() -> tuple[SegmentationModel, Fused, np.ndarray]:
+    """The shipped model, an image on its own spacing, and the labels of MONAI's sliding window there."""
     model = load_model(Path(__file__).resolve().parents[2] / "bundle")
     spacing = tuple(float(step) for step in model.preprocessing.transforms[1].spacing_transform.pixdim)
     size = tuple(roi + 8 if axis == 2 else roi for axis, roi in enumerate(model.windows.roi))  # two windows
     random = np.random.default_rng(5).normal(size=size[::-1])
     water = np.clip(220 + 2500 * ndimage.gaussian_filter(random, 4), 0, 450).astype(np.float32)
     body = np.ones(water.shape, dtype=bool)
-    grid = Grid(water.shape, np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))  # the network's own
+    grid = Grid(water.shape, np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))
     fused = Fused(water, water, water, water, grid, body, water, ())
-    found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32", device="cpu"))
-
     image = prepare(fused, model).image
     assert tuple(image.shape[1:]) == size  # nothing was resampled, so that voxels can be compared
+    merged = torch.nn.Sequential(model.network, torch.nn.Softmax(dim=1)) if model.probabilities else model.network
     with torch.inference_mode():
-        theirs = model.inferer(image[None], model.network)[0].argmax(dim=0).numpy().transpose(2, 1, 0)
+        theirs = model.inferer(image[None], merged)[0].argmax(dim=0).numpy().transpose(2, 1, 0)
     theirs[theirs == ADIPOSE_INDEX] = 0
+    return model, fused, theirs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(shipped, backend):
+    need(backend)
+    model, fused, theirs = shipped
+    found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32", device="cpu"))
     assert len(np.unique(theirs)) > 3
     assert (found.voxels == theirs).mean() >= 0.999

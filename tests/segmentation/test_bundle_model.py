@@ -70,6 +70,16 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     assert "weights.pt" in refused(bundle_of(tmp_path / "bundle", weights, changes))
 
 
+def test_weights_of_another_channel_count_are_refused(tmp_path):
+    bundle = random_unetr_bundle(tmp_path / "bundle")
+    path = bundle / "models" / "weights.pt"
+    weights = torch.load(path, weights_only=True)
+    fewer = {name: tensor[:28] if name.startswith("out.") else tensor for name, tensor in weights.items()}
+    torch.save(fewer, path)
+    rewrite_card(bundle)
+    assert "configured network with 29 output channels" in refused(bundle)
+
+
 class _Attack:
     def __init__(self, target: Path) -> None:
         self.target = target
