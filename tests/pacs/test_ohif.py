@@ -13,9 +13,11 @@ from PIL import Image
 
 from app.dicomweb import Access, store_files
 from app.from_server import dicom_results
+from app.options import RunOptions
 from app.run import run_study
 from operators.anatomy import STRUCTURES
-from tests.pacs.orthanc import Pacs, needs_orthanc
+from operators.dicom_options import DicomOptions, SegType
+from tests.pacs.orthanc import needs_orthanc, orthanc
 from tests.pacs.small_study import study_uid
 from tests.pacs.viewer import OHIF, look, ohif
 
@@ -37,11 +39,15 @@ def coloured(picture: bytes) -> NDArray[np.bool_]:
     return (rgb.max(axis=2) - rgb.min(axis=2)) > 40
 
 
-def test_segments_are_listed_by_name_and_drawn_on_the_derived_series(pacs: Pacs, study: Path, tmp_path: Path) -> None:
-    run_study(study, tmp_path / "out")
-    store_files(Access(pacs.dicomweb), dicom_results(tmp_path / "out"))
-    with ohif(pacs) as address:
-        view = look(address, study_uid(study), SHOWN, tmp_path / "ohif.png")
+@pytest.mark.parametrize("seg_type", ["binary", "labelmap"])
+def test_segments_are_listed_by_name_and_drawn_on_the_derived_series(
+    study: Path, tmp_path: Path, seg_type: SegType
+) -> None:
+    run_study(study, tmp_path / "out", RunOptions(dicom=DicomOptions(seg_type=seg_type)))
+    with orthanc(tmp_path / "orthanc") as pacs:
+        store_files(Access(pacs.dicomweb), dicom_results(tmp_path / "out"))
+        with ohif(pacs) as address:
+            view = look(address, study_uid(study), SHOWN, tmp_path / "ohif.png")
     for structure in STRUCTURES:
         assert structure.display_name in view.text
     before, after = coloured(view.image_before), coloured(view.image_after)
