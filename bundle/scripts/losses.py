@@ -35,6 +35,8 @@ class DiceWeightedCELoss(torch.nn.Module):
     lambda_dice, lambda_ce : float
     """
 
+    class_weights: torch.Tensor
+
     def __init__(self, class_weights: torch.Tensor, lambda_dice: float = 1.0, lambda_ce: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("class_weights", class_weights.float())
