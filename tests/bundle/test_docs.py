@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import importlib.util
 import re
 import shlex
 import shutil
@@ -41,8 +42,8 @@ def documented_commands() -> list[list[str]]:
 
 
 BUNDLE = [words[3:] for words in documented_commands() if words[:3] == ["python", "-m", "monai.bundle"]]
-SCRIPTS = [words[2:] for words in documented_commands() if words[:2] == ["python", "-m"] and words[2] != "monai.bundle"]
-OTHERS = [words for words in documented_commands() if words[:2] != ["python", "-m"]]
+SCRIPTS = [w[2:] for w in documented_commands() if w[:2] == ["python", "-m"] and w[2].startswith("bundle.scripts.")]
+OTHERS = [w for w in documented_commands() if w[3:] not in BUNDLE and w[2:] not in SCRIPTS]
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,8 @@ def test_script_runs(words: list[str], pairs: Path, tmp_path: Path) -> None:
 
 def test_commands_that_are_not_run_here_name_files_that_are_there() -> None:
     for words in OTHERS:
+        if words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]) is not None
         for word in words:
             for path in re.findall(r"(?:bundle|benchmarks)/[\w./]+\.(?:py|sh|yaml)", word):
                 assert (ROOT / path).is_file(), path
