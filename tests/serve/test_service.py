@@ -172,8 +172,8 @@ def test_a_soak_with_kills_loses_nothing_and_does_nothing_twice(bundle: Path) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["done"] == 4 and found["lost"] == [] and found["twice"] == []
-    assert found["service killed"] >= 1 and found["senders killed"] >= 1
+    assert found["done"] == 4 and found["lost"] == [] and found["twice"] == [], found
+    assert found["service killed"] >= 1 and found["senders killed"] >= 1, found
 
 
 def _runs(process: int) -> bool:
