@@ -1,8 +1,15 @@
-"""Tests keep what they export out of the user's cache."""
+"""Tests keep what they export out of the user's cache, and no logger closes what pytest captures output in."""
 
 from __future__ import annotations
 
+import sys
+
+import absl.logging
 import pytest
+
+# MONAI's `run` shuts down every log handler there is. absl's, which comes with TensorBoard, then closes the stream that
+# was standard error when it was made: under pytest the file behind the capture, and every later test would fail.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(scope="session", autouse=True)
