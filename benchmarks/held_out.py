@@ -100,12 +100,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=900000, help="the first one's (default: 900000)")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
     parser.add_argument("--clean-up", action="store_true", help="as `python -m app --clean-up`")
+    parser.add_argument("--mirror", action="store_true", help="as `python -m app --mirror`")
     parser.add_argument("--studies", type=Path, help="keep the studies here, and take those that are there")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="that write studies (default: every core)")
     parser.add_argument("--out", type=Path, help="folder for tables and figure")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.n)
-    options = SegmentationOptions(clean_up=arguments.clean_up)
+    options = SegmentationOptions(clean_up=arguments.clean_up, mirror=arguments.mirror)
     model = load_model(arguments.bundle)
     scores, errors = [], []
     with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(arguments.workers) as pool:

@@ -3,7 +3,6 @@
     python -m benchmarks.inference full [--repeats 3] [--backends openvino-bf16 ...] [--out full.json]
     python -m benchmarks.inference demo
     python -m benchmarks.inference growth --figure docs/inference_growth.svg
-    python -m benchmarks.inference precision --participants 10
 
 `full` is the full-size UNETR (93 million parameters, random weights, windows
 of 96^3 with overlap 0.25) on a fused pelvis-to-knee phantom of 1.5 x 1.5 x 2.0
@@ -28,7 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,12 +38,11 @@ import torch
 from numpy.typing import NDArray
 
 from app.run import SHIPPED_BUNDLE
+from benchmarks.inference_figures import draw_growth
 from operators import anatomy
-from operators.dicom_loader import load_study
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
-from operators.segmentation.clean_up import clean_up
 from operators.segmentation.inference import Prepared, label_windows, prepare
-from operators.segmentation.networks import Network, TorchNetwork, has_bf16, open_network
+from operators.segmentation.networks import Network, has_bf16, open_network
 from operators.segmentation.onnx_model import onnx_model
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import map_scores
@@ -57,7 +55,6 @@ from phantom import (
     body_grid,
     build_tissues,
     draw_participant,
-    write_study,
 )
 
 SPACING_MM = (1.5, 1.5, 2.0)
@@ -299,91 +296,8 @@ def growth(name: str, repeats: int, folder: Path, figure: Path | None) -> dict[s
         row = in_own_process(Job(bundle, volume, name, repeats))
         rows.append({"voxels": int(np.prod(grid.shape)), "slices": slices, **row})
     if figure is not None:
-        draw_growth(rows, name, figure)
+        draw_growth(rows, figure)
     return {"name": name, "repeats": repeats, "rows": rows}
-
-
-def draw_growth(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    millions = [row["voxels"] / 1e6 for row in rows]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    # Of all cores together: other work on the machine makes a run longer, but hardly adds to what it computes.
-    for axes, key, label in ((left, "processor_s", "processor seconds"), (right, "peak_gib", "peak memory, GiB")):
-        axes.plot(millions, [row[key] for row in rows], "o-", color="#0f5e7c")
-        limits = {"xlim": (0, 1.25 * max(millions)), "ylim": (0, 1.15 * max(row[key] for row in rows))}
-        axes.set(xlabel="million voxels of the fused volume", ylabel=label, **limits)
-        axes.spines[["top", "right"]].set_visible(False)
-    windows = [row["parts_s"]["windows"] for row in rows]
-    for x, row, count in zip(millions, rows, windows, strict=True):
-        place = {"textcoords": "offset points", "xytext": (6, -10)}
-        left.annotate(f"{count} windows", (x, row["processor_s"]), **place)
-    figure.suptitle(f"Segmentation stage, full-size UNETR, {rows[0]['engine']}", fontsize=10)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def precision(participants: int, seed: int) -> dict[str, Any]:
-    """Mean Dice of the shipped model on held-out participants: precision, way back to the fused grid, options."""
-    model = load_model(SHIPPED_BUNDLE)
-    plain = SegmentationOptions(precision="fp32")
-    variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
-        "fp32": lambda fused: voxels(segment(fused, model, plain)),
-        "bf16": lambda fused: bf16_labels(fused, model),
-        "fp32, nearest labels": lambda fused: nearest_labels(fused, model, plain),
-        "fp32, clean-up": lambda fused: clean_up(voxels(segment(fused, model, plain)))[0],
-        "fp32, mirrored": lambda fused: voxels(segment(fused, model, replace(plain, mirror=True))),
-    }
-    scores: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(seed, seed + participants):
-        with tempfile.TemporaryDirectory() as folder:
-            written = write_study(Path(folder), seed=number, zip_archive=True)
-            fused = fuse(load_study(written.dicom))
-        truth = written.truth.labels_on(fused.grid)
-        for name, run in variants.items():
-            scores[name].append(mean_dice(run(fused), truth))
-        print(number, {name: round(values[-1], 4) for name, values in scores.items()}, file=sys.stderr, flush=True)
-    fp32 = np.array(scores["fp32"])
-    return {
-        "participants": participants,
-        "first_seed": seed,
-        "model_sha256": model.card.sha256,
-        "mean_dice": {name: float(np.mean(values)) for name, values in scores.items()},
-        "change": {name: float(np.mean(np.array(values) - fp32)) for name, values in scores.items()},
-        "bf16_dice_loss": float(np.mean(fp32 - np.array(scores["bf16"]))),
-    }
-
-
-def bf16_labels(fused: Fused, model: SegmentationModel) -> NDArray[np.uint8]:
-    """Labels in bfloat16; where there are no instructions for it emulated, which `segment` refuses for its slowness."""
-    cuda = torch.cuda.is_available()
-    if has_bf16(cuda):
-        return voxels(segment(fused, model, SegmentationOptions(precision="bf16")))
-    prepared = prepare(fused, model)
-    network = TorchNetwork(model.network.cpu(), torch.device("cpu"), bf16=True)
-    options = SegmentationOptions(backend="torch", device="cpu")
-    labels, _ = label_windows(prepared, fused.body, model, options, Scorer(network, "emulated"))
-    return on_fused_grid(labels, prepared, fused)
-
-
-def voxels(labels: Any) -> NDArray[np.uint8]:
-    return np.asarray(labels.voxels, dtype=np.uint8)
-
-
-def nearest_labels(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> NDArray[np.uint8]:
-    """Labels on the network's grid first, then the nearest of them: what one does without streaming scores."""
-    prepared = prepare(fused, model)
-    x, y, z = prepared.shape
-    grid = Grid((z, y, x), prepared.affine)
-    everywhere = np.ones(grid.shape, dtype=np.bool_)
-    own = replace(prepared, grid=grid, box=(slice(None),) * 3)
-    labels, _ = label_windows(own, everywhere, model, options, Scorer(open_network(model, options), "nearest"))
-    mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
-    nearest = [low + (weight >= 0.5) for low, weight in zip(mapping.lower, mapping.weight, strict=True)]
-    placed = mapping.turned_back(labels.transpose(2, 1, 0)[np.ix_(*nearest)])
-    return on_fused_grid(np.asarray(placed, dtype=np.uint8), prepared, fused)
 
 
 def on_fused_grid(labels: NDArray[np.uint8], prepared: Prepared, fused: Fused) -> NDArray[np.uint8]:
@@ -393,14 +307,6 @@ def on_fused_grid(labels: NDArray[np.uint8], prepared: Prepared, fused: Fused) -
     whole[whole == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX
     whole[~fused.body] = anatomy.BACKGROUND_INDEX
     return whole
-
-
-def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Over the structures that the truth has."""
-    both = np.bincount(truth[found == truth].ravel(), minlength=anatomy.CHANNEL_COUNT)
-    sizes = sum(np.bincount(labels.ravel(), minlength=anatomy.CHANNEL_COUNT) for labels in (found, truth))
-    present = [s.index for s in anatomy.STRUCTURES if (truth == s.index).any()]
-    return float(np.mean(2 * both[present] / sizes[present]))
 
 
 def machine() -> dict[str, Any]:
@@ -423,13 +329,11 @@ def _cpu_info() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("full", "demo", "growth", "precision"))
+    parser.add_argument("what", choices=("full", "demo", "growth"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--backends", nargs="+", help=f"default: {' '.join(CPU_RUNS)} (CPU), {' '.join(CUDA_RUNS)} (GPU)"
     )
-    parser.add_argument("--participants", type=int, default=10, help="of `precision` (default: 10)")
-    parser.add_argument("--seed", type=int, default=900000, help="of the first participant of `precision`")
     parser.add_argument("--figure", type=Path, help="where `growth` draws (.svg or .png)")
     parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
     options = parser.parse_args()
@@ -444,7 +348,6 @@ def main() -> None:
             "full": lambda: full(names, options.repeats, folder),
             "demo": lambda: demo(names, options.repeats, folder),
             "growth": lambda: growth(names[0], options.repeats, folder, options.figure),
-            "precision": lambda: precision(options.participants, options.seed),
         }[options.what]()
     text = json.dumps(result, indent=2)
     if options.out is not None:
