@@ -1,0 +1,130 @@
+"""What precision, the way back to the fused grid and options do to the Dice of the shipped model.
+
+    python -m benchmarks.inference_dice --n 10 --studies /tmp/held-out
+
+The participants are those of `benchmarks.held_out`, and so is the truth. Labels in
+bfloat16 are computed by PyTorch where there are instructions for it, and emulated
+where there are none, thirty times slower. `bf16_dice_loss` of the result belongs
+into the weights' card, `bundle/models/shipped.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.run import SHIPPED_BUNDLE
+from benchmarks.held_out import kept_or_temporary, study, true_labels
+from benchmarks.inference import on_fused_grid
+from operators import anatomy
+from operators.dicom_loader import load_study
+from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation.clean_up import clean_up
+from operators.segmentation.inference import label_windows, prepare
+from operators.segmentation.networks import TorchNetwork, has_bf16, open_network
+from operators.segmentation.scorer import Scorer
+from operators.segmentation.scores import map_scores
+from operators.station_fusion import fuse
+from operators.volume import Fused, Grid
+
+REFERENCE = "fp32"
+
+
+def compare(archive: Path, seed: int, model: SegmentationModel) -> dict[str, float]:
+    """Mean Dice of one participant, each way."""
+    plain = SegmentationOptions(precision="fp32")
+    variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
+        REFERENCE: lambda fused: voxels(segment(fused, model, plain)),
+        "bf16": lambda fused: bf16_labels(fused, model),
+        "fp32, scores interpolated": lambda fused: voxels(segment(fused, replace(model, probabilities=False), plain)),
+        "fp32, nearest labels": lambda fused: nearest_labels(fused, model, plain),
+        "fp32, clean-up": lambda fused: clean_up(voxels(segment(fused, model, plain)))[0],
+        "fp32, mirrored": lambda fused: voxels(segment(fused, model, replace(plain, mirror=True))),
+    }
+    fused = fuse(load_study(archive))
+    truth = true_labels(seed, fused.grid)
+    return {name: mean_dice(labels(fused), truth) for name, labels in variants.items()}
+
+
+def bf16_labels(fused: Fused, model: SegmentationModel) -> NDArray[np.uint8]:
+    """Labels in bfloat16; where there are no instructions for it emulated, which `segment` refuses for its slowness."""
+    cuda = torch.cuda.is_available()
+    if has_bf16(cuda):
+        return voxels(segment(fused, model, SegmentationOptions(precision="bf16")))
+    prepared = prepare(fused, model)
+    network = TorchNetwork(model.network.cpu(), torch.device("cpu"), bf16=True)
+    options = SegmentationOptions(backend="torch", device="cpu")
+    labels, _ = label_windows(prepared, fused.body, model, options, Scorer(network, "emulated"))
+    return on_fused_grid(labels, prepared, fused)
+
+
+def voxels(labels: Any) -> NDArray[np.uint8]:
+    return np.asarray(labels.voxels, dtype=np.uint8)
+
+
+def nearest_labels(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> NDArray[np.uint8]:
+    """Labels on the network's grid first, then the nearest of them: what one does without streaming scores."""
+    prepared = prepare(fused, model)
+    x, y, z = prepared.shape
+    grid = Grid((z, y, x), prepared.affine)
+    everywhere = np.ones(grid.shape, dtype=np.bool_)
+    own = replace(prepared, grid=grid, box=(slice(None),) * 3)
+    labels, _ = label_windows(own, everywhere, model, options, Scorer(open_network(model, options), "nearest"))
+    mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
+    nearest = [low + (weight >= 0.5) for low, weight in zip(mapping.lower, mapping.weight, strict=True)]
+    placed = mapping.turned_back(labels.transpose(2, 1, 0)[np.ix_(*nearest)])
+    return on_fused_grid(np.asarray(placed, dtype=np.uint8), prepared, fused)
+
+
+def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Over the structures that the truth has."""
+    both = np.bincount(truth[found == truth].ravel(), minlength=anatomy.CHANNEL_COUNT)
+    sizes = np.bincount(found.ravel(), minlength=len(both)) + np.bincount(truth.ravel(), minlength=len(both))
+    present = [s.index for s in anatomy.STRUCTURES if (truth == s.index).any()]
+    return float(np.mean(2 * both[present] / sizes[present]))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=10, help="participants (default: 10)")
+    parser.add_argument("--seed", type=int, default=900000, help="the first one's (default: 900000)")
+    parser.add_argument("--studies", type=Path, help="keep the studies here, and take those that are there")
+    parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
+    arguments = parser.parse_args()
+    model = load_model(SHIPPED_BUNDLE)
+    seeds = range(arguments.seed, arguments.seed + arguments.n)
+    rows = []
+    with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(os.cpu_count()) as pool:
+        for seed, archive in zip(seeds, pool.map(partial(study, folder=folder), seeds), strict=True):
+            rows.append(compare(archive, seed, model))
+            print(seed, {name: round(dice, 4) for name, dice in rows[-1].items()}, file=sys.stderr, flush=True)
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    result: dict[str, Any] = {
+        "participants": len(rows),
+        "first_seed": arguments.seed,
+        "model_sha256": model.card.sha256,
+        "mean_dice": means,
+        "change": {name: mean - means[REFERENCE] for name, mean in means.items()},
+        "bf16_dice_loss": means[REFERENCE] - means["bf16"],
+    }
+    text = json.dumps(result, indent=2)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
