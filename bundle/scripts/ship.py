@@ -1,6 +1,6 @@
 """Make a training checkpoint the bundle's shipped model: weights and card.
 
-python -m bundle.scripts.ship CHECKPOINT --held-out-dice 0.83
+python -m bundle.scripts.ship CHECKPOINT --model-version 0.3.0 --held-out-dice 0.90 --bf16-dice-loss 0.0001
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from bundle.scripts.checkpoints import save_weights
 __all__ = ["ship"]
 
 
-def ship(checkpoint: Path, bundle: Path, *, version: str, held_out_mean_dice: float | None) -> Path:
+def ship(
+    checkpoint: Path,
+    bundle: Path,
+    *,
+    version: str,
+    held_out_mean_dice: float | None = None,
+    bf16_dice_loss: float | None = None,
+) -> Path:
     """Write ``models/demo_unetr.pt`` and ``models/shipped.json``; returns the card's path."""
     weights = save_weights(checkpoint, bundle / "models" / "demo_unetr.pt")
     card = {
@@ -28,6 +35,7 @@ def ship(checkpoint: Path, bundle: Path, *, version: str, held_out_mean_dice: fl
         "intended_use": "Demonstration and software tests. Not for clinical use and not for research on real images.",
         "synthetic_training": True,
         "held_out_mean_dice": held_out_mean_dice,
+        "bf16_dice_loss": bf16_dice_loss,
     }
     path = bundle / "models" / "shipped.json"
     partial = path.with_suffix(".partial")
@@ -41,8 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent.parent)
-    parser.add_argument("--model-version", default="0.1.0")
-    parser.add_argument("--held-out-dice", type=float, help="mean over the 27 structures, from evaluate.yaml")
+    parser.add_argument("--model-version", required=True, help="as in configs/metadata.json")
+    parser.add_argument("--held-out-dice", type=float, help="mean over the 27 structures (benchmarks.held_out)")
+    parser.add_argument("--bf16-dice-loss", type=float, help="what bfloat16 costs (benchmarks.inference_dice)")
     arguments = parser.parse_args()
     print(
         ship(
@@ -50,6 +59,7 @@ def main() -> None:
             arguments.bundle,
             version=arguments.model_version,
             held_out_mean_dice=arguments.held_out_dice,
+            bf16_dice_loss=arguments.bf16_dice_loss,
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import SimpleITK
 import torch
 
 from bundle.scripts import latest_checkpoint, load_checkpoint, save_weights
+from bundle.scripts.training_curve import read_phase, write_curve
 from tests.bundle.tiny import ROOT, run_bundle, write_pairs
 
 
@@ -32,8 +34,20 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
 
     start = str(save_weights(str(latest_checkpoint(checkpoints)), tmp_path / "start.pt"))
     again = [*training, "--ckpt_dir", str(tmp_path / "second"), "--max_epochs", "1", "--start_weights", start]
+    again += ["--output_dir", str(tmp_path / "second_log")]
     run_bundle("train.yaml", "demo.yaml", "demo_finetune.yaml", arguments=again)
     third = save_weights(str(latest_checkpoint(tmp_path / "second")), tmp_path / "third.pt")
+
+    phases = [read_phase(tmp_path / name) for name in ("log", "second_log")]
+    assert [len(phase.loss) for phase in phases] == [4, 2]
+    assert [[step for step, _ in phase.mean_dice] for phase in phases] == [[2, 4], [2]]
+    write_curve(phases, tmp_path / "curve", every=2)
+    with (tmp_path / "curve" / "training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = [(int(row["phase"]), int(row["step"]), float(row["loss"])) for row in rows if row["loss"]]
+    assert [(phase, step) for phase, step, _ in losses] == [(1, 2), (1, 4), (2, 6)]
+    np.testing.assert_allclose([losses[0][2], losses[2][2]], [p.loss[:2].mean() for p in phases], atol=1e-4)
+    assert "</svg>" in (tmp_path / "curve" / "training.svg").read_text()
 
     labels = tmp_path / "labels"
     arguments = ["--dataset_dir", str(pairs), "--output_dir", str(labels), "--weights", str(third)]
