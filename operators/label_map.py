@@ -26,6 +26,9 @@ class LabelMap(Volume):
     group_voxels : Volume or None
         uint8 on the same grid: the position (from 1) of a group in `groups`,
         0 elsewhere.
+    cut : frozenset of str
+        Structures of which only a part is labelled, because the label map
+        ended inside the body.
     engine : str
         Backend, device and precision, for the report; empty when no network ran.
     flags : tuple of QualityFlag
@@ -40,6 +43,7 @@ class LabelMap(Volume):
     confidence: Volume | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group_voxels: Volume | None = None
+    cut: frozenset[str] = frozenset()
     engine: str = ""
     flags: tuple[QualityFlag, ...] = ()
 

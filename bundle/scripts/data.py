@@ -26,6 +26,8 @@ __all__ = [
     "validation_pairs",
 ]
 
+_ENTRY = ("participant", "fold", "image", "label", "annotated")
+
 
 def list_pairs(
     dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",), label: str = "labels.nrrd"
@@ -126,6 +128,14 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
             f"{', '.join(images)} as the network is configured",
             "Make the datalist again with --images, or set `images` in the config.",
         )
+    for number, entry in enumerate(entries):
+        if missing := [key for key in _ENTRY if not isinstance(entry, dict) or key not in entry]:
+            raise InputError(
+                path.name,
+                f"entry {number} without {', '.join(missing)}",
+                ", ".join(_ENTRY),
+                "Make the datalist again with `python -m bundle.scripts.datalist DIR`.",
+            )
     check_folds(entries, path.name)
     pairs = []
     for entry in entries:

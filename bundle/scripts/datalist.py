@@ -7,6 +7,10 @@ Every folder below DIR that holds the images (or has them in `fused/`, as
 `python -m app` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
 are matched to the label table by name or SNOMED CT code. Structures that were not
 drawn are noted and left out of the loss and the averages.
+
+Label maps of another tool are weak labels, on whatever grid it works:
+
+    python -m bundle.scripts.datalist DIR --label musclemap.nii.gz --scheme musclemap
 """
 
 from __future__ import annotations
@@ -161,12 +165,20 @@ def make_datalist(
     pairs = find_pairs(folder, images, label)
     base = out.resolve().parent
     table = None if group_by == "participant" else _read_groups(Path(group_by))
+    names = [label_path.parent.relative_to(folder).as_posix() for label_path, _ in pairs]
+    if unknown := sorted(set(weak_folders) - set(names)):
+        raise UsageError(
+            f"--weak-folder {unknown[0]}",
+            "no such folder with a pair",
+            f"a folder below {folder.name}/, e.g. {names[0]}",
+            "Check the name.",
+        )
     entries: list[dict[str, Any]] = []
-    for label_path, image_paths in tqdm(pairs, unit="participant", disable=None):
-        name = label_path.parent.relative_to(folder).as_posix()
-        _, grid = read_image(image_paths)
+    for name, (label_path, image_paths) in zip(names, tqdm(pairs, unit="participant", disable=None), strict=True):
+        voxels, grid = read_image(image_paths)
         read = read_labels(label_path, mapping, ignore)
-        labels_on_grid(read.labels, grid, f"{label_path.parent.name}/{label_path.name}")
+        where = f"{label_path.parent.name}/{label_path.name}"
+        labels_on_grid(read.labels, grid, where, resample=mapping is not None)
         if not read.annotated:
             raise InputError(name, "no labelled voxel", "at least one structure", "Leave the folder out.")
         participant = _participant(name)
@@ -178,7 +190,7 @@ def make_datalist(
             "label": _relative(label_path, base),
             "annotated": [_NAMES[index] for index in sorted(read.annotated)],
             "weak": bool(weak or mapping is not None or name in weak_folders),
-            "image_sha256": hashlib.sha256(image_paths[0].read_bytes()).hexdigest(),
+            "image_sha256": hashlib.sha256(voxels[0].tobytes()).hexdigest(),  # not of the file: a copy is one
         }
         if mapping is not None:
             entry["mapping"] = {str(value): _NAMES.get(index) for value, index in mapping.items()}

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from numpy.typing import NDArray
 
 from bundle.scripts.metric_figure import draw_figure
 from bundle.scripts.metric_tables import write_tables
@@ -17,9 +16,9 @@ from bundle.scripts.participants import labels_on_grid
 from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures
 from bundle.scripts.segments import read_labels
 from operators.errors import InputError
-from operators.volume import Grid, Volume
+from operators.volume import Grid
 
-__all__ = ["EvaluationReport", "label_files", "read_label_file", "report", "resample_nearest", "score_files"]
+__all__ = ["EvaluationReport", "label_files", "report", "score_files"]
 
 #: What a folder's label file is called, in the order in which it is looked for.
 _PATTERNS = ("*.seg.nrrd", "*labels*.nrrd", "*labels*.nii.gz", "*.nii.gz", "*.nii", "*.nrrd")
@@ -67,45 +66,6 @@ def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
     return found
 
 
-def read_label_file(path: Path) -> Volume:
-    """A label map in the values of the label table, from NRRD (see `read_labels`) or NIfTI.
-
-    Raises
-    ------
-    InputError
-    """
-    if path.name.endswith((".nii", ".nii.gz")):
-        import nibabel
-
-        try:
-            image = nibabel.load(path)
-            voxels = np.asarray(image.dataobj)  # type: ignore[attr-defined]
-            affine = _LPS_TO_RAS @ np.asarray(image.affine, np.float64)  # type: ignore[attr-defined]
-        except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-            raise InputError(path.name, "not readable as NIfTI", "a whole file", "Make the file again.") from error
-        if voxels.ndim != 3:
-            raise InputError(path.name, f"{voxels.ndim} dimensions", "three", "Save one label map a file.")
-        voxels = voxels.T
-        if not np.isin(np.unique(voxels), np.arange(29)).all():
-            raise InputError(path.name, "values outside 0 to 28", "the label table's", "Convert the label map first.")
-        return Volume(
-            np.ascontiguousarray(voxels.astype(np.uint8)),
-            Grid((voxels.shape[0], voxels.shape[1], voxels.shape[2]), affine),
-        )
-    return read_labels(path).labels
-
-
-def resample_nearest(labels: Volume, grid: Grid) -> NDArray[np.uint8]:
-    """A label map on another grid, each voxel the nearest; outside is background."""
-    from scipy.ndimage import affine_transform
-
-    to_labels = np.linalg.inv(labels.grid.affine) @ grid.affine
-    flip = [2, 1, 0]  # voxel indices (i, j, k) are arrays' (z, y, x) reversed
-    matrix = to_labels[:3, :3][np.ix_(flip, flip)]
-    offset = to_labels[:3, 3][flip]
-    return np.asarray(affine_transform(np.asarray(labels.voxels, np.uint8), matrix, offset, grid.shape, order=0))
-
-
 def score_files(
     labels: Mapping[str, Path],
     truth: Mapping[str, Path],
@@ -142,11 +102,9 @@ def score_files(
         )
     scores = []
     for name in both:
-        known = read_label_file(truth[name])
-        found = read_label_file(labels[name])
-        placed = (
-            resample_nearest(found, known.grid) if resample else labels_on_grid(found, known.grid, labels[name].name)
-        )
+        known = read_labels(truth[name]).labels
+        found = read_labels(labels[name]).labels
+        placed = labels_on_grid(found, known.grid, labels[name].name, resample=resample)
         x, y, z = known.grid.spacing_mm
         structures = measure_structures(placed, np.asarray(known.voxels, np.uint8), (z, y, x), tolerance_mm)
         scores.append(ParticipantScores(name, structures, name in weak))
@@ -204,8 +162,10 @@ class EvaluationReport:
             voxels = np.ascontiguousarray(torch.as_tensor(found)[0].cpu().numpy().astype(np.uint8).T)
             grid = Grid(voxels.shape, affine)
             path = Path(str(item["label"].meta["filename_or_obj"]))
-            read = read_labels(path, *self.reading[str(path)])
-            truth = labels_on_grid(read.labels, grid, f"{path.parent.name}/{path.name}")
+            mapping, ignore = self.reading[str(path)]
+            read = read_labels(path, mapping, ignore)
+            where = f"{path.parent.name}/{path.name}"
+            truth = labels_on_grid(read.labels, grid, where, resample=mapping is not None)
             x, y, z = grid.spacing_mm
             name = str(item.get("participant", path.parent.name))
             structures = measure_structures(voxels, truth, (z, y, x), self.tolerance_mm)

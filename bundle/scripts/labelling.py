@@ -94,7 +94,9 @@ class LabelStudies:
             raise UsageError("inferer", type(inferer).__name__, "a SlidingWindowInferer", "See configs/inference.yaml.")
         try:
             self.contrasts = tuple(Contrast(Path(name).stem) for name in images)
-            self.options = SegmentationOptions(**{**(options or {}), "device": torch.device(device).type})
+            wanted = dict(options or {})
+            on = "cpu" if wanted.get("backend") == "openvino" else torch.device(device).type  # which has no other
+            self.options = SegmentationOptions(**{**wanted, "device": on})
         except (TypeError, ValueError) as error:
             raise UsageError(
                 "images or options", str(error), "those of configs/inference.yaml", "Check them."

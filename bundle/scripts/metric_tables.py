@@ -103,13 +103,18 @@ def _summary(scores: Sequence[ParticipantScores], kind: str) -> list[list[str]]:
     for place, structure in enumerate(anatomy.STRUCTURES):
         dice = matrices["dice"][:, place]
         if not np.isnan(dice).all():
-            missed = int(np.count_nonzero(dice == 0))
+            missed = _missed(matrices["relative_volume_error"][:, place])
             head = [kind, structure.name, str(structure.compartment), str(int((~np.isnan(dice)).sum())), str(missed)]
             rows.append(head + _cells([bootstrap_mean(matrices[metric][:, place]) for metric in METRICS]))
-    missed = int(np.count_nonzero(matrices["dice"] == 0))
+    missed = _missed(matrices["relative_volume_error"])
     means = [bootstrap_mean(structure_means(matrices[metric])) for metric in METRICS]
     rows.append([kind, MEAN_ROW, "", str(len(scores)), str(missed), *_cells(means)])
     return rows
+
+
+def _missed(relative_volume_error: NDArray[np.float64]) -> int:
+    """Of how many nothing was found: a structure found in the wrong place has a distance, and is not missed."""
+    return int(np.count_nonzero(relative_volume_error == -1))
 
 
 def _cells(estimates: Sequence[Estimate]) -> list[str]:

@@ -61,7 +61,11 @@ def _weak_participants(datalist: Path | None) -> list[str]:
         return []
     try:
         entries = json.loads(datalist.read_text(encoding="utf-8"))["training"]
-        return [str(entry["participant"]) for entry in entries if entry.get("weak")]
+        # Scores go by the name of a folder, of which a participant may have several, or of a file.
+        names: dict[bool, set[str]] = {True: set(), False: set()}
+        for entry in entries:
+            names[bool(entry.get("weak"))] |= {str(entry["participant"]), *Path(entry["label"]).parent.parts}
+        return sorted(names[True] - names[False])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             datalist.name, "no datalist", "what bundle.scripts.datalist writes", "Check --datalist."

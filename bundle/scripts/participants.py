@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bundle.scripts.segments import read_labels
 from operators.errors import GeometryError, InputError
 from operators.nrrd_files import read_volume
+from operators.segmentation.label_files import resample_labels
 from operators.volume import Grid, Volume
 
 __all__ = ["LoadParticipantd", "labels_on_grid", "read_image"]
@@ -55,11 +56,12 @@ def read_image(paths: Sequence[str | Path]) -> tuple[NDArray[np.float32], Grid]:
     return np.stack([np.asarray(v.voxels, np.float32) for v in volumes]), volumes[0].grid
 
 
-def labels_on_grid(labels: Volume, grid: Grid, where: str) -> NDArray[np.uint8]:
+def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = False) -> NDArray[np.uint8]:
     """A label map on an image's grid.
 
     3D Slicer saves the smallest box that holds the segments; such a map is
-    padded. Nothing is resampled.
+    padded. An annotator's labels are never resampled; another tool's, on whatever
+    grid it works, may be (``resample``: to the nearest label).
 
     Returns
     -------
@@ -73,6 +75,11 @@ def labels_on_grid(labels: Volume, grid: Grid, where: str) -> NDArray[np.uint8]:
     voxels = np.asarray(labels.voxels, np.uint8)
     if labels.grid.same_as(grid, tolerance_mm=0.01):
         return voxels
+    if resample:
+        found, _ = resample_labels(voxels, labels.grid, grid)
+        if voxels.any() and not found.any():
+            raise GeometryError(where, "no label inside the image", "labels of this image", "Check the affine.")
+        return found.astype(np.uint8)
     to_image = np.linalg.inv(grid.affine) @ labels.grid.affine
     offset = np.rint(to_image[:3, 3]).astype(int)
     far_corner = np.array([*labels.grid.shape[::-1], 1.0])
@@ -130,7 +137,8 @@ class LoadParticipantd(MapTransform):
             path = Path(str(item["label"]))
             mapping, ignore = item.pop("mapping", None), item.pop("ignore", ())  # a batch cannot collate them
             read = read_labels(path, mapping, ignore)
-            labels = labels_on_grid(read.labels, grid, f"{path.parent.name}/{path.name}")
+            where = f"{path.parent.name}/{path.name}"
+            labels = labels_on_grid(read.labels, grid, where, resample=mapping is not None)
             item["label"] = _meta_tensor(labels[None].astype(np.float32), grid, str(path))
         return item
 

@@ -53,7 +53,8 @@ class StructureMeasure:
     fat_fraction_mean : float or None
         Mean over its voxels, 0 to 1.
     cut_by_field_of_view : bool
-        It reaches the first or last slice, so that its volume is a lower bound.
+        It reaches the first or last slice, or the edge of a label map that
+        covers a part of the body, so that its volume is a lower bound.
     confidence_mean : float or None
         Mean over its voxels of the probability that the network gave its
         label; None where that is not known.
@@ -241,7 +242,7 @@ def measure(
     counts = tally(labels, fused.fat_fraction, surface)
     structures = _structures(known, counts)
     groups = _measure_groups(known, fused, surface)
-    phenotypes, not_given = _phenotypes(structures, groups, counts, height_m)
+    phenotypes, not_given = _phenotypes(structures, groups, counts, height_m, known.cut)
     flags = (*known.flags, *_flags(structures, groups, counts))
     return Measurements(structures, phenotypes, not_given, flags, None, surface, known.engine)
 
@@ -299,7 +300,7 @@ def _structures(labels: LabelMap, counts: Tally) -> tuple[StructureMeasure, ...]
                 left_cm3=left * cm3 if sided and left else None,
                 right_cm3=right * cm3 if sided and right else None,
                 fat_fraction_mean=float(counts.fat_fraction_sum[structure.index].sum()) / (left + right),
-                cut_by_field_of_view=structure.index in edges,
+                cut_by_field_of_view=structure.index in edges or structure.name in labels.cut,
                 confidence_mean=None if confidence is None else float(confidence[structure.index]) / (left + right),
             )
         )
@@ -315,11 +316,17 @@ def _confidence_sums(labels: LabelMap) -> NDArray[np.float64] | None:
 
 
 def _phenotypes(
-    structures: tuple[StructureMeasure, ...], merged: Mapping[str, _Group], counts: Tally, height_m: float | None
+    structures: tuple[StructureMeasure, ...],
+    merged: Mapping[str, _Group],
+    counts: Tally,
+    height_m: float | None,
+    cut: frozenset[str],
 ) -> tuple[Phenotypes, dict[str, str]]:
-    both = {m.structure.name: m.volume_cm3 for m in structures if m.volume_cm3 is not None}
-    left = {m.structure.name: m.left_cm3 for m in structures if m.left_cm3 is not None}
-    right = {m.structure.name: m.right_cm3 for m in structures if m.right_cm3 is not None}
+    whole = [m for m in structures if m.structure.name not in cut]
+    merged = {name: group for name, group in merged.items() if cut.isdisjoint(group.members)}
+    both = {m.structure.name: m.volume_cm3 for m in whole if m.volume_cm3 is not None}
+    left = {m.structure.name: m.left_cm3 for m in whole if m.left_cm3 is not None}
+    right = {m.structure.name: m.right_cm3 for m in whole if m.right_cm3 is not None}
     groups = {name: group.members for name, group in merged.items()}
     for volumes, side in ((both, None), (left, 0), (right, 1)):
         if side is None or counts.sided:
@@ -345,7 +352,7 @@ def _phenotypes(
     )
     for volumes in (both, left, right):  # what a group holds is not missing
         volumes |= {member: 0.0 for name, members in groups.items() if name in volumes for member in members}
-    return phenotypes, _reasons(phenotypes, both, left, right, counts.sided, height_m)
+    return phenotypes, _reasons(phenotypes, both, left, right, counts.sided, height_m, cut)
 
 
 def _members(compartment: Compartment) -> tuple[str, ...]:
@@ -367,6 +374,7 @@ def _reasons(
     right: Mapping[str, float],
     sided: bool,
     height_m: float | None,
+    cut: frozenset[str],
 ) -> dict[str, str]:
     pair = (*HAMSTRINGS, *QUADRICEPS)
     needs: dict[str, tuple[Mapping[str, float], tuple[str, ...], str]] = {
@@ -388,9 +396,12 @@ def _reasons(
     for name, (volumes, members, where) in needs.items():
         if getattr(phenotypes, name) is not None:
             continue
-        absent = [by_name(member).display_name for member in members if member not in volumes]
+        absent = [by_name(member).display_name for member in members if member not in volumes and member not in cut]
+        parts = [by_name(member).display_name for member in members if member in cut]
         if where and not sided:
             reasons[name] = "Left and right could not be told apart."
+        elif parts:
+            reasons[name] = f"Only a part is in the label map: {', '.join(parts)}."
         elif absent:
             reasons[name] = f"Not in the label map{where}: {', '.join(absent)}."
         else:

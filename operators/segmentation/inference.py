@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,7 +102,8 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     try:
         prepared = prepare(fused, model)
         network = _open(model, options, flags)
-        scorer = _scorer(network, model, options, prepared.left_right_axis)
+        on_cpu = _cpu_stand_in(model, options, flags)
+        scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
         found, sure = label_windows(prepared, fused.body, model, options, scorer)
     except SarcoMapError:
         raise
@@ -185,13 +187,20 @@ def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[Qu
         return open_network(model, replace(options, backend="torch"))
 
 
-def _scorer(network: Network, model: SegmentationModel, options: SegmentationOptions, left_right_axis: int) -> Scorer:
-    on_cpu = None
-    if torch.cuda.is_available() and options.device != "cpu":
-        backend: Backend = "onnxruntime" if options.backend == "onnxruntime" else "auto"
-        cpu_options = replace(options, device="cpu", backend=backend, precision="auto")
-        on_cpu = lambda: open_network(model, cpu_options)  # noqa: E731
-    return Scorer(network, model.card.name, on_cpu, left_right_axis if options.mirror else None)
+def _cpu_stand_in(
+    model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]
+) -> Callable[[], Network] | None:
+    """What opens the network on the CPU when the GPU's memory is too small; None where no GPU is used."""
+    if not torch.cuda.is_available() or options.device == "cpu":
+        return None
+    backend: Backend = "onnxruntime" if options.backend == "onnxruntime" else "auto"
+    cpu_options = replace(options, device="cpu", backend=backend, precision="auto")
+
+    def on_cpu() -> Network:
+        model.network.cpu()  # else it is exported on the GPU, whose memory is full
+        return _open(model, cpu_options, flags)
+
+    return on_cpu
 
 
 def label_windows(
@@ -206,13 +215,12 @@ def label_windows(
     mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
     settings = model.windows
     turned_body = mapping.turned(inside)
-    score = (lambda windows: scorer(windows).softmax(dim=1)) if model.probabilities else scorer
     on_gpu = torch.cuda.is_available() and options.device != "cpu"
     bands = stream_scores(
         prepared.image,
         place_windows(prepared.shape, settings),
         settings,
-        score,
+        scorer.probabilities if model.probabilities else scorer,
         lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
         options.batch_size or (_GPU_BATCH if on_gpu else 1),
     )

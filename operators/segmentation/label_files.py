@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +12,14 @@ import nibabel
 import nrrd
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from operators.errors import GeometryError, InputError
 from operators.nrrd_files import read_volume
+from operators.segmentation.segments import Segment, list_segments
 from operators.volume import Grid, Volume
 
-__all__ = ["LabelFile", "read_labels"]
+__all__ = ["LabelFile", "read_label_file", "resample_labels"]
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HIGHEST = 65535
@@ -31,18 +33,18 @@ class LabelFile:
     ----------
     volume : Volume
         uint16 labels on the file's own grid.
-    names : mapping of int to str
-        What the file itself calls its labels (3D Slicer's segments); else empty.
+    segments : tuple of Segment
+        What the file itself says of its labels (3D Slicer's ``.seg.nrrd``); else empty.
     sha256 : str
         Hex digest of the file.
     """
 
     volume: Volume
-    names: dict[int, str] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
     sha256: str = ""
 
 
-def read_labels(path: Path) -> LabelFile:
+def read_label_file(path: Path) -> LabelFile:
     """Read a label map with where it lies.
 
     Parameters
@@ -57,14 +59,14 @@ def read_labels(path: Path) -> LabelFile:
         it lies, or holds numbers that are no labels.
     """
     name = path.name.lower()
-    names: dict[int, str] = {}
+    segments: tuple[Segment, ...] = ()
     values: NDArray[Any]
     if name.endswith((".nii", ".nii.gz")):
         values, grid = _nifti(path)
     elif name.endswith((".nrrd", ".nhdr")):
         volume = read_volume(path)
         values, grid = cast("NDArray[Any]", volume.voxels), volume.grid
-        names = _segment_names(path)
+        segments = list_segments(nrrd.read_header(str(path)))
     else:
         raise InputError(path.name, "not a label map", ".nii, .nii.gz, .nrrd or .seg.nrrd", "Convert it.")
     if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
@@ -74,7 +76,7 @@ def read_labels(path: Path) -> LabelFile:
             f"whole numbers from 0 to {_HIGHEST}",
             "Give the label map, not an image or a probability map.",
         )
-    return LabelFile(Volume(values.astype(np.uint16), grid), names, hashlib.sha256(path.read_bytes()).hexdigest())
+    return LabelFile(Volume(values.astype(np.uint16), grid), segments, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:
@@ -106,12 +108,29 @@ def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:
     return np.ascontiguousarray(values.transpose(2, 1, 0)), grid
 
 
-def _segment_names(path: Path) -> dict[int, str]:
-    header = nrrd.read_header(str(path))
-    names: dict[int, str] = {}
-    number = 0
-    while f"Segment{number}_LabelValue" in header:
-        key = f"Segment{number}_"
-        names[int(header[f"{key}LabelValue"])] = str(header.get(f"{key}Name") or header.get(f"{key}ID") or number)
-        number += 1
-    return names
+def resample_labels(labels: NDArray[Any], grid: Grid, target: Grid) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """A label map on another grid, each voxel the nearest.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (z, y, x)
+        Whole numbers from -32767 to 32767, on ``grid``.
+
+    Returns
+    -------
+    labels : ndarray, int16
+        On ``target``; 0 where ``grid`` does not reach.
+    covered : ndarray of bool
+        Where it does.
+    """
+    found = labels.astype(np.int16)
+    if grid.same_as(target):
+        return found, np.ones(target.shape, dtype=np.bool_)
+    turn = np.linalg.inv(grid.affine) @ target.affine
+    turn = turn[[2, 1, 0, 3]][:, [2, 1, 0, 3]]  # arrays are (z, y, x)
+    outside = np.int16(-32768)
+    found = ndimage.affine_transform(
+        found, turn, output_shape=target.shape, order=0, mode="grid-constant", cval=outside, prefilter=False
+    )
+    covered = found != outside
+    return np.where(covered, found, 0).astype(np.int16), covered

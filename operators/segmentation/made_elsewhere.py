@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, STRUCTURES, by_name
+from operators.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by_name
 from operators.errors import InputError
 from operators.label_map import LabelMap
 from operators.model_card import ModelCard
-from operators.segmentation.label_files import LabelFile, read_labels
+from operators.segmentation.label_files import LabelFile, read_label_file, resample_labels
 from operators.segmentation.schemes import Scheme
 from operators.segmentation.schemes.scheme import Made, plain_name
-from operators.volume import Fused, Grid, QualityFlag, Volume
+from operators.segmentation.segments import Segment, find_structure
+from operators.volume import Fused, QualityFlag, Volume
 
 __all__ = ["LabelSource", "import_labels", "map_labels"]
 
@@ -73,12 +74,13 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     group_voxels = np.zeros(fused.grid.shape, dtype=np.uint8)
     groups: dict[str, tuple[str, ...]] = {}
+    cut: set[str] = set()
     flags: list[QualityFlag] = []
     digests = []
     for source in sources:
-        file = read_labels(source.path)
+        file = read_label_file(source.path)
         digests.append(file.sha256)
-        mapped, unknown = map_labels(file, source.scheme)
+        mapped, unknown = map_labels(file, source.scheme, source.path.name)
         if not mapped.any():
             raise InputError(
                 source.path.name,
@@ -86,10 +88,11 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
                 "at least one label of the scheme",
                 "Check --scheme: the same numbers mean other structures in other tools and tasks.",
             )
-        here, covered = _resample(mapped, file.volume.grid, fused.grid)
+        here, covered = resample_labels(mapped, file.volume.grid, fused.grid)
         labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
         _check_place(source.path.name, here, covered, labelled_mm3, fused)
         flags += _flags(source, unknown, float(covered[fused.body].mean()))
+        cut |= _cut_structures(here, covered, fused.body, source.scheme)
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
         for number, (name, (of, _)) in enumerate(source.scheme.groups.items(), start=1):
@@ -102,16 +105,18 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         fused.grid,
         groups=groups,
         group_voxels=Volume(group_voxels, fused.grid) if groups else None,
+        cut=frozenset(cut),
         flags=tuple(dict.fromkeys(flags)),
     )
     return made, _card(sources, digests)
 
 
-def map_labels(file: LabelFile, scheme: Scheme) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+def map_labels(file: LabelFile, scheme: Scheme, where: str) -> tuple[NDArray[np.int8], tuple[str, ...]]:
     """A label map in the terms of the label table, on its own grid.
 
-    Segments that have names are matched by name when the scheme knows one of
-    them (3D Slicer renumbers), else by number.
+    Segments are matched by name (of our own label table also by SNOMED CT
+    code), for 3D Slicer numbers them anew; numbers count only in a file
+    without segments.
 
     Returns
     -------
@@ -119,14 +124,16 @@ def map_labels(file: LabelFile, scheme: Scheme) -> tuple[NDArray[np.int8], tuple
         Label table indices; minus the position of a group (from 1).
     unknown : tuple of str
         Labels that occur and that the scheme does not list.
+
+    Raises
+    ------
+    InputError
+        When name and code of a segment disagree, or ``where`` has segments
+        and the scheme knows none of them.
     """
     present = np.flatnonzero(np.bincount(file.volume.voxels.ravel())).tolist()
-    known = {plain_name(name): name for name in scheme.labels.values()}
-    for structure in STRUCTURES:  # a file of ours may bear either name
-        if structure.name in scheme.labels.values():
-            known.setdefault(plain_name(structure.display_name), structure.name)
-    named: Mapping[int, str] = {n: known.get(plain_name(name), "") for n, name in file.names.items()}
-    meaning = named if any(named.values()) else scheme.labels
+    meaning = _meaning_of_segments(file.segments, scheme, where) if file.segments else scheme.labels
+    names = {segment.value: segment.name for segment in file.segments}
     targets = scheme.targets()
     table = np.zeros(max(present, default=0) + 1, dtype=np.int8)
     unknown = []
@@ -134,26 +141,50 @@ def map_labels(file: LabelFile, scheme: Scheme) -> tuple[NDArray[np.int8], tuple
         name = meaning.get(number, "")
         table[number] = targets.get(name, 0)
         if number and not name:
-            unknown.append(file.names.get(number, str(number)))
+            unknown.append(names.get(number, str(number)))
     return table[file.volume.voxels], tuple(unknown)
 
 
-def _resample(labels: NDArray[np.int8], grid: Grid, target: Grid) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """The nearest label at every voxel of ``target``, and whether ``grid`` reaches there."""
-    if grid.same_as(target):
-        return labels, np.ones(target.shape, dtype=np.bool_)
-    turn = np.linalg.inv(grid.affine) @ target.affine
-    turn = turn[[2, 1, 0, 3]][:, [2, 1, 0, 3]]  # arrays are (z, y, x)
-    outside = np.int8(-128)
-    found = ndimage.affine_transform(
-        labels, turn, output_shape=target.shape, order=0, mode="grid-constant", cval=outside, prefilter=False
-    )
-    covered = found != outside
-    return np.where(covered, found, 0).astype(np.int8), covered
+def _meaning_of_segments(segments: Sequence[Segment], scheme: Scheme, where: str) -> dict[int, str]:
+    """The scheme's label for each segment's number."""
+    known = {plain_name(name): name for name in scheme.labels.values()}
+    named = {segment.value: known.get(plain_name(segment.name), "") for segment in segments}
+    for segment in segments:
+        index = None if named[segment.value] else find_structure(segment, where)
+        ours = None if index in (None, ADIPOSE_INDEX) else by_index(index).name
+        if ours and scheme.structures.get(ours) == (ours,):  # a scheme in our own terms
+            named[segment.value] = ours
+    if not any(named.values()):
+        shown = ", ".join(segment.name for segment in segments[:4])
+        raise InputError(
+            where,
+            f"segments that scheme {scheme.name} does not know ({shown}{', ...' if len(segments) > 4 else ''})",
+            "segments named as the scheme names its labels; their numbers are 3D Slicer's own",
+            "Rename them in 3D Slicer, or export them as a label map (NIfTI or NRRD), in which numbers count.",
+        )
+    return named
+
+
+def _cut_structures(
+    labels: NDArray[np.int16], covered: NDArray[np.bool_], body: NDArray[np.bool_], scheme: Scheme
+) -> set[str]:
+    """Structures that reach the edge of a label map where the body goes on: what is there of them is a part."""
+    beyond = body & ~covered
+    if not beyond.any():
+        return set()
+    edge = ndimage.binary_dilation(beyond) & covered
+    members = [of for of, _ in scheme.groups.values()]
+    names: set[str] = set()
+    for value in np.unique(labels[edge]).tolist():
+        if value < 0:
+            names |= set(members[-value - 1])
+        elif value not in (BACKGROUND_INDEX, ADIPOSE_INDEX):
+            names.add(by_index(value).name)
+    return names
 
 
 def _check_place(
-    name: str, labels: NDArray[np.int8], covered: NDArray[np.bool_], labelled_mm3: float, fused: Fused
+    name: str, labels: NDArray[np.int16], covered: NDArray[np.bool_], labelled_mm3: float, fused: Fused
 ) -> None:
     body = fused.body
     part = float(covered[body].mean()) if body.any() else 0.0
@@ -187,7 +218,8 @@ def _flags(source: LabelSource, unknown: Sequence[str], covered: float) -> list[
             QualityFlag(
                 "partial-labels",
                 "warning",
-                f"The label map of {scheme.name} covers {covered:.0%} of the body; volumes may be cut there.",
+                f"The label map of {scheme.name} covers {covered:.0%} of the body; "
+                "phenotypes are not given that need a structure which reaches its edge.",
             )
         )
     for name, what in scheme.wider.items():

@@ -190,7 +190,11 @@ def _on_cuda(options: SegmentationOptions) -> bool:
 
 
 def has_bf16(cuda: bool) -> bool:
-    """Whether the GPU, or else the processor, has instructions for bfloat16."""
+    """Whether the GPU, or else the processor, has instructions for bfloat16.
+
+    Both compute in it without them too, a processor thirty times slower than
+    in float32 (measured on an AMD EPYC, Zen 3).
+    """
     if cuda:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     instructions = torch.cpu.get_capabilities()

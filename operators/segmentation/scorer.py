@@ -62,19 +62,30 @@ class Scorer:
         SegmentationError
             For scores of another shape than the label table's, or not finite.
         """
+        return self._in_parts(windows, lambda scores: scores)
+
+    def probabilities(self, windows: list[torch.Tensor]) -> torch.Tensor:
+        """As calling it, but each voxel's softmax over the classes."""
+        return self._in_parts(windows, lambda scores: scores.softmax(dim=1))
+
+    def _in_parts(self, windows: list[torch.Tensor], finish: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """All windows, as many at a time as there is memory for."""
         size = min(self._at_once or len(windows), len(windows))
         done: list[torch.Tensor] = []
-        while sum(map(len, done)) < len(windows):
-            start = sum(map(len, done))
+        while (start := sum(map(len, done))) < len(windows):
             try:
-                done.append(self._score(torch.stack(windows[start : start + size])))
-            except (RuntimeError, MemoryError) as error:
+                scores = self._score(torch.stack(windows[start : start + size]))
+                self._check(scores, tuple(windows[0].shape[1:]))
+                scores = finish(scores)
+                if len(scores) == len(windows):
+                    return scores
+                # A copy: a backend may give its one output buffer every time.
+                done.append(scores.to("cpu", copy=True))
+            except Exception as error:  # of ONNX Runtime not even a RuntimeError
                 if not _is_out_of_memory(error) or (size == 1 and self._on_cpu is None):
                     raise
                 size = self._with_less(size)
-        scores = done[0] if len(done) == 1 else torch.cat([part.cpu() for part in done])
-        self._check(scores, tuple(windows[0].shape[1:]))
-        return scores
+        return torch.cat(done)
 
     def _score(self, windows: torch.Tensor) -> torch.Tensor:
         if self._mirror is None:

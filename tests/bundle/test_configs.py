@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import importlib.metadata
 import json
@@ -87,6 +88,25 @@ def test_metadata_describes_the_shipped_network() -> None:
     window = parser_of("inference.yaml", "demo.yaml").get_parsed_content("roi")
     data = metadata["network_data_format"]
     assert data["inputs"]["image"]["spatial_shape"] == data["outputs"]["pred"]["spatial_shape"] == window
+    images = parser_of("inference.yaml", "demo.yaml").get_parsed_content("images")
+    assert data["inputs"]["image"]["num_channels"] == len(images)
+    assert [f"{name}.nrrd" for name in data["inputs"]["image"]["channel_def"].values()] == images
+    card = json.loads((BUNDLE / "models" / "shipped.json").read_text(encoding="utf-8"))
+    assert metadata["version"] == card["version"] == next(iter(metadata["changelog"]))
+
+
+def test_stated_figures_are_those_of_the_tables() -> None:
+    with (BUNDLE / "docs" / "held_out" / "by_structure.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["structure"]: row for row in csv.DictReader(file)}
+    mean = float(rows["mean over structures"]["dice"])
+    metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    card = json.loads((BUNDLE / "models" / "shipped.json").read_text(encoding="utf-8"))
+    assert metadata["eval_metrics"]["mean_dice"] == card["held_out_mean_dice"] == round(mean, 3)
+    text = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"**{mean:.3f}**" in text
+    for structure in anatomy.STRUCTURES:
+        dice = float(rows[structure.name]["dice"])
+        assert f"| {structure.display_name.lower()} | {dice:.3f} |" in text.lower()
 
 
 def test_schema_is_monais_own() -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import nrrd
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from bundle.scripts import (
 from bundle.scripts.datalist import main, make_datalist
 from operators import anatomy
 from operators.errors import GeometryError, InputError
-from operators.nrrd_files import write_segmentation, write_volume
+from operators.nrrd_files import read_volume, write_segmentation, write_volume
 from operators.volume import Grid, Volume
 
 GRID = Grid((4, 5, 6), np.array([[2.0, 0, 0, -7], [0, 2.0, 0, 11], [0, 0, 3.0, -400], [0, 0, 0, 1]]))
@@ -193,9 +194,25 @@ def test_a_leak_between_folds_is_an_error(study: Path) -> None:
 def test_the_same_image_under_two_names_is_an_error(study: Path, tmp_path: Path) -> None:
     for number in range(8):  # one of so many copies falls into another fold
         shutil.copytree(study / "p5", study / f"copy{number}")
+        water = read_volume(study / f"copy{number}" / "water.nrrd")
+        write_volume(study / f"copy{number}" / "water.nrrd", water)  # other bytes, for it bears the date
     with pytest.raises(InputError, match="image.* in more than one fold"):
         make_datalist(study, tmp_path / "list.json", folds=3)
     assert not (tmp_path / "list.json").exists()
+
+
+def test_a_datalist_that_lost_a_key_is_named_with_it(study: Path) -> None:
+    make_datalist(study, study / "datalist.json", folds=3)
+    content = json.loads((study / "datalist.json").read_text())
+    del content["training"][2]["fold"]
+    (study / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="entry 2 without fold"):
+        read_datalist(study / "datalist.json")
+
+
+def test_a_weak_folder_that_is_not_there_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(study), "--weak-folder", "p44"]) == 2
+    assert "--weak-folder p44" in capsys.readouterr().err
 
 
 def test_a_plain_label_map_needs_its_scheme(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,10 +244,13 @@ def test_label_maps_of_another_tool_are_weak_and_read_by_its_scheme(tmp_path: Pa
         participant(folder, number)
         labels = np.zeros(GRID.shape, np.uint16)
         labels[1, 1, 1] = left
-        write_volume(folder / "map.nrrd", Volume(labels, GRID))
-    given = [str(tmp_path / "data"), "--folds", "2", "--label", "map.nrrd", "--scheme", "musclemap"]
+        finer = np.kron(labels, np.ones((1, 2, 1), np.uint16))  # the tool's own grid: half the spacing along y
+        affine = GRID.affine @ np.diag([1.0, 0.5, 1.0, 1.0])
+        affine[:3, 3] -= GRID.affine[:3, 1] / 4
+        nibabel.save(nibabel.Nifti1Image(finer.T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine), folder / "map.nii.gz")
+    given = [str(tmp_path / "data"), "--folds", "2", "--label", "map.nii.gz", "--scheme", "musclemap"]
     assert main(given) == 0
     pairs = read_datalist(tmp_path / "data" / "datalist.json")
     assert all(pair["weak"] for pair in pairs)
-    assert np.flatnonzero(LoadParticipantd()(pairs[0])["label"].numpy().ravel()).size == 1
+    assert np.argwhere(LoadParticipantd()(pairs[0])["label"].numpy()).tolist() == [[0, 1, 1, 1]]
     assert np.flatnonzero(pairs[0]["annotated"]).tolist() == [0, SARTORIUS]

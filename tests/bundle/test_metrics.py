@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
-from bundle.scripts.evaluation import label_files, resample_nearest, score_files
+from bundle.scripts.evaluation import label_files, score_files
 from bundle.scripts.metric_tables import bootstrap_mean, write_tables
 from bundle.scripts.metrics import main
+from bundle.scripts.participants import labels_on_grid
 from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures, score_structure
 from operators import anatomy
 from operators.errors import GeometryError, InputError
@@ -46,6 +48,15 @@ def test_box_shifted_by_a_voxel_by_hand() -> None:
     assert scores.surface_dice == pytest.approx(1.0)  # all within 2 mm
     assert scores.relative_volume_error == 0.0
     assert score_structure(found, truth, SPACING, tolerance_mm=1.0).surface_dice < 0.9
+
+
+def test_surface_dice_is_of_area_not_of_voxels() -> None:
+    truth, found = cube((16, 24, 24), (2, 2, 2), (10, 20, 20)), cube((16, 24, 24), (2, 2, 2), (11, 20, 20))
+    slices, edge_mm, tall_mm = (6.0, 1.0, 1.0), 20.0, 60.0  # one slice, 6 mm, too tall
+    areas = (2 * edge_mm**2 + 4 * edge_mm * tall_mm, 2 * edge_mm**2 + 4 * edge_mm * (tall_mm + 6))
+    farther = edge_mm**2 + edge_mm**2 + 4 * edge_mm * (6 - 2)  # both tops, and the walls beyond 2 mm
+    expected = 1 - farther / sum(areas)  # 0.904; of surface voxels alike in size it would be 0.73
+    assert score_structure(found, truth, slices).surface_dice == pytest.approx(expected, abs=0.03)
 
 
 def test_a_box_half_as_large_by_hand() -> None:
@@ -125,6 +136,24 @@ def test_weak_labels_have_rows_of_their_own(tmp_path: Path) -> None:
     assert rows[0]["participants"] == rows[1]["participants"] == "1"
 
 
+def test_weak_labels_are_known_by_their_folder_where_a_participant_has_two(tmp_path: Path) -> None:
+    visits = ("1000001_20201_2_0", "1000001_20201_3_0")
+    for visit in visits:
+        for place in ("truth", "found"):
+            participant_file(tmp_path / place, visit, 4, blob(0), np.diag([1.5, 2.0, 3.0, 1.0]))
+    entries = [
+        {"participant": "1000001", "label": f"data/{visit}/segmentation.seg.nrrd", "weak": visit == visits[1]}
+        for visit in visits
+    ]
+    (tmp_path / "datalist.json").write_text(json.dumps({"training": entries}))
+    given = ["--labels", tmp_path / "found", "--truth", tmp_path / "truth", "--out", tmp_path / "out"]
+    assert main([*map(str, given), "--datalist", str(tmp_path / "datalist.json")]) == 0
+    with (tmp_path / "out" / "by_participant.csv").open(newline="") as file:
+        assert {(row["participant"], row["labels"]) for row in csv.DictReader(file)} == {
+            (visits[0], "annotated"), (visits[1], "weak"),
+        }  # fmt: skip
+
+
 def test_command_writes_tables_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     affine = np.diag([1.5, 2.0, 3.0, 1.0])
     for number in range(2):
@@ -166,7 +195,7 @@ def test_nearest_resampling_is_simpleitks() -> None:
         SimpleITK.Resample(image, reference, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, 0)
     )
     inside = (slice(None), slice(0, 8), slice(None))
-    assert np.mean(resample_nearest(labels, target)[inside] == expected[inside]) > 0.99
+    assert np.mean(labels_on_grid(labels, target, "x", resample=True)[inside] == expected[inside]) > 0.99
 
 
 def test_a_folder_without_labels_is_an_error(tmp_path: Path) -> None:

@@ -145,19 +145,9 @@ def test_a_second_file_fills_what_the_first_left_empty(fused, tmp_path):
 
 
 def test_segments_that_slicer_renumbered_are_matched_by_name(fused, tmp_path):
-    path = tmp_path / "edited.seg.nrrd"
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:20, 5:15, 5:15] = 1
-    header = {
-        "space": "left-posterior-superior",
-        "kinds": ["domain"] * 3,
-        "space directions": fused.grid.affine[:3, :3].T.copy(),
-        "space origin": fused.grid.origin_mm,
-        "Segment0_LabelValue": "1",
-        "Segment0_Name": "Vastus Lateralis left",
-        "Segment0_ID": "Segment_7",
-    }
-    nrrd.write(str(path), labels, header, index_order="C")
+    path = slicer_file(tmp_path / "edited.seg.nrrd", labels, fused.grid, {1: "Vastus Lateralis left"})
     found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
     assert set(np.unique(found.voxels)) == {0, by_name("vastus_lateralis").index}
 
@@ -185,6 +175,63 @@ def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused, tmp_path):
     found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels, grid), MUSCLEMAP)])
     assert "partial-labels" in [flag.code for flag in found.flags]
     assert found.voxels[:15].any() and not found.voxels[15:].any()
+
+
+def test_what_a_partial_label_map_cuts_gives_no_phenotype_and_what_it_holds_whole_does(fused, tmp_path):
+    thigh = {name: (7000 + 10 * n + 1, 7000 + 10 * n + 2) for n, name in enumerate((*HAMSTRINGS, *QUADRICEPS))}
+    scheme = tmp_path / "scheme.yaml"
+    facts = CUSTOM | {
+        "structures": {name: [f"{name}_{side}" for side in ("left", "right")] for name in thigh},
+        "labels": {
+            n: f"{name}_{side}" for name, both in thigh.items() for n, side in zip(both, ("left", "right"), strict=True)
+        },
+    }
+    scheme.write_text(yaml.safe_dump(facts))
+    labels = two_thighs(thigh)  # a slab of 4 slices each, hamstrings below
+
+    def measured(labels: NDArray[np.int16]):
+        path = write_nifti(tmp_path / "l.nii", labels, Grid(labels.shape, study_grid().affine))
+        return measure(import_labels(fused, [LabelSource(path, load_scheme(str(scheme)))])[0], fused)
+
+    whole, part = measured(labels), measured(labels[:26])  # the second ends within the last of the quadriceps
+    assert whole.phenotypes.pa_ratio == pytest.approx(3 / 4)
+    assert part.phenotypes.hamstrings_cm3 == pytest.approx(whole.phenotypes.hamstrings_cm3)
+    assert part.phenotypes.quadriceps_cm3 is part.phenotypes.pa_ratio is None
+    cut = by_name(QUADRICEPS[-1])
+    assert part.not_given["pa_ratio"] == f"Only a part is in the label map: {cut.display_name}."
+    lower_bounds = {m.structure.name for m in part.structures if m.cut_by_field_of_view}
+    assert lower_bounds == {HAMSTRINGS[0], cut.name}  # the first slice of the study, and the last of the labels
+
+
+def slicer_file(path: Path, labels: NDArray[np.uint8], grid: Grid, names: dict[int, str], tags: str = "") -> Path:
+    header = {
+        "space": "left-posterior-superior",
+        "kinds": ["domain"] * 3,
+        "space directions": grid.affine[:3, :3].T.copy(),
+        "space origin": grid.origin_mm,
+    }
+    for number, (value, name) in enumerate(names.items()):
+        header |= {f"Segment{number}_LabelValue": str(value), f"Segment{number}_Name": name}
+        header |= {f"Segment{number}_ID": f"Segment_{number + 1}", f"Segment{number}_Tags": tags}
+    nrrd.write(str(path), labels, header, index_order="C")
+    return path
+
+
+def test_numbers_of_slicers_segments_mean_nothing(fused, tmp_path):
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[5:20, 5:15, 25:35] = 1
+    labels[5:20, 5:15, 5:15] = 2  # in our label table the rectus femoris
+    path = slicer_file(tmp_path / "e.seg.nrrd", labels, fused.grid, {1: "Left sartorius", 2: "sartorius_right"})
+    found, _ = import_labels(fused, [LabelSource(path, load_scheme("ours"))])
+    assert set(np.unique(found.voxels)) == {0, by_name("sartorius").index}
+    gracilis = by_name("gracilis")
+    tags = f"TerminologyEntry:Segmentation category~SCT^123037004^Body~{gracilis.scheme}^{gracilis.code}^x~^^|"
+    path = slicer_file(tmp_path / "c.seg.nrrd", labels, fused.grid, {1: "Segment_1", 2: "Segment_2"}, tags)
+    found, _ = import_labels(fused, [LabelSource(path, load_scheme("ours"))])
+    assert set(np.unique(found.voxels)) == {0, gracilis.index}
+    path = slicer_file(tmp_path / "n.seg.nrrd", labels, fused.grid, {1: "Segment_1", 2: "Segment_2"})
+    assert "Segment_1, Segment_2" in refused(fused, path, "ours")
+    assert "Segment_1, Segment_2" in refused(fused, path)
 
 
 def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:

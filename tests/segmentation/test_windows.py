@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.inferers import SlidingWindowInferer
 
 from operators.anatomy import CHANNEL_COUNT
-from operators.segmentation.networks import TorchNetwork
+from operators.segmentation.networks import OnnxRuntimeNetwork, OpenVinoNetwork, TorchNetwork
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.stream import Band, stream_scores
@@ -125,6 +125,37 @@ def test_too_little_gpu_memory_means_fewer_windows_then_the_cpu_and_the_report_s
     (flag,) = scorer.flags
     assert flag.code == "segmentation-memory" and said in flag.message
     assert (scorer.network is cpu) == (room == 0)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scores(backend, tmp_path, monkeypatch):
+    monkeypatch.setenv("SARCOMAP_CACHE", str(tmp_path))
+    network = convolution()
+    path = tmp_path / "network.onnx"
+    example = torch.zeros(1, 1, *ROI)
+    torch.onnx.export(network, (example,), str(path), input_names=["image"], output_names=["scores"], dynamo=False)
+    cpu = OpenVinoNetwork(path, False) if backend == "openvino" else OnnxRuntimeNetwork(path, False, False)
+    scorer = Scorer(SmallGpu(network, 0), "made", on_cpu=lambda: cpu)
+    windows = [torch.rand(1, *ROI) for _ in range(4)]
+    with torch.inference_mode():
+        expected = network(torch.stack(windows))
+        torch.testing.assert_close(scorer(windows), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(scorer.probabilities(windows), expected.softmax(dim=1), rtol=1e-4, atol=1e-4)
+
+
+def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error():
+    class BackendError(Exception):
+        pass
+
+    def fail(windows: torch.Tensor) -> torch.Tensor:
+        raise BackendError("BFCArena: Failed to allocate memory for requested buffer of size 123")
+
+    fail.description = "ONNX Runtime on a GPU"
+    network = convolution()
+    scorer = Scorer(fail, "made", on_cpu=lambda: TorchNetwork(network, torch.device("cpu"), False))
+    with torch.inference_mode():
+        assert scorer([torch.zeros(1, *ROI)] * 2).shape == (2, CHANNEL_COUNT, *ROI)
+    assert "on the CPU" in scorer.flags[0].message
 
 
 def test_other_failures_are_not_taken_for_want_of_memory():
