@@ -112,17 +112,19 @@ def fused_phantom(spacing_mm: tuple[float, float, float] | None, seed: int = 900
     return fuse(Study(stations, "1.2", "benchmark"), FusionOptions(spacing_mm=spacing_mm))
 
 
-def save(fused: Fused, path: Path) -> Path:
+def save(fused: Fused, path: Path, fat: bool = False) -> Path:
     """Only what the network sees, so that a measured process holds no more than that."""
-    np.savez(path, water=fused.water, body=fused.body, affine=fused.grid.affine)
+    volumes = {"water": fused.water, "body": fused.body} | ({"fat": fused.fat} if fat else {})
+    np.savez(path, affine=fused.grid.affine, **volumes)  # type: ignore[arg-type]
     return path
 
 
 def load(path: Path) -> Fused:
     with np.load(path) as stored:
         water, body, affine = stored["water"], stored["body"], stored["affine"]
+        fat = stored.get("fat", water)
     grid = Grid(water.shape, affine)
-    return Fused(water, water, water, water, grid, body, water, ())
+    return Fused(water, fat, water, water, grid, body, water, ())
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,7 @@ def full(names: Sequence[str], repeats: int, folder: Path) -> dict[str, Any]:
 
 def demo(names: Sequence[str], repeats: int, folder: Path) -> dict[str, Any]:
     fused = fused_phantom(None)
-    volume = save(fused, folder / "fused.npz")
+    volume = save(fused, folder / "fused.npz", fat=True)
     runs = {name: in_own_process(Job(SHIPPED_BUNDLE, volume, name, repeats)) for name in names}
     return {"grid": fused.grid.shape, "spacing_mm": fused.grid.spacing_mm, "repeats": repeats, "runs": runs}
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The one command that makes models/demo_unetr.pt: 168 synthetic participants, then some three hours of training.
+# The one command that makes weights like models/demo_unetr.pt: 168 synthetic participants, then some five hours of
+# training on two cores.
 # Run it again after an interruption: participants and checkpoints that exist are kept.
-#   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of the first phase, e.g. --max_epochs 60]
+#   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of both phases, e.g. --validation_count 4]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
@@ -21,5 +22,6 @@ train() { # train PHASE CONFIGS [ARGUMENTS...]
 TRAIN="'bundle/configs/train.yaml','bundle/configs/demo.yaml'"
 train coarse "$TRAIN,'bundle/configs/demo_coarse.yaml'" "$@"
 train fine "$TRAIN,'bundle/configs/demo_finetune.yaml'" \
-    --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]"
+    --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]" "$@"
+"$PYTHON" -W ignore -m bundle.scripts.training_curve "$WORK/coarse/log" "$WORK/fine/log" --out "$WORK/curve"
 echo "Weights: $WORK/fine/weights.pt; python -m bundle.scripts.ship puts them into the bundle."

@@ -142,7 +142,10 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
 
 
 def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
-    """Cut a fused study to the body and apply the bundle's transforms.
+    """Apply the bundle's transforms to a fused study and cut the result to the body.
+
+    In this order, for transforms may look at the whole image, as they do in
+    training: percentiles of intensity depend on how much air there is.
 
     Raises
     ------
@@ -150,25 +153,42 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
         For an image without a body or with values that are not finite.
     """
     box = _body_box(fused.body)
-    image = np.stack([_contrast(fused, contrast)[box] for contrast in model.contrasts])
+    image = np.stack([_contrast(fused, contrast) for contrast in model.contrasts])
     if not np.isfinite(image).all():
         raise SegmentationError(
             "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
         )
-    affine = fused.grid.affine.copy()
-    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    z, y, x = (part.stop - part.start for part in box)
     # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
     tensor = MetaTensor(
-        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ affine)
+        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ fused.grid.affine)
     )
-    prepared = model.preprocessing({"image": tensor})["image"]
+    del image
+    whole = model.preprocessing({"image": tensor})["image"]
+    affine = _LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
+    grid = _part_of(fused.grid, box)
+    around = _voxels_around(grid, affine, tuple(whole.shape[1:]))
+    affine[:3, 3] = (affine @ [*(part.start for part in around), 1.0])[:3]
     return Prepared(
-        torch.as_tensor(prepared.as_tensor(), dtype=torch.float32).contiguous(),
-        _LPS_TO_RAS @ np.asarray(prepared.affine, dtype=np.float64),
-        box,
-        Grid((z, y, x), affine),
+        torch.as_tensor(whole.as_tensor()[(slice(None), *around)], dtype=torch.float32).clone(), affine, box, grid
     )
+
+
+def _part_of(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
+    affine = grid.affine.copy()
+    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
+    z, y, x = (part.stop - part.start for part in box)
+    return Grid((z, y, x), affine)
+
+
+def _voxels_around(grid: Grid, affine: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """The voxels of an image (x, y, z) between which all voxel centres of ``grid`` lie."""
+    z, y, x = (size - 1 for size in grid.shape)
+    corners = np.array([[i, j, k, 1.0] for i in (0, x) for j in (0, y) for k in (0, z)]).T
+    places = (np.linalg.inv(affine) @ grid.affine @ corners)[:3]
+    low = np.clip(np.floor(places.min(axis=1) + 1e-6), 0, None).astype(int)
+    high = np.clip(np.ceil(places.max(axis=1) - 1e-6), 0, np.array(shape) - 1).astype(int)
+    first, second, third = (slice(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+    return first, second, third
 
 
 def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]) -> Network:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -152,6 +154,18 @@ def test_stations_of_different_frames_of_reference_are_refused(
     assert run_here("-i", source, "-o", tmp_path / "out", "-m", bundle, "-q") == 3
     errors = capfd.readouterr().err
     assert len(errors.splitlines()) == 1 and errors.startswith("error: ") and "frame" in errors
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [0, 100])
+def test_images_of_one_value_show_no_body(
+    scanned: Scanned, bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], value: int
+) -> None:
+    blank = [replace(one, voxels=np.full_like(one.voxels, value)) for one in scanned.series]
+    source = replace(scanned, series=blank).write_folder(tmp_path / "dicom")
+    assert run_here("-i", source, "-o", tmp_path / "out", "-m", bundle, "-q") in (3, 4)
+    (line,) = lines_that_say_error(capfd.readouterr().err)
+    assert "body" in line or "constant" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -127,8 +127,17 @@ def test_reports_for_people_do_not_name_the_patient(first: Run) -> None:
         assert NAME not in text and PATIENT.eid not in text
 
 
-def test_a_second_run_into_the_folder_replaces_the_first_and_takes_paths_from_the_environment(
-    scanned: Scanned, bundle: Path, tmp_path: Path
+def parts(run: Run) -> int:
+    """Connected parts of all labels."""
+    labels = run.image("segmentation.seg.nrrd")
+    return sum(
+        int(sitk.GetArrayFromImage(sitk.ConnectedComponent(labels == index)).max())
+        for index in np.unique(sitk.GetArrayFromImage(labels))[1:].tolist()
+    )
+
+
+def test_a_second_run_with_options_replaces_the_first_and_takes_paths_from_the_environment(
+    first: Run, scanned: Scanned, bundle: Path, tmp_path: Path
 ) -> None:
     archive = scanned.write_zip(tmp_path / f"{PATIENT.eid}_20201_2_0.zip")
     out = tmp_path / "out"
@@ -141,13 +150,20 @@ def test_a_second_run_into_the_folder_replaces_the_first_and_takes_paths_from_th
     for name in (*OUTPUT_FILES, *stale, "notes.txt"):
         (out / name).write_text("earlier", encoding="utf-8")
     paths = {"INPUT": archive, "OUTPUT": out, "MODEL": bundle}
-    second = run(out, "-q", environment={f"HOLOSCAN_{name}_PATH": str(path) for name, path in paths.items()})
+    environment = {f"HOLOSCAN_{name}_PATH": str(path) for name, path in paths.items()}
+    second = run(out, "-q", "--mirror", "--clean-up", "--confidence", environment=environment)
     assert second.stdout == second.stderr == ""
     files = contents(out)
     assert files is not None
-    assert {name for name in files if not name.startswith("derived")} == {*OUTPUT_FILES, "fused", "notes.txt"}
+    planned = {*OUTPUT_FILES, "segmentation_confidence.nrrd", "fused", "notes.txt"}
+    assert {name for name in files if not name.startswith("derived")} == planned
     assert [name for name, content in files.items() if content == b"earlier"] == ["notes.txt"]
     assert second.report["study"]["pseudonym"] == PATIENT.eid  # type: ignore[index]
+    confidence, labels = (
+        sitk.GetArrayFromImage(second.image(f"segmentation{suffix}.nrrd")) for suffix in ("_confidence", ".seg")
+    )
+    assert (confidence[labels > 0] > 1 / 29).all() and confidence.max() <= 1
+    assert parts(second) < parts(first) / 2  # islands are gone
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

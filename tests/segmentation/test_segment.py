@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from operators.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.errors import SegmentationError
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation.inference import prepare
 from operators.volume import Contrast, Fused, Grid, QualityFlag
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, bundle_of, random_unetr_bundle
 
@@ -97,6 +98,26 @@ def test_nothing_is_labelled_outside_the_body(bands):
     assert not labels[~body].any()
     whole = segment(fused_of(grid, ramp(grid)), bands).voxels
     np.testing.assert_array_equal(labels[10:18, 8:20, 20:26], whole[10:18, 8:20, 20:26])
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1)])
+def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(tmp_path, flips):
+    """As in training, where the volume is not cut: percentiles of a cut one would be others."""
+    percentiles = {"_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 1.0, "upper": 99.5}
+    percentiles |= {"b_min": 0.0, "b_max": 1.0, "clip": True}
+    bundle = band_bundle(tmp_path / "bundle", spacing_mm=(7.0, 8.0, 9.0), scale_intensity=percentiles)
+    model = load_model(bundle, trusted=True)
+    grid = grid_of(flips)
+    body = np.zeros(SHAPE, dtype=bool)
+    body[10:18, 8:20, 9:26] = True
+    whole, cut = prepare(fused_of(grid, ramp(grid)), model), prepare(fused_of(grid, ramp(grid), body), model)
+    start = np.rint(np.linalg.inv(whole.affine) @ cut.affine[:, 3]).astype(int)
+    part = tuple(slice(a, a + size) for a, size in zip(start[:3], cut.shape, strict=True))
+    assert all(size < of for size, of in zip(cut.shape, whole.shape, strict=True))
+    torch.testing.assert_close(cut.image, whole.image[(slice(None), *part)], rtol=0, atol=0)
+    ends = np.array([[0.0, n - 1.0] for n in cut.grid.shape[::-1]] + [[1.0, 1.0]])
+    places = np.sort((np.linalg.inv(cut.affine) @ cut.grid.affine @ ends)[:3])
+    assert (places[:, 0] > -1e-6).all() and (places[:, 1] < np.array(cut.shape) - 1 + 1e-6).all()
 
 
 def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands):
