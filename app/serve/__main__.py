@@ -17,18 +17,37 @@ from operators.errors import SarcoMapError
 __all__ = ["main"]
 
 EPILOG = """\
-settings file (YAML; --help of a key is its line here, every key may be left out but spool):
+settings file (YAML; every key that there is, with its default or an example; only spool must be given):
   spool: /var/lib/sarcomap          the queue: incoming, queued, running, sending, done, failed
   watch: /data/inbox                zips and folders put here are studies
   quiet_s: 30                       a study is taken when nothing of it has come for so long
   abandoned_s: 900                  the same when its sender was cut off
-  max_study_bytes: 4294967296       and max_study_objects: 20000
+  max_study_bytes: 4294967296       a study beyond this is refused
+  max_study_objects: 20000          the same
+  min_free_bytes: 2147483648        while the disk has less free, nothing is accepted and no run begins
   keep_days: 7                      done and failed studies are removed after that
-  dicom:  {host: 127.0.0.1, port: 11112, ae_title: SARCOMAP, allowed_ae_titles: [SCANNER1]}
-  http:   {host: 127.0.0.1, port: 8043}                  /health and /metrics
-  run:    {arguments: [--stations, all], workers: 1, timeout_s: 3600, attempts: 3}
-  send:   {first_wait_s: 10, longest_wait_s: 3600, attempts: 48}
-  destinations:
+  dicom:
+    host: 127.0.0.1                 address to listen on
+    port: 11112                     0: no listener
+    ae_title: SARCOMAP              ours: who calls another is rejected
+    allowed_ae_titles: [SCANNER1]   who may send; must be given unless host is this machine only
+    maximum_associations: 10        at a time; more are rejected
+    tls_certificate: service.pem    with tls_key: DICOM TLS, and nothing without it
+    tls_key: service.key
+    tls_ca: scanners.pem            senders must show a certificate that follows from it
+  http:
+    host: 127.0.0.1                 /health and /metrics
+    port: 8043                      0: none
+  run:
+    arguments: [--stations, all]    any options of python -m app
+    workers: 1                      studies at a time
+    timeout_s: 3600                 a run is cut off after that
+    attempts: 3                     runs that may crash or be cut off before a study is given up
+  send:
+    first_wait_s: 10                after a failure; then twice as long, and so on,
+    longest_wait_s: 3600            up to this
+    attempts: 48                    failures at one destination before it is given up (with these waits: 40 hours)
+  destinations:                     each has a name, and one of dicomweb, dimse and folder
     - {name: pacs, dicomweb: https://pacs.example/dicom-web, auth: login.yaml, ca: ca.pem}
     - {name: archive, dimse: 127.0.0.1:4242, ae_title: ARCHIVE}
     - {name: cohort, folder: /data/results}
@@ -36,7 +55,8 @@ settings file (YAML; --help of a key is its line here, every key may be left out
 a login file has 'token: ...', or 'user: ...' and 'password: ...'; without one the environment is asked
 (SARCOMAP_DICOMWEB_TOKEN, or SARCOMAP_DICOMWEB_USER and SARCOMAP_DICOMWEB_PASSWORD).
 
-to try a failed study again, stop the service, move its folder from failed/ to queued/, and start it.
+to try a failed study again, stop the service, move its folder from failed/ to queued/ (to sending/, when only its
+results are to be sent again), and start it.
 SIGTERM and Ctrl-C stop the service in order; after kill -9 it goes on where it was.
 
 examples:
