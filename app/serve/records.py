@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -11,8 +12,10 @@ from typing import Any
 
 from operators.output_files import replacing
 
-__all__ = ["Record", "now_utc"]
+__all__ = ["UNREADABLE", "Record", "now_utc"]
 
+#: The ``error`` of a record that was lost.
+UNREADABLE = "job.json cannot be read: what had been tried is not known any more"
 _NAME = "job.json"
 
 
@@ -33,16 +36,20 @@ class Record:
         Of the input.
     runs : int
         Begun so far.
+    next_run : float
+        Seconds since the epoch before which no other run begins.
     seconds : float
         Of the run that ended well.
     error : str
         Why it failed; empty otherwise.
+    given_up : bool
+        Whether it has been in ``failed``: who moves it elsewhere wants it to be tried anew.
     sent : mapping of str to str
         Destination to the time at which it had taken everything.
     tries : mapping of str to int
         Failures by destination.
-    next_try : float
-        Seconds since the epoch before which nothing is sent.
+    next_try : mapping of str to float
+        Destination to the seconds since the epoch before which nothing is sent there.
     """
 
     received_utc: str = field(default_factory=now_utc)
@@ -50,23 +57,34 @@ class Record:
     objects: int = 0
     bytes: int = 0
     runs: int = 0
+    next_run: float = 0.0
     seconds: float = 0.0
     error: str = ""
+    given_up: bool = False
     sent: Mapping[str, str] = field(default_factory=dict)
     tries: Mapping[str, int] = field(default_factory=dict)
-    next_try: float = 0.0
+    next_try: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Record:
-        """Of a job's folder; the defaults when none was written yet."""
+        """Of a job's folder; the defaults when none was written yet, or when it is damaged (see ``UNREADABLE``)."""
         try:
-            content: dict[str, Any] = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+            content: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return cls()
-        return cls(**content)
+        except (OSError, ValueError):
+            return cls(error=UNREADABLE)
+        if not isinstance(content, dict):
+            return cls(error=UNREADABLE)
+        if not isinstance(content.get("next_try"), dict):  # a number until there was one for each destination
+            content.pop("next_try", None)
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in content.items() if name in known})
 
     def write(self, folder: Path) -> None:
-        """Replace it as a whole."""
+        """Replace it as a whole; on disk when this returns."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
-        with replacing(folder / _NAME) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        with replacing(folder / _NAME) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            stream.write(json.dumps(content, indent=1) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())

@@ -20,6 +20,8 @@ __all__ = ["Runner"]
 #: Exit codes that another run of the same study would give again: usage, input, segmentation.
 _FINAL = {2, 3, 4}
 _POLL_S = 0.2
+#: Between the runs of one study, doubled each time: what ended it (memory, a full disk) may have gone by then.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 300.0
 _LOG_TAIL_BYTES = 4000
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +52,7 @@ class Runner:
         self._grace_s = grace_s
 
     def run_next(self) -> bool:
-        """Run the study that has waited longest; False when none waits."""
+        """Run the study that has waited longest; False when none waits, or the disk is too full for results."""
         job = self._spool.begin()
         if job is None:
             return False
@@ -77,9 +79,10 @@ class Runner:
             self._metrics.runs.labels("failed").inc()
             _log.error("%s: failed: %s", job.name, found)
         else:
-            self._spool.advance(job, "queued", error=found)
+            wait = min(_FIRST_WAIT_S * 2 ** (job.record.runs - 1), _LONGEST_WAIT_S)
+            self._spool.advance(job, "queued", error=found, next_run=time.time() + wait)
             self._metrics.runs.labels("retried").inc()
-            _log.warning("%s: to be run again: %s", job.name, found)
+            _log.warning("%s: to be run again in %g s: %s", job.name, wait, found)
 
     def _run(self, job: Job) -> tuple[int, str]:
         command = [sys.executable, "-m", "app.serve.worker", str(os.getpid()), *self._settings.arguments]

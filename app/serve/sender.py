@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +27,8 @@ __all__ = ["Sender", "store_by_dimse"]
 _AE_TITLE = "SARCOMAP"
 #: C-STORE statuses of objects that were stored, some with a warning (PS3.4 table B.2-1).
 _STORED = {0x0000, 0xB000, 0xB006, 0xB007}
+#: After a failure other studies wait for a destination too, but no longer than this: it may be that one study's fault.
+_LONGEST_PAUSE_S = 60.0
 
 _log = logging.getLogger("sarcomap.serve")
 
@@ -39,55 +43,114 @@ class Sender:
     settings : SendSettings
     spool : Spool
     metrics : Metrics
+    stopping : threading.Event
+        When set, no other delivery begins.
     """
 
     def __init__(
-        self, destinations: Sequence[Destination], settings: SendSettings, spool: Spool, metrics: Metrics
+        self,
+        destinations: Sequence[Destination],
+        settings: SendSettings,
+        spool: Spool,
+        metrics: Metrics,
+        stopping: threading.Event,
     ) -> None:
         self._destinations = destinations
         self._settings = settings
         self._spool = spool
         self._metrics = metrics
+        self._stopping = stopping
+        # By destination: failures since it last took something, and until when nothing is sent there.
+        self._failures: Counter[str] = Counter()
+        self._paused_until: dict[str, float] = {}
+        # By study: one of which nothing can be written down would be sent over and over.
+        self._held_until: dict[str, float] = {}
 
     def send_due(self, now: float | None = None) -> int:
-        """Send what is due; returns how many studies are done."""
-        now = time.time() if now is None else now
-        return sum(self._send(job) for job in self._spool.jobs("sending") if job.record.next_try <= now)
+        """Send what is due; returns how many studies are done.
 
-    def _send(self, job: Job) -> bool:
-        worst = 0
-        error = ""
-        for destination in self._destinations:
+        Those destinations come first that have failed least, so that none waits for the timeouts of a dead one.
+        """
+        done = sum(self._conclude(job) for job in self._spool.jobs("sending"))
+        for destination in sorted(self._destinations, key=lambda one: self._failures[one.name]):
+            for job in self._spool.jobs("sending"):
+                if self._stopping.is_set():
+                    return done
+                if self._is_due(job, destination, time.time() if now is None else now):
+                    self._deliver(job, destination)
+                    done += self._conclude(job)
+        return done
+
+    def _is_due(self, job: Job, destination: Destination, now: float) -> bool:
+        record, name = job.record, destination.name
+        return (
+            name not in record.sent
+            and record.tries.get(name, 0) < self._settings.attempts
+            and record.next_try.get(name, 0.0) <= now
+            and self._paused_until.get(name, 0.0) <= now
+            and self._held_until.get(job.name, 0.0) <= now
+        )
+
+    def _deliver(self, job: Job, destination: Destination) -> None:
+        name, error = destination.name, ""
+        try:
+            deliver(job, destination)
+        except Exception as problem:  # one study's defect must not hold up the others
+            error = f"{name}: {_said(problem)}"
+        try:
+            self._write_down(job, name, error)
+        except (SarcoMapError, OSError) as problem:
+            self._held_until[job.name] = time.time() + self._settings.longest_wait_s
+            _log.error("%s: what became of it at %s cannot be written down: %s", job.name, name, _said(problem))
+        self._failures[name] = self._failures[name] + 1 if error else 0
+        pause = min(self._wait(self._failures[name]), _LONGEST_PAUSE_S) if error else 0.0
+        self._paused_until[name] = time.time() + pause
+
+    def _write_down(self, job: Job, name: str, error: str) -> None:
+        record = job.record
+        self._metrics.sends.labels(name, "failed" if error else "sent").inc()
+        if not error:
+            self._spool.update(job, sent={**record.sent, name: now_utc()})
+            return
+        tries = record.tries.get(name, 0) + 1
+        _log.warning("%s: not sent (try %d): %s", job.name, tries, error)
+        self._spool.update(
+            job,
+            tries={**record.tries, name: tries},
+            next_try={**record.next_try, name: time.time() + self._wait(tries)},
+            error=error,
+        )
+
+    def _wait(self, failures: int) -> float:
+        # 2 ** 1024 is no float; no wait is doubled so often.
+        return min(self._settings.first_wait_s * 2 ** min(failures - 1, 64), self._settings.longest_wait_s)
+
+    def _conclude(self, job: Job) -> bool:
+        """Whether it is done: it, or its failure, is written down once no destination is left to try."""
+        try:
+            if job.record.given_up:  # moved here by hand from failed/
+                self._spool.update(job, given_up=False, tries={}, next_try={})
             record = job.record
-            if destination.name in record.sent:
-                continue
-            try:
-                deliver(job, destination)
-            except (SarcoMapError, OSError) as problem:
-                tries = record.tries.get(destination.name, 0) + 1
-                worst = max(worst, tries)
-                error = (
-                    f"{destination.name}: {problem}"
-                    if isinstance(problem, SarcoMapError)
-                    else f"{destination.name}: {problem.strerror}"
-                )
-                self._spool.update(job, tries={**record.tries, destination.name: tries})
-                self._metrics.sends.labels(destination.name, "failed").inc()
-                _log.warning("%s: not sent to %s (try %d): %s", job.name, destination.name, tries, error)
-            else:
-                self._spool.update(job, sent={**record.sent, destination.name: now_utc()})
-                self._metrics.sends.labels(destination.name, "sent").inc()
-        if not worst:
+            missing = [one.name for one in self._destinations if one.name not in record.sent]
+            if any(record.tries.get(name, 0) < self._settings.attempts for name in missing):
+                return False
+            if missing:
+                self._spool.fail(job, record.error)
+                _log.error("%s: given up: %s", job.name, record.error)
+                return False
             self._spool.advance(job, "done", error="")
             _log.info("%s: everything is where it should be", job.name)
             return True
-        if worst >= self._settings.attempts:
-            self._spool.fail(job, error)
-            _log.error("%s: given up: %s", job.name, error)
-        else:
-            wait = min(self._settings.first_wait_s * 2 ** (worst - 1), self._settings.longest_wait_s)
-            self._spool.update(job, next_try=time.time() + wait, error=error)
-        return False
+        except (SarcoMapError, OSError) as problem:
+            _log.error("%s: its state cannot be written down: %s", job.name, _said(problem))
+            return False
+
+
+def _said(problem: Exception) -> str:
+    """Our own errors name no patient; the text of others may hold anything."""
+    if isinstance(problem, SarcoMapError):
+        return str(problem)
+    return (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
 
 
 def deliver(job: Job, destination: Destination) -> None:
@@ -96,12 +159,14 @@ def deliver(job: Job, destination: Destination) -> None:
     Raises
     ------
     OutputError
-        When they did not all arrive.
+        When they did not all arrive, or there are none.
     """
     if destination.folder is not None:
         _copy(job.results, destination.folder / job.name)
         return
     files = dicom_results(job.results)
+    if not files:
+        raise OutputError("results", "no DICOM file", "series, segmentation and SR", "Move the study to queued/.")
     if destination.dicomweb:
         store_files(destination.access(), files)
     else:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from app.serve.metrics import Metrics, serve_http
 from app.serve.receiver import Receiver
@@ -14,13 +15,17 @@ from app.serve.sender import Sender
 from app.serve.settings import Settings
 from app.serve.spool import Spool
 from app.serve.watcher import Watcher
-from operators.errors import UsageError
+from operators.errors import SarcoMapError, UsageError
 
 __all__ = ["Service"]
 
 _PAUSE_S = 0.5
 _AFTER_DEFECT_S = 5.0
 _DAY_S = 86400.0
+#: What cannot be taken from the watched folder is tried again after this, then after twice as long, and so on.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 60.0, 3600.0
+#: A run that is told to end may take 10 s for it, once the grace is over; then it is killed.
+_ENDING_S = 12.0
 
 _log = logging.getLogger("sarcomap.serve")
 
@@ -42,6 +47,7 @@ class Service:
 
     def __init__(self, settings: Settings, grace_s: float = 20.0) -> None:
         self.settings = settings
+        self._grace_s = grace_s
         self.stopping = threading.Event()
         for destination in settings.destinations:
             if destination.dicomweb:
@@ -56,11 +62,12 @@ class Service:
         self._threads: list[threading.Thread] = []
         self._failing: set[str] = set()
         self._next_purge = 0.0
+        self._held: dict[Path, tuple[int, float]] = {}
         try:
-            for job in self.spool.recover():
+            for job in self.spool.recover(settings.run.attempts):
                 _log.info("%s: taken up again (%s)", job.name, job.state)
             self._watcher = Watcher(settings.watch, settings.quiet_s) if settings.watch is not None else None
-            self._sender = Sender(settings.destinations, settings.send, self.spool, self.metrics)
+            self._sender = Sender(settings.destinations, settings.send, self.spool, self.metrics, self.stopping)
             self._http = serve_http(settings.http, self.metrics, self.health) if settings.http.port else None
             if settings.dicom.port:
                 self._receiver = Receiver(settings.dicom, self.spool, self.metrics)
@@ -69,7 +76,7 @@ class Service:
                 self._http.server_close()  # type: ignore[union-attr]
             self.spool.close()
             raise
-        self._start(grace_s)
+        self._start()
 
     def health(self) -> dict[str, bool]:
         """Each part, and whether it is well."""
@@ -86,18 +93,22 @@ class Service:
         _log.info("stopping")
         if self._receiver is not None:
             self._receiver.stop()
+        # A delivery may hang for as long as the other side lets it; it is made again after the next start.
+        deadline = time.monotonic() + self._grace_s + _ENDING_S
         for thread in self._threads:
             if thread.name != "http":
-                thread.join()
+                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    _log.warning("%s has not ended; what it does is done again", thread.name)
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
         self.spool.close()
         _log.info("stopped; the queue is on disk")
 
-    def _start(self, grace_s: float) -> None:
+    def _start(self) -> None:
         run = self.settings.run
-        runners = [Runner(run, self.spool, self.metrics, self.stopping, grace_s) for _ in range(run.workers)]
+        runners = [Runner(run, self.spool, self.metrics, self.stopping, self._grace_s) for _ in range(run.workers)]
         for number, runner in enumerate(runners, 1):
             self._thread(f"runner {number}", runner.run_next)
         self._thread("intake", self._take)
@@ -127,13 +138,36 @@ class Service:
             self.stopping.wait(pause)
 
     def _take(self) -> bool:
+        self._purge()
         for job in self.spool.take_quiet(self.settings.quiet_s, self.settings.abandoned_s):
             _log.info("%s: %s, %d objects", job.name, job.state, job.record.objects)
-        for path in self._watcher.settled() if self._watcher is not None else ():
-            added = self.spool.add(path)
-            _log.info("%s: from the watched folder", added.name if added else "a study that was there before")
-        if time.monotonic() >= self._next_purge:
-            self._next_purge = time.monotonic() + 60.0
-            for name in self.spool.purge(self.settings.keep_days * _DAY_S):
-                _log.info("%s: removed, %g days old", name, self.settings.keep_days)
+        settled = self._watcher.settled() if self._watcher is not None else []
+        self._held = {path: held for path, held in self._held.items() if path in settled}
+        for path in settled:
+            if self._held.get(path, (0, 0.0))[1] <= time.monotonic() and not self.stopping.is_set():
+                self._add(path)
         return False
+
+    def _add(self, path: Path) -> None:
+        """One that cannot be taken waits, and holds up no other."""
+        try:
+            added = self.spool.add(path)
+        except Exception as error:
+            failures = self._held.get(path, (0, 0.0))[0] + 1
+            wait = min(_FIRST_WAIT_S * 2 ** min(failures - 1, 64), _LONGEST_WAIT_S)
+            self._held[path] = failures, time.monotonic() + wait
+            self.metrics.defects.labels("watched folder").inc()
+            # Names in that folder are whatever somebody chose, also a patient's: they are not repeated here.
+            found = getattr(error, "strerror", None) or type(error).__name__
+            said = f"{error.found}. {error.remedy}" if isinstance(error, SarcoMapError) else found
+            _log.error("something in the watched folder cannot be taken (%s); again in %g s", said, wait)
+        else:
+            self._held.pop(path, None)
+            _log.info("%s: from the watched folder", added.name if added else "a study that was there before")
+
+    def _purge(self) -> None:
+        if time.monotonic() < self._next_purge:
+            return
+        self._next_purge = time.monotonic() + 60.0
+        for name in self.spool.purge(self.settings.keep_days * _DAY_S):
+            _log.info("%s: removed, %g days old", name, self.settings.keep_days)

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from app.serve.spool import Job, Spool, study_key
+from app.serve.spool import Job, study_key
 from app.serve.watcher import Watcher
 from operators.errors import UsageError
-
-KEY = study_key("1.2.3")
-
-
-def spool(root: Path, max_bytes: int = 10_000, max_objects: int = 100) -> Spool:
-    return Spool(root, max_bytes, max_objects, 0)
-
-
-def receive(queue: Spool, *sop_uids: str, content: bytes = b"pixels", release: bool = True) -> None:
-    for uid in sop_uids:
-        assert queue.receive("1.2.3", uid, content + uid.encode())
-    if release:
-        queue.released({KEY})
-
-
-def take(queue: Spool, later_s: float = 11) -> list[Job]:
-    return queue.take_quiet(10, 100, time.time() + later_s)
-
-
-def events(root: Path) -> list[str]:
-    return [json.loads(line)["event"] for line in (root / "ledger.jsonl").read_text().splitlines()]
+from tests.serve.made_queue import KEY, events, receive, spool, take
 
 
 def test_a_study_is_taken_when_it_is_quiet_and_not_before(tmp_path: Path) -> None:
