@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from app.serve.spool import study_key  # noqa: E402
+from benchmarks.soak_figures import figures, sound, uid_of  # noqa: E402
 from phantom.acquisition import acquire_study  # noqa: E402
 from phantom.anatomy import body_grid, build_tissues  # noqa: E402
 from phantom.archive import write_folder  # noqa: E402
@@ -175,12 +176,6 @@ def send_all(study: Path, port: int, studies: int, spool: Path, chance: random.R
             raise SystemExit(f"study {number} could not be sent")
 
 
-def uid_of(files: list[Path], number: int) -> str:
-    """Study Instance UID of study ``number``; see `numbered`."""
-    uid = str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID)
-    return generate_uid(entropy_srcs=[uid, str(number)])
-
-
 def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dict[str, object]:
     """Run it; figures, with what is wrong under ``lost`` and ``twice``."""
     chance = random.Random(_SEED)
@@ -221,46 +216,11 @@ def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dic
     senders.join(60)
     stop_s = service.stop()
     destination.server.shutdown()
-    return figures(studies, spool, files, destination, seconds) | {
+    return figures(studies, spool, files, destination.received, seconds) | {
         "service killed": service.kills,
         "senders killed": kills["senders"],
         "studies sent again": kills["sent again"],
         "seconds to stop in order": round(stop_s, 1),
-    }
-
-
-def figures(
-    studies: int, spool: Path, files: list[Path], destination: Destination, seconds: float
-) -> dict[str, object]:
-    """What came of it, counted from the disk and at the destination."""
-    uids = {uid_of(files, number) for number in range(studies)}
-    names = sorted(path.name for path in (spool / "done").iterdir())
-    events = [json.loads(line) for line in (spool / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
-    ended = Counter(event["job"] for event in events if event["event"] in ("sending", "done"))
-    completed = Counter(event["job"] for event in events if event["event"] == "sending")
-    records = [json.loads((spool / "done" / name / "job.json").read_text(encoding="utf-8")) for name in names]
-    arrived = Counter(study for study, _ in destination.received)
-    expected = max(arrived.values(), default=0)
-    waiting = {path.name for state in ("queued", "running", "sending") for path in (spool / state).iterdir()}
-    whole = {f"{study_key(one)}.1" for one in uids if arrived[one] == expected} & set(names)
-    lost = sorted({f"{study_key(one)}.1" for one in uids} - whole - waiting)
-    twice = sorted({name for name in names if not name.endswith(".1")} | {n for n, c in completed.items() if c > 1})
-    return {
-        "studies": studies,
-        "objects in": studies * len(files),
-        "done": len(names),
-        "still waiting when time was up": len(waiting),
-        "lost": lost,
-        "twice": twice,
-        "incomplete inputs": sum(record["objects"] != len(files) for record in records),
-        "runs begun": sum(record["runs"] for record in records),
-        "objects out of each": expected,
-        "objects delivered again after a kill": sum(count - 1 for count in destination.received.values()),
-        "jobs in the ledger": len(ended),
-        "minutes": round(seconds / 60, 1),
-        "seconds of a run (median)": round(sorted(record["seconds"] for record in records)[len(records) // 2], 1)
-        if records
-        else None,
     }
 
 
@@ -277,7 +237,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sarcomap-soak-") as folder:
         found = soak(arguments.studies, arguments.bundle, Path(folder), arguments.limit_minutes * 60)
     print(json.dumps(found, indent=1))
-    return 0 if found["done"] == arguments.studies and not found["lost"] and not found["twice"] else 1
+    return 0 if sound(found) else 1
 
 
 if __name__ == "__main__":
