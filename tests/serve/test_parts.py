@@ -107,6 +107,16 @@ def test_an_object_whose_data_set_has_changed_is_run_again(tmp_path: Path, chang
     assert [job.name for job in take(queue)] == [f"{KEY}.2"]
 
 
+def test_a_long_object_is_not_parsed_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.serve.objects._PARSED_BYTES", 100)
+    queue = spool(tmp_path)
+    sent(queue, as_file(image()))
+    take(queue)
+    done(queue)
+    sent(queue, as_file(image(), version="TWO"))
+    assert len(take(queue)) == 1
+
+
 def test_our_own_results_are_taken_and_not_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     queue = spool(tmp_path)
     sent(queue, as_file(image("SarcoMAP")))
