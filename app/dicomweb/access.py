@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.message
 import ipaddress
 import logging
 import time
@@ -21,11 +20,21 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from app.dicomweb.login import Login
 from operators.errors import InputError, OutputError, UsageError
 
-__all__ = ["Access", "IncompleteAnswerError", "Retry", "status_of", "open_client", "translated", "with_retry"]
+__all__ = [
+    "Access",
+    "IncompleteAnswerError",
+    "Retry",
+    "open_client",
+    "open_session",
+    "status_of",
+    "translated",
+    "with_retry",
+]
 
 Result = TypeVar("Result")
 
-_EPILOGUE_BYTES = 256
+#: Lists and metadata are read into memory; those of a study of 20,000 objects take a fourth of this.
+_MAX_LIST_BYTES = 128 * 1024 * 1024
 #: What may go away by itself: the server is busy or a part of it restarts (RFC 9110 section 15).
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -112,6 +121,19 @@ class Access:
         """What messages call the server."""
         return f"DICOMweb server {self.url}"
 
+    @property
+    def caution(self) -> str:
+        """A sentence when images would go in the clear over a network; else empty."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "https" or _is_here(parts.hostname or ""):
+            return ""
+        return f"{self.url} is not https: images and names of patients can be read on their way"
+
+    @property
+    def timeout(self) -> tuple[float, float]:
+        """As `requests` takes it."""
+        return self.connect_s, self.read_s
+
 
 class _Bearer(AuthBase):
     """RFC 6750. Given as authentication, not as a header, so that no ``.netrc`` overwrites it."""
@@ -124,48 +146,44 @@ class _Bearer(AuthBase):
         return request
 
 
-def open_client(access: Access) -> DICOMwebClient:
-    """A client of the server; nothing is sent yet."""
+def open_session(access: Access) -> requests.Session:
+    """A connection with our login and certificates; nothing is sent yet."""
     for name in ("dicomweb_client", "retrying", "urllib3"):  # they log UIDs, addresses and tracebacks
         logging.getLogger(name).setLevel(logging.CRITICAL)
     session = requests.Session()
     session.trust_env = False  # neither .netrc nor proxies: where a study goes is said in one place
     session.verify = str(access.ca_bundle) if access.ca_bundle is not None else True
-    session.hooks["response"].append(_check_closing_boundary)
+    session.hooks["response"].append(_bound)
     if access.login.token:
         session.auth = _Bearer(access.login.token)
     elif access.login.user:
         session.auth = HTTPBasicAuth(access.login.user.encode(), access.login.password.encode())
-    client = DICOMwebClient(access.url.rstrip("/"), session=session, timeout=(access.connect_s, access.read_s))
+    return session
+
+
+def open_client(access: Access, session: requests.Session) -> DICOMwebClient:
+    """A client of the server."""
+    client = DICOMwebClient(access.url.rstrip("/"), session=session, timeout=access.timeout)
     # Its own retry sends an empty body the second time (the generator of chunks is used up).
     client.set_http_retry_params(retry=False)
     return client
 
 
-def _check_closing_boundary(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Raise at the end of a multipart body that lacks its last delimiter (RFC 2046 section 5.1.1).
-
-    Servers that close the connection in place of giving a length (Orthanc's
-    plugin does) leave nothing else that tells a broken answer from a whole one;
-    the last image would lack rows.
-    """
-    message = email.message.Message()
-    message["Content-Type"] = response.headers.get("Content-Type", "")
-    boundary = message.get_boundary()
-    if message.get_content_maintype() != "multipart" or not boundary:
-        return
-    closing = f"--{boundary}--".encode()
+def _bound(response: requests.Response, *_: Any, **options: Any) -> None:
+    """Raise as soon as an answer that is read into memory is longer than any that we ask for."""
+    if options.get("stream"):
+        return  # objects, which are counted where they are written
     chunks = response.iter_content
 
-    def whole(chunk_size: int | None = 1) -> Iterator[bytes]:
-        tail = b""
-        for chunk in chunks(chunk_size):
-            tail = (tail + chunk)[-len(closing) - _EPILOGUE_BYTES :]
+    def counted(chunk_size: int | None = 1, *arguments: Any, **options: Any) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks(chunk_size, *arguments, **options):
+            size += len(chunk)
+            if size > _MAX_LIST_BYTES:
+                raise _EndlessAnswerError
             yield chunk
-        if closing not in tail:
-            raise requests.exceptions.ChunkedEncodingError("no closing boundary")
 
-    response.iter_content = whole  # type: ignore[method-assign, assignment]
+    response.iter_content = counted  # type: ignore[method-assign, assignment]
 
 
 def with_retry(retry: Retry, work: Callable[[], Result]) -> Result:
@@ -189,6 +207,10 @@ class IncompleteAnswerError(Exception):
     """An answer that ended well and lacks something."""
 
 
+class _EndlessAnswerError(Exception):
+    """A list that is longer than any that we ask for."""
+
+
 @contextmanager
 def translated(access: Access, error_class: type[InputError] | type[OutputError]) -> Iterator[None]:
     """Failures of the network and of the server as ``error_class``, with what can be done."""
@@ -198,6 +220,10 @@ def translated(access: Access, error_class: type[InputError] | type[OutputError]
 
     try:
         yield
+    except _EndlessAnswerError as error:
+        raise said(
+            f"an answer of more than {_MAX_LIST_BYTES} bytes", "a list of a study's objects", "Check the address."
+        ) from error
     except requests.exceptions.SSLError as error:
         raise said(
             "its certificate cannot be verified, or it speaks no TLS",
@@ -227,8 +253,8 @@ def translated(access: Access, error_class: type[InputError] | type[OutputError]
         raise OutputError(
             "what comes from the server",
             f"cannot be kept ({error.strerror})",
-            "room in the folder for temporary files",
-            "Free space, or set TMPDIR to a folder with more.",
+            "room in the output folder while the study is processed",
+            "Free space, or choose another with -o.",
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, InvalidDicomError, EOFError) as error:
         raise said(

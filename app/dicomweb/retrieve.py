@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import requests
 from dicomweb_client.web import DICOMwebClient
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, EnhancedMRImageStorage
 
-from app.dicomweb.access import Access, IncompleteAnswerError, open_client, translated, with_retry
+from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
+from app.dicomweb.parts import parts_into
+from app.identity import identity
 from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type, is_reformatted
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 from operators.errors import InputError, UsageError
@@ -22,7 +25,11 @@ from operators.errors import InputError, UsageError
 __all__ = ["fetch_study"]
 
 _FIELDS = ("SeriesDescription", "ProtocolName", "NumberOfSeriesRelatedInstances", "Modality")
-_ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
+#: As they are stored: a server that must give another encoding computes it, and some lose what they do not know.
+_AS_STORED = {
+    "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
+    "Accept-Encoding": "identity",
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def fetch_study(
     progress : callable, optional
         Told the objects that have come, and those expected.
     limits : ArchiveLimits
-        As for an archive: objects, bytes of one and of all.
+        As for an archive: objects, bytes of one and of all. They are counted
+        while they come, so that an object without an end stops there.
 
     Returns
     -------
@@ -74,14 +82,16 @@ def fetch_study(
         When ``study_uid`` is not a UID.
     InputError
         When the server cannot be reached, refuses, does not have the study or
-        has no Dixon series in it, or when the study is beyond the limits.
+        has no Dixon series in it, when the study is beyond the limits, or when
+        an object is deflated.
     """
     if not UID(study_uid).is_valid:
         raise UsageError(
             "--study-uid", "not a DICOM UID", "digits and dots, 64 characters at most", "Copy the Study Instance UID."
         )
     with translated(access, InputError):
-        client = open_client(access)
+        session = open_session(access)
+        client = open_client(access, session)
         listed = with_retry(access.retry, lambda: _list(client, study_uid))
         if not listed:
             raise _nothing_listed(access, client, study_uid)
@@ -95,7 +105,7 @@ def fetch_study(
             )
         taken = _Taken(folder, limits, sum(one.instances or 0 for one in wanted), progress)
         for one in wanted:
-            with_retry(access.retry, partial(_fetch, client, study_uid, one, taken))
+            with_retry(access.retry, partial(_fetch, access, session, study_uid, one, taken))
     return taken.objects
 
 
@@ -112,16 +122,22 @@ class _Taken:
         self.objects = 0
         self.bytes = 0
 
-    def add(self, size: int) -> None:
-        self.objects += 1
-        self.bytes += size
-        if self.objects > self.limits.max_members or self.bytes > self.limits.max_total_bytes:
+    def coming(self, size: int) -> None:
+        """Told of the bytes of an object that is not yet whole."""
+        most = self.limits
+        if self.objects >= most.max_members or size > most.max_member_bytes or self.bytes + size > most.max_total_bytes:
             raise InputError(
                 "study on the server",
                 "more than a neck-to-knee study holds",
-                f"at most {self.limits.max_members} objects and {self.limits.max_total_bytes} bytes",
+                f"at most {most.max_members} objects, {most.max_member_bytes} bytes in one and "
+                f"{most.max_total_bytes} in all",
                 "Check the Study Instance UID.",
             )
+
+    def add(self, size: int) -> None:
+        """Told of an object that is whole."""
+        self.objects += 1
+        self.bytes += size
         if self.progress is not None:
             self.progress(self.objects, max(self.expected, self.objects))
 
@@ -172,19 +188,26 @@ def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tu
     return image_type, str(item.get("SOPClassUID", "")), str(item.get("ProtocolName", ""))
 
 
-def _fetch(client: DICOMwebClient, study_uid: str, series: _Listed, taken: _Taken) -> None:
+def _fetch(access: Access, session: requests.Session, study_uid: str, series: _Listed, taken: _Taken) -> None:
+    if not UID(series.uid).is_valid:  # it becomes a part of the address
+        raise ValueError("a Series Instance UID that is none")
+    url = f"{access.url.rstrip('/')}/studies/{study_uid}/series/{series.uid}"
     folder = taken.folder / f"{series.number:04d}_{hashlib.sha256(series.uid.encode()).hexdigest()[:8]}"
     objects, size = taken.objects, taken.bytes
     try:
         folder.mkdir()
         uids: set[str] = set()
-        for item in client.iter_series(study_uid, series.uid, media_types=_ANY_TRANSFER_SYNTAX):
-            if item.StudyInstanceUID != study_uid or item.SeriesInstanceUID != series.uid:
-                raise IncompleteAnswerError("an object of another series among those asked for")
-            uids.add(item.SOPInstanceUID)
-            path = folder / f"{len(uids):05d}.dcm"
-            item.save_as(path, enforce_file_format=True)
-            taken.add(path.stat().st_size)
+        with session.get(url, headers=_AS_STORED, stream=True, timeout=access.timeout) as answer:
+            answer.raise_for_status()
+            for path in parts_into(folder, answer, taken.coming):
+                found = identity(path)
+                if (found.study_uid, found.series_uid) != (study_uid, series.uid):
+                    raise IncompleteAnswerError("an object of another series among those asked for")
+                if found.sop_uid in uids:
+                    path.unlink()
+                    continue
+                uids.add(found.sop_uid)
+                taken.add(path.stat().st_size)
         if len(uids) < (series.instances or 1):
             raise IncompleteAnswerError(
                 f"{len(uids)} of {series.instances or 'some'} objects of series {series.number} came"

@@ -12,7 +12,15 @@ from dicomweb_client.web import DICOMwebClient
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from app.dicomweb.access import Access, IncompleteAnswerError, open_client, status_of, translated, with_retry
+from app.dicomweb.access import (
+    Access,
+    IncompleteAnswerError,
+    open_client,
+    open_session,
+    status_of,
+    translated,
+    with_retry,
+)
 from operators.errors import OutputError
 
 __all__ = ["store_files"]
@@ -56,7 +64,7 @@ def store_files(access: Access, files: Sequence[Path], progress: Callable[[int, 
         message names the files it did not take.
     """
     with translated(access, OutputError):
-        client = open_client(access)
+        client = open_client(access, open_session(access))
         stored = 0
         sent: dict[tuple[str, str], dict[str, str]] = {}
         refused: dict[str, int] = {}
@@ -128,14 +136,16 @@ def _not_there(
 ) -> dict[str, int]:
     """What the server said it stored and cannot find: filters drop objects without a word (Orthanc's do)."""
 
+    def listed(uid: str | None) -> set[str]:
+        wanted = None if uid is None else {"SOPInstanceUID": uid}
+        found = client.search_for_instances(study_uid, series_uid, search_filters=wanted)
+        return {str(Dataset.from_json(item).SOPInstanceUID) for item in found}
+
     def look() -> dict[str, int]:
-        found = client.search_for_instances(study_uid, series_uid)
-        there = {str(Dataset.from_json(item).SOPInstanceUID) for item in found}
-        absent = [uid for uid in names if uid not in there]
-        # A server may cut its list off, so one of those that it left out is asked for by name.
-        if absent and not client.search_for_instances(
-            study_uid, series_uid, search_filters={"SOPInstanceUID": absent[0]}
-        ):
+        # A server may cut its list off, so each of those that it left out is asked for by name.
+        there = listed(None)
+        absent = [uid for uid in names if uid not in there and uid not in listed(uid)]
+        if absent:
             raise _AbsentError({names[uid]: _VANISHED for uid in absent})
         return {}
 
