@@ -18,7 +18,7 @@ from datetime import datetime
 from pydicom.sr.codedict import codes
 
 from operators.dicom_options import Deidentification
-from operators.volume import QualityFlag, Station, Study
+from operators.volume import Station, Study
 
 __all__ = ["deidentify"]
 
@@ -67,7 +67,6 @@ def deidentify(study: Study, how: Deidentification) -> Study:
             "PatientIdentityRemoved": "YES",
             "DeidentificationMethod": _METHOD,
         },
-        flags=tuple(_flag(flag, study.stations) for flag in study.flags),
         deidentified=(codes.DCM.BasicApplicationConfidentialityProfile.value, *options),
     )
 
@@ -85,15 +84,6 @@ def _station(station: Station, key: str, first: datetime) -> Station:
 
 def _description(station: Station) -> str:
     return f"Dixon {station.contrast.value}"
-
-
-def _flag(flag: QualityFlag, stations: tuple[Station, ...]) -> QualityFlag:
-    """A flag whose message calls series by what they are, not by the text that an operator typed."""
-    message = flag.message
-    for station in stations:
-        title = f"series {station.series_number} ({station.series_description})"
-        message = message.replace(title, f"series {station.series_number} ({_description(station)})")
-    return replace(flag, message=message)
 
 
 def _uid(key: str, uid: str) -> str:

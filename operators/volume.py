@@ -171,7 +171,7 @@ class Station:
     decoded: bool = True
 
     def __post_init__(self) -> None:
-        where = f"series {self.series_number} ({self.series_description})"
+        where = self.title
         if self.voxels.ndim != 3 or min(self.voxels.shape) < 2:
             raise GeometryError(
                 where,
@@ -183,6 +183,11 @@ class Station:
             raise GeometryError(
                 where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}", "Report this as a defect."
             )
+
+    @property
+    def title(self) -> str:
+        """What messages call it: never by its description, in which an operator may have typed a name."""
+        return f"series {self.series_number} ({self.contrast.value})"
 
     @property
     def z_range_mm(self) -> tuple[float, float]:

@@ -92,7 +92,7 @@ def derive(
     for station in stations:
         if not station.sop_instance_uids:
             raise OutputError(
-                f"series {station.series_number} ({station.series_description})",
+                station.title,
                 "no SOP Instance UID",
                 "the UIDs of the images that were fused, for the DICOM objects to refer to",
                 "Load the study from DICOM.",

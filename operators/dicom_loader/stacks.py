@@ -46,8 +46,8 @@ class Stack:
 
     @property
     def title(self) -> str:
-        """What messages call it."""
-        return _title(self.files[0])
+        """What messages call it: never by its description, in which an operator may have typed a name."""
+        return _title(self.files[0], self.contrast)
 
 
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
@@ -66,14 +66,19 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
     for (_, _, contrast), members in groups.items():
         order, places, grid = stack_slices(
             [frame for _, frame in members],
-            f"{where}, {_title(members[0][0])}",
+            f"{where}, {_title(members[0][0], contrast)}",
             allow_missing_slices=allow_missing_slices,
         )
         files, frames = zip(*(members[n] for n in order), strict=True)
         stacks.append(Stack(contrast, files, frames, tuple(places), grid))
     # Top down and in a fixed order of contrasts, whatever the files are called.
     stacks.sort(
-        key=lambda stack: (-sum(z_range_mm(stack.grid)), stack.files[0].series_number, stack.contrast, stack.title)
+        key=lambda stack: (
+            -sum(z_range_mm(stack.grid)),
+            stack.files[0].series_number,
+            stack.contrast,
+            stack.files[0].series_uid,
+        )
     )
     return stacks
 
@@ -138,5 +143,5 @@ def _same_height(one: Grid, other: Grid) -> bool:
     return shared > _SAME_POSITION_OVERLAP * min(high - low, other_high - other_low)
 
 
-def _title(file: ImageFile) -> str:
-    return f"series {file.series_number} ({file.series_description})"
+def _title(file: ImageFile, contrast: Contrast) -> str:
+    return f"series {file.series_number} ({contrast.value})"

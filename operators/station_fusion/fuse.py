@@ -153,7 +153,7 @@ def _check_voxels(positions: Sequence[TablePosition]) -> None:
         for station in position.stations.values():
             if not station.decoded:
                 raise InputError(
-                    f"series {station.series_number} ({station.series_description})",
+                    station.title,
                     "a station whose pixels were not decoded",
                     "the voxels of every station that is fused",
                     "Load the study with the choice of stations that it is fused with.",
@@ -161,7 +161,7 @@ def _check_voxels(positions: Sequence[TablePosition]) -> None:
             # Sums are quick, and no sum of finite magnitudes of an image overflows float64.
             if not np.isfinite(station.voxels.sum(dtype=np.float64)):
                 raise DicomError(
-                    f"series {station.series_number} ({station.series_description})",
+                    station.title,
                     f"{np.count_nonzero(~np.isfinite(station.voxels))} voxels that are NaN or infinite",
                     "finite signal",
                     "Export the series again.",
