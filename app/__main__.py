@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 import traceback
 import warnings
 from pathlib import Path
@@ -79,11 +78,10 @@ def _run(arguments: argparse.Namespace) -> None:
     if access is None:
         _run_input(arguments, arguments.input)
         return
-    begun = time.time()
-    with fetched(access, arguments.study_uid, arguments.quiet) as folder:
+    with fetched(access, arguments.study_uid, arguments.output, arguments.quiet) as folder:
         _run_input(arguments, folder)
     if arguments.stow:
-        send_back(access, arguments.output, begun, arguments.quiet)
+        send_back(access, arguments.output, arguments.quiet)
 
 
 def _run_input(arguments: argparse.Namespace, source: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from app.interrupt import also_remove
+from app.outputs import beside
 from operators.errors import OutputError, UsageError
 
 if TYPE_CHECKING:  # what speaks with a server is imported when one is named: --help should not wait for it
@@ -67,33 +65,34 @@ def access_from(arguments: argparse.Namespace) -> Access | None:
         raise UsageError("command line", "--input and --dicomweb", "one of them", "Leave one out.")
     from app.dicomweb import Access, read_login
 
-    return Access(arguments.dicomweb, read_login(arguments.dicomweb_auth), arguments.dicomweb_ca)
+    access = Access(arguments.dicomweb, read_login(arguments.dicomweb_auth), arguments.dicomweb_ca)
+    if access.caution:
+        print(f"warning: {access.caution}", file=sys.stderr)
+    return access
 
 
 @contextmanager
-def fetched(access: Access, study_uid: str, quiet: bool) -> Iterator[Path]:
-    """A temporary folder with the study, removed afterwards, also when the process is told to end."""
+def fetched(access: Access, study_uid: str, output: Path, quiet: bool) -> Iterator[Path]:
+    """A hidden folder in ``output`` with the study, removed afterwards: after a kill, by the next run."""
     from app.dicomweb import fetch_study
 
-    folder = Path(tempfile.mkdtemp(prefix="sarcomap-study-"))
-    with also_remove(folder):
-        try:
-            bar = tqdm(desc="Fetching", unit=" images", leave=False, disable=True if quiet else None)
+    with beside(output) as hidden:
+        folder = hidden / "study"
+        folder.mkdir()
+        bar = tqdm(desc="Fetching", unit=" images", leave=False, disable=True if quiet else None)
 
-            def show(done: int, expected: int) -> None:
-                bar.total = expected
-                bar.update(done - bar.n)
+        def show(done: int, expected: int) -> None:
+            bar.total = expected
+            bar.update(done - bar.n)
 
-            with bar:
-                objects = fetch_study(access, study_uid, folder, show)
-            if not quiet:
-                print(f"Fetched {objects} images", file=sys.stderr)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with bar:
+            objects = fetch_study(access, study_uid, folder, show)
+        if not quiet:
+            print(f"Fetched {objects} images", file=sys.stderr)
+        yield folder
 
 
-def send_back(access: Access, output: Path, since: float, quiet: bool) -> None:
+def send_back(access: Access, output: Path, quiet: bool) -> None:
     """Store a study's DICOM results on the server.
 
     Parameters
@@ -101,18 +100,18 @@ def send_back(access: Access, output: Path, since: float, quiet: bool) -> None:
     access : Access
     output : Path
         Of the run.
-    since : float
-        Seconds since the epoch at which the run began: an older file there is another run's.
     quiet : bool
 
     Raises
     ------
     OutputError
-        When they did not all arrive; they stay in ``output``.
+        When they did not all arrive, or there are none; they stay in ``output``.
     """
     from app.dicomweb import store_files
 
-    files = [file for file in dicom_results(output) if file.stat().st_mtime >= since]
+    files = dicom_results(output)
+    if not files:
+        raise OutputError(str(output), "no DICOM results", "those of the run, to be sent", "Run it again.")
     try:
         stored = store_files(access, files)
     except OutputError as error:
@@ -123,9 +122,9 @@ def send_back(access: Access, output: Path, since: float, quiet: bool) -> None:
 
 
 def dicom_results(folder: Path) -> list[Path]:
-    """Derived series, segmentation and SR: what is referred to comes before what refers to it."""
-    last = ("segmentation.dcm", "report.sr.dcm")
-    files = [
-        path for path in folder.rglob("*.dcm") if not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    ]
-    return sorted(files, key=lambda path: (last.index(path.name) if path.name in last else -1, path))
+    """Derived series, segmentation and SR: what is referred to comes before what refers to it.
+
+    By their places, which a run leaves to no other's files; folders beside them may hold other runs' results.
+    """
+    last = [folder / name for name in ("segmentation.dcm", "report.sr.dcm")]
+    return [*sorted((folder / "derived").glob("*/*.dcm")), *(path for path in last if path.is_file())]

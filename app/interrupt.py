@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from app.outputs import abandon
 
-__all__ = ["also_remove", "clean_up_when_interrupted", "let_interruption_finish"]
+__all__ = ["clean_up_when_interrupted", "let_interruption_finish"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_temporary: list[Path] = []
 _interrupted = threading.Event()
-
-
-@contextmanager
-def also_remove(folder: Path) -> Iterator[None]:
-    """While the block runs, an interruption removes this folder as well."""
-    _temporary.append(folder)
-    try:
-        yield
-    finally:
-        _temporary.remove(folder)
 
 
 def clean_up_when_interrupted() -> None:
@@ -56,7 +41,5 @@ def _wait() -> None:
     number = signal.sigwait(_SIGNALS)
     _interrupted.set()
     abandon()
-    for folder in tuple(_temporary):
-        shutil.rmtree(folder, ignore_errors=True)
     print("\ninterrupted; unfinished results were removed", file=sys.stderr, flush=True)
     os._exit(128 + number)

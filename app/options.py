@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ __all__ = ["RunOptions", "add_study_arguments", "options_from"]
 
 
 KEY_VARIABLE = "SARCOMAP_DEIDENTIFY_KEY"
+WITHOUT_KEY = (
+    "--deidentify without a secret key: whoever has the original UIDs can compute the new ones and so tell whose "
+    f"results these are. Give --deidentify-key FILE or {KEY_VARIABLE}."
+)
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,8 @@ def _deidentification(arguments: argparse.Namespace) -> Deidentification | None:
             raise UsageError(
                 "--deidentify-key", f"not readable ({type(error).__name__})", "a text file", "Check the path."
             ) from error
+    if not key:
+        print(f"warning: {WITHOUT_KEY}", file=sys.stderr)
     return Deidentification(arguments.pseudonym, key, arguments.keep_characteristics)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from operators.errors import OutputError
 
-__all__ = ["OUTPUT_FILES", "abandon", "missing", "staged"]
+__all__ = ["OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
 
 OUTPUT_FILES = (
     "fused/in.nrrd",
@@ -33,6 +33,26 @@ OUTPUT_FILES = (
 _PREFIX = ".sarcomap-"
 _YOUNG_S = 10.0
 """A staging folder may be this old before its run has locked it."""
+
+
+@contextmanager
+def beside(output: Path) -> Iterator[Path]:
+    """A hidden folder inside ``output`` for what a run needs and does not give; removed when the block ends.
+
+    What a killed run leaves of it, the next run into ``output`` removes.
+
+    Raises
+    ------
+    OutputError
+        When ``output`` cannot be made or written to.
+    """
+    staging = _Staging(output)
+    _open_stagings.append(staging)
+    try:
+        yield staging.folder
+    finally:
+        staging.discard()
+        _open_stagings.remove(staging)
 
 
 @contextmanager

@@ -78,7 +78,8 @@ def done(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
             *server, "-o", folder / "out", "-m", bundle, "-l", "DEBUG", environment={"TMPDIR": str(temporary)}
         )
         assert code == 0, said
-        assert not list(temporary.glob("sarcomap-study-*"))  # the patient's images are not left behind
+        assert not list((folder / "out").glob(".*"))  # the patient's images are not left behind
+        assert not list(temporary.glob("**/*.dcm"))
         yield Round(pacs, folder / "out", uid, said, seen)  # type: ignore[misc]
 
 
