@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -93,6 +94,8 @@ class Spool(JobQueue):
                     job = self._take(folder) if now - folder.stat().st_mtime >= wait else None
             except (SarcoMapError, OSError) as error:  # the others are none the worse
                 _log.error("%s: cannot be queued (%s)", folder.name, type(error).__name__)
+                with contextlib.suppress(OSError):
+                    os.utime(folder)  # it waits once more
             else:
                 taken += [job] if job is not None else []
         return taken

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -144,7 +146,14 @@ def test_one_study_that_cannot_be_queued_does_not_hold_up_the_next(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refused)
-    assert len(take(queue, 101)) == 1
+    now = time.time()
+    past = now - 101
+    for folder in (tmp_path / "incoming").iterdir():
+        os.utime(folder, (past, past))
+    assert len(queue.take_quiet(10, 100, now)) == 1
+    monkeypatch.undo()
+    assert queue.take_quiet(10, 100, now + 50) == []  # it waits once more
+    assert [job.key for job in queue.take_quiet(10, 100, now + 102)] == [first]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
