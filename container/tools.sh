@@ -105,16 +105,11 @@ show() {
 }
 
 health() {
-    # The service answers for itself; of a single run it is known that what it needs is here.
-    if tr '\0' ' ' </proc/1/cmdline | grep -q 'app\.serve'; then
-        exec python -c '
-import os, sys, urllib.request
-port = os.environ.get("SARCOMAP_HTTP_PORT", "8043")
-try:
-    sys.exit(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status != 200)
-except OSError as error:
-    sys.exit(f"error: service: no healthy answer ({error}); expected 200. See its log.")
-'
+    # The service answers for itself; of a single run it is known that what it needs is here. `serve` leaves a note of
+    # how it was started: process 1 may be an init (docker --init), and a dead service must not pass for a run.
+    started=${TMPDIR:-/tmp}/sarcomap-$(id -u)/serve
+    if [ -f "$started" ]; then
+        exec python -m app.serve.health "$started"
     fi
     prepare
     exec python -c '
@@ -136,6 +131,7 @@ run)
 serve)
     shift
     prepare
+    printf '%s\0' "$@" >"$scratch/serve"
     exec python -m app.serve "$@"
     ;;
 show | extract | health)

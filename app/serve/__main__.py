@@ -11,10 +11,10 @@ import warnings
 from pathlib import Path
 from types import FrameType
 
-from app.serve.settings import read_settings
+from app.serve.settings import Settings, read_settings
 from operators.errors import SarcoMapError
 
-__all__ = ["main"]
+__all__ = ["main", "settings_from"]
 
 EPILOG = """\
 settings file (YAML; every key that there is, with its default or an example; only spool must be given):
@@ -49,7 +49,7 @@ settings file (YAML; every key that there is, with its default or an example; on
     attempts: 48                    failures at one destination before it is given up (with these waits: 40 hours)
   destinations:                     each has a name, and one of dicomweb, dimse and folder
     - {name: pacs, dicomweb: https://pacs.example/dicom-web, auth: login.yaml, ca: ca.pem}
-    - {name: archive, dimse: 127.0.0.1:4242, ae_title: ARCHIVE}
+    - {name: archive, dimse: 127.0.0.1:4242, ae_title: ARCHIVE, calling_ae_title: SARCOMAP}
     - {name: cohort, folder: /data/results}
 
 a login file has 'token: ...', or 'user: ...' and 'password: ...'; without one the environment is asked
@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore")  # of pydicom: they quote values
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what it receives and sends
     stop = threading.Event()
 
     def told_to_stop(number: int, frame: FrameType | None) -> None:
@@ -78,19 +79,14 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, told_to_stop)
     try:
-        settings = read_settings(
-            arguments.config,
-            {
-                "spool": arguments.spool,
-                "watch": arguments.watch,
-                "quiet_s": arguments.quiet,
-                "dicom": {"host": arguments.host, "port": arguments.port, "ae_title": arguments.ae_title},
-                "http": {"port": arguments.http_port},
-            },
-        )
+        settings = _settings(arguments)
         from app.serve.service import Service  # --help and a wrong setting need not wait for it
 
         service = Service(settings)
+        from app.serve.cautions import cautions
+
+        for caution in cautions(settings):
+            logging.getLogger("sarcomap.serve").warning(caution)
     except SarcoMapError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
@@ -103,6 +99,30 @@ def main(argv: list[str] | None = None) -> int:
     stop.wait()
     service.stop()
     return 0
+
+
+def settings_from(argv: list[str]) -> Settings:
+    """What the service that was started with these arguments was told.
+
+    Raises
+    ------
+    UsageError
+        When they cannot be used.
+    """
+    return _settings(_parser().parse_args([argument for argument in argv if argument]))
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return read_settings(
+        arguments.config,
+        {
+            "spool": arguments.spool,
+            "watch": arguments.watch,
+            "quiet_s": arguments.quiet,
+            "dicom": {"host": arguments.host, "port": arguments.port, "ae_title": arguments.ae_title},
+            "http": {"port": arguments.http_port},
+        },
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

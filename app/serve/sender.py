@@ -17,6 +17,7 @@ from pynetdicom import AE
 from app.dicomweb.store import store_files
 from app.from_server import dicom_results
 from app.serve.metrics import Metrics
+from app.serve.naming import results_name
 from app.serve.records import now_utc
 from app.serve.settings import Destination, SendSettings
 from app.serve.spool import Job, Spool
@@ -162,7 +163,7 @@ def deliver(job: Job, destination: Destination) -> None:
         When they did not all arrive, or there are none.
     """
     if destination.folder is not None:
-        _copy(job.results, destination.folder / job.name)
+        _copy(job.results, destination.folder / results_name(job.name, job.results))
         return
     files = dicom_results(job.results)
     if not files:
@@ -171,7 +172,7 @@ def deliver(job: Job, destination: Destination) -> None:
         store_files(destination.access(), files)
     else:
         host, _, port = destination.dimse.rpartition(":")
-        store_by_dimse(files, host, int(port), destination.ae_title)
+        store_by_dimse(files, host, int(port), destination.ae_title, destination.calling_ae_title)
 
 
 def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, calling: str = _AE_TITLE) -> None:

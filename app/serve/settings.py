@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ class Destination:
     dicomweb : str
         URL of a DICOMweb service; ``auth`` is a login file, ``ca`` a bundle of certificates.
     dimse : str
-        ``HOST:PORT`` of a storage SCP, called as ``ae_title``.
+        ``HOST:PORT`` of a storage SCP, called as ``ae_title``; we call ourselves
+        ``calling_ae_title``, or when that is empty as the listener does.
     folder : Path or None
         Every result of a study, in a folder of its own.
     """
@@ -128,6 +129,7 @@ class Destination:
     ca: Path | None = None
     dimse: str = ""
     ae_title: str = "ANY-SCP"
+    calling_ae_title: str = ""
     folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +138,8 @@ class Destination:
                 f"destination {self.name}", "none or several addresses", "one of dicomweb, dimse, folder", "Give one."
             )
         _check_ae_title(self.ae_title)
+        if self.calling_ae_title:
+            _check_ae_title(self.calling_ae_title)
         if self.dimse:
             host, _, port = self.dimse.rpartition(":")
             if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -207,6 +211,12 @@ class Settings:
         names = [one.name for one in self.destinations]
         if len(set(names)) != len(names):
             raise UsageError("destinations", "two of one name", "names that differ", "Rename one.")
+        ours = self.dicom.ae_title
+        object.__setattr__(
+            self,
+            "destinations",
+            tuple(replace(one, calling_ae_title=one.calling_ae_title or ours) for one in self.destinations),
+        )
 
 
 def read_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:

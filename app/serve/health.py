@@ -1,0 +1,41 @@
+"""``python -m app.serve.health NOTE``: whether the service that was started with the arguments in a file is well."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.serve.__main__ import settings_from
+from operators.errors import SarcoMapError
+
+__all__ = ["ask"]
+
+
+def ask(arguments: Sequence[str], timeout_s: float = 5.0) -> str:
+    """What is wrong with it, or nothing.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of ``python -m app.serve``.
+    timeout_s : float
+    """
+    try:
+        http = settings_from(list(arguments)).http
+    except SarcoMapError as error:
+        return f"error: {error}"
+    if not http.port:
+        return ""  # it was told to answer nobody
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)
+    try:
+        urllib.request.urlopen(f"http://{host}:{http.port}/health", timeout=timeout_s).close()
+    except OSError as error:  # HTTPError is one: 503 says which part is not well
+        return f"error: service: no healthy answer ({error}); expected 200. See its log."
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(ask(Path(sys.argv[1]).read_text(encoding="utf-8").split("\0")[:-1]) or 0)
