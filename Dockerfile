@@ -1,7 +1,8 @@
 # SarcoMAP as a MONAI Application Package. See docs/container.md.
 #   docker build --format docker -t sarcomap .          (podman build, buildah bud; with Docker leave --format out)
 #   docker build --build-arg VARIANT=gpu -t sarcomap:gpu .
-# BASE is any Debian-like image with python3.11 and its venv; pin it by digest where builds must repeat.
+# BASE is any Debian-like image with python3.11 and its venv. The default is a tag that moves: where builds must repeat,
+# give --build-arg BASE=NAME@sha256:DIGEST.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build

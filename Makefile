@@ -54,7 +54,7 @@ train-demo: setup ## train the shipped weights again (hours; resumes where it st
 container-test: setup ## build the container and run a study in it, without network and with a read-only root (needs root)
 	@bash tests/container/build_and_run.sh
 
-sbom: setup ## sbom.cdx.json: what is installed here (CycloneDX)
+sbom: setup ## sbom.cdx.json: what is installed here, development included (CycloneDX)
 	$(VENV)/bin/cyclonedx-py environment $(VENV) --output-format JSON --output-file sbom.cdx.json
 
 audit: setup ## known vulnerabilities of what is installed here; fails where their database cannot be reached
