@@ -1,7 +1,8 @@
 """Stage five: phenotypes, and the report in its three forms."""
 
 from operators.phenotype_report.html import pictures_of, render_html, write_html
-from operators.phenotype_report.phenotypes import Measurements, Phenotypes, StructureMeasure, measure
+from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
+from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.pictures import busiest_slice, overlay_png
 from operators.phenotype_report.report import build_report, schema, validate, write_report
 from operators.phenotype_report.sides import MidSurface, find_mid_surface, side_volume

@@ -14,7 +14,7 @@ import numpy as np
 
 from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
 from operators.output_files import replacing
-from operators.phenotype_report.phenotypes import Measurements
+from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
 from operators.volume import Fused, Volume
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from types import MappingProxyType
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,189 +15,25 @@ from operators.anatomy import (
     STRUCTURES,
     THIGH_COMPARTMENTS,
     Compartment,
-    Structure,
     by_name,
 )
 from operators.errors import GeometryError
 from operators.label_map import LabelMap
+from operators.phenotype_report.formulas import (
+    left_right_asymmetry,
+    posterior_anterior_ratio,
+    total_volume,
+    total_volume_index,
+)
+from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.sides import MidSurface, Tally, find_mid_surface, tally
 from operators.volume import Fused, QualityFlag, Volume
 
-__all__ = [
-    "Measurements",
-    "Phenotypes",
-    "StructureMeasure",
-    "left_right_asymmetry",
-    "measure",
-    "posterior_anterior_ratio",
-    "total_volume",
-    "total_volume_index",
-    "withheld_reason",
-]
+__all__ = ["measure", "withheld_reason"]
 
 # DEXA's leg region starts at the femoral neck, so the gluteal and core
 # compartments lie outside it: the thigh is its counterpart on these images.
 _THIGH = tuple(s.name for s in STRUCTURES if s.compartment in THIGH_COMPARTMENTS)
-
-
-@dataclass(frozen=True)
-class StructureMeasure:
-    """What was measured of one structure; None where it is absent or withheld.
-
-    Attributes
-    ----------
-    structure : Structure
-    volume_cm3, left_cm3, right_cm3 : float or None
-        None, never 0, when no voxel bears the label (on that side).
-    fat_fraction_mean : float or None
-        Mean over its voxels, 0 to 1.
-    cut_by_field_of_view : bool
-        It reaches the first or last slice, or the edge of a label map that
-        covers a part of the body, so that its volume is a lower bound.
-    confidence_mean : float or None
-        Mean over its voxels of the probability that the network gave its
-        label; None where that is not known.
-    """
-
-    structure: Structure
-    volume_cm3: float | None = None
-    left_cm3: float | None = None
-    right_cm3: float | None = None
-    fat_fraction_mean: float | None = None
-    cut_by_field_of_view: bool = False
-    confidence_mean: float | None = None
-
-
-@dataclass(frozen=True)
-class Phenotypes:
-    """The phenotypes of one study; None where one cannot be given.
-
-    Attributes
-    ----------
-    tmv_cm3, tmv_left_cm3, tmv_right_cm3 : float or None
-        Total muscle volume: the 25 muscles (PAPER section 8.4).
-    tvi_cm3_per_cm2 : float or None
-        TMV over squared height (PAPER section 8.2).
-    pa_ratio, pa_ratio_left, pa_ratio_right : float or None
-        Hamstrings over quadriceps (PAPER section 8.3).
-    lr_asymmetry : float or None
-        abs(left - right) / larger of the thigh muscle volume (anterior,
-        medial and posterior compartments), the counterpart on MRI of the
-        paper's DEXA leg lean mass.
-    thigh_left_cm3, thigh_right_cm3 : float or None
-        What ``lr_asymmetry`` compares.
-    quadriceps_cm3, hamstrings_cm3 : float or None
-    anterior_cm3 ... bone_cm3 : float or None
-        The compartments of PAPER section 4.
-    muscle_fat_fraction : float or None
-        Mean over all voxels labelled muscle, 0 to 1.
-    """
-
-    tmv_cm3: float | None = None
-    tmv_left_cm3: float | None = None
-    tmv_right_cm3: float | None = None
-    tvi_cm3_per_cm2: float | None = None
-    pa_ratio: float | None = None
-    pa_ratio_left: float | None = None
-    pa_ratio_right: float | None = None
-    lr_asymmetry: float | None = None
-    thigh_left_cm3: float | None = None
-    thigh_right_cm3: float | None = None
-    quadriceps_cm3: float | None = None
-    hamstrings_cm3: float | None = None
-    anterior_cm3: float | None = None
-    gluteal_cm3: float | None = None
-    medial_cm3: float | None = None
-    posterior_cm3: float | None = None
-    core_cm3: float | None = None
-    bone_cm3: float | None = None
-    muscle_fat_fraction: float | None = None
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """All that the report says about the body.
-
-    Attributes
-    ----------
-    structures : tuple of StructureMeasure
-        The 27 structures in the order of the label table.
-    phenotypes : Phenotypes
-    not_given : mapping of str to str
-        Why each phenotype that is None is None.
-    flags : tuple of QualityFlag
-        What was noticed while measuring; the study's and the fusion's own
-        flags are not repeated.
-    withheld : str or None
-        Why nothing at all is given, when so.
-    mid_surface : MidSurface or None
-        Where left ends and right begins.
-    engine : str
-        What ran the network; empty when that is not known.
-    """
-
-    structures: tuple[StructureMeasure, ...]
-    phenotypes: Phenotypes
-    not_given: Mapping[str, str] = field(default_factory=dict)
-    flags: tuple[QualityFlag, ...] = ()
-    withheld: str | None = None
-    mid_surface: MidSurface | None = None
-    engine: str = ""
-
-
-def total_volume(
-    volumes_cm3: Mapping[str, float], names: Iterable[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> float | None:
-    """Sum over structures; None when one of them is absent.
-
-    A group whose structures are all among ``names``, and of which none has a
-    volume of its own, may stand for them: labels of other tools know some
-    muscles only together.
-    """
-    wanted = set(names)
-    for group, members in groups.items():
-        if group in volumes_cm3 and wanted.issuperset(members) and not any(name in volumes_cm3 for name in members):
-            wanted = (wanted - set(members)) | {group}
-    parts = [volumes_cm3.get(name) for name in sorted(wanted)]
-    return None if any(part is None for part in parts) else float(sum(part for part in parts if part is not None))
-
-
-def posterior_anterior_ratio(
-    volumes_cm3: Mapping[str, float], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> float | None:
-    """Hamstring over quadriceps volume (PAPER section 6); None when a muscle of either group is absent.
-
-    ``groups`` as for `total_volume`.
-
-    Examples
-    --------
-    >>> volumes = {"semimembranosus": 200.0, "semitendinosus": 150.0, "biceps_femoris": 250.0}
-    >>> volumes |= {"rectus_femoris": 200.0, "vastus_lateralis": 500.0}
-    >>> volumes |= {"vastus_medialis": 300.0, "vastus_intermedius": 500.0}
-    >>> posterior_anterior_ratio(volumes)
-    0.4
-    """
-    posterior = total_volume(volumes_cm3, HAMSTRINGS, groups)
-    anterior = total_volume(volumes_cm3, QUADRICEPS, groups)
-    return posterior / anterior if posterior is not None and anterior else None
-
-
-def total_volume_index(tmv_cm3: float | None, height_m: float | None) -> float | None:
-    """TVI: total muscle volume over squared height, cm3/cm2 (PAPER section 8.2).
-
-    Examples
-    --------
-    >>> round(total_volume_index(9321.7, 1.692), 3)
-    0.326
-    """
-    return tmv_cm3 / (100 * height_m) ** 2 if tmv_cm3 is not None and height_m else None
-
-
-def left_right_asymmetry(left: float | None, right: float | None) -> float | None:
-    """|left - right| / larger, as a fraction (PAPER sections 6 and 8.12)."""
-    if left is None or right is None or max(left, right) <= 0:
-        return None
-    return abs(left - right) / max(left, right)
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:

@@ -19,7 +19,7 @@ from operators.dicom_objects.dates import NO_DATE
 from operators.errors import OutputError
 from operators.model_card import ModelCard
 from operators.output_files import replacing
-from operators.phenotype_report.phenotypes import Measurements, StructureMeasure
+from operators.phenotype_report.measurements import Measurements, StructureMeasure
 from operators.phenotype_report.provenance import software
 from operators.volume import Fused, QualityFlag, Station, Study
 

@@ -38,7 +38,7 @@ from operators.dicom_seg_writer.concepts import (
 )
 from operators.model_card import ModelCard
 from operators.output_files import replacing
-from operators.phenotype_report.phenotypes import Measurements, StructureMeasure
+from operators.phenotype_report.measurements import Measurements, StructureMeasure
 from operators.phenotype_report.report import unique_flags
 from operators.volume import Fused, QualityFlag, Study
 

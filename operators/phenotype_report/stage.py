@@ -12,7 +12,8 @@ import pydicom
 from operators.errors import OutputError
 from operators.model_card import ModelCard
 from operators.phenotype_report.html import pictures_of, write_html
-from operators.phenotype_report.phenotypes import Measurements, measure
+from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.report import build_report, write_report
 from operators.phenotype_report.sr import write_sr
 from operators.volume import Fused, Study, Volume

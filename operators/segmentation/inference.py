@@ -29,6 +29,7 @@ DEFAULT_OPTIONS = SegmentationOptions()
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MARGIN_VOXELS = 4
 _GPU_BATCH = 4
+_CONSTANT = 1e-4  # relative; blending stations leaves rounding in a constant image
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
     Raises
     ------
     SegmentationError
-        For an image without a body or with values that are not finite.
+        For an image without a body, of one value, or with values that are not
+        finite.
     """
     box = _body_box(fused.body)
     image = np.stack([_contrast(fused, contrast) for contrast in model.contrasts])
@@ -158,6 +160,15 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
         raise SegmentationError(
             "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
         )
+    for contrast, channel in zip(model.contrasts, image, strict=True):
+        low, high = channel.min(where=fused.body, initial=np.inf), channel.max(where=fused.body, initial=-np.inf)
+        if high - low <= _CONSTANT * abs(high):  # a network names something on it all the same
+            raise SegmentationError(
+                f"fused {contrast.value} volume",
+                f"one value ({high:g}) in the whole body",
+                "an image of a body",
+                f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
+            )
     # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
     tensor = MetaTensor(
         torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ fused.grid.affine)

@@ -8,7 +8,7 @@ import pytest
 from operators.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
 from operators.errors import GeometryError
 from operators.phenotype_report import Measurements, measure
-from operators.phenotype_report.phenotypes import left_right_asymmetry, posterior_anterior_ratio, total_volume_index
+from operators.phenotype_report.formulas import left_right_asymmetry, posterior_anterior_ratio, total_volume_index
 from operators.volume import Fused, QualityFlag, Volume
 from tests import box_body
 

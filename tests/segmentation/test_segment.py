@@ -174,7 +174,9 @@ def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path):
     model = load_model(band_bundle(tmp_path / "bundle", spacing_mm=SPACING, images=["fat.nrrd"]), trusted=True)
     assert model.contrasts == (Contrast.FAT,)
     grid = grid_of()
-    labels = segment(fused_of(grid, np.zeros(SHAPE, np.float32), fat=np.full(SHAPE, 50.0, np.float32)), model)
+    fat = np.full(SHAPE, 50.0, np.float32)
+    fat[15:] = 52.0
+    labels = segment(fused_of(grid, np.zeros(SHAPE, np.float32), fat=fat), model)
     assert (labels.voxels == 5).all()
 
 
@@ -193,6 +195,15 @@ def test_an_image_without_a_body_is_an_error(bands):
         segment(fused_of(grid, ramp(grid), np.zeros(SHAPE, dtype=bool)), bands)
 
 
+def test_an_image_of_one_value_is_an_error_whatever_lies_outside_the_body(bands):
+    grid, body = grid_of(), np.zeros(SHAPE, dtype=bool)
+    body[5:25, 4:20, 6:30] = True
+    water = np.where(body, np.float32(140.0), np.float32(3.0))
+    water[10] += 1e-3  # what blending leaves
+    with pytest.raises(SegmentationError, match="fused water volume: one value"):
+        segment(fused_of(grid, water, body), bands)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_signal_that_is_not_finite_is_an_error(bands, value):
     grid = grid_of()
@@ -204,7 +215,7 @@ def test_a_signal_that_is_not_finite_is_an_error(bands, value):
 
 def test_finding_no_structure_at_all_is_an_error(bands):
     with pytest.raises(SegmentationError, match="none of the 27 structures"):
-        segment(fused_of(grid_of(), np.ones(SHAPE, dtype=np.float32)), bands)
+        segment(fused_of(grid_of(), ramp(grid_of()) / 100), bands)  # of all of it background is the nearest
 
 
 def test_a_network_with_another_number_of_channels_is_an_error(tmp_path):
