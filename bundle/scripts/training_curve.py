@@ -101,7 +101,7 @@ def draw_curve(phases: Sequence[Phase], path: Path, every: int = 40) -> None:
         losses.set_xlabel("steps; a line where a phase begins")
         losses.set_ylabel(f"training loss, mean of {every} steps", color="#0072B2")
         scores.set_ylabel("mean Dice on validation participants", color="#D55E00")
-        scores.set_ylim(top=1.0)
+        scores.set_ylim(min((dice for phase in phases for _, dice in phase.mean_dice), default=0.5) - 0.05, 1.0)
         figure.savefig(path, format="svg", metadata={"Date": None})
         pyplot.close(figure)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ __all__ = [
     "TorchNetwork",
     "has_bf16",
     "open_network",
+    "thread_count",
 ]
 
 HARMLESS_DICE_LOSS = 0.002
@@ -89,7 +91,7 @@ class OpenVinoNetwork:
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
             "PERFORMANCE_HINT": "LATENCY",
             "CACHE_DIR": str(path.parent),  # compiled, it opens faster and needs the weights once less
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": thread_count(),
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
         self._request = compiled.create_infer_request()
@@ -118,7 +120,7 @@ class OnnxRuntimeNetwork:
     def __init__(self, path: Path, cuda: bool, bf16: bool) -> None:
         runtime = importlib.import_module("onnxruntime")
         session = runtime.SessionOptions()
-        session.intra_op_num_threads = torch.get_num_threads()
+        session.intra_op_num_threads = thread_count()
         session.log_severity_level = 3
         tensorrt = {
             "trt_engine_cache_enable": True,  # building an engine takes minutes
@@ -187,6 +189,16 @@ def _on_cuda(options: SegmentationOptions) -> bool:
     if options.device == "cuda" and not there:
         raise UsageError("--device cuda", "no GPU that PyTorch can use", "one", "Use --device cpu.")
     return there and options.device != "cpu" and options.backend != "openvino"
+
+
+def thread_count() -> int:
+    """Threads for a network: ``OMP_NUM_THREADS``, else one for each core that this process may use.
+
+    PyTorch's own count is another in a thread that has not computed yet, and
+    with the number of threads OpenVINO's sums differ in their last bits.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
 
 
 def has_bf16(cuda: bool) -> bool:

@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from operators.anatomy import ADIPOSE_INDEX
 from operators.errors import UsageError
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
 from operators.segmentation.inference import prepare
-from operators.segmentation.networks import has_bf16, open_network
+from operators.segmentation.networks import has_bf16, open_network, thread_count
 from operators.segmentation.onnx_model import onnx_model
 from operators.volume import Fused, Grid
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle, rewrite_card
@@ -196,3 +197,14 @@ def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(shipped, ba
     found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32", device="cpu"))
     assert len(np.unique(theirs)) > 3
     assert (found.voxels == theirs).mean() >= 0.999
+
+
+def test_a_network_has_as_many_threads_whichever_thread_opens_it(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
+    counts = [thread_count()]
+    thread = Thread(target=lambda: counts.append(thread_count()))
+    thread.start()
+    thread.join()
+    assert counts == [3, 3]
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert thread_count() == len(os.sched_getaffinity(0))

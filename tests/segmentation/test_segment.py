@@ -231,7 +231,7 @@ def test_a_network_that_takes_other_input_channels_is_an_error(tmp_path):
     weights = torch.load(unetr / "models" / "weights.pt", weights_only=True)
     model = load_model(bundle_of(tmp_path / "bundle", weights, settings))
     with pytest.raises(SegmentationError, match="failed on the fused volume"):
-        segment(fused_of(grid_of(), ramp(grid_of())), model)
+        segment(fused_of(grid_of(), ramp(grid_of()), fat=ramp(grid_of())), model)
 
 
 def test_scores_that_are_not_finite_are_an_error(bands):
