@@ -20,9 +20,9 @@ from pydicom.sr.codedict import codes
 from operators.dicom_options import Deidentification
 from operators.volume import Station, Study
 
-__all__ = ["deidentify"]
+__all__ = ["METHOD", "deidentify"]
 
-_METHOD = "SarcoMAP: PS3.15 Basic Profile on derived objects"
+METHOD = "SarcoMAP: PS3.15 Basic Profile on derived objects"
 _CHARACTERISTICS = ("PatientSex", "PatientAge", "PatientSize", "PatientWeight")
 #: Not about the person, and needed to read the rest rightly.
 _KEPT = ("QualityControlSubject",)
@@ -65,7 +65,7 @@ def deidentify(study: Study, how: Deidentification) -> Study:
             "PatientName": f"{pseudonym}^",  # a family name, as a name of one component should say (PS3.5 6.2.1)
             "PatientID": pseudonym,
             "PatientIdentityRemoved": "YES",
-            "DeidentificationMethod": _METHOD,
+            "DeidentificationMethod": METHOD,
         },
         deidentified=(codes.DCM.BasicApplicationConfidentialityProfile.value, *options),
     )

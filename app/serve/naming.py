@@ -7,6 +7,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from app.serve.spool import study_key
+from operators.deidentification import METHOD
 
 __all__ = ["results_name"]
 
@@ -28,7 +29,8 @@ def results_name(job_name: str, results: Path) -> str:
     file = results / "segmentation.dcm"
     if not file.is_file():
         return job_name
-    header = dcmread(file, stop_before_pixels=True, specific_tags=["PatientIdentityRemoved", "SOPInstanceUID"])
-    if header.get("PatientIdentityRemoved") != "YES":
-        return job_name
+    header = dcmread(file, stop_before_pixels=True, specific_tags=["DeidentificationMethod", "SOPInstanceUID"])
+    methods = header.get("DeidentificationMethod") or ()
+    if METHOD not in ([methods] if isinstance(methods, str) else methods):
+        return job_name  # also when others removed the identity before: the UID is then the one that is known
     return f"{study_key(str(header.SOPInstanceUID))}.{job_name.split('.')[1]}"

@@ -15,7 +15,7 @@ from tests.bundle.tiny import NETWORK, ROOT
 
 @pytest.mark.slow
 def test_one_command_makes_participants_both_phases_weights_and_curve(tmp_path: Path) -> None:
-    short = ["--start_roi", "[32,32,32]", "--validation_count", "1", "--epoch_length", "1", "--max_epochs", "1"]
+    short = ["--start_roi", "[32,32,32]", "--validation_count", "1", "--epoch_length", "2", "--max_epochs", "1"]
     done = subprocess.run(
         ["bash", "bundle/scripts/train_demo.sh", *NETWORK, *short, "--val_interval", "1"],
         cwd=ROOT,

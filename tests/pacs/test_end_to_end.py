@@ -165,8 +165,9 @@ def test_results_stay_when_the_server_is_gone(bundle: Path, study: Path, tmp_pat
             text=True,
         )
         deadline = time.monotonic() + 300
-        while not list(out.glob(".sarcomap-*")) and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.1)  # it has fetched, and computes
+        # Two hidden folders: of what was fetched, and of what is made of it.
+        while len(list(out.glob(".sarcomap-*"))) < 2 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 5, said
     assert "cannot be reached" in said and f"The results are in {out}" in said

@@ -13,6 +13,7 @@ from app.serve.__main__ import main
 from app.serve.cautions import cautions
 from app.serve.naming import results_name
 from app.serve.settings import Destination, DicomSettings, RunSettings, Settings
+from operators.deidentification import METHOD
 
 
 def settings(*arguments: str, **more: object) -> Settings:
@@ -56,23 +57,26 @@ def test_the_dicom_library_logs_nothing_of_what_it_sends_either(capsys: pytest.C
     assert not logging.getLogger("pynetdicom.assoc").isEnabledFor(logging.ERROR)
 
 
-def results(folder: Path, sop_uid: str, removed: str | None) -> Path:
+def results(folder: Path, sop_uid: str, method: str | list[str] | None) -> Path:
     folder.mkdir()
     item = Dataset()
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     item.SOPClassUID, item.SOPInstanceUID = SegmentationStorage, sop_uid
-    if removed:
-        item.PatientIdentityRemoved = removed
+    if method:
+        item.PatientIdentityRemoved, item.DeidentificationMethod = "YES", method
     item.save_as(folder / "segmentation.dcm", enforce_file_format=True)
     return folder
 
 
 def test_a_folder_of_deidentified_results_is_not_named_by_the_original_uid(tmp_path: Path) -> None:
     job = "0123456789ab.2"
-    name = results_name(job, results(tmp_path / "removed", "2.25.1", "YES"))
+    name = results_name(job, results(tmp_path / "removed", "2.25.1", METHOD))
     assert name.endswith(".2") and "0123456789ab" not in name
     assert (
-        name == results_name(job, tmp_path / "removed") != results_name(job, results(tmp_path / "b", "2.25.2", "YES"))
+        name
+        == results_name(job, tmp_path / "removed")
+        != results_name(job, results(tmp_path / "b", "2.25.2", ["Before", METHOD]))
     )
-    assert results_name(job, results(tmp_path / "as it came", "1.2", None)) == job
+    for source in (None, "By the archive"):
+        assert results_name(job, results(tmp_path / str(source), "1.2", source)) == job
