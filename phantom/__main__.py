@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("X", "Y", "Z"),
         help="mm; default: the demo network's",
     )
+    training.add_argument(
+        "--varied",
+        action="store_true",
+        help="P/A ratio, asymmetry and single muscles differ far more than between people, so that a network has to "
+        "look where a border is and cannot lean on where it usually lies",
+    )
     table = commands.add_parser(
         "table",
         help="a cohort's tables, without images, and their true effects",
@@ -138,6 +144,7 @@ def _training_set(options: argparse.Namespace) -> int:
             options.out,
             range(options.seed, options.seed + options.n),
             spacing_mm=(x, y, z),
+            varied=options.varied,
             progress=lambda done, total: bar.update(done - bar.n) and None,
         )
     print(f"{options.n} participants in {options.out}")

@@ -123,7 +123,7 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
 def _wanted_volumes(participant: Participant) -> NDArray[np.float64]:
     """Volume of each label in cm3 that adds up to the participant's TMV and P/A ratio."""
     share = np.zeros(29)
-    spread = np.random.default_rng([participant.seed, 2]).normal(0.0, 0.08, 29)
+    spread = np.random.default_rng([participant.seed, 2]).normal(0.0, participant.muscle_spread, 29)
     for name, relative in MUSCLE_SHARE.items():
         index = anatomy.by_name(name).index
         share[index] = relative * np.exp(spread[index])

@@ -38,6 +38,8 @@ class Participant:
         the right leg is the larger.
     muscle_fat_fraction : float
         Mean fat fraction inside muscle.
+    muscle_spread : float
+        How much single muscles differ from their usual share, SD of the logarithm.
     """
 
     seed: int
@@ -49,6 +51,7 @@ class Participant:
     pa_ratio: float
     lr_asymmetry: float
     muscle_fat_fraction: float
+    muscle_spread: float = 0.08
 
     @property
     def weight_kg(self) -> float:
@@ -67,6 +70,7 @@ def draw_participant(
     pa_ratio: float | None = None,
     lr_asymmetry: float | None = None,
     muscle_fat_fraction: float | None = None,
+    muscle_spread: float = 0.08,
 ) -> Participant:
     """A participant whose unstated parameters are drawn from PAPER section 1.
 
@@ -108,4 +112,5 @@ def draw_participant(
         pa_ratio=float(pa_ratio),
         lr_asymmetry=float(lr_asymmetry),
         muscle_fat_fraction=muscle_fat_fraction,
+        muscle_spread=muscle_spread,
     )

@@ -15,10 +15,18 @@ from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_labels, build_tissues, fit_body
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images, resampled
-from phantom.participant import draw_participant
+from phantom.participant import Participant, draw_participant
 from phantom.station_geometry import FUSED_STATION_COUNT, archive_stations
 
-__all__ = ["FINE", "TRAINING_SPACING_MM", "TrainingPair", "drawn_options", "training_pair", "write_training_set"]
+__all__ = [
+    "FINE",
+    "TRAINING_SPACING_MM",
+    "TrainingPair",
+    "drawn_options",
+    "training_pair",
+    "varied_participant",
+    "write_training_set",
+]
 
 # Coarse enough for one window of the demo network to hold most of a body: a muscle is told from its
 # neighbour by where it lies.
@@ -30,6 +38,8 @@ FINE = 2
 # Around every body: what the lower four stations cover along z, and a field of view across.
 _LOW_MM = np.array([-240.0, -190.0, -48.0])
 _HIGH_MM = np.array([240.0, 190.0, 744.0])
+
+_VARIED_MUSCLE_SPREAD = 0.2
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,9 @@ class TrainingPair:
     fine_labels: Volume
 
 
-def training_pair(seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM) -> TrainingPair:
+def training_pair(
+    seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM, *, varied: bool = False
+) -> TrainingPair:
     """One participant drawn from PAPER section 1, scanned, fused and brought to a network's spacing.
 
     The images come the same way as in the application (slices of the stations'
@@ -65,8 +77,10 @@ def training_pair(seed: int, spacing_mm: tuple[float, float, float] = TRAINING_S
     seed : int
         The participant's seed; also of the scan, and of where the grid begins.
     spacing_mm : tuple of float, (x, y, z)
+    varied : bool
+        An anatomy of `varied_participant`.
     """
-    participant = draw_participant(seed)
+    participant = varied_participant(seed) if varied else draw_participant(seed)
     body = fit_body(participant)
     scans = acquire_study(
         build_tissues(participant, body_grid(participant), body),
@@ -82,6 +96,19 @@ def training_pair(seed: int, spacing_mm: tuple[float, float, float] = TRAINING_S
         fat=Volume(resampled(fat, fused, grid), grid),
         labels=Volume(build_labels(body, grid), grid),
         fine_labels=Volume(build_labels(body, fine), fine),
+    )
+
+
+def varied_participant(seed: int) -> Participant:
+    """A participant whose muscles differ in size far more than people's do.
+
+    A network that has met only usual proportions leans on where a border
+    usually lies, and finds every P/A ratio too near the mean. Where any
+    proportion is as likely as another it has to look.
+    """
+    pa_ratio, asymmetry = np.random.default_rng([seed, 7]).uniform([0.27, -0.15], [0.66, 0.15])
+    return draw_participant(
+        seed, pa_ratio=float(pa_ratio), lr_asymmetry=float(asymmetry), muscle_spread=_VARIED_MUSCLE_SPREAD
     )
 
 
@@ -103,6 +130,7 @@ def write_training_set(
     seeds: range,
     *,
     spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM,
+    varied: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed; those already there are kept.
@@ -115,7 +143,7 @@ def write_training_set(
         if not folder.exists():
             partial = out / f".{seed:06d}.partial"
             partial.mkdir(exist_ok=True)
-            pair = training_pair(seed, spacing_mm)
+            pair = training_pair(seed, spacing_mm, varied=varied)
             for name in ("water", "fat", "labels", "fine_labels"):
                 write_volume(partial / f"{name}.nrrd", getattr(pair, name))
             partial.rename(folder)

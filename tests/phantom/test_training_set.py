@@ -14,10 +14,13 @@ from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.resample import average_stations
 from operators.volume import Contrast, Grid
 from phantom.acquisition import acquire_study
+from phantom.anatomy import body_grid, build_labels, fit_body
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images, resampled
+from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations, coarser
-from phantom.training_set import TrainingPair, training_pair, write_training_set
+from phantom.training_set import TrainingPair, training_pair, varied_participant, write_training_set
+from phantom.truth import count_volumes
 from tests.phantom.slab_body import slab_body
 
 COARSE = (12.0, 12.0, 16.0)
@@ -101,3 +104,22 @@ def test_the_same_seed_gives_the_same_pair_and_that_is_what_is_written(pair: Tra
         written = read_volume(folder / "000001" / f"{name}.nrrd")
         np.testing.assert_array_equal(getattr(pair, name).voxels, written.voxels)
         assert written.grid.same_as(getattr(pair, name).grid)
+
+
+def test_varied_participants_have_proportions_from_far_outside_the_cohort_and_are_built_to_them() -> None:
+    asked, built = [], []
+    for seed in range(6):
+        participant = varied_participant(seed)
+        grid = body_grid(participant, (6.0, 6.0, 6.0))
+        asked.append(participant.pa_ratio)
+        built.append(count_volumes(build_labels(fit_body(participant), grid), grid).pa_ratio)
+        usual = draw_participant(seed)
+        assert (participant.sex, participant.height_cm, participant.bmi) == (usual.sex, usual.height_cm, usual.bmi)
+    assert np.ptp(asked) > 0.2  # six SD of the cohort's
+    np.testing.assert_allclose(built, asked, rtol=0.03)
+
+
+def test_a_varied_set_has_other_anatomy_for_the_same_seeds(folder: Path, tmp_path: Path) -> None:
+    write_training_set(tmp_path / "varied", range(1, 2), spacing_mm=COARSE, varied=True)
+    varied, usual = (read_volume(root / "000001" / "labels.nrrd").voxels for root in (tmp_path / "varied", folder))
+    assert np.mean(np.asarray(varied) != np.asarray(usual)) > 0.01
