@@ -8,7 +8,8 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ARG VARIANT=cpu
 # Which build of torch: PyTorch's own index marks those without CUDA "+cpu". Asked for by name, so that an index
-# without them ends the build instead of adding gigabytes of CUDA. Leave it empty to take what the index has.
+# without them ends the build instead of adding gigabytes of CUDA. Leave it empty to take what the index has. The GPU
+# image asks for the unmarked build with "===", for to "==" a "+cpu" beside it is the same version, and a newer one.
 ARG TORCH_BUILD=+cpu
 ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3.11 -m venv /opt/venv
@@ -21,7 +22,8 @@ COPY operators/__init__.py operators/errors.py operators/
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --quiet "$(grep -o '"pyyaml==[^"]*"' pyproject.toml | tr -d '"')" setuptools && \
     PYTHONPATH=. python -m container.manifests requirements --variant "$VARIANT" > requirements.txt && \
-    if [ "$VARIANT" = cpu ]; then sed -i "s/^\(torch==.*\)/\1$TORCH_BUILD/" requirements.txt; fi && \
+    if [ "$VARIANT" = cpu ]; then sed -i "s/^\(torch==.*\)/\1$TORCH_BUILD/" requirements.txt; \
+    else sed -i "s/^torch==/torch===/" requirements.txt; fi && \
     pip install --quiet --requirement requirements.txt
 # The links between Holoscan's libraries are made at the first start of Python, for which it must be root.
 RUN python -c "pass" && if [ "$VARIANT" = gpu ]; then \
@@ -48,8 +50,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     mkdir -p /etc/holoscan /var/holoscan/input /var/holoscan/output /var/holoscan/logs && cd /src && \
     sdk=$(python -c "from importlib.metadata import version; print(version('monai-deploy-app-sdk'))") && \
     PYTHONPATH=. python -m container.manifests app --sdk-version "$sdk" > /etc/holoscan/app.json && \
-    PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json && \
-    pip list --format freeze > /opt/holoscan/docs/packages.txt
+    PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json
 # What only tests, compilers and installers need.
 RUN site=/opt/venv/lib/python3.11/site-packages && \
     if [ "$VARIANT" = cpu ]; then \
@@ -59,6 +60,14 @@ RUN site=/opt/venv/lib/python3.11/site-packages && \
         $site/holoscan/include $site/nvidia/*/include && \
     find $site -type d -name tests -not -path '*/numpy/*' -prune -exec rm -rf {} + && \
     find /opt/venv /opt/holoscan /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
+# What is left, as CycloneDX and as a list, by tools that are not part of it.
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    python3.11 -m venv /tmp/sbom && \
+    /tmp/sbom/bin/pip install --quiet "$(grep -o '"cyclonedx-bom==[^"]*"' /src/pyproject.toml | tr -d '"')" && \
+    /tmp/sbom/bin/cyclonedx-py environment --output-format JSON \
+        --output-file /opt/holoscan/docs/sbom.cdx.json /opt/venv/bin/python && \
+    /tmp/sbom/bin/pip --python /opt/venv/bin/python list --format freeze > /opt/holoscan/docs/packages.txt && \
+    rm -rf /tmp/sbom
 # One synthetic study through what is left: the build ends here when something needed was taken away, and compiled
 # code (numba, ONNX, OpenVINO) is kept, which a container with a read-only root could not keep itself.
 ENV NUMBA_CACHE_DIR=/opt/holoscan/cache/numba SARCOMAP_CACHE=/opt/holoscan/cache/networks

@@ -98,6 +98,17 @@ mkdir "$scratch/export" && chown 12345:12345 "$scratch/export"
 podman_run -v "$scratch/export:/var/run/holoscan/export" "$IMAGE:$VARIANT" extract
 for file in app/app/__main__.py models/sarcomap/models/shipped.json docs/LICENSE docs/packages.txt config/app.json \
     config/pkg.json config/app.yaml; do [ -s "$scratch/export/$file" ] || fail "extract left out $file"; done
+"$PYTHON" - "$scratch/export/docs" <<'PY'
+import json, sys
+from pathlib import Path
+docs = Path(sys.argv[1])
+listed = dict(line.split("==") for line in (docs / "packages.txt").read_text().split())
+bill = {part["name"]: part["version"] for part in json.loads((docs / "sbom.cdx.json").read_text())["components"]}
+for name in ("torch", "pydicom", "highdicom", "monai"):
+    assert bill[name] == listed[name], f"{name}: {bill[name]} in the SBOM, {listed[name]} in packages.txt"
+assert "pytest" not in bill and "pip" not in bill, "the SBOM names what is not in the image"
+print(f"   SBOM: {len(bill)} packages")
+PY
 cmp -s bundle/models/demo_unetr.pt "$scratch/export/models/sarcomap/models/demo_unetr.pt" || fail "other weights"
 code=0; podman_run "$IMAGE:$VARIANT" extract 2>"$scratch/error" || code=$?
 equal "extract with nothing mounted" $code 2
