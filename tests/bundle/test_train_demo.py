@@ -19,13 +19,13 @@ def test_one_command_makes_participants_both_phases_weights_and_curve(tmp_path: 
     done = subprocess.run(
         ["bash", "bundle/scripts/train_demo.sh", *NETWORK, *short, "--val_interval", "1"],
         cwd=ROOT,
-        env=os.environ | {"WORK": str(tmp_path), "COUNT": "2", "PYTHON": sys.executable},
+        env=os.environ | {"WORK": str(tmp_path), "COUNT": "1", "USUAL": "1", "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["100000", "100001"]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["100000", "200000"]
     for phase in ("coarse", "fine"):
         assert (tmp_path / phase / "log" / "validation.csv").is_file()
     coarse, fine = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("coarse", "fine"))
