@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ from phantom.training_set import drawn_options
 from phantom.truth import count_volumes
 
 PHENOTYPES = ("tmv", "pa")
+SPAWNED = multiprocessing.get_context("spawn")
+"""Workers begin afresh: a fork of a process whose libraries have threads can wait for them for ever."""
 
 
 def study(seed: int, folder: Path) -> Path:
@@ -109,7 +112,7 @@ def main() -> None:
     options = SegmentationOptions(clean_up=arguments.clean_up, mirror=arguments.mirror)
     model = load_model(arguments.bundle)
     scores, errors = [], []
-    with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(arguments.workers) as pool:
+    with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(arguments.workers, SPAWNED) as pool:
         archives = pool.map(partial(study, folder=folder), seeds)
         for seed, archive in zip(tqdm(seeds, unit="participant"), archives, strict=True):
             person, phenotypes = evaluate(seed, archive, model, options)

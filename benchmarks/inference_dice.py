@@ -1,4 +1,4 @@
-"""What precision, the way back to the fused grid and options do to the Dice of the shipped model.
+"""What precision, the way back to the fused grid and options do to the Dice and the P/A ratio of the shipped model.
 
     python -m benchmarks.inference_dice --n 10 --studies /tmp/held-out
 
@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.run import SHIPPED_BUNDLE
-from benchmarks.held_out import kept_or_temporary, study, true_labels
+from benchmarks.held_out import SPAWNED, kept_or_temporary, study, true_labels
 from benchmarks.inference import on_fused_grid
 from operators import anatomy
 from operators.dicom_loader import load_study
@@ -38,12 +38,23 @@ from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import map_scores
 from operators.station_fusion import fuse
 from operators.volume import Fused, Grid
+from phantom.truth import count_volumes
 
 REFERENCE = "fp32"
 
 
-def compare(archive: Path, seed: int, model: SegmentationModel) -> dict[str, float]:
-    """Mean Dice of one participant, each way."""
+@dataclass(frozen=True)
+class Score:
+    """How well one participant was labelled."""
+
+    dice: float
+    """Mean over the structures that the truth has."""
+    pa_error: float
+    """Relative error of the P/A ratio."""
+
+
+def compare(archive: Path, seed: int, model: SegmentationModel) -> dict[str, Score]:
+    """One participant, each way."""
     plain = SegmentationOptions(precision="fp32")
     variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
         REFERENCE: lambda fused: voxels(segment(fused, model, plain)),
@@ -55,7 +66,7 @@ def compare(archive: Path, seed: int, model: SegmentationModel) -> dict[str, flo
     }
     fused = fuse(load_study(archive))
     truth = true_labels(seed, fused.grid)
-    return {name: mean_dice(labels(fused), truth) for name, labels in variants.items()}
+    return {name: score(labels(fused), truth, fused.grid) for name, labels in variants.items()}
 
 
 def bf16_labels(fused: Fused, model: SegmentationModel) -> NDArray[np.uint8]:
@@ -88,6 +99,11 @@ def nearest_labels(fused: Fused, model: SegmentationModel, options: Segmentation
     return on_fused_grid(np.asarray(placed, dtype=np.uint8), prepared, fused)
 
 
+def score(found: NDArray[np.uint8], truth: NDArray[np.uint8], grid: Grid) -> Score:
+    ratios = (count_volumes(found, grid).pa_ratio, count_volumes(truth, grid).pa_ratio)
+    return Score(mean_dice(found, truth), ratios[0] / ratios[1] - 1)
+
+
 def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """Over the structures that the truth has."""
     both = np.bincount(truth[found == truth].ravel(), minlength=anatomy.CHANNEL_COUNT)
@@ -107,17 +123,21 @@ def main() -> None:
     model = load_model(SHIPPED_BUNDLE)
     seeds = range(arguments.seed, arguments.seed + arguments.n)
     rows = []
-    with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(os.cpu_count()) as pool:
+    with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(os.cpu_count(), SPAWNED) as pool:
         for seed, archive in zip(seeds, pool.map(partial(study, folder=folder), seeds), strict=True):
             rows.append(compare(archive, seed, model))
-            print(seed, {name: round(dice, 4) for name, dice in rows[-1].items()}, file=sys.stderr, flush=True)
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+            shown = {name: (round(one.dice, 4), round(one.pa_error, 4)) for name, one in rows[-1].items()}
+            print(seed, shown, file=sys.stderr, flush=True)
+    means = {name: float(np.mean([row[name].dice for row in rows])) for name in rows[0]}
+    errors = {name: np.array([row[name].pa_error for row in rows]) for name in rows[0]}
     result: dict[str, Any] = {
         "participants": len(rows),
         "first_seed": arguments.seed,
         "model_sha256": model.card.sha256,
         "mean_dice": means,
         "change": {name: mean - means[REFERENCE] for name, mean in means.items()},
+        "median_absolute_pa_error": {name: float(np.median(np.abs(error))) for name, error in errors.items()},
+        "mean_pa_error": {name: float(np.mean(error)) for name, error in errors.items()},
         "bf16_dice_loss": means[REFERENCE] - means["bf16"],
     }
     text = json.dumps(result, indent=2)
