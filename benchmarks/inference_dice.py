@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +41,8 @@ from operators.volume import Fused, Grid
 from phantom.truth import count_volumes
 
 REFERENCE = "fp32"
+WAYS = (REFERENCE, "bf16", "scores interpolated", "nearest labels", "clean-up", "mirrored")
+"""All but bf16 in fp32."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,20 @@ class Score:
     """Relative error of the P/A ratio."""
 
 
-def compare(archive: Path, seed: int, model: SegmentationModel) -> dict[str, Score]:
-    """One participant, each way."""
+def compare(archive: Path, seed: int, model: SegmentationModel, ways: Collection[str]) -> dict[str, Score]:
+    """One participant, each of ``ways`` (of `WAYS`)."""
     plain = SegmentationOptions(precision="fp32")
     variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
         REFERENCE: lambda fused: voxels(segment(fused, model, plain)),
         "bf16": lambda fused: bf16_labels(fused, model),
-        "fp32, scores interpolated": lambda fused: voxels(segment(fused, replace(model, probabilities=False), plain)),
-        "fp32, nearest labels": lambda fused: nearest_labels(fused, model, plain),
-        "fp32, clean-up": lambda fused: clean_up(voxels(segment(fused, model, plain)))[0],
-        "fp32, mirrored": lambda fused: voxels(segment(fused, model, replace(plain, mirror=True))),
+        "scores interpolated": lambda fused: voxels(segment(fused, replace(model, probabilities=False), plain)),
+        "nearest labels": lambda fused: nearest_labels(fused, model, plain),
+        "clean-up": lambda fused: clean_up(voxels(segment(fused, model, plain)))[0],
+        "mirrored": lambda fused: voxels(segment(fused, model, replace(plain, mirror=True))),
     }
     fused = fuse(load_study(archive))
     truth = true_labels(seed, fused.grid)
-    return {name: score(labels(fused), truth, fused.grid) for name, labels in variants.items()}
+    return {name: score(labels(fused), truth, fused.grid) for name, labels in variants.items() if name in ways}
 
 
 def bf16_labels(fused: Fused, model: SegmentationModel) -> NDArray[np.uint8]:
@@ -117,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=10, help="participants (default: 10)")
     parser.add_argument("--seed", type=int, default=900000, help="the first one's (default: 900000)")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all; fp32 is always measured")
     parser.add_argument("--studies", type=Path, help="keep the studies here, and take those that are there")
     parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
     arguments = parser.parse_args()
@@ -125,7 +128,7 @@ def main() -> None:
     rows = []
     with kept_or_temporary(arguments.studies) as folder, ProcessPoolExecutor(os.cpu_count(), SPAWNED) as pool:
         for seed, archive in zip(seeds, pool.map(partial(study, folder=folder), seeds), strict=True):
-            rows.append(compare(archive, seed, model))
+            rows.append(compare(archive, seed, model, {REFERENCE, *arguments.ways}))
             shown = {name: (round(one.dice, 4), round(one.pa_error, 4)) for name, one in rows[-1].items()}
             print(seed, shown, file=sys.stderr, flush=True)
     means = {name: float(np.mean([row[name].dice for row in rows])) for name in rows[0]}
@@ -138,7 +141,7 @@ def main() -> None:
         "change": {name: mean - means[REFERENCE] for name, mean in means.items()},
         "median_absolute_pa_error": {name: float(np.median(np.abs(error))) for name, error in errors.items()},
         "mean_pa_error": {name: float(np.mean(error)) for name, error in errors.items()},
-        "bf16_dice_loss": means[REFERENCE] - means["bf16"],
+        "bf16_dice_loss": means[REFERENCE] - means["bf16"] if "bf16" in means else None,
     }
     text = json.dumps(result, indent=2)
     if arguments.out is not None:
