@@ -48,11 +48,12 @@ def test_two_processes_train_validate_and_resume_as_one(
     found, expected = (state(folder) for folder in (two, one))
     assert found["trainer"]["iteration"] == expected["trainer"]["iteration"] == 4
     assert found["network"].keys() == expected["network"].keys()  # without `module.`: a lone GPU can load it
-    for number, moments in expected["optimizer"]["state"].items():
-        # The running mean of the gradients; the weights themselves divide by their size, which enlarges rounding.
-        mean = moments["exp_avg"]
-        tolerance = 1e-3 * float(mean.abs().max())
-        torch.testing.assert_close(found["optimizer"]["state"][number]["exp_avg"], mean, rtol=1e-2, atol=tolerance)
+    # The running means of the gradients; the weights themselves divide by their size, which enlarges rounding. By the
+    # fourth step tensors with small ones differ by 2% (AVX-512); with half of the batch it is 100%.
+    means, others = ([m["exp_avg"] for m in each["optimizer"]["state"].values()] for each in (expected, found))
+    assert len(means) == len(others)
+    assert max(map(difference, others, means)) < 0.1
+    assert difference(*(torch.cat([m.flatten() for m in each]) for each in (others, means))) < 0.01
     tables = [validation(folder) for folder in (two, one)]
     assert [row["epoch"] for row in tables[0]] == ["1"] * 4 + ["2"] * 4
     for row, alone in zip(*tables, strict=True):
@@ -73,6 +74,11 @@ def torchrun(pairs: Path, out: Path, *arguments: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
+
+
+def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Length of the difference over the length of what was expected."""
+    return float((found - expected).norm() / expected.norm())
 
 
 def state(folder: Path) -> dict[str, Any]:
