@@ -2,6 +2,7 @@
 
 from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
 from bundle.scripts.class_metrics import ClassMetricsCsv
+from bundle.scripts.crops import RandOverhangCropd
 from bundle.scripts.data import (
     check_folds,
     inverse_sqrt_frequency,
@@ -41,6 +42,7 @@ __all__ = [
     "LabelStudies",
     "LoadParticipantd",
     "PartialLabelLoss",
+    "RandOverhangCropd",
     "ResumableEarlyStop",
     "ResumeTraining",
     "SeedEachEpoch",
