@@ -41,13 +41,13 @@ class _OverhangCrop(RandSpatialCrop):
             raise ValueError(
                 f"overhang is {list(overhang)}; expected {len(roi_size)} numbers, one an axis, none below 0."
             )
-        self.overhang = tuple(overhang)
+        self._sides = tuple(zip(roi_size, overhang, strict=True))
 
     def randomize(self, img_size: Sequence[int]) -> None:
-        self._size = tuple(min(size, roi) for size, roi in zip(img_size, self.roi_size, strict=True))
         slices = []
-        for size, roi, beyond in zip(img_size, self._size, self.overhang, strict=True):
-            last = size - roi
+        for size, (roi, beyond) in zip(img_size, self._sides, strict=True):
+            last = max(size - roi, 0)
             start = min(max(self.R.randint(-beyond, last + beyond + 1), 0), last)
-            slices.append(slice(start, start + roi))
+            slices.append(slice(start, start + min(roi, size)))
         self._slices = tuple(slices)
+        self._size = tuple(part.stop - part.start for part in slices)
