@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -101,8 +103,10 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
     flags: list[QualityFlag] = []
     try:
-        prepared = prepare(fused, model)
-        network = _open(model, options, flags)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
+            opening = pool.submit(_open, model, options, flags)
+            prepared = prepare(fused, model)
+            network = opening.result()
         on_cpu = _cpu_stand_in(model, options, flags)
         scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
         found, sure = label_windows(prepared, fused.body, model, options, scorer)
@@ -251,7 +255,7 @@ def label_windows(
         prepared.image,
         place_windows(prepared.shape, settings),
         settings,
-        scorer.probabilities if model.probabilities else scorer,
+        partial(scorer.in_order, probabilities=model.probabilities),
         lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
         options.batch_size or (_GPU_BATCH if on_gpu else 1),
     )

@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -26,6 +28,7 @@ __all__ = [
     "Network",
     "OnnxRuntimeNetwork",
     "OpenVinoNetwork",
+    "RunsAhead",
     "TorchNetwork",
     "has_bf16",
     "open_network",
@@ -33,6 +36,7 @@ __all__ = [
 ]
 
 HARMLESS_DICE_LOSS = 0.002
+_STREAMS = 2  # each needs the memory of a window's features
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
 
 
@@ -49,6 +53,26 @@ class Network(Protocol):
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """Scores (windows, classes, x, y, z), float32, of windows (windows, channels, x, y, z), float32."""
+        ...
+
+
+@runtime_checkable
+class RunsAhead(Network, Protocol):
+    """A network that scores one window while the scores of another are put to use.
+
+    Attributes
+    ----------
+    ahead : int
+        Windows that can be begun before the scores of the first are asked for.
+    """
+
+    ahead: int
+
+    def start(self, window: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Begin to score one window (1, channels, x, y, z): its scores, when called.
+
+        They are to be asked for in the order of the starts, and valid for ``ahead - 1`` more starts.
+        """
         ...
 
 
@@ -78,6 +102,10 @@ class TorchNetwork:
 class OpenVinoNetwork:
     """OpenVINO on the CPU.
 
+    Two windows are scored at a time, each by half of the threads: threads that
+    need not wait for each other after every layer are faster (7% on two cores),
+    and while scores are stitched the other window goes on.
+
     Parameters
     ----------
     path : Path
@@ -87,23 +115,38 @@ class OpenVinoNetwork:
 
     def __init__(self, path: Path, bf16: bool) -> None:
         openvino = importlib.import_module("openvino")
+        threads = thread_count()
+        self.ahead = min(threads, _STREAMS)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
-            "PERFORMANCE_HINT": "LATENCY",
             "CACHE_DIR": str(path.parent),  # compiled, it opens faster and needs the weights once less
-            "INFERENCE_NUM_THREADS": thread_count(),
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": self.ahead,
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
-        self._request = compiled.create_infer_request()
+        self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
         self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {'bf16' if bf16 else 'fp32'}"
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """See `Network`."""
+        if len(windows) == 1:
+            return self.start(windows)()
         scores = []
-        for window in windows.contiguous():
-            outputs = self._request.infer({0: window[None].numpy()}, share_inputs=True, share_outputs=len(windows) == 1)
-            scores.append(torch.from_numpy(outputs[0]))
-        return scores[0] if len(scores) == 1 else torch.cat(scores)
+        for few in windows.split(self.ahead):
+            begun = [self.start(window[None]) for window in few]
+            scores += [finish().clone() for finish in begun]
+        return torch.cat(scores)
+
+    def start(self, window: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """See `RunsAhead`."""
+        request = next(self._requests)
+        request.start_async({0: window.contiguous().numpy()})
+
+        def scores() -> torch.Tensor:
+            request.wait()
+            return torch.from_numpy(request.get_output_tensor(0).data)
+
+        return scores
 
 
 class OnnxRuntimeNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import hashlib
 import os
 import shutil
@@ -76,7 +77,8 @@ def _export(model: SegmentationModel, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     device = next(iter(model.network.state_dict().values()), torch.zeros(())).device
     try:
-        with warnings.catch_warnings():
+        # Without no_grad the exporter keeps every layer's output: 2.2 instead of 1.2 GiB for the full-size network.
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter about itself
             torch.onnx.export(
                 model.network,
@@ -95,6 +97,13 @@ def _export(model: SegmentationModel, path: Path) -> None:
         raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
     finally:
         partial.unlink(missing_ok=True)
+        _return_freed_memory()
+
+
+def _return_freed_memory() -> None:
+    """Of the exporter's copies of the weights, glibc keeps hundreds of megabytes for later; the network needs them."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 @cache

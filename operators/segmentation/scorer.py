@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 
 from operators import anatomy
 from operators.errors import SegmentationError
-from operators.segmentation.networks import Network
+from operators.segmentation.networks import Network, RunsAhead
 from operators.volume import QualityFlag
 
 __all__ = ["Scorer"]
@@ -62,11 +64,53 @@ class Scorer:
         SegmentationError
             For scores of another shape than the label table's, or not finite.
         """
-        return self._in_parts(windows, lambda scores: scores)
+        return self._in_parts(windows, _as_they_are)
 
     def probabilities(self, windows: list[torch.Tensor]) -> torch.Tensor:
         """As calling it, but each voxel's softmax over the classes."""
-        return self._in_parts(windows, lambda scores: scores.softmax(dim=1))
+        return self._in_parts(windows, _softmax)
+
+    def in_order(self, batches: Iterable[list[torch.Tensor]], *, probabilities: bool = False) -> Iterator[torch.Tensor]:
+        """As calling it, or `probabilities`, with each batch; what a network can do in the meantime, it has begun.
+
+        Scores are valid until the next are asked for.
+        """
+        finish = _softmax if probabilities else _as_they_are
+        begun: deque[Callable[[], torch.Tensor]] = deque()
+        for batch in batches:
+            if len(begun) == self._ahead():
+                yield begun.popleft()()
+            begun.append(self._begin(batch, finish))
+        while begun:
+            yield begun.popleft()()
+
+    def _ahead(self) -> int:
+        each = 1 if self._mirror is None else 2
+        return max(self.network.ahead // each, 1) if isinstance(self.network, RunsAhead) else 1
+
+    def _begin(
+        self, windows: list[torch.Tensor], finish: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[], torch.Tensor]:
+        network = self.network
+        if not isinstance(network, RunsAhead) or len(windows) > 1:
+            return partial(self._in_parts, windows, finish)
+        scores = self._start(network, windows[0][None])
+
+        def finished() -> torch.Tensor:
+            found = scores()
+            self._check(found, tuple(windows[0].shape[1:]))
+            return finish(found)
+
+        return finished
+
+    def _start(self, network: RunsAhead, window: torch.Tensor) -> Callable[[], torch.Tensor]:
+        axis = self._mirror
+        if axis is None:
+            return network.start(window)
+        if network.ahead < 2:
+            return partial(self._score, window)
+        plain, mirrored = network.start(window), network.start(window.flip(axis))
+        return lambda: plain().add(mirrored().flip(axis)).div_(2)
 
     def _in_parts(self, windows: list[torch.Tensor], finish: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """All windows, as many at a time as there is memory for."""
@@ -134,3 +178,11 @@ class Scorer:
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(part in text for part in _OUT_OF_MEMORY)
+
+
+def _as_they_are(scores: torch.Tensor) -> torch.Tensor:
+    return scores
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    return scores.softmax(dim=1)

@@ -3,9 +3,7 @@
 Scores, not labels, are interpolated: that places a border between voxels of
 the network's grid, where interpolating labels could only follow their edges
 (docs/inference.md has what this is worth in Dice). numba does it on the CPU
-for any device: a row of scores is interpolated in the plane for all its
-slices at once, then along the slices, and compared, before the next class is
-read, so that nothing but labels is written.
+for any device (`operators.segmentation.label_kernel`).
 """
 
 from __future__ import annotations
@@ -13,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from operators.errors import GeometryError
+from operators.segmentation.label_kernel import label_band
 from operators.segmentation.stream import Band
 from operators.segmentation.windows import Triple
 from operators.volume import Grid
 
 __all__ = ["ScoreMapping", "labels_from_bands", "labels_from_scores", "map_scores"]
+
+_MET = 1e-5  # of a voxel: rounding in the affines
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreM
     for axis in range(3):
         along = int(order[axis])
         position = to_scores[axis, along] * np.arange(sizes[along]) + to_scores[axis, 3]
-        position = np.clip(position, 0, shape[axis] - 1)
+        met = np.abs(position - np.rint(position)) < _MET
+        position = np.clip(np.where(met, np.rint(position), position), 0, shape[axis] - 1)
         first = np.minimum(position.astype(np.int32), max(shape[axis] - 2, 0))
         lower.append(first)
         upper.append(np.minimum(first + 1, shape[axis] - 1).astype(np.int32))
@@ -146,7 +147,7 @@ def labels_from_bands(
         along = np.flatnonzero((mapping.lower[2] >= band.first) & (mapping.upper[2] < end))
         if along.size == 0:
             continue
-        _label_band(  # type: ignore[call-arg]
+        label_band(  # type: ignore[call-arg]
             band.sums.numpy(),
             np.array([*band.origin[:2], band.origin[2] - band.first]),
             *(part for axis in range(3) for part in (mapping.lower[axis], mapping.upper[axis], mapping.weight[axis])),
@@ -185,67 +186,3 @@ def labels_from_scores(scores: torch.Tensor, affine: NDArray[np.float64], grid: 
     _, x, y, z = scores.shape
     everywhere = np.ones(grid.shape, dtype=np.bool_)
     return labels_from_bands([Band.whole(scores)], map_scores((x, y, z), affine, grid), everywhere)[0]
-
-
-@numba.njit(parallel=True, cache=True, nogil=True)
-def _label_band(  # type: ignore[no-untyped-def]
-    scores,
-    origin,
-    a_lower,
-    a_upper,
-    a_weight,
-    b_lower,
-    b_upper,
-    b_weight,
-    n_lower,
-    n_upper,
-    n_weight,
-    n_start,
-    n_stop,
-    body,
-    labels,
-    confidence,
-    probabilities,
-):
-    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
-    channels, count = scores.shape[0], n_stop - n_start
-    below = n_lower[n_start:n_stop] + origin[2]
-    above = n_upper[n_start:n_stop] + origin[2]
-    first = min(below.min(), above.min())
-    last = max(below.max(), above.max()) + 1
-    sure = confidence.size > 0
-    for p in numba.prange(a_lower.size):
-        line = np.empty(last - first, dtype=np.float32)
-        best = np.empty(count, dtype=np.float32)
-        values = np.empty((channels if sure else 1, count), dtype=np.float32)
-        a0, a1, wa = a_lower[p] + origin[0], a_upper[p] + origin[0], a_weight[p]
-        one = np.float32(1.0)
-        for q in range(b_lower.size):
-            if not body[p, q, n_start:n_stop].any():
-                continue
-            b0, b1, wb = b_lower[q] + origin[1], b_upper[q] + origin[1], b_weight[q]
-            w00, w01, w10, w11 = (one - wa) * (one - wb), (one - wa) * wb, wa * (one - wb), wa * wb
-            row = labels[p, q, n_start:n_stop]
-            for c in range(channels):
-                s00, s01 = scores[c, a0, b0, first:last], scores[c, a0, b1, first:last]
-                s10, s11 = scores[c, a1, b0, first:last], scores[c, a1, b1, first:last]
-                for k in range(last - first):
-                    line[k] = w00 * s00[k] + w01 * s01[k] + w10 * s10[k] + w11 * s11[k]
-                for n in range(count):
-                    w = n_weight[n_start + n]
-                    value = (one - w) * line[below[n] - first] + w * line[above[n] - first]
-                    if sure:
-                        values[c, n] = value
-                    if c == 0 or value > best[n]:
-                        best[n] = value
-                        row[n] = c
-            for n in range(count):
-                if not body[p, q, n_start + n]:
-                    row[n] = 0
-                elif sure and probabilities:
-                    confidence[p, q, n_start + n] = best[n]
-                elif sure:
-                    total = np.float32(0.0)
-                    for c in range(channels):
-                        total += np.exp(values[c, n] - best[n])
-                    confidence[p, q, n_start + n] = one / total

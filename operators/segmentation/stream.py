@@ -50,7 +50,7 @@ def stream_scores(
     image: torch.Tensor,
     windows: Windows,
     settings: WindowSettings,
-    score: Callable[[list[torch.Tensor]], torch.Tensor],
+    score: Callable[[Iterator[list[torch.Tensor]]], Iterator[torch.Tensor]],
     wanted: Callable[[Triple], bool],
     batch_size: int = 1,
 ) -> Iterator[Band]:
@@ -63,8 +63,9 @@ def stream_scores(
         Over ``image``.
     settings : WindowSettings
     score : callable
-        Windows of shape (channels, *roi), at most ``batch_size`` of them, to
-        scores (windows, classes, *roi), float32, on any device.
+        Batches of at most ``batch_size`` windows of shape (channels, *roi) to
+        scores (windows, classes, *roi), float32, on any device, in the batches'
+        order; it may take batches before the scores of earlier ones are asked for.
     wanted : callable
         Whether the window that starts at that voxel of the image (it may lie
         before the first) is looked at.
@@ -84,15 +85,11 @@ def stream_scores(
     depth = settings.roi[2]
     sums: torch.Tensor | None = None  # slot 0 holds the last slice of the band before
     counts = torch.zeros((*image.shape[1:3], depth + 1))
+    batches = [_batches(windows, settings, row, wanted, batch_size) for row in rows]
+    all_scores = score([image[(slice(None), *part)] for part in here] for row in batches for here in row)
     for number, row in enumerate(rows):
-        places = [
-            place
-            for place in windows.in_plane()
-            if wanted(tuple(n - m for n, m in zip((*place, row), windows.before, strict=True)))  # type: ignore[arg-type]
-        ]
-        for start in range(0, len(places), batch_size):
-            here = [_part((*place, row), settings.roi) for place in places[start : start + batch_size]]
-            scores = score([image[(slice(None), *part)] for part in here])
+        for here in batches[number]:
+            scores = next(all_scores)
             if sums is None:
                 sums = _zeros((scores.shape[1], *counts.shape), scores.device)
                 weights = weights.to(sums.device)
@@ -116,6 +113,16 @@ def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         return torch.zeros(shape, device=device)
     except torch.OutOfMemoryError:  # a GPU that has room for the network may have none for this
         return torch.zeros(shape)
+
+
+def _batches(
+    windows: Windows, settings: WindowSettings, row: int, wanted: Callable[[Triple], bool], batch_size: int
+) -> list[list[tuple[slice, slice, slice]]]:
+    """The wanted windows of one row, as parts of the padded image."""
+    x, y, z = windows.before
+    places = [place for place in windows.in_plane() if wanted((place[0] - x, place[1] - y, row - z))]
+    parts = [_part((*place, row), settings.roi) for place in places]
+    return [parts[start : start + batch_size] for start in range(0, len(parts), batch_size)]
 
 
 def _part(start: Triple, roi: Triple) -> tuple[slice, slice, slice]:

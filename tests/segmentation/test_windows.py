@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from monai.inferers import SlidingWindowInferer
 
 from operators.anatomy import CHANNEL_COUNT
-from operators.segmentation.networks import OnnxRuntimeNetwork, OpenVinoNetwork, TorchNetwork
+from operators.segmentation.networks import OnnxRuntimeNetwork, OpenVinoNetwork, RunsAhead, TorchNetwork
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.stream import Band, stream_scores
@@ -25,13 +27,13 @@ def convolution(channels: int = CHANNEL_COUNT) -> torch.nn.Module:
     return torch.nn.Conv3d(1, channels, 3, padding=1).eval()
 
 
-def streamed(image: torch.Tensor, inferer: SlidingWindowInferer, score, batch_size: int = 1) -> torch.Tensor:
+def streamed(image: torch.Tensor, inferer: SlidingWindowInferer, scorer: Scorer, batch_size: int = 1) -> torch.Tensor:
     """All bands put together; a slice that no band holds stays NaN."""
     window_settings = WindowSettings.of(inferer)
     x, y, z = image.shape[1:]
     whole = torch.full((CHANNEL_COUNT, x, y, z), float("nan"))
     windows = place_windows((x, y, z), window_settings)
-    for band in stream_scores(image, windows, window_settings, score, lambda _: True, batch_size):
+    for band in stream_scores(image, windows, window_settings, scorer.in_order, lambda _: True, batch_size):
         a, b, n = band.origin
         whole[..., band.first : band.first + band.count] = band.sums[:, a : a + x, b : b + y, n : n + band.count]
     return whole
@@ -64,7 +66,10 @@ def test_windows_that_are_not_wanted_are_never_scored():
         return torch.zeros(len(windows), CHANNEL_COUNT, *ROI)
 
     windows = place_windows((20, 12, 34), window_settings)
-    bands = list(stream_scores(image, windows, window_settings, score, lambda start: start[0] < 8 and start[2] >= 14))
+    score_all = partial(map, score)
+    bands = list(
+        stream_scores(image, windows, window_settings, score_all, lambda start: start[0] < 8 and start[2] >= 14)
+    )
     wanted = [s for s in windows.starts[0] if s < 8], windows.starts[1], [s for s in windows.starts[2] if s >= 14]
     assert len(seen) == np.prod([len(starts) for starts in wanted]) > 0
     assert bands and len(seen) < np.prod([len(starts) for starts in windows.starts])
@@ -141,6 +146,25 @@ def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scor
         expected = network(torch.stack(windows))
         torch.testing.assert_close(scorer(windows), expected, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(scorer.probabilities(windows), expected.softmax(dim=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("mirror_axis", [None, 0])
+def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
+    threads, mirror_axis, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    network = convolution()
+    path = tmp_path / "network.onnx"
+    example = torch.zeros(1, 1, *ROI)
+    torch.onnx.export(network, (example,), str(path), input_names=["image"], output_names=["scores"], dynamo=False)
+    ahead = OpenVinoNetwork(path, False)
+    assert isinstance(ahead, RunsAhead) and ahead.ahead == min(threads, 2)
+    plain = Scorer(TorchNetwork(network, torch.device("cpu"), False), "made", mirror_axis=mirror_axis)
+    image = torch.rand(1, 20, 12, 34)
+    inferer = SlidingWindowInferer(ROI, 1, 0.25)
+    found = streamed(image, inferer, Scorer(ahead, "made", mirror_axis=mirror_axis))
+    torch.testing.assert_close(found, streamed(image, inferer, plain), rtol=1e-4, atol=1e-4)
 
 
 def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error():

@@ -1,0 +1,133 @@
+"""Interpolating scores and comparing classes in one pass: nothing but labels, and confidence if asked for, is written.
+
+A row of scores is interpolated in the plane for all its slices at once, then
+along the slices, and compared with the best so far before the next is read.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+__all__ = ["label_band"]
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def label_band(  # type: ignore[no-untyped-def]
+    scores,
+    origin,
+    a_lower,
+    a_upper,
+    a_weight,
+    b_lower,
+    b_upper,
+    b_weight,
+    n_lower,
+    n_upper,
+    n_weight,
+    n_start,
+    n_stop,
+    body,
+    labels,
+    confidence,
+    probabilities,
+):
+    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
+    b0, b1 = b_lower + origin[1], b_upper + origin[1]
+    below, above = n_lower[n_start:n_stop] + origin[2], n_upper[n_start:n_stop] + origin[2]
+    weight = n_weight[n_start:n_stop]
+    for p in numba.prange(a_lower.size):
+        a0, a1 = a_lower[p] + origin[0], a_upper[p] + origin[0]
+        inside = body[p, :, n_start:n_stop]
+        ends = _ends(inside)
+        found = np.zeros(inside.shape, dtype=np.uint8)  # contiguous, as a part of labels is not: for whole vectors
+        best = np.empty(inside.shape, dtype=np.float32)
+        values = np.empty((scores.shape[0] if confidence.size > 0 else 0, *found.shape), dtype=np.float32)
+        for c in range(scores.shape[0]):  # a plane of one class after the other, for so they lie in memory
+            planes = scores[c, a0], scores[c, a1], a_weight[p]
+            _label_plane(planes, (b0, b1, b_weight), (below, above, weight), ends, c, best, found, values)
+        for q, n in np.ndindex(found.shape):
+            if not inside[q, n]:
+                continue
+            labels[p, q, n_start + n] = found[q, n]
+            if confidence.size > 0:
+                sure = best[q, n] if probabilities else _softmax_of_best(values[:, q, n], best[q, n])
+                confidence[p, q, n_start + n] = sure
+
+
+@numba.njit(cache=True)
+def _softmax_of_best(values, best):  # type: ignore[no-untyped-def]
+    total = np.float32(0.0)
+    for value in values:
+        total += np.exp(value - best)
+    return np.float32(1.0) / total
+
+
+@numba.njit(cache=True)
+def _label_plane(planes, b_axis, n_axis, ends, c, best, found, values):  # type: ignore[no-untyped-def]
+    """Compare class ``c``'s scores, between two planes (b, n) of them, with the best so far."""
+    b0, b1, b_weight = b_axis
+    below, above, n_weight = n_axis
+    line = np.empty(planes[0].shape[1], dtype=np.float32)
+    along = np.empty(below.size, dtype=np.float32)
+    for q in range(b0.size):
+        low, high = ends[q, 0], ends[q, 1]
+        if low == high:
+            continue
+        first = min(below[low], below[high - 1])  # slices may run backwards
+        last = max(above[low], above[high - 1]) + 1
+        _interpolate_in_plane(planes, b0[q], b1[q], b_weight[q], first, last, line)
+        here = along[low:high]
+        _interpolate(line, below[low:high], above[low:high], n_weight[low:high], here)
+        if c == 0:
+            best[q, low:high] = here
+        if values.size > 0:
+            values[c, q, low:high] = here
+        _keep_largest(here, c, best[q, low:high], found[q, low:high])
+
+
+@numba.njit(cache=True)
+def _ends(inside):  # type: ignore[no-untyped-def]
+    """First and one past the last True of each row; equal where there is none."""
+    ends = np.empty((inside.shape[0], 2), dtype=np.int64)
+    for q in range(inside.shape[0]):
+        low, high = 0, inside.shape[1]
+        while low < high and not inside[q, low]:
+            low += 1
+        while high > low and not inside[q, high - 1]:
+            high -= 1
+        ends[q, 0], ends[q, 1] = low, high
+    return ends
+
+
+# Loops below run from 0 over whole arrays: only so does numba know that no index is negative, and takes vectors.
+
+
+@numba.njit(cache=True)
+def _keep_largest(found, c, best, labels):  # type: ignore[no-untyped-def]
+    for n in range(found.size):
+        better = found[n] > best[n]
+        best[n] = found[n] if better else best[n]
+        labels[n] = c if better else labels[n]
+
+
+@numba.njit(cache=True)
+def _interpolate(line, below, above, weight, found):  # type: ignore[no-untyped-def]
+    for n in range(found.size):
+        found[n] = (np.float32(1.0) - weight[n]) * line[below[n]] + weight[n] * line[above[n]]
+
+
+@numba.njit(cache=True)
+def _interpolate_in_plane(planes, b0, b1, wb, first, last, line):  # type: ignore[no-untyped-def]
+    """Slices [first, last) of ``line``, between four rows of scores; where grids meet, one will do."""
+    lower, upper, wa = planes
+    if (wa == 0 or wa == 1) and (wb == 0 or wb == 1):
+        line[first:last] = (upper if wa == 1 else lower)[b1 if wb == 1 else b0, first:last]
+        return
+    one = np.float32(1.0)
+    w00, w01, w10, w11 = (one - wa) * (one - wb), (one - wa) * wb, wa * (one - wb), wa * wb
+    s00, s01 = lower[b0, first:last], lower[b1, first:last]
+    s10, s11 = upper[b0, first:last], upper[b1, first:last]
+    here = line[first:last]
+    for k in range(here.size):
+        here[k] = w00 * s00[k] + w01 * s01[k] + w10 * s10[k] + w11 * s11[k]
