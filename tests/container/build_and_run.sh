@@ -137,7 +137,7 @@ folder = Path(sys.argv[1])
 assert not missing(folder, OUTPUT_FILES), missing(folder, OUTPUT_FILES)
 report = json.loads((folder / "report.json").read_text())
 assert report["phenotypes"]["tmv_cm3"] > 1000, report["phenotypes"]
-assert report["model"]["synthetic_training"] if "synthetic_training" in report["model"] else True
+assert report["model"]["synthetic_training"] is True, report["model"]
 print(f"   software {report['software']['version']}, TMV {report['phenotypes']['tmv_cm3']:.0f} cm3,",
       f"P/A {report['phenotypes']['pa_ratio']:.3f}, files: {len(OUTPUT_FILES)}")
 PY
