@@ -20,6 +20,7 @@ import torch
 
 from operators.errors import UsageError
 from operators.segmentation.bundle_model import SegmentationModel
+from operators.segmentation.memory import drop_mapped_pages
 from operators.segmentation.onnx_model import onnx_model
 from operators.segmentation.options import Backend, SegmentationOptions
 
@@ -125,6 +126,7 @@ class OpenVinoNetwork:
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
         self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
+        self._compiled_in: Path | None = path.parent
         self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {'bf16' if bf16 else 'fp32'}"
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
@@ -144,6 +146,9 @@ class OpenVinoNetwork:
 
         def scores() -> torch.Tensor:
             request.wait()
+            if self._compiled_in is not None:  # by now it has weights of its own, in the order that its kernels take
+                drop_mapped_pages(self._compiled_in)
+                self._compiled_in = None
             return torch.from_numpy(request.get_output_tensor(0).data)
 
         return scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ import monai
 import torch
 
 from operators.segmentation.bundle_model import SegmentationModel
+from operators.segmentation.memory import return_freed_memory
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "onnx_model"]
 
@@ -97,13 +97,7 @@ def _export(model: SegmentationModel, path: Path) -> None:
         raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
     finally:
         partial.unlink(missing_ok=True)
-        _return_freed_memory()
-
-
-def _return_freed_memory() -> None:
-    """Of the exporter's copies of the weights, glibc keeps hundreds of megabytes for later; the network needs them."""
-    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
+        return_freed_memory()  # the exporter's copies of the weights
 
 
 @cache

@@ -1,0 +1,32 @@
+"""Giving memory back to the system when what it held is done with; on systems other than Linux nothing is done."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+__all__ = ["drop_mapped_pages", "return_freed_memory"]
+
+_MAPS = Path("/proc/self/maps")
+_MADV_DONTNEED = 4  # Linux, all architectures that PyTorch has
+
+
+def return_freed_memory() -> None:
+    """Return what has been freed; glibc would keep hundreds of megabytes of it for later."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
+def drop_mapped_pages(folder: Path) -> None:
+    """Forget the pages of files in ``folder`` that are mapped for reading only; they are read again when needed."""
+    if not _MAPS.is_file():
+        return
+    folder = folder.resolve()
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
+        addresses, permissions, _, _, _, *path = line.split(maxsplit=5)
+        if permissions.startswith("r--") and path and Path(path[0]).parent == folder:
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            madvise(start, end - start, _MADV_DONTNEED)
