@@ -37,9 +37,10 @@ class RandOverhangCropd(RandCropd):
 class _OverhangCrop(RandSpatialCrop):
     def __init__(self, roi_size: Sequence[int], overhang: Sequence[int]) -> None:
         super().__init__(roi_size, random_size=False)
-        if len(overhang) != len(roi_size) or min(overhang) < 0:
+        if len(overhang) != len(roi_size) or min(overhang) < 0 or min(roi_size) < 1:
             raise ValueError(
-                f"overhang is {list(overhang)}; expected {len(roi_size)} numbers, one an axis, none below 0."
+                f"roi_size is {list(roi_size)} and overhang is {list(overhang)}; expected a number of each for every "
+                "axis, sizes of at least 1 and no overhang below 0."
             )
         self._sides = tuple(zip(roi_size, overhang, strict=True))
 

@@ -18,8 +18,11 @@ def return_freed_memory() -> None:
         trim(0)
 
 
-def drop_mapped_pages(folder: Path) -> None:
-    """Forget the pages of files in ``folder`` that are mapped for reading only; they are read again when needed."""
+def drop_mapped_pages(folder: Path, suffix: str) -> None:
+    """Forget the pages of a folder's files that are mapped for reading only; they are read again when needed.
+
+    Not for libraries: their pages, though for reading only, have been written to.
+    """
     if not _MAPS.is_file():
         return
     folder = folder.resolve()
@@ -27,6 +30,7 @@ def drop_mapped_pages(folder: Path) -> None:
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
         addresses, permissions, _, _, _, *path = line.split(maxsplit=5)
-        if permissions.startswith("r--") and path and Path(path[0]).parent == folder:
+        file = Path(*path)
+        if permissions.startswith("r--") and file.parent == folder and file.suffix == suffix:
             start, end = (int(address, 16) for address in addresses.split("-"))
             madvise(start, end - start, _MADV_DONTNEED)

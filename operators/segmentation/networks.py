@@ -103,9 +103,9 @@ class TorchNetwork:
 class OpenVinoNetwork:
     """OpenVINO on the CPU.
 
-    Two windows are scored at a time, each by half of the threads: threads that
-    need not wait for each other after every layer are faster (7% on two cores),
-    and while scores are stitched the other window goes on.
+    Where there are threads for it, two windows are scored at a time, each by half
+    of them: threads that need not wait for each other after every layer are faster
+    (7% on two cores), and while scores are stitched the other window goes on.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class OpenVinoNetwork:
         def scores() -> torch.Tensor:
             request.wait()
             if self._compiled_in is not None:  # by now it has weights of its own, in the order that its kernels take
-                drop_mapped_pages(self._compiled_in)
+                drop_mapped_pages(self._compiled_in, ".blob")
                 self._compiled_in = None
             return torch.from_numpy(request.get_output_tensor(0).data)
 

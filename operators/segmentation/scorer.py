@@ -78,27 +78,24 @@ class Scorer:
         finish = _softmax if probabilities else _as_they_are
         begun: deque[Callable[[], torch.Tensor]] = deque()
         for batch in batches:
-            if len(begun) == self._ahead():
+            network = self.network
+            if len(batch) > 1 or not isinstance(network, RunsAhead):  # it takes the whole network: nothing beside it
+                yield from _finished(begun)
+                yield self._in_parts(batch, finish)
+                continue
+            if len(begun) >= max(network.ahead // (1 if self._mirror is None else 2), 1):
                 yield begun.popleft()()
-            begun.append(self._begin(batch, finish))
-        while begun:
-            yield begun.popleft()()
-
-    def _ahead(self) -> int:
-        each = 1 if self._mirror is None else 2
-        return max(self.network.ahead // each, 1) if isinstance(self.network, RunsAhead) else 1
+            begun.append(self._begin(network, batch[0], finish))
+        yield from _finished(begun)
 
     def _begin(
-        self, windows: list[torch.Tensor], finish: Callable[[torch.Tensor], torch.Tensor]
+        self, network: RunsAhead, window: torch.Tensor, finish: Callable[[torch.Tensor], torch.Tensor]
     ) -> Callable[[], torch.Tensor]:
-        network = self.network
-        if not isinstance(network, RunsAhead) or len(windows) > 1:
-            return partial(self._in_parts, windows, finish)
-        scores = self._start(network, windows[0][None])
+        scores = self._start(network, window[None])
 
         def finished() -> torch.Tensor:
             found = scores()
-            self._check(found, tuple(windows[0].shape[1:]))
+            self._check(found, tuple(window.shape[1:]))
             return finish(found)
 
         return finished
@@ -186,3 +183,8 @@ def _as_they_are(scores: torch.Tensor) -> torch.Tensor:
 
 def _softmax(scores: torch.Tensor) -> torch.Tensor:
     return scores.softmax(dim=1)
+
+
+def _finished(begun: deque[Callable[[], torch.Tensor]]) -> Iterator[torch.Tensor]:
+    while begun:
+        yield begun.popleft()()

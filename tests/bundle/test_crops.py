@@ -41,7 +41,7 @@ def test_each_end_is_shown_as_often_as_the_overhang_says(overhang: int, share: f
     assert len(set(firsts)) == 26  # and everything between
 
 
-@pytest.mark.parametrize("overhang", [[0, 0], [0, 0, -1]])
-def test_an_overhang_that_is_none_is_refused(overhang: list[int]) -> None:
-    with pytest.raises(ValueError, match="overhang is"):
-        RandOverhangCropd(["image"], [4, 4, 4], overhang)
+@pytest.mark.parametrize(("roi", "overhang"), [([4, 4, 4], [0, 0]), ([4, 4, 4], [0, 0, -1]), ([4, 4, -1], [0, 0, 0])])
+def test_sizes_and_overhangs_that_are_none_are_refused(roi: list[int], overhang: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"roi_size is .* and overhang is"):
+        RandOverhangCropd(["image"], roi, overhang)

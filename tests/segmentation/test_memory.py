@@ -30,14 +30,14 @@ def test_pages_mapped_for_reading_go_and_come_back_as_they_were(tmp_path):
     path.write_bytes(content)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert mapped[:] == content and resident_bytes(path) == SIZE
-        drop_mapped_pages(tmp_path)
+        drop_mapped_pages(tmp_path, ".blob")
         assert resident_bytes(path) == 0
         assert mapped[:] == content
 
 
 def test_other_folders_and_what_was_written_stay(tmp_path):
     (tmp_path / "other").mkdir()
-    mine, other = tmp_path / "mine", tmp_path / "other" / "theirs"
+    mine, other = tmp_path / "mine.blob", tmp_path / "other" / "theirs.blob"
     mine.write_bytes(bytes(SIZE))
     other.write_bytes(bytes(SIZE))
     with (
@@ -48,6 +48,6 @@ def test_other_folders_and_what_was_written_stay(tmp_path):
     ):
         changed[:] = b"\1" * SIZE
         assert theirs[:] == bytes(SIZE)
-        drop_mapped_pages(tmp_path)
+        drop_mapped_pages(tmp_path, ".blob")
         assert changed[:] == b"\1" * SIZE
         assert resident_bytes(other) == SIZE

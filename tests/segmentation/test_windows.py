@@ -150,8 +150,10 @@ def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scor
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("mirror_axis", [None, 0])
+@pytest.mark.parametrize("batch_size", [1, 2, 4])  # nine windows a row: a batch of one comes after larger ones
+@pytest.mark.parametrize("on_gpu_first", [False, True])
 def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
-    threads, mirror_axis, tmp_path, monkeypatch
+    threads, mirror_axis, batch_size, on_gpu_first, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     network = convolution()
@@ -160,10 +162,13 @@ def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
     torch.onnx.export(network, (example,), str(path), input_names=["image"], output_names=["scores"], dynamo=False)
     ahead = OpenVinoNetwork(path, False)
     assert isinstance(ahead, RunsAhead) and ahead.ahead == min(threads, 2)
+    gpu = SmallGpu(network, 0)
+    scorer = Scorer(gpu if on_gpu_first else ahead, "made", on_cpu=lambda: ahead, mirror_axis=mirror_axis)
     plain = Scorer(TorchNetwork(network, torch.device("cpu"), False), "made", mirror_axis=mirror_axis)
-    image = torch.rand(1, 20, 12, 34)
+    image = torch.rand(1, 20, 14, 34)
     inferer = SlidingWindowInferer(ROI, 1, 0.25)
-    found = streamed(image, inferer, Scorer(ahead, "made", mirror_axis=mirror_axis))
+    assert len(place_windows((20, 14, 34), WindowSettings.of(inferer)).in_plane()) == 9
+    found = streamed(image, inferer, scorer, batch_size)
     torch.testing.assert_close(found, streamed(image, inferer, plain), rtol=1e-4, atol=1e-4)
 
 
