@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +18,7 @@ from operators.errors import SarcoMapError, SegmentationError
 from operators.label_map import LabelMap
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
-from operators.segmentation.networks import Network, open_network
+from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.options import Backend, SegmentationOptions
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
@@ -259,7 +260,20 @@ def label_windows(
         lambda start: bool(turned_body[mapping.covers(start, settings.roi)].any()),
         options.batch_size or (_GPU_BATCH if on_gpu else 1),
     )
-    return labels_from_bands(bands, mapping, inside, options.confidence, probabilities=model.probabilities)
+    beside = _one_thread() if isinstance(scorer.network, RunsAhead) else nullcontext()
+    with beside:
+        return labels_from_bands(bands, mapping, inside, options.confidence, probabilities=model.probabilities)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch stitches with one: more of them would take the cores of a network that runs at the same time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _contrast(fused: Fused, contrast: Contrast) -> NDArray[np.float32]:

@@ -117,12 +117,13 @@ class OpenVinoNetwork:
     def __init__(self, path: Path, bf16: bool) -> None:
         openvino = importlib.import_module("openvino")
         threads = thread_count()
-        self.ahead = min(threads, _STREAMS)
+        streams = min(threads, _STREAMS)
+        self.ahead = streams + 1  # one holds the scores that are in use
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
             "CACHE_DIR": str(path.parent),  # compiled, it opens faster and needs the weights once less
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": self.ahead,
+            "NUM_STREAMS": streams,
         }
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
         self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
