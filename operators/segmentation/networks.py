@@ -20,7 +20,7 @@ import torch
 
 from operators.errors import UsageError
 from operators.segmentation.bundle_model import SegmentationModel
-from operators.segmentation.memory import drop_mapped_pages
+from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
 from operators.segmentation.options import Backend, SegmentationOptions
 
@@ -125,7 +125,12 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
         }
-        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+        core = openvino.Core()
+        compiled = core.compile_model(str(path), "CPU", settings)
+        if not compiled.get_property("LOADED_FROM_CACHE"):  # then it holds the weights once more than from its file
+            del compiled
+            return_freed_memory()
+            compiled = core.compile_model(str(path), "CPU", settings)
         self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
         self._compiled_in: Path | None = path.parent
         self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {'bf16' if bf16 else 'fp32'}"
