@@ -17,7 +17,8 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml MAP.yaml ./
 COPY container container
-COPY operators/__init__.py operators/errors.py operators/
+COPY operators/__init__.py operators/
+COPY operators/core/__init__.py operators/core/errors.py operators/core/
 # pip's configuration (index, certificates) comes as a secret and is in no layer.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --quiet "$(grep -o '"pyyaml==[^"]*"' pyproject.toml | tr -d '"')" setuptools && \

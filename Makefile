@@ -58,7 +58,7 @@ sbom: setup ## sbom.cdx.json: what is installed here, development included (Cycl
 	$(VENV)/bin/cyclonedx-py environment $(VENV) --output-format JSON --output-file sbom.cdx.json
 
 audit: setup ## known vulnerabilities of what is installed here; fails where their database cannot be reached
-	@$(PY) -m container.audit
+	@$(PY) -m container.vulnerabilities
 
 clean: ## remove what these targets made, caches included
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -2,7 +2,6 @@
 
 from analysis.agreement import Agreement, agreement
 from analysis.associations import Association, Associations, associations, sex_stratified
-from analysis.audit import Audit, audit
 from analysis.cohort import Cohort, build_cohort
 from analysis.collect import Collected, collect_reports
 from analysis.cox import CoxFit, fit_cox, proportional_hazards_p
@@ -11,6 +10,7 @@ from analysis.errors import AnalysisError, DataError, OutputError, UsageError
 from analysis.fields import read_fields
 from analysis.firth import FirthEstimate, firth
 from analysis.logistic import LogisticFit, fit_logistic, profile_interval
+from analysis.published_table import Audit, audit
 from analysis.run import Options, Results, analyse, load_cohort
 from analysis.survival import FollowUp, HazardRatio, follow_up, hazard_ratios
 from analysis.tables import read_table, write_table

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from analysis.audit import audit_file
 from analysis.collect import collect_reports
 from analysis.definitions import CUT_OFFS
 from analysis.errors import AnalysisError, UsageError
 from analysis.provenance import provenance
+from analysis.published_table import audit_file
 from analysis.report import write_results
 from analysis.run import analyse, load_cohort, read_options
 from analysis.tables import write_table

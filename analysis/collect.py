@@ -62,7 +62,7 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
         raise DataError(
             folder.name, "no report.json in it or below", "the output of `python -m app`", "Check the path."
         )
-    schema = json.loads(resources.files("operators").joinpath("schema/report.schema.json").read_text("utf-8"))
+    schema = json.loads(resources.files("operators.core").joinpath("schema/report.schema.json").read_text("utf-8"))
     validator = Draft202012Validator(schema)
     rows: list[dict[str, Any]] = []
     origins: dict[str, str] = {}

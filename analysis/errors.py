@@ -1,6 +1,6 @@
 """Errors of the analysis.
 
-The same four answers as in `operators.errors` (where, found, expected, remedy)
+The same four answers as in `operators.core.errors` (where, found, expected, remedy)
 and the same exit codes. They are written out again because the analysis is
 used on other people's tables too, without the imaging code beside it.
 """

@@ -75,7 +75,7 @@ def _render(
     )
     environment.filters |= {"count": format_count}
     cohort = results.cohort
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("cohort_page.html.j2").render(
         cohort=cohort,
         n=len(cohort.analysed),
         followed=results.followed,

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
-from operators.errors import SarcoMapError, UsageError
+from operators.core.errors import SarcoMapError, UsageError
 
 __all__ = ["main"]
 

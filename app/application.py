@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from app.clock import StageClock, timed
 from app.options import RunOptions
+from operators.core.stage_clock import StageClock, timed
+from operators.core.volume import Contrast
 from operators.deploy import Application
 from operators.dicom_loader.operator import DicomLoaderOperator
 from operators.dicom_seg_writer.operator import DicomSegWriterOperator
@@ -16,7 +17,6 @@ from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.operator import ImportedLabelsOperator, SegmentationOperator
 from operators.station_fusion import stations_to_fuse
 from operators.station_fusion.operator import StationFusionOperator
-from operators.volume import Contrast
 
 __all__ = ["SarcoMapApp"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from app.outputs import beside
-from operators.errors import OutputError, UsageError
+from operators.core.errors import OutputError, UsageError
+from operators.core.output_folder import beside
 
 if TYPE_CHECKING:  # what speaks with a server is imported when one is named: --help should not wait for it
     from app.dicomweb import Access

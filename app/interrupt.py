@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from app.outputs import abandon
+from operators.core.output_folder import abandon
 
 __all__ = ["clean_up_when_interrupted", "let_interruption_finish"]
 

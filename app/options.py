@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from operators.dicom_options import Deidentification, DicomOptions
-from operators.errors import UsageError
+from operators.core.dicom_options import Deidentification, DicomOptions
+from operators.core.errors import UsageError
+from operators.core.volume import Contrast
 from operators.segmentation import SegmentationOptions, load_scheme, scheme_names
 from operators.station_fusion.options import FusionOptions
-from operators.volume import Contrast
 
 if TYPE_CHECKING:
     from operators.segmentation import LabelSource

@@ -11,10 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from app.application import SarcoMapApp
-from app.clock import StageClock
 from app.options import RunOptions
-from app.outputs import OUTPUT_FILES, missing, staged
-from operators.errors import SarcoMapError, SegmentationError
+from operators.core.errors import SarcoMapError, SegmentationError
+from operators.core.output_folder import OUTPUT_FILES, missing, staged
+from operators.core.stage_clock import StageClock
 from operators.segmentation import load_model
 
 __all__ = ["SHIPPED_BUNDLE", "run_study"]

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from operators.anatomy import Compartment
+from operators.core.anatomy import Compartment
 
 _GROUPS = tuple(str(c) for c in Compartment if c is not Compartment.BONE)
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.simpleitk_loop import itk_image, with_simpleitk
+from operators.core.volume import Grid
 from operators.station_fusion import average_stations, common_grid
-from operators.volume import Grid
 from phantom.station_geometry import archive_stations
 
 Signals = list[list[NDArray[np.float32]]]

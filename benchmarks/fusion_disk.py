@@ -55,8 +55,8 @@ WAYS = {way.__name__: way for way in (ours, loop, ours_all_decoded, loop_only_fu
 
 
 def _ours(decoded: Any) -> Callable[[Path, Path], Phases]:
+    from operators.core.nrrd_files import write_volumes
     from operators.dicom_loader import load_study
-    from operators.nrrd_files import write_volumes
     from operators.station_fusion import fuse, stations_to_fuse
 
     def work(path: Path, out: Path) -> Phases:

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fusion import finish
+from operators.core.volume import Contrast, Fused, Station, Study
 from operators.station_fusion import FusionOptions, fuse
 from operators.station_fusion.overlaps import sample_overlaps
 from operators.station_fusion.positions import find_positions
-from operators.volume import Contrast, Fused, Station, Study
 from phantom.acquisition import StationImages, acquire_study
 from phantom.anatomy import body_grid, build_tissues
 from phantom.dixon_signal import AcquisitionOptions

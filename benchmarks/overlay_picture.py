@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from operators.anatomy import HAMSTRINGS, QUADRICEPS
-from operators.nrrd_files import read_segmentation, read_volume
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS
+from operators.core.nrrd_files import read_segmentation, read_volume
+from operators.core.volume import Volume
 from operators.phenotype_report import busiest_slice, overlay_png
-from operators.volume import Volume
 
 _GAP = 12
 

@@ -20,7 +20,7 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from operators.volume import Grid
+from operators.core.volume import Grid
 
 __all__ = ["from_zip", "itk_image", "with_simpleitk"]
 

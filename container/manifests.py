@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from operators.errors import SarcoMapError, UsageError
+from operators.core.errors import SarcoMapError, UsageError
 
 __all__ = ["MapDescription", "app_manifest", "main", "package_manifest", "read_map", "requirements"]
 

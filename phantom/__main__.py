@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from operators.errors import SarcoMapError
+from operators.core.errors import SarcoMapError
 from phantom.faults import FAULTS
 from phantom.participant import draw_participant
 from phantom.study import COMPRESSED, WrittenStudy, write_study

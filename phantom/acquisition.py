@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import GeometryError
-from operators.volume import Contrast, Grid
+from operators.core.errors import GeometryError
+from operators.core.volume import Contrast, Grid
 from phantom.dixon_signal import AcquisitionOptions, decayed, rician, smooth_field
 from phantom.station_geometry import StationGeometry
 

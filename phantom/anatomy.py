@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators import anatomy
-from operators.volume import Grid
+from operators.core import anatomy
+from operators.core.volume import Grid
 from phantom.body import Body, draw_body, outline_table, part_table, tissue_model
 from phantom.participant import Participant
 from phantom.rasterise import rasterise

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from operators.errors import OutputError
+from operators.core.errors import OutputError
 from phantom.dicom_files import DicomFile
 
 __all__ = ["MANIFEST_NAME", "write_folder", "write_zip", "zip_name"]

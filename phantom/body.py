@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import anatomy
+from operators.core import anatomy
 from phantom.participant import Participant
 from phantom.rasterise import PART_COLUMNS, OutlineTable, PartTable, TissueModel
 from phantom.reference import HIP_HEIGHT_MM, Kind, envelopes, parts

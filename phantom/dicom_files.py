@@ -17,7 +17,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
 from pydicom.valuerep import DSfloat
 
-from operators.volume import Contrast
+from operators.core.volume import Contrast
 from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
 from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from operators.volume import Contrast
+from operators.core.volume import Contrast
 from phantom.acquisition import StationImages
 
 __all__ = ["Damage", "Patient", "Series", "deterministic_uid", "series_of_study"]

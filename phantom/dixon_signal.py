@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 __all__ = [
     "ECHO_TIME_IN_MS",

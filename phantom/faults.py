@@ -13,8 +13,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from operators.errors import UsageError
-from operators.volume import Contrast
+from operators.core.errors import UsageError
+from operators.core.volume import Contrast
 from phantom.dicom_series import DESCRIPTION_SUFFIX, Damage, Series, deterministic_uid
 
 __all__ = ["FAULTS", "FaultRecord", "apply_faults"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.volume import Contrast, Grid
+from operators.core.volume import Contrast, Grid
 from phantom.acquisition import StationImages, axes, linear_weights
 
 __all__ = ["fused_grid", "fused_images", "resampled"]

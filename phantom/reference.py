@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from operators import anatomy
+from operators.core import anatomy
 
 __all__ = [
     "HIP_HEIGHT_MM",

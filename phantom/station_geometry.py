@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from operators.errors import UsageError
-from operators.volume import Grid
+from operators.core.errors import UsageError
+from operators.core.volume import Grid
 
 __all__ = [
     "ARCHIVE_STATIONS",

@@ -13,9 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from operators.errors import OutputError, UsageError
-from operators.nrrd_files import write_segmentation
-from operators.volume import Grid, Volume
+from operators.core.errors import OutputError, UsageError
+from operators.core.nrrd_files import write_segmentation
+from operators.core.volume import Grid, Volume
 from phantom.acquisition import StationImages, acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
 from phantom.archive import write_folder, write_zip, zip_name

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Compartment, Tissue
-from operators.errors import OutputError
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Compartment, Tissue
+from operators.core.errors import OutputError
 from phantom.calibration import PREVALENCE, read_constants, thirds_of
 from phantom.cohort_model import (
     FOLLOW_UP_YEARS,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.nrrd_files import write_volume
-from operators.volume import Contrast, Grid, Volume
+from operators.core.nrrd_files import write_volume
+from operators.core.volume import Contrast, Grid, Volume
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_labels, build_tissues, fit_body
 from phantom.dixon_signal import AcquisitionOptions

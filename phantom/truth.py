@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.anatomy import (
+from operators.core.anatomy import (
     CHANNEL_COUNT,
     HAMSTRINGS,
     MUSCLES,
@@ -17,7 +17,7 @@ from operators.anatomy import (
     THIGH_COMPARTMENTS,
     Compartment,
 )
-from operators.volume import Grid, Volume
+from operators.core.volume import Grid, Volume
 
 __all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fractions"]
 

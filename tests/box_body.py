@@ -7,9 +7,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.anatomy import STRUCTURES, by_name
-from operators.model_card import ModelCard
-from operators.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
+from operators.core.anatomy import STRUCTURES, by_name
+from operators.core.model_card import ModelCard
+from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
 
 __all__ = ["MODEL", "PATIENT", "SHAPE", "box_labels", "fused_of", "grid", "study_of"]
 

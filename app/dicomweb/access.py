@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from app.dicomweb.login import Login
-from operators.errors import InputError, OutputError, UsageError
+from operators.core.errors import InputError, OutputError, UsageError
 
 __all__ = [
     "Access",

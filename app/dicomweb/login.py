@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 __all__ = ["Login", "read_login"]
 

@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, EnhancedMRImageStorage
 
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
-from app.dicomweb.parts import parts_into
-from app.identity import identity
+from app.dicomweb.multipart import parts_into
+from app.object_uids import identity
+from operators.core.errors import InputError, UsageError
 from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type, is_reformatted
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
-from operators.errors import InputError, UsageError
 
 __all__ = ["fetch_study"]
 

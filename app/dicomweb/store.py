@@ -21,7 +21,7 @@ from app.dicomweb.access import (
     translated,
     with_retry,
 )
-from operators.errors import OutputError
+from operators.core.errors import OutputError
 
 __all__ = ["store_files"]
 

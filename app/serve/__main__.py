@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.serve.settings import Settings, read_settings
-from operators.errors import SarcoMapError
+from operators.core.errors import SarcoMapError
 
 __all__ = ["main", "settings_from"]
 
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         from app.serve.service import Service  # --help and a wrong setting need not wait for it
 
         service = Service(settings)
-        from app.serve.cautions import cautions
+        from app.serve.security_warnings import cautions
 
         for caution in cautions(settings):
             logging.getLogger("sarcomap.serve").warning(caution)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.serve.__main__ import settings_from
-from operators.errors import SarcoMapError
+from operators.core.errors import SarcoMapError
 
 __all__ = ["ask"]
 

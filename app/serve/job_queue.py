@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.serve.jobs import JOB_STATES, STATES, Job
 from app.serve.records import UNREADABLE, now_utc
-from operators.errors import OutputError, UsageError
+from operators.core.errors import OutputError, UsageError
 
 __all__ = ["JobQueue"]
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from app.serve.settings import HttpSettings
 from app.serve.spool import Spool
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -13,7 +13,7 @@ from pydicom.filereader import read_partial
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import BaseTag
 
-from operators.dicom_objects.identifiers import MANUFACTURER
+from operators.core.dicom_objects.identifiers import MANUFACTURER
 
 __all__ = ["made_by_us", "merge", "same_objects", "united"]
 

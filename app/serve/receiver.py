@@ -25,13 +25,13 @@ from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
-from app.identity import UNREADABLE, identity
-from app.serve.arriving import Arriving, bound_pdus, unfinished
+from app.object_uids import UNREADABLE, identity
+from app.serve.association import Arriving, bound_pdus, unfinished
 from app.serve.metrics import Metrics
 from app.serve.settings import DicomSettings
 from app.serve.spool import Spool, study_key
+from operators.core.errors import UsageError
 from operators.dicom_loader.source import DEFAULT_LIMITS
-from operators.errors import UsageError
 
 __all__ = ["Receiver"]
 

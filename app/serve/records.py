@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from operators.output_files import replacing
+from operators.core.output_files import replacing
 
 __all__ = ["UNREADABLE", "Record", "now_utc"]
 

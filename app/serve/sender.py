@@ -17,11 +17,11 @@ from pynetdicom import AE
 from app.dicomweb.store import store_files
 from app.from_server import dicom_results
 from app.serve.metrics import Metrics
-from app.serve.naming import results_name
 from app.serve.records import now_utc
+from app.serve.result_names import results_name
 from app.serve.settings import Destination, SendSettings
 from app.serve.spool import Job, Spool
-from operators.errors import OutputError, SarcoMapError
+from operators.core.errors import OutputError, SarcoMapError
 
 __all__ = ["Sender", "store_by_dimse"]
 

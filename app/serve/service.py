@@ -14,8 +14,8 @@ from app.serve.runner import Runner
 from app.serve.sender import Sender
 from app.serve.settings import Settings
 from app.serve.spool import Spool
-from app.serve.watcher import Watcher
-from operators.errors import SarcoMapError, UsageError
+from app.serve.watched_folder import Watcher
+from operators.core.errors import SarcoMapError, UsageError
 
 __all__ = ["Service"]
 

@@ -14,8 +14,8 @@ import yaml
 
 from app.dicomweb.access import Access
 from app.dicomweb.login import read_login
+from operators.core.errors import UsageError
 from operators.dicom_loader.source import DEFAULT_LIMITS
-from operators.errors import UsageError
 
 __all__ = ["Destination", "DicomSettings", "HttpSettings", "RunSettings", "SendSettings", "Settings", "read_settings"]
 

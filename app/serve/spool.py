@@ -18,8 +18,8 @@ from app.serve.job_queue import JobQueue
 from app.serve.jobs import STATES, Job, study_key
 from app.serve.objects import made_by_us, merge, same_objects, united
 from app.serve.records import Record
-from app.serve.watched import copied, digest, remove
-from operators.errors import InputError, OutputError, SarcoMapError
+from app.serve.study_files import copied, digest, remove
+from operators.core.errors import InputError, OutputError, SarcoMapError
 
 __all__ = ["STATES", "Job", "Spool", "study_key"]
 

@@ -1,5 +1,6 @@
 """The few Python pieces that the bundle's configs name."""
 
+from bundle.scripts.annotations import AnnotatedLabels, read_labels
 from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
 from bundle.scripts.class_metrics import ClassMetricsCsv
 from bundle.scripts.crops import RandOverhangCropd
@@ -15,10 +16,9 @@ from bundle.scripts.data import (
 from bundle.scripts.distributed import local_rank, without_logs
 from bundle.scripts.evaluation import EvaluationReport
 from bundle.scripts.inferers import AutocastInferer
-from bundle.scripts.labelling import LabelStudies
 from bundle.scripts.losses import DiceWeightedCELoss
 from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
-from bundle.scripts.participants import LoadParticipantd, labels_on_grid, read_image
+from bundle.scripts.participants import LoadParticipantd, labels_on_grid
 from bundle.scripts.resumption import (
     EpochSampler,
     ResumableEarlyStop,
@@ -27,9 +27,8 @@ from bundle.scripts.resumption import (
     TrainingProgress,
     WholeFileCheckpointSaver,
 )
-from bundle.scripts.segments import AnnotatedLabels, read_labels
 from bundle.scripts.subvoxels import SubvoxelLabelsd
-from bundle.scripts.windows import resized
+from bundle.scripts.weight_transfer import resized
 
 __all__ = [
     "AnnotatedClasses",
@@ -39,7 +38,6 @@ __all__ = [
     "DiceWeightedCELoss",
     "EpochSampler",
     "EvaluationReport",
-    "LabelStudies",
     "LoadParticipantd",
     "PartialLabelLoss",
     "RandOverhangCropd",
@@ -59,7 +57,6 @@ __all__ = [
     "load_weights",
     "local_rank",
     "read_datalist",
-    "read_image",
     "read_labels",
     "resized",
     "save_weights",

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 
 __all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "save_weights"]
 

@@ -11,8 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.utils import evenly_divisible_all_gather
 
-from operators import anatomy
-from operators.output_files import replacing
+from operators.core import anatomy
+from operators.core.output_files import replacing
 
 __all__ = ["ClassMetricsCsv"]
 

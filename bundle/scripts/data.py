@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bundle.scripts.segments import read_labels
-from operators import anatomy
-from operators.errors import InputError
+from bundle.scripts.annotations import read_labels
+from operators.core import anatomy
+from operators.core.errors import InputError
 
 __all__ = [
     "check_folds",

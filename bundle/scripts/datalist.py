@@ -30,12 +30,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bundle.scripts.annotations import read_labels
 from bundle.scripts.data import check_folds
-from bundle.scripts.participants import labels_on_grid, read_image
-from bundle.scripts.segments import read_labels
-from operators import anatomy
-from operators.errors import InputError, SarcoMapError, UsageError
-from operators.output_files import replacing
+from bundle.scripts.participants import labels_on_grid
+from operators.core import anatomy
+from operators.core.errors import InputError, SarcoMapError, UsageError
+from operators.core.image_channels import read_image
+from operators.core.output_files import replacing
 
 __all__ = ["assign_folds", "find_pairs", "make_datalist"]
 
@@ -276,7 +277,7 @@ def _scheme(name: str | None) -> Mapping[int, int] | None:
     """Values of another tool's label maps in the label table; what it labels only together with others is 0."""
     if name is None or name == "ours":
         return None
-    from operators.segmentation.schemes import load_scheme
+    from operators.core.label_schemes import load_scheme
 
     scheme = load_scheme(name)
     targets = scheme.targets()

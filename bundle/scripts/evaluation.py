@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from bundle.scripts.annotations import read_labels
 from bundle.scripts.metric_figure import draw_figure
 from bundle.scripts.metric_tables import write_tables
 from bundle.scripts.participants import labels_on_grid
 from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures
-from bundle.scripts.segments import read_labels
-from operators.errors import InputError
-from operators.volume import Grid
+from operators.core.errors import InputError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.volume import Grid
 
 __all__ = ["EvaluationReport", "label_files", "report", "score_files"]
 
 #: What a folder's label file is called, in the order in which it is looked for.
 _PATTERNS = ("*.seg.nrrd", "*labels*.nrrd", "*labels*.nii.gz", "*.nii.gz", "*.nii", "*.nrrd")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
@@ -158,7 +158,7 @@ class EvaluationReport:
         outputs: Any = engine.state.output
         for item, output in zip(batch, outputs, strict=True):
             found = output["pred"]
-            affine = _LPS_TO_RAS @ np.asarray(found.affine, np.float64)
+            affine = LPS_TO_RAS @ np.asarray(found.affine, np.float64)
             voxels = np.ascontiguousarray(torch.as_tensor(found)[0].cpu().numpy().astype(np.uint8).T)
             grid = Grid(voxels.shape, affine)
             path = Path(str(item["label"].meta["filename_or_obj"]))

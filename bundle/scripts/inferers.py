@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from monai.inferers import SimpleInferer
 
-from operators.segmentation.networks import has_bf16
+from operators.core.bfloat16 import has_bf16
 
 __all__ = ["AutocastInferer"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from bundle.scripts.metric_tables import bootstrap_mean, score_matrix, structure_means
 from bundle.scripts.segmentation_metrics import ParticipantScores
-from operators import anatomy
-from operators.anatomy import Compartment
-from operators.output_files import replacing
+from operators.core import anatomy
+from operators.core.anatomy import Compartment
+from operators.core.output_files import replacing
 
 __all__ = ["draw_figure"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.scripts.segmentation_metrics import METRICS, ParticipantScores
-from operators import anatomy
-from operators.output_files import replacing
+from operators.core import anatomy
+from operators.core.output_files import replacing
 
 __all__ = ["MEAN_ROW", "Estimate", "bootstrap_mean", "score_matrix", "structure_means", "write_tables"]
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.scripts.evaluation import label_files, report, score_files
-from operators.errors import InputError, SarcoMapError
+from operators.core.errors import InputError, SarcoMapError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

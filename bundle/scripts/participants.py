@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,14 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
-from bundle.scripts.segments import read_labels
-from operators.errors import GeometryError, InputError
-from operators.nrrd_files import read_volume
-from operators.segmentation.label_files import resample_labels
-from operators.volume import Grid, Volume
+from bundle.scripts.annotations import read_labels
+from operators.core.errors import GeometryError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.image_channels import read_image
+from operators.core.label_files import resample_labels
+from operators.core.volume import Grid, Volume
 
-__all__ = ["LoadParticipantd", "labels_on_grid", "read_image"]
-
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def read_image(paths: Sequence[str | Path]) -> tuple[NDArray[np.float32], Grid]:
-    """Images of one participant as channels.
-
-    Returns
-    -------
-    ndarray, shape (channels, z, y, x), float32
-    Grid
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read, holds NaN, infinity or one value only,
-        or lies on another grid than the first.
-    """
-    volumes = [read_volume(Path(path)) for path in paths]
-    for path, volume in zip(map(Path, paths), volumes, strict=True):
-        where = f"{path.parent.name}/{path.name}"
-        low, high = float(volume.voxels.min()), float(volume.voxels.max())  # NaN spreads into both
-        if not np.isfinite([low, high]).all():
-            raise InputError(where, "voxels that are NaN or infinite", "a finite signal", "Fuse the study again.")
-        if low == high:
-            raise InputError(where, f"every voxel is {low:g}", "an image", "Fuse the study again, or leave it out.")
-        if not volume.grid.same_as(volumes[0].grid):
-            raise GeometryError(
-                where,
-                f"a grid of {volume.grid.shape} that differs from the first channel's",
-                "all channels of a participant on one grid",
-                "Take the files of one fused study.",
-            )
-    return np.stack([np.asarray(v.voxels, np.float32) for v in volumes]), volumes[0].grid
+__all__ = ["LoadParticipantd", "labels_on_grid"]
 
 
 def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = False) -> NDArray[np.uint8]:
@@ -145,7 +112,7 @@ class LoadParticipantd(MapTransform):
 
 def _meta_tensor(voxels: NDArray[np.float32], grid: Grid, filename: str) -> MetaTensor:
     """Channel-first (c, x, y, z) with a RAS affine, MONAI's convention."""
-    affine = torch.as_tensor(_LPS_TO_RAS @ grid.affine)
+    affine = torch.as_tensor(LPS_TO_RAS @ grid.affine)
     meta = {
         "filename_or_obj": filename,
         "original_affine": affine.numpy().copy(),

@@ -30,7 +30,7 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from torch.utils.data import DataLoader, Sampler
 
 from bundle.scripts.checkpoints import load_checkpoint
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 
 __all__ = [
     "EpochSampler",

@@ -18,7 +18,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from operators import anatomy
+from operators.core import anatomy
 
 __all__ = ["METRICS", "ParticipantScores", "StructureScores", "measure_structures", "score_structure"]
 

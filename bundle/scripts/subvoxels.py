@@ -13,13 +13,12 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
-from bundle.scripts.segments import read_labels
-from operators.errors import GeometryError
-from operators.volume import Grid
+from bundle.scripts.annotations import read_labels
+from operators.core.errors import GeometryError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.volume import Grid
 
 __all__ = ["SubvoxelLabelsd"]
-
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class SubvoxelLabelsd(MapTransform):
@@ -77,7 +76,7 @@ class SubvoxelLabelsd(MapTransform):
 
 def _nearest(labels: NDArray[np.uint8], grid: Grid, image: MetaTensor, factor: int, path: Path) -> NDArray[np.uint8]:
     """Labels (x, y, z) at the centres of the parts of the image's voxels; 0 beyond the file."""
-    to_file = np.linalg.inv(grid.affine) @ _LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64)
+    to_file = np.linalg.inv(grid.affine) @ LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64)
     axes = np.abs(to_file[:3, :3]).argmax(axis=0)  # file axis (x, y, z) of each image axis
     off_axis = to_file[:3, :3].copy()
     off_axis[axes, range(3)] = 0

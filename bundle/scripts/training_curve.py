@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import InputError
-from operators.output_files import replacing
+from operators.core.errors import InputError
+from operators.core.output_files import replacing
 
 __all__ = ["Phase", "draw_curve", "read_phase", "write_curve"]
 

@@ -8,8 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 from pydicom.uid import MRImageStorage
 
-from operators.derived_series.stored_values import StoredValues
-from operators.dicom_objects import (
+from operators.core.dicom_objects import (
     MANUFACTURER,
     SYNTHETIC_STATEMENT,
     derived_uid,
@@ -19,7 +18,8 @@ from operators.dicom_objects import (
     pixel_measures,
     software_version,
 )
-from operators.volume import Contrast, Grid, Station, Study
+from operators.core.volume import Contrast, Grid, Station, Study
+from operators.derived_series.stored_values import StoredValues
 
 __all__ = ["series_header"]
 

@@ -21,13 +21,13 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
+from operators.core.dicom_objects import derived_uid, settle_dates, software_version
+from operators.core.dicom_objects.planes import positions_mm
+from operators.core.errors import OutputError
+from operators.core.volume import Contrast, Fused, Grid, Station, Study
 from operators.derived_series.headers import series_header
 from operators.derived_series.sources import referenced_series, source_image_items, source_slices
 from operators.derived_series.stored_values import StoredValues, stored_values
-from operators.dicom_objects import derived_uid, settle_dates, software_version
-from operators.dicom_objects.planes import positions_mm
-from operators.errors import OutputError
-from operators.volume import Contrast, Fused, Grid, Station, Study
 
 __all__ = ["DerivedSeries", "derive", "write_derived"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from operators.volume import Grid, Station
+from operators.core.volume import Grid, Station
 
 __all__ = ["referenced_series", "source_image_items", "source_slices"]
 

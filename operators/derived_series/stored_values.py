@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.volume import Volume
+from operators.core.volume import Volume
 
 __all__ = ["StoredValues", "stored_values"]
 

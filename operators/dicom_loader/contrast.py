@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from operators.volume import Contrast
+from operators.core.volume import Contrast
 
 __all__ = ["contrast_of_description", "contrast_of_image_type", "is_magnitude", "is_reformatted"]
 

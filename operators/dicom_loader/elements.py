@@ -24,7 +24,7 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from operators.errors import DicomError
+from operators.core.errors import DicomError
 
 __all__ = ["ElementReader", "Elements", "PixelElement"]
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage
 
+from operators.core.errors import DicomError, GeometryError
+from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import (
     contrast_of_description,
     contrast_of_image_type,
@@ -20,8 +22,6 @@ from operators.dicom_loader.contrast import (
     is_reformatted,
 )
 from operators.dicom_loader.elements import Values
-from operators.errors import DicomError, GeometryError
-from operators.volume import Contrast
 
 __all__ = ["Frame", "frames_of"]
 

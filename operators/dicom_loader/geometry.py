@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.errors import GeometryError
+from operators.core.volume import Grid
 from operators.dicom_loader.frames import Frame
-from operators.errors import GeometryError
-from operators.volume import Grid
 
 __all__ = ["stack_slices", "z_range_mm"]
 

@@ -17,10 +17,10 @@ from pydicom.multival import MultiValue
 from pydicom.uid import EnhancedMRImageStorage, MediaStorageDirectoryStorage, MRImageStorage
 from pydicom.valuerep import DA, TM
 
+from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.dicom_loader.elements import ElementReader, PixelElement, Values
 from operators.dicom_loader.frames import Frame, frames_of
 from operators.dicom_loader.source import Source
-from operators.errors import DicomError, InputError, SarcoMapError
 
 __all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "ImageFile", "OtherFile", "header_reader", "read_header"]
 

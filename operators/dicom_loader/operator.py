@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from operators.deidentification import deidentify
+from operators.core.deidentification import deidentify
+from operators.core.dicom_options import Deidentification
+from operators.core.volume import Station
 from operators.deploy import (
     CountCondition,
     ExecutionContext,
@@ -18,8 +20,6 @@ from operators.deploy import (
 )
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 from operators.dicom_loader.study import load_study
-from operators.dicom_options import Deidentification
-from operators.volume import Station
 
 __all__ = ["DicomLoaderOperator"]
 

@@ -15,11 +15,11 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
+from operators.core.errors import DicomError, SarcoMapError
 from operators.dicom_loader.codecs import DECODED_HERE, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
-from operators.errors import DicomError, SarcoMapError
 
 __all__ = ["Target", "check_transfer_syntaxes", "decode_into"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from operators.errors import ArchiveError, InputError
+from operators.core.errors import ArchiveError, InputError
 
 __all__ = ["DEFAULT_LIMITS", "ArchiveLimits", "Source", "open_source"]
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from operators.core.errors import DicomError, GeometryError
+from operators.core.volume import Contrast, Grid
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import stack_slices, z_range_mm
 from operators.dicom_loader.headers import ImageFile
-from operators.errors import DicomError, GeometryError
-from operators.volume import Contrast, Grid
 
 __all__ = ["Stack", "check_all_contrasts", "check_one_frame_of_reference", "stacks_of", "table_positions"]
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 
+from operators.core.errors import DicomError, InputError
+from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
@@ -24,8 +26,6 @@ from operators.dicom_loader.stacks import (
     stacks_of,
     table_positions,
 )
-from operators.errors import DicomError, InputError
-from operators.volume import QualityFlag, Station, Study
 
 __all__ = ["load_study"]
 

@@ -1,6 +1,6 @@
 """Stage four: the label map as a DICOM Segmentation, on a derived series of what was labelled."""
 
-from operators.dicom_seg_writer.stage import DicomFiles, write_dicom
+from operators.dicom_seg_writer.dicom_outputs import DicomFiles, write_dicom
 from operators.dicom_seg_writer.writer import make_seg, write_seg
 
 __all__ = ["DicomFiles", "make_seg", "write_dicom", "write_seg"]

@@ -7,9 +7,9 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
-from operators.anatomy import Structure, Tissue
-from operators.dicom_objects import MANUFACTURER, derived_uid
-from operators.model_card import ModelCard
+from operators.core.anatomy import Structure, Tissue
+from operators.core.dicom_objects import MANUFACTURER, derived_uid
+from operators.core.model_card import ModelCard
 
 __all__ = [
     "PRIVATE_SCHEME",

@@ -11,9 +11,8 @@ import numpy as np
 from highdicom import ContentQualificationValues
 from highdicom.seg import Segmentation, SegmentationTypeValues
 
-from operators.anatomy import ADIPOSE_INDEX, STRUCTURES
-from operators.derived_series import DerivedSeries
-from operators.dicom_objects import (
+from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
+from operators.core.dicom_objects import (
     MANUFACTURER,
     derived_uid,
     orientation,
@@ -23,13 +22,14 @@ from operators.dicom_objects import (
     settle_dates,
     software_version,
 )
-from operators.dicom_options import DicomOptions
+from operators.core.dicom_options import DicomOptions
+from operators.core.errors import GeometryError
+from operators.core.model_card import ModelCard
+from operators.core.output_files import replacing
+from operators.core.volume import Study, Volume
+from operators.derived_series import DerivedSeries
 from operators.dicom_seg_writer.concepts import scheme_items
-from operators.dicom_seg_writer.segments import segment_descriptions
-from operators.errors import GeometryError
-from operators.model_card import ModelCard
-from operators.output_files import replacing
-from operators.volume import Study, Volume
+from operators.dicom_seg_writer.segment_descriptions import segment_descriptions
 
 __all__ = ["make_seg", "write_seg"]
 

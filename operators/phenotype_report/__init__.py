@@ -5,9 +5,9 @@ from operators.phenotype_report.measurements import Measurements, Phenotypes, St
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.pictures import busiest_slice, overlay_png
 from operators.phenotype_report.report import build_report, schema, validate, write_report
+from operators.phenotype_report.report_files import ReportFiles, write_reports
 from operators.phenotype_report.sides import MidSurface, find_mid_surface, side_volume
 from operators.phenotype_report.sr import make_sr, write_sr
-from operators.phenotype_report.stage import ReportFiles, write_reports
 
 __all__ = [
     "Measurements",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from operators.anatomy import HAMSTRINGS, QUADRICEPS
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS
 
 __all__ = ["left_right_asymmetry", "posterior_anterior_ratio", "total_volume", "total_volume_index"]
 

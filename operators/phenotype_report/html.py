@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
-from operators.output_files import replacing
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
+from operators.core.output_files import replacing
+from operators.core.volume import Fused, Volume
 from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
-from operators.volume import Fused, Volume
 
 __all__ = ["Picture", "pictures_of", "render_html", "write_html"]
 
@@ -169,4 +169,4 @@ def _template() -> jinja2.Template:
     )
     environment.filters["fixed"] = _fixed
     environment.filters["percent"] = _percent
-    return environment.get_template("report.html.j2")
+    return environment.get_template("study_page.html.j2")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.anatomy import Structure
+from operators.core.anatomy import Structure
+from operators.core.volume import QualityFlag
 from operators.phenotype_report.sides import MidSurface
-from operators.volume import QualityFlag
 
 __all__ = ["Measurements", "Phenotypes", "StructureMeasure"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.phenotype_report.stage import ReportFiles, write_reports
+from operators.phenotype_report.report_files import ReportFiles, write_reports
 
 __all__ = ["PhenotypeReportOperator"]
 

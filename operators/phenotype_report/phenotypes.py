@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.anatomy import (
+from operators.core.anatomy import (
     HAMSTRINGS,
     MUSCLES,
     QUADRICEPS,
@@ -17,8 +17,9 @@ from operators.anatomy import (
     Compartment,
     by_name,
 )
-from operators.errors import GeometryError
-from operators.label_map import LabelMap
+from operators.core.errors import GeometryError
+from operators.core.label_map import LabelMap
+from operators.core.volume import Fused, QualityFlag, Volume
 from operators.phenotype_report.formulas import (
     left_right_asymmetry,
     posterior_anterior_ratio,
@@ -27,7 +28,6 @@ from operators.phenotype_report.formulas import (
 )
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.sides import MidSurface, Tally, find_mid_surface, tally
-from operators.volume import Fused, QualityFlag, Volume
 
 __all__ = ["measure", "withheld_reason"]
 

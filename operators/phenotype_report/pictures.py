@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from operators.anatomy import ADIPOSE_INDEX, STRUCTURES, by_name
+from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES, by_name
+from operators.core.volume import Grid
 from operators.phenotype_report.sides import MidSurface
-from operators.volume import Grid
 
 __all__ = ["Plane", "busiest_slice", "overlay_png", "plane_axis"]
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import jsonschema
 
-from operators.dicom_objects.dates import NO_DATE
-from operators.errors import OutputError
-from operators.model_card import ModelCard
-from operators.output_files import replacing
+from operators.core.dicom_objects.dates import NO_DATE
+from operators.core.errors import OutputError
+from operators.core.model_card import ModelCard
+from operators.core.output_files import replacing
+from operators.core.software import software
+from operators.core.volume import Fused, QualityFlag, Station, Study
 from operators.phenotype_report.measurements import Measurements, StructureMeasure
-from operators.phenotype_report.provenance import software
-from operators.volume import Fused, QualityFlag, Station, Study
 
 __all__ = ["SCHEMA_VERSION", "build_report", "schema", "unique_flags", "validate", "write_report"]
 
@@ -34,7 +34,7 @@ _SAME_PLACE_MM = 1.0
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``report.json``."""
-    text = resources.files("operators").joinpath("schema/report.schema.json").read_text(encoding="utf-8")
+    text = resources.files("operators.core").joinpath("schema/report.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

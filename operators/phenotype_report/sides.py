@@ -20,8 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from operators.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
-from operators.volume import Grid, Volume
+from operators.core.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
+from operators.core.volume import Grid, Volume
 
 __all__ = ["MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
 

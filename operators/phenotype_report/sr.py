@@ -28,7 +28,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
-from operators.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
+from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
+from operators.core.model_card import ModelCard
+from operators.core.output_files import replacing
+from operators.core.volume import Fused, QualityFlag, Study
 from operators.dicom_seg_writer.concepts import (
     algorithm_parameters,
     private_concept,
@@ -36,11 +39,8 @@ from operators.dicom_seg_writer.concepts import (
     structure_concept,
     tracking,
 )
-from operators.model_card import ModelCard
-from operators.output_files import replacing
 from operators.phenotype_report.measurements import Measurements, StructureMeasure
 from operators.phenotype_report.report import unique_flags
-from operators.volume import Fused, QualityFlag, Study
 
 __all__ = ["make_sr", "write_sr"]
 

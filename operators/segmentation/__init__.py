@@ -7,8 +7,8 @@ schemes can be read, and a command line be refused, without waiting for it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from operators.core.label_schemes import Scheme, load_scheme, scheme_names
 from operators.segmentation.options import SegmentationOptions
-from operators.segmentation.schemes import Scheme, load_scheme, scheme_names
 
 if TYPE_CHECKING:
     from operators.segmentation.bundle_model import SegmentationModel, load_model

@@ -13,7 +13,7 @@ from typing import Any
 
 from monai.bundle.reference_resolver import ReferenceResolver
 
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 
 __all__ = ["EXPRESSIONS", "TARGETS", "harmless"]
 

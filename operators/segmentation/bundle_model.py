@@ -14,12 +14,12 @@ from monai.bundle import ConfigParser
 from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose
 
-from operators import anatomy
-from operators.errors import SegmentationError
-from operators.model_card import ModelCard
+from operators.core import anatomy
+from operators.core.errors import SegmentationError
+from operators.core.model_card import ModelCard
+from operators.core.volume import Contrast
 from operators.segmentation.bundle_guard import harmless
 from operators.segmentation.windows import WindowSettings
-from operators.volume import Contrast
 
 __all__ = ["SegmentationModel", "load_model"]
 

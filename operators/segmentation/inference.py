@@ -13,9 +13,11 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from operators import anatomy
-from operators.errors import SarcoMapError, SegmentationError
-from operators.label_map import LabelMap
+from operators.core import anatomy
+from operators.core.errors import SarcoMapError, SegmentationError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.label_map import LabelMap
+from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
 from operators.segmentation.networks import Network, RunsAhead, open_network
@@ -24,12 +26,10 @@ from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.stream import stream_scores
 from operators.segmentation.windows import Triple, place_windows
-from operators.volume import Contrast, Fused, Grid, QualityFlag, Volume
 
 __all__ = ["DEFAULT_OPTIONS", "Prepared", "label_windows", "prepare", "segment"]
 
 DEFAULT_OPTIONS = SegmentationOptions()
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MARGIN_VOXELS = 4
 _GPU_BATCH = 4
 _CONSTANT = 1e-4  # relative; blending stations leaves rounding in a constant image
@@ -176,11 +176,11 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
             )
     # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
     tensor = MetaTensor(
-        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(_LPS_TO_RAS @ fused.grid.affine)
+        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine)
     )
     del image
     whole = model.preprocessing({"image": tensor})["image"]
-    affine = _LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
+    affine = LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
     grid = _part_of(fused.grid, box)
     around = _voxels_around(grid, affine, tuple(whole.shape[1:]))
     affine[:3, 3] = (affine @ [*(part.start for part in around), 1.0])[:3]

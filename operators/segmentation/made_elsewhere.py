@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by_name
-from operators.errors import InputError
-from operators.label_map import LabelMap
-from operators.model_card import ModelCard
-from operators.segmentation.label_files import LabelFile, read_label_file, resample_labels
-from operators.segmentation.schemes import Scheme
-from operators.segmentation.schemes.scheme import Made, plain_name
-from operators.segmentation.segments import Segment, find_structure
-from operators.volume import Fused, QualityFlag, Volume
+from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by_name
+from operators.core.errors import InputError
+from operators.core.label_files import LabelFile, read_label_file, resample_labels
+from operators.core.label_map import LabelMap
+from operators.core.label_schemes import Scheme
+from operators.core.label_schemes.scheme import Made, plain_name
+from operators.core.model_card import ModelCard
+from operators.core.slicer_segments import Segment, find_structure
+from operators.core.volume import Fused, QualityFlag, Volume
 
 __all__ = ["LabelSource", "import_labels", "map_labels"]
 

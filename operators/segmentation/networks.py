@@ -18,7 +18,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from operators.errors import UsageError
+from operators.core.bfloat16 import has_bf16
+from operators.core.errors import UsageError
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
@@ -31,7 +32,6 @@ __all__ = [
     "OpenVinoNetwork",
     "RunsAhead",
     "TorchNetwork",
-    "has_bf16",
     "open_network",
     "thread_count",
 ]
@@ -253,18 +253,6 @@ def thread_count() -> int:
     """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
-
-
-def has_bf16(cuda: bool) -> bool:
-    """Whether the GPU, or else the processor, has instructions for bfloat16.
-
-    Both compute in it without them too, a processor thirty times slower than
-    in float32 (measured on an AMD EPYC, Zen 3).
-    """
-    if cuda:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    instructions = torch.cpu.get_capabilities()
-    return any(bool(instructions.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _in_bf16(model: SegmentationModel, options: SegmentationOptions, backend: Backend, cuda: bool) -> bool:

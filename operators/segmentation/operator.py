@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from operators.core.label_map import LabelMap
+from operators.core.nrrd_files import write_segmentation, write_volume
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.label_map import LabelMap
-from operators.nrrd_files import write_segmentation, write_volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.inference import DEFAULT_OPTIONS, segment
 from operators.segmentation.made_elsewhere import LabelSource, import_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 __all__ = ["Backend", "Device", "Precision", "SegmentationOptions"]
 

@@ -8,10 +8,10 @@ from functools import partial
 
 import torch
 
-from operators import anatomy
-from operators.errors import SegmentationError
+from operators.core import anatomy
+from operators.core.errors import SegmentationError
+from operators.core.volume import QualityFlag
 from operators.segmentation.networks import Network, RunsAhead
-from operators.volume import QualityFlag
 
 __all__ = ["Scorer"]
 

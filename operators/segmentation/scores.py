@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from operators.errors import GeometryError
+from operators.core.errors import GeometryError
+from operators.core.volume import Grid
 from operators.segmentation.label_kernel import label_band
 from operators.segmentation.stream import Band
 from operators.segmentation.windows import Triple
-from operators.volume import Grid
 
 __all__ = ["ScoreMapping", "labels_from_bands", "labels_from_scores", "map_scores"]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.volume import Contrast, Grid, QualityFlag
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.shift import residual_shift
-from operators.volume import Contrast, Grid, QualityFlag
 
 __all__ = ["SHIFT_LIMIT_MM", "gain_ratio", "overlap_agreement", "seam_visibility", "shift_flags"]
 

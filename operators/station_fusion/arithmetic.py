@@ -30,13 +30,13 @@ import math
 
 import numpy as np
 
+from operators.core.grid_geometry import INDEX_SNAP
+
 __all__ = ["EDGE_SHARE", "EDGE_SLACK", "INDEX_SNAP", "blend", "blend_four", "locate"]
 
 EDGE_SHARE = 2.0**-30
 EDGE_SLACK = 0.02
 """Voxels by which a station reaches beyond its half voxel: table positions are rounded."""
-INDEX_SNAP = 1e-6
-"""An index this close to a whole number is that number, so equal grids copy voxels exactly."""
 
 _ONE = np.float32(1.0)
 

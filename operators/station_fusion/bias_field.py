@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
+from operators.core.volume import Contrast
 from operators.station_fusion.body import otsu_threshold
 from operators.station_fusion.positions import TablePosition
-from operators.volume import Contrast
 
 __all__ = ["BiasCorrection", "bias_corrected", "check_bias_correction"]
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 from operators.station_fusion.agreement import gain_ratio
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition

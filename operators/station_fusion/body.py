@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.volume import Grid
 from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
-from operators.volume import Grid
 
 __all__ = ["body_mask", "fat_fraction", "otsu_threshold"]
 

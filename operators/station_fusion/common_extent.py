@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from operators.station_fusion.corners import shared_box
+from operators.core.grid_geometry import shared_box
+from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.resample import average_stations
-from operators.volume import Contrast, Grid, QualityFlag, Station
 
 __all__ = ["SAME_GRID_MM", "on_common_extent", "without_end_slices"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.errors import GeometryError, UsageError
-from operators.station_fusion.corners import TO_FACE, corner_indices
-from operators.volume import Grid
+from operators.core.errors import GeometryError, UsageError
+from operators.core.grid_geometry import TO_FACE, corner_indices
+from operators.core.volume import Grid
 
 __all__ = ["LARGEST_GRID_VOXELS", "check_spacing", "common_grid"]
 

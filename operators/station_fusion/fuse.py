@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from operators.errors import DicomError, GeometryError, InputError
+from operators.core.errors import DicomError, GeometryError, InputError
+from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
@@ -25,7 +26,6 @@ from operators.station_fusion.positions import (
 )
 from operators.station_fusion.resample import average_stations, choose_device
 from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
-from operators.volume import Contrast, Fused, Grid, QualityFlag, Study
 
 __all__ = ["fuse"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.volume import Grid
+from operators.core.volume import Grid
 
 __all__ = ["reaches_knees"]
 

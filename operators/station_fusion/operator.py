@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from operators.core.nrrd_files import write_volumes
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.nrrd_files import write_volumes
 from operators.station_fusion.fuse import fuse
 from operators.station_fusion.options import FusionOptions
 

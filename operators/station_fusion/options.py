@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 from operators.station_fusion.bias_field import BiasCorrection, check_bias_correction
 from operators.station_fusion.blending import Blend, check_blend
 from operators.station_fusion.common_grid import check_spacing

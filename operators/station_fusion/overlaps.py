@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.station_fusion.corners import shared_box
+from operators.core.grid_geometry import shared_box
+from operators.core.volume import Contrast, Grid
 from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.resample import average_stations
-from operators.volume import Contrast, Grid
 
 __all__ = ["Overlap", "sample_overlaps"]
 

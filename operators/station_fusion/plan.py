@@ -9,9 +9,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.grid_geometry import TO_FACE, corner_indices
+from operators.core.volume import Grid
 from operators.station_fusion.arithmetic import EDGE_SLACK, INDEX_SNAP, locate
-from operators.station_fusion.corners import TO_FACE, corner_indices
-from operators.volume import Grid
 
 __all__ = ["SamplingPlan", "plan_sampling"]
 

@@ -11,11 +11,11 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import GeometryError, InputError
+from operators.core.errors import GeometryError, InputError
+from operators.core.grid_geometry import extent_mm
+from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
-from operators.station_fusion.corners import extent_mm
-from operators.volume import Contrast, Grid, QualityFlag, Station
 
 __all__ = [
     "MINIMUM_COVERAGE_MM",

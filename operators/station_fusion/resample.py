@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import UsageError
+from operators.core.errors import UsageError
+from operators.core.volume import Grid
 from operators.station_fusion.plan import plan_sampling
 from operators.station_fusion.resample_cpu import average_on_cpu
-from operators.volume import Grid
 
 __all__ = ["Device", "average_stations", "choose_device"]
 

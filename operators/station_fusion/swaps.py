@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from operators.core.volume import Contrast, QualityFlag
 from operators.station_fusion.body import otsu_threshold
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
-from operators.volume import Contrast, QualityFlag
 
 __all__ = ["exchanged", "find_swaps", "rim_contrast", "swap_flags"]
 

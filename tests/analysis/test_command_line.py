@@ -21,7 +21,7 @@ from analysis.__main__ import main
 from analysis.collect import collect_reports
 from analysis.errors import DataError
 from analysis.text_tables import format_p
-from operators.anatomy import STRUCTURES
+from operators.core.anatomy import STRUCTURES
 from phantom.table import draw_cohort, write_cohort
 
 _TABLES = [

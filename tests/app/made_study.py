@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.__main__ import main
-from operators.volume import Volume
+from operators.core.volume import Volume
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_tissues
 from phantom.archive import write_folder, write_zip

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from operators.core.errors import InputError
+from operators.core.volume import Fused, QualityFlag, Study, Volume
 from operators.dicom_loader import load_study
-from operators.errors import InputError
 from operators.phenotype_report import Measurements, measure
 from operators.station_fusion import FusionOptions, fuse
-from operators.volume import Fused, QualityFlag, Study, Volume
 from phantom.faults import FAULTS
 from phantom.study import COMPRESSED
 from phantom.truth import Truth

@@ -13,7 +13,7 @@ from app.__main__ import _parser
 from app.dicomweb import Access
 from app.from_server import access_from, fetched, send_back
 from app.options import options_from
-from operators.errors import OutputError
+from operators.core.errors import OutputError
 
 HERE = Access("http://127.0.0.1:1")
 

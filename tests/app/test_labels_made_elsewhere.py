@@ -11,8 +11,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from app.outputs import OUTPUT_FILES
-from operators.nrrd_files import read_volume
+from operators.core.nrrd_files import read_volume
+from operators.core.output_folder import OUTPUT_FILES
 from tests.app.made_study import ROOT, run_here
 
 SCHEMA = json.loads((ROOT / "operators" / "schema" / "report.schema.json").read_text(encoding="utf-8"))

@@ -17,8 +17,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from app.outputs import OUTPUT_FILES
-from operators.anatomy import MUSCLES, STRUCTURES
+from operators.core.anatomy import MUSCLES, STRUCTURES
+from operators.core.output_folder import OUTPUT_FILES
 from phantom.study import write_study
 from tests import dciodvfy
 from tests.app.made_study import NAME, PATIENT, ROOT, Scanned, clean_environment, contents, run_app

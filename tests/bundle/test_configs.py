@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from monai.bundle import ConfigParser
 
-from operators import anatomy
+from operators.core import anatomy
 
 BUNDLE = Path(__file__).parents[2] / "bundle"
 

@@ -19,16 +19,16 @@ from bundle.scripts import (
     labels_on_grid,
     list_pairs,
     read_datalist,
-    read_image,
     read_labels,
     training_pairs,
     validation_pairs,
 )
 from bundle.scripts.datalist import main, make_datalist
-from operators import anatomy
-from operators.errors import GeometryError, InputError
-from operators.nrrd_files import read_volume, write_segmentation, write_volume
-from operators.volume import Grid, Volume
+from operators.core import anatomy
+from operators.core.errors import GeometryError, InputError
+from operators.core.image_channels import read_image
+from operators.core.nrrd_files import read_volume, write_segmentation, write_volume
+from operators.core.volume import Grid, Volume
 
 GRID = Grid((4, 5, 6), np.array([[2.0, 0, 0, -7], [0, 2.0, 0, 11], [0, 0, 3.0, -400], [0, 0, 0, 1]]))
 SARTORIUS, GRACILIS = anatomy.by_name("sartorius").index, anatomy.by_name("gracilis").index
@@ -234,7 +234,7 @@ def test_folders_without_a_datalist_are_split_by_count(tmp_path: Path) -> None:
 
 
 def test_label_maps_of_another_tool_are_weak_and_read_by_its_scheme(tmp_path: Path) -> None:
-    from operators.segmentation.schemes import load_scheme
+    from operators.core.label_schemes import load_scheme
 
     scheme = load_scheme("musclemap")
     names = scheme.structures["sartorius"]  # left and right

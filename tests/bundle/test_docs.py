@@ -20,7 +20,7 @@ from bundle.scripts import checkpoints as checkpoints_command
 from bundle.scripts import datalist as datalist_command
 from bundle.scripts import latest_checkpoint
 from bundle.scripts import metrics as metrics_command
-from operators import anatomy
+from operators.core import anatomy
 from tests.bundle.tiny import NETWORK, ROOT, bundle_command, write_weights
 
 README = ROOT / "bundle" / "docs" / "README.md"

@@ -11,10 +11,10 @@ import pytest
 import SimpleITK
 
 from bundle.scripts import list_images
-from operators import anatomy
-from operators.errors import InputError, SegmentationError, UsageError
-from operators.nrrd_files import read_segmentation, read_volume, write_volume
-from operators.volume import Volume
+from operators.core import anatomy
+from operators.core.errors import InputError, SegmentationError, UsageError
+from operators.core.nrrd_files import read_segmentation, read_volume, write_volume
+from operators.core.volume import Volume
 from tests.bundle.tiny import ROOT, run_bundle, write_weights
 
 

@@ -18,10 +18,10 @@ from bundle.scripts.metric_tables import bootstrap_mean, write_tables
 from bundle.scripts.metrics import main
 from bundle.scripts.participants import labels_on_grid
 from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures, score_structure
-from operators import anatomy
-from operators.errors import GeometryError, InputError
-from operators.nrrd_files import write_segmentation
-from operators.volume import Grid, Volume
+from operators.core import anatomy
+from operators.core.errors import GeometryError, InputError
+from operators.core.nrrd_files import write_segmentation
+from operators.core.volume import Grid, Volume
 
 SPACING = (3.0, 2.0, 1.5)  # z, y, x
 

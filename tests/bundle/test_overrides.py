@@ -11,7 +11,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from bundle.scripts import latest_checkpoint, load_checkpoint
-from operators import anatomy
+from operators.core import anatomy
 from tests.bundle.tiny import CONFIGS, NETWORK
 
 OVERRIDES = sorted(path.name for path in (CONFIGS / "overrides").glob("*.yaml"))

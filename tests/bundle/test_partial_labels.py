@@ -11,7 +11,7 @@ from monai.losses import DiceCELoss
 
 from bundle.scripts import AnnotatedClasses, DiceWeightedCELoss, PartialLabelLoss, load_weights
 from bundle.scripts.partial_labels import merge_unannotated
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,7 +23,7 @@ from bundle.scripts import (
     latest_checkpoint,
     load_checkpoint,
 )
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 from tests.bundle.tiny import NETWORK, ROOT, config_argument
 
 

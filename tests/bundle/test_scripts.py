@@ -18,8 +18,8 @@ from bundle.scripts import (
     resized,
     save_weights,
 )
-from operators.nrrd_files import write_volume
-from operators.volume import Grid, Volume
+from operators.core.nrrd_files import write_volume
+from operators.core.volume import Grid, Volume
 
 
 def write_pair(folder: Path, labels: np.ndarray) -> None:

@@ -10,9 +10,9 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.scripts import DiceWeightedCELoss, SubvoxelLabelsd
-from operators.errors import GeometryError
-from operators.nrrd_files import write_volume
-from operators.volume import Grid, Volume
+from operators.core.errors import GeometryError
+from operators.core.nrrd_files import write_volume
+from operators.core.volume import Grid, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

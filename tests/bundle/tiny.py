@@ -13,8 +13,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from operators.nrrd_files import write_segmentation, write_volume
-from operators.volume import Grid, Volume
+from operators.core.nrrd_files import write_segmentation, write_volume
+from operators.core.volume import Grid, Volume
 from phantom.anatomy import build_labels, build_tissues, fit_body
 from phantom.participant import draw_participant
 

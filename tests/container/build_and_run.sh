@@ -132,7 +132,7 @@ echo "   $((SECONDS - begun)) s in all, 4 GiB allowed"
 "$PYTHON" - "$scratch/out" <<'PY'
 import json, sys
 from pathlib import Path
-from app.outputs import OUTPUT_FILES, missing
+from operators.core.output_folder import OUTPUT_FILES, missing
 folder = Path(sys.argv[1])
 assert not missing(folder, OUTPUT_FILES), missing(folder, OUTPUT_FILES)
 report = json.loads((folder / "report.json").read_text())

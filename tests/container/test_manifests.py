@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from container.manifests import app_manifest, package_manifest, read_map, requirements
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 MAP = ROOT / "MAP.yaml"

@@ -14,8 +14,8 @@ import pytest
 
 from app.dicomweb import Access, Login, fetch_study, read_login, store_files
 from app.dicomweb.access import Retry
+from operators.core.errors import InputError, OutputError, UsageError
 from operators.dicom_loader.source import ArchiveLimits
-from operators.errors import InputError, OutputError, UsageError
 from tests.pacs.orthanc import Pacs, free_port, needs_orthanc, orthanc, store_by_dimse
 from tests.pacs.relay import relay
 from tests.pacs.small_study import other_series, study_uid

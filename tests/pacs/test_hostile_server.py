@@ -16,10 +16,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from app.dicomweb import Access, fetch_study, store_files
 from app.dicomweb.access import Retry
-from app.dicomweb.parts import parts_into
-from app.identity import UNREADABLE, Identity, identity
+from app.dicomweb.multipart import parts_into
+from app.object_uids import UNREADABLE, Identity, identity
+from operators.core.errors import InputError, OutputError
 from operators.dicom_loader.source import ArchiveLimits
-from operators.errors import InputError, OutputError
 from tests.pacs.scripted import BOUNDARY, Answer, as_json, multipart, scripted
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
@@ -121,7 +121,7 @@ def test_uids_that_stand_behind_a_long_row_of_sequences_are_not_looked_for(
     start = struct.pack("<HH2sHI", 0x0010, 0x1002, b"SQ", 0, 0xFFFFFFFF)
     items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 1_500 + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     (tmp_path / "bad.dcm").write_bytes(image()[:at] + start + items + image()[at:])
-    monkeypatch.setattr("app.identity._HEADER_BYTES", 10_000)
+    monkeypatch.setattr("app.object_uids._HEADER_BYTES", 10_000)
     with pytest.raises(UNREADABLE):
         identity(tmp_path / "bad.dcm")
 

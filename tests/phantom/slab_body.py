@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.volume import Grid
+from operators.core.volume import Grid
 from phantom.station_geometry import StationGeometry, archive_stations, coarser
 
 __all__ = ["COARSE_STATIONS", "SlabBody", "slab_body"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from operators.errors import GeometryError, UsageError
-from operators.volume import Contrast, Grid
+from operators.core.errors import GeometryError, UsageError
+from operators.core.volume import Contrast, Grid
 from phantom.acquisition import acquire, acquire_study, sample
 from phantom.dixon_signal import (
     ECHO_TIME_IN_MS,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators import anatomy
+from operators.core import anatomy
 from phantom.anatomy import Tissues, body_grid, build_tissues, fit_body
 from phantom.participant import draw_participant
 

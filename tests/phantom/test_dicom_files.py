@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from operators.volume import Contrast
+from operators.core.volume import Contrast
 from phantom.acquisition import acquire_study
 from phantom.dicom_files import SYNTHETIC_STATEMENT, dicom_files
 from phantom.dicom_series import Patient, Series, series_of_study

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from operators.errors import UsageError
-from operators.volume import Contrast
+from operators.core.errors import UsageError
+from operators.core.volume import Contrast
 from phantom.acquisition import acquire_study
 from phantom.dicom_files import dicom_files
 from phantom.dicom_series import Patient, Series, series_of_study

@@ -13,9 +13,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from operators.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
-from operators.errors import OutputError, UsageError
-from operators.volume import Grid, Volume
+from operators.core.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
+from operators.core.errors import OutputError, UsageError
+from operators.core.volume import Grid, Volume
 from phantom.__main__ import main
 from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations, coarser, coverage_mm

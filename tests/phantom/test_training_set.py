@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operators import anatomy
-from operators.nrrd_files import read_volume
+from operators.core import anatomy
+from operators.core.nrrd_files import read_volume
+from operators.core.volume import Contrast, Grid
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.resample import average_stations
-from operators.volume import Contrast, Grid
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_labels, fit_body
 from phantom.dixon_signal import AcquisitionOptions

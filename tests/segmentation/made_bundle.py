@@ -13,7 +13,7 @@ import torch
 import yaml
 from monai.networks.nets import UNETR
 
-from operators.anatomy import CHANNEL_COUNT
+from operators.core.anatomy import CHANNEL_COUNT
 
 __all__ = ["IntensityBands", "band_bundle", "bundle_of", "card_of", "random_unetr_bundle", "rewrite_card"]
 

@@ -14,13 +14,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from operators.anatomy import ADIPOSE_INDEX
-from operators.errors import UsageError
+from operators.core.anatomy import ADIPOSE_INDEX
+from operators.core.bfloat16 import has_bf16
+from operators.core.errors import UsageError
+from operators.core.volume import Fused, Grid
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
 from operators.segmentation.inference import prepare
-from operators.segmentation.networks import has_bf16, open_network, thread_count
+from operators.segmentation.networks import open_network, thread_count
 from operators.segmentation.onnx_model import onnx_model
-from operators.volume import Fused, Grid
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle, rewrite_card
 
 SHAPE, SPACING = (20, 24, 44), (6.0, 5.0, 7.0)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from monai.bundle import ComponentLocator, ConfigParser
 
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
 from operators.segmentation import load_model
 from operators.segmentation.bundle_guard import EXPRESSIONS, TARGETS, harmless
 from tests.segmentation.made_bundle import bundle_of, card_of, random_unetr_bundle

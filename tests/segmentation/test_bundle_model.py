@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from operators.errors import SegmentationError
+from operators.core.errors import SegmentationError
+from operators.core.volume import Contrast
 from operators.segmentation import load_model
-from operators.volume import Contrast
 from tests.segmentation.made_bundle import (
     IntensityBands,
     band_bundle,

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from operators.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
-from operators.errors import InputError, UsageError
-from operators.nrrd_files import write_segmentation
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
+from operators.core.errors import InputError, UsageError
+from operators.core.nrrd_files import write_segmentation
+from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import measure
 from operators.segmentation import LabelSource, import_labels, load_scheme, scheme_names
-from operators.volume import Fused, Grid, Volume
 
 SHAPE = (30, 20, 40)  # (z, y, x)
 SPACING = (5.0, 6.0, 8.0)

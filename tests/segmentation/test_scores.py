@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from operators.errors import GeometryError
+from operators.core.errors import GeometryError
+from operators.core.volume import Grid
 from operators.segmentation.scores import labels_from_scores
-from operators.volume import Grid
 
 FINE_SHAPE = (19, 11, 13)  # (z, y, x): more slices than one slab
 FINE_SPACING = (2.0, 3.0, 2.5)

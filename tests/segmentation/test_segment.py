@@ -12,11 +12,11 @@ from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import UNETR
 from numpy.typing import NDArray
 
-from operators.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
-from operators.errors import SegmentationError
+from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
+from operators.core.errors import SegmentationError
+from operators.core.volume import Contrast, Fused, Grid, QualityFlag
 from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
 from operators.segmentation.inference import prepare
-from operators.volume import Contrast, Fused, Grid, QualityFlag
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, bundle_of, random_unetr_bundle
 
 SHAPE = (30, 26, 34)  # (z, y, x)

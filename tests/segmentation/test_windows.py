@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.inferers import SlidingWindowInferer
 
-from operators.anatomy import CHANNEL_COUNT
+from operators.core.anatomy import CHANNEL_COUNT
+from operators.core.volume import Grid
 from operators.segmentation.networks import OnnxRuntimeNetwork, OpenVinoNetwork, RunsAhead, TorchNetwork
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.stream import Band, stream_scores
 from operators.segmentation.windows import WindowSettings, place_windows
-from operators.volume import Grid
 
 ROI = (8, 6, 10)
 

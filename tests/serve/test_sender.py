@@ -15,7 +15,7 @@ from app.serve.sender import Sender
 from app.serve.service import Service
 from app.serve.settings import Destination, DicomSettings, HttpSettings, SendSettings, Settings
 from app.serve.spool import Job, Spool
-from operators.errors import OutputError
+from operators.core.errors import OutputError
 from tests.serve.made_queue import queued, spool
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.serve.settings import read_settings
-from operators.errors import UsageError
+from operators.core.errors import UsageError
 
 
 def read(tmp_path: Path, text: str, **overrides: object) -> object:

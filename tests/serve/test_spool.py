@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.serve.spool import Job, study_key
-from app.serve.watcher import Watcher
-from operators.errors import UsageError
+from app.serve.watched_folder import Watcher
+from operators.core.errors import UsageError
 from tests.serve.made_queue import KEY, events, receive, spool, take
 
 

@@ -1,0 +1,159 @@
+"""Label files as annotators and other tools save them, in the values of the label table."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nrrd
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core import anatomy
+from operators.core.errors import GeometryError, InputError
+from operators.core.label_files import read_label_file
+from operators.core.slicer_segments import Segment, list_segments, match_segment
+from operators.core.volume import Grid, Volume
+
+__all__ = ["AnnotatedLabels", "read_labels"]
+
+_SPACES = {
+    "left-posterior-superior": (1, 1, 1),
+    "lps": (1, 1, 1),
+    "right-anterior-superior": (-1, -1, 1),
+    "ras": (-1, -1, 1),
+}
+
+
+@dataclass(frozen=True)
+class AnnotatedLabels:
+    """A label map, and which classes its annotator drew.
+
+    Attributes
+    ----------
+    labels : Volume
+        uint8, values of the label table.
+    annotated : frozenset of int
+        Classes with at least one voxel. A structure that is not among them may still lie in the
+        image: its voxels are labelled 0.
+    """
+
+    labels: Volume
+    annotated: frozenset[int]
+
+
+def read_labels(
+    path: str | Path, mapping: Mapping[int, int] | None = None, ignore: Collection[str] = ()
+) -> AnnotatedLabels:
+    """Read a label file into the values of the label table.
+
+    Parameters
+    ----------
+    path : path
+        ``.seg.nrrd`` of 3D Slicer with one or more layers, or a plain label map (NRRD or NIfTI).
+    mapping : mapping of int to int, optional
+        For a plain label map: what its values mean. None takes them as our own
+        label table's, which only this project's tools write.
+    ignore : collection of str
+        Names of segments to leave out.
+
+    Raises
+    ------
+    InputError
+        For an unreadable file, an unknown segment, a value outside the table,
+        or segments that overlap.
+    """
+    path = Path(path)
+    where = f"{path.parent.name}/{path.name}"
+    segments: tuple[Segment, ...] = ()
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        volume = read_label_file(path).volume
+        voxels, grid = np.asarray(volume.voxels), volume.grid
+    else:
+        voxels, header = _read(path, where)
+        grid = _grid(header, voxels.shape[-3:], where)
+        segments = list_segments(header)
+    labels = _by_segment(voxels, segments, ignore, where) if segments else _by_value(voxels, mapping, where)
+    annotated = frozenset(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if i)
+    return AnnotatedLabels(Volume(labels, grid), annotated)
+
+
+def _by_segment(
+    voxels: NDArray[Any], segments: tuple[Segment, ...], ignore: Collection[str], where: str
+) -> NDArray[np.uint8]:
+    layers = voxels if voxels.ndim == 4 else voxels[None]
+    labels = np.zeros(layers.shape[1:], np.uint8)
+    owner: dict[int, str] = {}
+    for segment in segments:
+        here = layers[segment.layer] == segment.value
+        if segment.name in ignore or segment.identifier in ignore or not here.any():
+            continue
+        index = match_segment(segment, where)
+        taken = labels[here]
+        if (clash := taken[(taken != 0) & (taken != index)]).size:
+            raise InputError(
+                where,
+                f"{clash.size} voxels in both {owner[int(clash[0])]!r} and {segment.name!r}",
+                "one structure for each voxel",
+                "Forbid overlaps in 3D Slicer's Segment Editor (Masking, Modify other segments: Overwrite all).",
+            )
+        labels[here] = index
+        owner[index] = segment.name
+    return labels
+
+
+def _by_value(voxels: NDArray[Any], mapping: Mapping[int, int] | None, where: str) -> NDArray[np.uint8]:
+    values = np.unique(voxels)
+    known = set(range(anatomy.CHANNEL_COUNT)) if mapping is None else {0, *mapping}
+    unknown = [value for value in values.tolist() if value not in known]
+    if voxels.ndim != 3 or unknown:
+        raise InputError(
+            where,
+            f"values {unknown[:5]} in {voxels.ndim} dimensions",
+            f"a label map of three dimensions with values {min(known)} to {max(known)}",
+            "Name the scheme that the file was made with (--scheme), or save a .seg.nrrd with named segments.",
+        )
+    table = np.zeros(int(values.max(initial=0)) + 1, np.uint8)
+    for value in values.astype(int):
+        table[value] = value if mapping is None else mapping.get(int(value), 0)
+    return np.asarray(table[voxels.astype(np.intp)])
+
+
+def _read(path: Path, where: str) -> tuple[NDArray[Any], dict[str, Any]]:
+    try:
+        voxels, header = nrrd.read(str(path), index_order="C")
+    except (OSError, EOFError, ValueError, KeyError, IndexError, StopIteration, nrrd.NRRDError, zlib.error) as error:
+        raise InputError(
+            where, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or save the file again."
+        ) from error
+    if voxels.ndim == 4:  # index_order="C" reverses the axes: Slicer's layers, first in the file, come last
+        voxels = np.moveaxis(voxels, -1, 0)
+    if voxels.ndim not in (3, 4) or not np.issubdtype(voxels.dtype, np.integer):
+        raise InputError(
+            where, f"{voxels.ndim} dimensions of {voxels.dtype}", "a label map of whole numbers", "Check the path."
+        )
+    return np.ascontiguousarray(voxels), dict(header)
+
+
+def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid:
+    signs = _SPACES.get(str(header.get("space", "")).lower())
+    directions, origin = header.get("space directions"), header.get("space origin")
+    if signs is None or directions is None or origin is None:
+        raise InputError(
+            where,
+            f"space {header.get('space')!r}",
+            "patient coordinates (left-posterior-superior or right-anterior-superior)",
+            "Save the file from 3D Slicer.",
+        )
+    rows = np.asarray(directions, dtype=np.float64)
+    affine = np.eye(4)
+    affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # a layer axis has no direction
+    affine[:3, 3] = origin
+    affine[:3] *= np.array(signs)[:, None]
+    try:
+        return Grid((shape[0], shape[1], shape[2]), affine)
+    except GeometryError as error:
+        raise InputError(where, error.found, error.expected, error.remedy) from error

@@ -1,0 +1,81 @@
+"""Patient and study modules, as every object of a study repeats them."""
+
+from __future__ import annotations
+
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from operators.core.volume import Study
+
+__all__ = ["SYNTHETIC_STATEMENT", "is_synthetic", "patient_and_study"]
+
+SYNTHETIC_STATEMENT = "Made from synthetic images; not a patient"
+
+#: Type 2: there even when they are empty.
+_ALWAYS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_WHEN_KNOWN = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "QualityControlSubject")
+_SEXES = ("M", "F", "O", "")
+#: PS3.16 CID 7050, as far as `operators.core.deidentification` applies it.
+_CONFIDENTIALITY = {
+    code.value: code
+    for code in (codes.DCM.BasicApplicationConfidentialityProfile, codes.DCM.RetainPatientCharacteristicsOption)
+}
+
+
+def patient_and_study(study: Study) -> Dataset:
+    """The Patient, General Study and Patient Study modules (PS3.3 C.7.1.1, C.7.2) of a study.
+
+    They also say whether identity was removed and how, and that the images
+    are synthetic where their source says so.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Dataset
+        Text in UTF-8, since `Study.patient` holds decoded text.
+    """
+    known = study.patient
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in _ALWAYS:
+        setattr(dataset, keyword, str(known.get(keyword) or ""))
+    if dataset.PatientSex not in _SEXES:
+        dataset.PatientSex = ""
+    for keyword in _WHEN_KNOWN:
+        if known.get(keyword):
+            setattr(dataset, keyword, known[keyword])
+    dataset.StudyInstanceUID = study.study_uid
+    if known.get("PatientIdentityRemoved") in ("YES", "NO"):
+        dataset.PatientIdentityRemoved = known["PatientIdentityRemoved"]
+    if known.get("PatientIdentityRemoved") == "YES":
+        # Required once identity was removed; a source may have given codes only, which are not read.
+        method = known.get("DeidentificationMethod") or "Before SarcoMAP"
+        dataset.DeidentificationMethod = method.split("\\")
+    if study.deidentified:
+        dataset.DeidentificationMethodCodeSequence = [
+            CodedConcept.from_code(_CONFIDENTIALITY[value]) for value in study.deidentified
+        ]
+        dataset.LongitudinalTemporalInformationModified = "REMOVED"
+    if is_synthetic(study):
+        dataset.SyntheticData = "YES"
+        dataset.PatientComments = SYNTHETIC_STATEMENT
+    return dataset
+
+
+def is_synthetic(study: Study) -> bool:
+    """Whether any station was made artificially (Synthetic Data (0008,001C), PS3.3 C.12.1)."""
+    return any(station.acquisition.get("SyntheticData") == "YES" for station in study.stations)

@@ -1,0 +1,57 @@
+"""A label map with what is known of its making, as it goes from the segmentation to the writers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from operators.core.errors import GeometryError
+from operators.core.volume import QualityFlag, Volume
+
+__all__ = ["LabelMap"]
+
+
+@dataclass(frozen=True)
+class LabelMap(Volume):
+    """Labels of the table on a grid, and what must be said about them.
+
+    Attributes
+    ----------
+    confidence : Volume or None
+        float32 in [0, 1] on the same grid: the probability of the label that
+        won; None when it was not asked for or cannot be known.
+    groups : mapping of str to tuple of str
+        Structures that the labels hold only together, by the group's name
+        (``quadriceps``); `group_voxels` says where.
+    group_voxels : Volume or None
+        uint8 on the same grid: the position (from 1) of a group in `groups`,
+        0 elsewhere.
+    cut : frozenset of str
+        Structures of which only a part is labelled, because the label map
+        ended inside the body.
+    engine : str
+        Backend, device and precision, for the report; empty when no network ran.
+    flags : tuple of QualityFlag
+        Fallbacks and other things that a reader of the report must know.
+
+    Raises
+    ------
+    GeometryError
+        When a further volume is not on the grid of the labels.
+    """
+
+    confidence: Volume | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_voxels: Volume | None = None
+    cut: frozenset[str] = frozenset()
+    engine: str = ""
+    flags: tuple[QualityFlag, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("confidence", "group_voxels"):
+            volume = getattr(self, name)
+            if volume is not None and not volume.grid.same_as(self.grid):
+                raise GeometryError(
+                    f"label map, {name}", "a grid of its own", "the grid of the labels", "Report this as a defect."
+                )

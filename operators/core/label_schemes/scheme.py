@@ -1,0 +1,164 @@
+"""A scheme: the label list of another tool, and which of its labels make up which structure of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
+from operators.core.errors import UsageError
+
+__all__ = ["Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
+
+Made = Literal["automatic", "semiautomatic", "manual"]
+_ADIPOSE = "adipose_tissue"
+_INDICES = {s.name: s.index for s in STRUCTURES} | {_ADIPOSE: ADIPOSE_INDEX}
+_KEYS = {"name", "version", "source", "made", "structures", "groups", "wider", "labels"}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How to read a label map that was made elsewhere.
+
+    Attributes
+    ----------
+    name, version : str
+        Of the tool that made the labels.
+    source : str
+        Where its list of labels can be checked.
+    made : {"automatic", "semiautomatic", "manual"}
+        As DICOM's SegmentAlgorithmType has it.
+    labels : mapping of int to str
+        The tool's own list, also of labels that are nothing to us.
+    structures : mapping of str to tuple of str
+        For a structure of ours, the tool's labels that make it up; both sides together.
+    groups : mapping of str to tuple of tuples of str
+        For structures of ours that the tool labels only together: our
+        structures, and the tool's labels.
+    wider : mapping of str to str
+        What a structure of ours holds here besides itself.
+
+    Raises
+    ------
+    UsageError
+        When a name is not in the label table or in the tool's list, or is used twice.
+    """
+
+    name: str
+    version: str
+    source: str
+    labels: Mapping[int, str]
+    structures: Mapping[str, tuple[str, ...]]
+    groups: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    wider: Mapping[str, str] = field(default_factory=dict)
+    made: Made = "automatic"
+
+    def __post_init__(self) -> None:
+        ours = [*self.structures, *(name for of, _ in self.groups.values() for name in of)]
+        theirs = [name for names in self.structures.values() for name in names]
+        theirs += [name for _, names in self.groups.values() for name in names]
+        self._check([name for name in ours if name not in _INDICES], "structures that are not in the label table")
+        self._check([name for name in theirs if name not in self.labels.values()], "names that are not among `labels`")
+        self._check([name for name in set(ours) if ours.count(name) > 1], "structures given twice")
+        self._check([name for name in set(theirs) if theirs.count(name) > 1], "labels used twice")
+        self._check([name for name in self.wider if name not in self.structures], "`wider` structures not given")
+        if self.made not in get_args(Made):
+            raise UsageError(f"scheme {self.name}", f"made: {self.made}", " or ".join(get_args(Made)), "Correct it.")
+        if not ours:
+            raise UsageError(f"scheme {self.name}", "no structure", "`structures` or `groups`", "Complete it.")
+
+    def _check(self, wrong: list[str], what: str) -> None:
+        if wrong:
+            raise UsageError(
+                f"scheme {self.name}",
+                f"{what}: {', '.join(sorted(set(wrong)))}",
+                "names of operators/core/anatomy/structures.csv on the left and of `labels` on the right",
+                "The schemes that come with SarcoMAP show how.",
+            )
+
+    def targets(self) -> dict[str, int]:
+        """For each of the tool's names that means something to us: the label table's index, or minus the group's
+        position (from 1)."""
+        found = {name: _INDICES[ours] for ours, names in self.structures.items() for name in names}
+        for number, (_, names) in enumerate(self.groups.values(), start=1):
+            found |= dict.fromkeys(names, -number)
+        return found
+
+
+def scheme_names() -> tuple[str, ...]:
+    """The schemes that come with SarcoMAP."""
+    folder = resources.files(__package__)
+    return ("ours", *sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_scheme(name: str) -> Scheme:
+    """A scheme by its name, or from a YAML file of the same form.
+
+    Raises
+    ------
+    UsageError
+        When there is none of that name, or the file is no scheme.
+    """
+    if name == "ours":
+        labels = {index: ours for ours, index in _INDICES.items()}
+        itself = {ours: (ours,) for ours in _INDICES}
+        # A label map in our own terms was most likely edited by hand.
+        return Scheme("SarcoMAP label table", "1", "SarcoMAP", labels, itself, made="semiautomatic")
+    if name in scheme_names():
+        text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    elif name.endswith((".yaml", ".yml")):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError("--scheme", f"{name} cannot be read", "a YAML file", "Check the path.") from error
+    else:
+        raise UsageError(
+            "--scheme", repr(name), f"{', '.join(scheme_names())} or a .yaml file", "See docs/inference.md."
+        )
+    try:
+        facts = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError("--scheme", f"{name} is not YAML", "a YAML file", "Correct it.") from error
+    return _scheme(name, facts)
+
+
+def plain_name(name: str) -> str:
+    """A segment's name as the lists have it: lower case, words joined by underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _scheme(where: str, facts: Any) -> Scheme:
+    try:
+        unknown = set(facts) - _KEYS
+        if unknown:
+            raise ValueError(f"unknown keys {', '.join(sorted(map(str, unknown)))}")
+        return Scheme(
+            name=str(facts["name"]),
+            version=str(facts["version"]),
+            source=str(facts["source"]),
+            made=facts.get("made", "automatic"),
+            labels={int(number): str(name) for number, name in facts["labels"].items()},
+            structures={str(ours): _names(theirs) for ours, theirs in (facts.get("structures") or {}).items()},
+            groups={
+                str(name): (_names(group["of"]), _names(group["from"]))
+                for name, group in (facts.get("groups") or {}).items()
+            },
+            wider={str(ours): str(what) for ours, what in (facts.get("wider") or {}).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"--scheme {where}",
+            f"not a scheme ({type(error).__name__}: {error})",
+            "name, version, source, labels, and structures or groups",
+            "The schemes that come with SarcoMAP show how.",
+        ) from error
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in ([value] if isinstance(value, str) else value))

@@ -1,0 +1,194 @@
+"""A run's output folder: results appear there together, when all are there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from operators.core.errors import OutputError
+
+__all__ = ["OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
+
+OUTPUT_FILES = (
+    "fused/in.nrrd",
+    "fused/opp.nrrd",
+    "fused/water.nrrd",
+    "fused/fat.nrrd",
+    "fused/fat_fraction.nrrd",
+    "fused/body.nrrd",
+    "segmentation.seg.nrrd",
+    "segmentation.dcm",
+    "report.sr.dcm",
+    "report.html",
+    "report.json",
+)
+
+_PREFIX = ".sarcomap-"
+_YOUNG_S = 10.0
+"""A staging folder may be this old before its run has locked it."""
+
+
+@contextmanager
+def beside(output: Path) -> Iterator[Path]:
+    """A hidden folder inside ``output`` for what a run needs and does not give; removed when the block ends.
+
+    What a killed run leaves of it, the next run into ``output`` removes.
+
+    Raises
+    ------
+    OutputError
+        When ``output`` cannot be made or written to.
+    """
+    staging = _Staging(output)
+    _open_stagings.append(staging)
+    try:
+        yield staging.folder
+    finally:
+        staging.discard()
+        _open_stagings.remove(staging)
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """A hidden folder inside ``output`` to write into; its contents move up when the block ends well.
+
+    Files of an earlier run are replaced one by one, never mixed with half of a
+    new one; after a failure ``output`` is as it was before.
+
+    Raises
+    ------
+    OutputError
+        When ``output`` cannot be made or written to, or what lies there cannot be replaced.
+    """
+    staging = _Staging(output)
+    _open_stagings.append(staging)
+    try:
+        yield staging.folder
+        with _settling:
+            staging.move_up()
+    finally:
+        staging.discard()
+        _open_stagings.remove(staging)
+
+
+def abandon() -> None:
+    """Remove what unfinished runs of this process have written; those that are just finishing are waited for.
+
+    Nothing can be finished after this: the process is expected to end.
+    """
+    _settling.acquire()
+    for staging in tuple(_open_stagings):
+        staging.discard()
+
+
+def missing(folder: Path, names: tuple[str, ...]) -> list[str]:
+    """Which of ``names`` are not there, or are empty."""
+    return [name for name in names if not (folder / name).is_file() or (folder / name).stat().st_size == 0]
+
+
+class _Staging:
+    """The hidden folder, and the folders above it that had to be made."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.lock: int | None = None
+        self.made = [folder for folder in (output, *output.parents) if not folder.exists()]
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            _sweep(output)
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=output))
+            # Held as long as this process lives; see `_sweep`.
+            self.lock = os.open(self.folder, os.O_RDONLY)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._remove_made()
+            raise OutputError(
+                str(output),
+                error.strerror or type(error).__name__,
+                "a folder that can be written",
+                "Choose another folder with -o, or change its permissions.",
+            ) from error
+        try:
+            self._check_replaceable(OUTPUT_FILES)  # now, not after the minutes that the work takes
+        except OutputError:
+            self.discard()
+            raise
+
+    def move_up(self) -> None:
+        # The report goes last: whoever watches the folder takes it for the end of the run.
+        files = sorted(
+            (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()),
+            key=lambda name: name == "report.json",
+        )
+        self._check_replaceable(files)
+        try:
+            self._remove_stale(files)
+            for name in files:
+                (self.output / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).replace(self.output / name)
+        except OSError as error:
+            raise OutputError(
+                str(self.output),
+                error.strerror or type(error).__name__,
+                "files that can be replaced",
+                "Choose another folder.",
+            ) from error
+        self.made = []
+
+    def _remove_stale(self, files: list[str]) -> None:
+        """A derived series of an earlier run may be longer, or of a contrast that this run does not write."""
+        for path in (self.output / "derived").glob("*/*.dcm"):
+            if path.relative_to(self.output).as_posix() not in files:
+                path.unlink()
+        for folder in (self.output / "derived").glob("*"):
+            with suppress(OSError):  # not empty, or no folder
+                folder.rmdir()
+
+    def discard(self) -> None:
+        for _ in range(10):  # an interrupted stage may still be writing
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(0.1)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        with suppress(OSError):  # not empty: somebody else wrote there meanwhile
+            for folder in self.made:
+                folder.rmdir()
+
+    def _check_replaceable(self, names: tuple[str, ...] | list[str]) -> None:
+        for name in names:
+            target = self.output / name
+            if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
+                kind = "a folder" if target.is_dir() else f"not to be made, for {target.parent.name} is a file"
+                raise OutputError(str(target), kind, "a file, or nothing yet", "Choose another folder with -o.")
+
+
+def _sweep(output: Path) -> None:
+    """Remove what killed runs have left: their locks went with them."""
+    for folder in output.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # in use, or gone meanwhile
+            if time.time() - folder.stat().st_mtime < _YOUNG_S:
+                continue
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+_open_stagings: list[_Staging] = []
+_settling = threading.Lock()
+"""Held while results move up: that is never cut in half."""

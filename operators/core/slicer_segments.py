@@ -1,0 +1,144 @@
+"""What a segment of a ``.seg.nrrd`` file is: by its name or SNOMED CT code, never by its number.
+
+3D Slicer numbers segments in the order in which they were made, so the same
+number means another muscle in the next file. What a segment is stands in its
+name and in its terminology (3D Slicer developer guide, "Segmentation labelmap
+file format (.seg.nrrd)").
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from operators.core import anatomy
+from operators.core.errors import InputError
+
+__all__ = ["Segment", "find_structure", "list_segments", "match_segment"]
+
+_ADIPOSE = {"adipose tissue": anatomy.ADIPOSE_INDEX, "fat": anatomy.ADIPOSE_INDEX}
+_NAMES = {name: s.index for s in anatomy.STRUCTURES for name in (s.name.replace("_", " "), s.display_name.lower())}
+_NAMES |= _ADIPOSE
+_CODES = {f"{s.scheme}^{s.code}": s.index for s in anatomy.STRUCTURES}
+_CODES["SCT^55603005"] = anatomy.ADIPOSE_INDEX  # Fat, DICOM PS3.16 CID 7151
+_SIDES = re.compile(r"^(left|right|l|r)\b|\b(left|right|l|r)$")
+_FILLERS = re.compile(r"\b(muscle|musculus|m|structure of|structure)\b\.?")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One entry of a ``.seg.nrrd`` header.
+
+    Attributes
+    ----------
+    name : str
+        What 3D Slicer shows.
+    identifier : str
+        Slicer's ID, or ours.
+    codes : tuple of str
+        ``scheme^value`` of the terminology's type and region.
+    value, layer : int
+        The voxels that are this segment's.
+    """
+
+    name: str
+    identifier: str
+    codes: tuple[str, ...]
+    value: int
+    layer: int
+
+
+def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
+    """The segments of a header, in its order; none for a NRRD file that is no segmentation."""
+    segments = []
+    number = 0
+    while f"Segment{number}_LabelValue" in header:
+        key = f"Segment{number}_"
+        segments.append(
+            Segment(
+                name=str(header.get(f"{key}Name", "")),
+                identifier=str(header.get(f"{key}ID", "")),
+                codes=_codes(str(header.get(f"{key}Tags", ""))),
+                value=int(header[f"{key}LabelValue"]),
+                layer=int(header.get(f"{key}Layer", 0)),
+            )
+        )
+        number += 1
+    return tuple(segments)
+
+
+def match_segment(segment: Segment, where: str) -> int:
+    """The class of the label table that a segment is.
+
+    Left and right share a class, so "Left sartorius" and "sartorius_right" are
+    both sartorius; "m." and "muscle" are passed over.
+
+    Parameters
+    ----------
+    segment : Segment
+    where : str
+        The file, for the error.
+
+    Returns
+    -------
+    int
+        1 to 28.
+
+    Raises
+    ------
+    InputError
+        When neither name nor code is in the label table (the nearest name is
+        suggested), or they say different things.
+    """
+    found = find_structure(segment, where)
+    if found is None:
+        near = difflib.get_close_matches(_plain(segment.name), _NAMES, n=1, cutoff=0.0)[0]
+        raise InputError(
+            where,
+            f"unknown segment {segment.name!r}",
+            "names or SNOMED CT codes of the label table (bundle/configs/metadata.json)",
+            f"Did you mean {_name(_NAMES[near])}? Rename the segment in 3D Slicer, or leave it out with "
+            f"--ignore-segment {segment.name!r}.",
+        )
+    return found
+
+
+def find_structure(segment: Segment, where: str) -> int | None:
+    """As `match_segment`, but None for a segment that is not in the label table.
+
+    Raises
+    ------
+    InputError
+        When name and code say different things.
+    """
+    by_name = next((_NAMES[n] for n in map(_plain, (segment.name, segment.identifier)) if n in _NAMES), None)
+    by_code = next((_CODES[code] for code in segment.codes if code in _CODES), None)
+    if by_name is not None and by_code is not None and by_name != by_code:
+        raise InputError(
+            where,
+            f"segment {segment.name!r} bears the code of {_name(by_code)}",
+            "a name and a terminology that agree",
+            "Correct the one or the other in 3D Slicer.",
+        )
+    return by_name if by_name is not None else by_code
+
+
+def _codes(tags: str) -> tuple[str, ...]:
+    """``scheme^value`` of every coded concept in Slicer's TerminologyEntry."""
+    entry = re.search(r"TerminologyEntry:([^|]*)", tags)
+    triples = re.findall(r"(?:^|~)([^~^]+)\^([^~^]+)\^", entry[1]) if entry else []
+    return tuple(f"{scheme}^{value}" for scheme, value in triples)
+
+
+def _plain(name: str) -> str:
+    """Lower case without underscores, sides and the word muscle."""
+    words = re.sub(r"[\s_\-.,()]+", " ", name.lower()).strip()
+    words = _FILLERS.sub(" ", _SIDES.sub(" ", words))
+    return " ".join(words.split())
+
+
+def _name(index: int) -> str:
+    return "Adipose tissue" if index == anatomy.ADIPOSE_INDEX else anatomy.by_index(index).display_name

@@ -1,0 +1,275 @@
+"""The data that flows between the stages: small frozen classes, checked at birth.
+
+Arrays are (z, y, x), C-order. Affines are 4x4 and take voxel indices
+(i = x, j = y, k = z) to LPS millimetres, the patient coordinates of DICOM
+(PS3.3 C.7.6.2.1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.errors import GeometryError
+
+__all__ = ["Contrast", "Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"]
+
+Severity = Literal["info", "warning", "error"]
+
+
+class Contrast(StrEnum):
+    """The four magnitude volumes of a two-point Dixon acquisition."""
+
+    IN = "in"
+    OPPOSED = "opp"
+    WATER = "water"
+    FAT = "fat"
+
+
+@dataclass(frozen=True)
+class QualityFlag:
+    """One thing that a reader of the report must know.
+
+    Attributes
+    ----------
+    code : str
+        Kebab-case, stable across versions, e.g. ``duplicate-station``.
+    severity : {"info", "warning", "error"}
+        ``error`` means that phenotypes cannot be trusted and are not given.
+    message : str
+        One sentence; names stations and series by number, never the patient.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie: a shape and an affine.
+
+    Attributes
+    ----------
+    shape : tuple of int, (z, y, x)
+    affine : ndarray, shape (4, 4), float64
+        Voxel (i = x, j = y, k = z) to LPS millimetres.
+
+    Raises
+    ------
+    GeometryError
+        For an empty shape, or an affine that is not finite or not invertible.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.asarray(self.affine, dtype=np.float64)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", affine)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise GeometryError("grid", f"shape {self.shape}", "three positive sizes (z, y, x)", "Check the input.")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise GeometryError(
+                "grid",
+                f"affine {affine.tolist()}",
+                "a finite, invertible 4x4 matrix",
+                "Check PixelSpacing, ImageOrientationPatient and ImagePositionPatient of the series.",
+            )
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along (x, y, z) in millimetres."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel in cubic millimetres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def origin_mm(self) -> NDArray[np.float64]:
+        """LPS position of the centre of voxel (0, 0, 0)."""
+        return self.affine[:3, 3].copy()
+
+    def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both grids put every voxel at the same place, within ``tolerance_mm``."""
+        if self.shape != other.shape:
+            return False
+        z, y, x = self.shape
+        corners = np.array([[i, j, k, 1.0] for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)])
+        return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance_mm)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scalar or label volume on a grid.
+
+    Attributes
+    ----------
+    voxels : ndarray, shape (z, y, x)
+        float32 for signal, uint8 for labels.
+    grid : Grid
+    """
+
+    voxels: NDArray[np.generic]
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        if self.voxels.shape != self.grid.shape:
+            raise GeometryError(
+                "volume", f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}", "Report this as a defect."
+            )
+
+
+@dataclass(frozen=True)
+class Station:
+    """One table position of one Dixon contrast, as acquired.
+
+    Attributes
+    ----------
+    contrast : Contrast
+    voxels : ndarray, shape (z, y, x), float32
+        Rescaled signal; z runs inferior to superior.
+    grid : Grid
+        Where those voxels lie.
+    acquired : datetime or None
+        From SeriesDate and SeriesTime; decides between duplicates.
+    series_uid, frame_of_reference_uid : str
+    series_number : int
+    series_description : str
+    sop_instance_uids : tuple of str
+        The source images, inferior to superior (one for an Enhanced MR).
+    sop_class_uid : str
+    acquisition : mapping of str to str
+        How it was scanned, by DICOM keyword, for the images derived from it;
+        several values are joined by a backslash.
+    decoded : bool
+        False for a station that was known not to be needed: its place, time
+        and headers count, and ``voxels`` are one NaN that fills no memory.
+    """
+
+    contrast: Contrast
+    voxels: NDArray[np.float32]
+    grid: Grid
+    acquired: datetime | None
+    series_uid: str
+    frame_of_reference_uid: str
+    series_number: int
+    series_description: str
+    sop_instance_uids: tuple[str, ...] = ()
+    sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
+    acquisition: Mapping[str, str] = field(default_factory=dict)
+    decoded: bool = True
+
+    def __post_init__(self) -> None:
+        where = self.title
+        if self.voxels.ndim != 3 or min(self.voxels.shape) < 2:
+            raise GeometryError(
+                where,
+                f"{self.voxels.shape} voxels",
+                "at least 2 slices, rows and columns, so that a station has a slice spacing",
+                "Fetch the series again, or leave it out.",
+            )
+        if self.voxels.shape != self.grid.shape:
+            raise GeometryError(
+                where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}", "Report this as a defect."
+            )
+
+    @property
+    def title(self) -> str:
+        """What messages call it: never by its description, in which an operator may have typed a name."""
+        return f"series {self.series_number} ({self.contrast.value})"
+
+    @property
+    def z_range_mm(self) -> tuple[float, float]:
+        """LPS z of the lowest and the highest voxel centre (over the eight corners)."""
+        z, y, x = self.grid.shape
+        corners = np.array([[i, j, k, 1.0] for i in (0, x - 1) for j in (0, y - 1) for k in (0, z - 1)])
+        heights = corners @ self.grid.affine[2]
+        return float(heights.min()), float(heights.max())
+
+
+@dataclass(frozen=True)
+class Study:
+    """One Dixon study: every station of every contrast that was found and understood.
+
+    Attributes
+    ----------
+    stations : tuple of Station
+        In no particular order; `operators.station_fusion` chooses among them.
+    study_uid : str
+    pseudonym : str
+        The eid of a UK Biobank name, else a digest of the study UID; never a PatientID.
+    height_m : float or None
+        PatientSize (0010,1020) when present and plausible.
+    patient : mapping of str to str
+        Patient and study module attributes, by DICOM keyword, for the DICOM
+        objects that we write; never logged, never in the report.
+    flags : tuple of QualityFlag
+    deidentified : tuple of str
+        Codes of the confidentiality profile and options that were applied
+        (PS3.16 CID 7050); empty for a study as it came.
+    """
+
+    stations: tuple[Station, ...]
+    study_uid: str
+    pseudonym: str
+    height_m: float | None = None
+    patient: Mapping[str, str] = field(default_factory=dict, repr=False)
+    flags: tuple[QualityFlag, ...] = ()
+    deidentified: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The fused study: four contrasts and what follows from them, on one grid.
+
+    Attributes
+    ----------
+    water, fat, in_phase, opposed : ndarray, shape (z, y, x), float32
+    grid : Grid
+        Axis-aligned with the stations; extent is the union of the stations.
+    body : ndarray, shape (z, y, x), bool
+        Body mask.
+    fat_fraction : ndarray, shape (z, y, x), float32
+        F / (W + F) inside the body, 0 outside.
+    stations : tuple of Station
+        The stations that were fused, superior to inferior.
+    overlaps : tuple of mapping
+        For each pair of neighbouring stations, how well they agree where
+        they overlap: ``upper``, ``lower`` (indices into the station table),
+        ``overlap_mm``, ``mean_absolute_difference`` (fraction of the mean
+        in-phase signal there), ``gain_ratio`` (upper over lower).
+    flags : tuple of QualityFlag
+    """
+
+    water: NDArray[np.float32]
+    fat: NDArray[np.float32]
+    in_phase: NDArray[np.float32]
+    opposed: NDArray[np.float32]
+    grid: Grid
+    body: NDArray[np.bool_]
+    fat_fraction: NDArray[np.float32]
+    stations: tuple[Station, ...]
+    overlaps: tuple[Mapping[str, float], ...] = ()
+    flags: tuple[QualityFlag, ...] = ()
+
+    def volumes(self) -> dict[str, Volume]:
+        """The six volumes by the stem of the file that holds them (``fused/<stem>.nrrd``)."""
+        return {
+            "in": Volume(self.in_phase, self.grid),
+            "opp": Volume(self.opposed, self.grid),
+            "water": Volume(self.water, self.grid),
+            "fat": Volume(self.fat, self.grid),
+            "fat_fraction": Volume(self.fat_fraction, self.grid),
+            "body": Volume(self.body.astype(np.uint8), self.grid),
+        }

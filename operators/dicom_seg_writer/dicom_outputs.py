@@ -1,0 +1,65 @@
+"""The whole of stage four: the derived series, then the segmentation that lies on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from operators.core.dicom_options import DicomOptions
+from operators.core.model_card import ModelCard
+from operators.core.volume import Contrast, Fused, Study, Volume
+from operators.derived_series import DerivedSeries, derive, write_derived
+from operators.dicom_seg_writer.writer import write_seg
+
+__all__ = ["DicomFiles", "write_dicom"]
+
+
+@dataclass(frozen=True)
+class DicomFiles:
+    """Where the images of a study are.
+
+    Attributes
+    ----------
+    segmentation : Path
+    derived : tuple of DerivedSeries
+        Below ``derived/``, each in a folder named after its contrast.
+    """
+
+    segmentation: Path
+    derived: tuple[DerivedSeries, ...]
+
+
+def write_dicom(
+    folder: Path | str,
+    labels: Volume,
+    fused: Fused,
+    study: Study,
+    model: ModelCard,
+    contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
+    options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
+) -> DicomFiles:
+    """Write ``derived/<contrast>/*.dcm`` and ``segmentation.dcm``.
+
+    Parameters
+    ----------
+    folder : Path or str
+    labels, fused, study, model
+        See `derive` and `make_seg`.
+    contrasts : tuple of Contrast
+        What the network read: the segmentation refers to the derived series
+        of these, or to all when none of them is written.
+    options : DicomOptions
+
+    Raises
+    ------
+    GeometryError, OutputError
+        See `derive`, `write_derived` and `write_seg`.
+    """
+    folder, created = Path(folder), datetime.now()
+    derived = tuple(derive(fused, study, contrast, created) for contrast in options.derived)
+    for series in derived:
+        write_derived(folder / "derived" / series.contrast.value, series, options.derived_transfer_syntax)
+    read = tuple(series for series in derived if series.contrast in contrasts) or derived
+    path = write_seg(folder / "segmentation.dcm", labels, read, study, model, options, created)
+    return DicomFiles(path, derived)

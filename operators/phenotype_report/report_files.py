@@ -1,0 +1,91 @@
+"""The whole of stage five: measure, and write the report in its three forms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+
+from operators.core.errors import OutputError
+from operators.core.model_card import ModelCard
+from operators.core.volume import Fused, Study, Volume
+from operators.phenotype_report.html import pictures_of, write_html
+from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.phenotypes import measure
+from operators.phenotype_report.report import build_report, write_report
+from operators.phenotype_report.sr import write_sr
+
+__all__ = ["ReportFiles", "write_reports"]
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the reports of a study are, and what they say.
+
+    Attributes
+    ----------
+    json, html, sr : Path
+    measurements : Measurements
+    """
+
+    json: Path
+    html: Path
+    sr: Path
+    measurements: Measurements
+
+
+def write_reports(
+    folder: Path | str,
+    labels: Volume,
+    fused: Fused,
+    study: Study,
+    model: ModelCard,
+    segmentation: Path | str,
+    timings_s: Mapping[str, float] | None = None,
+) -> ReportFiles:
+    """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
+
+    Parameters
+    ----------
+    folder : Path or str
+    labels, fused, study, model
+        See `measure` and `build_report`.
+    segmentation : Path or str
+        The DICOM-SEG of ``labels``, which the SR refers to.
+    timings_s : mapping of str to float, optional
+        Seconds of the stages before. The time spent here until the JSON is
+        written is added to ``write``.
+
+    Raises
+    ------
+    OutputError
+        When something cannot be written, or the DICOM-SEG cannot be read back.
+    """
+    start = time.perf_counter()
+    folder = Path(folder)
+    measurements = measure(labels, fused, study.height_m, study.flags)
+    header = _header(Path(segmentation))
+    sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
+    pictures = pictures_of(labels, fused, measurements)
+    timings = dict(timings_s or {})
+    timings["write"] = timings.get("write", 0.0) + time.perf_counter() - start
+    report = build_report(measurements, fused, study, model, timings)
+    html = write_html(folder / "report.html", report, pictures)
+    # Last, for whoever collects reports takes its presence for a finished study.
+    json = write_report(folder / "report.json", report)
+    return ReportFiles(json, html, sr, measurements)
+
+
+def _header(segmentation: Path) -> pydicom.Dataset:
+    try:
+        return pydicom.dcmread(segmentation, stop_before_pixels=True)
+    except (OSError, pydicom.errors.InvalidDicomError) as error:
+        raise OutputError(
+            str(segmentation),
+            f"it cannot be read back ({type(error).__name__})",
+            "the DICOM-SEG that was just written",
+            "Check the output folder, then run the study again.",
+        ) from error

@@ -1,5 +1,0 @@
-"""What the labels of other segmentation tools mean in the label table."""
-
-from operators.segmentation.schemes.scheme import Scheme, load_scheme, scheme_names
-
-__all__ = ["Scheme", "load_scheme", "scheme_names"]

@@ -1,0 +1,232 @@
+"""The runner of `inference.yaml`: fused studies labelled by the engine that the application uses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel
+import numpy as np
+import torch
+from monai.inferers import Inferer, SlidingWindowInferer
+from monai.transforms import Compose
+from tqdm import tqdm
+
+from operators.core.errors import InputError, OutputError, SarcoMapError, SegmentationError, UsageError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.image_channels import read_image
+from operators.core.label_map import LabelMap
+from operators.core.model_card import ModelCard
+from operators.core.nrrd_files import read_volume, write_segmentation, write_volume
+from operators.core.volume import Contrast, Fused, Grid, Volume
+from operators.segmentation import SegmentationOptions
+
+if TYPE_CHECKING:  # it is imported when it runs, for it reads this bundle's configs itself
+    from operators.segmentation import SegmentationModel
+
+__all__ = ["LabelStudies"]
+
+_BODY = "body.nrrd"
+_FORMATS = (".nii.gz", ".seg.nrrd")
+_INTERPOLATED = ("scores", "probabilities")
+_log = logging.getLogger(__name__)
+
+
+class LabelStudies:
+    """Labels every fused study of a list; see `operators.segmentation.segment` for how.
+
+    A study that cannot be labelled is named, and the others are labelled all the same.
+
+    Parameters
+    ----------
+    items : sequence of dict
+        From `list_images`. A ``body.nrrd`` beside an image, as the application writes it, says
+        where labels are wanted; without one they are wanted everywhere.
+    dataset_dir, output_dir : path
+        ``dataset_dir/A/B/water.nrrd`` becomes ``output_dir/A/B/water_labels`` with ``output_format``.
+    network : torch.nn.Module
+        With its weights, on ``device``.
+    weights : path
+        Where they came from.
+    preprocessing : sequence of transforms
+    inferer : SlidingWindowInferer
+    images : sequence of str
+        Input channels: ``water.nrrd``, ``fat.nrrd``, ``in.nrrd``, ``opp.nrrd``.
+    device : torch.device
+    interpolate : {"scores", "probabilities"}
+        What is brought back to the images' grids.
+    output_format : {".nii.gz", ".seg.nrrd"}
+        Either lies on the image's grid.
+    options : mapping
+        Of `SegmentationOptions`, except ``device``.
+
+    Raises
+    ------
+    UsageError
+        For another output format, other images or options, and windows that are not sliding.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        dataset_dir: str | Path,
+        output_dir: str | Path,
+        network: torch.nn.Module,
+        weights: str | Path,
+        preprocessing: Sequence[Any],
+        inferer: Inferer,
+        images: Sequence[str],
+        device: torch.device,
+        interpolate: str = "scores",
+        output_format: str = ".nii.gz",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if output_format not in _FORMATS:
+            raise UsageError("output_format", repr(output_format), " or ".join(_FORMATS), "Choose one of them.")
+        if interpolate not in _INTERPOLATED:
+            raise UsageError("interpolate", repr(interpolate), " or ".join(_INTERPOLATED), "Choose one of them.")
+        if not isinstance(inferer, SlidingWindowInferer):
+            raise UsageError("inferer", type(inferer).__name__, "a SlidingWindowInferer", "See configs/inference.yaml.")
+        try:
+            self.contrasts = tuple(Contrast(Path(name).stem) for name in images)
+            wanted = dict(options or {})
+            on = "cpu" if wanted.get("backend") == "openvino" else torch.device(device).type  # which has no other
+            self.options = SegmentationOptions(**{**wanted, "device": on})
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                "images or options", str(error), "those of configs/inference.yaml", "Check them."
+            ) from error
+        self.items = list(items)
+        self.dataset_dir, self.output_dir = Path(dataset_dir), Path(output_dir)
+        self.network, self.weights, self.device = network, Path(weights), torch.device(device)
+        self.preprocessing, self.inferer = Compose(preprocessing), inferer
+        self.output_format = output_format
+        self.probabilities = interpolate == "probabilities"
+
+    def run(self) -> list[Path]:
+        """Label the studies, with a progress bar.
+
+        Returns
+        -------
+        list of Path
+            The label maps.
+
+        Raises
+        ------
+        SegmentationError
+            At the end, when studies could not be labelled.
+        UsageError
+            For a backend, device or precision that is not to be had here.
+        """
+        model = self._model()
+        written: list[Path] = []
+        failed: list[str] = []
+        for item in tqdm(self.items, unit="study", desc="labels"):
+            paths = [Path(name) for name in item["image"]]
+            folder = paths[0].parent.relative_to(self.dataset_dir)
+            try:
+                written.append(self._label(paths, self.output_dir / folder, model))
+            except UsageError:
+                raise
+            except SarcoMapError as error:
+                _log.error("%s not labelled: %s", folder, error)
+                failed.append(f"{folder}: {error.where}: {error.found}")
+        if failed:
+            raise SegmentationError(
+                f"{len(failed)} of {len(self.items)} studies",
+                f"not labelled (first {failed[0]})",
+                "fused studies that show a body",
+                "The log names each; the others are labelled.",
+            )
+        return written
+
+    def _label(self, paths: Sequence[Path], folder: Path, model: SegmentationModel) -> Path:
+        from operators.segmentation import segment
+
+        labels = segment(_fused(paths, self.contrasts), model, self.options)
+        for flag in labels.flags:
+            _log.warning("%s: %s", paths[0].parent.name, flag.message)
+        stem = paths[0].name.partition(".")[0]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(str(folder), f"not made ({error})", "a writable folder", "Check --output_dir.") from error
+        return _write(folder, stem, labels, self.output_format)
+
+    def _model(self) -> SegmentationModel:
+        from operators.segmentation import SegmentationModel
+
+        digest = hashlib.sha256(self.weights.read_bytes()).hexdigest() if self.weights.is_file() else ""
+        return SegmentationModel(
+            card=ModelCard(self.weights.stem, "", digest, "", "", synthetic_training=False),
+            contrasts=self.contrasts,
+            preprocessing=self.preprocessing,
+            inferer=self.inferer,  # type: ignore[arg-type]  # checked at birth
+            network=self.network.eval(),
+            device=self.device,
+            bf16_dice_loss=_bf16_dice_loss(self.weights, digest),
+            probabilities=self.probabilities,
+        )
+
+
+def _fused(paths: Sequence[Path], contrasts: Sequence[Contrast]) -> Fused:
+    """What the engine needs of a fused study, read from its folder."""
+    voxels, grid = read_image(paths)
+    by_contrast = dict(zip(contrasts, voxels, strict=True))
+    water, fat, in_phase, opposed = (
+        by_contrast.get(contrast, voxels[0])  # a contrast that the network is not shown is not looked at
+        for contrast in (Contrast.WATER, Contrast.FAT, Contrast.IN, Contrast.OPPOSED)
+    )
+    return Fused(water, fat, in_phase, opposed, grid, _body(paths[0].with_name(_BODY), grid), voxels[0], ())
+
+
+def _body(path: Path, grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if not path.is_file():
+        return np.ones(grid.shape, dtype=np.bool_)
+    body = read_volume(path)
+    if not body.grid.same_as(grid):
+        raise InputError(
+            f"{path.parent.name}/{path.name}",
+            "another grid than the image's",
+            "the mask of one fused study",
+            "Fuse again.",
+        )
+    return np.asarray(body.voxels) > 0
+
+
+def _bf16_dice_loss(weights: Path, digest: str) -> float | None:
+    """What the card beside the weights says of them, if it is theirs."""
+    try:
+        card = json.loads((weights.parent / "shipped.json").read_text(encoding="utf-8"))
+        return float(card["bf16_dice_loss"]) if card["sha256"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(folder: Path, stem: str, labels: LabelMap, output_format: str) -> Path:
+    nifti = output_format == ".nii.gz"
+    if labels.confidence is not None:
+        path = folder / f"{stem}_confidence{'.nii.gz' if nifti else '.nrrd'}"
+        (_write_nifti if nifti else write_volume)(path, labels.confidence)
+    path = folder / f"{stem}_labels{output_format}"
+    (_write_nifti if nifti else write_segmentation)(path, labels)
+    return path
+
+
+def _write_nifti(path: Path, volume: Volume) -> None:
+    image: Any = nibabel.Nifti1Image(np.asarray(volume.voxels).transpose(2, 1, 0), LPS_TO_RAS @ volume.grid.affine)
+    image.header.set_xyzt_units("mm")
+    partial = path.with_name(f".{os.getpid()}.{path.name}")  # nibabel goes by the name's end
+    try:
+        try:
+            nibabel.save(image, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(path.name, f"not written ({error})", "a writable folder", "Free some space.") from error

@@ -1,0 +1,174 @@
+"""How the loader tells the contrasts apart, and what it leaves out."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+
+from operators.core.errors import DicomError
+from operators.core.volume import Contrast
+from operators.dicom_loader import load_study
+from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type
+from tests.dicom_loader.dicom_maker import ORDER, ROOT, series_number, write_study
+
+
+@pytest.mark.parametrize(
+    ("image_type", "contrast"),
+    [
+        ("DERIVED\\PRIMARY\\DIXON\\WATER", Contrast.WATER),
+        ("DERIVED\\PRIMARY\\M\\DIXON\\FAT\\NORM", Contrast.FAT),
+        ("ORIGINAL\\PRIMARY\\M\\IN_PHASE\\DIS2D", Contrast.IN),
+        ("ORIGINAL\\PRIMARY\\M\\OPP_PHASE", Contrast.OPPOSED),
+        ("DERIVED\\PRIMARY\\DIXON\\OUT_PHASE", Contrast.OPPOSED),
+        ("DERIVED\\PRIMARY\\W\\W\\DERIVED", Contrast.WATER),
+        ("DERIVED\\PRIMARY\\F\\F\\DERIVED", Contrast.FAT),
+        ("ORIGINAL\\PRIMARY\\IP\\M\\IP", Contrast.IN),
+        ("ORIGINAL\\PRIMARY\\OP\\M\\OP", Contrast.OPPOSED),
+        ("ORIGINAL\\PRIMARY\\M\\NORM\\DIS2D", None),
+        ("DERIVED\\PRIMARY\\DIXON\\FAT_FRACTION", None),
+        ("DERIVED\\PRIMARY\\DIXON\\WATER\\FAT", None),
+        ("WATER\\FAT", None),
+    ],
+)
+def test_contrast_of_image_type(image_type, contrast):
+    assert contrast_of_image_type(image_type.split("\\")) == contrast
+
+
+@pytest.mark.parametrize(
+    ("description", "contrast"),
+    [
+        ("Dixon_BH_17s_W", Contrast.WATER),
+        ("Dixon_noBH_F", Contrast.FAT),
+        ("Dixon_noBH_in", Contrast.IN),
+        ("dixon_2echo_RR_opp", Contrast.OPPOSED),
+        ("t1 vibe DIXON tra in phase", Contrast.IN),
+        ("t1_vibe_dixon_opp_phase", Contrast.OPPOSED),
+        ("Dixon_noBH", None),
+        ("Dixon_noBH_FF", None),
+        ("t1_tse_tra_W", None),
+        ("", None),
+    ],
+)
+def test_contrast_of_description(description, contrast):
+    assert contrast_of_description(description) == contrast
+
+
+def test_a_final_w_counts_when_the_protocol_says_dixon():
+    assert contrast_of_description("thigh_W", "t1_vibe_dixon") == Contrast.WATER
+    assert contrast_of_description("thigh_W", "t1_tse") is None
+
+
+@pytest.mark.parametrize("silent", ["ImageType", "SeriesDescription"])
+def test_either_image_type_or_description_is_enough(tmp_path, silent):
+    def hush(header: Dataset) -> None:
+        if silent == "ImageType":
+            header.ImageType = ["ORIGINAL", "PRIMARY", "M", "NORM"]
+        else:
+            header.SeriesDescription = "knee"
+
+    write_study(tmp_path, change=hush)
+    study = load_study(tmp_path)
+    assert {s.series_number: s.contrast for s in study.stations} == {
+        series_number(contrast, station): contrast for station in range(2) for contrast in ORDER
+    }
+    assert study.flags == ()
+
+
+def test_image_type_wins_over_a_description_that_disagrees_and_the_study_is_flagged(tmp_path):
+    fat, water = series_number(Contrast.FAT, 0), series_number(Contrast.WATER, 0)
+
+    def mislabel(header: Dataset) -> None:
+        if header.SeriesNumber in (fat, water):
+            header.SeriesDescription = "Dixon_noBH_W" if header.SeriesNumber == fat else "Dixon_noBH_F"
+
+    write_study(tmp_path, change=mislabel)
+    study = load_study(tmp_path)
+    assert {s.contrast for s in study.stations if s.series_number == fat} == {Contrast.FAT}
+    assert [flag.code for flag in study.flags] == ["contrast-disagreement"] * 2
+    assert {flag.severity for flag in study.flags} == {"warning"}
+    assert f"series {fat} " in "".join(flag.message for flag in study.flags)
+
+
+def add_series(folder, number, change):
+    """Copy the first water series under another number, changed."""
+
+    def rename(header: Dataset) -> bool:
+        if header.SeriesNumber != series_number(Contrast.WATER, 0):
+            return False
+        header.SeriesNumber, header.SeriesInstanceUID = number, f"{ROOT}.7.{number}"
+        header.SOPInstanceUID = f"{ROOT}.8.{number}.{header.InstanceNumber}"
+        change(header)
+        return True
+
+    write_study(folder, stations=1, change=rename)
+
+
+def test_phase_other_and_reformatted_series_are_left_out_and_counted(tmp_path):
+    write_study(tmp_path)
+    add_series(tmp_path / "a", 60, lambda h: setattr(h, "ImageType", ["ORIGINAL", "PRIMARY", "P", "DIXON", "WATER"]))
+    add_series(tmp_path / "b", 61, lambda h: setattr(h, "ComplexImageComponent", "PHASE"))
+    add_series(tmp_path / "c", 62, lambda h: h.ImageType.append("COMPOSED"))
+
+    def localizer(header: Dataset) -> None:
+        header.ImageType, header.SeriesDescription = ["ORIGINAL", "PRIMARY", "M", "NORM"], "localizer_W"
+        del header.PixelSpacing  # nobody's business in a series that is not used
+
+    add_series(tmp_path / "d", 63, localizer)
+    study = load_study(tmp_path)
+    assert max(s.series_number for s in study.stations) < 60
+    (flag,) = study.flags
+    assert (flag.code, flag.severity) == ("ignored-series", "info")
+    assert "4 series" in flag.message
+    assert "2 of them phase" in flag.message
+
+
+def test_other_sop_classes_are_left_out(tmp_path):
+    write_study(tmp_path)
+    add_series(tmp_path / "sc", 64, lambda h: setattr(h, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"))
+    study = load_study(tmp_path)
+    assert len(study.stations) == 8
+    assert [flag.code for flag in study.flags] == ["ignored-series"]
+
+
+def test_a_duplicated_station_is_kept_for_fusion_to_choose(tmp_path):
+    write_study(tmp_path, stations=1)
+
+    def rescan(header: Dataset) -> None:
+        header.SeriesNumber += 100
+        header.SeriesInstanceUID += ".100"
+        header.SOPInstanceUID += ".100"
+        header.SeriesDate, header.SeriesTime = "20260302", "000200"
+
+    write_study(tmp_path / "again", stations=1, change=rescan)
+    stations = load_study(tmp_path).stations
+    water = sorted((s for s in stations if s.contrast == Contrast.WATER), key=lambda s: s.acquired)
+    assert [s.series_number for s in water] == [5, 105]
+
+
+def test_no_dixon_series_says_how_contrasts_are_told(tmp_path):
+    def plain(header: Dataset) -> None:
+        header.ImageType, header.SeriesDescription = ["ORIGINAL", "PRIMARY", "M"], "t1_tse"
+
+    write_study(tmp_path, change=plain)
+    with pytest.raises(DicomError, match=r"8 series, none of them a Dixon .*ImageType"):
+        load_study(tmp_path)
+
+
+def test_a_missing_contrast_is_named_with_its_place(tmp_path):
+    write_study(tmp_path, change=lambda h: h.SeriesNumber != series_number(Contrast.FAT, 1))
+    with pytest.raises(DicomError, match=r"no fat at z = 80 to 100 mm"):
+        load_study(tmp_path)
+
+
+def test_contrasts_missing_at_several_places_are_all_named(tmp_path):
+    gone = {series_number(Contrast.IN, 0), series_number(Contrast.WATER, 1), series_number(Contrast.FAT, 1)}
+    write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
+    with pytest.raises(DicomError, match=r"no in at z = 100 to 120 mm; no water and fat at z = 80 to 100 mm"):
+        load_study(tmp_path)
+
+
+def test_a_contrast_missing_everywhere_is_said_once(tmp_path):
+    gone = {series_number(Contrast.FAT, 0), series_number(Contrast.FAT, 1), series_number(Contrast.IN, 0)}
+    write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
+    with pytest.raises(DicomError, match=r"no fat at any table position; no in at z = 100 to 120 mm; expected"):
+        load_study(tmp_path)

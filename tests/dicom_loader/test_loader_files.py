@@ -1,0 +1,215 @@
+"""What the loader makes of the files it meets in a folder."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from operators.core.errors import DicomError, InputError, SarcoMapError
+from operators.core.volume import Contrast
+from operators.dicom_loader import ArchiveLimits, load_study
+from tests.dicom_loader.dicom_maker import PATIENT_NAME, ROOT, STUDY_UID, series_number, write_study
+
+
+def rejection(path, error: type[SarcoMapError]) -> str:
+    with pytest.raises(error) as caught:
+        load_study(path)
+    message = str(caught.value)
+    assert PATIENT_NAME not in message
+    assert "Secret" not in message
+    assert "ID-4711" not in message
+    assert caught.value.exit_code == 3
+    return message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.csv", "manifest.cvs", "manifest", "Manifest.CSV.bak", ".DS_Store", "Thumbs.db", "DICOMDIR",
+        "notes.txt", "report.pdf", "README", "LICENSE", "series.json", "old.zip", "._12.dcm", "__MACOSX/1.dcm",
+    ],
+)  # fmt: skip
+def test_companions_of_an_export_are_passed_over_in_silence(tmp_path, name):
+    write_study(tmp_path, stations=1)
+    companion = tmp_path / name
+    companion.parent.mkdir(exist_ok=True)
+    companion.write_bytes(b"\x00\x05\x16\x07 filename,eid\n")
+    study = load_study(tmp_path)
+    assert len(study.stations) == 4
+    assert study.flags == ()
+
+
+def test_a_real_dicomdir_is_passed_over(tmp_path):
+    write_study(tmp_path, stations=1)
+    index = pydicom.Dataset()
+    index.file_meta = pydicom.dataset.FileMetaDataset()
+    index.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    index.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    index.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.5"
+    index.FileSetID = "STUDY"
+    index.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    assert len(load_study(tmp_path).stations) == 4
+
+
+@pytest.mark.parametrize("name", ["99.dcm", "99.DCM", "99.ima", "99", "1.2.840.99"])
+@pytest.mark.parametrize("content", [b"", b"\x00" * 500, bytes(range(1, 200))])
+def test_a_file_that_should_be_dicom_but_is_not_is_named(tmp_path, name, content):
+    write_study(tmp_path, stations=1)
+    (tmp_path / "station").mkdir()
+    (tmp_path / "station" / name).write_bytes(content)
+    message = rejection(tmp_path, DicomError)
+    assert f"file station/{name}: " in message
+    assert ("an empty file" if not content else "no DICOM file") in message
+
+
+@pytest.mark.parametrize("end", [133, 140, 300, 600, 900, -150, -126, -60, -2, -1])
+def test_a_truncated_image_is_named_wherever_it_ends(tmp_path, end):
+    files = write_study(tmp_path, stations=1)
+    files[5].write_bytes(files[5].read_bytes()[:end])  # the last 126 bytes are pixels
+    assert f"file {files[5].name}: " in rejection(tmp_path, DicomError)
+
+
+def test_damaged_headers_are_refused_with_our_errors_only(tmp_path):
+    files = write_study(tmp_path, stations=1)
+    content = bytearray(files[0].read_bytes())
+    # Two bytes at a time: tags, value representations, lengths and values are all hit.
+    for offset in range(132, content.index(b"\xe0\x7f\x10\x00"), 29):
+        spoiled = bytearray(content)
+        spoiled[offset : offset + 2] = b"\xff\xfe"
+        files[0].write_bytes(spoiled)
+        with suppress(InputError):
+            load_study(tmp_path)
+    files[0].write_bytes(content)
+    assert len(load_study(tmp_path).stations) == 4
+
+
+def test_pixels_that_do_not_fit_the_header_are_refused(tmp_path):
+    def enlarge(header: Dataset) -> None:
+        header.Rows = 65_000
+
+    write_study(tmp_path, stations=1, change=enlarge)
+    assert "pixel data" in rejection(tmp_path, DicomError)
+
+
+def test_the_same_image_twice_is_refused(tmp_path):
+    files = write_study(tmp_path, stations=1)
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "x.dcm").write_bytes(files[3].read_bytes())
+    message = rejection(tmp_path, DicomError)
+    assert "copy/x.dcm" in message
+    assert files[3].name in message
+
+
+def test_an_empty_folder_a_missing_path_and_a_folder_without_dicom(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "empty: no file;" in rejection(empty, InputError)
+    assert "nowhere" in rejection(tmp_path / "nowhere", InputError)
+    (empty / "table.csv").write_text("eid\n")
+    assert "no DICOM file among 1 file;" in rejection(empty, InputError)
+    assert "neither a folder nor a zip" in rejection(empty / "table.csv", InputError)
+
+
+def test_several_studies_are_counted(tmp_path):
+    write_study(tmp_path, stations=1)
+
+    def other(header: Dataset) -> None:
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(header, keyword, f"{header[keyword].value}.2")
+
+    write_study(tmp_path / "second", stations=1, change=other)
+    assert "2 studies" in rejection(tmp_path, DicomError)
+
+
+def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path):
+    write_study(tmp_path, stations=1)
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "gone.dcm").symlink_to(tmp_path / "nothing")
+    assert len(load_study(tmp_path).stations) == 4
+
+
+def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path):
+    named, plain = tmp_path / "1000123_20201_2_0", tmp_path / "patient 4711"
+    write_study(named, stations=1)
+    write_study(plain, stations=1)
+    assert load_study(named).pseudonym == "1000123"
+    assert load_study(plain).pseudonym == sha256(STUDY_UID.encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", None), ("0", None), ("", None), (None, None)])
+def test_height_is_taken_when_plausible(tmp_path, size, height):
+    def resize(header: Dataset) -> None:
+        del header.PatientSize
+        if size is not None:
+            header.PatientSize = size
+
+    write_study(tmp_path, stations=1, change=resize)
+    assert load_study(tmp_path).height_m == height
+
+
+def test_patient_attributes_are_kept_for_derived_objects_and_shown_nowhere(tmp_path):
+    write_study(tmp_path, stations=1)
+    study = load_study(tmp_path)
+    assert study.patient["PatientName"] == PATIENT_NAME
+    assert study.patient["PatientID"] == "ID-4711"
+    assert study.patient["StudyInstanceUID"] == study.study_uid == STUDY_UID
+    assert study.patient["StudyDate"] == "20260301"
+    assert study.patient["ReferringPhysicianName"] == "Doctor^Who"
+    assert "AccessionNumber" not in study.patient  # empty in the input
+    assert "Secret" not in repr(study)
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ({"SeriesDate": "20260301", "SeriesTime": "235900.5"}, datetime(2026, 3, 1, 23, 59, 0, 500000)),
+        ({"SeriesDate": "20260301", "AcquisitionDate": "20260302", "AcquisitionTime": "0001"},
+         datetime(2026, 3, 2, 0, 1)),
+        ({"SeriesDate": "2026", "SeriesTime": "late", "ContentDate": "20260303", "ContentTime": "10"},
+         datetime(2026, 3, 3, 10)),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_acquired_is_the_series_moment_or_the_next_best(tmp_path, moments, expected):
+    def stamp(header: Dataset) -> None:
+        del header.SeriesDate, header.SeriesTime
+        with pydicom.config.disable_value_validation():
+            for keyword, value in moments.items():
+                setattr(header, keyword, value)
+
+    write_study(tmp_path, stations=1, change=stamp)
+    assert {station.acquired for station in load_study(tmp_path).stations} == {expected}
+
+
+def test_progress_rises_to_the_total(tmp_path):
+    files = write_study(tmp_path, stations=1)
+    (tmp_path / "manifest.csv").write_text("x")
+    seen: list[tuple[int, int]] = []
+    load_study(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    totals = {total for _, total in seen}
+    assert totals == {2 * (len(files) + 1)}
+    counts = [done for done, _ in seen]
+    assert counts == sorted(counts)
+    assert counts[-1] == totals.pop()
+    assert len(counts) > len(files)
+
+
+def test_a_station_without_frame_of_reference_is_flagged(tmp_path):
+    def drop(header: Dataset) -> None:
+        if header.SeriesNumber == series_number(Contrast.IN, 0):
+            header.FrameOfReferenceUID = ""
+
+    write_study(tmp_path, stations=1, change=drop)
+    assert [flag.code for flag in load_study(tmp_path).flags] == ["no-frame-of-reference"]
+
+
+def test_a_study_whose_headers_state_more_voxels_than_the_limit_is_refused_before_decoding(tmp_path):
+    write_study(tmp_path, stations=1)
+    with pytest.raises(DicomError, match="bytes of voxels"):
+        load_study(tmp_path, limits=ArchiveLimits(max_total_bytes=4 * 4 * 6 * 7 * 9 - 1))

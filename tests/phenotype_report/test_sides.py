@@ -1,0 +1,100 @@
+"""Left and right are told apart in patient coordinates, however the patient and the grid lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from operators.core.anatomy import MUSCLES, STRUCTURES, by_name
+from operators.core.volume import Grid, Volume
+from operators.phenotype_report.sides import find_mid_surface, side_volume, tally
+from tests import box_body
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        {},
+        {"rotation_z_degrees": 10.0},
+        {"tilt_degrees": 6.0},
+        {"rotation_z_degrees": -8.0, "tilt_degrees": -5.0},
+    ],
+    ids=["straight", "rolled", "tilted", "rolled-and-tilted"],
+)
+def test_every_voxel_of_an_uneven_body_is_counted_on_its_side(turned: dict[str, float]) -> None:
+    grid = box_body.grid(**turned)  # type: ignore[arg-type]
+    labels, expected = box_body.box_labels(left_scale=0.7)
+    volume = Volume(labels, grid)
+    counted = tally(volume, np.zeros(grid.shape, np.float32), find_mid_surface(volume))
+    assert {s.name: counted.voxels[s.index].tolist() for s in STRUCTURES} == expected
+
+
+def test_left_is_the_patients_left_when_columns_run_to_the_right() -> None:
+    grid = box_body.grid(flip_x=True)
+    labels, expected = box_body.box_labels(left_scale=0.7)
+    volume = Volume(labels, grid)
+    counted = tally(volume, np.zeros(grid.shape, np.float32), find_mid_surface(volume))
+    assert {s.name: counted.voxels[s.index, ::-1].tolist() for s in STRUCTURES} == expected
+
+
+def test_legs_that_lie_to_one_side_of_the_pelvis_keep_their_own_middle() -> None:
+    labels, expected = box_body.box_labels()
+    low = slice(0, 32)  # the femora's slices; pelvis and trunk stay where they are
+    bent = labels.copy()
+    for k in range(low.stop):
+        bent[k] = np.roll(labels[k], round(6 * (low.stop - k) / low.stop), axis=1)
+    volume = Volume(bent, box_body.grid())
+    surface = find_mid_surface(volume)
+    assert surface is not None
+    counted = tally(volume, np.zeros(bent.shape, np.float32), surface)
+    for muscle in MUSCLES:
+        left, right = counted.voxels[by_name(muscle).index]
+        assert [left, right] == pytest.approx(expected[muscle], rel=0.03), muscle
+
+
+def test_one_femur_cut_short_does_not_move_the_middle() -> None:
+    labels, expected = box_body.box_labels()
+    labels[:18, :, : labels.shape[2] // 2][labels[:18, :, : labels.shape[2] // 2] == by_name("femur").index] = 0
+    volume = Volume(labels, box_body.grid(tilt_degrees=4.0))
+    counted = tally(volume, np.zeros(labels.shape, np.float32), find_mid_surface(volume))
+    assert {m: counted.voxels[by_name(m).index].tolist() for m in MUSCLES} == {m: expected[m] for m in MUSCLES}
+
+
+def test_muscles_part_the_sides_when_no_bone_is_labelled() -> None:
+    labels, expected = box_body.box_labels(absent=("femur", "iliac_bone"))
+    volume = Volume(labels, box_body.grid(tilt_degrees=3.0))
+    surface = find_mid_surface(volume)
+    assert surface is not None
+    assert surface.source == "muscles"
+    counted = tally(volume, np.zeros(labels.shape, np.float32), surface)
+    assert {m: counted.voxels[by_name(m).index].tolist() for m in MUSCLES} == {m: expected[m] for m in MUSCLES}
+
+
+def test_a_single_leg_has_no_sides() -> None:
+    labels, _ = box_body.box_labels()
+    labels[:, :, : labels.shape[2] // 2] = 0
+    assert find_mid_surface(Volume(labels, box_body.grid())) is None
+
+
+def test_an_empty_label_map_has_no_sides() -> None:
+    assert find_mid_surface(Volume(np.zeros(box_body.SHAPE, np.uint8), box_body.grid())) is None
+
+
+def test_side_volume_agrees_with_the_tally() -> None:
+    grid = box_body.grid(rotation_z_degrees=7.0, tilt_degrees=2.0)
+    labels, _ = box_body.box_labels(left_scale=0.7)
+    volume = Volume(labels, grid)
+    surface = find_mid_surface(volume)
+    assert surface is not None
+    sides = side_volume(grid, surface).voxels
+    counted = tally(volume, np.zeros(grid.shape, np.float32), surface)
+    for structure in STRUCTURES:
+        here = sides[labels == structure.index]
+        assert [int((here == 1).sum()), int((here == 2).sum())] == counted.voxels[structure.index].tolist()
+
+
+def test_values_outside_the_label_table_are_not_counted() -> None:
+    labels = np.full((4, 4, 4), 28, dtype=np.uint8)
+    labels[0] = 200
+    counted = tally(Volume(labels, Grid((4, 4, 4), np.eye(4))), np.ones((4, 4, 4), np.float32), None)
+    assert counted.voxels.sum() == 0

@@ -1,0 +1,139 @@
+"""What the SR says, read with highdicom and pydicom as a recipient would."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import highdicom as hd
+import pydicom
+import pytest
+from pydicom.sr.codedict import codes
+
+from operators.core.anatomy import STRUCTURES
+from operators.core.dicom_options import DicomOptions, SegType
+from operators.core.model_card import ModelCard
+from operators.core.volume import Contrast, Volume
+from operators.dicom_seg_writer import write_dicom
+from operators.phenotype_report import ReportFiles, write_reports
+from tests import box_body
+
+
+def written(folder: Path, seg_type: SegType = "binary", model: ModelCard = box_body.MODEL) -> ReportFiles:
+    labels, _ = box_body.box_labels(left_scale=0.8)
+    fused = box_body.fused_of(box_body.grid(), contrasts=tuple(Contrast))
+    study, volume = box_body.study_of(fused), Volume(labels, fused.grid)
+    files = write_dicom(folder, volume, fused, study, model, options=DicomOptions(seg_type=seg_type))
+    return write_reports(folder, volume, fused, study, model, files.segmentation)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    return written(tmp_path_factory.mktemp("sr"))
+
+
+def groups(sr: Path) -> list[pydicom.Dataset]:
+    report = pydicom.dcmread(sr)
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    (measured,) = [i for i in report.ContentSequence if name(i) == codes.DCM.ImagingMeasurements.value]
+    return list(measured.ContentSequence)
+
+
+def name(item: pydicom.Dataset) -> str:
+    concept = item.ConceptNameCodeSequence[0]
+    return str(concept.get("CodeValue") or concept.LongCodeValue)
+
+
+def meanings(item: pydicom.Dataset) -> list[str]:
+    return [str(e.value) for e in item.iterall() if e.keyword == "CodeMeaning"]
+
+
+def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(files: ReportFiles) -> None:
+    sr = hd.sr.srread(files.sr)
+    seg = pydicom.dcmread(files.sr.parent / "segmentation.dcm", stop_before_pixels=True)
+    found = sr.content.get_volumetric_roi_measurement_groups()
+    assert len(found) == len(STRUCTURES)
+    tracking = {item.SegmentNumber: item.TrackingUID for item in seg.SegmentSequence}
+    for structure, group in zip(STRUCTURES, found, strict=True):
+        items = {name(item): item for item in group[0].ContentSequence}
+        reference = items[codes.DCM.ReferencedSegment.value].ReferencedSOPSequence[0]
+        assert reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        assert reference.ReferencedSegmentNumber == structure.index
+        assert group.tracking_uid == tracking[structure.index]
+        assert (group.finding_type.value, group.finding_type.scheme_designator) == (structure.code, structure.scheme)
+        named_series = items[codes.DCM.SourceSeriesForSegmentation.value].UID
+        assert named_series == seg.ReferencedSeriesSequence[0].SeriesInstanceUID
+
+
+def test_units_are_ucum(files: ReportFiles) -> None:
+    units = {
+        (str(unit.CodingSchemeDesignator), str(unit.CodeValue))
+        for group in groups(files.sr)
+        for item in group.ContentSequence
+        if item.ValueType == "NUM"
+        for unit in item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
+    }
+    assert units == {("UCUM", unit) for unit in ("cm3", "cm3/cm2", "%", "{ratio}")}
+
+
+def test_every_structure_has_volume_on_both_sides_and_fat_fraction_by_the_network(files: ReportFiles) -> None:
+    for group in groups(files.sr)[:-1]:
+        numbers = [i for i in group.ContentSequence if i.ValueType == "NUM"]
+        assert [name(i) for i in numbers] == [codes.SCT.Volume.value] * 3 + [codes.DCM.FatFraction.value]
+        for number in numbers:
+            algorithm = [i.TextValue for i in number.ContentSequence if i.ValueType == "TEXT"]
+            assert algorithm == [box_body.MODEL.name, box_body.MODEL.version]
+
+
+def test_phenotypes_are_there_for_both_sides(files: ReportFiles) -> None:
+    group = groups(files.sr)[-1]
+    values: dict[str, list[float]] = {}
+    for item in group.ContentSequence:
+        if item.ValueType == "NUM":
+            values.setdefault(name(item), []).append(float(item.MeasuredValueSequence[0].NumericValue))
+    p = files.measurements.phenotypes
+    assert values["tmv_cm3"] == pytest.approx([p.tmv_cm3, p.tmv_left_cm3, p.tmv_right_cm3], abs=1e-4)
+    assert values["pa_ratio"] == pytest.approx([p.pa_ratio, p.pa_ratio_left, p.pa_ratio_right], abs=1e-4)
+    assert p.lr_asymmetry is not None
+    assert values["lr_asymmetry"] == pytest.approx([100 * p.lr_asymmetry], abs=1e-4)
+    assert "muscle_fat_fraction" in values
+
+
+def test_synthetic_weights_are_declared_where_they_are_and_only_there(files: ReportFiles, tmp_path: Path) -> None:
+    statement = "Synthetic weights, not for clinical use"
+    assert statement in meanings(groups(files.sr)[-1])
+    report = pydicom.dcmread(files.sr)
+    assert report.ContentQualification == "RESEARCH"
+    assert "synthetic" in report.SeriesDescription
+    texts = [str(e.value) for e in report.iterall() if e.keyword == "TextValue"]
+    assert any(box_body.MODEL.sha256 in text for text in texts)
+    real = written(tmp_path, model=dataclasses.replace(box_body.MODEL, synthetic_training=False)).sr
+    assert statement not in meanings(groups(real)[-1])
+    assert "ContentQualification" not in pydicom.dcmread(real)
+
+
+def test_with_a_label_map_the_segment_is_told_by_its_tracking_uid(tmp_path: Path) -> None:
+    """A reference may name a segment of Segmentation Storage only."""
+    sr = written(tmp_path, "labelmap").sr
+    seg = pydicom.dcmread(tmp_path / "segmentation.dcm", stop_before_pixels=True)
+    by_uid = {item.TrackingUID: item.SegmentNumber for item in seg.SegmentSequence if "TrackingUID" in item}
+    told = [
+        by_uid[item.UID]
+        for group in groups(sr)[:-1]
+        for item in group.ContentSequence
+        if name(item) == codes.DCM.TrackingUniqueIdentifier.value
+    ]
+    assert told == [s.index for s in STRUCTURES]
+    evidence = {
+        i.ReferencedSOPInstanceUID
+        for study in pydicom.dcmread(sr).CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for i in series.ReferencedSOPSequence
+    }
+    assert seg.SOPInstanceUID in evidence
+
+
+def test_uids_repeat_for_the_same_input(tmp_path: Path) -> None:
+    made = [pydicom.dcmread(written(tmp_path / n).sr) for n in ("one", "two")]
+    uids = [[str(e.value) for e in sr.iterall() if e.VR == "UI"] for sr in made]
+    assert uids[0] == uids[1]

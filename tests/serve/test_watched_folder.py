@@ -1,0 +1,146 @@
+"""The watched folder: what cannot be taken stays there whole, and holds up nothing else."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.serve.service import Service
+from app.serve.settings import DicomSettings, HttpSettings, Settings
+from operators.core.errors import InputError, OutputError
+from tests.serve.made_queue import events, files_in, queued, spool
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    (folder / "study").mkdir(parents=True)
+    for name in ("1.dcm", "2.dcm"):
+        (folder / "study" / name).write_bytes(name.encode())
+    (folder / "other.zip").write_bytes(b"PK")
+    return folder
+
+
+@pytest.fixture
+def another_disk(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renames out of the watched folder are refused as those to another file system are."""
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.parent == inbox and Path(target).parent != inbox:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+
+@pytest.mark.usefixtures("another_disk")
+@pytest.mark.parametrize("name", ["study", "other.zip"])
+def test_a_study_on_another_disk_is_copied_and_removed(tmp_path: Path, inbox: Path, name: str) -> None:
+    queue = spool(tmp_path / "spool")
+    job = queue.add(inbox / name)
+    assert job is not None and any(job.input.iterdir()) and job.record.source == "folder"
+    assert not (inbox / name).exists() and list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+
+@pytest.mark.usefixtures("another_disk")
+def test_a_copy_that_fails_leaves_the_study_and_nothing_else_and_can_be_repeated(
+    tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = spool(tmp_path / "spool")
+
+    def full(source: Path, target: Path) -> None:
+        Path(target).mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copytree", full)
+            with pytest.raises(OSError, match="No space"):
+                queue.add(inbox / "study")
+        assert list((tmp_path / "spool" / "tmp").iterdir()) == [] and sum(queue.counts().values()) == 0
+    job = queue.add(inbox / "study")
+    assert job is not None and files_in(job) == 2
+
+
+@pytest.mark.usefixtures("another_disk")
+def test_a_study_that_is_too_large_is_not_copied(tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = spool(tmp_path / "spool", max_objects=1)
+    monkeypatch.setattr(shutil, "copytree", None)
+    with pytest.raises(InputError, match="raise max_study_objects"):
+        queue.add(inbox / "study")
+    assert (inbox / "study" / "1.dcm").exists() and sum(queue.counts().values()) == 0
+
+
+@pytest.mark.usefixtures("another_disk")
+def test_a_study_for_which_the_disk_has_no_room_is_not_copied(tmp_path: Path, inbox: Path) -> None:
+    queue = spool(tmp_path / "spool")
+    queue.has_room = lambda for_bytes=0: for_bytes == 0  # type: ignore[method-assign]
+    with pytest.raises(OutputError, match="too little room"):
+        queue.add(inbox / "study")
+    assert sum(queue.counts().values()) == 0
+
+
+def test_nothing_is_taken_while_the_disk_is_too_full(tmp_path: Path, inbox: Path) -> None:
+    with pytest.raises(OutputError, match="too little room"):
+        spool(tmp_path / "spool", min_free=1 << 62).add(inbox / "study")
+    assert (inbox / "study" / "1.dcm").exists()
+
+
+def test_a_study_beyond_the_limit_on_this_disk_fails_with_the_reason(tmp_path: Path, inbox: Path) -> None:
+    job = spool(tmp_path / "spool", max_objects=1).add(inbox / "study")
+    assert job is not None and job.state == "failed" and "raise max_study_objects" in job.record.error
+    assert not (inbox / "study").exists()
+
+
+@pytest.mark.usefixtures("another_disk")
+def test_a_study_that_cannot_be_removed_is_queued_once_and_noted_once(
+    tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = spool(tmp_path / "spool")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("app.serve.spool.remove", refused)
+    for _ in range(3):
+        with pytest.raises(PermissionError):
+            queue.add(inbox / "study")
+    assert events(tmp_path / "spool") == ["queued"] and queue.counts()["queued"] == 1
+
+
+def test_one_that_cannot_be_taken_waits_and_holds_up_neither_the_others_nor_the_purge(
+    tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(
+        tmp_path / "spool",
+        watch=inbox,
+        quiet_s=0.01,
+        keep_days=0,
+        min_free_bytes=0,
+        dicom=DicomSettings(port=0),
+        http=HttpSettings(port=0),
+    )
+    monkeypatch.setattr(Service, "_start", lambda _: None)  # this test takes the steps
+    service = Service(settings)
+    add, asked = service.spool.add, []
+
+    def refused(path: Path) -> object:
+        asked.append(path.name)
+        if path.name == "other.zip":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return add(path)
+
+    monkeypatch.setattr(service.spool, "add", refused)
+    service.spool.fail(queued(service.spool), "no")
+    monkeypatch.setattr("app.serve.watched_folder.time.monotonic", itertools.count().__next__)
+    for _ in range(3):
+        service._take()
+    assert asked == ["other.zip", "study"]  # the first is not asked for again yet
+    assert service.spool.counts() | {"queued": 1, "failed": 0} == service.spool.counts()
+    assert "cannot be taken (Permission denied)" in caplog.text and "other.zip" not in caplog.text
+    service.stop()
