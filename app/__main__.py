@@ -1,146 +1,99 @@
-"""``python -m app``: one study, door to door."""
+"""``python -m app``: one study as a MONAI Deploy application."""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import sys
-import traceback
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
-from operators.core.errors import SarcoMapError, UsageError
+from app.progress import Progress, headline
+from app.study_command import StudyCommand, dicomweb_access, refuse_early, set_up_logging
+from operators.core.command_line import EXIT_CODES, new_app, run_command
+from operators.core.errors import UsageError
+from operators.core.options import RunOptions
+from operators.core.options.declaration import TogetherWith, section
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
 
-EXIT_CODES = """\
-exit codes:
-  0 done   2 usage   3 input cannot be used   4 could not segment   5 could not write   1 a defect of ours
-  130, 143 interrupted (Ctrl-C, SIGTERM): nothing is left behind
+_HELP = (
+    "One neck-to-knee Dixon study (a zip or a folder of DICOM) in; fused volumes, a segmentation of the pelvic-thigh "
+    "structures, DICOM-SEG, DICOM SR and a phenotype report out. This runs the MONAI Deploy application; `sarcomap "
+    "run` gives the same results without MONAI Deploy."
+)
+_EXAMPLES = f"""\
+{EXIT_CODES}
 
-environment (MONAI Deploy's own names; arguments win):
+Environment (MONAI Deploy's own names; arguments win):
   HOLOSCAN_INPUT_PATH, HOLOSCAN_OUTPUT_PATH, HOLOSCAN_MODEL_PATH, HOLOSCAN_LOG_LEVEL
 
-examples:
+Examples:
   python -m app -i 1000123_20201_2_0.zip -o out/1000123
   python -m app -i dicom_folder -o out --stations all --device cpu
-  python -m app --dicomweb https://pacs.example/dicom-web --study-uid 1.2.3 --stow -o out --dicomweb-auth login.yaml
-"""
+  python -m app --dicomweb https://pacs.example/dicom-web --study-uid 1.2.3 -o out --stow"""
 
-_STAGES = {
-    "load": "Reading DICOM",
-    "fuse": "Fusing stations",
-    "segment": "Segmenting",
-    "write": "Writing DICOM-SEG",
-    "report": "Measuring and reporting",
-}
+command = new_app("python -m app", _HELP, _EXAMPLES)
+
+_FILES = Parameter(group=section("Input and output", -10))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one study; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=arguments.log_level, format="%(levelname)s %(message)s")
-    debug = arguments.log_level == "DEBUG"
-    if not debug:
-        logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of an empty segmentation, which is flagged
-        warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
-    try:
-        _run(arguments)
-    except Exception as error:
-        let_interruption_finish()
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, SarcoMapError):
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return error.exit_code
-        print(
-            f"error: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
-            "Run again with --log-level DEBUG and report what it prints.",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    return run_command(command, arguments, options=(RunOptions, StudyCommand), before_error=let_interruption_finish)
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from app.from_server import access_from, fetched, send_back
-
-    access = access_from(arguments)
-    if (arguments.input is None and access is None) or arguments.output is None:
-        raise UsageError(
-            "command line",
-            "no " + ("--output" if arguments.input is not None or access is not None else "--input"),
-            "both",
-            "See --help.",
-        )
+@command.default
+def _run(
+    *,
+    input_path: Annotated[
+        Path | None, Parameter(name=("-i", "--input"), env_var="HOLOSCAN_INPUT_PATH", help="Zip or folder."), _FILES
+    ] = None,
+    output: Annotated[
+        Path | None, Parameter(name=("-o", "--output"), env_var="HOLOSCAN_OUTPUT_PATH", help="Output folder."), _FILES
+    ] = None,
+    workdir: Annotated[
+        Path | None, Parameter(name=("-w", "--workdir"), help="Accepted for MONAI Deploy; not needed."), _FILES
+    ] = None,
+    how: Annotated[StudyCommand, TogetherWith] = StudyCommand(),  # noqa: B008 (frozen)
+    options: Annotated[RunOptions, TogetherWith] = RunOptions(),  # noqa: B008 (frozen)
+) -> None:
+    set_up_logging(how.log_level)
+    from_server = how.dicomweb.dicomweb is not None
+    if output is None or (input_path is None and not from_server):
+        absent = "--output" if input_path is not None or from_server else "--input"
+        raise UsageError("command line", f"no {absent}", "an input and an output", "See `python -m app --help`.")
+    # A container always sets the variable; an --input that somebody typed is a contradiction.
+    if from_server and input_path is not None and str(input_path) != os.environ.get("HOLOSCAN_INPUT_PATH"):
+        raise UsageError("command line", "--input and --dicomweb", "one of the two", "Leave one out.")
+    refuse_early(options, how, None if from_server else input_path)
+    access = dicomweb_access(how.dicomweb)
+    show = Progress(how.quiet)
     if access is None:
-        _run_input(arguments, arguments.input)
+        assert input_path is not None
+        _process(input_path, output, options, how, show)
         return
-    with fetched(access, arguments.study_uid, arguments.output, arguments.quiet) as folder:
-        _run_input(arguments, folder)
-    if arguments.stow:
-        send_back(access, arguments.output, arguments.quiet)
+    from app.from_server import fetched, send_back
+
+    with fetched(access, str(how.dicomweb.study_uid), output, how.quiet) as folder:
+        _process(folder, output, options, how, show)
+    if how.dicomweb.stow:
+        send_back(access, output, how.quiet)
 
 
-def _run_input(arguments: argparse.Namespace, source: Path) -> None:
-    # Imported here: --help, usage errors and a wrong path should not wait for torch and Holoscan.
-    from app.options import options_from
-    from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
-
-    options = options_from(arguments)
-    with open_source(source, DEFAULT_LIMITS):
-        pass
+def _process(source: Path, output: Path, options: RunOptions, how: StudyCommand, show: Progress) -> None:
+    # Imported here: help, usage errors and a wrong path should not wait for PyTorch and Holoscan.
     from app.run import run_study
 
-    run_study(
-        source,
-        arguments.output,
-        options,
-        model_folder=arguments.model,
-        stage_names=_STAGES,
-        quiet=arguments.quiet,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    # Imported here: numpy starts threads, and signals must be blocked before any; see `clean_up_when_interrupted`.
-    from app.from_server import add_dicomweb_arguments
-    from app.options import add_study_arguments
-
-    def path_from(variable: str) -> Path | None:
-        return Path(os.environ[variable]) if os.environ.get(variable) else None
-
-    parser = argparse.ArgumentParser(
-        prog="python -m app",
-        description="One neck-to-knee Dixon study (zip or folder of DICOM) in; fused volumes, a segmentation of 27 "
-        "pelvic-thigh structures, DICOM-SEG, DICOM SR and a phenotype report out.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("-i", "--input", type=Path, default=path_from("HOLOSCAN_INPUT_PATH"), help="zip or folder")
-    parser.add_argument("-o", "--output", type=Path, default=path_from("HOLOSCAN_OUTPUT_PATH"), help="output folder")
-    parser.add_argument(
-        "-m",
-        "--model",
-        type=Path,
-        default=path_from("HOLOSCAN_MODEL_PATH"),
-        help="folder of a MONAI bundle (default: the one that ships, with demonstration weights)",
-    )
-    parser.add_argument("-w", "--workdir", type=Path, help="accepted for MONAI Deploy; not needed")
-    parser.add_argument(
-        "-l",
-        "--log-level",
-        type=str.upper,
-        default="WARNING",
-        choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
-        help="default: WARNING; DEBUG also shows tracebacks",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress; errors only")
-    add_dicomweb_arguments(parser)
-    add_study_arguments(parser)
-    return parser
+    try:
+        result = run_study(source, output, options, model=how.model, on_stage=show.stage, on_progress=show.files)
+    finally:
+        show.close()
+    if not how.quiet:
+        print(headline(result.report, output), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from app.options import RunOptions
-from operators.core.stage_clock import StageClock, timed
+from operators.core.options import RunOptions
+from operators.core.stage_clock import StageClock
 from operators.core.volume import Contrast
 from operators.deploy import Application
+from operators.deploy.timed_operator import timed
 from operators.dicom_loader.operator import DicomLoaderOperator
 from operators.dicom_seg_writer.operator import DicomSegWriterOperator
 from operators.phenotype_report.operator import PhenotypeReportOperator
@@ -30,7 +31,7 @@ class SarcoMapApp(Application):
         Zip or folder of one study.
     output_folder : Path
     model : SegmentationModel or None
-        None where ``options.label_maps`` take its place.
+        None where ``options.labels`` take its place.
     options : RunOptions
     clock : StageClock
         Filled with the seconds of each stage, and with what went wrong.
@@ -62,21 +63,21 @@ class SarcoMapApp(Application):
             self,
             name="load",
             input_path=self.input_path,
-            allow_missing_slices=options.allow_missing_slices,
+            allow_missing_slices=options.reading.allow_missing_slices,
             progress=self.progress,
             select=partial(stations_to_fuse, choice=options.fusion.stations),
-            deidentification=options.dicom.deidentify,
+            deidentification=options.deidentification.chosen(),
         )
         fuse = timed(StationFusionOperator, "fuse", clock)(
             self,
             name="fuse",
-            output_folder=out / "fused",
+            output_folder=out,
             options=options.fusion,
         )
         contrasts = model.contrasts if model else (Contrast.WATER,)
         if model is None:
             segment = timed(ImportedLabelsOperator, "segment", clock)(
-                self, name="segment", sources=options.label_maps, output_folder=out
+                self, name="segment", sources=options.labels.sources(), output_folder=out
             )
         else:
             segment = timed(SegmentationOperator, "segment", clock)(
@@ -86,7 +87,7 @@ class SarcoMapApp(Application):
             self, name="write", output_folder=out, contrasts=contrasts, options=options.dicom
         )
         report = timed(PhenotypeReportOperator, "report", clock)(
-            self, name="report", output_folder=out, timings_s=clock.seconds
+            self, name="report", output_folder=out, timings_s=clock.seconds, options=options
         )
         self.add_flow(load, fuse, {("study", "study")})
         self.add_flow(fuse, segment, {("fused", "fused")})

@@ -1,9 +1,7 @@
-"""``python -m app --dicomweb``: a study from a server in place of a zip or a folder."""
+"""A study from a DICOMweb server in place of a zip or a folder, and its results back to it."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,63 +10,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from operators.core.errors import OutputError, UsageError
+from operators.core.errors import OutputError
 from operators.core.output_folder import beside
 
 if TYPE_CHECKING:  # what speaks with a server is imported when one is named: --help should not wait for it
     from app.dicomweb import Access
 
-__all__ = ["access_from", "add_dicomweb_arguments", "dicom_results", "fetched", "send_back"]
-
-
-def add_dicomweb_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a command line the options of a DICOMweb server; `access_from` reads them back."""
-    group = parser.add_argument_group("a study from a DICOMweb server, in place of --input")
-    group.add_argument("--dicomweb", metavar="URL", help="root of the service, such as https://pacs.example/dicom-web")
-    group.add_argument("--study-uid", metavar="UID", help="Study Instance UID; its Dixon MR series are fetched")
-    group.add_argument(
-        "--stow", action="store_true", help="send segmentation, SR and derived series back to the server"
-    )
-    group.add_argument(
-        "--dicomweb-auth",
-        type=Path,
-        metavar="FILE",
-        help="login: 'token: ...', or 'user: ...' and 'password: ...' (default: SARCOMAP_DICOMWEB_TOKEN, or "
-        "SARCOMAP_DICOMWEB_USER and SARCOMAP_DICOMWEB_PASSWORD)",
-    )
-    group.add_argument(
-        "--dicomweb-ca",
-        type=Path,
-        metavar="FILE",
-        help="PEM certificates to verify the server's with (default: system's)",
-    )
-
-
-def access_from(arguments: argparse.Namespace) -> Access | None:
-    """The server that a command line names; None when it names none.
-
-    Raises
-    ------
-    UsageError
-        When the options do not go together, or one cannot be used.
-    """
-    if arguments.dicomweb is None:
-        for option in ("study_uid", "stow", "dicomweb_auth", "dicomweb_ca"):
-            if getattr(arguments, option):
-                name = "--" + option.replace("_", "-")
-                raise UsageError("command line", f"{name} without --dicomweb", "both", "See --help.")
-        return None
-    if not arguments.study_uid:
-        raise UsageError("command line", "--dicomweb without --study-uid", "both", "Say which study.")
-    # A container always sets the variable; an --input that somebody typed is a contradiction.
-    if arguments.input is not None and str(arguments.input) != os.environ.get("HOLOSCAN_INPUT_PATH"):
-        raise UsageError("command line", "--input and --dicomweb", "one of them", "Leave one out.")
-    from app.dicomweb import Access, read_login
-
-    access = Access(arguments.dicomweb, read_login(arguments.dicomweb_auth), arguments.dicomweb_ca)
-    if access.caution:
-        print(f"warning: {access.caution}", file=sys.stderr)
-    return access
+__all__ = ["dicom_results", "fetched", "send_back"]
 
 
 @contextmanager

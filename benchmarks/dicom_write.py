@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from operators.core.anatomy import STRUCTURES
-from operators.core.dicom_options import DicomOptions
 from operators.core.model_card import ModelCard
+from operators.core.options import DicomOptions
 from operators.core.volume import Contrast, Fused, Grid, Station, Study, Volume
 from operators.derived_series import derive, write_derived
 from operators.dicom_seg_writer import write_seg

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fusion import finish
+from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Station, Study
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import fuse
 from operators.station_fusion.overlaps import sample_overlaps
 from operators.station_fusion.positions import find_positions
 from phantom.acquisition import StationImages, acquire_study

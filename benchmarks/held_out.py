@@ -28,16 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.run import SHIPPED_BUNDLE
 from bundle.scripts.evaluation import report
 from bundle.scripts.metric_tables import score_matrix
 from bundle.scripts.segmentation_metrics import ParticipantScores, measure_structures
 from operators.core import anatomy
+from operators.core.model_card import SHIPPED_BUNDLE
+from operators.core.options import SegmentationOptions
 from operators.core.output_files import replacing
 from operators.core.volume import Grid
 from operators.dicom_loader import load_study
 from operators.phenotype_report import measure
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.station_fusion import fuse
 from phantom import write_study
 from phantom.anatomy import build_labels, fit_body

@@ -38,18 +38,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.run import SHIPPED_BUNDLE
 from benchmarks.inference_figures import draw_growth
 from operators.core import anatomy
 from operators.core.bfloat16 import has_bf16
+from operators.core.model_card import SHIPPED_BUNDLE
+from operators.core.options import FusionOptions, SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, Station, Study
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import Prepared, label_windows, prepare
 from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.onnx_model import onnx_model
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import map_scores
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import fuse
 from phantom import (
     AcquisitionOptions,
     acquire_study,

@@ -25,14 +25,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.run import SHIPPED_BUNDLE
 from benchmarks.held_out import SPAWNED, kept_or_temporary, study, true_labels
 from benchmarks.inference import on_fused_grid
 from operators.core import anatomy
 from operators.core.bfloat16 import has_bf16
+from operators.core.model_card import SHIPPED_BUNDLE
+from operators.core.options import SegmentationOptions
 from operators.core.volume import Fused, Grid
 from operators.dicom_loader import load_study
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.clean_up import clean_up
 from operators.segmentation.inference import label_windows, prepare
 from operators.segmentation.networks import TorchNetwork, open_network

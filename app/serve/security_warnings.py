@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from app.options import KEY_VARIABLE, WITHOUT_KEY
 from app.serve.settings import Settings
+from operators.core.options import KEY_VARIABLE, WITHOUT_KEY
 
 __all__ = ["cautions"]
 

@@ -17,7 +17,7 @@ from datetime import datetime
 
 from pydicom.sr.codedict import codes
 
-from operators.core.dicom_options import Deidentification
+from operators.core.options import Deidentification
 from operators.core.volume import Station, Study
 
 __all__ = ["METHOD", "deidentify"]

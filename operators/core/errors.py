@@ -12,6 +12,7 @@ __all__ = [
     "DicomError",
     "GeometryError",
     "InputError",
+    "InternalError",
     "OutputError",
     "SarcoMapError",
     "SegmentationError",
@@ -83,3 +84,18 @@ class OutputError(SarcoMapError):
     """A result could not be written."""
 
     exit_code = 5
+
+
+class InternalError(SarcoMapError):
+    """SarcoMAP broke a rule of its own: neither the input nor the user is to blame.
+
+    Parameters
+    ----------
+    where, found, expected : str
+        As for `SarcoMapError`; the remedy is always to report the defect.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, found: str, expected: str) -> None:
+        super().__init__(where, found, expected, "This is a defect of SarcoMAP: please report it.")

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["ModelCard"]
+from operators.core.errors import SegmentationError
+
+__all__ = ["CARD_FILE", "SHIPPED_BUNDLE", "ModelCard", "check_bundle_folder"]
+
+CARD_FILE = "models/shipped.json"
+"""Where a bundle says what its weights are."""
+
+SHIPPED_BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
+"""The bundle that comes with SarcoMAP, with demonstration weights."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +57,20 @@ class ModelCard:
         if self.made_elsewhere:
             return " (labels made elsewhere)"
         return " (network trained on synthetic anatomy)" if self.synthetic_training else ""
+
+
+def check_bundle_folder(bundle: Path) -> None:
+    """Refuse what is no bundle, without reading it.
+
+    Raises
+    ------
+    SegmentationError
+        When the folder has no model card.
+    """
+    if not (bundle / CARD_FILE).is_file():
+        raise SegmentationError(
+            str(bundle),
+            f"no {CARD_FILE} in it",
+            "the folder of a MONAI bundle",
+            "Check -m; without it the shipped bundle is used. `sarcomap bundle release` makes one of your own.",
+        )

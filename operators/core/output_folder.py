@@ -14,15 +14,11 @@ from pathlib import Path
 
 from operators.core.errors import OutputError
 
-__all__ = ["OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
+__all__ = ["FUSED_FILES", "OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
 
+FUSED_FILES = tuple(f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body"))
 OUTPUT_FILES = (
-    "fused/in.nrrd",
-    "fused/opp.nrrd",
-    "fused/water.nrrd",
-    "fused/fat.nrrd",
-    "fused/fat_fraction.nrrd",
-    "fused/body.nrrd",
+    *FUSED_FILES,
     "segmentation.seg.nrrd",
     "segmentation.dcm",
     "report.sr.dcm",

@@ -1,16 +1,17 @@
-"""How long each stage took, and which one failed."""
+"""How long each stage of a run took, and which one failed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from operators.deploy import ExecutionContext, InputContext, Operator, OutputContext
+from operators.core import clock
 
-__all__ = ["StageClock", "timed"]
+__all__ = ["STAGES", "StageClock"]
 
-AnyOperator = TypeVar("AnyOperator", bound=type[Operator])
+STAGES = ("load", "fuse", "segment", "write", "report")
+
+Result = TypeVar("Result")
 
 
 class StageClock:
@@ -24,34 +25,25 @@ class StageClock:
 
     Parameters
     ----------
-    started, finished : callable
-        Told the stage's name, and its seconds.
+    on_stage : callable, optional
+        Called with the stage's name and None when it starts, and with its
+        name and seconds when it is done.
     """
 
-    def __init__(self, started: Callable[[str], None], finished: Callable[[str, float], None]) -> None:
+    def __init__(self, on_stage: Callable[[str, float | None], None] | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self.failure: BaseException | None = None
-        self._started = started
-        self._finished = finished
+        self._on_stage = on_stage or (lambda stage, seconds: None)
 
-    def run(self, stage: str, work: Callable[[], None]) -> None:
-        """Do ``work`` and note how long it took."""
-        self._started(stage)
-        start = time.perf_counter()
+    def run(self, stage: str, work: Callable[[], Result]) -> Result:
+        """Do ``work``, note how long it took, and return what it returned."""
+        self._on_stage(stage, None)
+        start = clock.seconds()
         try:
-            work()
+            result = work()
         except BaseException as error:
             self.failure = error
             raise
-        self.seconds[stage] = time.perf_counter() - start
-        self._finished(stage, self.seconds[stage])
-
-
-def timed(operator: AnyOperator, stage: str, clock: StageClock) -> AnyOperator:
-    """The same operator, whose ``compute`` is clocked."""
-
-    def compute(self: Operator, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        clock.run(stage, lambda: operator.compute(self, op_input, op_output, context))
-
-    members: dict[str, Any] = {"compute": compute, "__doc__": operator.__doc__}
-    return type(f"Timed{operator.__name__}", (operator,), members)  # type: ignore[return-value]
+        self.seconds[stage] = clock.seconds() - start
+        self._on_stage(stage, self.seconds[stage])
+        return result

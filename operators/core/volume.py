@@ -10,26 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.contrast import Contrast
 from operators.core.errors import GeometryError
 
 __all__ = ["Contrast", "Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"]
 
 Severity = Literal["info", "warning", "error"]
-
-
-class Contrast(StrEnum):
-    """The four magnitude volumes of a two-point Dixon acquisition."""
-
-    IN = "in"
-    OPPOSED = "opp"
-    WATER = "water"
-    FAT = "fat"
 
 
 @dataclass(frozen=True)

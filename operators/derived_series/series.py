@@ -21,6 +21,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
+from operators.core import clock
 from operators.core.dicom_objects import derived_uid, settle_dates, software_version
 from operators.core.dicom_objects.planes import positions_mm
 from operators.core.errors import OutputError
@@ -101,7 +102,7 @@ def derive(
     values = stored_values(volume, fused.body)
     identity = _identity(study, stations, contrast, volume.grid, values)
     header = series_header(study, stations, contrast, volume.grid, values, derived_uid("derived-series", *identity))
-    settle_dates(header, study, created or datetime.now())
+    settle_dates(header, study, created or clock.now())
     return DerivedSeries(contrast, volume.grid, values, _headers(header, volume.grid, stations, identity))
 
 

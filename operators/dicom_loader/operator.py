@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from operators.core.deidentification import deidentify
-from operators.core.dicom_options import Deidentification
+from operators.core.options import Deidentification
 from operators.core.volume import Station
 from operators.deploy import (
     CountCondition,
@@ -37,10 +36,8 @@ class DicomLoaderOperator(Operator):
     input_path : Path
         Zip or folder of one study.
     limits : ArchiveLimits
-    progress, allow_missing_slices, select
+    progress, allow_missing_slices, select, deidentification
         As for `load_study`.
-    deidentification : Deidentification, optional
-        No stage after this one learns who the patient is; see `deidentify`.
     """
 
     def __init__(
@@ -75,7 +72,6 @@ class DicomLoaderOperator(Operator):
             progress=self.progress,
             allow_missing_slices=self.allow_missing_slices,
             select=self.select,
+            deidentification=self.deidentification,
         )
-        if self.deidentification is not None:
-            study = deidentify(study, self.deidentification)
         op_output.emit(study, "study")

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 
+from operators.core.deidentification import deidentify
 from operators.core.errors import DicomError, InputError
+from operators.core.options import Deidentification
 from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -45,6 +47,7 @@ def load_study(
     progress: Progress | None = None,
     allow_missing_slices: bool = False,
     select: Select | None = None,
+    deidentification: Deidentification | None = None,
 ) -> Study:
     """Read one Dixon study: every station of every contrast, with its place in the body.
 
@@ -68,6 +71,8 @@ def load_study(
         will be needed, for instance by `station_fusion.stations_to_fuse`. The
         others stay in the study, not `Station.decoded`: they are judged by
         their headers alone. By default all are decoded.
+    deidentification : Deidentification, optional
+        Remove who the patient is, so that no later stage learns it; see `deidentify`.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def load_study(
         check_all_contrasts(source.name, stacks)
         stations = _decode(source, stacks, limits, tick, select)
     first = images[0]
-    return Study(
+    study = Study(
         stations=stations,
         study_uid=first.study_uid,
         pseudonym=_pseudonym(path, first.study_uid),
@@ -105,6 +110,7 @@ def load_study(
         patient=dict(first.patient),
         flags=_flags(stacks, others),
     )
+    return study if deidentification is None else deidentify(study, deidentification)
 
 
 class _Ticker:

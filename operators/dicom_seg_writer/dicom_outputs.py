@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from operators.core.dicom_options import DicomOptions
+from operators.core import clock
 from operators.core.model_card import ModelCard
+from operators.core.options import DicomOptions
 from operators.core.volume import Contrast, Fused, Study, Volume
 from operators.derived_series import DerivedSeries, derive, write_derived
 from operators.dicom_seg_writer.writer import write_seg
@@ -56,7 +56,7 @@ def write_dicom(
     GeometryError, OutputError
         See `derive`, `write_derived` and `write_seg`.
     """
-    folder, created = Path(folder), datetime.now()
+    folder, created = Path(folder), clock.now()
     derived = tuple(derive(fused, study, contrast, created) for contrast in options.derived)
     for series in derived:
         write_derived(folder / "derived" / series.contrast.value, series, options.derived_transfer_syntax)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from operators.core.dicom_options import DicomOptions
+from operators.core.options import DicomOptions
 from operators.core.volume import Contrast
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from operators.dicom_seg_writer.dicom_outputs import write_dicom

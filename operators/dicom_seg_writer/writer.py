@@ -11,6 +11,7 @@ import numpy as np
 from highdicom import ContentQualificationValues
 from highdicom.seg import Segmentation, SegmentationTypeValues
 
+from operators.core import clock
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
 from operators.core.dicom_objects import (
     MANUFACTURER,
@@ -22,9 +23,9 @@ from operators.core.dicom_objects import (
     settle_dates,
     software_version,
 )
-from operators.core.dicom_options import DicomOptions
 from operators.core.errors import GeometryError
 from operators.core.model_card import ModelCard
+from operators.core.options import DicomOptions
 from operators.core.output_files import replacing
 from operators.core.volume import Study, Volume
 from operators.derived_series import DerivedSeries
@@ -136,7 +137,7 @@ def make_seg(
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
     segmentation.update(patient_and_study(study))
-    settle_dates(segmentation, study, created or datetime.now())
+    settle_dates(segmentation, study, created or clock.now())
     _fix_dimension_uid(segmentation, derived_uid("dimensions", *identity))
     return segmentation
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from operators.core.options import RunOptions
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from operators.phenotype_report.report_files import ReportFiles, write_reports
 
@@ -26,6 +27,8 @@ class PhenotypeReportOperator(Operator):
     timings_s : mapping of str to float, optional
         Seconds of the stages before; read when the report is written, so the
         application may go on filling it until then.
+    options : RunOptions, optional
+        Those of the run, for the record in ``report.json``.
     """
 
     def __init__(
@@ -34,9 +37,11 @@ class PhenotypeReportOperator(Operator):
         *args: Any,
         output_folder: Path,
         timings_s: Mapping[str, float] | None = None,
+        options: RunOptions | None = None,
         **kwargs: Any,
     ) -> None:
         self.timings_s = timings_s
+        self.options = options
         self.files: ReportFiles | None = None
         self.output_folder = Path(output_folder)
         super().__init__(fragment, *args, **kwargs)
@@ -56,4 +61,5 @@ class PhenotypeReportOperator(Operator):
             op_input.receive("model"),
             op_input.receive("segmentation"),
             self.timings_s,
+            self.options,
         )

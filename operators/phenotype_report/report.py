@@ -15,9 +15,11 @@ from typing import Any
 
 import jsonschema
 
+from operators.core import clock
 from operators.core.dicom_objects.dates import NO_DATE
 from operators.core.errors import OutputError
 from operators.core.model_card import ModelCard
+from operators.core.options import RunOptions, recorded
 from operators.core.output_files import replacing
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
@@ -45,6 +47,7 @@ def build_report(
     study: Study,
     model: ModelCard,
     timings_s: Mapping[str, float],
+    options: RunOptions | None = None,
     created: datetime | None = None,
 ) -> dict[str, Any]:
     """Everything that ``report.json`` holds, as plain JSON types.
@@ -60,17 +63,20 @@ def build_report(
     timings_s : mapping of str to float
         Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``; one
         that is not known is given as null, others are kept.
+    options : RunOptions, optional
+        Those of the run; the defaults where they are not given.
     created : datetime, optional
         Aware; now by default, and `NO_DATE` for a de-identified study.
     """
     # The time of making is close to that of scanning where studies are processed as they come.
-    created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or datetime.now(UTC)
+    created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or clock.now()
     phenotypes = {name: _number(value) for name, value in asdict(measurements.phenotypes).items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "created_utc": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": software(),
         "model": asdict(model),
+        "options": recorded(options or RunOptions()),
         "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym},
         "structures": [_structure(measure) for measure in measurements.structures],
         "phenotypes": phenotypes,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 
+from operators.core import clock
 from operators.core.errors import OutputError
 from operators.core.model_card import ModelCard
+from operators.core.options import RunOptions
 from operators.core.volume import Fused, Study, Volume
 from operators.phenotype_report.html import pictures_of, write_html
 from operators.phenotype_report.measurements import Measurements
@@ -45,6 +46,7 @@ def write_reports(
     model: ModelCard,
     segmentation: Path | str,
     timings_s: Mapping[str, float] | None = None,
+    options: RunOptions | None = None,
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -58,21 +60,24 @@ def write_reports(
     timings_s : mapping of str to float, optional
         Seconds of the stages before. The time spent here until the JSON is
         written is added to ``write``.
+    options : RunOptions, optional
+        Those of the run, for the record in ``report.json``; the defaults where
+        they are not given.
 
     Raises
     ------
     OutputError
         When something cannot be written, or the DICOM-SEG cannot be read back.
     """
-    start = time.perf_counter()
+    start = clock.seconds()
     folder = Path(folder)
     measurements = measure(labels, fused, study.height_m, study.flags)
     header = _header(Path(segmentation))
     sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
     pictures = pictures_of(labels, fused, measurements)
     timings = dict(timings_s or {})
-    timings["write"] = timings.get("write", 0.0) + time.perf_counter() - start
-    report = build_report(measurements, fused, study, model, timings)
+    timings["write"] = timings.get("write", 0.0) + clock.seconds() - start
+    report = build_report(measurements, fused, study, model, timings, options)
     html = write_html(folder / "report.html", report, pictures)
     # Last, for whoever collects reports takes its presence for a finished study.
     json = write_report(folder / "report.json", report)

@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
+from operators.core import clock
 from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
 from operators.core.model_card import ModelCard
 from operators.core.output_files import replacing
@@ -152,7 +153,7 @@ def make_sr(
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
     document.update(patient_and_study(study))
-    settle_dates(document, study, created or datetime.now())
+    settle_dates(document, study, created or clock.now())
     return document
 
 

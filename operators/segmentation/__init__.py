@@ -1,38 +1,33 @@
 """The third stage: the bundle's network labels the fused volume, or a label map made elsewhere does.
 
-What needs PyTorch is imported when it is first asked for, so that options and
-schemes can be read, and a command line be refused, without waiting for it.
+What needs PyTorch is imported when it is first asked for.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from operators.core.label_schemes import Scheme, load_scheme, scheme_names
-from operators.segmentation.options import SegmentationOptions
-
 if TYPE_CHECKING:
     from operators.segmentation.bundle_model import SegmentationModel, load_model
     from operators.segmentation.inference import segment
-    from operators.segmentation.made_elsewhere import LabelSource, import_labels
+    from operators.segmentation.label_outputs import write_imported_labels, write_labels
+    from operators.segmentation.made_elsewhere import import_labels
 
 _LATER = {
-    "LabelSource": "made_elsewhere",
     "SegmentationModel": "bundle_model",
     "import_labels": "made_elsewhere",
     "load_model": "bundle_model",
     "segment": "inference",
+    "write_imported_labels": "label_outputs",
+    "write_labels": "label_outputs",
 }
 
 __all__ = [
-    "LabelSource",
-    "Scheme",
     "SegmentationModel",
-    "SegmentationOptions",
     "import_labels",
     "load_model",
-    "load_scheme",
-    "scheme_names",
     "segment",
+    "write_imported_labels",
+    "write_labels",
 ]
 
 

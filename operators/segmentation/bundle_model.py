@@ -16,14 +16,13 @@ from monai.transforms import Compose
 
 from operators.core import anatomy
 from operators.core.errors import SegmentationError
-from operators.core.model_card import ModelCard
+from operators.core.model_card import CARD_FILE, ModelCard
 from operators.core.volume import Contrast
 from operators.segmentation.bundle_guard import harmless
 from operators.segmentation.windows import WindowSettings
 
 __all__ = ["SegmentationModel", "load_model"]
 
-CARD_FILE = "models/shipped.json"
 _KEYS = ("network", "device", "preprocessing", "inferer", "images")
 _INTERPOLATED = "interpolate"  # may be missing
 _CARD: dict[str, type] = {

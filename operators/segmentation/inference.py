@@ -17,11 +17,11 @@ from operators.core import anatomy
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.label_map import LabelMap
+from operators.core.options import Backend, SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
 from operators.segmentation.networks import Network, RunsAhead, open_network
-from operators.segmentation.options import Backend, SegmentationOptions
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.stream import stream_scores

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,33 +13,19 @@ from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by
 from operators.core.errors import InputError
 from operators.core.label_files import LabelFile, read_label_file, resample_labels
 from operators.core.label_map import LabelMap
-from operators.core.label_schemes import Scheme
+from operators.core.label_schemes import LabelSource, Scheme
 from operators.core.label_schemes.scheme import Made, plain_name
 from operators.core.model_card import ModelCard
 from operators.core.slicer_segments import Segment, find_structure
 from operators.core.volume import Fused, QualityFlag, Volume
 
-__all__ = ["LabelSource", "import_labels", "map_labels"]
+__all__ = ["import_labels", "map_labels"]
 
 # Below these a label map is of another study, or its affine is wrong.
 _LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid: a scan of the thighs alone is welcome
 _LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
 _LEAST_ON_GRID = 0.5  # of the labelled volume: tools that label the whole body also label what we do not measure
 _COVERED = 0.98  # of the body; less is said in the report
-
-
-@dataclass(frozen=True)
-class LabelSource:
-    """A label map and how to read it.
-
-    Attributes
-    ----------
-    path : Path
-    scheme : Scheme
-    """
-
-    path: Path
-    scheme: Scheme
 
 
 def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMap, ModelCard]:

@@ -20,10 +20,10 @@ import torch
 
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
+from operators.core.options import Backend, SegmentationOptions
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
-from operators.segmentation.options import Backend, SegmentationOptions
 
 __all__ = [
     "HARMLESS_DICE_LOSS",

@@ -1,4 +1,4 @@
-"""The MONAI Deploy shells around `segment` and `import_labels`."""
+"""The MONAI Deploy shells around `write_labels` and `write_imported_labels`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from operators.core.label_map import LabelMap
-from operators.core.nrrd_files import write_segmentation, write_volume
+from operators.core.label_schemes import LabelSource
+from operators.core.options import SegmentationOptions
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from operators.segmentation.bundle_model import SegmentationModel
-from operators.segmentation.inference import DEFAULT_OPTIONS, segment
-from operators.segmentation.made_elsewhere import LabelSource, import_labels
-from operators.segmentation.options import SegmentationOptions
+from operators.segmentation.inference import DEFAULT_OPTIONS
+from operators.segmentation.label_outputs import write_imported_labels, write_labels
 
 __all__ = ["ImportedLabelsOperator", "SegmentationOperator"]
 
 
 class SegmentationOperator(Operator):
-    """Fused volumes in, a label map out; see `segment`.
+    """Fused volumes in, a label map out; see `write_labels`.
 
     Receives a `Fused` on ``fused``; emits the label map (`Volume`) on
     ``labels`` and the `ModelCard` on ``model``.
@@ -54,14 +53,13 @@ class SegmentationOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Label one fused study, write the label map, pass it on."""
-        labels = segment(op_input.receive("fused"), self.model, self.options)
-        _write(self.output_folder, labels)
+        labels, card = write_labels(self.output_folder, op_input.receive("fused"), self.model, self.options)
         op_output.emit(labels, "labels")
-        op_output.emit(self.model.card, "model")
+        op_output.emit(card, "model")
 
 
 class ImportedLabelsOperator(Operator):
-    """Fused volumes in, a label map that was made elsewhere out; see `import_labels`.
+    """Fused volumes in, a label map that was made elsewhere out; see `write_imported_labels`.
 
     The ports are those of `SegmentationOperator`.
 
@@ -88,13 +86,6 @@ class ImportedLabelsOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Translate the labels of one study, write the label map, pass it on."""
-        labels, card = import_labels(op_input.receive("fused"), self.sources)
-        _write(self.output_folder, labels)
+        labels, card = write_imported_labels(self.output_folder, op_input.receive("fused"), self.sources)
         op_output.emit(labels, "labels")
         op_output.emit(card, "model")
-
-
-def _write(folder: Path, labels: LabelMap) -> None:
-    write_segmentation(folder / "segmentation.seg.nrrd", labels)
-    if labels.confidence is not None:
-        write_volume(folder / "segmentation_confidence.nrrd", labels.confidence)

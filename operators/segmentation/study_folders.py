@@ -23,8 +23,8 @@ from operators.core.image_channels import read_image
 from operators.core.label_map import LabelMap
 from operators.core.model_card import ModelCard
 from operators.core.nrrd_files import read_volume, write_segmentation, write_volume
+from operators.core.options import SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, Volume
-from operators.segmentation import SegmentationOptions
 
 if TYPE_CHECKING:  # it is imported when it runs, for it reads this bundle's configs itself
     from operators.segmentation import SegmentationModel

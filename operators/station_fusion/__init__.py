@@ -4,28 +4,20 @@
 the functions can be used without MONAI Deploy.
 """
 
-from operators.station_fusion.bias_field import BiasCorrection
-from operators.station_fusion.blending import Blend
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
-from operators.station_fusion.options import FusionOptions
+from operators.station_fusion.fused_files import write_fused
 from operators.station_fusion.positions import (
-    StationChoice,
     TablePosition,
     choose_positions,
     coverage_flags,
     find_positions,
     stations_to_fuse,
 )
-from operators.station_fusion.resample import Device, average_stations, choose_device
+from operators.station_fusion.resample import average_stations, choose_device
 
 __all__ = [
-    "BiasCorrection",
-    "Blend",
-    "Device",
-    "FusionOptions",
-    "StationChoice",
     "TablePosition",
     "average_stations",
     "body_mask",
@@ -37,4 +29,5 @@ __all__ = [
     "find_positions",
     "fuse",
     "stations_to_fuse",
+    "write_fused",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,7 @@ from operators.core.volume import Contrast
 from operators.station_fusion.body import otsu_threshold
 from operators.station_fusion.positions import TablePosition
 
-__all__ = ["BiasCorrection", "bias_corrected", "check_bias_correction"]
-
-BiasCorrection = Literal["none", "n4"]
+__all__ = ["bias_corrected"]
 
 _WORKING_MM = 9.0
 """The field is smooth: N4 sees voxels of about this size, hundreds of times fewer than acquired."""
@@ -23,19 +21,6 @@ _WORKING_MM = 9.0
 _ITERATIONS = (50, 50, 30)
 _LARGEST_FACTOR = 4.0
 """Beyond the body the field is extrapolated; it must not run away there."""
-
-
-def check_bias_correction(correction: str) -> None:
-    """Refuse an unknown method, or N4 without SimpleITK.
-
-    Raises
-    ------
-    UsageError
-    """
-    if correction not in ("none", "n4"):
-        raise UsageError("bias correction", f"{correction!r}", "none or n4", "Choose one of the two.")
-    if correction == "n4":
-        _simpleitk()
 
 
 def bias_corrected(position: TablePosition) -> TablePosition:

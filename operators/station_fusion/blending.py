@@ -4,35 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.errors import UsageError
+from operators.core.options import Blend
 from operators.station_fusion.agreement import gain_ratio
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
 
-__all__ = ["Blend", "check_blend", "fades", "matching_gains", "scaled"]
-
-Blend = Literal["average", "linear", "logistic"]
-"""``average``: all alike (PAPER section 3). ``linear``: from nothing at a station's end to all where its neighbour
-ends. ``logistic``: the same along a logistic curve, so that each station's own half of the overlap counts more."""
+__all__ = ["fades", "matching_gains", "scaled"]
 
 _LOGISTIC_STEEPNESS = 10.0
 """Over the whole overlap: the weight at a station's end is 0.7%."""
-
-
-def check_blend(blend: str) -> None:
-    """Refuse what is no blend.
-
-    Raises
-    ------
-    UsageError
-    """
-    if blend not in get_args(Blend):
-        raise UsageError("blend", f"{blend!r}", "average, linear or logistic", "Choose one of the three.")
 
 
 def fades(positions: Sequence[TablePosition], blend: Blend) -> list[NDArray[np.float32]] | None:

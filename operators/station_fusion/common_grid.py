@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.core.errors import GeometryError, UsageError
+from operators.core.errors import GeometryError
 from operators.core.grid_geometry import TO_FACE, corner_indices
+from operators.core.options import check_spacing
 from operators.core.volume import Grid
 
-__all__ = ["LARGEST_GRID_VOXELS", "check_spacing", "common_grid"]
+__all__ = ["LARGEST_GRID_VOXELS", "common_grid"]
 
 LARGEST_GRID_VOXELS = 200_000_000
 """Five float32 volumes of this size take 4 GB; a neck-to-knee study at 1 mm stays below it."""
@@ -72,17 +73,3 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
     affine[:3, 3] = directions @ (low + spacing_xyz / 2)
     x, y, z = (int(count) for count in counts)
     return Grid((z, y, x), affine)
-
-
-def check_spacing(spacing_mm: tuple[float, float, float] | None) -> None:
-    """Refuse what is no spacing; None, for the stations' own, is one.
-
-    Raises
-    ------
-    UsageError
-    """
-    if spacing_mm is None:
-        return
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    if spacing.shape != (3,) or not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise UsageError("spacing", f"{spacing_mm}", "three positive millimetres (x, y, z)", "Give another spacing.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from operators.core.errors import DicomError, GeometryError, InputError
+from operators.core.options import FusionOptions, StationChoice
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
 from operators.station_fusion.bias_field import bias_corrected
@@ -15,10 +16,8 @@ from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.knees import reaches_knees
-from operators.station_fusion.options import FusionOptions
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
-    StationChoice,
     TablePosition,
     choose_positions,
     coverage_flags,

@@ -1,29 +1,27 @@
-"""The MONAI Deploy shell around `fuse`."""
+"""The MONAI Deploy shell around `write_fused`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from operators.core.nrrd_files import write_volumes
+from operators.core.options import FusionOptions
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
-from operators.station_fusion.fuse import fuse
-from operators.station_fusion.options import FusionOptions
+from operators.station_fusion.fused_files import write_fused
 
 __all__ = ["StationFusionOperator"]
 
 
 class StationFusionOperator(Operator):
-    """Stations in, fused volumes out; see `fuse`.
+    """Stations in, fused volumes out; see `write_fused`.
 
     Receives a `Study` on ``study`` and emits a `Fused` on ``fused``.
 
     Parameters
     ----------
     fragment : Fragment
-    output_folder : Path, optional
-        Where ``in.nrrd``, ``opp.nrrd``, ``water.nrrd``, ``fat.nrrd``,
-        ``fat_fraction.nrrd`` and ``body.nrrd`` are written; None writes nothing.
+    output_folder : Path
+        Where ``fused/`` is written.
     options : FusionOptions, optional
     """
 
@@ -31,11 +29,11 @@ class StationFusionOperator(Operator):
         self,
         fragment: Fragment,
         *args: Any,
-        output_folder: Path | None = None,
+        output_folder: Path,
         options: FusionOptions | None = None,
         **kwargs: Any,
     ) -> None:
-        self.output_folder = output_folder
+        self.output_folder = Path(output_folder)
         self.options = options
         super().__init__(fragment, *args, **kwargs)
 
@@ -46,7 +44,4 @@ class StationFusionOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Fuse one study, write its volumes, pass them on."""
-        fused = fuse(op_input.receive("study"), self.options)
-        if self.output_folder is not None:
-            write_volumes(self.output_folder, fused.volumes())
-        op_output.emit(fused, "fused")
+        op_output.emit(write_fused(self.output_folder, op_input.receive("study"), self.options), "fused")

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.errors import GeometryError, InputError
 from operators.core.grid_geometry import extent_mm
+from operators.core.options import StationChoice
 from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
@@ -20,15 +21,12 @@ from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_exten
 __all__ = [
     "MINIMUM_COVERAGE_MM",
     "PELVIS_TO_KNEE_POSITIONS",
-    "StationChoice",
     "TablePosition",
     "choose_positions",
     "coverage_flags",
     "find_positions",
     "stations_to_fuse",
 ]
-
-StationChoice = Literal["pelvis-to-knee", "all"]
 
 Acquisition = dict[Contrast, Station]
 """What was scanned at one place in one go; complete with four contrasts."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import UsageError
+from operators.core.options import Device
 from operators.core.volume import Grid
 from operators.station_fusion.plan import plan_sampling
 from operators.station_fusion.resample_cpu import average_on_cpu
 
-__all__ = ["Device", "average_stations", "choose_device"]
-
-Device = Literal["auto", "cpu", "cuda"]
+__all__ = ["average_stations", "choose_device"]
 
 
 def choose_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -93,22 +91,10 @@ def _cuda_missing() -> str | None:
     """Why CUDA cannot be used, or None when it can."""
     numba_decides = {"NUMBA_CUDA_DRIVER", "NUMBA_ENABLE_CUDASIM"} & os.environ.keys()
     # Asked first: importing numba-cuda takes half a second, which most machines would spend in vain.
-    if not numba_decides and not _driver_sees_device():
+    if not numba_decides and not driver_sees_device():
         return "no CUDA device is available"
     try:
         from numba import cuda
     except ImportError:
         return "the package numba-cuda is not installed"
     return None if cuda.is_available() else "no CUDA device is available"
-
-
-def _driver_sees_device() -> bool:
-    """Whether NVIDIA's driver is there, can be initialised and counts a device."""
-    for name in ("libcuda.so.1", "libcuda.so", "/usr/lib64/libcuda.so.1", "/usr/lib/libcuda.so.1"):
-        with suppress(OSError):
-            driver = ctypes.CDLL(name)
-            break
-    else:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

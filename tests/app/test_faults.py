@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from operators.core.errors import InputError
+from operators.core.options import FusionOptions
 from operators.core.volume import Fused, QualityFlag, Study, Volume
 from operators.dicom_loader import load_study
 from operators.phenotype_report import Measurements, measure
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import fuse
 from phantom.faults import FAULTS
 from phantom.study import COMPRESSED
 from phantom.truth import Truth

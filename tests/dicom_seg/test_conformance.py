@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from operators.core.deidentification import deidentify
-from operators.core.dicom_options import Deidentification, DicomOptions, SegType
+from operators.core.options import Deidentification, DicomOptions, SegType
 from operators.core.volume import Contrast, Fused, Study, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import write_reports

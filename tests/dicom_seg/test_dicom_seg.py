@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
-from operators.core.dicom_options import DicomOptions, SegType
 from operators.core.errors import GeometryError, OutputError
+from operators.core.options import DicomOptions, SegType
 from operators.core.volume import Contrast, Fused, Grid, Study, Volume
 from operators.derived_series import DerivedSeries, derive
 from operators.dicom_seg_writer import make_seg, write_dicom, write_seg

@@ -13,10 +13,9 @@ from PIL import Image
 
 from app.dicomweb import Access, store_files
 from app.from_server import dicom_results
-from app.options import RunOptions
 from app.run import run_study
 from operators.core.anatomy import STRUCTURES
-from operators.core.dicom_options import DicomOptions, SegType
+from operators.core.options import DicomOptions, RunOptions, SegType
 from tests.pacs.orthanc import needs_orthanc, orthanc
 from tests.pacs.small_study import study_uid
 from tests.pacs.viewer import OHIF, look, ohif

@@ -11,8 +11,8 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import STRUCTURES
-from operators.core.dicom_options import DicomOptions, SegType
 from operators.core.model_card import ModelCard
+from operators.core.options import DicomOptions, SegType
 from operators.core.volume import Contrast, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import ReportFiles, write_reports

@@ -17,8 +17,9 @@ from scipy import ndimage
 from operators.core.anatomy import ADIPOSE_INDEX
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
+from operators.core.options import SegmentationOptions
 from operators.core.volume import Fused, Grid
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import prepare
 from operators.segmentation.networks import open_network, thread_count
 from operators.segmentation.onnx_model import onnx_model

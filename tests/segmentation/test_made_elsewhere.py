@@ -16,7 +16,12 @@ from operators.core.errors import InputError, UsageError
 from operators.core.nrrd_files import write_segmentation
 from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import measure
-from operators.segmentation import LabelSource, import_labels, load_scheme, scheme_names
+from operators.segmentation import (
+    LabelSource,
+    import_labels,
+    load_scheme,
+    scheme_names,
+)
 
 SHAPE = (30, 20, 40)  # (z, y, x)
 SPACING = (5.0, 6.0, 8.0)

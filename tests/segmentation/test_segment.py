@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.core.errors import SegmentationError
+from operators.core.options import SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import prepare
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, bundle_of, random_unetr_bundle
 

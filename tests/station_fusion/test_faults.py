@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from operators.core.errors import InputError
+from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused
 from operators.dicom_loader import load_study
-from operators.station_fusion import FusionOptions, fuse, stations_to_fuse
+from operators.station_fusion import fuse, stations_to_fuse
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_tissues
 from phantom.archive import write_zip

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from operators.core.errors import InputError, UsageError
 from operators.core.nrrd_files import read_volume
+from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Study
-from operators.station_fusion import FusionOptions, fuse, stations_to_fuse
+from operators.station_fusion import fuse, stations_to_fuse
 from tests.station_fusion.made_stations import (
     SCALES,
     make_grid,

@@ -11,7 +11,12 @@ import pytest
 
 from operators.core.errors import GeometryError, InputError
 from operators.core.volume import Contrast
-from operators.station_fusion import choose_positions, coverage_flags, find_positions, stations_to_fuse
+from operators.station_fusion import (
+    choose_positions,
+    coverage_flags,
+    find_positions,
+    stations_to_fuse,
+)
 from tests.station_fusion.made_stations import SCALES, make_grid, make_position, positions_mm, ramp, rotation_about
 
 AT_TEN, AT_ELEVEN = datetime(2020, 1, 1, 10), datetime(2020, 1, 1, 11)

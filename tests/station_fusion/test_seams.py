@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from operators.core.errors import DicomError, GeometryError, UsageError
+from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Station, Study
-from operators.station_fusion import FusionOptions, fuse
+from operators.station_fusion import fuse
 from operators.station_fusion.blending import fades
 from operators.station_fusion.positions import find_positions
 from operators.station_fusion.shift import residual_shift

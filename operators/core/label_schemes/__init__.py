@@ -1,5 +1,5 @@
 """What the labels of other segmentation tools mean in the label table."""
 
-from operators.core.label_schemes.scheme import Scheme, load_scheme, scheme_names
+from operators.core.label_schemes.scheme import LabelSource, Scheme, load_scheme, scheme_names
 
-__all__ = ["Scheme", "load_scheme", "scheme_names"]
+__all__ = ["LabelSource", "Scheme", "load_scheme", "scheme_names"]

@@ -14,7 +14,7 @@ import yaml
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
 from operators.core.errors import UsageError
 
-__all__ = ["Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
+__all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
 
 Made = Literal["automatic", "semiautomatic", "manual"]
 _ADIPOSE = "adipose_tissue"
@@ -89,6 +89,20 @@ class Scheme:
         for number, (_, names) in enumerate(self.groups.values(), start=1):
             found |= dict.fromkeys(names, -number)
         return found
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """A label map and how to read it.
+
+    Attributes
+    ----------
+    path : Path
+    scheme : Scheme
+    """
+
+    path: Path
+    scheme: Scheme
 
 
 def scheme_names() -> tuple[str, ...]:

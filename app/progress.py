@@ -1,0 +1,85 @@
+"""What a user sees on the terminal while a study is processed: one line, then what was found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Progress", "headline"]
+
+_STAGES = {
+    "load": "Reading DICOM",
+    "fuse": "Fusing stations",
+    "segment": "Segmenting",
+    "write": "Writing DICOM",
+    "report": "Measuring and reporting",
+}
+
+
+class Progress:
+    """One line on standard error: each stage, and its seconds when it is done.
+
+    Nothing is shown of the study but what its caller named.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._on_terminal = sys.stderr.isatty()
+        self._open = False
+
+    def start(self, title: str) -> None:
+        """Say that a run has begun, before anything slow."""
+        if not self.quiet:
+            print(title, file=sys.stderr, flush=True)
+
+    def stage(self, name: str, seconds: float | None) -> None:
+        """A stage starts (None) or is done; see `operators.pipeline.process_study`."""
+        if self.quiet:
+            return
+        if seconds is None:
+            self._show(f"{', ' if self._open else '  '}{_STAGES.get(name, name)}")
+            self._open = True
+        else:
+            self._show(f" {seconds:.1f} s")
+
+    def files(self, done: int, total: int) -> None:
+        """Reads done and reads in all; shown on a terminal only."""
+        if self._on_terminal and not self.quiet and total:
+            share = f" {100 * done // total:3d}%"
+            self._show(share + "\b" * len(share) if done < total else "     \b\b\b\b\b")
+
+    def close(self) -> None:
+        """End the line."""
+        if self._open:
+            print(file=sys.stderr, flush=True)
+            self._open = False
+
+    def _show(self, text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)
+
+
+def headline(report: Mapping[str, Any], output: Path) -> str:
+    """What a report says first: three numbers, the flags, and where the page is."""
+    found, quality, model = report["phenotypes"], report["quality"], report["model"]
+    lines = []
+    if quality["withheld"] is not None:
+        lines.append(f"No phenotypes are given: {quality['withheld']}")
+    else:
+        tmv, ratio, asymmetry = found["tmv_cm3"], found["pa_ratio"], found["lr_asymmetry"]
+        lines += [
+            f"  Total muscle volume    {'not given' if tmv is None else f'{tmv:.0f} cm3'}",
+            f"  P/A ratio              {'not given' if ratio is None else f'{ratio:.3f}'}",
+            f"  Left-right asymmetry   {'not given' if asymmetry is None else f'{100 * asymmetry:.1f}%'}",
+        ]
+    lines += [f"  {flag['severity']}: {flag['message']}" for flag in quality["flags"]]
+    if model["synthetic_training"]:
+        lines.append("  The network was trained on synthetic anatomy: not for clinical use.")
+    lines.append(f"Written to {output}: start with {output / 'report.html'}")
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""What the command lines of one study share: `python -m app` and `sarcomap run`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from app.dicomweb_options import DicomwebOptions
+from operators.core.cuda_driver import driver_sees_device
+from operators.core.model_card import check_bundle_folder
+from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
+from operators.core.options.declaration import Flag, TogetherWith, section
+
+if TYPE_CHECKING:
+    from app.dicomweb import Access
+
+__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging"]
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+_GENERAL = Parameter(group=section("General", 0))
+
+
+@dataclass(frozen=True)
+class StudyCommand:
+    """What a study's command line is told besides the options of its stages.
+
+    Attributes
+    ----------
+    model : Path or None
+        Folder of a MONAI bundle. Default: the shipped one, with demonstration weights.
+    log_level : {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
+        DEBUG also shows tracebacks.
+    quiet : bool
+        Show no progress and no summary, errors only.
+    dicomweb : DicomwebOptions
+    """
+
+    model: Annotated[
+        Path | None,
+        Parameter(name=("-m", "--model"), env_var="HOLOSCAN_MODEL_PATH", metavar="DIR"),
+        _GENERAL,
+    ] = None
+    log_level: Annotated[
+        LogLevel, Parameter(name=("-l", "--log-level"), converter=lambda _, tokens: tokens[0].value.upper()), _GENERAL
+    ] = "WARNING"
+    quiet: Annotated[bool, Flag, Parameter(name=("-q", "--quiet")), _GENERAL] = False
+    dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
+
+
+def set_up_logging(level: LogLevel) -> None:
+    """Send log messages to standard error, and keep other packages' remarks about themselves off it."""
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", force=True)
+    if level != "DEBUG":
+        logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of an empty segmentation, which is flagged
+        warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
+
+
+def refuse_early(options: RunOptions, command: StudyCommand, source: Path | None = None) -> None:
+    """Find in a moment what would end the run after it has imported and read much.
+
+    Warns of de-identification without a key.
+
+    Raises
+    ------
+    SarcoMapError
+        For a device that is not there, a folder that is no bundle, a key file
+        that cannot be read, or an input that is neither a folder nor a zip.
+    """
+    if options.device == "cuda" and not driver_sees_device():
+        raise OptionError("device", "no CUDA device is available", "one, as asked for", "Use auto or cpu.")
+    if command.model is not None and not options.labels.segmentation:
+        check_bundle_folder(command.model)
+    if (chosen := options.deidentification.chosen()) is not None and not chosen.key:
+        print(f"warning: {WITHOUT_KEY}", file=sys.stderr)
+    if source is not None:
+        from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
+
+        with open_source(source, DEFAULT_LIMITS):
+            pass
+
+
+def dicomweb_access(
+    options: DicomwebOptions, warn: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
+) -> Access | None:
+    """The server that was named; None where none was. Images that would travel in the clear are warned about."""
+    if options.dicomweb is None:
+        return None
+    from app.dicomweb import Access, read_login
+
+    access = Access(options.dicomweb, read_login(options.dicomweb_auth), options.dicomweb_ca)
+    if access.caution:
+        warn(f"warning: {access.caution}")
+    return access

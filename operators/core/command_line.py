@@ -1,0 +1,114 @@
+"""How a command line ends: its exit code, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError
+
+from operators.core.errors import SarcoMapError
+from operators.core.help_format import TwoColumns
+from operators.core.options import OptionError, RunOptions, flag_of
+
+__all__ = ["EXIT_CODES", "new_app", "report_error", "run_command"]
+
+EXIT_CODES = """\
+Exit codes:
+  0 done   2 usage   3 input cannot be used   4 could not segment
+  5 could not write   1 a defect of SarcoMAP
+  130, 143 interrupted (Ctrl-C, SIGTERM): nothing is left behind"""
+
+
+def new_app(name: str, help_text: str, epilogue: str = "") -> App:
+    """A command line in our style: plain help, short messages, errors left to `run_command`."""
+    return App(
+        name=name,
+        help=help_text,
+        help_epilogue=epilogue or None,
+        help_format="plaintext",
+        help_formatter=TwoColumns(),
+        version_flags=[],
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+    )
+
+
+def run_command(
+    app: App,
+    arguments: Sequence[str] | None = None,
+    *,
+    options: Sequence[type] = (RunOptions,),
+    before_error: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a command line and return its exit code; nothing is raised.
+
+    Parameters
+    ----------
+    app : App
+        From `new_app`. Its commands return an exit code or None.
+    arguments : sequence of str, optional
+        Those of the process by default.
+    options : sequence of type
+        Dataclasses in which the flag of a wrong option is looked up.
+    before_error : callable
+        Called before an error is reported, for instance to let an interruption finish.
+    """
+    try:
+        code = app(list(sys.argv[1:] if arguments is None else arguments))
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        _report_usage(app, error)
+        return 2
+    except Exception as error:
+        before_error()
+        return report_error(error, options)
+
+
+def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> int:
+    """Say on standard error what went wrong, in one line; a traceback where the log level is DEBUG.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    if logging.getLogger().getEffectiveLevel() <= logging.DEBUG:
+        traceback.print_exception(error)
+    if isinstance(error, SarcoMapError):
+        text = str(error)
+        if isinstance(error, OptionError):  # the library names the field; here it is a flag
+            text = text.replace(error.field, flag_of(error.field, *options), 1)
+        print(f"error: {' '.join(text.split())}", file=sys.stderr)
+        return error.exit_code
+    print(
+        f"error: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
+        "Run again with --log-level DEBUG and report what it prints.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _report_usage(app: App, error: CycloptsError) -> None:
+    """Two lines: what is wrong with the nearest right word, and where help is."""
+    chain = tuple(error.command_chain or ())
+    said = " ".join(_said(app, error).split())
+    print(f"error: {said}\nSee `{' '.join((*app.name[:1], *chain))} --help`.", file=sys.stderr)
+
+
+def _said(app: App, error: CycloptsError) -> str:
+    if isinstance(error, UnknownCommandError):  # cyclopts would import every command to list them
+        word = (error.unused_tokens or [""])[0]
+        for name in error.command_chain or ():
+            app = app[name]
+        known = [name for name in app if not name.startswith("-")]
+        near = difflib.get_close_matches(word, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        return f"unknown command {word!r}; {hint}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
+        return f"{error.argument.names[-1]} is missing, or has no value."
+    return str(error)

@@ -1,0 +1,44 @@
+"""What a run can be told: each option is declared once, here.
+
+Command lines, YAML files, the service's settings, environment variables and
+the record of options in ``report.json`` derive from these dataclasses; see
+`operators.core.options.declaration`.
+"""
+
+from operators.core.options.declaration import OptionError, flag_of, recorded
+from operators.core.options.deidentification import (
+    KEY_VARIABLE,
+    WITHOUT_KEY,
+    Deidentification,
+    DeidentificationOptions,
+)
+from operators.core.options.dicom import Compression, DicomOptions, SegType
+from operators.core.options.fusion import BiasCorrection, Blend, Device, FusionOptions, StationChoice, check_spacing
+from operators.core.options.reading import ReadingOptions
+from operators.core.options.run import RunOptions
+from operators.core.options.segmentation import Backend, LabelOptions, Precision, SegmentationOptions
+
+__all__ = [
+    "KEY_VARIABLE",
+    "WITHOUT_KEY",
+    "Backend",
+    "BiasCorrection",
+    "Blend",
+    "Compression",
+    "Deidentification",
+    "DeidentificationOptions",
+    "Device",
+    "DicomOptions",
+    "FusionOptions",
+    "LabelOptions",
+    "OptionError",
+    "Precision",
+    "ReadingOptions",
+    "RunOptions",
+    "SegType",
+    "SegmentationOptions",
+    "StationChoice",
+    "check_spacing",
+    "flag_of",
+    "recorded",
+]

@@ -1,0 +1,116 @@
+"""Options of the segmentation: how the network runs, or which label maps take its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
+from operators.core.options.declaration import Flag, OptionError, check_choices, section
+from operators.core.options.fusion import Device
+
+__all__ = ["SEGMENTATION", "Backend", "LabelOptions", "Precision", "SegmentationOptions"]
+
+SEGMENTATION = section("Segmentation", 30)
+
+Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+_IN_SECTION = Parameter(group=SEGMENTATION)
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """How the network is run and what is made of its scores.
+
+    Attributes
+    ----------
+    backend : {"auto", "torch", "onnxruntime", "openvino"}
+        What runs the network. auto takes the fastest that is installed.
+    precision : {"auto", "fp32", "bf16"}
+        Of the network's arithmetic. auto takes bf16 where the model's card says that it costs less than 0.002 of Dice
+        and the processor has instructions for it.
+    device : {"auto", "cpu", "cuda"}
+        Where the network runs.
+    mirror : bool
+        Average the scores of each window and its mirror image. Takes twice as long.
+    clean_up : bool
+        Give small islands of a label to the label that surrounds them.
+    confidence : bool
+        Also write segmentation_confidence.nrrd, the probability of each voxel's label.
+    batch_size : int or None
+        Windows at a time. None: one on a CPU, four on a GPU.
+
+    Raises
+    ------
+    OptionError
+        For a value that cannot be used.
+    """
+
+    backend: Annotated[Backend, _IN_SECTION] = "auto"
+    precision: Annotated[Precision, _IN_SECTION] = "auto"
+    device: Annotated[Device, Parameter(parse=False)] = "auto"
+    mirror: Annotated[bool, Flag, _IN_SECTION] = False
+    clean_up: Annotated[bool, Flag, _IN_SECTION] = False
+    confidence: Annotated[bool, Flag, _IN_SECTION] = False
+    batch_size: Annotated[int | None, Parameter(parse=False)] = None
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise OptionError("batch_size", str(self.batch_size), "1 or more", "Leave it out to have it chosen.")
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Label maps that another tool or a person made.
+
+    Attributes
+    ----------
+    segmentation : tuple of Path
+        Labels made elsewhere (NIfTI or NRRD) that take the place of the network's. Needs --scheme. Repeat both for more
+        files.
+    scheme : tuple of str
+        What the numbers in each file mean: the name of a scheme, or a .yaml file.
+
+    Raises
+    ------
+    OptionError
+        When a file is missing, a scheme is unknown, or their numbers differ.
+    """
+
+    segmentation: Annotated[
+        tuple[Path, ...], Parameter(negative="", show_default=False, metavar="FILE"), _IN_SECTION
+    ] = ()
+    scheme: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            metavar="NAME",
+            help=f"What the numbers in the file mean: {', '.join(scheme_names())}, or a .yaml file of your own.",
+        ),
+        _IN_SECTION,
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.segmentation) != len(self.scheme):
+            raise OptionError(
+                "segmentation",
+                f"{len(self.segmentation)} label maps and {len(self.scheme)} schemes",
+                "one scheme for each label map",
+                f"Say what the labels mean: {', '.join(scheme_names())}, or a .yaml file.",
+            )
+        for file in self.segmentation:
+            if not file.is_file():
+                raise OptionError("segmentation", f"no file {file.name}", "a label map", "Check the path.")
+        for name in self.scheme:
+            load_scheme(name)
+
+    def sources(self) -> tuple[LabelSource, ...]:
+        """The files, each with the scheme that it is read by."""
+        pairs = zip(self.segmentation, self.scheme, strict=True)
+        return tuple(LabelSource(file, load_scheme(scheme)) for file, scheme in pairs)

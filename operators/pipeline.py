@@ -1,0 +1,229 @@
+"""One study, door to door, as plain calls: load, fuse, segment, write DICOM, measure and report.
+
+This needs neither MONAI Deploy nor Holoscan. The MONAI Deploy application
+(`app.application`) calls the same five functions from its operators and writes
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from operators.core.contrast import Contrast
+from operators.core.errors import InternalError
+from operators.core.model_card import SHIPPED_BUNDLE
+from operators.core.options import RunOptions
+from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, staged
+from operators.core.stage_clock import StageClock
+
+if TYPE_CHECKING:
+    from operators.core.label_map import LabelMap
+    from operators.core.model_card import ModelCard
+    from operators.core.volume import Fused, Study
+    from operators.segmentation import SegmentationModel
+
+__all__ = ["StudyResult", "expected_files", "fuse_study", "model_of", "process_study"]
+
+OnStage = Callable[[str, float | None], None]
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a run left in its output folder.
+
+    Attributes
+    ----------
+    folder : Path
+    report : mapping
+        The content of ``report.json``; empty for a study that was only fused.
+    seconds : mapping of str to float
+        By stage.
+
+    Examples
+    --------
+    >>> StudyResult(Path("out"), {"phenotypes": {"tmv_cm3": 7738.0}}, {}).phenotypes["tmv_cm3"]
+    7738.0
+    """
+
+    folder: Path
+    report: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    @property
+    def phenotypes(self) -> Mapping[str, float | None]:
+        """Phenotypes by key; None where one is not given."""
+        found: Mapping[str, float | None] = self.report.get("phenotypes", {})
+        return found
+
+    @property
+    def flags(self) -> tuple[Mapping[str, str], ...]:
+        """Quality flags, the gravest first: ``code``, ``severity``, ``message``."""
+        return tuple(self.report.get("quality", {}).get("flags", ()))
+
+
+def process_study(
+    source: Path | str,
+    output: Path | str,
+    options: RunOptions | None = None,
+    *,
+    model: SegmentationModel | Path | None = None,
+    on_stage: OnStage | None = None,
+    on_progress: OnProgress | None = None,
+) -> StudyResult:
+    """Load, fuse, segment, write and report one study.
+
+    Parameters
+    ----------
+    source : Path or str
+        A zip (UK Biobank field 20201) or a folder of DICOM files.
+    output : Path or str
+        Folder for the results. They appear together when all are there; after
+        an error it is as it was before.
+    options : RunOptions, optional
+    model : SegmentationModel or Path, optional
+        A model that `model_of` or `load_model` returned, to use it for many
+        studies, or the folder of a MONAI bundle. Default: the shipped
+        bundle. Not used where ``options.labels`` name label maps.
+    on_stage : callable, optional
+        Called with a stage's name and None when it starts, and with its name
+        and seconds when it is done: load, fuse, segment, write, report.
+    on_progress : callable, optional
+        Called while files are read: reads done, reads in all.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    SarcoMapError
+        What a stage found wrong.
+
+    Examples
+    --------
+    >>> result = process_study("1000123_20201_2_0.zip", "out/1000123")  # doctest: +SKIP
+    >>> result.phenotypes["tmv_cm3"]  # doctest: +SKIP
+    7738.1
+    """
+    options, output = options or RunOptions(), Path(output)
+    with staged(output) as folder:
+        network = model_of(model, options)
+        clock = StageClock(on_stage)
+        study = clock.run("load", partial(_load, Path(source), options, on_progress))
+        fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
+        segmentation = clock.run("write", partial(_write, folder, labels, fused, study, card, network, options))
+        clock.run("report", partial(_report, folder, labels, fused, study, card, segmentation, options, clock.seconds))
+        _check_whole(folder, expected_files(options))
+    return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
+
+
+def fuse_study(
+    source: Path | str,
+    output: Path | str,
+    options: RunOptions | None = None,
+    *,
+    on_stage: OnStage | None = None,
+    on_progress: OnProgress | None = None,
+) -> StudyResult:
+    """Load and fuse one study, and write its fused volumes only.
+
+    Parameters and errors are those of `process_study`.
+    """
+    options, output = options or RunOptions(), Path(output)
+    with staged(output) as folder:
+        clock = StageClock(on_stage)
+        study = clock.run("load", partial(_load, Path(source), options, on_progress))
+        clock.run("fuse", partial(_fuse, folder, study, options))
+        _check_whole(folder, FUSED_FILES)
+    return StudyResult(output, {}, clock.seconds)
+
+
+def model_of(model: SegmentationModel | Path | None, options: RunOptions) -> SegmentationModel | None:
+    """The network to run: as given, or loaded from a bundle; None where label maps take its place."""
+    if options.labels.segmentation:
+        return None
+    if model is not None and not isinstance(model, Path):
+        return model
+    from operators.segmentation import load_model
+
+    return load_model(model or SHIPPED_BUNDLE, trusted=options.trust_bundle)
+
+
+def expected_files(options: RunOptions) -> tuple[str, ...]:
+    """Every file that a complete run with these options leaves, at least."""
+    derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived)
+    return (*OUTPUT_FILES, *derived)
+
+
+# Each stage imports what it needs, so that a run that fails early does not wait for PyTorch.
+
+
+def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> Study:
+    from operators.dicom_loader import load_study
+    from operators.station_fusion import stations_to_fuse
+
+    return load_study(
+        source,
+        progress=on_progress,
+        allow_missing_slices=options.reading.allow_missing_slices,
+        select=partial(stations_to_fuse, choice=options.fusion.stations),
+        deidentification=options.deidentification.chosen(),
+    )
+
+
+def _fuse(folder: Path, study: Study, options: RunOptions) -> Fused:
+    from operators.station_fusion import write_fused
+
+    return write_fused(folder, study, options.fusion)
+
+
+def _segment(
+    folder: Path, fused: Fused, network: SegmentationModel | None, options: RunOptions
+) -> tuple[LabelMap, ModelCard]:
+    from operators.segmentation import write_imported_labels, write_labels
+
+    if network is None:
+        return write_imported_labels(folder, fused, options.labels.sources())
+    return write_labels(folder, fused, network, options.segmentation)
+
+
+def _write(
+    folder: Path,
+    labels: LabelMap,
+    fused: Fused,
+    study: Study,
+    card: ModelCard,
+    network: SegmentationModel | None,
+    options: RunOptions,
+) -> Path:
+    from operators.dicom_seg_writer import write_dicom
+
+    contrasts = network.contrasts if network else (Contrast.WATER,)
+    return write_dicom(folder, labels, fused, study, card, contrasts, options.dicom).segmentation
+
+
+def _report(
+    folder: Path,
+    labels: LabelMap,
+    fused: Fused,
+    study: Study,
+    card: ModelCard,
+    segmentation: Path,
+    options: RunOptions,
+    seconds: Mapping[str, float],
+) -> None:
+    from operators.phenotype_report import write_reports
+
+    write_reports(folder, labels, fused, study, card, segmentation, seconds, options)
+
+
+def _check_whole(folder: Path, expected: tuple[str, ...]) -> None:
+    if absent := missing(folder, expected):
+        raise InternalError("run", f"it ended without {', '.join(absent)}", "every output of a study")

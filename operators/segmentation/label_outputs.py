@@ -1,0 +1,67 @@
+"""The whole of stage three: label a fused study, or take labels made elsewhere, and write the label map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from operators.core.label_map import LabelMap
+from operators.core.label_schemes import LabelSource
+from operators.core.model_card import ModelCard
+from operators.core.nrrd_files import write_segmentation, write_volume
+from operators.core.options import SegmentationOptions
+from operators.core.volume import Fused
+from operators.segmentation.bundle_model import SegmentationModel
+from operators.segmentation.inference import DEFAULT_OPTIONS, segment
+from operators.segmentation.made_elsewhere import import_labels
+
+__all__ = ["write_imported_labels", "write_labels"]
+
+
+def write_labels(
+    folder: Path | str, fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS
+) -> tuple[LabelMap, ModelCard]:
+    """Label a fused study and write ``segmentation.seg.nrrd``.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Also gets ``segmentation_confidence.nrrd`` where ``options.confidence`` asks for it.
+    fused, model, options
+        See `segment`.
+
+    Raises
+    ------
+    SarcoMapError
+        See `segment` and `write_segmentation`.
+    """
+    labels = segment(fused, model, options)
+    _write(Path(folder), labels)
+    return labels, model.card
+
+
+def write_imported_labels(
+    folder: Path | str, fused: Fused, sources: Sequence[LabelSource]
+) -> tuple[LabelMap, ModelCard]:
+    """Translate label maps made elsewhere and write ``segmentation.seg.nrrd``.
+
+    Parameters
+    ----------
+    folder : Path or str
+    fused, sources
+        See `import_labels`.
+
+    Raises
+    ------
+    SarcoMapError
+        See `import_labels` and `write_segmentation`.
+    """
+    labels, card = import_labels(fused, sources)
+    _write(Path(folder), labels)
+    return labels, card
+
+
+def _write(folder: Path, labels: LabelMap) -> None:
+    write_segmentation(folder / "segmentation.seg.nrrd", labels)
+    if labels.confidence is not None:
+        write_volume(folder / "segmentation_confidence.nrrd", labels.confidence)

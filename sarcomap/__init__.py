@@ -1,0 +1,120 @@
+"""SarcoMAP: muscle phenotypes from neck-to-knee Dixon MRI.
+
+Ten lines, from a zip to numbers:
+
+>>> from sarcomap import RunOptions, load_model, process_study
+>>> model = load_model("bundle")  # doctest: +SKIP
+>>> for study in ("1000123_20201_2_0.zip", "1000456_20201_2_0.zip"):  # doctest: +SKIP
+...     result = process_study(study, f"out/{study[:7]}", RunOptions(device="cpu"), model=model)
+...     print(result.phenotypes["tmv_cm3"], result.phenotypes["pa_ratio"], result.flags)
+
+The stages one by one, on arrays in memory:
+
+>>> from sarcomap import fuse, load_study, measure, segment
+>>> study = load_study("1000123_20201_2_0.zip")  # doctest: +SKIP
+>>> fused = fuse(study)  # doctest: +SKIP
+>>> labels = segment(fused, model)  # doctest: +SKIP
+>>> measure(labels, fused, study.height_m).phenotypes.tmv_cm3  # doctest: +SKIP
+
+Arrays are (z, y, x); affines lead from voxels (i=x, j=y, k=z) to LPS
+millimetres. What a name needs is imported when the name is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from operators.core.contrast import Contrast
+    from operators.core.errors import SarcoMapError
+    from operators.core.label_map import LabelMap
+    from operators.core.model_card import ModelCard
+    from operators.core.nrrd_files import read_segmentation, read_volume, write_segmentation, write_volume
+    from operators.core.options import (
+        DeidentificationOptions,
+        DicomOptions,
+        FusionOptions,
+        LabelOptions,
+        ReadingOptions,
+        RunOptions,
+        SegmentationOptions,
+    )
+    from operators.core.volume import Fused, Grid, QualityFlag, Station, Study, Volume
+    from operators.dicom_loader import load_study
+    from operators.dicom_seg_writer import write_dicom
+    from operators.phenotype_report import measure, write_reports
+    from operators.pipeline import StudyResult, fuse_study, process_study
+    from operators.segmentation import SegmentationModel, import_labels, load_model, segment
+    from operators.station_fusion import fuse
+
+_HOMES = {
+    "operators.core.contrast": ("Contrast",),
+    "operators.core.errors": ("SarcoMapError",),
+    "operators.core.label_map": ("LabelMap",),
+    "operators.core.model_card": ("ModelCard",),
+    "operators.core.nrrd_files": ("read_segmentation", "read_volume", "write_segmentation", "write_volume"),
+    "operators.core.options": (
+        "DeidentificationOptions",
+        "DicomOptions",
+        "FusionOptions",
+        "LabelOptions",
+        "ReadingOptions",
+        "RunOptions",
+        "SegmentationOptions",
+    ),
+    "operators.core.volume": ("Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"),
+    "operators.dicom_loader": ("load_study",),
+    "operators.dicom_seg_writer": ("write_dicom",),
+    "operators.phenotype_report": ("measure", "write_reports"),
+    "operators.pipeline": ("StudyResult", "fuse_study", "process_study"),
+    "operators.segmentation": ("SegmentationModel", "import_labels", "load_model", "segment"),
+    "operators.station_fusion": ("fuse",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Contrast",
+    "DeidentificationOptions",
+    "DicomOptions",
+    "Fused",
+    "FusionOptions",
+    "Grid",
+    "LabelMap",
+    "LabelOptions",
+    "ModelCard",
+    "QualityFlag",
+    "ReadingOptions",
+    "RunOptions",
+    "SarcoMapError",
+    "SegmentationModel",
+    "SegmentationOptions",
+    "Station",
+    "Study",
+    "StudyResult",
+    "Volume",
+    "fuse",
+    "fuse_study",
+    "import_labels",
+    "load_model",
+    "load_study",
+    "measure",
+    "process_study",
+    "read_segmentation",
+    "read_volume",
+    "segment",
+    "write_dicom",
+    "write_reports",
+    "write_segmentation",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,57 @@
+"""The ``sarcomap`` command. Each subcommand is imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from app.interrupt import clean_up_when_interrupted, let_interruption_finish
+from app.study_command import StudyCommand
+from operators.core.command_line import EXIT_CODES, new_app, run_command
+from operators.core.options import RunOptions
+
+__all__ = ["command", "main"]
+
+_HELP = "Muscle phenotypes from neck-to-knee Dixon MRI."
+_EXAMPLES = f"""\
+Start here:
+  sarcomap doctor                       what works on this machine
+  sarcomap demo                         a synthetic participant, DICOM to report
+  sarcomap run study.zip -o out         one study: a zip or a folder of DICOM
+  sarcomap run --help                   every option of it
+
+{EXIT_CODES}"""
+
+command = new_app("sarcomap", _HELP, _EXAMPLES)
+command.version_flags = ("--version",)
+command.version = lambda: _version()
+
+#: Each subcommand is imported when it is asked for; its line of help stands here, so that no help text waits for it.
+_COMMANDS = {
+    "run": ("sarcomap.run_command:command", "Process one study or a few."),
+    "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
+    "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),
+}
+for _name, (_home, _help) in _COMMANDS.items():
+    command.command(_home, name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run_command(command, arguments, options=(RunOptions, StudyCommand), before_error=let_interruption_finish)
+
+
+def entry() -> None:
+    """What the installed command runs."""
+    clean_up_when_interrupted()
+    sys.exit(main())
+
+
+def _version() -> str:
+    from operators.core.software import software_version
+
+    return f"sarcomap {software_version()}"
+
+
+if __name__ == "__main__":
+    entry()
