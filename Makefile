@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: setup ## make a synthetic participant, run the application on it, compare with the truth
-	@$(PY) benchmarks/demo.py --out $(DEMO) --seed $(SEED)
+	@$(PY) -m sarcomap demo --out $(DEMO) --seed $(SEED)
 
 # A file at a time for each process, which share no core: one that waits for another's threads is slower than both in turn.
 test: setup lint ## lint, types, quick tests (JOBS=2 processes)

@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from monai.bundle.reference_resolver import ReferenceResolver
-
 from operators.core.errors import SegmentationError
+from operators.segmentation.monai_parts import ReferenceResolver
 
 __all__ = ["EXPRESSIONS", "TARGETS", "harmless"]
 

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
-from monai.inferers import SlidingWindowInferer
-from monai.transforms import Compose
 
 from operators.core import anatomy
 from operators.core.errors import SegmentationError
 from operators.core.model_card import CARD_FILE, ModelCard
 from operators.core.volume import Contrast
 from operators.segmentation.bundle_guard import harmless
+from operators.segmentation.monai_parts import Compose, ConfigParser, SlidingWindowInferer, import_all
 from operators.segmentation.windows import WindowSettings
 
 __all__ = ["SegmentationModel", "load_model"]
@@ -104,7 +102,9 @@ def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
     try:
         parser.read_config([str(bundle / str(name)) for name in facts["configs"]])
         parser["bundle_root"] = str(bundle)
-        if not trusted:
+        if trusted:
+            import_all()
+        else:
             parser = ConfigParser(harmless(parser.get(), (*_KEYS, _INTERPOLATED), where))
         parser.parse()
         network: torch.nn.Module = parser.get_parsed_content("network")

@@ -10,7 +10,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from operators.core import anatomy
@@ -21,6 +20,7 @@ from operators.core.options import Backend, SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
+from operators.segmentation.monai_parts import MetaTensor
 from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores

@@ -11,11 +11,11 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import monai
 import torch
 
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import return_freed_memory
+from operators.segmentation.monai_parts import monai
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "onnx_model"]
 

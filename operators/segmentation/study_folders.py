@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import nibabel
 import numpy as np
 import torch
-from monai.inferers import Inferer, SlidingWindowInferer
-from monai.transforms import Compose
 from tqdm import tqdm
 
 from operators.core.errors import InputError, OutputError, SarcoMapError, SegmentationError, UsageError
@@ -25,6 +23,7 @@ from operators.core.model_card import ModelCard
 from operators.core.nrrd_files import read_volume, write_segmentation, write_volume
 from operators.core.options import SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, Volume
+from operators.segmentation.monai_parts import Compose, Inferer, SlidingWindowInferer
 
 if TYPE_CHECKING:  # it is imported when it runs, for it reads this bundle's configs itself
     from operators.segmentation import SegmentationModel

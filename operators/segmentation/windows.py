@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import torch
-from monai.data.utils import compute_importance_map
-from monai.inferers import SlidingWindowInferer
+
+from operators.segmentation.monai_parts import SlidingWindowInferer, compute_importance_map
 
 __all__ = ["Triple", "WindowSettings", "Windows", "place_windows"]
 

@@ -1,14 +1,9 @@
-"""``make demo``: a synthetic participant's DICOM through the application, and what was measured beside the truth;
-then a synthetic cohort's table through the epidemiology.
-
-    python benchmarks/demo.py --out demo --seed 7
-
-Everything is made by the command lines that a user has; they are printed.
+"""``sarcomap demo``: a synthetic participant's DICOM through the pipeline, and what was measured beside the truth; then
+a synthetic cohort's tables through the epidemiology. The commands are printed, and they are those that a user has.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import shutil
@@ -16,34 +11,43 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from operators.core.anatomy import Compartment
+from cyclopts import Parameter
 
-_GROUPS = tuple(str(c) for c in Compartment if c is not Compartment.BONE)
+from operators.core.command_line import new_app
+from operators.core.errors import UsageError
+
+__all__ = ["command"]
+
+command = new_app(
+    "demo",
+    "Make a synthetic participant, process it from DICOM to report, and show what was measured beside the truth; then "
+    "analyse a synthetic cohort.",
+)
 
 
-def main() -> int:
-    """Command line; returns the exit code of the first step that fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="replaced when it is there (default: demo)")
-    parser.add_argument("--seed", type=int, default=7, help="which participant (default: 7)")
-    arguments = parser.parse_args()
-    out: Path = arguments.out
+@command.default
+def _demo(
+    *,
+    out: Annotated[
+        Path, Parameter(name=("-o", "--out", "--output"), metavar="DIR", help="Replaced when it is an earlier demo.")
+    ] = Path("demo"),
+    seed: Annotated[int, Parameter(metavar="N", help="Which participant.")] = 7,
+) -> int:
     if out.exists() and not (out / "study").is_dir() and any(out.iterdir()):
-        print(f"error: {out} exists and is not an earlier demo; expected a new folder. Choose another with --out.")
-        return 2
+        raise UsageError("--out", f"{out} exists and is not an earlier demo", "a new folder", "Choose another.")
     shutil.rmtree(out, ignore_errors=True)
     start = time.perf_counter()
 
     _say("1. A synthetic participant: six stations x four contrasts, zipped as the archive does")
-    if code := _run("phantom", "study", "--out", str(out / "study"), "--seed", str(arguments.seed), "--zip"):
+    if code := _run("phantom", "study", "--out", str(out / "study"), "--seed", str(seed), "--zip"):
         return code
     archive = next((out / "study").glob("*.zip"))
     truth = json.loads((out / "study" / "truth" / "truth.json").read_text(encoding="utf-8"))
 
-    _say("2. The application: load, fuse, segment, write, report")
-    if code := _run("app", "-i", str(archive), "-o", str(out / "result")):
+    _say("2. The pipeline: load, fuse, segment, write DICOM, report")
+    if code := _run("run", str(archive), "-o", str(out / "result")):
         return code
     report = json.loads((out / "result" / "report.json").read_text(encoding="utf-8"))
 
@@ -64,7 +68,7 @@ def main() -> int:
     for name, what in (
         ("report.html", "the report, for people: open it in a browser"),
         ("report.json", "the same, for machines"),
-        ("segmentation.seg.nrrd", "27 structures; opens in 3D Slicer over fused/water.nrrd"),
+        ("segmentation.seg.nrrd", "the label map; opens in 3D Slicer over fused/water.nrrd"),
         ("segmentation.dcm", "DICOM-SEG"),
         ("report.sr.dcm", "DICOM SR"),
         ("fused/water.nrrd", "fused volumes: water, fat, in, opp, fat_fraction"),
@@ -78,10 +82,13 @@ def main() -> int:
 
 def _comparison(report: dict[str, Any], truth: dict[str, Any]) -> str:
     """TMV, P/A and the five compartments: measured, true, and by how much they differ."""
+    from operators.core.anatomy import Compartment
+
+    groups = [str(c) for c in Compartment if c is not Compartment.BONE]
     found = report["phenotypes"]
     rows = [("Total muscle volume (cm3)", found["tmv_cm3"], truth["covered_tmv_cm3"], 0)]
     rows += [
-        (f"  {group} (cm3)", found[f"{group}_cm3"], truth["covered_compartments_cm3"][group], 0) for group in _GROUPS
+        (f"  {group} (cm3)", found[f"{group}_cm3"], truth["covered_compartments_cm3"][group], 0) for group in groups
     ]
     rows.append(("P/A ratio", found["pa_ratio"], truth["covered_pa_ratio"], 3))
     lines = [f"  {'':28s}{'measured':>10s}{'true':>10s}{'difference':>12s}"]
@@ -97,14 +104,10 @@ def _comparison(report: dict[str, Any], truth: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _run(module: str, *arguments: str) -> int:
-    print(f"$ python -m {module} {shlex.join(arguments)}", flush=True)
-    return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
+def _run(*arguments: str) -> int:
+    print(f"$ sarcomap {shlex.join(arguments)}", flush=True)
+    return subprocess.run([sys.executable, "-m", "sarcomap", *arguments], check=False).returncode
 
 
 def _say(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
