@@ -104,10 +104,7 @@ def clean_environment() -> dict[str, str]:
 def run_here(*arguments: object) -> int:
     """The same in this process, which spares the imports: the exit code."""
     with warnings.catch_warnings():
-        try:
-            return main([str(argument) for argument in arguments])
-        except SystemExit as stopped:  # argparse
-            return int(stopped.code or 0)
+        return main([str(argument) for argument in arguments])
 
 
 def linked_copy(study: Path, target: Path) -> Path:

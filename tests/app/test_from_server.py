@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import app.dicomweb
-from app.__main__ import _parser
 from app.dicomweb import Access
-from app.from_server import access_from, fetched, send_back
-from app.options import options_from
+from app.dicomweb_options import DicomwebOptions
+from app.from_server import fetched, send_back
+from app.study_command import StudyCommand, dicomweb_access, refuse_early
 from operators.core.errors import OutputError
+from operators.core.options import DeidentificationOptions, OptionError, RunOptions
 
 HERE = Access("http://127.0.0.1:1")
 
@@ -65,20 +67,25 @@ def test_the_study_lies_hidden_in_the_output_folder_and_goes_when_it_is_done(
 
 
 def test_images_in_the_clear_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--dicomweb", "http://pacs.example", "--study-uid", "1.2", "-o", "out"]
-    assert access_from(_parser().parse_args(arguments)) is not None
+    assert dicomweb_access(DicomwebOptions("http://pacs.example", "1.2")) is not None
     assert "not https" in capsys.readouterr().err
-    arguments[1] = "https://pacs.example"
-    access_from(_parser().parse_args(arguments))
+    dicomweb_access(DicomwebOptions("https://pacs.example", "1.2"))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("given", [{"study_uid": "1.2"}, {"stow": True}, {"dicomweb": "https://pacs.example"}])
+def test_options_of_a_server_that_do_not_go_together_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        DicomwebOptions(**given)
 
 
 def test_deidentification_without_a_key_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options = RunOptions(deidentification=DeidentificationOptions(deidentify=True))
     monkeypatch.delenv("SARCOMAP_DEIDENTIFY_KEY", raising=False)
-    options_from(_parser().parse_args(["--deidentify"]))
+    refuse_early(options, StudyCommand())
     assert "without a secret key" in capsys.readouterr().err
     monkeypatch.setenv("SARCOMAP_DEIDENTIFY_KEY", "secret")
-    options_from(_parser().parse_args(["--deidentify"]))
+    refuse_early(options, StudyCommand())
     assert capsys.readouterr().err == ""
