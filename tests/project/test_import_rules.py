@@ -27,7 +27,9 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     contracts["importlinter"]["root_packages"] = "\n" + "\n".join(packages)
     with (root / ".importlinter_of_the_test").open("w", encoding="utf-8") as file:
         contracts.write(file)
-    command = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(sys.argv[1], no_cache=True))"
+    command = (
+        "import sys; from importlinter.cli import lint_imports as lint; sys.exit(lint(sys.argv[1], no_cache=True))"
+    )
     return subprocess.run(
         [sys.executable, "-P", "-c", command, ".importlinter_of_the_test"],
         cwd=root, env=os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200"},
