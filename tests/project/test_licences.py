@@ -54,14 +54,14 @@ def test_every_direct_dependency_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_the_licence_is_the_one_that_the_package_states(name: str) -> None:
     try:
-        stated = metadata.metadata(name)
+        stated = metadata.metadata(name).json
     except metadata.PackageNotFoundError:
         pytest.skip("not installed here")
-    if expression := stated.get("License-Expression"):
+    if expression := stated.get("license_expression"):
         assert LISTED[name] == expression
         return
-    texts = [stated.get("License") or "", *(stated.get_all("Classifier") or [])]
-    said = "\n".join(text for text in texts[:1] + [t for t in texts[1:] if t.startswith("License ::")])
+    classifiers = [text for text in stated.get("classifier", []) if text.startswith("License ::")]
+    said = "\n".join([str(stated.get("license", "")), *classifiers])
     families = {family for family in FAMILIES if family.lower() in LISTED[name].lower()}
     assert families, f"{LISTED[name]}: of no family known to this test"
     for family in families:
