@@ -1,4 +1,4 @@
-"""Odds ratios of the highest against the lowest third of an exposure, crude and adjusted (PAPER section 7)."""
+"""Odds ratios of the highest against the lowest third of an exposure, crude and adjusted (method, section 7)."""
 
 from __future__ import annotations
 

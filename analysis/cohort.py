@@ -31,7 +31,7 @@ class Cohort:
         columns (see `analysis.definitions.derive`).
     all_ages : DataFrame
         The same without the lowest age: descriptive figures may show it
-        (PAPER section 8.10). Measurements only.
+        (method, section 8.10). Measurements only.
     eligible : DataFrame
         Everyone old enough with complete MRI, whatever else is missing:
         exposures, outcomes and covariates, for a sensitivity analysis.
@@ -75,7 +75,7 @@ def build_cohort(
     covariates: Sequence[str] = COVARIATES,
     cut_offs: CutOffs = EWGSOP2,
 ) -> Cohort:
-    """Join by ``eid``, derive, exclude in the paper's order (PAPER section 1).
+    """Join by ``eid``, derive, exclude in the paper's order (method, section 1).
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     Notes
     -----
     Confirmed sarcopenia is low strength with low mass; probable is low
-    strength with normal mass (PAPER section 7). A value equal to a cut-off is
+    strength with normal mass (method, section 7). A value equal to a cut-off is
     not low. A fall is one or more in the last year.
     """
     out = table.copy()

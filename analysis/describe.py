@@ -1,4 +1,4 @@
-"""Table 1, concordance, and everything by age: the descriptive tables (PAPER section 7)."""
+"""Table 1, concordance, and everything by age: the descriptive tables (method, section 7)."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def analyse(
     progress: Callable[[str], None] = lambda label: None,
     censor_date: str | None = None,
 ) -> Results:
-    """Every table of PAPER section 7, for a cohort that is already built; see `Options` for the parameters."""
+    """Every table (method, section 7) for a cohort that is already built; `Options` has the parameters."""
     progress("description")
     tables = {
         "flow": cohort.flow,

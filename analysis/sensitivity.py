@@ -20,7 +20,7 @@ __all__ = ["PAPER_CUTS", "mark_missing", "per_sd", "sensitivity"]
 
 Vector = NDArray[np.float64]
 
-# Cuts between thirds as printed, PAPER section 7.
+# Cuts between thirds as printed (method, section 7).
 PAPER_CUTS = {"pa_ratio": (0.41, 0.48), "lr_asymmetry_dexa": (0.017, 0.041), "lr_asymmetry_mri": (0.017, 0.041)}
 
 

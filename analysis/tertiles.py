@@ -41,7 +41,7 @@ def tertiles(exposure: NDArray[np.float64], cuts: tuple[float, float] | None = N
     -----
     The cuts are the values that round(n/3) and round(2n/3) people reach or
     stay below: 12,335 of 37,004 in the lowest third as printed. Values equal
-    to a cut go to the lower group (PAPER section 8.11), so that the groups
+    to a cut go to the lower group (method, section 8.11), so that the groups
     differ in size only by ties.
     """
     known = np.isfinite(exposure)

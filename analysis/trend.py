@@ -47,7 +47,7 @@ class Decline:
     ----------
     n : int
     per_decade, low, high : float
-        Ten times the slope, and +- 1.96 standard errors (PAPER section 7).
+        Ten times the slope, and +- 1.96 standard errors (method, section 7).
     percent_per_decade : float
         Of the mean.
     mean : float

@@ -15,7 +15,7 @@ __all__ = ["MANIFEST_NAME", "write_folder", "write_zip", "zip_name"]
 
 MANIFEST_NAME = "manifest.csv"
 # The archive's own manifest is not reliable: its header misspells a column and lacks one for the comma inside the
-# unquoted date, so that columns cannot be found by name (PAPER section 2).
+# unquoted date, so that columns cannot be found by name (method, section 2).
 _MANIFEST_HEADER = ("filename", "patientid", "studyid", "modality", "date", "series discription")
 _FIXED_TIME = (2015, 1, 1, 0, 0, 0)  # the same seed gives the same bytes
 

@@ -35,7 +35,7 @@ __all__ = ["PREVALENCE", "calibrate", "read_constants", "thirds_of", "true_hazar
 
 Vector = NDArray[np.float64]
 
-# PAPER sections 1 and 7: counts by sex where printed. The other three have only pooled counts
+# Published figures (method, sections 1 and 7): counts by sex where printed. The other three have only pooled counts
 # in the outer thirds (1096 + 1076, 257 + 174, 2373 + 2158 of 24,670), split here between the sexes.
 PREVALENCE = {
     "low_muscle_mass": {"M": 0.0880, "F": 0.0880},

@@ -34,7 +34,7 @@ __all__ = [
 Vector = NDArray[np.float64]
 
 OUTCOMES = ("low_muscle_mass", "weak_grip", "sarcopenia", "mortality", "falls")
-# High against low third of the P/A ratio, PAPER section 7; L/R asymmetry has no effect on anything.
+# High against low third of the P/A ratio (method, section 7); L/R asymmetry has no effect on anything.
 TRUE_ODDS_RATIO = {"low_muscle_mass": 1.02, "weak_grip": 1.60, "sarcopenia": 1.42, "mortality": 1.49, "falls": 1.12}
 # Log odds per year, per kg/m2, and of moderate and high against low activity. Of the direction
 # and order that is usual in the field; they are ours, not the paper's.
@@ -48,9 +48,9 @@ _ACTIVITY = {
     "falls": (-0.10, -0.10),
 }
 _ACTIVITY_SHARE = (0.19, 0.41, 0.40)
-# EWGSOP2, PAPER section 7.
+# EWGSOP2 (method, section 7).
 CUT_OFF = {"almi": {"M": 7.0, "F": 5.5}, "grip": {"M": 27.0, "F": 16.0}}
-# Mean and SD by sex, PAPER section 1; shares there or from the counts of section 7.
+# Mean and SD by sex (method, section 1); shares from there or from the counts (method, section 7).
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "age": {"M": (65.2, 7.9), "F": (63.9, 7.7)},
     "bmi": {"M": (27.0, 3.9), "F": (26.1, 4.8)},

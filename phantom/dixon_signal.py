@@ -21,8 +21,8 @@ __all__ = [
     "smooth_field",
 ]
 
-# At 1.5 T water and fat differ by about 215 Hz: opposed at odd multiples of 2.3 ms, in phase at even ones. PAPER
-# section 2 prints the two the other way round; the physics decides here.
+# At 1.5 T water and fat differ by about 215 Hz: opposed at odd multiples of 2.3 ms, in phase at even ones.
+# The paper prints the two the other way round (method, section 2); the physics decides here.
 ECHO_TIME_OPPOSED_MS = 2.39
 ECHO_TIME_IN_MS = 4.77
 

@@ -1,4 +1,4 @@
-"""What goes wrong in real archives (PAPER section 2), done to a study on purpose.
+"""What goes wrong in real archives (method, section 2), done to a study on purpose.
 
 A fault takes the series of a sound study and returns those of a faulty one,
 with a sentence that says what was done. Faults that need a victim take the

@@ -1,4 +1,4 @@
-"""Scanned stations on one grid, as the paper fuses them (PAPER section 3), for training images without DICOM.
+"""Scanned stations on one grid, as the paper fuses them (method, section 3), for training images without DICOM.
 
 The application's fusion does the same and much more (`operators.station_fusion`);
 the tests hold the two against each other. Here every station has the same

@@ -11,7 +11,7 @@ __all__ = ["Participant", "Sex", "draw_participant"]
 
 Sex = Literal["M", "F"]
 
-# Mean and SD by sex, PAPER section 1 (Kim et al. 2026, UK Biobank imaging visit).
+# Mean and SD by sex (method, section 1; Kim et al. 2026, UK Biobank imaging visit).
 _AGE_YEARS = {"M": (65.2, 7.9), "F": (63.9, 7.7)}
 _HEIGHT_CM = {"M": (176.0, 6.7), "F": (162.7, 6.3)}
 _BMI = {"M": (27.0, 3.9), "F": (26.1, 4.8)}
@@ -72,7 +72,7 @@ def draw_participant(
     muscle_fat_fraction: float | None = None,
     muscle_spread: float = 0.08,
 ) -> Participant:
-    """A participant whose unstated parameters are drawn from PAPER section 1.
+    """A participant whose unstated parameters are drawn from the published cohort (method, section 1).
 
     Each parameter has its own draw, so that stating one leaves the others as
     they were for the same seed. Draws are held within 2.2 SD of the mean: the
@@ -96,7 +96,7 @@ def draw_participant(
     if pa_ratio is None:
         pa_ratio = normal(_PA_RATIO, draws[5])
     if lr_asymmetry is None:
-        # A median of 0.03 between the legs (PAPER sections 7 and 8.12).
+        # A median of 0.03 between the legs (method, sections 7 and 8.12).
         lr_asymmetry = float(0.044 * draws[6])
     if muscle_fat_fraction is None:
         muscle_fat_fraction = float(

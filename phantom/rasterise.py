@@ -21,7 +21,7 @@ __all__ = ["PART_COLUMNS", "OutlineTable", "PartTable", "TissueModel", "rasteris
 PART_COLUMNS = 7
 
 # Signal of protons by tissue, arbitrary units chosen so that muscle in the water image lies in
-# the middle of the network's intensity window [80, 450] (PAPER section 5).
+# the middle of the network's intensity window [80, 450] (method, section 5).
 _MUSCLE, _FAT, _VISCERA, _VESSEL, _SKIN, _CORTICAL, _MARROW, _AIR = (
     275.0,
     400.0,

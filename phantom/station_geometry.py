@@ -1,7 +1,7 @@
 """Where the six table positions of the scan lie in the phantom.
 
 Matrices, slice thicknesses and in-plane spacing are those of the archive's
-real stations (PAPER section 2). Heights are relative to the knee joint line
+real stations (method, section 2). Heights are relative to the knee joint line
 (z = 0 of the phantom, LPS, +z superior).
 """
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 IN_PLANE_MM = 2.232143
-FUSED_STATION_COUNT = 4  # pelvis to knee, the lower four (PAPER section 3)
+FUSED_STATION_COUNT = 4  # pelvis to knee, the lower four (method, section 3)
 _OVERLAP_MM = 36.0
 _LOWEST_EDGE_MM = -50.0  # just below the knee joint line
 

@@ -31,7 +31,7 @@ __all__ = ["CohortTable", "draw_cohort", "write_cohort"]
 
 Vector = NDArray[np.float64]
 
-# Share of the ineligible, by what makes them so; PAPER section 1 gives no counts.
+# Share of the ineligible, by what makes them so; the paper gives no counts (method, section 1).
 _INELIGIBLE = {"young": 0.5, "no-grip": 0.12, "no-dxa": 0.2, "no-mri": 0.08, "cut-muscle": 0.06, "no-activity": 0.04}
 _BONE_CM3 = {"iliac_bone": 520.0, "femur": 900.0}  # both sides, at 170 cm; of the order of the anatomy phantom's
 

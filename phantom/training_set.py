@@ -65,7 +65,7 @@ class TrainingPair:
 def training_pair(
     seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM, *, varied: bool = False
 ) -> TrainingPair:
-    """One participant drawn from PAPER section 1, scanned, fused and brought to a network's spacing.
+    """One participant of the published cohort (method, section 1), scanned, fused and brought to a network's spacing.
 
     The images come the same way as in the application (slices of the stations'
     own thickness, coil bias, gains, motion, noise, averaged overlaps, trilinear

@@ -37,7 +37,7 @@ class StructureVolume:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes of all structures within a range of z, and the phenotypes of PAPER section 6.
+    """Volumes of all structures within a range of z, and the phenotypes (method, section 6).
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Volumes:
 
     @property
     def tmv_cm3(self) -> float:
-        """Total muscle volume: the 25 muscles (PAPER section 8.4)."""
+        """Total muscle volume: the 25 muscles (method, section 8.4)."""
         return self.group_cm3(MUSCLES).total_cm3
 
     @property

@@ -33,7 +33,7 @@ def stack_slices(
     """Sort the slices of one stack inferior to superior, and find its grid.
 
     Slices are sorted by their position along the slice normal, never by file
-    name or instance number (PAPER section 3; PS3.3 C.7.6.2.1.1). The slice
+    name or instance number (method, section 3; PS3.3 C.7.6.2.1.1). The slice
     spacing is the median distance between neighbours.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The phenotypes' formulas (PAPER section 6), on volumes by structure."""
+"""The phenotypes' formulas (method, section 6), on volumes by structure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def total_volume(
 def posterior_anterior_ratio(
     volumes_cm3: Mapping[str, float], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> float | None:
-    """Hamstring over quadriceps volume (PAPER section 6); None when a muscle of either group is absent.
+    """Hamstring over quadriceps volume (method, section 6); None when a muscle of either group is absent.
 
     ``groups`` as for `total_volume`.
 
@@ -48,7 +48,7 @@ def posterior_anterior_ratio(
 
 
 def total_volume_index(tmv_cm3: float | None, height_m: float | None) -> float | None:
-    """TVI: total muscle volume over squared height, cm3/cm2 (PAPER section 8.2).
+    """TVI: total muscle volume over squared height, cm3/cm2 (method, section 8.2).
 
     Examples
     --------
@@ -59,7 +59,7 @@ def total_volume_index(tmv_cm3: float | None, height_m: float | None) -> float |
 
 
 def left_right_asymmetry(left: float | None, right: float | None) -> float | None:
-    """|left - right| / larger, as a fraction (PAPER sections 6 and 8.12)."""
+    """|left - right| / larger, as a fraction (method, sections 6 and 8.12)."""
     if left is None or right is None or max(left, right) <= 0:
         return None
     return abs(left - right) / max(left, right)

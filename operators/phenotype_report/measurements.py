@@ -47,11 +47,11 @@ class Phenotypes:
     Attributes
     ----------
     tmv_cm3, tmv_left_cm3, tmv_right_cm3 : float or None
-        Total muscle volume: the 25 muscles (PAPER section 8.4).
+        Total muscle volume: the 25 muscles (method, section 8.4).
     tvi_cm3_per_cm2 : float or None
-        TMV over squared height (PAPER section 8.2).
+        TMV over squared height (method, section 8.2).
     pa_ratio, pa_ratio_left, pa_ratio_right : float or None
-        Hamstrings over quadriceps (PAPER section 8.3).
+        Hamstrings over quadriceps (method, section 8.3).
     lr_asymmetry : float or None
         abs(left - right) / larger of the thigh muscle volume (anterior,
         medial and posterior compartments), the counterpart on MRI of the
@@ -60,7 +60,7 @@ class Phenotypes:
         What ``lr_asymmetry`` compares.
     quadriceps_cm3, hamstrings_cm3 : float or None
     anterior_cm3 ... bone_cm3 : float or None
-        The compartments of PAPER section 4.
+        The compartments (method, section 4).
     muscle_fat_fraction : float or None
         Mean over all voxels labelled muscle, 0 to 1.
     """

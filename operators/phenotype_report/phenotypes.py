@@ -1,4 +1,4 @@
-"""From a label map to muscle volumes and phenotypes (PAPER section 6)."""
+"""From a label map to muscle volumes and phenotypes (method, section 6)."""
 
 from __future__ import annotations
 

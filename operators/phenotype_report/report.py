@@ -1,4 +1,4 @@
-"""`report.json`: the contract between one study and the cohort (DESIGN, 'Files')."""
+"""`report.json`: the contract between one study and the cohort (docs/architecture.md, "The files of one study")."""
 
 from __future__ import annotations
 

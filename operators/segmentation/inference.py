@@ -98,7 +98,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         network that fails, gives scores that are not finite or has another number
         of channels, and when nothing is found.
     UsageError
-        For a backend, device or precision that is not to be had here.
+        For a backend, device or precision that is not available on this machine.
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)

@@ -120,7 +120,7 @@ class LabelStudies:
         SegmentationError
             At the end, when studies could not be labelled.
         UsageError
-            For a backend, device or precision that is not to be had here.
+            For a backend, device or precision that is not available on this machine.
         """
         model = self._model()
         written: list[Path] = []

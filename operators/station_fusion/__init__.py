@@ -1,4 +1,4 @@
-"""Station fusion: four contrasts of all table positions on one grid (PAPER section 3).
+"""Station fusion: four contrasts of all table positions on one grid (method, section 3).
 
 `StationFusionOperator` lives in `operators.station_fusion.operator`, so that
 the functions can be used without MONAI Deploy.

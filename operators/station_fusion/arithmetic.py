@@ -42,7 +42,7 @@ _ONE = np.float32(1.0)
 
 
 def blend(low, high, weight):  # type: ignore[no-untyped-def]
-    """Linear interpolation, ``weight`` of ``high``; exact at 0 and at 1 (PAPER section 3, w_i(d))."""
+    """Linear interpolation, ``weight`` of ``high``; exact at 0 and at 1 (method, section 3, w_i(d))."""
     return low * (_ONE - weight) + high * weight
 
 

@@ -1,4 +1,4 @@
-"""Stations in, fused volumes out: the second stage (PAPER section 3)."""
+"""Stations in, fused volumes out: the second stage (method, section 3)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from operators.core.volume import Grid
 __all__ = ["reaches_knees"]
 
 _LOWEST_MM = 120.0
-"""The archive's lowest station ends just below the knee joint (PAPER section 2), so it lies within this reach."""
+"""The archive's lowest station ends just below the knee joint (method, section 2), so it lies within this reach."""
 
 _THIGH_MM = 450.0
 """From the lowest slice up: a thigh's length, with its thickest part."""

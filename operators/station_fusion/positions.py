@@ -34,7 +34,7 @@ Acquisition = dict[Contrast, Station]
 Place = TypeVar("Place")
 
 PELVIS_TO_KNEE_POSITIONS = 4
-"""The lower four of the archive's six table positions (PAPER sections 2 and 3)."""
+"""The lower four of the archive's six table positions (method, sections 2 and 3)."""
 
 MINIMUM_COVERAGE_MM = 600.0
 """Iliac crest to knee is longer than this in any adult; the archive's lower four stations cover about 830 mm."""

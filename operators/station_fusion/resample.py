@@ -47,7 +47,7 @@ def average_stations(
     *,
     fades: Sequence[NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Sample stations onto a grid by trilinear interpolation; average them where they overlap (PAPER section 3).
+    """Sample stations onto a grid by trilinear interpolation; average them where they overlap (method, section 3).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Runs R, so that our statistics are held against what nobody here wrote."""
+"""Runs R, so that our statistics are compared with an independent reference."""
 
 from __future__ import annotations
 

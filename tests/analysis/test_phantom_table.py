@@ -29,7 +29,7 @@ def test_means_and_spreads_are_the_published_ones_within_two_per_cent() -> None:
 
 
 def test_both_sexes_together_are_as_published_within_two_per_cent() -> None:
-    """PAPER section 1, all. The SD of TVI and P/A is printed with one digit: half a digit is allowed to those."""
+    """Both sexes (method, section 1). The SD of TVI and P/A is printed with one digit: half a digit is allowed."""
     rows = table_one(cohort_of(_N, _SEED).analysed).set_index("variable")
     published = {"age": (64.5, 7.9), "bmi": (26.5, 4.4), "height_cm": (169.2, 9.3), "weight_kg": (76.1, 15.2)}
     published |= {"grip_kg": (31.5, 10.7), "tmv_cm3": (9321.7, 2276.5), "almi": (7.33, 1.21)}

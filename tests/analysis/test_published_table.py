@@ -20,7 +20,7 @@ def _verdict(**changes: str) -> pd.Series:
 
 
 def test_the_papers_adjusted_odds_ratios_are_the_crude_ones() -> None:
-    """PAPER section 8.5."""
+    """See method, section 8.5."""
     summary = audit_file(Path("example")).summary
     assert len(summary) == 5 and (summary["odds_ratio_is"] == "the crude one").all()
     mortality = summary.set_index("outcome").loc["mortality"]

@@ -27,7 +27,7 @@ from operators.core.anatomy import (
 
 PRIVATE_SCHEME = "99SARCOMAP"
 
-# PAPER section 4, written out here again so that a reordered table cannot agree with itself.
+# The paper's order (method, section 4), written out here again so that a reordered table cannot agree with itself.
 PAPER_ORDER = {
     Compartment.ANTERIOR: (
         "sartorius",

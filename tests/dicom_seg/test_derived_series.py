@@ -1,4 +1,4 @@
-"""The derived series lies where the fused volume lies and shows what it shows, to readers nobody here wrote."""
+"""The derived series lies where the fused volume lies and shows what it shows, also to independent readers."""
 
 from __future__ import annotations
 

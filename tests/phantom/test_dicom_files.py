@@ -1,4 +1,4 @@
-"""The files themselves, read by programs that nobody here wrote."""
+"""The files themselves, read by independent programs."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ __all__ = [
 
 BACKGROUND_INDEX = 0
 ADIPOSE_INDEX = 28
-CHANNEL_COUNT = 29  # background, 27 structures, adipose tissue (PAPER section 8.1)
+CHANNEL_COUNT = 29  # background, 27 structures, adipose tissue (method, section 8.1)
 
 
 class Compartment(StrEnum):
-    """The paper's groups (section 4)."""
+    """The paper's groups (method, section 4)."""
 
     ANTERIOR = "anterior"
     GLUTEAL = "gluteal"

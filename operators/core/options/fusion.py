@@ -25,7 +25,7 @@ _IN_SECTION = Parameter(group=FUSION)
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """Options of `operators.station_fusion.fuse`; the defaults are the method's (section 3).
+    """Options of `operators.station_fusion.fuse`; the defaults are the paper's (method, section 3).
 
     Attributes
     ----------
