@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
 from operators.core.errors import InputError, UsageError
+from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.nrrd_files import write_segmentation
 from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import measure
-from operators.segmentation import (
-    LabelSource,
-    import_labels,
-    load_scheme,
-    scheme_names,
-)
+from operators.segmentation import import_labels
 
 SHAPE = (30, 20, 40)  # (z, y, x)
 SPACING = (5.0, 6.0, 8.0)
