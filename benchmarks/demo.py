@@ -64,7 +64,7 @@ def main() -> int:
     for name, what in (
         ("report.html", "the report, for people: open it in a browser"),
         ("report.json", "the same, for machines"),
-        ("segmentation.seg.nrrd", "27 structures; opens in 3D Slicer over fused/water.nrrd"),
+        ("segmentation.seg.nrrd", "muscles and bones; opens in 3D Slicer over fused/water.nrrd"),
         ("segmentation.dcm", "DICOM-SEG"),
         ("report.sr.dcm", "DICOM SR"),
         ("fused/water.nrrd", "fused volumes: water, fat, in, opp, fat_fraction"),

@@ -246,7 +246,6 @@ def _report(eid: str) -> dict[str, Any]:
         | {"tissue": s.tissue.value, "volume_cm3": 10.0 * s.index, "left_cm3": 4.0 * s.index}
         | {"right_cm3": 6.0 * s.index, "fat_fraction_mean": 0.1, "cut_by_field_of_view": s.name == "femur"}
         for s in STRUCTURES
-        if s.index <= 27
     ]
     names = [
         "tmv_cm3",
