@@ -100,7 +100,9 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
     muscles = np.array([anatomy.by_name(n).index for n in anatomy.MUSCLES])
     for n in range(rounds):
         labels, _, _ = _rasterise(body, grid)
-        by_side = np.stack([np.bincount(labels[..., side].ravel(), minlength=anatomy.CHANNEL_COUNT) for side in (~left, left)])
+        by_side = np.stack(
+            [np.bincount(labels[..., side].ravel(), minlength=anatomy.CHANNEL_COUNT) for side in (~left, left)]
+        )
         found = by_side.sum(axis=0) * grid.voxel_volume_mm3 / 1000.0
         size = body.size.copy()
         gain = 0.35 if n < rounds - 5 else 0.0  # the last rounds serve the totals alone

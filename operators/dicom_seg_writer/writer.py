@@ -113,7 +113,9 @@ def make_seg(
         source_images=reference.headers,
         pixel_array=voxels,
         segmentation_type=_TYPES[options.seg_type],
-        segment_descriptions=segment_descriptions(study, model, LABELS if (voxels == ADIPOSE_INDEX).any() else STRUCTURES),
+        segment_descriptions=segment_descriptions(
+            study, model, LABELS if (voxels == ADIPOSE_INDEX).any() else STRUCTURES
+        ),
         series_instance_uid=derived_uid("seg-series", *identity),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("seg-instance", *identity),

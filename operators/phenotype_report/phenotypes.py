@@ -18,6 +18,7 @@ from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, fin
 
 __all__ = ["measure", "withheld_reason"]
 
+
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
     """Why phenotypes must not be given: the messages of the flags of severity ``error``; None when there are none."""
     messages = dict.fromkeys(flag.message for flag in flags if flag.severity == "error")

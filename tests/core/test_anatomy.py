@@ -111,7 +111,7 @@ def test_indices_follow_the_papers_order() -> None:
 def test_background_structures_and_adipose_tissue_fill_the_channels() -> None:
     indices = [BACKGROUND_INDEX, *(s.index for s in STRUCTURES), ADIPOSE_INDEX]
     assert indices == list(range(CHANNEL_COUNT))
-    assert LABELS == (*STRUCTURES, ADIPOSE_TISSUE)
+    assert (*STRUCTURES, ADIPOSE_TISSUE) == LABELS
 
 
 def test_adipose_tissue_is_labelled_but_neither_measured_nor_of_a_compartment() -> None:

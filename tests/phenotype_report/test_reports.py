@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import STRUCTURES, by_name
-from operators.core.errors import InternalError
+from operators.core.errors import InternalError, OutputError
 from operators.core.model_card import ModelCard
 from operators.core.report_schema import report_schema
 from operators.core.volume import Contrast, Grid, QualityFlag, Volume
