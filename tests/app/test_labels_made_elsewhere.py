@@ -15,7 +15,7 @@ from operators.core.nrrd_files import read_volume
 from operators.core.output_folder import OUTPUT_FILES
 from tests.app.made_study import ROOT, run_here
 
-SCHEMA = json.loads((ROOT / "operators" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "operators" / "core" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests import dciodvfy
 from tests.app.made_study import NAME, PATIENT, ROOT, Scanned, clean_environment, contents, run_app
 from tests.real_data import real_dixon_folder
 
-SCHEMA = json.loads((ROOT / "operators" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "operators" / "core" / "schema" / "report.schema.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
