@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,7 +25,8 @@ class Collected:
     Attributes
     ----------
     table : DataFrame
-        One row per study, by ``eid``: phenotypes; ``<structure>_cm3`` with
+        One row per study, by ``eid``: phenotypes, in the columns that the
+        report's schema lists; ``<structure>_cm3`` with
         ``_left`` and ``_right`` and ``_fat_fraction``; ``model_name,
         model_version, model_training_data, model_intended_use`` and
         ``model_trained_on_synthetic`` (0 or 1); ``quality_flags`` (codes
@@ -42,14 +44,23 @@ _TEXTS = {"eid", "quality_flags", "withheld"} | {
 }
 
 
-def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Collected:
-    """Read every ``report.json`` below a folder; each is held against the report's schema.
+def collect_reports(
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    schema: Mapping[str, Any] | None = None,
+) -> Collected:
+    """Read every ``report.json`` below a folder; each is checked against the report's schema.
+
+    Reports of the schema's earlier versions are read, too: a phenotype that
+    came later is missing in their rows.
 
     Parameters
     ----------
     folder : Path
     progress : callable
         Told how many of how many are read.
+    schema : mapping, optional
+        JSON Schema of the reports; by default the one that comes with SarcoMAP.
 
     Raises
     ------
@@ -62,8 +73,10 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
         raise DataError(
             folder.name, "no report.json in it or below", "the output of `python -m app`", "Check the path."
         )
-    schema = json.loads(resources.files("operators.core").joinpath("schema/report.schema.json").read_text("utf-8"))
-    validator = Draft202012Validator(schema)
+    schema = _report_schema() if schema is None else schema
+    columns = tuple(schema["properties"]["phenotypes"]["properties"])
+    validators = {version: Draft202012Validator(_as_of(schema, version)) for version in schema["x-readable-versions"]}
+    newest = Draft202012Validator(schema)
     rows: list[dict[str, Any]] = []
     origins: dict[str, str] = {}
     left_out: list[tuple[str, str]] = []
@@ -74,7 +87,8 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             left_out.append((where, f"not readable as JSON ({type(error).__name__})"))
             continue
-        problem = next(iter(validator.iter_errors(report)), None)
+        version = report.get("schema_version") if isinstance(report, dict) else None
+        problem = next(iter(validators.get(str(version), newest).iter_errors(report)), None)
         if problem is not None:
             place = "/".join(str(part) for part in problem.absolute_path) or "top level"
             left_out.append((where, f"not as the report schema asks: {place}: {problem.message[:120]}"))
@@ -88,7 +102,7 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
                 "Collect a folder that holds one imaging visit only.",
             )
         origins[eid] = where
-        rows.append(_row(eid, report))
+        rows.append(_row(eid, report, columns))
         progress(done, len(paths))
     if not rows:
         raise DataError(folder.name, f"none of {len(paths)} reports is usable; the first: {left_out[0][1]}",
@@ -98,8 +112,29 @@ def collect_reports(folder: Path, progress: Callable[[int, int], None] = lambda 
     return Collected(table.astype(dict.fromkeys(numbers, "float64")), tuple(left_out))
 
 
-def _row(eid: str, report: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"eid": eid, **report["phenotypes"]}
+def _report_schema() -> Mapping[str, Any]:
+    text = resources.files("operators.core").joinpath("schema/report.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _as_of(schema: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """The schema for reports of an earlier version, in which later phenotypes are not required."""
+    earlier = copy.deepcopy(dict(schema))
+    earlier["properties"]["schema_version"] = {"const": version}
+    phenotypes = earlier["properties"]["phenotypes"]
+    phenotypes["required"] = [
+        key for key, about in phenotypes["properties"].items() if _number(about["x-since"]) <= _number(version)
+    ]
+    return earlier
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _row(eid: str, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    row: dict[str, Any] = {"eid": eid, **{key: report["phenotypes"].get(key) for key in columns}}
     for structure in report["structures"]:
         name = structure["name"]
         # A structure that the field of view cuts has a volume that is only a lower bound.

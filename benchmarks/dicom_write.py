@@ -1,4 +1,4 @@
-"""How long the DICOM objects of a long study take, and how much memory: 27 structures, each in every slice.
+"""How long the DICOM objects of a long study take, and how much memory: every structure in every slice.
 
     python benchmarks/dicom_write.py                       # 400 slices of 174 x 224
     python benchmarks/dicom_write.py --slices 227 --json figures.json
@@ -98,7 +98,7 @@ def measure(case: str, slices: int) -> dict[str, Any]:
 
 
 def made_study(slices: int) -> tuple[Volume, Fused, Study]:
-    """A study of one station whose 27 structures are discs, each in every slice, over a noisy signal."""
+    """A study of one station whose structures are discs, each in every slice, over a noisy signal."""
     shape = (slices, 174, 224)
     grid = Grid(shape, np.diag([2.232, 2.232, 3.0, 1.0]))
     y, x = np.indices(shape[1:])

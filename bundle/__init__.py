@@ -1,1 +1,1 @@
-"""The MONAI Bundle that segments 27 pelvic-thigh structures."""
+"""The MONAI Bundle that segments the pelvic and thigh structures of the label table."""

@@ -100,7 +100,9 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
     muscles = np.array([anatomy.by_name(n).index for n in anatomy.MUSCLES])
     for n in range(rounds):
         labels, _, _ = _rasterise(body, grid)
-        by_side = np.stack([np.bincount(labels[..., side].ravel(), minlength=29) for side in (~left, left)])
+        by_side = np.stack(
+            [np.bincount(labels[..., side].ravel(), minlength=anatomy.CHANNEL_COUNT) for side in (~left, left)]
+        )
         found = by_side.sum(axis=0) * grid.voxel_volume_mm3 / 1000.0
         size = body.size.copy()
         gain = 0.35 if n < rounds - 5 else 0.0  # the last rounds serve the totals alone
@@ -122,8 +124,8 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
 
 def _wanted_volumes(participant: Participant) -> NDArray[np.float64]:
     """Volume of each label in cm3 that adds up to the participant's TMV and P/A ratio."""
-    share = np.zeros(29)
-    spread = np.random.default_rng([participant.seed, 2]).normal(0.0, participant.muscle_spread, 29)
+    share = np.zeros(anatomy.CHANNEL_COUNT)
+    spread = np.random.default_rng([participant.seed, 2]).normal(0.0, participant.muscle_spread, anatomy.CHANNEL_COUNT)
     for name, relative in MUSCLE_SHARE.items():
         index = anatomy.by_name(name).index
         share[index] = relative * np.exp(spread[index])

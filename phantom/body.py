@@ -35,14 +35,14 @@ class Body:
         Relative depth of the front of the trunk.
     fat : float
         Relative thickness of subcutaneous fat.
-    size : ndarray, shape (29,)
+    size : ndarray, shape (channels,)
         Relative half axes by label.
     shift_mm, sway_mm : ndarray, shape (2, part, 2)
         Constant and height-dependent displacement of each part.
     sway_phase : ndarray, shape (2, part)
     twist_rad, tilt : ndarray, shape (2,)
         Turn of each thigh about its femur (at the knee), and its abduction slope.
-    muscle_fat : ndarray, shape (29,)
+    muscle_fat : ndarray, shape (channels,)
         Fat fraction by label.
     """
 
@@ -85,13 +85,13 @@ def draw_body(participant: Participant) -> Body:
         pelvis_width=1.035 if female else 0.99,
         belly=float(np.clip(1 + 0.02 * (participant.bmi - 25) * (0.7 if female else 1.0), 0.85, 1.4)),
         fat=float(np.clip((1.45 if female else 0.8) * (1 + 0.06 * (participant.bmi - 25)), 0.35, 2.6)),
-        size=np.ones(29),
+        size=np.ones(anatomy.CHANNEL_COUNT),
         shift_mm=shift * soft,
         sway_mm=sway * soft,
         sway_phase=phase,
         twist_rad=np.deg2rad(rng.normal(0.0, 4.0, 2)),
         tilt=rng.normal(0.012, 0.012, 2),
-        muscle_fat=np.clip(base * np.exp(rng.normal(0.0, 0.25, 29)), 0.01, 0.4),
+        muscle_fat=np.clip(base * np.exp(rng.normal(0.0, 0.25, anatomy.CHANNEL_COUNT)), 0.01, 0.4),
     )
 
 

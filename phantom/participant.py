@@ -30,7 +30,7 @@ class Participant:
     sex : {"M", "F"}
     age_years, height_cm, bmi : float
     tmv_cm3 : float
-        Total volume of the 25 muscles aimed at, both sides.
+        Total volume of all muscles aimed at, both sides.
     pa_ratio : float
         Hamstrings over quadriceps aimed at.
     lr_asymmetry : float

@@ -235,14 +235,14 @@ def _truth_json(
             ],
         },
         "z_mm": list(whole.z_mm),
-        **_volumes_json(whole, ""),
+        **_volumes_json(whole, "", participant.height_cm / 100),
         "covered_z_mm": list(covered.z_mm),
-        **_volumes_json(covered, "covered_"),
+        **_volumes_json(covered, "covered_", participant.height_cm / 100),
         "fat_fractions": dict(truth.fat_fractions),
     }
 
 
-def _volumes_json(volumes: Volumes, prefix: str) -> dict[str, Any]:
+def _volumes_json(volumes: Volumes, prefix: str, height_m: float) -> dict[str, Any]:
     return {
         f"{prefix}volumes_cm3": {
             name: {"left": v.left_cm3, "right": v.right_cm3, "total": v.total_cm3}
@@ -252,6 +252,7 @@ def _volumes_json(volumes: Volumes, prefix: str) -> dict[str, Any]:
         f"{prefix}tmv_cm3": volumes.tmv_cm3,
         f"{prefix}pa_ratio": volumes.pa_ratio,
         f"{prefix}lr_asymmetry": volumes.lr_asymmetry,
+        f"{prefix}phenotypes": volumes.phenotypes(height_m),
     }
 
 

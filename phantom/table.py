@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Compartment, Tissue
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Tissue
 from operators.core.errors import OutputError
+from operators.core.phenotypes import PHENOTYPES, MeasuredBody
 from phantom.calibration import PREVALENCE, read_constants, thirds_of
 from phantom.cohort_model import (
     FOLLOW_UP_YEARS,
@@ -33,6 +34,7 @@ Vector = NDArray[np.float64]
 
 # Share of the ineligible, by what makes them so; the paper gives no counts (method, section 1).
 _INELIGIBLE = {"young": 0.5, "no-grip": 0.12, "no-dxa": 0.2, "no-mri": 0.08, "cut-muscle": 0.06, "no-activity": 0.04}
+_CUT = "rectus_femoris"  # the muscle that the field of view cuts in "cut-muscle"
 _BONE_CM3 = {"iliac_bone": 520.0, "femur": 900.0}  # both sides, at 170 cm; of the order of the anatomy phantom's
 
 
@@ -93,7 +95,9 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
     participants.loc[kind == "no-dxa", [name for name in participants if "_lean_" in name]] = np.nan
     participants.loc[kind == "no-activity", "activity"] = None
     cut = kind == "cut-muscle"
-    phenotypes.loc[cut, ["tmv_cm3", "pa_ratio", "quadriceps_cm3", "rectus_femoris_cm3"]] = np.nan
+    lost = {key for key, phenotype in PHENOTYPES.items() if _CUT in phenotype.needs}
+    lost.remove("muscle_fat_fraction")  # a mean, for which a part is enough
+    phenotypes.loc[cut, [*lost, f"{_CUT}_cm3", f"{_CUT}_left_cm3", f"{_CUT}_right_cm3"]] = np.nan
     phenotypes.loc[cut, "quality_flags"] = "cut-by-field-of-view"
     order = rng.permutation(len(kind))
     imaged = order[kind[order] != "no-mri"]
@@ -185,7 +189,6 @@ def _phenotypes(
     volumes = {m.name: people.numbers["tmv_cm3"] * shares[:, i] for i, m in enumerate(muscles)}
     tall = (background["height_cm"] / 170) ** 3
     volumes |= {name: cm3 * tall * np.exp(rng.normal(0, 0.06, n)) for name, cm3 in _BONE_CM3.items()}
-    table: dict[str, Any] = {"eid": eid.astype(str), "tmv_cm3": people.numbers["tmv_cm3"], "pa_ratio": ratio}
     left, right = {}, {}
     for structure in STRUCTURES:
         if structure.name not in volumes:
@@ -193,19 +196,17 @@ def _phenotypes(
         in_thigh = structure.compartment in THIGH_COMPARTMENTS
         asymmetry = background["asymmetry_mri"] if in_thigh else rng.normal(0, 0.02, n)
         left[structure.name], right[structure.name] = _sides(volumes[structure.name], asymmetry)
-    thigh_names = [s.name for s in STRUCTURES if s.name in volumes and s.compartment in THIGH_COMPARTMENTS]
-    thigh_left = np.sum([left[name] for name in thigh_names], axis=0)
-    thigh_right = np.sum([right[name] for name in thigh_names], axis=0)
-    table["lr_asymmetry"] = np.abs(thigh_left - thigh_right) / np.maximum(thigh_left, thigh_right)
-    table |= {"thigh_left_cm3": thigh_left, "thigh_right_cm3": thigh_right}
-    table["quadriceps_cm3"] = np.sum([volumes[name] for name in QUADRICEPS], axis=0)
-    table["hamstrings_cm3"] = np.sum([volumes[name] for name in HAMSTRINGS], axis=0)
-    for compartment in Compartment:
-        members = [volumes[s.name] for s in STRUCTURES if s.compartment is compartment and s.name in volumes]
-        if members:
-            table[f"{compartment.value}_cm3"] = np.sum(members, axis=0)
     fat = 0.075 + 0.0012 * (background["age"] - 60) + 0.003 * (background["bmi"] - 25) + rng.normal(0, 0.015, n)
-    table["muscle_fat_fraction"] = np.clip(fat, 0.02, 0.4)
+    drawn = {
+        "tmv_cm3": people.numbers["tmv_cm3"],
+        "pa_ratio": ratio,
+        "muscle_fat_fraction": np.clip(fat, 0.02, 0.4),
+    }
+    body = MeasuredBody(volumes, left, right, height_m=background["height_cm"] / 100)
+    table: dict[str, Any] = {"eid": eid.astype(str)}
+    for key, phenotype in PHENOTYPES.items():
+        value = drawn[key] if key in drawn else phenotype.compute(body)
+        table[key] = np.full(n, np.nan) if value is None else value
     for name in volumes:
         table |= {f"{name}_cm3": volumes[name], f"{name}_left_cm3": left[name], f"{name}_right_cm3": right[name]}
     table["quality_flags"] = ""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import (
-    CHANNEL_COUNT,
-    HAMSTRINGS,
-    MUSCLES,
-    QUADRICEPS,
-    STRUCTURES,
-    THIGH_COMPARTMENTS,
-    Compartment,
-)
+from operators.core.anatomy import CHANNEL_COUNT, STRUCTURES, Compartment
+from operators.core.phenotypes import MeasuredBody, evaluate
 from operators.core.volume import Grid, Volume
 
 __all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fractions"]
@@ -37,47 +30,51 @@ class StructureVolume:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes of all structures within a range of z, and the phenotypes (method, section 6).
+    """Volumes of all structures within a range of z, and the phenotypes of method, section 6.
 
     Attributes
     ----------
     z_mm : tuple of float
         Voxel centres within this range were counted.
     structures : mapping of str to StructureVolume
-        By snake_case name, all 27.
+        By snake_case name, all muscles and bones.
     """
 
     z_mm: tuple[float, float]
     structures: Mapping[str, StructureVolume]
 
-    def group_cm3(self, names: Sequence[str]) -> StructureVolume:
-        """A group of structures taken together."""
-        members = [self.structures[name] for name in names]
-        return StructureVolume(sum(m.left_cm3 for m in members), sum(m.right_cm3 for m in members))
+    def phenotypes(self, height_m: float | None = None) -> dict[str, float]:
+        """The phenotypes of the registry that follow from the volumes, and from the height where it is given.
+
+        An absent structure counts as none at all, not as unknown.
+        """
+        body = MeasuredBody(
+            {name: volume.total_cm3 for name, volume in self.structures.items()},
+            {name: volume.left_cm3 for name, volume in self.structures.items()},
+            {name: volume.right_cm3 for name, volume in self.structures.items()},
+            height_m=height_m,
+        )
+        return {key: value for key, value in evaluate(body)[0].items() if value is not None}
 
     @property
     def tmv_cm3(self) -> float:
-        """Total muscle volume: the 25 muscles (method, section 8.4)."""
-        return self.group_cm3(MUSCLES).total_cm3
+        """Total muscle volume."""
+        return self.phenotypes()["tmv_cm3"]
 
     @property
     def pa_ratio(self) -> float:
         """Hamstrings over quadriceps."""
-        return self.group_cm3(HAMSTRINGS).total_cm3 / self.group_cm3(QUADRICEPS).total_cm3
+        return self.phenotypes()["pa_ratio"]
 
     @property
     def lr_asymmetry(self) -> float:
         """|left - right| / larger of the thigh muscles, as the report defines it; a fraction."""
-        muscles = self.group_cm3([s.name for s in STRUCTURES if s.compartment in THIGH_COMPARTMENTS])
-        larger = max(muscles.left_cm3, muscles.right_cm3)
-        return abs(muscles.left_cm3 - muscles.right_cm3) / larger
+        return self.phenotypes()["lr_asymmetry"]
 
     def compartments_cm3(self) -> dict[str, float]:
         """The five muscle groups and bone."""
-        return {
-            str(compartment): self.group_cm3([s.name for s in STRUCTURES if s.compartment is compartment]).total_cm3
-            for compartment in Compartment
-        }
+        found = self.phenotypes()
+        return {str(compartment): found[f"{compartment}_cm3"] for compartment in Compartment}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _by_segment(
         here = layers[segment.layer] == segment.value
         if segment.name in ignore or segment.identifier in ignore or not here.any():
             continue
-        index = match_segment(segment, where)
+        index = match_segment(segment, where, f"leave it out with --ignore-segment {segment.name!r}")
         taken = labels[here]
         if (clash := taken[(taken != 0) & (taken != index)]).size:
             raise InputError(

@@ -17,12 +17,13 @@ from operators.core.output_files import replacing
 __all__ = ["ClassMetricsCsv"]
 
 _METRICS = ("dice", "iou", "precision", "recall")
+_CHANNELS = [s.index for s in anatomy.STRUCTURES]
 
 
 class ClassMetricsCsv:
     """After each validation, write Dice, IoU, precision and recall of every structure.
 
-    One row for an epoch and a metric: ``epoch, metric, mean`` over the 27, then
+    One row for an epoch and a metric: ``epoch, metric, mean`` over the structures, then
     one column a structure, each the mean over participants that have it.
     Structures absent from a participant's labels are left out. Rows of epochs
     that are done again after an interruption are replaced.
@@ -49,7 +50,7 @@ class ClassMetricsCsv:
     def _count(self, engine: Engine) -> None:
         outputs: Any = engine.state.output
         for item in outputs:
-            found, truth = (torch.as_tensor(item[key])[1:28].bool().flatten(1) for key in ("pred", "label"))
+            found, truth = (torch.as_tensor(item[key])[_CHANNELS].bool().flatten(1) for key in ("pred", "label"))
             both = (found & truth).sum(dim=1)
             self._counts.append(torch.stack([both, found.sum(dim=1), truth.sum(dim=1)]).double())
 

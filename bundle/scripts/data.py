@@ -102,7 +102,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
     -------
     list of dict
         As `list_pairs`, with ``participant`` (str), ``fold`` (int), ``weak`` (bool) and
-        ``annotated`` (uint8 array, one entry for each of the 29 channels).
+        ``annotated`` (uint8 array, one entry a channel).
 
     Raises
     ------
@@ -248,8 +248,6 @@ def inverse_sqrt_frequency(
 
 
 def _index(name: str, where: str) -> int:
-    if name == "adipose_tissue":
-        return anatomy.ADIPOSE_INDEX
     try:
         return anatomy.by_name(name).index
     except KeyError as error:

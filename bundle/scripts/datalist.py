@@ -41,7 +41,7 @@ from operators.core.output_files import replacing
 __all__ = ["assign_folds", "find_pairs", "make_datalist"]
 
 _UKB_ITEM = re.compile(r"^(\d{7})_\d+_\d+_\d+$")  # eid_field_instance_array
-_NAMES = {s.index: s.name for s in anatomy.STRUCTURES} | {anatomy.ADIPOSE_INDEX: "adipose_tissue"}
+_NAMES = {s.index: s.name for s in anatomy.LABELS}
 
 
 def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) -> list[tuple[Path, tuple[Path, ...]]]:

@@ -17,7 +17,7 @@ from operators.core.output_files import replacing
 __all__ = ["draw_figure"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = {
+_COLOURS: dict[Compartment | None, str] = {
     Compartment.ANTERIOR: "#0072B2",
     Compartment.GLUTEAL: "#D55E00",
     Compartment.MEDIAL: "#009E73",

@@ -38,7 +38,7 @@ class Estimate:
 
 
 def score_matrix(scores: Sequence[ParticipantScores], metric: str) -> NDArray[np.float64]:
-    """One metric, shape (participants, 27), NaN where a structure is absent or has no value."""
+    """One metric, shape (participants, structures), NaN where a structure is absent or has no value."""
     return np.array(
         [
             [getattr(p.structures[s.name], metric) if s.name in p.structures else np.nan for s in anatomy.STRUCTURES]

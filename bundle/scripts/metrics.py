@@ -5,7 +5,7 @@
 Both folders hold one folder (or file) for each participant, of the same name.
 Writes OUT/by_structure.csv, by_participant.csv, metrics.png and metrics.svg:
 Dice, IoU, precision, recall, HD95, surface Dice at 2 mm and relative volume
-error of the 27 structures; structures absent from the truth are left out.
+error of the structures of the label table; those absent from the truth are left out.
 """
 
 from __future__ import annotations

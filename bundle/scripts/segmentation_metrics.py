@@ -75,7 +75,7 @@ def measure_structures(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float = 2.0,
 ) -> dict[str, StructureScores]:
-    """Scores of each of the 27 structures that the truth has.
+    """Scores of each structure that the truth has.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent.parent)
     parser.add_argument("--model-version", required=True, help="as in configs/metadata.json")
-    parser.add_argument("--held-out-dice", type=float, help="mean over the 27 structures (benchmarks.held_out)")
+    parser.add_argument("--held-out-dice", type=float, help="mean over the structures (benchmarks.held_out)")
     parser.add_argument("--bf16-dice-loss", type=float, help="what bfloat16 costs (benchmarks.inference_dice)")
     arguments = parser.parse_args()
     print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.core.errors import GeometryError
+from operators.core.errors import InternalError
 from operators.core.volume import QualityFlag, Volume
 
 __all__ = ["LabelMap"]
@@ -36,7 +36,7 @@ class LabelMap(Volume):
 
     Raises
     ------
-    GeometryError
+    InternalError
         When a further volume is not on the grid of the labels.
     """
 
@@ -52,6 +52,4 @@ class LabelMap(Volume):
         for name in ("confidence", "group_voxels"):
             volume = getattr(self, name)
             if volume is not None and not volume.grid.same_as(self.grid):
-                raise GeometryError(
-                    f"label map, {name}", "a grid of its own", "the grid of the labels", "Report this as a defect."
-                )
+                raise InternalError(f"label map, {name}", "a grid of its own", "the grid of the labels")

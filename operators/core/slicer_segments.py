@@ -19,11 +19,9 @@ from operators.core.errors import InputError
 
 __all__ = ["Segment", "find_structure", "list_segments", "match_segment"]
 
-_ADIPOSE = {"adipose tissue": anatomy.ADIPOSE_INDEX, "fat": anatomy.ADIPOSE_INDEX}
-_NAMES = {name: s.index for s in anatomy.STRUCTURES for name in (s.name.replace("_", " "), s.display_name.lower())}
-_NAMES |= _ADIPOSE
-_CODES = {f"{s.scheme}^{s.code}": s.index for s in anatomy.STRUCTURES}
-_CODES["SCT^55603005"] = anatomy.ADIPOSE_INDEX  # Fat, DICOM PS3.16 CID 7151
+_NAMES = {name: s.index for s in anatomy.LABELS for name in (s.name.replace("_", " "), s.display_name.lower())}
+_NAMES["fat"] = anatomy.ADIPOSE_INDEX
+_CODES = {f"{s.scheme}^{s.code}": s.index for s in anatomy.LABELS}
 _SIDES = re.compile(r"^(left|right|l|r)\b|\b(left|right|l|r)$")
 _FILLERS = re.compile(r"\b(muscle|musculus|m|structure of|structure)\b\.?")
 
@@ -70,7 +68,7 @@ def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def match_segment(segment: Segment, where: str) -> int:
+def match_segment(segment: Segment, where: str, otherwise: str = "remove it") -> int:
     """The class of the label table that a segment is.
 
     Left and right share a class, so "Left sartorius" and "sartorius_right" are
@@ -81,11 +79,13 @@ def match_segment(segment: Segment, where: str) -> int:
     segment : Segment
     where : str
         The file, for the error.
+    otherwise : str
+        What the user can do instead of renaming the segment, for the error.
 
     Returns
     -------
     int
-        1 to 28.
+        Index of the label table.
 
     Raises
     ------
@@ -100,8 +100,7 @@ def match_segment(segment: Segment, where: str) -> int:
             where,
             f"unknown segment {segment.name!r}",
             "names or SNOMED CT codes of the label table (bundle/configs/metadata.json)",
-            f"Did you mean {_name(_NAMES[near])}? Rename the segment in 3D Slicer, or leave it out with "
-            f"--ignore-segment {segment.name!r}.",
+            f"Did you mean {_name(_NAMES[near])}? Rename the segment in 3D Slicer, or {otherwise}.",
         )
     return found
 
@@ -141,4 +140,4 @@ def _plain(name: str) -> str:
 
 
 def _name(index: int) -> str:
-    return "Adipose tissue" if index == anatomy.ADIPOSE_INDEX else anatomy.by_index(index).display_name
+    return anatomy.by_index(index).display_name

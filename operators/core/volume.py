@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.contrast import Contrast
-from operators.core.errors import GeometryError
+from operators.core.errors import GeometryError, InternalError
 
 __all__ = ["Contrast", "Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"]
 
@@ -116,9 +116,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.grid.shape:
-            raise GeometryError(
-                "volume", f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}", "Report this as a defect."
-            )
+            raise InternalError("volume", f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}")
 
 
 @dataclass(frozen=True)
@@ -171,9 +169,7 @@ class Station:
                 "Fetch the series again, or leave it out.",
             )
         if self.voxels.shape != self.grid.shape:
-            raise GeometryError(
-                where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}", "Report this as a defect."
-            )
+            raise InternalError(where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}")
 
     @property
     def title(self) -> str:

@@ -64,5 +64,6 @@ def algorithm_parameters(model: ModelCard) -> dict[str, str]:
 
 def tracking(study_uid: str, model: ModelCard, structure: Structure) -> tuple[str, str]:
     """Tracking identifier and UID of a structure: alike in SEG and SR, and in every run on the same study."""
-    kind = "bone" if structure.tissue is Tissue.BONE else "muscle"
-    return f"{kind} {structure.display_name}", derived_uid("tracking", study_uid, model.sha256, structure.name)
+    name = structure.display_name
+    identifier = name if structure.tissue is Tissue.ADIPOSE else f"{structure.tissue} {name}"
+    return identifier, derived_uid("tracking", study_uid, model.sha256, structure.name)

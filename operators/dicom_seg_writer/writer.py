@@ -12,7 +12,7 @@ from highdicom import ContentQualificationValues
 from highdicom.seg import Segmentation, SegmentationTypeValues
 
 from operators.core import clock
-from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
+from operators.core.anatomy import ADIPOSE_INDEX, LABELS, STRUCTURES
 from operators.core.dicom_objects import (
     MANUFACTURER,
     derived_uid,
@@ -23,7 +23,7 @@ from operators.core.dicom_objects import (
     settle_dates,
     software_version,
 )
-from operators.core.errors import GeometryError
+from operators.core.errors import InternalError
 from operators.core.model_card import ModelCard
 from operators.core.options import DicomOptions
 from operators.core.output_files import replacing
@@ -84,7 +84,7 @@ def make_seg(
     Parameters
     ----------
     labels : Volume, uint8
-        On the grid of ``derived``; 0 to 28.
+        On the grid of ``derived``; values of the label table.
     derived : sequence of DerivedSeries
         The derived series of what the network read; viewers show the
         segmentation on the first.
@@ -96,14 +96,12 @@ def make_seg(
 
     Raises
     ------
-    GeometryError
+    InternalError
         When the label map is not on the derived series' grid.
     """
     reference, *further = derived
     if not labels.grid.same_as(reference.grid):
-        raise GeometryError(
-            "label map", "a grid of its own", "the grid of the fused volumes", "Report this as a defect."
-        )
+        raise InternalError("label map", "a grid of its own", "the grid of the fused volumes")
     voxels = np.ascontiguousarray(labels.voxels, dtype=np.uint8)
     positions = plane_positions(labels.grid)
     if not voxels.any():
@@ -115,7 +113,9 @@ def make_seg(
         source_images=reference.headers,
         pixel_array=voxels,
         segmentation_type=_TYPES[options.seg_type],
-        segment_descriptions=segment_descriptions(study, model, bool((voxels == ADIPOSE_INDEX).any())),
+        segment_descriptions=segment_descriptions(
+            study, model, LABELS if (voxels == ADIPOSE_INDEX).any() else STRUCTURES
+        ),
         series_instance_uid=derived_uid("seg-series", *identity),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("seg-instance", *identity),
@@ -133,7 +133,7 @@ def make_seg(
         content_description=f"Muscles and bones{model.remark}",
         further_source_images=[header for series in further for header in series.headers] or None,
         series_description=f"SarcoMAP muscles{model.remark}",
-        coding_schemes=scheme_items() if any(s.scheme != "SCT" for s in STRUCTURES) else None,
+        coding_schemes=scheme_items() if any(s.scheme != "SCT" for s in LABELS) else None,
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
     segmentation.update(patient_and_study(study))

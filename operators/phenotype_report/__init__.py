@@ -4,7 +4,7 @@ from operators.phenotype_report.html import pictures_of, render_html, write_html
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.pictures import busiest_slice, overlay_png
-from operators.phenotype_report.report import build_report, schema, validate, write_report
+from operators.phenotype_report.report import build_report, validate, write_report
 from operators.phenotype_report.report_files import ReportFiles, write_reports
 from operators.phenotype_report.sides import MidSurface, find_mid_surface, side_volume
 from operators.phenotype_report.sr import make_sr, write_sr
@@ -23,7 +23,6 @@ __all__ = [
     "overlay_png",
     "pictures_of",
     "render_html",
-    "schema",
     "side_volume",
     "validate",
     "write_html",

@@ -14,6 +14,7 @@ import numpy as np
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
 from operators.core.output_files import replacing
+from operators.core.phenotypes import PHENOTYPES, Phenotype
 from operators.core.volume import Fused, Volume
 from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
@@ -92,7 +93,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> 
     """
     return _template().render(
         report=report,
-        phenotypes=report["phenotypes"],
+        cards=_cards(report),
         quality=report["quality"],
         pictures=pictures,
         banner=_banner(report["model"]),
@@ -126,6 +127,33 @@ def _widest_slice(fused: Fused, plane: Plane) -> int:
     """The slice that shows most of the body."""
     axis = plane_axis(fused.grid, plane)
     return int(fused.body.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
+
+
+def _cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the page shows of each phenotype of the registry that has a card."""
+    values, quality = report["phenotypes"], report["quality"]
+    shown = {key: _shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
+    cards = []
+    for key, phenotype in PHENOTYPES.items():
+        if phenotype.card is None or phenotype.deprecated:
+            continue
+        given = values.get(key) is not None
+        missing = "Withheld" if quality["withheld"] else quality["not_given"].get(key, "")
+        cards.append(
+            {
+                "place": phenotype.card.place,
+                "title": phenotype.title,
+                "value": shown[key],
+                "unit": phenotype.unit.symbol,
+                "given": given,
+                "note": phenotype.card.note.format_map(shown) if given else missing,
+            }
+        )
+    return sorted(cards, key=lambda card: card["place"])
+
+
+def _shown(phenotype: Phenotype, value: float | None) -> str:
+    return (_percent if phenotype.unit.percent else _fixed)(value, phenotype.decimals)
 
 
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from operators.core.anatomy import Structure
+from operators.core.errors import InternalError
+from operators.core.phenotypes import PHENOTYPES
 from operators.core.volume import QualityFlag
 from operators.phenotype_report.sides import MidSurface
 
@@ -40,50 +43,59 @@ class StructureMeasure:
     confidence_mean: float | None = None
 
 
-@dataclass(frozen=True)
-class Phenotypes:
-    """The phenotypes of one study; None where one cannot be given.
+class Phenotypes(Mapping[str, float | None]):
+    """The phenotypes of one study, by key or as attributes; None where one cannot be given.
 
-    Attributes
+    Its keys are those of the registry (`operators.core.phenotypes`), which
+    says what each one means.
+
+    Parameters
     ----------
-    tmv_cm3, tmv_left_cm3, tmv_right_cm3 : float or None
-        Total muscle volume: the 25 muscles (method, section 8.4).
-    tvi_cm3_per_cm2 : float or None
-        TMV over squared height (method, section 8.2).
-    pa_ratio, pa_ratio_left, pa_ratio_right : float or None
-        Hamstrings over quadriceps (method, section 8.3).
-    lr_asymmetry : float or None
-        abs(left - right) / larger of the thigh muscle volume (anterior,
-        medial and posterior compartments), the counterpart on MRI of the
-        paper's DEXA leg lean mass.
-    thigh_left_cm3, thigh_right_cm3 : float or None
-        What ``lr_asymmetry`` compares.
-    quadriceps_cm3, hamstrings_cm3 : float or None
-    anterior_cm3 ... bone_cm3 : float or None
-        The compartments (method, section 4).
-    muscle_fat_fraction : float or None
-        Mean over all voxels labelled muscle, 0 to 1.
+    values : mapping of str to float or None
+        Keys that are left out are None.
+
+    Raises
+    ------
+    InternalError
+        When a key is not in the registry.
+
+    Examples
+    --------
+    >>> given = Phenotypes({"pa_ratio": 0.45})
+    >>> given.pa_ratio, given["tmv_cm3"]
+    (0.45, None)
     """
 
-    tmv_cm3: float | None = None
-    tmv_left_cm3: float | None = None
-    tmv_right_cm3: float | None = None
-    tvi_cm3_per_cm2: float | None = None
-    pa_ratio: float | None = None
-    pa_ratio_left: float | None = None
-    pa_ratio_right: float | None = None
-    lr_asymmetry: float | None = None
-    thigh_left_cm3: float | None = None
-    thigh_right_cm3: float | None = None
-    quadriceps_cm3: float | None = None
-    hamstrings_cm3: float | None = None
-    anterior_cm3: float | None = None
-    gluteal_cm3: float | None = None
-    medial_cm3: float | None = None
-    posterior_cm3: float | None = None
-    core_cm3: float | None = None
-    bone_cm3: float | None = None
-    muscle_fat_fraction: float | None = None
+    _values: Mapping[str, float | None]
+
+    def __init__(self, values: Mapping[str, float | None] = MappingProxyType({})) -> None:
+        if unknown := sorted(set(values) - set(PHENOTYPES)):
+            raise InternalError("phenotypes", f"key {unknown[0]!r}", "keys of the registry")
+        object.__setattr__(self, "_values", MappingProxyType({key: values.get(key) for key in PHENOTYPES}))
+
+    def __getitem__(self, key: str) -> float | None:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> float | None:
+        # Private names first: copying and unpickling ask for them before there are values.
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"no phenotype {name!r}")
+        return self._values[name]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("phenotypes cannot be changed")
+
+    def __reduce__(self) -> tuple[type[Phenotypes], tuple[dict[str, float | None]]]:
+        return type(self), (dict(self._values),)
+
+    def __repr__(self) -> str:
+        return f"Phenotypes({', '.join(f'{key}={value!r}' for key, value in self._values.items())})"
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Measurements:
     Attributes
     ----------
     structures : tuple of StructureMeasure
-        The 27 structures in the order of the label table.
+        All muscles and bones, in the order of the label table.
     phenotypes : Phenotypes
     not_given : mapping of str to str
         Why each phenotype that is None is None.

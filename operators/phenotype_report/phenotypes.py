@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import (
-    HAMSTRINGS,
-    MUSCLES,
-    QUADRICEPS,
-    STRUCTURES,
-    THIGH_COMPARTMENTS,
-    Compartment,
-    by_name,
-)
-from operators.core.errors import GeometryError
+from operators.core.anatomy import STRUCTURES, by_name
+from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
+from operators.core.phenotypes import PHENOTYPES, MeasuredBody, evaluate
 from operators.core.volume import Fused, QualityFlag, Volume
-from operators.phenotype_report.formulas import (
-    left_right_asymmetry,
-    posterior_anterior_ratio,
-    total_volume,
-    total_volume_index,
-)
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
-from operators.phenotype_report.sides import MidSurface, Tally, find_mid_surface, tally
+from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 
 __all__ = ["measure", "withheld_reason"]
-
-# DEXA's leg region starts at the femoral neck, so the gluteal and core
-# compartments lie outside it: the thigh is its counterpart on these images.
-_THIGH = tuple(s.name for s in STRUCTURES if s.compartment in THIGH_COMPARTMENTS)
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
@@ -61,25 +44,23 @@ def measure(
 
     Raises
     ------
-    GeometryError
+    InternalError
         When the label map is not on the fused grid.
     """
     if not labels.grid.same_as(fused.grid):
-        raise GeometryError(
-            "label map", "a grid of its own", "the grid of the fused volumes", "Report this as a defect."
-        )
+        raise InternalError("label map", "a grid of its own", "the grid of the fused volumes")
     withheld = withheld_reason((*flags, *fused.flags))
     if withheld is not None:
-        reasons = {f.name: withheld for f in fields(Phenotypes)}
+        reasons = dict.fromkeys(PHENOTYPES, withheld)
         return Measurements(tuple(StructureMeasure(s) for s in STRUCTURES), Phenotypes(), reasons, (), withheld)
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
     surface = find_mid_surface(_with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface)
     structures = _structures(known, counts)
     groups = _measure_groups(known, fused, surface)
-    phenotypes, not_given = _phenotypes(structures, groups, counts, height_m, known.cut)
+    values, not_given = evaluate(_measured_body(structures, groups, counts, height_m, known.cut))
     flags = (*known.flags, *_flags(structures, groups, counts))
-    return Measurements(structures, phenotypes, not_given, flags, None, surface, known.engine)
+    return Measurements(structures, Phenotypes(values), not_given, flags, None, surface, known.engine)
 
 
 @dataclass(frozen=True)
@@ -150,100 +131,36 @@ def _confidence_sums(labels: LabelMap) -> NDArray[np.float64] | None:
     return np.bincount(voxels.ravel(), weights, minlength=len(STRUCTURES) + 1).astype(np.float64)
 
 
-def _phenotypes(
+def _measured_body(
     structures: tuple[StructureMeasure, ...],
-    merged: Mapping[str, _Group],
+    groups: Mapping[str, _Group],
     counts: Tally,
     height_m: float | None,
     cut: frozenset[str],
-) -> tuple[Phenotypes, dict[str, str]]:
+) -> MeasuredBody:
+    """What phenotypes may be computed from: structures and groups that are there as a whole."""
     whole = [m for m in structures if m.structure.name not in cut]
-    merged = {name: group for name, group in merged.items() if cut.isdisjoint(group.members)}
+    merged = {name: group for name, group in groups.items() if cut.isdisjoint(group.members)}
     both = {m.structure.name: m.volume_cm3 for m in whole if m.volume_cm3 is not None}
     left = {m.structure.name: m.left_cm3 for m in whole if m.left_cm3 is not None}
     right = {m.structure.name: m.right_cm3 for m in whole if m.right_cm3 is not None}
-    groups = {name: group.members for name, group in merged.items()}
-    for volumes, side in ((both, None), (left, 0), (right, 1)):
+    for volumes, side in ((both, None), (left, LEFT), (right, RIGHT)):
         if side is None or counts.sided:
             volumes |= {name: v for name, group in merged.items() if (v := group.volume(side)) is not None}
-    tmv = total_volume(both, MUSCLES, groups)
-    thigh_left, thigh_right = total_volume(left, _THIGH, groups), total_volume(right, _THIGH, groups)
-    by_compartment = {f"{c.value}_cm3": total_volume(both, _members(c), groups) for c in Compartment}
-    phenotypes = Phenotypes(
-        tmv_cm3=tmv,
-        tmv_left_cm3=total_volume(left, MUSCLES, groups),
-        tmv_right_cm3=total_volume(right, MUSCLES, groups),
-        tvi_cm3_per_cm2=total_volume_index(tmv, height_m),
-        pa_ratio=posterior_anterior_ratio(both, groups),
-        pa_ratio_left=posterior_anterior_ratio(left, groups),
-        pa_ratio_right=posterior_anterior_ratio(right, groups),
-        lr_asymmetry=left_right_asymmetry(thigh_left, thigh_right),
-        thigh_left_cm3=thigh_left,
-        thigh_right_cm3=thigh_right,
-        quadriceps_cm3=total_volume(both, QUADRICEPS, groups),
-        hamstrings_cm3=total_volume(both, HAMSTRINGS, groups),
-        muscle_fat_fraction=_muscle_fat_fraction(counts, merged),
-        **by_compartment,
+    # A part is enough for a mean: these tell of cut structures, too.
+    voxels = {s.name: counts.voxels[s.index] for s in STRUCTURES}
+    fat = {s.name: counts.fat_fraction_sum[s.index] for s in STRUCTURES}
+    return MeasuredBody(
+        both,
+        left,
+        right,
+        groups={name: group.members for name, group in merged.items()},
+        height_m=height_m,
+        voxels=voxels | {name: group.voxels for name, group in merged.items()},
+        fat_fraction_sums=fat | {name: group.fat_fraction_sum for name, group in merged.items()},
+        sided=counts.sided,
+        cut=cut,
     )
-    for volumes in (both, left, right):  # what a group holds is not missing
-        volumes |= {member: 0.0 for name, members in groups.items() if name in volumes for member in members}
-    return phenotypes, _reasons(phenotypes, both, left, right, counts.sided, height_m, cut)
-
-
-def _members(compartment: Compartment) -> tuple[str, ...]:
-    return tuple(s.name for s in STRUCTURES if s.compartment is compartment)
-
-
-def _muscle_fat_fraction(counts: Tally, groups: Mapping[str, _Group]) -> float | None:
-    muscles = [by_name(name).index for name in MUSCLES]
-    merged = [group for group in groups.values() if set(group.members) <= set(MUSCLES)]
-    voxels = int(counts.voxels[muscles].sum()) + sum(int(group.voxels.sum()) for group in merged)
-    fat = float(counts.fat_fraction_sum[muscles].sum()) + sum(float(group.fat_fraction_sum.sum()) for group in merged)
-    return fat / voxels if voxels else None
-
-
-def _reasons(
-    phenotypes: Phenotypes,
-    both: Mapping[str, float],
-    left: Mapping[str, float],
-    right: Mapping[str, float],
-    sided: bool,
-    height_m: float | None,
-    cut: frozenset[str],
-) -> dict[str, str]:
-    pair = (*HAMSTRINGS, *QUADRICEPS)
-    needs: dict[str, tuple[Mapping[str, float], tuple[str, ...], str]] = {
-        "tmv_cm3": (both, MUSCLES, ""),
-        "tmv_left_cm3": (left, MUSCLES, " on the left"),
-        "tmv_right_cm3": (right, MUSCLES, " on the right"),
-        "tvi_cm3_per_cm2": (both, MUSCLES, ""),
-        "pa_ratio": (both, pair, ""),
-        "pa_ratio_left": (left, pair, " on the left"),
-        "pa_ratio_right": (right, pair, " on the right"),
-        "thigh_left_cm3": (left, _THIGH, " on the left"),
-        "thigh_right_cm3": (right, _THIGH, " on the right"),
-        "quadriceps_cm3": (both, QUADRICEPS, ""),
-        "hamstrings_cm3": (both, HAMSTRINGS, ""),
-        "muscle_fat_fraction": (both, MUSCLES, ""),
-        **{f"{c.value}_cm3": (both, _members(c), "") for c in Compartment},
-    }
-    reasons = {}
-    for name, (volumes, members, where) in needs.items():
-        if getattr(phenotypes, name) is not None:
-            continue
-        absent = [by_name(member).display_name for member in members if member not in volumes and member not in cut]
-        parts = [by_name(member).display_name for member in members if member in cut]
-        if where and not sided:
-            reasons[name] = "Left and right could not be told apart."
-        elif parts:
-            reasons[name] = f"Only a part is in the label map: {', '.join(parts)}."
-        elif absent:
-            reasons[name] = f"Not in the label map{where}: {', '.join(absent)}."
-        else:
-            reasons[name] = "The study gives no standing height."
-    if phenotypes.lr_asymmetry is None:
-        reasons["lr_asymmetry"] = reasons.get("thigh_left_cm3") or reasons["thigh_right_cm3"]
-    return reasons
 
 
 def _flags(

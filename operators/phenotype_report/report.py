@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,28 +15,20 @@ import jsonschema
 
 from operators.core import clock
 from operators.core.dicom_objects.dates import NO_DATE
-from operators.core.errors import OutputError
+from operators.core.errors import InternalError
 from operators.core.model_card import ModelCard
 from operators.core.options import RunOptions, recorded
 from operators.core.output_files import replacing
+from operators.core.report_schema import report_schema, schema_version
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
 from operators.phenotype_report.measurements import Measurements, StructureMeasure
 
-__all__ = ["SCHEMA_VERSION", "build_report", "schema", "unique_flags", "validate", "write_report"]
+__all__ = ["build_report", "unique_flags", "validate", "write_report"]
 
-SCHEMA_VERSION = "1.0.0"
 _STAGES = ("load", "fuse", "segment", "write")
 _DECIMALS = 6
 _SAME_PLACE_MM = 1.0
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of ``report.json``."""
-    text = resources.files("operators.core").joinpath("schema/report.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
 
 
 def build_report(
@@ -70,9 +60,9 @@ def build_report(
     """
     # The time of making is close to that of scanning where studies are processed as they come.
     created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or clock.now()
-    phenotypes = {name: _number(value) for name, value in asdict(measurements.phenotypes).items()}
+    phenotypes = {name: _number(value) for name, value in measurements.phenotypes.items()}
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": schema_version(),
         "created_utc": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": software(),
         "model": asdict(model),
@@ -108,17 +98,16 @@ def validate(report: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    OutputError
+    InternalError
         Naming the first entry that does not fit.
     """
-    validator = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
+    validator = jsonschema.Draft202012Validator(report_schema(), format_checker=jsonschema.FormatChecker())
     error = jsonschema.exceptions.best_match(validator.iter_errors(report))
     if error is not None:
-        raise OutputError(
+        raise InternalError(
             f"report.json, {error.json_path}",
             error.message[:200],
-            f"what version {SCHEMA_VERSION} of its schema asks for",
-            "Report this as a defect.",
+            f"what version {schema_version()} of its schema asks for",
         )
 
 
@@ -127,8 +116,10 @@ def write_report(path: Path | str, report: Mapping[str, Any]) -> Path:
 
     Raises
     ------
+    InternalError
+        When the report does not fit the schema.
     OutputError
-        When the report does not fit the schema or the file cannot be written.
+        When the file cannot be written.
     """
     validate(report)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -143,7 +134,7 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
         "index": structure.index,
         "name": structure.name,
         "display_name": structure.display_name,
-        "compartment": structure.compartment.value,
+        "compartment": str(structure.compartment),
         "tissue": structure.tissue.value,
         "volume_cm3": _number(measure.volume_cm3),
         "left_cm3": _number(measure.left_cm3),

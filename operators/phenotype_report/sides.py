@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from operators.core.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
 from operators.core.volume import Grid, Volume
 
-__all__ = ["MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
+__all__ = ["LEFT", "RIGHT", "MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
 
 LEFT, RIGHT = 0, 1
 
@@ -81,10 +81,10 @@ class Tally:
 
     Attributes
     ----------
-    voxels : ndarray, shape (28, 2), int64
+    voxels : ndarray, shape (structures + 1, 2), int64
         Row is the label value; columns are left and right. Without a
         mid-surface every voxel is in the first column.
-    fat_fraction_sum : ndarray, shape (28, 2), float64
+    fat_fraction_sum : ndarray, shape (structures + 1, 2), float64
     sided : bool
         Whether the columns mean anything.
     """
@@ -100,7 +100,7 @@ def find_mid_surface(labels: Volume) -> MidSurface | None:
     Parameters
     ----------
     labels : Volume, uint8
-        Values 1 to 27 of the label table; others are ignored.
+        Values of the label table; all but muscles and bones are ignored.
 
     Returns
     -------

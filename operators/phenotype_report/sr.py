@@ -32,6 +32,7 @@ from operators.core import clock
 from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
 from operators.core.model_card import ModelCard
 from operators.core.output_files import replacing
+from operators.core.phenotypes import PHENOTYPES, Phenotype, SrConcept
 from operators.core.volume import Fused, QualityFlag, Study
 from operators.dicom_seg_writer.concepts import (
     algorithm_parameters,
@@ -47,25 +48,7 @@ __all__ = ["make_sr", "write_sr"]
 
 _SERIES_NUMBER = 9002
 _Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
-
-# Field of `Phenotypes`, meaning, unit, factor to that unit. No public scheme
-# names these, so the codes are our own.
-_PHENOTYPES: tuple[tuple[str, str, CodedConcept, float], ...] = (
-    ("tmv_cm3", "Total muscle volume", codes.UCUM.CubicCentimeter, 1.0),
-    ("tvi_cm3_per_cm2", "Total muscle volume over squared height", CodedConcept("cm3/cm2", "UCUM", "cm3/cm2"), 1.0),
-    ("pa_ratio", "Hamstrings to quadriceps volume ratio", codes.UCUM.Ratio, 1.0),
-    ("lr_asymmetry", "Left-right asymmetry of thigh muscle volume", codes.UCUM.Percent, 100.0),
-    ("quadriceps_cm3", "Quadriceps volume", codes.UCUM.CubicCentimeter, 1.0),
-    ("hamstrings_cm3", "Hamstrings volume", codes.UCUM.CubicCentimeter, 1.0),
-    ("muscle_fat_fraction", "Mean fat fraction of muscle", codes.UCUM.Percent, 100.0),
-)
-# Field of `Phenotypes`, the field above that it is one side of, side, finding site.
-_SIDED = (
-    ("tmv_left_cm3", "tmv_cm3", codes.SCT.Left, codes.SCT.SkeletalMuscle),
-    ("tmv_right_cm3", "tmv_cm3", codes.SCT.Right, codes.SCT.SkeletalMuscle),
-    ("pa_ratio_left", "pa_ratio", codes.SCT.Left, codes.SCT.MuscleOfLowerLimb),
-    ("pa_ratio_right", "pa_ratio", codes.SCT.Right, codes.SCT.MuscleOfLowerLimb),
-)
+_LATERALITY = {"left": codes.SCT.Left, "right": codes.SCT.Right}
 
 
 def write_sr(
@@ -228,24 +211,13 @@ def _structure_group(
 def _phenotype_group(
     measurements: Measurements, flags: Sequence[QualityFlag], study: Study, model: ModelCard
 ) -> MeasurementsAndQualitativeEvaluations:
-    values = measurements.phenotypes
+    # What is of both sides first, then the sides of it.
+    shown = sorted(PHENOTYPES.values(), key=lambda phenotype: len(phenotype.sides) == 1)
     numbers = [
-        Measurement(name=private_concept(field, meaning), value=round(factor * getattr(values, field), 5), unit=unit)
-        for field, meaning, unit, factor in _PHENOTYPES
-        if getattr(values, field) is not None
+        _phenotype_measurement(phenotype, phenotype.sr, value)
+        for phenotype in shown
+        if phenotype.sr is not None and (value := measurements.phenotypes[phenotype.key]) is not None
     ]
-    by_field = {field: (meaning, unit, factor) for field, meaning, unit, factor in _PHENOTYPES}
-    for field, whole, side, site in _SIDED:
-        meaning, unit, factor = by_field[whole]
-        if getattr(values, field) is not None:
-            numbers.append(
-                Measurement(
-                    name=private_concept(whole, meaning),
-                    value=round(factor * getattr(values, field), 5),
-                    unit=unit,
-                    finding_sites=[FindingSite(site, laterality=side)],
-                )
-            )
     evaluations = [
         QualitativeEvaluation(
             name=private_concept("quality_flag", f"Quality flag ({flag.severity})"),
@@ -268,6 +240,18 @@ def _phenotype_group(
         algorithm_id=AlgorithmIdentification(name=model.name, version=model.version, parameters=parameters),
         measurements=numbers or None,
         qualitative_evaluations=evaluations or None,
+    )
+
+
+def _phenotype_measurement(phenotype: Phenotype, concept: SrConcept, value: float) -> Measurement:
+    unit = phenotype.unit
+    side = _LATERALITY[phenotype.sides[0]] if len(phenotype.sides) == 1 else None
+    site = None if concept.site is None else CodedConcept(concept.site[1], concept.site[0], concept.site[2])
+    return Measurement(
+        name=private_concept(concept.code or phenotype.key, concept.meaning),
+        value=round(unit.factor * value, 5),
+        unit=CodedConcept(unit.ucum, "UCUM", unit.ucum_meaning),
+        finding_sites=None if site is None else [FindingSite(site, laterality=side)],
     )
 
 

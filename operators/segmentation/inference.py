@@ -74,8 +74,8 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     The image is cut to the body, brought to the network's orientation, spacing
     and intensities by the bundle's own transforms, and scored window by window;
     windows without a voxel of the body are passed over. Scores, not labels, are
-    interpolated back to the fused grid, a band of slices at a time, so that 29
-    volumes never exist together.
+    interpolated back to the fused grid, a band of slices at a time, so that the
+    volumes of all channels never exist together.
 
     A study whose flags say that its coverage cannot be trusted gets no labels:
     a network that has only seen pelvis to knee names something everywhere.
@@ -129,7 +129,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     if not labels.any():
         raise SegmentationError(
             "fused volume",
-            "none of the 27 structures",
+            "no structure of the label table",
             "a body from pelvis to knee",
             "Look at fused/water.nrrd: does it show muscle bright on dark fat?",
         )

@@ -135,7 +135,7 @@ def _meaning_of_segments(segments: Sequence[Segment], scheme: Scheme, where: str
     named = {segment.value: known.get(plain_name(segment.name), "") for segment in segments}
     for segment in segments:
         index = None if named[segment.value] else find_structure(segment, where)
-        ours = None if index in (None, ADIPOSE_INDEX) else by_index(index).name
+        ours = None if index is None else by_index(index).name
         if ours and scheme.structures.get(ours) == (ours,):  # a scheme in our own terms
             named[segment.value] = ours
     if not any(named.values()):

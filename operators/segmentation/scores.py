@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from operators.core.errors import GeometryError
+from operators.core.errors import InternalError
 from operators.core.volume import Grid
 from operators.segmentation.label_kernel import label_band
 from operators.segmentation.stream import Band
@@ -84,7 +84,7 @@ def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreM
 
     Raises
     ------
-    GeometryError
+    InternalError
         When the axes are not parallel.
     """
     to_scores = np.linalg.inv(affine) @ grid.affine
@@ -93,9 +93,7 @@ def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreM
     off_axis[axes, range(3)] = 0
     sizes = np.array(grid.shape)[::-1]
     if len(set(axes)) != 3 or np.abs(off_axis * sizes).max() > 0.5:
-        raise GeometryError(
-            "class scores", "axes that are turned against the fused grid", "parallel axes", "Report this as a defect."
-        )
+        raise InternalError("class scores", "axes that are turned against the fused grid", "parallel axes")
     order = np.argsort(axes)
     lower, upper, weight = [], [], []
     for axis in range(3):
@@ -180,7 +178,7 @@ def labels_from_scores(scores: torch.Tensor, affine: NDArray[np.float64], grid: 
 
     Raises
     ------
-    GeometryError
+    InternalError
         When the axes are not parallel.
     """
     _, x, y, z = scores.shape

@@ -240,13 +240,13 @@ def test_p_values_are_never_printed_as_zero(p: float, text: str) -> None:
     assert format_p(p) == text
 
 
-def _report(eid: str) -> dict[str, Any]:
+def _report(eid: str, version: str = "1.0.0") -> dict[str, Any]:
+    """A report as the first version of the schema has it; the next one has the same keys."""
     structures = [
         {"index": s.index, "name": s.name, "display_name": s.display_name, "compartment": s.compartment.value}
         | {"tissue": s.tissue.value, "volume_cm3": 10.0 * s.index, "left_cm3": 4.0 * s.index}
         | {"right_cm3": 6.0 * s.index, "fat_fraction_mean": 0.1, "cut_by_field_of_view": s.name == "femur"}
         for s in STRUCTURES
-        if s.index <= 27
     ]
     names = [
         "tmv_cm3",
@@ -271,7 +271,7 @@ def _report(eid: str) -> dict[str, Any]:
     ]
     flag = {"code": "missing-station", "severity": "warning", "message": "one"}
     return {
-        "schema_version": "1.0.0",
+        "schema_version": version,
         "created_utc": "2026-01-01T00:00:00Z",
         "software": {"name": "sarcomap", "version": "0.1.0", "git": None},
         "model": {"name": "m", "version": "1", "sha256": "0" * 64, "training_data": "t", "intended_use": "u"}
@@ -301,6 +301,14 @@ def test_reports_become_one_row_each(tmp_path: Path) -> None:
     assert table["tvi_cm3_per_cm2"].isna().all()
     assert table["model_trained_on_synthetic"].tolist() == [1.0, 1.0] and set(table["model_training_data"]) == {"t"}
     assert table["femur_cm3"].isna().all()  # cut by the field of view: only a lower bound
+
+
+def test_reports_of_both_versions_become_one_table(tmp_path: Path) -> None:
+    _write(tmp_path, "old", _report("1", "1.0.0"))
+    _write(tmp_path, "new", _report("2", "1.1.0"))
+    collected = collect_reports(tmp_path)
+    assert collected.left_out == () and collected.table["eid"].tolist() == ["1", "2"]
+    assert collected.table["pa_ratio"].tolist() == [0.5, 0.5]
 
 
 def test_damaged_and_foreign_reports_are_left_out_and_named(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def parser_of(*names: str) -> ConfigParser:
 def test_channels_of_the_metadata_are_the_label_table() -> None:
     metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
     output = metadata["network_data_format"]["outputs"]["pred"]
-    names = {str(s.index): s.name for s in anatomy.STRUCTURES}
-    assert output["channel_def"] == {"0": "background", **names, str(anatomy.ADIPOSE_INDEX): "adipose_tissue"}
+    names = {str(s.index): s.name for s in anatomy.LABELS}
+    assert output["channel_def"] == {"0": "background", **names}
     assert output["num_channels"] == anatomy.CHANNEL_COUNT
 
 

@@ -89,7 +89,7 @@ def test_a_body_mask_says_where_and_the_options_what_is_written(studies: Path, t
     confidence = read_volume(tmp_path / "out" / "b" / "water_confidence.nrrd").voxels
     assert labels.grid.same_as(water.grid)
     assert labels.voxels.any() and not labels.voxels[body == 0].any()
-    assert (confidence[body == 1] >= 1 / 29).all() and not confidence[body == 0].any()
+    assert (confidence[body == 1] >= 1 / anatomy.CHANNEL_COUNT).all() and not confidence[body == 0].any()
 
 
 def test_a_study_that_cannot_be_labelled_is_named_and_the_others_are_labelled(

@@ -181,7 +181,7 @@ def test_labels_of_another_grid_need_resampling_to_be_asked_for(tmp_path: Path) 
 
 
 def test_nearest_resampling_is_simpleitks() -> None:
-    labels = Volume(np.random.default_rng(0).integers(0, 28, (5, 6, 7)).astype(np.uint8),
+    labels = Volume(np.random.default_rng(0).integers(0, anatomy.ADIPOSE_INDEX, (5, 6, 7)).astype(np.uint8),
                     Grid((5, 6, 7), np.diag([2.0, 2.0, 3.0, 1.0])))  # fmt: skip
     affine = np.diag([1.3, 1.1, 2.3, 1.0])
     affine[:3, 3] = [0.4, 0.7, 0.9]

@@ -10,6 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.scripts import DiceWeightedCELoss, SubvoxelLabelsd
+from operators.core.anatomy import ADIPOSE_INDEX
 from operators.core.errors import GeometryError
 from operators.core.nrrd_files import write_volume
 from operators.core.volume import Grid, Volume
@@ -33,7 +34,7 @@ def test_parts_of_a_voxel_are_the_voxels_of_the_finer_file(tmp_path: Path, flip:
     coarse = Grid((2, 3, 4), np.diag([4.0, 4.0, 6.0, 1.0]))
     affine = np.diag([2.0, 2.0, 3.0, 1.0])
     affine[:3, 3] = -1.0, -1.0, -1.5
-    fine = np.random.default_rng(0).integers(0, 28, (4, 6, 8)).astype(np.uint8)
+    fine = np.random.default_rng(0).integers(0, ADIPOSE_INDEX, (4, 6, 8)).astype(np.uint8)
     write_volume(tmp_path / "fine_labels.nrrd", Volume(fine, Grid(fine.shape, affine)))
     item = {"image": image_on(coarse, flip), "label": str(tmp_path / "labels.nrrd")}
     parts = SubvoxelLabelsd(file_name="fine_labels.nrrd")(item)["label"].numpy()
@@ -45,7 +46,7 @@ def test_parts_of_a_voxel_are_the_voxels_of_the_finer_file(tmp_path: Path, flip:
 
 
 def test_labels_on_the_images_grid_fill_their_voxels_and_nothing_lies_beyond(tmp_path: Path) -> None:
-    labels = np.random.default_rng(1).integers(1, 28, (3, 4, 5)).astype(np.uint8)
+    labels = np.random.default_rng(1).integers(1, ADIPOSE_INDEX, (3, 4, 5)).astype(np.uint8)
     grid = Grid(labels.shape, np.diag([2.0, 2.0, 3.0, 1.0]))
     write_volume(tmp_path / "labels.nrrd", Volume(labels, grid))
     wider = Grid((5, 4, 5), grid.affine)

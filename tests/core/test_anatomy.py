@@ -12,9 +12,11 @@ from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import (
     ADIPOSE_INDEX,
+    ADIPOSE_TISSUE,
     BACKGROUND_INDEX,
     CHANNEL_COUNT,
     HAMSTRINGS,
+    LABELS,
     MUSCLES,
     QUADRICEPS,
     STRUCTURES,
@@ -82,9 +84,9 @@ _PERMUTATION = (
     "7046913258",
 )
 
-each_structure = pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.name)
+each_structure = pytest.mark.parametrize("structure", LABELS, ids=lambda s: s.name)
 each_snomed_structure = pytest.mark.parametrize(
-    "structure", [s for s in STRUCTURES if s.scheme == "SCT"], ids=lambda s: s.name
+    "structure", [s for s in LABELS if s.scheme == "SCT"], ids=lambda s: s.name
 )
 
 
@@ -103,13 +105,21 @@ def words_of(meaning: str) -> frozenset[str]:
 def test_indices_follow_the_papers_order() -> None:
     expected = [name for names in PAPER_ORDER.values() for name in names]
     assert [s.name for s in STRUCTURES] == expected
-    assert [s.index for s in STRUCTURES] == list(range(1, 28))
+    assert [s.index for s in STRUCTURES] == list(range(1, 1 + len(expected)))
 
 
-def test_background_structures_and_adipose_fill_the_29_channels() -> None:
+def test_background_structures_and_adipose_tissue_fill_the_channels() -> None:
     indices = [BACKGROUND_INDEX, *(s.index for s in STRUCTURES), ADIPOSE_INDEX]
     assert indices == list(range(CHANNEL_COUNT))
-    assert CHANNEL_COUNT == 29
+    assert (*STRUCTURES, ADIPOSE_TISSUE) == LABELS
+
+
+def test_adipose_tissue_is_labelled_but_neither_measured_nor_of_a_compartment() -> None:
+    assert not ADIPOSE_TISSUE.measured and all(s.measured for s in STRUCTURES)
+    assert ADIPOSE_TISSUE.compartment is None
+    assert ADIPOSE_TISSUE.name not in MUSCLES
+    fat = codes.SCT.AdiposeTissue
+    assert (ADIPOSE_TISSUE.code, ADIPOSE_TISSUE.meaning) == (fat.value, fat.meaning)
 
 
 def test_each_structure_is_in_the_papers_compartment() -> None:
@@ -141,7 +151,7 @@ def test_posterior_anterior_ratio_groups_are_muscles_of_the_right_compartments()
 
 @pytest.mark.parametrize("attribute", ["name", "display_name", "code", "meaning", "colour_rgb"])
 def test_no_two_structures_share_a(attribute: str) -> None:
-    counts = Counter(getattr(s, attribute) for s in STRUCTURES)
+    counts = Counter(getattr(s, attribute) for s in LABELS)
     assert [value for value, count in counts.items() if count > 1] == []
 
 
@@ -151,8 +161,8 @@ def test_structure_is_found_by_index_and_by_name(structure: Structure) -> None:
     assert by_name(structure.name) is structure
 
 
-@pytest.mark.parametrize("index", [BACKGROUND_INDEX, ADIPOSE_INDEX, CHANNEL_COUNT, -1])
-def test_a_value_that_is_no_structure_is_refused(index: int) -> None:
+@pytest.mark.parametrize("index", [BACKGROUND_INDEX, CHANNEL_COUNT, -1])
+def test_a_value_that_is_not_in_the_table_is_refused(index: int) -> None:
     with pytest.raises(KeyError):
         by_index(index)
 
@@ -162,7 +172,7 @@ def test_names_and_colours_are_well_formed(structure: Structure) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", structure.name)
     assert structure.display_name.lower().replace(" ", "_") == structure.name
     assert all(0 <= channel <= 255 for channel in structure.colour_rgb)
-    assert structure.paired  # all 27 come in left and right
+    assert structure.paired is structure.measured  # every muscle and bone comes in left and right
 
 
 @each_structure

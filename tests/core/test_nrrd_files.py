@@ -12,8 +12,8 @@ import slicerio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.core.anatomy import STRUCTURES
-from operators.core.errors import InputError, OutputError
+from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT, STRUCTURES
+from operators.core.errors import InputError, InternalError, OutputError
 from operators.core.nrrd_files import read_segmentation, read_volume, write_segmentation, write_volume, write_volumes
 from operators.core.volume import Grid, Volume
 from tests.station_fusion.made_stations import make_grid, rotation_about
@@ -27,7 +27,7 @@ def noise(grid: Grid) -> Volume:
 
 def table_labels() -> Volume:
     grid = make_grid((3, 4, 5))
-    voxels = (np.arange(60) % 28).astype(np.uint8).reshape(grid.shape)
+    voxels = (np.arange(60) % ADIPOSE_INDEX).astype(np.uint8).reshape(grid.shape)
     return Volume(voxels, grid)
 
 
@@ -96,7 +96,7 @@ def test_slicer_reads_names_colours_and_codes(tmp_path: Path) -> None:
     write_segmentation(path, labels)
     segmentation = slicerio.read_segmentation(str(path))
     np.testing.assert_array_equal(segmentation["voxels"].transpose(2, 1, 0), labels.voxels)
-    assert len(segmentation["segments"]) == 27
+    assert len(segmentation["segments"]) == len(STRUCTURES)
     for segment, structure in zip(segmentation["segments"], STRUCTURES, strict=True):
         assert segment["name"] == structure.display_name
         assert segment["labelValue"] == structure.index
@@ -116,7 +116,7 @@ def test_simpleitk_sees_the_labels_at_the_same_places(tmp_path: Path) -> None:
 
 def test_segmentation_survives_the_round_trip_with_adipose_tissue(tmp_path: Path) -> None:
     labels = table_labels()
-    labels.voxels[0, 0, 0] = 28  # type: ignore[index]
+    labels.voxels[0, 0, 0] = ADIPOSE_INDEX  # type: ignore[index]
     write_segmentation(tmp_path / "a.seg.nrrd", labels)
     back = read_segmentation(tmp_path / "a.seg.nrrd")
     np.testing.assert_array_equal(back.voxels, labels.voxels)
@@ -127,10 +127,20 @@ def test_segments_renumbered_in_slicer_are_found_by_name(tmp_path: Path) -> None
     path = tmp_path / "edited.seg.nrrd"
     write_segmentation(path, table_labels())
     voxels, header = nrrd.read(str(path), index_order="C")
-    header |= {"Segment0_LabelValue": "27", "Segment26_LabelValue": "1"}
+    last = len(STRUCTURES)
+    header |= {"Segment0_LabelValue": str(last), f"Segment{last - 1}_LabelValue": "1"}
     swapped = voxels.copy()
-    swapped[voxels == 1], swapped[voxels == 27] = 27, 1
+    swapped[voxels == 1], swapped[voxels == last] = last, 1
     nrrd.write(str(path), swapped, header, index_order="C")
+    np.testing.assert_array_equal(read_segmentation(path).voxels, table_labels().voxels)
+
+
+def test_a_segment_renamed_in_slicer_is_found_by_its_code(tmp_path: Path) -> None:
+    path = tmp_path / "edited.seg.nrrd"
+    write_segmentation(path, table_labels())
+    voxels, header = nrrd.read(str(path), index_order="C")
+    header |= {"Segment0_ID": "Segment_1", "Segment0_Name": "Schneidermuskel"}
+    nrrd.write(str(path), voxels, header, index_order="C")
     np.testing.assert_array_equal(read_segmentation(path).voxels, table_labels().voxels)
 
 
@@ -138,9 +148,9 @@ def test_segment_outside_the_table_is_named(tmp_path: Path) -> None:
     path = tmp_path / "edited.seg.nrrd"
     write_segmentation(path, table_labels())
     voxels, header = nrrd.read(str(path), index_order="C")
-    header |= {"Segment0_ID": "Segment_1", "Segment0_Name": "lesion"}
+    header |= {"Segment0_ID": "Segment_1", "Segment0_Name": "lesion", "Segment0_Tags": ""}
     nrrd.write(str(path), voxels, header, index_order="C")
-    with pytest.raises(InputError, match="a segment 'lesion'"):
+    with pytest.raises(InputError, match="unknown segment 'lesion'"):
         read_segmentation(path)
 
 
@@ -152,8 +162,8 @@ def test_plain_volume_is_no_segmentation(tmp_path: Path) -> None:
 
 def test_unknown_label_is_refused(tmp_path: Path) -> None:
     labels = table_labels()
-    labels.voxels[0, 0, 0] = 29  # type: ignore[index]
-    with pytest.raises(OutputError, match="labels up to 29"):
+    labels.voxels[0, 0, 0] = CHANNEL_COUNT  # type: ignore[index]
+    with pytest.raises(InternalError, match=f"labels up to {CHANNEL_COUNT}"):
         write_segmentation(tmp_path / "a.seg.nrrd", labels)
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
-from operators.core.errors import GeometryError, OutputError
+from operators.core.errors import InternalError, OutputError
 from operators.core.options import DicomOptions, SegType
 from operators.core.volume import Contrast, Fused, Grid, Study, Volume
 from operators.derived_series import DerivedSeries, derive
@@ -216,5 +216,5 @@ def test_labels_of_another_grid_are_refused() -> None:
     labels, _ = box_body.box_labels()
     fused = box_body.fused_of(box_body.grid())
     study: Study = box_body.study_of(fused)
-    with pytest.raises(GeometryError, match="fused"):
+    with pytest.raises(InternalError, match="fused"):
         make_seg(Volume(labels, box_body.grid(tilt_degrees=3.0)), [derive(fused, study)], study, box_body.MODEL)

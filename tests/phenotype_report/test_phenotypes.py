@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from operators.core.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
-from operators.core.errors import GeometryError
+from operators.core.errors import InternalError
+from operators.core.phenotypes.formulas import left_right_asymmetry, posterior_anterior_ratio, total_volume_index
 from operators.core.volume import Fused, QualityFlag, Volume
 from operators.phenotype_report import Measurements, measure
-from operators.phenotype_report.formulas import left_right_asymmetry, posterior_anterior_ratio, total_volume_index
 from tests import box_body
 
 CM3 = 5 * 5 * 8 / 1000.0
@@ -129,9 +129,9 @@ def test_an_error_flag_withholds_everything() -> None:
     flag = QualityFlag("no-pelvis-to-knee-coverage", "error", "The stations cover 160 mm.")
     given = measured(box_body.fused_of(box_body.grid(), flags=(flag,)))
     assert given.withheld == "The stations cover 160 mm."
-    assert set(vars(given.phenotypes).values()) == {None}
+    assert set(given.phenotypes.values()) == {None}
     assert {m.volume_cm3 for m in given.structures} == {None}
-    assert set(given.not_given) == set(vars(given.phenotypes))
+    assert set(given.not_given) == set(given.phenotypes)
 
 
 def test_a_warning_does_not_withhold() -> None:
@@ -163,7 +163,7 @@ def test_structures_that_reach_an_end_slice_are_marked() -> None:
 
 def test_labels_of_another_grid_are_refused() -> None:
     labels, _ = box_body.box_labels()
-    with pytest.raises(GeometryError, match="fused"):
+    with pytest.raises(InternalError, match="fused"):
         measure(Volume(labels, box_body.grid(tilt_degrees=2.0)), box_body.fused_of(box_body.grid()))
 
 

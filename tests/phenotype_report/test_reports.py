@@ -16,8 +16,9 @@ from PIL import Image
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import STRUCTURES, by_name
-from operators.core.errors import OutputError
+from operators.core.errors import InternalError, OutputError
 from operators.core.model_card import ModelCard
+from operators.core.report_schema import report_schema
 from operators.core.volume import Contrast, Grid, QualityFlag, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import (
@@ -25,7 +26,6 @@ from operators.phenotype_report import (
     find_mid_surface,
     overlay_png,
     render_html,
-    schema,
     validate,
     write_report,
     write_reports,
@@ -65,12 +65,12 @@ def withheld(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
 
 
 def test_schema_is_itself_valid() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.Draft202012Validator.check_schema(report_schema())
 
 
 def test_json_fits_the_schema_and_says_what_was_measured(files: ReportFiles) -> None:
     report = json.loads(files.json.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema()).validate(report)
+    jsonschema.Draft202012Validator(report_schema()).validate(report)
     _, counts = box_body.box_labels(left_scale=0.8)
     assert [s["name"] for s in report["structures"]] == [s.name for s in STRUCTURES]
     for structure in report["structures"]:
@@ -95,7 +95,7 @@ def test_missing_values_are_null_and_explained(tmp_path: Path) -> None:
 
 def test_withheld_report_has_no_number_and_says_why(withheld: ReportFiles) -> None:
     report = json.loads(withheld.json.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema()).validate(report)
+    jsonschema.Draft202012Validator(report_schema()).validate(report)
     assert set(report["phenotypes"].values()) == {None}
     assert {s["volume_cm3"] for s in report["structures"]} == {None}
     assert report["quality"]["withheld"] == WITHHELD.message
@@ -123,7 +123,7 @@ def test_a_report_that_breaks_the_schema_is_refused(
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    with pytest.raises(OutputError, match="report.json"):
+    with pytest.raises(InternalError, match="report.json"):
         write_report(tmp_path / "report.json", report)
     assert list(tmp_path.iterdir()) == []
 

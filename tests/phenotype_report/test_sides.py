@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.core.anatomy import MUSCLES, STRUCTURES, by_name
+from operators.core.anatomy import ADIPOSE_INDEX, MUSCLES, STRUCTURES, by_name
 from operators.core.volume import Grid, Volume
 from operators.phenotype_report.sides import find_mid_surface, side_volume, tally
 from tests import box_body
@@ -94,7 +94,7 @@ def test_side_volume_agrees_with_the_tally() -> None:
 
 
 def test_values_outside_the_label_table_are_not_counted() -> None:
-    labels = np.full((4, 4, 4), 28, dtype=np.uint8)
+    labels = np.full((4, 4, 4), ADIPOSE_INDEX, dtype=np.uint8)
     labels[0] = 200
     counted = tally(Volume(labels, Grid((4, 4, 4), np.eye(4))), np.ones((4, 4, 4), np.float32), None)
     assert counted.voxels.sum() == 0

@@ -67,7 +67,7 @@ def random_unetr_bundle(folder: Path, spacing_mm: tuple[float, float, float] = (
 def band_bundle(
     folder: Path, spacing_mm: tuple[float, float, float], channels: int = CHANNEL_COUNT, **changes: Any
 ) -> Path:
-    """`IntensityBands` over signals from 0 (background) to 280 (channel 28): ten units to a channel.
+    """`IntensityBands` over signals from 0 (background) upwards, ten units to a channel.
 
     Its network is not one of MONAI's, so that it loads with ``trusted=True`` only.
     """

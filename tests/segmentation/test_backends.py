@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from operators.core.anatomy import ADIPOSE_INDEX
+from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
 from operators.core.options import SegmentationOptions
@@ -166,7 +166,7 @@ def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model, fused
     )
     assert found.confidence is not None and found.confidence.grid.same_as(fused.grid)
     sure = found.confidence.voxels[np.asarray(found.voxels) > 0]
-    assert sure.min() >= 1 / 29 and sure.max() <= 1.0
+    assert sure.min() >= 1 / CHANNEL_COUNT and sure.max() <= 1.0
     plain = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
     assert plain.confidence is None and (plain.voxels != found.voxels).any()
     assert os.environ["SARCOMAP_CACHE"]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from monai.bundle import ComponentLocator, ConfigParser
 
+from operators.core.anatomy import CHANNEL_COUNT
 from operators.core.errors import SegmentationError
 from operators.segmentation import load_model
 from operators.segmentation.bundle_guard import EXPRESSIONS, TARGETS, harmless
@@ -116,7 +117,7 @@ def test_every_config_that_the_model_card_lays_over_inference_passes(override):
 def test_another_network_of_monai_with_plain_settings_passes(tmp_path):
     from monai.networks.nets import SegResNet
 
-    settings = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "out_channels": 29}
+    settings = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "out_channels": CHANNEL_COUNT}
     changes = {"network_def": {"_target_": "monai.networks.nets.SegResNet", **settings}, "roi": [32, 32, 32]}
     bundle = bundle_of(tmp_path / "bundle", SegResNet(**settings).state_dict(), changes)
     assert isinstance(load_model(bundle).network, SegResNet)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
+from operators.core.anatomy import ADIPOSE_INDEX, HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
 from operators.core.errors import InputError, UsageError
 from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.nrrd_files import write_segmentation
@@ -155,7 +155,7 @@ def test_segments_that_slicer_renumbered_are_matched_by_name(fused, tmp_path):
 
 def test_our_own_file_comes_back_as_it_was(fused, tmp_path):
     labels = np.zeros(SHAPE, dtype=np.uint8)
-    labels[fused.body] = np.arange(fused.body.sum()) % 28
+    labels[fused.body] = np.arange(fused.body.sum()) % ADIPOSE_INDEX
     write_segmentation(tmp_path / "ours.seg.nrrd", Volume(labels, fused.grid))
     found, card = import_labels(fused, [LabelSource(tmp_path / "ours.seg.nrrd", load_scheme("ours"))])
     np.testing.assert_array_equal(found.voxels, labels)

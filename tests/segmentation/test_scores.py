@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from operators.core.errors import GeometryError
+from operators.core.errors import InternalError
 from operators.core.volume import Grid
 from operators.segmentation.scores import labels_from_scores
 
@@ -121,5 +121,5 @@ def test_an_axis_of_one_score_is_constant():
 def test_axes_that_are_turned_are_refused(degrees):
     grid = fine_grid(np.eye(3))
     affine, sizes = coarse_affine(fine_grid(rotation(degrees)), np.full(3, 4.0), np.full(3, 0.5), (1, 1, 1))
-    with pytest.raises(GeometryError, match="turned"):
+    with pytest.raises(InternalError, match="turned"):
         labels_from_scores(smooth_scores(2, sizes, 0), affine, grid)

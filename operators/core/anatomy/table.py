@@ -1,4 +1,4 @@
-"""The label table itself: 27 structures in the paper's order, background and adipose tissue."""
+"""The label table itself: the paper's muscles and bones in its order, then adipose tissue."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from importlib import resources
 
 __all__ = [
     "ADIPOSE_INDEX",
+    "ADIPOSE_TISSUE",
     "BACKGROUND_INDEX",
     "CHANNEL_COUNT",
     "HAMSTRINGS",
+    "LABELS",
     "MUSCLES",
     "QUADRICEPS",
     "STRUCTURES",
     "THIGH_COMPARTMENTS",
+    "THIGH_MUSCLES",
     "Compartment",
     "Structure",
     "Tissue",
     "by_index",
     "by_name",
+    "compartment_members",
 ]
 
 BACKGROUND_INDEX = 0
-ADIPOSE_INDEX = 28
-CHANNEL_COUNT = 29  # background, 27 structures, adipose tissue (method, section 8.1)
 
 
 class Compartment(StrEnum):
-    """The paper's groups (method, section 4)."""
+    """The paper's groups (section 4)."""
 
     ANTERIOR = "anterior"
     GLUTEAL = "gluteal"
@@ -40,24 +42,26 @@ class Compartment(StrEnum):
 
 
 class Tissue(StrEnum):
-    """What a structure is made of; TMV sums the muscles only."""
+    """What a structure is made of; TMV sums the muscles only, and adipose tissue is labelled but not measured."""
 
     MUSCLE = "muscle"
     BONE = "bone"
+    ADIPOSE = "adipose"
 
 
 @dataclass(frozen=True)
 class Structure:
-    """One segmented structure; both sides of the body share one channel.
+    """One row of the label table; both sides of the body share one channel.
 
     Attributes
     ----------
     index : int
-        Channel and label value, 1 to 27.
+        Channel and label value, from 1.
     name : str
         snake_case; the key in reports and tables.
     display_name : str
-    compartment : Compartment
+    compartment : Compartment or None
+        None for adipose tissue, which belongs to no compartment.
     tissue : Tissue
     code, scheme, meaning : str
         Anatomic concept: SNOMED CT (``SCT``), or the private scheme
@@ -73,7 +77,7 @@ class Structure:
     index: int
     name: str
     display_name: str
-    compartment: Compartment
+    compartment: Compartment | None
     tissue: Tissue
     code: str
     scheme: str
@@ -81,6 +85,11 @@ class Structure:
     code_source: str
     paired: bool
     colour_rgb: tuple[int, int, int]
+
+    @property
+    def measured(self) -> bool:
+        """Whether the report gives its volume: muscles and bones."""
+        return self.tissue is not Tissue.ADIPOSE
 
 
 def _read_table() -> tuple[Structure, ...]:
@@ -90,7 +99,7 @@ def _read_table() -> tuple[Structure, ...]:
             index=int(row["index"]),
             name=row["name"],
             display_name=row["display_name"],
-            compartment=Compartment(row["compartment"]),
+            compartment=Compartment(row["compartment"]) if row["compartment"] else None,
             tissue=Tissue(row["tissue"]),
             code=row["code"],
             scheme=row["scheme"],
@@ -103,22 +112,36 @@ def _read_table() -> tuple[Structure, ...]:
     )
 
 
-STRUCTURES = _read_table()
-MUSCLES = tuple(s.name for s in STRUCTURES if s.tissue is Tissue.MUSCLE)
+#: Every row of the table.
+LABELS = _read_table()
+#: The rows that are measured, muscles and bones; they come first, numbered from 1 (method, section 4).
+STRUCTURES = tuple(s for s in LABELS if s.measured)
+(ADIPOSE_TISSUE,) = (s for s in LABELS if s.tissue is Tissue.ADIPOSE)
+ADIPOSE_INDEX = ADIPOSE_TISSUE.index
+CHANNEL_COUNT = 1 + len(LABELS)  # background first (method, section 8.1)
+
+MUSCLES = tuple(s.name for s in LABELS if s.tissue is Tissue.MUSCLE)
 HAMSTRINGS = ("semimembranosus", "semitendinosus", "biceps_femoris")
 QUADRICEPS = ("rectus_femoris", "vastus_lateralis", "vastus_medialis", "vastus_intermedius")
-# The counterpart of DEXA's leg region; asymmetry is that of these.
+# The counterpart of DEXA's leg region, whose upper border is the femoral neck:
+# the gluteal and core compartments lie above it.
 THIGH_COMPARTMENTS = (Compartment.ANTERIOR, Compartment.MEDIAL, Compartment.POSTERIOR)
+THIGH_MUSCLES = tuple(s.name for s in LABELS if s.compartment in THIGH_COMPARTMENTS)
 
-_BY_INDEX = {s.index: s for s in STRUCTURES}
-_BY_NAME = {s.name: s for s in STRUCTURES}
+_BY_INDEX = {s.index: s for s in LABELS}
+_BY_NAME = {s.name: s for s in LABELS}
 
 
 def by_index(index: int) -> Structure:
-    """The structure of a label value; ``KeyError`` for background, adipose tissue and unknown values."""
+    """The row of a label value; ``KeyError`` for background and unknown values."""
     return _BY_INDEX[index]
 
 
 def by_name(name: str) -> Structure:
-    """The structure of a snake_case name; ``KeyError`` when there is none."""
+    """The row of a snake_case name; ``KeyError`` when there is none."""
     return _BY_NAME[name]
+
+
+def compartment_members(compartment: Compartment) -> tuple[str, ...]:
+    """Names of the structures of a compartment, in the order of the table."""
+    return tuple(s.name for s in LABELS if s.compartment is compartment)

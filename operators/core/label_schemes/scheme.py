@@ -11,14 +11,13 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
+from operators.core.anatomy import LABELS
 from operators.core.errors import UsageError
 
 __all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
 
 Made = Literal["automatic", "semiautomatic", "manual"]
-_ADIPOSE = "adipose_tissue"
-_INDICES = {s.name: s.index for s in STRUCTURES} | {_ADIPOSE: ADIPOSE_INDEX}
+_INDICES = {s.name: s.index for s in LABELS}
 _KEYS = {"name", "version", "source", "made", "structures", "groups", "wider", "labels"}
 
 

@@ -1,18 +1,24 @@
-"""The phenotypes' formulas (method, section 6), on volumes by structure."""
+"""The phenotypes' formulas (method, section 6), on volumes by structure.
+
+They take single numbers, or arrays with one value a body.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS
 
-__all__ = ["left_right_asymmetry", "posterior_anterior_ratio", "total_volume", "total_volume_index"]
+__all__ = ["left_right_asymmetry", "posterior_anterior_ratio", "ratio", "total_volume", "total_volume_index"]
 
 
 def total_volume(
-    volumes_cm3: Mapping[str, float], names: Iterable[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> float | None:
+    volumes_cm3: Mapping[str, Any], names: Iterable[str], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Any:
     """Sum over structures; None when one of them is absent.
 
     A group whose structures are all among ``names``, and of which none has a
@@ -24,12 +30,25 @@ def total_volume(
         if group in volumes_cm3 and wanted.issuperset(members) and not any(name in volumes_cm3 for name in members):
             wanted = (wanted - set(members)) | {group}
     parts = [volumes_cm3.get(name) for name in sorted(wanted)]
-    return None if any(part is None for part in parts) else float(sum(part for part in parts if part is not None))
+    return None if any(part is None for part in parts) else sum(parts)
+
+
+def ratio(numerator: Any, denominator: Any) -> Any:
+    """One over the other; None when either is None or the denominator is not positive.
+
+    Examples
+    --------
+    >>> ratio(1.0, 4.0)
+    0.25
+    """
+    if numerator is None or denominator is None or not np.all(np.asarray(denominator) > 0):
+        return None
+    return numerator / denominator
 
 
 def posterior_anterior_ratio(
-    volumes_cm3: Mapping[str, float], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
-) -> float | None:
+    volumes_cm3: Mapping[str, Any], groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Any:
     """Hamstring over quadriceps volume (method, section 6); None when a muscle of either group is absent.
 
     ``groups`` as for `total_volume`.
@@ -42,12 +61,10 @@ def posterior_anterior_ratio(
     >>> posterior_anterior_ratio(volumes)
     0.4
     """
-    posterior = total_volume(volumes_cm3, HAMSTRINGS, groups)
-    anterior = total_volume(volumes_cm3, QUADRICEPS, groups)
-    return posterior / anterior if posterior is not None and anterior else None
+    return ratio(total_volume(volumes_cm3, HAMSTRINGS, groups), total_volume(volumes_cm3, QUADRICEPS, groups))
 
 
-def total_volume_index(tmv_cm3: float | None, height_m: float | None) -> float | None:
+def total_volume_index(tmv_cm3: Any, height_m: Any) -> Any:
     """TVI: total muscle volume over squared height, cm3/cm2 (method, section 8.2).
 
     Examples
@@ -55,11 +72,11 @@ def total_volume_index(tmv_cm3: float | None, height_m: float | None) -> float |
     >>> round(total_volume_index(9321.7, 1.692), 3)
     0.326
     """
-    return tmv_cm3 / (100 * height_m) ** 2 if tmv_cm3 is not None and height_m else None
+    return ratio(tmv_cm3, None if height_m is None else (100 * height_m) ** 2)
 
 
-def left_right_asymmetry(left: float | None, right: float | None) -> float | None:
-    """|left - right| / larger, as a fraction (method, sections 6 and 8.12)."""
-    if left is None or right is None or max(left, right) <= 0:
+def left_right_asymmetry(left: Any, right: Any) -> Any:
+    """|left - right| / larger, as a fraction (method, section 6 and 8.12); None when either is None."""
+    if left is None or right is None:
         return None
-    return abs(left - right) / max(left, right)
+    return ratio(abs(left - right), np.maximum(left, right))

@@ -1,0 +1,196 @@
+"""The registry: one entry a phenotype, in the order of ``report.json``.
+
+A new phenotype is one more entry here, with ``since`` set to the version of
+the report's schema that has it first; then
+``python -m operators.core.report_schema`` writes the schema again.
+"""
+
+from __future__ import annotations
+
+from operators.core.anatomy import (
+    HAMSTRINGS,
+    MUSCLES,
+    QUADRICEPS,
+    THIGH_MUSCLES,
+    Compartment,
+    compartment_members,
+)
+from operators.core.phenotypes.formulas import left_right_asymmetry, ratio, total_volume_index
+from operators.core.phenotypes.measured_body import MeasuredBody, Side
+from operators.core.phenotypes.phenotype import Card, Phenotype, SrConcept
+from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO
+
+__all__ = ["PHENOTYPES"]
+
+_THIGH_GROUPS = (*HAMSTRINGS, *QUADRICEPS)
+_SKELETAL_MUSCLE = ("SCT", "127954009", "Skeletal muscle")
+_MUSCLE_OF_LOWER_LIMB = ("SCT", "102292000", "Muscle of lower limb")
+_TMV_MEANING = "Total muscle volume"
+_PA_MEANING = "Hamstrings to quadriceps volume ratio"
+
+
+def _tmv_of_side(side: Side) -> Phenotype:
+    return Phenotype(
+        key=f"tmv_{side}_cm3",
+        title=f"Total muscle volume, {side}",
+        description=f"Total muscle volume on the patient's {side}.",
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(MUSCLES, side),
+        needs=MUSCLES,
+        sides=(side,),
+        since="1.0.0",
+        decimals=0,
+        sr=SrConcept(_TMV_MEANING, code="tmv_cm3", site=_SKELETAL_MUSCLE),
+    )
+
+
+def _pa_ratio(body: MeasuredBody, side: Side | None = None) -> float | None:
+    """Hamstrings over quadriceps (method, section 8.3)."""
+    value: float | None = ratio(body.volume_cm3(HAMSTRINGS, side), body.volume_cm3(QUADRICEPS, side))
+    return value
+
+
+def _pa_ratio_of_side(side: Side) -> Phenotype:
+    return Phenotype(
+        key=f"pa_ratio_{side}",
+        title=f"Posterior to anterior ratio, {side}",
+        description=f"Hamstrings over quadriceps on the {side}.",
+        unit=RATIO,
+        compute=lambda body: _pa_ratio(body, side),
+        needs=_THIGH_GROUPS,
+        sides=(side,),
+        since="1.0.0",
+        decimals=3,
+        sr=SrConcept(_PA_MEANING, code="pa_ratio", site=_MUSCLE_OF_LOWER_LIMB),
+    )
+
+
+def _thigh_of_side(side: Side) -> Phenotype:
+    return Phenotype(
+        key=f"thigh_{side}_cm3",
+        title=f"Thigh muscle volume, {side}",
+        description=f"Anterior, medial and posterior compartments on the {side}.",
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(THIGH_MUSCLES, side),
+        needs=THIGH_MUSCLES,
+        sides=(side,),
+        since="1.0.0",
+        decimals=0,
+    )
+
+
+def _compartment(compartment: Compartment) -> Phenotype:
+    """A compartment of method, section 4; the page's table of structures shows all of them."""
+    members = compartment_members(compartment)
+    bone = compartment is Compartment.BONE
+    return Phenotype(
+        key=f"{compartment}_cm3",
+        title="Bone" if bone else f"{compartment.capitalize()} compartment",
+        description=f"Volume of the {compartment} compartment.",
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(members),
+        needs=members,
+        since="1.0.0",
+        decimals=0,
+        card=Card("iliac bones and femora in view", place=90) if bone else None,
+    )
+
+
+_ENTRIES = (
+    Phenotype(
+        key="tmv_cm3",
+        title="Total muscle volume",
+        description=f"Total muscle volume: the sum of the {len(MUSCLES)} muscles.",  # method, section 8.4
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(MUSCLES),
+        needs=MUSCLES,
+        since="1.0.0",
+        decimals=0,
+        card=Card("left {tmv_left_cm3} · right {tmv_right_cm3}"),
+        sr=SrConcept(_TMV_MEANING),
+    ),
+    _tmv_of_side("left"),
+    _tmv_of_side("right"),
+    Phenotype(
+        key="tvi_cm3_per_cm2",
+        title="Volume index (TVI)",
+        description="Total muscle volume over squared height.",  # method, section 8.2
+        unit=CUBIC_CM_PER_SQUARE_CM,
+        compute=lambda body: total_volume_index(body.volume_cm3(MUSCLES), body.height_m),
+        needs=MUSCLES,
+        needs_height=True,
+        since="1.0.0",
+        decimals=3,
+        card=Card("total muscle volume over height²"),
+        sr=SrConcept("Total muscle volume over squared height"),
+    ),
+    Phenotype(
+        key="pa_ratio",
+        title="Posterior to anterior ratio",
+        description="Hamstrings over quadriceps.",
+        unit=RATIO,
+        compute=_pa_ratio,
+        needs=_THIGH_GROUPS,
+        since="1.0.0",
+        decimals=3,
+        card=Card("left {pa_ratio_left} · right {pa_ratio_right}"),
+        sr=SrConcept(_PA_MEANING),
+    ),
+    _pa_ratio_of_side("left"),
+    _pa_ratio_of_side("right"),
+    Phenotype(
+        key="lr_asymmetry",  # the counterpart on MRI of the paper's DEXA leg lean mass
+        title="Left–right asymmetry",
+        description="|left - right| / larger of the thigh muscle volume (anterior, medial and posterior compartments).",
+        unit=FRACTION,
+        compute=lambda body: left_right_asymmetry(
+            body.volume_cm3(THIGH_MUSCLES, "left"), body.volume_cm3(THIGH_MUSCLES, "right")
+        ),
+        needs=THIGH_MUSCLES,
+        sides=("left", "right"),
+        since="1.0.0",
+        card=Card("thigh: left {thigh_left_cm3} · right {thigh_right_cm3} cm³"),
+        sr=SrConcept("Left-right asymmetry of thigh muscle volume"),
+    ),
+    _thigh_of_side("left"),
+    _thigh_of_side("right"),
+    Phenotype(
+        key="quadriceps_cm3",
+        title="Quadriceps",
+        description="Rectus femoris and the three vasti.",
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(QUADRICEPS),
+        needs=QUADRICEPS,
+        since="1.0.0",
+        decimals=0,
+        card=Card("rectus femoris and the three vasti"),
+        sr=SrConcept("Quadriceps volume"),
+    ),
+    Phenotype(
+        key="hamstrings_cm3",
+        title="Hamstrings",
+        description="Semimembranosus, semitendinosus and biceps femoris.",
+        unit=CUBIC_CM,
+        compute=lambda body: body.volume_cm3(HAMSTRINGS),
+        needs=HAMSTRINGS,
+        since="1.0.0",
+        decimals=0,
+        card=Card("semimembranosus, semitendinosus, biceps"),
+        sr=SrConcept("Hamstrings volume"),
+    ),
+    *(_compartment(compartment) for compartment in Compartment),
+    Phenotype(
+        key="muscle_fat_fraction",
+        title="Muscle fat fraction",
+        description="Mean fat fraction over all voxels labelled muscle.",
+        unit=FRACTION,
+        compute=lambda body: body.mean_fat_fraction(MUSCLES),
+        needs=MUSCLES,
+        since="1.0.0",
+        card=Card("mean over all labelled muscle"),
+        sr=SrConcept("Mean fat fraction of muscle"),
+    ),
+)
+
+#: Every phenotype by its key.
+PHENOTYPES: dict[str, Phenotype] = {entry.key: entry for entry in _ENTRIES}

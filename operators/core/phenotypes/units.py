@@ -1,0 +1,42 @@
+"""Units of phenotypes: as stored, as shown, and as DICOM codes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CUBIC_CM", "CUBIC_CM_PER_SQUARE_CM", "FRACTION", "RATIO", "Unit"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a number is stored in ``report.json``, and how it is shown.
+
+    Attributes
+    ----------
+    name : str
+        Of the stored number, as the schema gives it.
+    symbol : str
+        Shown after the number on the page; empty for a bare number.
+    ucum, ucum_meaning : str
+        Code and meaning (UCUM) in the DICOM SR.
+    factor : float
+        Takes the stored number to the one in the SR.
+    percent : bool
+        Whether the page shows a fraction as a percentage.
+    maximum : float or None
+        Largest possible stored number.
+    """
+
+    name: str
+    symbol: str
+    ucum: str
+    ucum_meaning: str
+    factor: float = 1.0
+    percent: bool = False
+    maximum: float | None = None
+
+
+CUBIC_CM = Unit("cm3", "cm³", "cm3", "cubic centimeter")
+CUBIC_CM_PER_SQUARE_CM = Unit("cm3/cm2", "cm³/cm²", "cm3/cm2", "cm3/cm2")
+RATIO = Unit("ratio", "", "{ratio}", "ratio")
+FRACTION = Unit("fraction", "", "%", "Percent", factor=100.0, percent=True, maximum=1.0)
