@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,8 @@ from bundle.scripts.release_figures import copy_tables, read_figures
 from bundle.scripts.release_metadata import SCHEMA_FILE, metadata
 from bundle.scripts.training_settings import check_settings
 from operators.core import anatomy
-from operators.core.errors import OutputError, SegmentationError, UsageError
+from operators.core.errors import SegmentationError, UsageError
+from operators.core.output_files import new_folder, require_new
 
 __all__ = ["TRAIN_CONFIG", "release"]
 
@@ -107,13 +106,13 @@ def release(
     texts = {option: _text(option, value) for option, value in texts.items()}
     if bf16_dice_loss is not None and not math.isfinite(bf16_dice_loss):
         raise UsageError("--bf16-dice-loss", str(bf16_dice_loss), "a loss in mean Dice, e.g. 0.0001", "Measure it.")
+    require_new(out)
     figures = None if metrics is None else read_figures(metrics)
     trained = merged_config(configs, overrides)
     settings = inference_settings(trained)
     scaling = type(trained.get_parsed_content("scale_intensity", default=None)).__name__
     check_settings(checkpoint, {**settings, "scaling": scaling})
     licence = None if data_license is None else _read_licence(data_license)
-    _check_free(out)
 
     card: dict[str, Any] = {
         "name": texts["--name"],
@@ -127,7 +126,7 @@ def release(
         "held_out_mean_dice": figures.mean_dice if figures else None,
         "bf16_dice_loss": bf16_dice_loss,
     }
-    with _appearing(out) as folder:
+    with new_folder(out) as folder:
         _write_configs(folder, trained, settings, [config.name for config in configs])
         weights = save_weights(checkpoint, folder / _WEIGHTS)
         card["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -224,29 +223,6 @@ def _read_licence(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("--data-license", f"not readable ({type(error).__name__})", "a text file", "Check it.") from error
-
-
-def _check_free(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        kind = "a folder with something in it" if out.is_dir() else "a file"
-        raise OutputError(str(out), kind, "a new folder", "Choose another -o, or remove it.")
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A hidden folder beside ``out`` that gets its name when the block ends well, and is removed otherwise."""
-    out = out.resolve()
-    folder = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        os.replace(folder, out)
-    except OSError as error:
-        raise OutputError(
-            str(out), error.strerror or type(error).__name__, "a folder that can be written", "Choose another -o."
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
