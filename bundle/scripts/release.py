@@ -222,7 +222,9 @@ def _read_licence(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("--data-license", f"not readable ({type(error).__name__})", "a text file", "Check it.") from error
+        raise UsageError(
+            "--data-license", f"not readable ({type(error).__name__})", "a text file", "Check it."
+        ) from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
