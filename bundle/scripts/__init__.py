@@ -28,6 +28,7 @@ from bundle.scripts.resumption import (
     WholeFileCheckpointSaver,
 )
 from bundle.scripts.subvoxels import SubvoxelLabelsd
+from bundle.scripts.training_settings import record_settings
 from bundle.scripts.weight_transfer import resized
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "local_rank",
     "read_datalist",
     "read_labels",
+    "record_settings",
     "resized",
     "save_weights",
     "training_pairs",

@@ -38,7 +38,7 @@ from operators.core.errors import InputError, SarcoMapError, UsageError
 from operators.core.image_channels import read_image
 from operators.core.output_files import replacing
 
-__all__ = ["assign_folds", "find_pairs", "make_datalist"]
+__all__ = ["assign_folds", "find_pairs", "make_datalist", "write_datalist"]
 
 _UKB_ITEM = re.compile(r"^(\d{7})_\d+_\d+_\d+$")  # eid_field_instance_array
 _NAMES = {s.index: s.name for s in anatomy.LABELS}
@@ -214,6 +214,47 @@ def make_datalist(
     return content
 
 
+def write_datalist(
+    folder: Path, out: Path | None = None, *, label: str | None = None, scheme: str | None = None, **options: Any
+) -> Path:
+    """`make_datalist` as the command line asks for it, and a summary on standard output.
+
+    Parameters
+    ----------
+    folder : Path
+    out : Path, optional
+        ``datalist.json`` in ``folder`` by default.
+    label : str, optional
+        File name of the labels.
+    scheme : str, optional
+        What the values of plain label maps mean: ``ours``, or a label scheme of the application's.
+    **options
+        The rest of `make_datalist`.
+
+    Returns
+    -------
+    Path
+        The datalist.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `make_datalist`, and for a plain label map without a scheme.
+    """
+    if label and not label.endswith(".seg.nrrd") and not scheme:
+        raise UsageError(
+            f"--label {label}",
+            "a plain label map, whose numbers alone do not say what they are",
+            "--scheme",
+            "Say --scheme ours for this project's own label maps.",
+        )
+    if not folder.is_dir():
+        raise InputError(str(folder), "no such folder", "one folder for each participant", "Check the path.")
+    out = out or folder / "datalist.json"
+    _print_summary(make_datalist(folder, out, label=label, mapping=_scheme(scheme), **options), out)
+    return out
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -229,35 +270,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--label", help="file name of the labels (default: the only .seg.nrrd of the folder)")
     parser.add_argument("--scheme", help="what the values of plain label maps mean: ours, or a scheme of the app's")
     parser.add_argument("--weak", action="store_true", help="the labels are another program's, not an annotator's")
-    parser.add_argument("--weak-folder", action="append", default=[], metavar="NAME", help="so is this folder's")
-    parser.add_argument("--ignore-segment", action="append", default=[], metavar="NAME")
+    parser.add_argument(
+        "--weak-folder", dest="weak_folders", action="append", default=[], metavar="NAME", help="so is this folder's"
+    )
+    parser.add_argument("--ignore-segment", dest="ignore", action="append", default=[], metavar="NAME")
     parser.add_argument("--seed", type=int, default=0, help="of the assignment to folds")
-    given = parser.parse_args(arguments)
     try:
-        if given.label and not given.label.endswith(".seg.nrrd") and not given.scheme:
-            raise UsageError(
-                f"--label {given.label}",
-                "a plain label map, whose numbers alone do not say what they are",
-                "--scheme",
-                "Say --scheme ours for this project's own label maps.",
-            )
-        content = make_datalist(
-            given.folder,
-            given.out or given.folder / "datalist.json",
-            folds=given.folds,
-            group_by=given.group_by,
-            images=given.images,
-            label=given.label,
-            mapping=_scheme(given.scheme),
-            weak=given.weak,
-            weak_folders=given.weak_folder,
-            ignore=given.ignore_segment,
-            seed=given.seed,
-        )
+        write_datalist(**vars(parser.parse_args(arguments)))
     except SarcoMapError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    _print_summary(content, given.out or given.folder / "datalist.json")
     return 0
 
 

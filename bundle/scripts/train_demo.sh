@@ -27,4 +27,15 @@ train coarse "$TRAIN,'bundle/configs/demo_coarse.yaml'" "$@"
 train fine "$TRAIN,'bundle/configs/demo_finetune.yaml'" \
     --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]" "$@"
 "$PYTHON" -W ignore -m bundle.scripts.training_curve "$WORK/coarse/log" "$WORK/fine/log" --out "$WORK/curve"
-echo "Weights: $WORK/fine/weights.pt; python -m bundle.scripts.ship puts them into the bundle."
+settings=() # what the phases were given beside their configs
+while [ $# -ge 2 ]; do
+    settings+=(--set "${1#--}=$2")
+    shift 2
+done
+rm -rf -- "$WORK/bundle"
+"$PYTHON" -W ignore -m sarcomap bundle release "$WORK/fine/weights.pt" -o "$WORK/bundle" --synthetic \
+    --name sarcomap_demo_unetr --version "${VERSION:-made-here}" \
+    --training-data "Synthetic anatomy only (SarcoMAP phantoms); no image of a person was seen." \
+    --intended-use "Demonstration and software tests. Not for clinical use and not for research on real images." \
+    --config bundle/configs/train.yaml --config bundle/configs/demo.yaml --config bundle/configs/demo_finetune.yaml \
+    "${settings[@]}"

@@ -21,7 +21,8 @@ from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_pn
 
 __all__ = ["Picture", "pictures_of", "render_html", "write_html"]
 
-BANNER = "Demonstration weights trained on synthetic anatomy: not for clinical use"
+BANNER = "trained on synthetic anatomy: not for clinical use"
+"""Follows the network's name, as its model card gives it."""
 
 # Title, plane, and the structures whose widest slice is shown.
 _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
@@ -106,7 +107,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> 
 def _banner(model: Mapping[str, Any]) -> str | None:
     if model.get("made_elsewhere"):
         return f"Labels made elsewhere ({model['name']}): measured here, not made or checked here"
-    return BANNER if model["synthetic_training"] else None
+    return f"{model['name']} {model['version']}, {BANNER}" if model["synthetic_training"] else None
 
 
 def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:

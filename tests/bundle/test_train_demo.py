@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from operators.segmentation import load_model
 from tests.bundle.tiny import NETWORK, ROOT
 
 
@@ -31,4 +32,6 @@ def test_one_command_makes_participants_both_phases_weights_and_curve(tmp_path: 
     coarse, fine = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("coarse", "fine"))
     assert any(not torch.equal(fine[name], value) for name, value in coarse.items())
     assert (tmp_path / "curve" / "training.svg").is_file()
-    assert "bundle.scripts.ship" in done.stdout
+    model = load_model(tmp_path / "bundle")
+    assert model.card.synthetic_training and "SarcoMAP phantoms" in model.card.training_data
+    assert all(torch.equal(fine[name], value.cpu()) for name, value in model.network.state_dict().items())

@@ -1,0 +1,231 @@
+"""Make a bundle of one's own from a training checkpoint, for `sarcomap run -m DIR` (see docs/training.md).
+
+The command is `sarcomap bundle release`; this is the function behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from bundle.scripts.checkpoints import load_weights, save_weights
+from bundle.scripts.release_card import data_license as default_data_license
+from bundle.scripts.release_card import model_card
+from bundle.scripts.release_configs import CONFIGS, inference_settings, merged_config, write_config
+from bundle.scripts.release_figures import copy_tables, read_figures
+from bundle.scripts.release_metadata import SCHEMA_FILE, metadata
+from bundle.scripts.training_settings import check_settings
+from operators.core import anatomy
+from operators.core.errors import SegmentationError, UsageError
+from operators.core.output_files import new_folder, require_new
+
+__all__ = ["TRAIN_CONFIG", "release"]
+
+TRAIN_CONFIG = CONFIGS / "train.yaml"
+"""The paper's settings: what a training is given first."""
+
+_WEIGHTS = "models/weights.pt"
+_CARD = "models/shipped.json"
+_DICOM_TEXT = 64
+"""Characters of a DICOM LO value: the model's name and version are written as such."""
+
+
+def release(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    training_data: str,
+    intended_use: str,
+    synthetic: bool,
+    metrics: Path | None = None,
+    configs: Sequence[Path] = (TRAIN_CONFIG,),
+    overrides: Mapping[str, Any] | None = None,
+    bf16_dice_loss: float | None = None,
+    authors: str = "Not stated",
+    data_license: Path | None = None,
+    verify: Callable[[Path], object] | None = None,
+) -> Path:
+    """Write a complete bundle: configs, weights, model card, metadata, documents and licences.
+
+    ``out`` appears when everything is in it, or not at all.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        ``best.pt`` or a ``training_checkpoint_epoch=N.pt`` of a training, or a plain state dict.
+    out : Path
+        A folder that does not exist yet, or is empty.
+    name, version : str
+        Of the model; at most 64 characters each, as DICOM allows.
+    training_data, intended_use : str
+        A sentence each. Reports, DICOM-SEG and SR repeat them.
+    synthetic : bool
+        Whether the weights have seen synthetic anatomy only. Every output of a
+        run says so, or does not: there is no default.
+    metrics : Path, optional
+        Output folder of ``evaluate.yaml``. Without it the model card says that there are no figures.
+    configs : sequence of Path
+        What the training was given as ``--config_file``, in its order.
+    overrides : mapping, optional
+        Config keys that the training's command line set.
+    bf16_dice_loss : float, optional
+        What bfloat16 costs in mean Dice (`benchmarks.inference_dice`); None when nobody has measured it.
+    authors : str
+    data_license : Path, optional
+        A text on what the terms of the training data allow; the default says that nobody has stated it.
+    verify : callable, optional
+        Called with the finished folder before it gets its name; what it raises stops the release.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    UsageError
+        For an empty or overlong text, and configs that are not those of the training.
+    InputError
+        When ``metrics`` holds no evaluation.
+    SegmentationError
+        When the checkpoint cannot be read, or belongs to another network.
+    OutputError
+        When ``out`` holds something, or cannot be written.
+    """
+    texts = {"--name": name, "--version": version, "--training-data": training_data, "--intended-use": intended_use}
+    texts = {option: _text(option, value) for option, value in texts.items()}
+    if bf16_dice_loss is not None and not math.isfinite(bf16_dice_loss):
+        raise UsageError("--bf16-dice-loss", str(bf16_dice_loss), "a loss in mean Dice, e.g. 0.0001", "Measure it.")
+    require_new(out)
+    figures = None if metrics is None else read_figures(metrics)
+    trained = merged_config(configs, overrides)
+    settings = inference_settings(trained)
+    scaling = type(trained.get_parsed_content("scale_intensity", default=None)).__name__
+    check_settings(checkpoint, {**settings, "scaling": scaling})
+    licence = None if data_license is None else _read_licence(data_license)
+
+    card: dict[str, Any] = {
+        "name": texts["--name"],
+        "version": texts["--version"],
+        "weights": _WEIGHTS,
+        "configs": ["configs/inference.yaml", "configs/trained.yaml"],
+        "sha256": "",
+        "training_data": texts["--training-data"],
+        "intended_use": texts["--intended-use"],
+        "synthetic_training": synthetic,
+        "held_out_mean_dice": figures.mean_dice if figures else None,
+        "bf16_dice_loss": bf16_dice_loss,
+    }
+    with new_folder(out) as folder:
+        _write_configs(folder, trained, settings, [config.name for config in configs])
+        weights = save_weights(checkpoint, folder / _WEIGHTS)
+        card["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+        network = _network(folder, checkpoint)
+        _write_json(folder / _CARD, card)
+        facts = metadata(
+            name=card["name"],
+            version=card["version"],
+            training_data=card["training_data"],
+            intended_use=card["intended_use"],
+            authors=authors,
+            network=type(network).__name__,
+            images=settings["images"],
+            roi=_window(settings),
+            figures=figures,
+        )
+        _write_json(folder / "configs" / "metadata.json", facts)
+        docs = folder / "docs"
+        docs.mkdir()
+        text = model_card(
+            card,
+            settings=settings,
+            config_names=[config.name for config in configs],
+            overrides=sorted(overrides or {}),
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            figures=figures,
+            folder=out.name,
+        )
+        (docs / "README.md").write_text(text, encoding="utf-8")
+        if metrics is not None:
+            copy_tables(metrics, docs / "evaluation")
+        (docs / "data_license.txt").write_text(licence or default_data_license(card), encoding="utf-8")
+        shutil.copyfile(CONFIGS.parent / "LICENSE", folder / "LICENSE")
+        if verify is not None:
+            verify(folder)
+    return out
+
+
+def _write_configs(folder: Path, trained: ConfigParser, settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    configs = folder / "configs"
+    configs.mkdir()
+    for name in ("inference.yaml", "logging.conf", SCHEMA_FILE):
+        shutil.copyfile(CONFIGS / name, configs / name)
+    whole = {key: value for key, value in trained.get().items() if key != "_meta_"}
+    write_config(configs / "train.yaml", whole, f"The training config, merged from {', '.join(names)}.")
+    title = "Laid over inference.yaml: what the network was trained with."
+    write_config(configs / "trained.yaml", {"weights": f"$@bundle_root + '/{_WEIGHTS}'", **settings}, title)
+
+
+def _network(folder: Path, checkpoint: Path) -> torch.nn.Module:
+    """The network that the written configs describe, with the weights in it."""
+    parser = ConfigParser()
+    parser.read_config([str(folder / "configs" / name) for name in ("inference.yaml", "trained.yaml")])
+    if (found := parser.get_parsed_content("channels_out")) != anatomy.CHANNEL_COUNT:
+        raise SegmentationError(
+            checkpoint.name,
+            f"a network with {found} channels",
+            f"{anatomy.CHANNEL_COUNT}, one for each entry of the label table",
+            "Train with channels_out of train.yaml.",
+        )
+    network: torch.nn.Module = parser.get_parsed_content("network_def")
+    try:
+        return load_weights(network, folder / _WEIGHTS)
+    except SegmentationError as error:
+        raise SegmentationError(
+            str(checkpoint),
+            error.found,
+            "weights of the network that the configs describe",
+            "Give every --config of the training in its order, and --set KEY=VALUE for what its command line set.",
+        ) from error
+
+
+def _window(settings: Mapping[str, Any]) -> list[int]:
+    """Voxels of a window, (x, y, z)."""
+    roi = settings["inferer"].get("roi_size", "@roi")
+    found = settings.get(roi.removeprefix("@")) if isinstance(roi, str) else roi
+    if isinstance(found, list) and len(found) == 3:
+        return [int(voxels) for voxels in found]
+    raise UsageError("inferer#roi_size", str(roi), "three numbers of voxels", "Set `roi` as train.yaml does.")
+
+
+def _text(option: str, value: str) -> str:
+    text = " ".join(value.split())
+    short = option in ("--name", "--version")
+    if not text or (short and (len(text) > _DICOM_TEXT or "\\" in text)):
+        found = f"{len(text)} characters" if text else "nothing"
+        expected = f"1 to {_DICOM_TEXT} characters without a backslash" if short else "a sentence"
+        raise UsageError(option, found, expected, "It is repeated on everything made with the weights.")
+    return text
+
+
+def _read_licence(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "--data-license", f"not readable ({type(error).__name__})", "a text file", "Check it."
+        ) from error
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

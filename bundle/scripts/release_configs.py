@@ -1,0 +1,166 @@
+"""The configs of a released bundle, from those that its weights were trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+from monai.bundle.reference_resolver import ReferenceResolver
+
+from operators.core.errors import UsageError
+
+__all__ = ["CONFIGS", "inference_settings", "merged_config", "write_config"]
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+_TAKEN = ("images", "channels_out", "network_def", "inferer")
+_OPTIONAL = ("interpolate",)
+_OF_INFERENCE = frozenset({"network", "device", "bundle_root"})
+"""`inference.yaml` has its own of these: a training on several GPUs wraps its network and numbers its devices."""
+
+_PER_KEY = frozenset({"mode", "padding_mode", "align_corners", "dtype"})
+"""Arguments of MONAI's dictionary transforms that may have one entry for each of ``keys``."""
+
+_PLACES = ("bundle_root", "dataset_dir", "datalist", "ckpt_dir", "output_dir")
+
+
+def merged_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> ConfigParser:
+    """The config that MONAI makes of files and command line arguments, unevaluated.
+
+    Folders and the datalist get the values of the shipped `train.yaml`: where
+    the data lay is nobody else's business.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        In the order of ``--config_file``.
+    overrides : mapping, optional
+        What the training's command line set, e.g. ``{"roi": [96, 96, 96], "network_def#hidden_size": 192}``.
+
+    Raises
+    ------
+    UsageError
+        For a file that cannot be read, a key that cannot be set, and configs without a network.
+    """
+    parser = ConfigParser()
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"--config {file}", "no such file", "a YAML or JSON config of the training", "Check it.")
+    try:
+        parser.read_config([str(file) for file in files])
+        for key, value in (overrides or {}).items():
+            parser[key] = value
+        parser.resolve_macro_and_relative_ids()
+    except Exception as error:  # MONAI and PyYAML raise unrelated types
+        raise UsageError(
+            "--config and --set",
+            f"not usable ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
+            "configs of bundle/configs, or your own laid over them",
+            "Give what the training was given, in the same order.",
+        ) from error
+    config = parser.get()
+    if missing := [key for key in (*_TAKEN, "read_transforms") if key not in config]:
+        raise UsageError(
+            "--config",
+            f"no {', '.join(missing)}",
+            "bundle/configs/train.yaml, then what was laid over it",
+            "Give every --config of the training in its order.",
+        )
+    shipped = yaml.safe_load((CONFIGS / "train.yaml").read_text(encoding="utf-8"))
+    for key in _PLACES:
+        parser[key] = shipped[key]
+    if "start_weights" in config:
+        parser["start_weights"] = "???"
+    return parser
+
+
+def inference_settings(trained: ConfigParser) -> dict[str, Any]:
+    """What must be laid over `inference.yaml` so that a network sees what it saw in training.
+
+    Transforms are those of ``read_transforms``, which validation uses, as far
+    as they act on the image. Expressions are replaced by their values where
+    these are plain, so that a model can be loaded without running expressions
+    of its maker's (`operators.segmentation.bundle_guard`).
+
+    Parameters
+    ----------
+    trained : ConfigParser
+        From `merged_config`.
+
+    Returns
+    -------
+    dict
+        A config, unevaluated: it may refer to its own keys and to those of `inference.yaml`.
+    """
+    config = trained.get()
+    settings: dict[str, Any] = {
+        key: _plain(trained, config[key], key) for key in (*_TAKEN, *_OPTIONAL) if key in config
+    }
+    steps = (_plain(trained, step, f"read_transforms#{n}") for n, step in enumerate(config["read_transforms"]))
+    settings["preprocessing"] = [kept for step in steps if (kept := _for_the_image(step)) is not None]
+    waiting = _references(settings)
+    while waiting:
+        key = waiting.pop()
+        if key not in settings and key not in _OF_INFERENCE and key in config:
+            settings[key] = _plain(trained, config[key], key)
+            waiting |= _references(settings[key])
+    return settings
+
+
+def write_config(path: Path, content: Mapping[str, Any], title: str) -> None:
+    """Write a config as YAML below a comment."""
+    comment = "".join(f"# {line}\n" for line in title.splitlines())
+    text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=110)
+    path.write_text(comment + text, encoding="utf-8")
+
+
+def _for_the_image(step: Any) -> Any:
+    """A transform of image and label as one of the image alone; None when it does not act on the image."""
+    if not isinstance(step, Mapping):
+        return step
+    if str(step.get("_target_", "")).rpartition(".")[2] == "LoadParticipantd":  # the application reads images itself
+        return None
+    keys = [step["keys"]] if isinstance(step.get("keys"), str) else list(step.get("keys", ()))
+    if "image" not in keys:
+        return None
+    place = keys.index("image")
+    kept = {
+        name: value[place] if name in _PER_KEY and isinstance(value, list) and len(value) == len(keys) else value
+        for name, value in step.items()
+    }
+    return kept | {"keys": "image"}
+
+
+def _plain(parser: ConfigParser, value: Any, name: str) -> Any:
+    """``value`` with the expressions in it replaced by what they give, where that is plain."""
+    if isinstance(value, Mapping):
+        return {key: _plain(parser, item, f"{name}#{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(parser, item, f"{name}#{number}") for number, item in enumerate(value)]
+    if isinstance(value, str) and value.startswith("$"):
+        try:
+            found = parser.get_parsed_content(name)
+        except Exception:  # left as it is: whoever loads the bundle decides
+            return value
+        return found if _is_plain(found) else value
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _references(value: Any) -> set[str]:
+    """Top-level keys that a config's strings refer to."""
+    if isinstance(value, Mapping):
+        return set().union(*(_references(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_references(item) for item in value))
+    if isinstance(value, str):
+        return {name.split("::")[0] for name in ReferenceResolver.match_refs_pattern(value)}
+    return set()

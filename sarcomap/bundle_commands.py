@@ -1,0 +1,171 @@
+"""`sarcomap bundle`: make the list of training pairs, release weights as a bundle, check a bundle.
+
+What a command needs is imported when it runs, so that help costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from operators.core.command_line import new_app
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check", "command", "datalist", "release"]
+
+command = new_app("bundle", "Train and release weights of your own; docs/training.md shows how.")
+
+
+@command.command
+def datalist(
+    folder: Annotated[Path, Parameter(help="Folder with one folder for each participant.")],
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="The list; FOLDER/datalist.json by default.")] = None,
+    folds: Annotated[int, Parameter(help="Number of folds for cross-validation.")] = 5,
+    group_by: Annotated[
+        str, Parameter(help="What no fold may divide: `participant`, or a CSV file with columns folder and group.")
+    ] = "participant",
+    images: Annotated[
+        list[str] | None,
+        Parameter(help="Input channels of the network; water.nrrd by default.", consume_multiple=True, negative=""),
+    ] = None,
+    label: Annotated[str | None, Parameter(help="File name of the labels; by default the only .seg.nrrd.")] = None,
+    scheme: Annotated[
+        str | None, Parameter(help="What the numbers of a plain label map mean: `ours`, or a label scheme.")
+    ] = None,
+    weak: Annotated[bool, Parameter(help="The labels are another program's, not an annotator's.", negative="")] = False,
+    weak_folder: Annotated[
+        list[str] | None, Parameter(help="The labels of this folder are another program's. Repeatable.", negative="")
+    ] = None,
+    ignore_segment: Annotated[
+        list[str] | None, Parameter(help="Leave out this segment. Repeatable.", negative="")
+    ] = None,
+    seed: Annotated[int, Parameter(help="Seed of the assignment to folds.")] = 0,
+) -> None:
+    """List the pairs of fused images and annotations to train on, in folds that no participant crosses."""
+    from bundle.scripts.datalist import write_datalist
+
+    write_datalist(
+        folder,
+        out,
+        folds=folds,
+        group_by=group_by,
+        images=images or ["water.nrrd"],
+        label=label,
+        scheme=scheme,
+        weak=weak,
+        weak_folders=weak_folder or [],
+        ignore=ignore_segment or [],
+        seed=seed,
+    )
+
+
+@command.command
+def release(
+    checkpoint: Annotated[Path, Parameter(help="best.pt or a training_checkpoint_epoch=N.pt of the training.")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the new bundle.")],
+    name: Annotated[str, Parameter(help="Name of the model.")],
+    version: Annotated[str, Parameter(help="Version of the model, e.g. 1.0.0.")],
+    training_data: Annotated[str, Parameter(help="One sentence: what it was trained on.")],
+    intended_use: Annotated[str, Parameter(help="One sentence: what it may be used for.")],
+    synthetic: Annotated[
+        bool, Parameter(help="The weights have seen synthetic anatomy only. Every output says so.", negative="")
+    ] = False,
+    real: Annotated[bool, Parameter(help="The weights have seen images of people.", negative="")] = False,
+    metrics: Annotated[
+        Path | None, Parameter(help="Output folder of evaluate.yaml, whose figures the model card states.")
+    ] = None,
+    config: Annotated[
+        list[Path] | None,
+        Parameter(
+            help="A config file of the training. Repeat it in the training's order; train.yaml by default.", negative=""
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(name="--set", help="KEY=VALUE that the training's command line set. Repeatable.", negative=""),
+    ] = None,
+    authors: Annotated[str, Parameter(help="Who made the model.")] = "Not stated",
+    data_license: Annotated[
+        Path | None, Parameter(help="Text file: what the terms of the training data allow.")
+    ] = None,
+    bf16_dice_loss: Annotated[float | None, Parameter(help="What bfloat16 costs in mean Dice, if measured.")] = None,
+) -> None:
+    """Make a bundle of a training's checkpoint, for `sarcomap run -m`. Say --synthetic or --real."""
+    from operators.core.errors import InputError, UsageError
+    from operators.core.output_files import require_new
+
+    if synthetic == real:
+        raise UsageError(
+            "--synthetic or --real",
+            "both" if synthetic else "neither",
+            "one of them",
+            "Say what the weights have seen: every report made with them repeats it.",
+        )
+    if not checkpoint.is_file():
+        raise InputError(str(checkpoint), "no such file", "a checkpoint of a training", "Check the path.")
+    require_new(output)
+    from bundle.scripts.release import TRAIN_CONFIG
+    from bundle.scripts.release import release as make_bundle
+    from operators.segmentation import load_model
+
+    made = make_bundle(
+        checkpoint,
+        output,
+        name=name,
+        version=version,
+        training_data=training_data,
+        intended_use=intended_use,
+        synthetic=synthetic,
+        metrics=metrics,
+        configs=config or [TRAIN_CONFIG],
+        overrides=_settings(set_ or []),
+        bf16_dice_loss=bf16_dice_loss,
+        authors=authors,
+        data_license=data_license,
+        verify=load_model,
+    )
+    print(f"{made}: {name} {version}. Check it with `sarcomap bundle check {made}`.")
+
+
+@command.command
+def check(
+    folder: Annotated[Path, Parameter(help="Folder of a bundle.")],
+    /,
+    *,
+    trust_bundle: Annotated[
+        bool, Parameter(help="Run whatever its configs say, as a program with your rights.", negative="")
+    ] = False,
+    coarse: Annotated[bool, Parameter(help="Use a phantom of a fourth of the resolution.", negative="")] = False,
+) -> None:
+    """Verify a bundle's metadata, load its model, label one phantom with it, and print what was found."""
+    print("Checking metadata, loading the model, labelling one phantom: about a minute.", file=sys.stderr, flush=True)
+    from sarcomap.bundle_check import check as check_bundle
+
+    print(check_bundle(folder, trusted=trust_bundle, coarse=coarse).summary())
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE as config keys and values."""
+    import yaml
+
+    from operators.core.errors import UsageError
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not key or not equals:
+            raise UsageError(f"--set {pair}", "no KEY=VALUE", "e.g. --set spacing_mm=[1.5,1.5,2.0]", "Quote it.")
+    return settings
