@@ -1,0 +1,96 @@
+"""``python -m container.install``: install the locked packages of some extras into this virtual environment.
+
+It needs the standard library only. pip checks the digest of every file and
+resolves nothing: the lock file names all that is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from container.lock_files import (
+    CPU_BUILD,
+    PROJECT,
+    VARIANTS,
+    declared_requirements,
+    normalized_name,
+    requirement_lines,
+)
+from operators.core.errors import SarcoMapError
+
+__all__ = ["install_packages", "install_project", "main"]
+
+
+def install_packages(variant: str, wanted: Sequence[str]) -> None:
+    """Install packages of a lock file, and all that they need.
+
+    Parameters
+    ----------
+    variant : {"cpu", "gpu"}
+    wanted : sequence of str
+        Names, or requirements that begin with a name.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        When pip fails; it has said why.
+    """
+    build = ""
+    if variant == "cpu" and any(normalized_name(each) == "torch" for each in wanted):
+        lines = requirement_lines(variant, ["torch"], torch_build=CPU_BUILD)
+        build = CPU_BUILD
+        try:
+            _pip_install([line for line in lines if line.startswith("torch==")], quiet=True)
+        except subprocess.CalledProcessError:
+            print(
+                "torch: pip found no build for the processor whose digest is in locks/cpu.txt (see docs/install.md). "
+                "Installing the public index's build and the CUDA libraries that it needs: about 3 GB.",
+                file=sys.stderr,
+            )
+            build = ""
+    _pip_install(requirement_lines(variant, wanted, torch_build=build))
+
+
+def install_project() -> None:
+    """Install SarcoMAP itself so that the work tree is what is imported, with the setuptools that is installed."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, "--no-deps", "--no-build-isolation", "--editable", str(PROJECT.parent)], check=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m container.install", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--variant", choices=VARIANTS, default="cpu")
+    parser.add_argument(
+        "--extras", default="", metavar="NAME,...", help="beside the one that the variant is named after"
+    )
+    parser.add_argument("--tables-only", action="store_true", help="leave out the variant's own extra too")
+    options = parser.parse_args(argv)
+    extras = [each for each in options.extras.split(",") if each]
+    try:
+        wanted = declared_requirements(PROJECT, [*([] if options.tables_only else [options.variant]), *extras])
+        install_packages(options.variant, [*wanted, "setuptools"])
+        install_project()
+    except SarcoMapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+def _pip_install(lines: Sequence[str], quiet: bool = False) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "requirements.txt"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        subprocess.run([*command, "--require-hashes", "--requirement", str(file)], check=True, capture_output=quiet)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
