@@ -59,29 +59,40 @@ def install_packages(variant: str, wanted: Sequence[str]) -> None:
 def install_project() -> None:
     """Install SarcoMAP itself so that the work tree is what is imported, with the setuptools that is installed."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, "--no-deps", "--no-build-isolation", "--editable", str(PROJECT.parent)], check=True)
+    command += ["--no-deps", "--no-build-isolation", "--editable", str(PROJECT.parent)]
+    done = subprocess.run(command, capture_output=True, text=True)  # setuptools warns at length of what is meant
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        done.check_returncode()
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m container.install", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--variant", choices=VARIANTS, default="cpu")
-    parser.add_argument(
-        "--extras", default="", metavar="NAME,...", help="beside the one that the variant is named after"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--extras", type=_names, default=[], metavar="NAME,...", help="beside the variant's own; and SarcoMAP itself"
     )
-    parser.add_argument("--tables-only", action="store_true", help="leave out the variant's own extra too")
+    what.add_argument("--packages", type=_names, metavar="NAME,...", help="these and what they need, nothing else")
     options = parser.parse_args(argv)
-    extras = [each for each in options.extras.split(",") if each]
     try:
-        wanted = declared_requirements(PROJECT, [*([] if options.tables_only else [options.variant]), *extras])
-        install_packages(options.variant, [*wanted, "setuptools"])
-        install_project()
+        if options.packages:
+            install_packages(options.variant, options.packages)
+        else:
+            wanted = declared_requirements(PROJECT, [options.variant, *options.extras])
+            install_packages(options.variant, [*wanted, "setuptools"])
+            install_project()
     except SarcoMapError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except subprocess.CalledProcessError as error:
         return error.returncode
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _pip_install(lines: Sequence[str], quiet: bool = False) -> None:

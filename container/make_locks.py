@@ -1,4 +1,4 @@
-"""``python -m container.make_locks``: make ``locks/cpu.txt`` and ``locks/gpu.txt`` from the ranges in ``pyproject.toml``.
+"""``python -m container.make_locks``: make ``locks/*.txt`` from the ranges in ``pyproject.toml``.
 
 uv resolves, for all supported Pythons at once. Versions that still fit are
 kept, unless the newest are asked for.
@@ -111,9 +111,12 @@ def _check(variant: str) -> None:
             command = [*_UV, "install", "--dry-run", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
             command += ["--target", target, "--python", sys.executable, "--python-version", python]
             lock = str(LOCKS / f"{variant}.txt")
-            told = subprocess.run([*command, "-r", lock], check=True, stderr=subprocess.PIPE, text=True).stderr
-        found = re.search(r"Would install (\d+) packages", told)
-        print(f"{variant}, Python {python}: {found[1] if found else '?'} packages, all of them built")
+            done = subprocess.run([*command, "-r", lock], capture_output=True, text=True)
+        if done.returncode:
+            print(f"{variant}, Python {python}: not everything can be installed\n{done.stderr}", file=sys.stderr)
+            done.check_returncode()
+        count = re.search(r"Would install (\d+) packages", done.stderr)
+        print(f"{variant}, Python {python}: {count[1] if count else 'all'} packages, each with a built file")
 
 
 if __name__ == "__main__":
