@@ -7,9 +7,9 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ARG VARIANT=cpu
-# Which build of torch: PyTorch's own index marks those without CUDA "+cpu". Asked for by name, so that an index
-# without them ends the build instead of adding gigabytes of CUDA. Leave it empty to take what the index has. The GPU
-# image asks for the unmarked build with "===", for to "==" a "+cpu" beside it is the same version, and a newer one.
+# Which build of torch the CPU image takes. PyTorch's own index marks those without CUDA "+cpu". It is asked for by this
+# name, so that the build ends where no index has one whose digest is in locks/cpu.txt, instead of adding gigabytes of
+# CUDA. With an empty TORCH_BUILD the public index's build is taken, and the CUDA libraries that it needs.
 ARG TORCH_BUILD=+cpu
 ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3.11 -m venv /opt/venv
@@ -17,15 +17,14 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml MAP.yaml ./
 COPY container container
+COPY locks locks
 COPY operators/__init__.py operators/
 COPY operators/core/__init__.py operators/core/errors.py operators/core/
 # pip's configuration (index, certificates) comes as a secret and is in no layer.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    pip install --quiet "$(grep -o '"pyyaml==[^"]*"' pyproject.toml | tr -d '"')" setuptools && \
-    PYTHONPATH=. python -m container.manifests requirements --variant "$VARIANT" > requirements.txt && \
-    if [ "$VARIANT" = cpu ]; then sed -i "s/^\(torch==.*\)/\1$TORCH_BUILD/" requirements.txt; \
-    else sed -i "s/^torch==/torch===/" requirements.txt; fi && \
-    pip install --quiet --requirement requirements.txt
+    export PYTHONPATH=. && python -m container.install --variant "$VARIANT" --packages pyyaml,setuptools && \
+    python -m container.manifests requirements --variant "$VARIANT" --torch-build "$TORCH_BUILD" > requirements.txt && \
+    pip install --quiet --no-deps --require-hashes --requirement requirements.txt
 # The links between Holoscan's libraries are made at the first start of Python, for which it must be root.
 RUN python -c "pass" && if [ "$VARIANT" = gpu ]; then \
     python -c "import torch; assert torch.version.cuda, f'torch {torch.__version__} has no CUDA'"; fi
@@ -54,8 +53,6 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json
 # What only tests, compilers and installers need.
 RUN site=/opt/venv/lib/python3.11/site-packages && \
-    if [ "$VARIANT" = cpu ]; then \
-        pip uninstall --quiet --yes cupy-cuda13x; fi && \
     pip uninstall --quiet --yes pip && \
     rm -rf $site/torch/include $site/torch/share $site/torch/lib/*.a \
         $site/holoscan/include $site/nvidia/*/include && \
@@ -63,8 +60,8 @@ RUN site=/opt/venv/lib/python3.11/site-packages && \
     find /opt/venv /opt/holoscan /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
 # What is left, as CycloneDX and as a list, by tools that are not part of it.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    python3.11 -m venv /tmp/sbom && \
-    /tmp/sbom/bin/pip install --quiet "$(grep -o '"cyclonedx-bom==[^"]*"' /src/pyproject.toml | tr -d '"')" && \
+    python3.11 -m venv /tmp/sbom && cd /src && \
+    PYTHONPATH=. /tmp/sbom/bin/python -m container.install --variant "$VARIANT" --packages cyclonedx-bom && \
     /tmp/sbom/bin/cyclonedx-py environment --output-format JSON \
         --output-file /opt/holoscan/docs/sbom.cdx.json /opt/venv/bin/python && \
     /tmp/sbom/bin/pip --python /opt/venv/bin/python list --format freeze > /opt/holoscan/docs/packages.txt && \

@@ -1,29 +1,38 @@
 # make demo   one synthetic study, start to finish      make test   lint, types and tests
-# Both set everything up in .venv first; nothing else is needed than Python 3.11 with venv and a C compiler.
+# Both set everything up in .venv first. They need Python 3.11 (3.12 and 3.13 work too) with venv, and a C compiler.
+# VARIANT=gpu and EXTRAS=... choose what is installed: docs/install.md.
 
-PYTHON ?= python3.11
-EXTRAS ?= cpu,dev
-VENV   := .venv
-PY     := $(VENV)/bin/python
-STAMP  := $(VENV)/.installed-$(EXTRAS)
-DEMO   ?= demo
-SEED   ?= 7
-JOBS   ?= 2
-SLOW   ?=
+PYTHON  ?= python3.11
+VARIANT ?= cpu
+EXTRAS  ?= deploy,service,train,n4,dev
+VENV    := .venv
+PY      := $(VENV)/bin/python
+comma   := ,
+STAMP   := $(VENV)/.installed-$(VARIANT)-$(subst $(comma),-,$(EXTRAS))
+DEMO    ?= demo
+SEED    ?= 7
+JOBS    ?= 2
+SLOW    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format train-demo container-test sbom audit clean
+.PHONY: help setup lock resolve demo test test-slow lint format train-demo container-test sbom audit clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
-setup: $(STAMP) ## make .venv and install everything into it
+setup: $(STAMP) ## make .venv and install the locked packages and the project into it
 
-$(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; expected Python 3.11. Install it, or name yours: make PYTHON=python3" >&2; exit 2; }
+$(STAMP): pyproject.toml locks/$(VARIANT).txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; expected Python 3.11, 3.12 or 3.13. Install it, or name yours: make PYTHON=python3" >&2; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --editable ".[$(EXTRAS)]"
+	$(PY) -m container.install --variant $(VARIANT) --extras "$(EXTRAS)"
 	@touch $@
+
+lock: setup ## make locks/*.txt again from the ranges in pyproject.toml (UPGRADE=--upgrade: the newest versions)
+	$(PY) -m container.make_locks $(UPGRADE)
+
+resolve: setup ## is there a built package of everything locked for Python 3.11, 3.12 and 3.13? (downloads metadata only)
+	$(PY) -m container.make_locks --check
 
 demo: setup ## make a synthetic participant, run the application on it, compare with the truth
 	@$(PY) -m sarcomap demo --out $(DEMO) --seed $(SEED)

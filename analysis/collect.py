@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from analysis.errors import DataError
 
@@ -76,7 +76,7 @@ def collect_reports(
     schema = _report_schema() if schema is None else schema
     columns = tuple(schema["properties"]["phenotypes"]["properties"])
     validators = {version: Draft202012Validator(_as_of(schema, version)) for version in schema["x-readable-versions"]}
-    newest = Draft202012Validator(schema)
+    newest = Draft202012Validator(dict(schema))
     rows: list[dict[str, Any]] = []
     origins: dict[str, str] = {}
     left_out: list[tuple[str, str]] = []
@@ -90,7 +90,7 @@ def collect_reports(
         version = report.get("schema_version") if isinstance(report, dict) else None
         problem = next(iter(validators.get(str(version), newest).iter_errors(report)), None)
         if problem is not None:
-            place = "/".join(str(part) for part in problem.absolute_path) or "top level"
+            place = "/".join(str(part) for part in problem.instance_path) or "top level"
             left_out.append((where, f"not as the report schema asks: {place}: {problem.message[:120]}"))
             continue
         eid = str(report["study"]["pseudonym"])

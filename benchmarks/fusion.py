@@ -15,6 +15,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def turned(grid: Grid, degrees: float) -> Grid:
 
 def with_scipy(signals: Signals, grids: Sequence[Grid], grid: Grid) -> list[NDArray[np.float32]]:
     """The same with scipy.ndimage.affine_transform."""
-    results = []
+    results: list[NDArray[np.float32]] = []
     for contrast in range(4):
         total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
         for station, station_grid in zip(signals, grids, strict=True):
@@ -77,7 +78,7 @@ def with_scipy(signals: Signals, grids: Sequence[Grid], grid: Grid) -> list[NDAr
             inside = values >= 0
             total += np.where(inside, values, 0)
             count += inside
-        results.append(total / np.maximum(count, 1))
+        results.append((total / np.maximum(count, 1)).astype(np.float32))
     return results
 
 
@@ -141,7 +142,7 @@ def growth(repeats: int) -> dict[str, Any]:
     for factor in (1.0, 2.0, 4.0, 8.0):
         x, y, z = (float(mm) for mm in spacing / factor ** (1 / 3))
         grid = common_grid(grids, (x, y, z))
-        seconds = median_s(lambda grid=grid: average_stations(signals, grids, grid), repeats)
+        seconds = median_s(partial(average_stations, signals, grids, grid), repeats)
         rows.append({"voxels": int(np.prod(grid.shape)), **seconds})
     return {"repeats": repeats, "rows": rows}
 

@@ -42,7 +42,7 @@ def with_simpleitk(images: Sequence[Sequence[sitk.Image]], grid: Grid) -> list[N
     target.SetSpacing(grid.spacing_mm)
     target.SetOrigin(tuple(grid.origin_mm))
     target.SetDirection(tuple((grid.affine[:3, :3] / grid.spacing_mm).ravel()))
-    results = []
+    results: list[NDArray[np.float32]] = []
     for contrast in range(len(images[0])):
         total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
         for station in images:
@@ -51,7 +51,7 @@ def with_simpleitk(images: Sequence[Sequence[sitk.Image]], grid: Grid) -> list[N
             inside = values >= 0
             total += np.where(inside, values, 0)
             count += inside
-        results.append(total / np.maximum(count, 1))
+        results.append((total / np.maximum(count, 1)).astype(np.float32))
     return results
 
 

@@ -103,8 +103,12 @@ class Destination:
             ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self.store)]
         )
 
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.shutdown()
+
     def store(self, event: evt.Event) -> int:
-        self.received[str(event.dataset.StudyInstanceUID), str(event.request.AffectedSOPInstanceUID)] += 1
+        self.received[str(event.dataset.StudyInstanceUID), str(event.dataset.SOPInstanceUID)] += 1
         return 0
 
 
@@ -215,7 +219,7 @@ def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dic
     seconds = time.monotonic() - begun
     senders.join(60)
     stop_s = service.stop()
-    destination.server.shutdown()
+    destination.close()
     return figures(studies, spool, files, destination.received, seconds) | {
         "service killed": service.kills,
         "senders killed": kills["senders"],

@@ -11,19 +11,18 @@ import argparse
 import json
 import re
 import sys
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from container.lock_files import CPU_BUILD, LOCKS, PROJECT, VARIANTS, declared_requirements, requirement_lines
 from operators.core.errors import SarcoMapError, UsageError
 
 __all__ = ["MapDescription", "app_manifest", "main", "package_manifest", "read_map", "requirements"]
 
 API_VERSION = "1.0.0"
-VARIANTS = ("cpu", "gpu")
 COMMAND = "/var/holoscan/tools run"
 ENVIRONMENT = {
     "HOLOSCAN_INPUT_PATH": "/var/holoscan/input/",
@@ -83,8 +82,12 @@ def read_map(path: Path) -> MapDescription:
         if not isinstance(name, str) or not _MODEL_NAME.fullmatch(name):
             raise _wrong("models.name", name, "up to 128 characters without spaces")
     packages = _mapping(found.get("pipPackages"), "pipPackages")
-    if unknown := set(packages) - {"all", *VARIANTS}:
-        raise _wrong("pipPackages", ", ".join(sorted(map(str, unknown))), "all, cpu, gpu")
+    _check_names("pipPackages", packages, {"extras", "leaveOut"})
+    left_out = _mapping(packages.get("leaveOut", {}), "pipPackages.leaveOut")
+    _check_names("pipPackages.leaveOut", left_out, {"all", *VARIANTS})
+    for key, value in {"extras": packages.get("extras", []), **left_out}.items():
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise _wrong(f"pipPackages, {key}", value, "a list of names")
     return found
 
 
@@ -138,22 +141,34 @@ def package_manifest(description: MapDescription, variant: str) -> dict[str, Any
     }
 
 
-def requirements(description: MapDescription, project: Path, variant: str) -> list[str]:
-    """Lines of a requirements file: the packages of a variant at the versions of ``pyproject.toml``.
+def requirements(
+    description: MapDescription,
+    variant: str,
+    torch_build: str = CPU_BUILD,
+    project: Path = PROJECT,
+    locks: Path = LOCKS,
+) -> list[str]:
+    """Lines of a requirements file: a variant's packages at their locked versions, with the digests of their files.
+
+    Parameters
+    ----------
+    description : MapDescription
+    variant : {"cpu", "gpu"}
+    torch_build : str
+        See `container.lock_files.requirement_lines`.
+    project, locks : Path
+        ``pyproject.toml`` and the folder of the lock files.
 
     Raises
     ------
     UsageError
-        When ``MAP.yaml`` names a package that ``pyproject.toml`` does not pin.
+        When ``MAP.yaml`` names an extra that ``pyproject.toml`` does not have, or a package that is not locked.
     """
-    table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-    stated = [*table["dependencies"], *table["optional-dependencies"][variant]]
-    pins = {_name(line): line for line in stated}
     packages = description["pipPackages"]
-    wanted = [*packages.get("all", []), *packages.get(variant, [])]
-    if unpinned := [name for name in wanted if _name(name) not in pins]:
-        raise _wrong("pipPackages", ", ".join(unpinned), f"packages of {project.name} (extra {variant})")
-    return [pins[_name(name)] for name in wanted]
+    wanted = declared_requirements(project, [variant, *packages.get("extras", [])])
+    left_out = packages.get("leaveOut", {})
+    leave_out = [*left_out.get("all", []), *left_out.get(variant, [])]
+    return requirement_lines(variant, wanted, leave_out, torch_build, locks)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,14 +176,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m container.manifests", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["app", "pkg", "requirements"])
     parser.add_argument("--map", type=Path, default=Path("MAP.yaml"))
-    parser.add_argument("--project", type=Path, default=Path("pyproject.toml"))
+    parser.add_argument("--torch-build", default=CPU_BUILD, help="of the CPU variant; empty: the public index's")
     parser.add_argument("--variant", choices=VARIANTS, default="cpu")
     parser.add_argument("--sdk-version", default="0.0.0", help="of monai-deploy-app-sdk")
     arguments = parser.parse_args(argv)
     try:
         description = read_map(arguments.map)
         if arguments.what == "requirements":
-            print("\n".join(requirements(description, arguments.project, arguments.variant)))
+            print("\n".join(requirements(description, arguments.variant, arguments.torch_build)))
             return 0
         if arguments.what == "app":
             manifest = app_manifest(description, arguments.sdk_version)
@@ -194,6 +209,11 @@ def _check_resources(group: str, resources: Mapping[str, Any]) -> None:
             raise _wrong(group, key, ", ".join(sorted(_COUNTS | _MEMORIES)))
 
 
+def _check_names(where: str, found: Mapping[str, Any], known: Collection[str]) -> None:
+    if unknown := set(found) - set(known):
+        raise _wrong(where, ", ".join(sorted(map(str, unknown))), ", ".join(sorted(known)))
+
+
 def _mapping(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(where, value, "keys with values")
@@ -202,11 +222,6 @@ def _mapping(value: object, where: str) -> dict[str, Any]:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _name(requirement: str) -> str:
-    """The project's name in a requirement, normalised (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[\[=<>!~; ]", requirement, maxsplit=1)[0]).lower()
 
 
 def _wrong(where: str, found: object, expected: str) -> UsageError:

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import STRUCTURES, by_name
+from operators.core.anatomy import STRUCTURES, Compartment, by_name
 from operators.core.model_card import ModelCard
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
 
@@ -58,7 +58,7 @@ def box_labels(left_scale: float = 1.0, absent: tuple[str, ...] = ()) -> tuple[N
     labels = np.zeros(SHAPE, dtype=np.uint8)
     middle = SHAPE[2] // 2
     counts: dict[str, list[int]] = {}
-    muscles = [s for s in STRUCTURES if s.compartment.value != "bone"]
+    muscles = [s for s in STRUCTURES if s.compartment is not Compartment.BONE]
     for n, structure in enumerate(muscles):
         y = 1 + 2 * (n % 10)
         near = 2 + 12 * (n // 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import absl.logging
 import pytest
@@ -13,7 +14,7 @@ absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory):
+def cache_folder_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SARCOMAP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

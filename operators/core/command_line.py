@@ -28,7 +28,7 @@ def new_app(name: str, help_text: str, epilogue: str = "") -> App:
     return App(
         name=name,
         help=help_text,
-        help_epilogue=epilogue or None,
+        help_epilogue=epilogue,  # empty: none is taken from the command above
         help_format="plaintext",
         help_formatter=TwoColumns(),
         version_flags=[],
@@ -110,5 +110,5 @@ def _said(app: App, error: CycloptsError) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
         return f"unknown command {word!r}; {hint}"
     if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
-        return f"{error.argument.names[-1]} is missing, or has no value."
+        return f"{max(error.argument.names, key=len)} is missing, or has no value."
     return str(error)

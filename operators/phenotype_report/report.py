@@ -11,7 +11,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from jsonschema_rs import Draft202012Validator
 
 from operators.core import clock
 from operators.core.dicom_objects.dates import NO_DATE
@@ -101,11 +101,10 @@ def validate(report: Mapping[str, Any]) -> None:
     InternalError
         Naming the first entry that does not fit.
     """
-    validator = jsonschema.Draft202012Validator(report_schema(), format_checker=jsonschema.FormatChecker())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(report))
+    error = next(Draft202012Validator(report_schema()).iter_errors(dict(report)), None)
     if error is not None:
         raise InternalError(
-            f"report.json, {error.json_path}",
+            f"report.json, {'/'.join(map(str, error.instance_path)) or 'top level'}",
             error.message[:200],
             f"what version {schema_version()} of its schema asks for",
         )

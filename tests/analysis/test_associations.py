@@ -113,7 +113,8 @@ def test_interaction_and_likelihood_ratio_agree_with_r(
 def test_bh_column_is_over_the_odds_ratios_of_one_model(summary: pd.DataFrame) -> None:
     for model in ("crude", "adjusted"):
         rows = summary[summary["model"] == model].sort_values("p_value", ascending=False)
-        expected = np.minimum.accumulate(rows["p_value"] * len(rows) / np.arange(len(rows), 0, -1)).clip(upper=1)
+        steps = rows["p_value"].to_numpy() * len(rows) / np.arange(len(rows), 0, -1)
+        expected = np.minimum.accumulate(steps).clip(max=1)
         np.testing.assert_allclose(rows["p_bh"], expected)
 
 

@@ -243,7 +243,7 @@ def test_p_values_are_never_printed_as_zero(p: float, text: str) -> None:
 def _report(eid: str, version: str = "1.0.0") -> dict[str, Any]:
     """A report as the first version of the schema has it; the next one has the same keys."""
     structures = [
-        {"index": s.index, "name": s.name, "display_name": s.display_name, "compartment": s.compartment.value}
+        {"index": s.index, "name": s.name, "display_name": s.display_name, "compartment": str(s.compartment)}
         | {"tissue": s.tissue.value, "volume_cm3": 10.0 * s.index, "left_cm3": 4.0 * s.index}
         | {"right_cm3": 6.0 * s.index, "fat_fraction_mean": 0.1, "cut_by_field_of_view": s.name == "femur"}
         for s in STRUCTURES

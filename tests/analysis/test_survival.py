@@ -134,8 +134,8 @@ def test_without_dates_there_are_no_hazard_ratios() -> None:
 @pytest.mark.parametrize("names", [("p53_i2", "p40000_i0", "p191"), ("53-2.0", "40000-0.0", "191-0.0")])
 def test_ukb_fields_of_dates_are_read(names: tuple[str, str, str]) -> None:
     people = drawn(300, 2).participants.drop(columns=["imaging_date", "death_date", "censor_date", "died"])
-    for name, values in zip(names, (["2015-03-01"] * 3, ["2018-03-01", None, None], [None, "2017-03-01", None]),
-                            strict=True):  # fmt: skip
+    dates: list[list[str | None]] = [["2015-03-01"] * 3, ["2018-03-01", None, None], [None, "2017-03-01", None]]
+    for name, values in zip(names, dates, strict=True):
         people[name] = [*values, *[values[2]] * (len(people) - 3)]
     table = check_participants(people, read_fields(), "participants.csv").table
     followed = follow_up(table.head(3))

@@ -24,8 +24,9 @@ def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("elsewhere")
     assert run_here("-q", "-i", study, "-o", folder / "first", "-m", bundle) == 0
     water = read_volume(folder / "first" / "fused" / "water.nrrd")
-    body = read_volume(folder / "first" / "fused" / "body.nrrd").voxels > 0
-    z, y, x = np.indices(body.shape)
+    body = read_volume(folder / "first" / "fused" / "body.nrrd").voxels.astype(bool)
+    place = np.indices(body.shape)
+    z, y, x = place[0], place[1], place[2]
     low = body & (z < body.shape[0] // 3)
     left = ((water.grid.affine[0, 0] * x + water.grid.affine[0, 3]) > 0).astype(int)  # LPS
     front = y < np.median(y[low])
@@ -39,7 +40,7 @@ def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return out, folder / "thighs.nii.gz"
 
 
-def test_every_file_is_there_and_says_that_the_labels_came_from_elsewhere(made) -> None:
+def test_every_file_is_there_and_says_that_the_labels_came_from_elsewhere(made: tuple[Path, Path]) -> None:
     out, _ = made
     assert all((out / name).is_file() for name in OUTPUT_FILES)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -56,7 +57,7 @@ def test_every_file_is_there_and_says_that_the_labels_came_from_elsewhere(made) 
     assert "synthetic" not in seg.ContentDescription
 
 
-def test_what_the_labels_allow_is_measured_and_the_rest_is_null_with_the_reason(made) -> None:
+def test_what_the_labels_allow_is_measured_and_the_rest_is_null_with_the_reason(made: tuple[Path, Path]) -> None:
     out, _ = made
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     phenotypes = report["phenotypes"]
@@ -65,7 +66,9 @@ def test_what_the_labels_allow_is_measured_and_the_rest_is_null_with_the_reason(
     assert all(s["volume_cm3"] is None for s in report["structures"])
 
 
-def test_a_command_line_that_does_not_say_what_the_numbers_mean_is_refused(made, study, tmp_path, capfd) -> None:
+def test_a_command_line_that_does_not_say_what_the_numbers_mean_is_refused(
+    made: tuple[Path, Path], study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     _, labels = made
     for arguments in (("--segmentation", labels), ("--segmentation", labels, "--scheme", "unheard-of")):
         assert run_here("-i", study, "-o", tmp_path / "out", *arguments) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,8 @@ def test_datalist_keeps_repeat_visits_in_one_fold_and_says_what_is_missing(study
         train, held_out = training_pairs(pairs, 0, fold), validation_pairs(pairs, 0, fold)
         assert not {p["participant"] for p in train} & {p["participant"] for p in held_out}
         assert not any(p["weak"] for p in held_out)
-    item = LoadParticipantd()(by_name["p3"])
+    annotated: dict[Hashable, Any] = {str(key): value for key, value in by_name["p3"].items()}
+    item = LoadParticipantd()(annotated)
     assert item["image"].shape == (2, 6, 5, 4) and item["label"].shape == (1, 6, 5, 4)
     reference = SimpleITK.ReadImage(str(study / "p3" / "water.nrrd"))
     point = np.diag([-1, -1, 1, 1]) @ item["image"].affine.numpy() @ [5, 4, 3, 1]
@@ -252,5 +254,6 @@ def test_label_maps_of_another_tool_are_weak_and_read_by_its_scheme(tmp_path: Pa
     assert main(given) == 0
     pairs = read_datalist(tmp_path / "data" / "datalist.json")
     assert all(pair["weak"] for pair in pairs)
-    assert np.argwhere(LoadParticipantd()(pairs[0])["label"].numpy()).tolist() == [[0, 1, 1, 1]]
+    first: dict[Hashable, Any] = {str(key): value for key, value in pairs[0].items()}
+    assert np.argwhere(LoadParticipantd()(first)["label"].numpy()).tolist() == [[0, 1, 1, 1]]
     assert np.flatnonzero(pairs[0]["annotated"]).tolist() == [0, SARTORIUS]

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_bundle_command_runs(
 
 @pytest.mark.parametrize("words", SCRIPTS, ids=lambda words: words[0].rpartition(".")[2])
 def test_script_runs(words: list[str], pairs: Path, tmp_path: Path) -> None:
-    commands = {
+    commands: dict[str, Callable[[list[str]], int | None]] = {
         "bundle.scripts.datalist": datalist_command.main,
         "bundle.scripts.metrics": metrics_command.main,
         "bundle.scripts.checkpoints": checkpoints_command.main,

@@ -62,8 +62,8 @@ def test_labels_are_those_of_monais_evaluator_and_lie_on_the_image(
     assert "2/2" in capfd.readouterr().err  # the progress bar
     label(studies, tmp_path / "monais", weights, "--interpolate", interpolate, "--run", "['$@evaluator.run()']")
     for folder in ("a/fused", "b"):
-        ours = nibabel.load(tmp_path / "ours" / folder / "water_labels.nii.gz")
-        monais = nibabel.load(tmp_path / "monais" / folder / "water_labels.nii.gz")
+        ours = nibabel.Nifti1Image.from_filename(tmp_path / "ours" / folder / "water_labels.nii.gz")
+        monais = nibabel.Nifti1Image.from_filename(tmp_path / "monais" / folder / "water_labels.nii.gz")
         found, expected = (np.asarray(image.dataobj).squeeze() for image in (ours, monais))
         assert ours.get_data_dtype() == np.uint8
         expected[expected == anatomy.ADIPOSE_INDEX] = 0
@@ -116,7 +116,8 @@ def test_two_channels_are_read_in_the_order_of_the_config(studies: Path, tmp_pat
     other.rename(fat)
     run_bundle(*configs, arguments=[*paths, "--output_dir", str(tmp_path / "swapped")])
     found = [
-        np.asarray(nibabel.load(tmp_path / name / "b" / "water_labels.nii.gz").dataobj) for name in ("as_is", "swapped")
+        np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / name / "b" / "water_labels.nii.gz").dataobj)
+        for name in ("as_is", "swapped")
     ]
     assert (found[0] != found[1]).any()
 

@@ -60,7 +60,8 @@ def test_two_processes_train_validate_and_resume_as_one(
         assert float(row["mean"]) == pytest.approx(float(alone["mean"]), abs=0.002)
     best = [load_checkpoint(folder / "checkpoints" / "best.pt") for folder in (two, one)]
     assert best[0].keys() == best[1].keys()
-    assert np.isclose(*(float(state(folder)["progress"]["best_metric"]) for folder in (two, one)), atol=0.002)
+    of_two, of_one = (float(state(folder)["progress"]["best_metric"]) for folder in (two, one))
+    assert np.isclose(of_two, of_one, atol=0.002)
 
 
 def torchrun(pairs: Path, out: Path, *arguments: str) -> str:

@@ -23,7 +23,7 @@ from operators.segmentation import load_model
 from operators.station_fusion import fuse
 from phantom.anatomy import build_labels, fit_body
 from phantom.participant import draw_participant
-from sarcomap.bundle_commands import command as app as bundle_app
+from sarcomap.bundle_commands import command as bundle_app
 from tests.app.made_study import SEED, run_here, scan
 from tests.bundle.tiny import NETWORK, ROOT, bundle_command, write_pairs
 

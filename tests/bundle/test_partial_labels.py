@@ -60,11 +60,12 @@ def test_complete_labels_give_the_wrapped_loss_exactly() -> None:
 
 def test_the_batch_tells_the_loss_what_was_annotated() -> None:
     partial = PartialLabelLoss(torch.nn.MSELoss())
-    seen = []
+    seen: list[torch.Tensor | None] = []
     engine = Engine(lambda *_: seen.append(partial.annotated))
     AnnotatedClasses(partial).attach(engine)
     engine.run([{"annotated": ANNOTATED.byte()}, {}])
-    assert torch.equal(seen[0], ANNOTATED) and seen[1] is None
+    first, second = seen
+    assert first is not None and torch.equal(first, ANNOTATED) and second is None
 
 
 class Malicious:

@@ -55,7 +55,7 @@ def test_loss_is_foreground_dice_plus_weighted_cross_entropy() -> None:
     labels = torch.randint(0, 3, (1, 1, 4, 4, 4), generator=generator)
     weights = torch.tensor([0.5, 1.0, 2.0])
     probability = scores.softmax(dim=1)
-    dice = 0.0
+    dice = torch.zeros(())
     for channel in (1, 2):
         truth = (labels[:, 0] == channel).float()
         p = probability[:, channel]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def test_parts_of_a_voxel_are_the_voxels_of_the_finer_file(tmp_path: Path, flip:
     affine[:3, 3] = -1.0, -1.0, -1.5
     fine = np.random.default_rng(0).integers(0, ADIPOSE_INDEX, (4, 6, 8)).astype(np.uint8)
     write_volume(tmp_path / "fine_labels.nrrd", Volume(fine, Grid(fine.shape, affine)))
-    item = {"image": image_on(coarse, flip), "label": str(tmp_path / "labels.nrrd")}
+    item: dict[Hashable, Any] = {"image": image_on(coarse, flip), "label": str(tmp_path / "labels.nrrd")}
     parts = SubvoxelLabelsd(file_name="fine_labels.nrrd")(item)["label"].numpy()
     assert parts.shape == (8, 4, 3, 2)
     for z, y, x in np.ndindex(2, 3, 4):

@@ -86,6 +86,6 @@ def write_weights(path: Path, *configs: str) -> torch.nn.Module:
         parser[name.lstrip("-")] = json.loads(value)
     torch.manual_seed(0)
     network: torch.nn.Module = parser.get_parsed_content("network_def")
-    torch.nn.init.zeros_(network.out.conv.conv.bias)  # else it decides, whatever the image shows
+    torch.nn.init.zeros_(network.get_parameter("out.conv.conv.bias"))  # else it decides, whatever the image shows
     torch.save(network.state_dict(), path)
     return network.eval()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from operators.core.volume import Contrast
 from operators.dicom_loader.elements import ElementReader
@@ -71,7 +71,7 @@ def test_one_text_in_two_character_sets_is_two_texts() -> None:
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_other_encodings_are_left_to_pydicom(syntax: str) -> None:
     header = classic_header(Contrast.FAT, 0, 0)
-    header.file_meta.TransferSyntaxUID = syntax
+    header.file_meta.TransferSyntaxUID = UID(syntax)
     content = file_of(header)
     assert header_reader()._walk(content) is None
     assert header_reader().read(io.BytesIO(content), "file").values.get("Rows") == header.Rows

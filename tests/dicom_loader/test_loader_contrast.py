@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -30,7 +34,7 @@ from tests.dicom_loader.dicom_maker import ORDER, ROOT, series_number, write_stu
         ("WATER\\FAT", None),
     ],
 )
-def test_contrast_of_image_type(image_type, contrast):
+def test_contrast_of_image_type(image_type: str, contrast: Contrast) -> None:
     assert contrast_of_image_type(image_type.split("\\")) == contrast
 
 
@@ -49,17 +53,17 @@ def test_contrast_of_image_type(image_type, contrast):
         ("", None),
     ],
 )
-def test_contrast_of_description(description, contrast):
+def test_contrast_of_description(description: str, contrast: Contrast) -> None:
     assert contrast_of_description(description) == contrast
 
 
-def test_a_final_w_counts_when_the_protocol_says_dixon():
+def test_a_final_w_counts_when_the_protocol_says_dixon() -> None:
     assert contrast_of_description("thigh_W", "t1_vibe_dixon") == Contrast.WATER
     assert contrast_of_description("thigh_W", "t1_tse") is None
 
 
 @pytest.mark.parametrize("silent", ["ImageType", "SeriesDescription"])
-def test_either_image_type_or_description_is_enough(tmp_path, silent):
+def test_either_image_type_or_description_is_enough(tmp_path: Path, silent: str) -> None:
     def hush(header: Dataset) -> None:
         if silent == "ImageType":
             header.ImageType = ["ORIGINAL", "PRIMARY", "M", "NORM"]
@@ -74,7 +78,7 @@ def test_either_image_type_or_description_is_enough(tmp_path, silent):
     assert study.flags == ()
 
 
-def test_image_type_wins_over_a_description_that_disagrees_and_the_study_is_flagged(tmp_path):
+def test_image_type_wins_over_a_description_that_disagrees_and_the_study_is_flagged(tmp_path: Path) -> None:
     fat, water = series_number(Contrast.FAT, 0), series_number(Contrast.WATER, 0)
 
     def mislabel(header: Dataset) -> None:
@@ -89,7 +93,7 @@ def test_image_type_wins_over_a_description_that_disagrees_and_the_study_is_flag
     assert f"series {fat} " in "".join(flag.message for flag in study.flags)
 
 
-def add_series(folder, number, change):
+def add_series(folder: Path, number: int, change: Callable[[Dataset], None]) -> None:
     """Copy the first water series under another number, changed."""
 
     def rename(header: Dataset) -> bool:
@@ -103,7 +107,7 @@ def add_series(folder, number, change):
     write_study(folder, stations=1, change=rename)
 
 
-def test_phase_other_and_reformatted_series_are_left_out_and_counted(tmp_path):
+def test_phase_other_and_reformatted_series_are_left_out_and_counted(tmp_path: Path) -> None:
     write_study(tmp_path)
     add_series(tmp_path / "a", 60, lambda h: setattr(h, "ImageType", ["ORIGINAL", "PRIMARY", "P", "DIXON", "WATER"]))
     add_series(tmp_path / "b", 61, lambda h: setattr(h, "ComplexImageComponent", "PHASE"))
@@ -122,7 +126,7 @@ def test_phase_other_and_reformatted_series_are_left_out_and_counted(tmp_path):
     assert "2 of them phase" in flag.message
 
 
-def test_other_sop_classes_are_left_out(tmp_path):
+def test_other_sop_classes_are_left_out(tmp_path: Path) -> None:
     write_study(tmp_path)
     add_series(tmp_path / "sc", 64, lambda h: setattr(h, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"))
     study = load_study(tmp_path)
@@ -130,7 +134,7 @@ def test_other_sop_classes_are_left_out(tmp_path):
     assert [flag.code for flag in study.flags] == ["ignored-series"]
 
 
-def test_a_duplicated_station_is_kept_for_fusion_to_choose(tmp_path):
+def test_a_duplicated_station_is_kept_for_fusion_to_choose(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
 
     def rescan(header: Dataset) -> None:
@@ -141,11 +145,11 @@ def test_a_duplicated_station_is_kept_for_fusion_to_choose(tmp_path):
 
     write_study(tmp_path / "again", stations=1, change=rescan)
     stations = load_study(tmp_path).stations
-    water = sorted((s for s in stations if s.contrast == Contrast.WATER), key=lambda s: s.acquired)
+    water = sorted((s for s in stations if s.contrast == Contrast.WATER), key=lambda s: s.acquired or datetime.min)
     assert [s.series_number for s in water] == [5, 105]
 
 
-def test_no_dixon_series_says_how_contrasts_are_told(tmp_path):
+def test_no_dixon_series_says_how_contrasts_are_told(tmp_path: Path) -> None:
     def plain(header: Dataset) -> None:
         header.ImageType, header.SeriesDescription = ["ORIGINAL", "PRIMARY", "M"], "t1_tse"
 
@@ -154,20 +158,20 @@ def test_no_dixon_series_says_how_contrasts_are_told(tmp_path):
         load_study(tmp_path)
 
 
-def test_a_missing_contrast_is_named_with_its_place(tmp_path):
+def test_a_missing_contrast_is_named_with_its_place(tmp_path: Path) -> None:
     write_study(tmp_path, change=lambda h: h.SeriesNumber != series_number(Contrast.FAT, 1))
     with pytest.raises(DicomError, match=r"no fat at z = 80 to 100 mm"):
         load_study(tmp_path)
 
 
-def test_contrasts_missing_at_several_places_are_all_named(tmp_path):
+def test_contrasts_missing_at_several_places_are_all_named(tmp_path: Path) -> None:
     gone = {series_number(Contrast.IN, 0), series_number(Contrast.WATER, 1), series_number(Contrast.FAT, 1)}
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
     with pytest.raises(DicomError, match=r"no in at z = 100 to 120 mm; no water and fat at z = 80 to 100 mm"):
         load_study(tmp_path)
 
 
-def test_a_contrast_missing_everywhere_is_said_once(tmp_path):
+def test_a_contrast_missing_everywhere_is_said_once(tmp_path: Path) -> None:
     gone = {series_number(Contrast.FAT, 0), series_number(Contrast.FAT, 1), series_number(Contrast.IN, 0)}
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
     with pytest.raises(DicomError, match=r"no fat at any table position; no in at z = 100 to 120 mm; expected"):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast
@@ -65,7 +66,7 @@ def compressed_study(folder: Path, syntax: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_losslessly_encoded_images_decode_to_the_same_voxels(tmp_path, syntax):
+def test_losslessly_encoded_images_decode_to_the_same_voxels(tmp_path: Path, syntax: str) -> None:
     compressed_study(tmp_path, syntax)
     expected = {s.contrast: s.voxels for s in load_study(tmp_path / "plain").stations}
     for station in load_study(tmp_path / "compressed").stations:
@@ -74,7 +75,7 @@ def test_losslessly_encoded_images_decode_to_the_same_voxels(tmp_path, syntax):
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_2000, RLE])
 @pytest.mark.parametrize("end", [-40, -9, -1])
-def test_truncated_compressed_pixels_are_refused(tmp_path, syntax, end):
+def test_truncated_compressed_pixels_are_refused(tmp_path: Path, syntax: str, end: int) -> None:
     files = compressed_study(tmp_path, syntax)
     files[2].write_bytes(files[2].read_bytes()[:end])
     with pytest.raises(DicomError, match=f"file {files[2].name}: truncated"):
@@ -85,10 +86,10 @@ def test_truncated_compressed_pixels_are_refused(tmp_path, syntax, end):
     ("uid", "name"),
     [("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile"), ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000")],
 )
-def test_a_transfer_syntax_without_decoder_is_named(tmp_path, uid, name):
+def test_a_transfer_syntax_without_decoder_is_named(tmp_path: Path, uid: str, name: str) -> None:
     for file in write_study(tmp_path, stations=1):
         header = dcmread(file)
-        header.file_meta.TransferSyntaxUID = uid
+        header.file_meta.TransferSyntaxUID = UID(uid)
         header.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\x04\0\0\0\1\2\3\4\xfe\xff\xdd\xe0\0\0\0\0"
         header["PixelData"].is_undefined_length = True
         write(header, file)
@@ -99,7 +100,7 @@ def test_a_transfer_syntax_without_decoder_is_named(tmp_path, uid, name):
 def encapsulated(file: Path, syntax: str, streams: list[bytes]) -> None:
     """Put encoded frames in the place of a file's pixels."""
     header = dcmread(file)
-    header.file_meta.TransferSyntaxUID = syntax
+    header.file_meta.TransferSyntaxUID = UID(syntax)
     header.PixelData = encapsulate(streams)
     header["PixelData"].is_undefined_length = True
     write(header, file)
@@ -110,7 +111,7 @@ def encoded_frame(file: Path) -> bytes:
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LS, JPEG_2000])
-def test_a_stream_that_ends_early_in_a_whole_file_is_refused(tmp_path, syntax):
+def test_a_stream_that_ends_early_in_a_whole_file_is_refused(tmp_path: Path, syntax: str) -> None:
     files = compressed_study(tmp_path, syntax)
     encapsulated(files[2], syntax, [encoded_frame(files[2]).rstrip(b"\0")[:-12]])
     with pytest.raises(DicomError, match=f"file {files[2].name}: truncated or damaged pixel data"):
@@ -118,7 +119,7 @@ def test_a_stream_that_ends_early_in_a_whole_file_is_refused(tmp_path, syntax):
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LS, JPEG_2000])
-def test_a_stream_of_another_size_than_the_header_states_is_refused(tmp_path, syntax):
+def test_a_stream_of_another_size_than_the_header_states_is_refused(tmp_path: Path, syntax: str) -> None:
     files = compressed_study(tmp_path, syntax)
     frame = encoded_frame(files[2])
     # 60,000 rows would take a gigabyte and more if the stream were believed.
@@ -132,7 +133,7 @@ def test_a_stream_of_another_size_than_the_header_states_is_refused(tmp_path, sy
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LS, JPEG_2000])
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_damage_to_a_stream_does_more_than_raise(syntax, data):
+def test_no_damage_to_a_stream_does_more_than_raise(syntax: str, data: st.DataObject) -> None:
     """GDCM ends the process on some of these."""
     image = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) % 500
     encode = {
@@ -153,7 +154,7 @@ def test_no_damage_to_a_stream_does_more_than_raise(syntax, data):
 
 @pytest.mark.parametrize("syntax", [*SYNTAXES, "1.2.840.10008.1.2.1"])
 @pytest.mark.parametrize("bits", [12, 16])
-def test_signed_pixels_keep_their_sign_in_every_encoding(tmp_path, syntax, bits):
+def test_signed_pixels_keep_their_sign_in_every_encoding(tmp_path: Path, syntax: str, bits: int) -> None:
     def signed(header: Dataset) -> None:
         header.BitsStored, header.HighBit, header.PixelRepresentation = bits, bits - 1, 1
         stored = np.frombuffer(header.PixelData, np.uint16).astype(np.int16)
@@ -173,25 +174,25 @@ def test_signed_pixels_keep_their_sign_in_every_encoding(tmp_path, syntax, bits)
         np.testing.assert_array_equal(station.voxels, expected - 1700)
 
 
-def test_compressed_frames_of_an_enhanced_object_are_told_apart(tmp_path):
+def test_compressed_frames_of_an_enhanced_object_are_told_apart(tmp_path: Path) -> None:
     plain = write(enhanced_header(), tmp_path / "x.dcm")
     expected = {station.contrast: station.voxels for station in load_study(tmp_path).stations}
     frames = np.frombuffer(dcmread(plain).PixelData, np.uint16).reshape(-1, *expected[Contrast.FAT].shape[1:])
-    encapsulated(plain, JPEG_LS, [imagecodecs.jpegls_encode(frame) for frame in frames])
+    encapsulated(plain, JPEG_LS, [bytes(imagecodecs.jpegls_encode(frame)) for frame in frames])
     for station in load_study(tmp_path).stations:
         np.testing.assert_array_equal(station.voxels, expected[station.contrast])
 
 
-def test_a_deflated_dataset_is_refused_unread(tmp_path):
+def test_a_deflated_dataset_is_refused_unread(tmp_path: Path) -> None:
     for file in write_study(tmp_path, stations=1):
         header = dcmread(file)
-        header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+        header.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
         header.save_as(file)
     with pytest.raises(DicomError, match="Deflated Explicit VR"):
         load_study(tmp_path)
 
 
-def test_four_contrasts_in_one_enhanced_object(tmp_path):
+def test_four_contrasts_in_one_enhanced_object(tmp_path: Path) -> None:
     write(enhanced_header(), tmp_path / "x.dcm")
     study = load_study(tmp_path)
     assert {station.contrast for station in study.stations} == set(Contrast)
@@ -206,7 +207,7 @@ def test_four_contrasts_in_one_enhanced_object(tmp_path):
         assert station.acquired.hour == 23
 
 
-def test_an_enhanced_object_lies_where_simpleitk_reads_it(tmp_path):
+def test_an_enhanced_object_lies_where_simpleitk_reads_it(tmp_path: Path) -> None:
     for number, contrast in enumerate(ORDER):
         write(enhanced_header((contrast,), number=70 + number), tmp_path / f"{contrast}.dcm")
     station = next(s for s in load_study(tmp_path).stations if s.contrast == Contrast.FAT)
@@ -218,7 +219,7 @@ def test_an_enhanced_object_lies_where_simpleitk_reads_it(tmp_path):
         assert theirs[there] == station.voxels[index[::-1]]
 
 
-def test_stacks_of_one_enhanced_object_are_stations(tmp_path):
+def test_stacks_of_one_enhanced_object_are_stations(tmp_path: Path) -> None:
     upper, lower = enhanced_header(), enhanced_header(station=3)
     frames = []
     for stack, part in (("1", upper), ("2", lower)):
@@ -241,7 +242,7 @@ def test_stacks_of_one_enhanced_object_are_stations(tmp_path):
     )
 
 
-def test_phase_frames_of_an_enhanced_object_are_left_out(tmp_path):
+def test_phase_frames_of_an_enhanced_object_are_left_out(tmp_path: Path) -> None:
     write(enhanced_header(), tmp_path / "x.dcm")
     phase = enhanced_header(number=51)
     for groups in phase.PerFrameFunctionalGroupsSequence:
@@ -252,7 +253,7 @@ def test_phase_frames_of_an_enhanced_object_are_left_out(tmp_path):
     assert "1 of them phase" in study.flags[0].message
 
 
-def test_fewer_functional_groups_than_frames_are_refused(tmp_path):
+def test_fewer_functional_groups_than_frames_are_refused(tmp_path: Path) -> None:
     header = enhanced_header()
     del header.PerFrameFunctionalGroupsSequence[-1]
     write(header, tmp_path / "x.dcm")
@@ -260,14 +261,14 @@ def test_fewer_functional_groups_than_frames_are_refused(tmp_path):
         load_study(tmp_path)
 
 
-def test_a_truncated_enhanced_object_is_refused(tmp_path):
+def test_a_truncated_enhanced_object_is_refused(tmp_path: Path) -> None:
     path = write(enhanced_header(), tmp_path / "x.dcm")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DicomError, match=r"file x\.dcm: truncated"):
         load_study(tmp_path)
 
 
-def test_an_enhanced_frame_without_spacing_is_named(tmp_path):
+def test_an_enhanced_frame_without_spacing_is_named(tmp_path: Path) -> None:
     header = enhanced_header()
     del header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
     write(header, tmp_path / "x.dcm")

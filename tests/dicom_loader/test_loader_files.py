@@ -6,10 +6,12 @@ import os
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.core.volume import Contrast
@@ -17,7 +19,7 @@ from operators.dicom_loader import ArchiveLimits, load_study
 from tests.dicom_loader.dicom_maker import PATIENT_NAME, ROOT, STUDY_UID, series_number, write_study
 
 
-def rejection(path, error: type[SarcoMapError]) -> str:
+def rejection(path: Path, error: type[SarcoMapError]) -> str:
     with pytest.raises(error) as caught:
         load_study(path)
     message = str(caught.value)
@@ -35,7 +37,7 @@ def rejection(path, error: type[SarcoMapError]) -> str:
         "notes.txt", "report.pdf", "README", "LICENSE", "series.json", "old.zip", "._12.dcm", "__MACOSX/1.dcm",
     ],
 )  # fmt: skip
-def test_companions_of_an_export_are_passed_over_in_silence(tmp_path, name):
+def test_companions_of_an_export_are_passed_over_in_silence(tmp_path: Path, name: str) -> None:
     write_study(tmp_path, stations=1)
     companion = tmp_path / name
     companion.parent.mkdir(exist_ok=True)
@@ -45,13 +47,13 @@ def test_companions_of_an_export_are_passed_over_in_silence(tmp_path, name):
     assert study.flags == ()
 
 
-def test_a_real_dicomdir_is_passed_over(tmp_path):
+def test_a_real_dicomdir_is_passed_over(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     index = pydicom.Dataset()
     index.file_meta = pydicom.dataset.FileMetaDataset()
     index.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     index.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
-    index.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.5"
+    index.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.5")
     index.FileSetID = "STUDY"
     index.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
     assert len(load_study(tmp_path).stations) == 4
@@ -59,7 +61,7 @@ def test_a_real_dicomdir_is_passed_over(tmp_path):
 
 @pytest.mark.parametrize("name", ["99.dcm", "99.DCM", "99.ima", "99", "1.2.840.99"])
 @pytest.mark.parametrize("content", [b"", b"\x00" * 500, bytes(range(1, 200))])
-def test_a_file_that_should_be_dicom_but_is_not_is_named(tmp_path, name, content):
+def test_a_file_that_should_be_dicom_but_is_not_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     write_study(tmp_path, stations=1)
     (tmp_path / "station").mkdir()
     (tmp_path / "station" / name).write_bytes(content)
@@ -69,13 +71,13 @@ def test_a_file_that_should_be_dicom_but_is_not_is_named(tmp_path, name, content
 
 
 @pytest.mark.parametrize("end", [133, 140, 300, 600, 900, -150, -126, -60, -2, -1])
-def test_a_truncated_image_is_named_wherever_it_ends(tmp_path, end):
+def test_a_truncated_image_is_named_wherever_it_ends(tmp_path: Path, end: int) -> None:
     files = write_study(tmp_path, stations=1)
     files[5].write_bytes(files[5].read_bytes()[:end])  # the last 126 bytes are pixels
     assert f"file {files[5].name}: " in rejection(tmp_path, DicomError)
 
 
-def test_damaged_headers_are_refused_with_our_errors_only(tmp_path):
+def test_damaged_headers_are_refused_with_our_errors_only(tmp_path: Path) -> None:
     files = write_study(tmp_path, stations=1)
     content = bytearray(files[0].read_bytes())
     # Two bytes at a time: tags, value representations, lengths and values are all hit.
@@ -89,7 +91,7 @@ def test_damaged_headers_are_refused_with_our_errors_only(tmp_path):
     assert len(load_study(tmp_path).stations) == 4
 
 
-def test_pixels_that_do_not_fit_the_header_are_refused(tmp_path):
+def test_pixels_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     def enlarge(header: Dataset) -> None:
         header.Rows = 65_000
 
@@ -97,7 +99,7 @@ def test_pixels_that_do_not_fit_the_header_are_refused(tmp_path):
     assert "pixel data" in rejection(tmp_path, DicomError)
 
 
-def test_the_same_image_twice_is_refused(tmp_path):
+def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
     files = write_study(tmp_path, stations=1)
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "x.dcm").write_bytes(files[3].read_bytes())
@@ -106,7 +108,7 @@ def test_the_same_image_twice_is_refused(tmp_path):
     assert files[3].name in message
 
 
-def test_an_empty_folder_a_missing_path_and_a_folder_without_dicom(tmp_path):
+def test_an_empty_folder_a_missing_path_and_a_folder_without_dicom(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "empty: no file;" in rejection(empty, InputError)
@@ -116,7 +118,7 @@ def test_an_empty_folder_a_missing_path_and_a_folder_without_dicom(tmp_path):
     assert "neither a folder nor a zip" in rejection(empty / "table.csv", InputError)
 
 
-def test_several_studies_are_counted(tmp_path):
+def test_several_studies_are_counted(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
 
     def other(header: Dataset) -> None:
@@ -127,14 +129,14 @@ def test_several_studies_are_counted(tmp_path):
     assert "2 studies" in rejection(tmp_path, DicomError)
 
 
-def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path):
+def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     os.mkfifo(tmp_path / "pipe.dcm")
     (tmp_path / "gone.dcm").symlink_to(tmp_path / "nothing")
     assert len(load_study(tmp_path).stations) == 4
 
 
-def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path):
+def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path: Path) -> None:
     named, plain = tmp_path / "1000123_20201_2_0", tmp_path / "patient 4711"
     write_study(named, stations=1)
     write_study(plain, stations=1)
@@ -143,7 +145,7 @@ def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", None), ("0", None), ("", None), (None, None)])
-def test_height_is_taken_when_plausible(tmp_path, size, height):
+def test_height_is_taken_when_plausible(tmp_path: Path, size: str | None, height: float | None) -> None:
     def resize(header: Dataset) -> None:
         del header.PatientSize
         if size is not None:
@@ -153,7 +155,7 @@ def test_height_is_taken_when_plausible(tmp_path, size, height):
     assert load_study(tmp_path).height_m == height
 
 
-def test_patient_attributes_are_kept_for_derived_objects_and_shown_nowhere(tmp_path):
+def test_patient_attributes_are_kept_for_derived_objects_and_shown_nowhere(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     study = load_study(tmp_path)
     assert study.patient["PatientName"] == PATIENT_NAME
@@ -176,7 +178,9 @@ def test_patient_attributes_are_kept_for_derived_objects_and_shown_nowhere(tmp_p
         ({}, None),
     ],
 )  # fmt: skip
-def test_acquired_is_the_series_moment_or_the_next_best(tmp_path, moments, expected):
+def test_acquired_is_the_series_moment_or_the_next_best(
+    tmp_path: Path, moments: dict[str, str], expected: datetime
+) -> None:
     def stamp(header: Dataset) -> None:
         del header.SeriesDate, header.SeriesTime
         with pydicom.config.disable_value_validation():
@@ -187,7 +191,7 @@ def test_acquired_is_the_series_moment_or_the_next_best(tmp_path, moments, expec
     assert {station.acquired for station in load_study(tmp_path).stations} == {expected}
 
 
-def test_progress_rises_to_the_total(tmp_path):
+def test_progress_rises_to_the_total(tmp_path: Path) -> None:
     files = write_study(tmp_path, stations=1)
     (tmp_path / "manifest.csv").write_text("x")
     seen: list[tuple[int, int]] = []
@@ -200,7 +204,7 @@ def test_progress_rises_to_the_total(tmp_path):
     assert len(counts) > len(files)
 
 
-def test_a_station_without_frame_of_reference_is_flagged(tmp_path):
+def test_a_station_without_frame_of_reference_is_flagged(tmp_path: Path) -> None:
     def drop(header: Dataset) -> None:
         if header.SeriesNumber == series_number(Contrast.IN, 0):
             header.FrameOfReferenceUID = ""
@@ -209,7 +213,7 @@ def test_a_station_without_frame_of_reference_is_flagged(tmp_path):
     assert [flag.code for flag in load_study(tmp_path).flags] == ["no-frame-of-reference"]
 
 
-def test_a_study_whose_headers_state_more_voxels_than_the_limit_is_refused_before_decoding(tmp_path):
+def test_a_study_whose_headers_state_more_voxels_than_the_limit_is_refused_before_decoding(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     with pytest.raises(DicomError, match="bytes of voxels"):
         load_study(tmp_path, limits=ArchiveLimits(max_total_bytes=4 * 4 * 6 * 7 * 9 - 1))

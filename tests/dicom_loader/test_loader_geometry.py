@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -19,6 +22,7 @@ from tests.dicom_loader.dicom_maker import (
     ROWS,
     SLICES,
     SPACING,
+    Change,
     classic_header,
     origin_mm,
     raw_decimal,
@@ -37,7 +41,7 @@ def station_of(study: Study, contrast: Contrast, station: int) -> Station:
     return found
 
 
-def rejection(folder, change) -> str:
+def rejection(folder: Path, change: Change) -> str:
     write_study(folder, change=change)
     with pytest.raises(GeometryError) as caught:
         load_study(folder)
@@ -47,7 +51,7 @@ def rejection(folder, change) -> str:
     return message
 
 
-def test_every_voxel_of_every_series_is_where_its_slice_says(tmp_path):
+def test_every_voxel_of_every_series_is_where_its_slice_says(tmp_path: Path) -> None:
     write_study(tmp_path)
     study = load_study(tmp_path)
     assert len(study.stations) == 8
@@ -63,7 +67,7 @@ def test_every_voxel_of_every_series_is_where_its_slice_says(tmp_path):
             )
 
 
-def test_slices_are_sorted_by_position_whatever_names_and_instance_numbers_say(tmp_path):
+def test_slices_are_sorted_by_position_whatever_names_and_instance_numbers_say(tmp_path: Path) -> None:
     numbers = np.random.default_rng(5).permutation(SLICES)
 
     def shuffle(header: Dataset) -> None:
@@ -78,7 +82,7 @@ def test_slices_are_sorted_by_position_whatever_names_and_instance_numbers_say(t
     assert station.sop_instance_uids == tuple(f"{ROOT}.3.{series}.{k + 1}" for k in range(SLICES))
 
 
-def test_oblique_series_lies_where_simpleitk_reads_it(tmp_path):
+def test_oblique_series_lies_where_simpleitk_reads_it(tmp_path: Path) -> None:
     tilt = np.radians(7.0)
     row, column = np.array([np.cos(0.05), np.sin(0.05), 0.0]), np.array([-np.sin(0.05), np.cos(0.05), 0.0])
     column = column * np.cos(tilt) + np.array([0, 0, np.sin(tilt)])
@@ -103,7 +107,7 @@ def test_oblique_series_lies_where_simpleitk_reads_it(tmp_path):
         )
 
 
-def test_slices_are_inferior_to_superior_even_when_their_normal_points_to_the_feet(tmp_path):
+def test_slices_are_inferior_to_superior_even_when_their_normal_points_to_the_feet(tmp_path: Path) -> None:
     def mirror(header: Dataset) -> None:
         header.ImageOrientationPatient = [1, 0, 0, 0, -1, 0]
 
@@ -115,7 +119,7 @@ def test_slices_are_inferior_to_superior_even_when_their_normal_points_to_the_fe
     assert affine[1, 1] == pytest.approx(-SPACING[1])
 
 
-def test_slice_spacing_is_the_median_distance(tmp_path):
+def test_slice_spacing_is_the_median_distance(tmp_path: Path) -> None:
     def jitter(header: Dataset) -> None:
         if header.InstanceNumber == 3:
             header.ImagePositionPatient[2] += 0.3
@@ -124,7 +128,7 @@ def test_slice_spacing_is_the_median_distance(tmp_path):
     assert load_study(tmp_path).stations[0].grid.spacing_mm[2] == pytest.approx(SPACING[2])
 
 
-def test_rescale_and_sign_are_applied(tmp_path):
+def test_rescale_and_sign_are_applied(tmp_path: Path) -> None:
     def rescale(header: Dataset) -> None:
         header.RescaleSlope, header.RescaleIntercept = "0.5", "-10"
         header.PixelRepresentation = 1
@@ -136,21 +140,21 @@ def test_rescale_and_sign_are_applied(tmp_path):
         np.testing.assert_allclose(station.voxels, np.broadcast_to(expected, station.voxels.shape))
 
 
-def test_missing_slices_are_named_by_their_height(tmp_path):
+def test_missing_slices_are_named_by_their_height(tmp_path: Path) -> None:
     message = rejection(tmp_path, lambda h: not (h.SeriesNumber == VICTIM and h.InstanceNumber in (3, 4)))
     assert f"series {VICTIM}" in message
     assert "2 missing slices, at z = 88.0, 92.0 mm" in message
 
 
-def test_missing_slices_are_interpolated_and_flagged_when_allowed(tmp_path):
+def test_missing_slices_are_interpolated_and_flagged_when_allowed(tmp_path: Path) -> None:
     write_study(tmp_path, change=lambda h: not (h.SeriesNumber == VICTIM and h.InstanceNumber in (3, 4)))
     study = load_study(tmp_path, allow_missing_slices=True)
     station = station_of(study, Contrast.FAT, 1)
     assert station.grid.same_as(station_of(study, Contrast.WATER, 1).grid)
     low, high = (stored_pixels(Contrast.FAT, 1, k).astype(np.float64) for k in (1, 4))
-    expected = [stored_pixels(Contrast.FAT, 1, k) for k in (0, 1)]
+    expected = [stored_pixels(Contrast.FAT, 1, k).astype(np.float64) for k in (0, 1)]
     expected += [low + (high - low) * part for part in (1 / 3, 2 / 3)]
-    expected += [stored_pixels(Contrast.FAT, 1, k) for k in (4, 5)]
+    expected += [stored_pixels(Contrast.FAT, 1, k).astype(np.float64) for k in (4, 5)]
     np.testing.assert_allclose(station.voxels, np.stack(expected), rtol=1e-6)
     assert len(station.sop_instance_uids) == SLICES - 2
     assert [(flag.code, flag.severity) for flag in study.flags] == [("missing-slice", "warning")]
@@ -158,7 +162,7 @@ def test_missing_slices_are_interpolated_and_flagged_when_allowed(tmp_path):
     assert "z = 88.0, 92.0 mm" in study.flags[0].message
 
 
-def test_a_long_hole_is_never_bridged(tmp_path):
+def test_a_long_hole_is_never_bridged(tmp_path: Path) -> None:
     def move_up(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber > 4:
             header.ImagePositionPatient[2] += 3 * SPACING[2]
@@ -168,7 +172,7 @@ def test_a_long_hole_is_never_bridged(tmp_path):
         load_study(tmp_path, allow_missing_slices=True)
 
 
-def test_signal_that_overflows_after_rescaling_is_refused(tmp_path):
+def test_signal_that_overflows_after_rescaling_is_refused(tmp_path: Path) -> None:
     def rescale(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM:
             header["RescaleSlope"] = raw_decimal("RescaleSlope", "1e38")
@@ -179,7 +183,7 @@ def test_signal_that_overflows_after_rescaling_is_refused(tmp_path):
         load_study(tmp_path)
 
 
-def test_two_slices_at_one_place_are_refused(tmp_path):
+def test_two_slices_at_one_place_are_refused(tmp_path: Path) -> None:
     def twice(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[2] -= SPACING[2]
@@ -187,7 +191,7 @@ def test_two_slices_at_one_place_are_refused(tmp_path):
     assert "share a place (first at z = 84.0 mm)" in rejection(tmp_path, twice)
 
 
-def test_a_slice_out_of_step_is_refused(tmp_path):
+def test_a_slice_out_of_step_is_refused(tmp_path: Path) -> None:
     def step(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[2] += 1.9
@@ -195,7 +199,7 @@ def test_a_slice_out_of_step_is_refused(tmp_path):
     assert "slice distances from" in rejection(tmp_path, step)
 
 
-def test_a_slice_shifted_sideways_is_refused(tmp_path):
+def test_a_slice_shifted_sideways_is_refused(tmp_path: Path) -> None:
     def shift(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[0] += 3.0
@@ -204,7 +208,7 @@ def test_a_slice_shifted_sideways_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("value", [None, ["nan", "nan"], [0, 2.2], [-2.2, 2.2], [2.2], ["inf", 2.2], ["two", "two"]])
-def test_unusable_pixel_spacing_is_refused(tmp_path, value):
+def test_unusable_pixel_spacing_is_refused(tmp_path: Path, value: Any) -> None:
     def spoil(header: Dataset) -> None:
         if header.SeriesNumber != VICTIM:
             return
@@ -219,7 +223,7 @@ def test_unusable_pixel_spacing_is_refused(tmp_path, value):
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient"])
-def test_a_slice_without_a_place_is_refused(tmp_path, keyword):
+def test_a_slice_without_a_place_is_refused(tmp_path: Path, keyword: str) -> None:
     def spoil(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM:
             delattr(header, keyword)
@@ -227,14 +231,14 @@ def test_a_slice_without_a_place_is_refused(tmp_path, keyword):
     assert keyword in rejection(tmp_path, spoil)
 
 
-def test_skewed_orientation_is_refused(tmp_path):
+def test_skewed_orientation_is_refused(tmp_path: Path) -> None:
     def skew(header: Dataset) -> None:
         header.ImageOrientationPatient = [1, 0, 0, 0.3, 1, 0]
 
     assert "right angle" in rejection(tmp_path, skew)
 
 
-def test_coronal_slices_are_refused(tmp_path):
+def test_coronal_slices_are_refused(tmp_path: Path) -> None:
     def turn(header: Dataset) -> None:
         header.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
         header.ImagePositionPatient = [0, SPACING[2] * header.InstanceNumber, 0]
@@ -242,13 +246,13 @@ def test_coronal_slices_are_refused(tmp_path):
     assert "axial" in rejection(tmp_path, turn)
 
 
-def test_one_slice_is_no_station(tmp_path):
+def test_one_slice_is_no_station(tmp_path: Path) -> None:
     message = rejection(tmp_path, lambda h: h.SeriesNumber != VICTIM or h.InstanceNumber == 1)
     assert "1 slice;" in message
     assert f"series {VICTIM}" in message
 
 
-def test_sizes_that_differ_within_a_series_are_refused(tmp_path):
+def test_sizes_that_differ_within_a_series_are_refused(tmp_path: Path) -> None:
     def shrink(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 2:
             header.Rows = ROWS - 1
@@ -259,7 +263,7 @@ def test_sizes_that_differ_within_a_series_are_refused(tmp_path):
     assert f"{COLUMNS} x {ROWS - 1} " in message
 
 
-def test_orientations_that_differ_within_a_series_are_refused(tmp_path):
+def test_orientations_that_differ_within_a_series_are_refused(tmp_path: Path) -> None:
     def tip(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 2:
             header.ImageOrientationPatient = [np.cos(0.1), np.sin(0.1), 0, -np.sin(0.1), np.cos(0.1), 0]
@@ -267,7 +271,7 @@ def test_orientations_that_differ_within_a_series_are_refused(tmp_path):
     assert "different orientation" in rejection(tmp_path, tip)
 
 
-def test_stations_of_two_frames_of_reference_are_refused(tmp_path):
+def test_stations_of_two_frames_of_reference_are_refused(tmp_path: Path) -> None:
     def move(header: Dataset) -> None:
         if header.SeriesNumber >= series_number(ORDER[0], 1):
             header.FrameOfReferenceUID = f"{ROOT}.99"
@@ -277,7 +281,7 @@ def test_stations_of_two_frames_of_reference_are_refused(tmp_path):
     assert "series" in message
 
 
-def test_water_and_fat_of_different_size_are_loaded_and_flagged(tmp_path):
+def test_water_and_fat_of_different_size_are_loaded_and_flagged(tmp_path: Path) -> None:
     def crop(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM:
             header.Rows = ROWS - 1
@@ -289,7 +293,7 @@ def test_water_and_fat_of_different_size_are_loaded_and_flagged(tmp_path):
     assert [flag.code for flag in study.flags] == ["contrast-grid-mismatch"]
 
 
-def test_an_extra_slice_of_one_contrast_is_flagged_and_not_fused(tmp_path):
+def test_an_extra_slice_of_one_contrast_is_flagged_and_not_fused(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     extra = classic_header(Contrast.FAT, 0, SLICES)
     write(extra, tmp_path / "extra.dcm")

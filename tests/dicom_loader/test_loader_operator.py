@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.dicom_loader.dicom_maker import write_study
 
 
 class Sink(Operator):
-    def __init__(self, fragment, *args, received: list[Study], **kwargs) -> None:
+    def __init__(self, fragment: Any, *args: Any, received: list[Study], **kwargs: Any) -> None:
         self.received = received
         super().__init__(fragment, *args, **kwargs)
 
@@ -27,7 +29,7 @@ class Sink(Operator):
 
 
 class OnlyLoading(Application):
-    def __init__(self, path, received: list[Study], **options) -> None:
+    def __init__(self, path: Path, received: list[Study], **options: Any) -> None:
         self.path, self.received, self.loader_options = path, received, options
         super().__init__()
 
@@ -36,7 +38,7 @@ class OnlyLoading(Application):
         self.add_flow(loader, Sink(self, received=self.received, name="sink"), {("study", "study")})
 
 
-def test_the_operator_emits_one_study_and_ends(tmp_path):
+def test_the_operator_emits_one_study_and_ends(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     received: list[Study] = []
     OnlyLoading(tmp_path, received).run()
@@ -44,19 +46,19 @@ def test_the_operator_emits_one_study_and_ends(tmp_path):
     assert len(study.stations) == 4
 
 
-def test_the_operator_hands_on_its_options(tmp_path):
+def test_the_operator_hands_on_its_options(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1, change=lambda header: header.InstanceNumber != 3)
     received: list[Study] = []
     OnlyLoading(tmp_path, received, allow_missing_slices=True).run()
     assert {flag.code for flag in received[0].flags} == {"missing-slice"}
 
 
-def test_an_error_leaves_the_graph_as_it_was_raised(tmp_path):
+def test_an_error_leaves_the_graph_as_it_was_raised(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file"):
         OnlyLoading(tmp_path, []).run()
 
 
-def test_loading_needs_no_holoscan():
+def test_loading_needs_no_holoscan() -> None:
     script = (
         "import sys, operators.dicom_loader; "
         "sys.exit(any(name.split('.')[0] in ('holoscan', 'monai', 'torch') for name in sys.modules))"

@@ -38,7 +38,7 @@ def voxels(study: Study, contrast: Contrast) -> np.ndarray:
     return next(station.voxels for station in study.stations if station.contrast == contrast)
 
 
-def test_one_station_of_four_magnitude_contrasts(study):
+def test_one_station_of_four_magnitude_contrasts(study: Study) -> None:
     assert {s.contrast: s.series_number for s in study.stations} == {c: int(n[:3]) for c, n in FOLDERS.items()}
     assert {s.voxels.shape for s in study.stations} == {(150, 104, 256)}
     assert len({s.frame_of_reference_uid for s in study.stations}) == 1
@@ -53,7 +53,7 @@ def test_one_station_of_four_magnitude_contrasts(study):
 
 
 @pytest.mark.parametrize("contrast", FOLDERS)
-def test_voxels_and_places_are_those_that_simpleitk_reads(study, folder, contrast):
+def test_voxels_and_places_are_those_that_simpleitk_reads(study: Study, folder: Path, contrast: Contrast) -> None:
     station = next(s for s in study.stations if s.contrast == contrast)
     theirs = SimpleITK.ReadImage(str(folder / FOLDERS[contrast] / "image0001.dcm"))
     np.testing.assert_array_equal(station.voxels, SimpleITK.GetArrayFromImage(theirs))
@@ -64,14 +64,14 @@ def test_voxels_and_places_are_those_that_simpleitk_reads(study, folder, contras
         np.testing.assert_allclose(ours, theirs.TransformIndexToPhysicalPoint(index), atol=0.05)
 
 
-def test_in_phase_is_the_sum_of_water_and_fat(study):
+def test_in_phase_is_the_sum_of_water_and_fat(study: Study) -> None:
     water, fat, in_phase = (voxels(study, c) for c in (Contrast.WATER, Contrast.FAT, Contrast.IN))
     body = in_phase > 60
     ratio = (water + fat)[body] / in_phase[body]
     assert np.median(ratio) == pytest.approx(1.0, abs=0.1)
 
 
-def test_fat_fraction_is_high_under_the_skin_and_low_in_muscle(study):
+def test_fat_fraction_is_high_under_the_skin_and_low_in_muscle(study: Study) -> None:
     water, fat, in_phase = (voxels(study, c) for c in (Contrast.WATER, Contrast.FAT, Contrast.IN))
     middle = slice(60, 90)
     water, fat, in_phase = water[middle], fat[middle], in_phase[middle]

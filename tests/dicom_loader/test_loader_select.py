@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Station
@@ -15,7 +19,7 @@ from tests.dicom_loader.dicom_maker import origin_mm, write, write_study
 UPPER, LOWER = origin_mm(0)[2], origin_mm(1)[2]
 
 
-def lower_only(stations):
+def lower_only(stations: Sequence[Station]) -> list[Station]:
     """What a caller may ask for, from headers alone."""
     assert not any(station.decoded for station in stations)
     return [station for station in stations if station.grid.origin_mm[2] == LOWER]
@@ -25,7 +29,7 @@ def place(station: Station) -> tuple[str, bytes, object]:
     return station.series_uid, station.grid.affine.tobytes(), station.acquired
 
 
-def test_only_selected_stations_are_decoded_and_the_others_keep_their_place(tmp_path):
+def test_only_selected_stations_are_decoded_and_the_others_keep_their_place(tmp_path: Path) -> None:
     write_study(tmp_path)
     whole, part = load_study(tmp_path), load_study(tmp_path, select=lower_only)
     for one, other in zip(whole.stations, part.stations, strict=True):
@@ -40,18 +44,18 @@ def test_only_selected_stations_are_decoded_and_the_others_keep_their_place(tmp_
     assert part.flags == whole.flags
 
 
-def test_progress_rises_to_the_total_also_when_little_is_decoded(tmp_path):
+def test_progress_rises_to_the_total_also_when_little_is_decoded(tmp_path: Path) -> None:
     write_study(tmp_path)
     seen = []
     load_study(tmp_path, select=lower_only, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 
-def test_pixels_that_are_not_needed_are_not_looked_at(tmp_path):
+def test_pixels_that_are_not_needed_are_not_looked_at(tmp_path: Path) -> None:
     for file in write_study(tmp_path):
         header = dcmread(file)
         if header.ImagePositionPatient[2] >= UPPER + 8:
-            header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
+            header.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.70")
             header.PixelData = encapsulate([b"no JPEG at all"])
             header["PixelData"].is_undefined_length = True
             write(header, file)
@@ -60,7 +64,7 @@ def test_pixels_that_are_not_needed_are_not_looked_at(tmp_path):
         load_study(tmp_path)
 
 
-def test_headers_of_stations_that_are_not_needed_are_checked_all_the_same(tmp_path):
+def test_headers_of_stations_that_are_not_needed_are_checked_all_the_same(tmp_path: Path) -> None:
     files = write_study(tmp_path)
     next(f for f in files if dcmread(f).ImagePositionPatient[2] == UPPER + 8).unlink()
     with pytest.raises(GeometryError, match="1 missing slice"):

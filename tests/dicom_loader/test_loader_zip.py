@@ -19,7 +19,7 @@ LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
 
 
 @pytest.fixture
-def archive(tmp_path) -> Path:
+def archive(tmp_path: Path) -> Path:
     """A study as the archive names and packs it: flat, deflated, with a manifest."""
     files = write_study(tmp_path / "files", stations=1)
     path = tmp_path / "1000123_20201_2_0.zip"
@@ -51,7 +51,7 @@ def rejection(path: Path, limits: ArchiveLimits | None = None) -> str:
     return str(caught.value)
 
 
-def test_a_zip_gives_the_same_stations_as_its_folder_and_unpacks_nothing(archive, tmp_path):
+def test_a_zip_gives_the_same_stations_as_its_folder_and_unpacks_nothing(archive: Path, tmp_path: Path) -> None:
     before = {file: os.stat(file).st_mtime_ns for file in tmp_path.rglob("*")}
     zipped, loose = load_study(archive), load_study(tmp_path / "files")
     assert {file: os.stat(file).st_mtime_ns for file in tmp_path.rglob("*")} == before
@@ -68,22 +68,22 @@ def test_a_zip_gives_the_same_stations_as_its_folder_and_unpacks_nothing(archive
     "name",
     ["../evil.dcm", "a/../../evil.dcm", "/etc/evil.dcm", "..\\evil.dcm", "C:\\evil.dcm", "c:evil.dcm", "\\\\x\\y"],
 )
-def test_names_that_leave_the_archive_are_refused(archive, name):
+def test_names_that_leave_the_archive_are_refused(archive: Path, name: str) -> None:
     add(archive, name, b"x")
     assert "points outside the archive" in rejection(archive)
 
 
-def test_dots_that_stay_inside_are_no_reason_to_refuse(archive):
+def test_dots_that_stay_inside_are_no_reason_to_refuse(archive: Path) -> None:
     add(archive, "a..b/notes..txt", b"x")
     assert len(load_study(archive).stations) == 4
 
 
-def test_a_bomb_is_refused_before_it_is_inflated(archive):
+def test_a_bomb_is_refused_before_it_is_inflated(archive: Path) -> None:
     add(archive, "manifest.csv", b"\0" * 40_000_000)
     assert "-fold" in rejection(archive)
 
 
-def test_members_that_share_their_bytes_do_not_hide_a_bomb(archive, tmp_path):
+def test_members_that_share_their_bytes_do_not_hide_a_bomb(archive: Path, tmp_path: Path) -> None:
     path = tmp_path / "overlap.zip"
     content = zlib.compressobj(9, zlib.DEFLATED, -15)
     deflated = content.compress(b"\0" * 1_000_000) + content.flush()
@@ -109,17 +109,17 @@ def test_members_that_share_their_bytes_do_not_hide_a_bomb(archive, tmp_path):
         (ArchiveLimits(max_total_bytes=10_000), "inflates to"),
     ],
 )
-def test_each_limit_holds(archive, limits, found):
+def test_each_limit_holds(archive: Path, limits: ArchiveLimits, found: str) -> None:
     assert found in rejection(archive, limits)
 
 
 @pytest.mark.parametrize("stated", [10, 400, 100_000])
-def test_a_directory_that_lies_about_a_size_is_found_out(archive, stated):
+def test_a_directory_that_lies_about_a_size_is_found_out(archive: Path, stated: int) -> None:
     patch_entries(archive, (22, "<I", stated), (24, "<I", stated))
     assert "member 98.2.dcm" in rejection(archive)
 
 
-def test_a_flipped_bit_is_found_out(archive):
+def test_a_flipped_bit_is_found_out(archive: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 0x10
     archive.write_bytes(content)
@@ -127,30 +127,30 @@ def test_a_flipped_bit_is_found_out(archive):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_truncated_zip_is_refused(archive, share):
+def test_a_truncated_zip_is_refused(archive: Path, share: float) -> None:
     content = archive.read_bytes()
     archive.write_bytes(content[: int(len(content) * share)])
     assert "damaged zip archive" in rejection(archive)
 
 
-def test_an_encrypted_zip_is_refused(archive):
+def test_an_encrypted_zip_is_refused(archive: Path) -> None:
     patch_entries(archive, (6, "<H", 1), (8, "<H", 1))
     assert "encrypted" in rejection(archive)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_compression_methods_are_refused(archive, method):
+def test_other_compression_methods_are_refused(archive: Path, method: int) -> None:
     add(archive, "more.txt", b"x" * 100, method)
     assert "compression method" in rejection(archive)
 
 
-def test_one_name_twice_is_refused(archive):
+def test_one_name_twice_is_refused(archive: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         add(archive, "98.2.dcm", b"x")
     assert "two members named 98.2.dcm" in rejection(archive)
 
 
-def test_zips_inside_are_not_opened(archive, tmp_path):
+def test_zips_inside_are_not_opened(archive: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer.zip"
     with zipfile.ZipFile(outer, "w") as target:
         target.write(archive, archive.name)
@@ -158,13 +158,13 @@ def test_zips_inside_are_not_opened(archive, tmp_path):
         load_study(outer)
 
 
-def test_a_broken_image_inside_is_named(archive):
+def test_a_broken_image_inside_is_named(archive: Path) -> None:
     add(archive, "12.dcm", b"")
     with pytest.raises(DicomError, match=r"1000123_20201_2_0.zip, file 12.dcm: an empty file"):
         load_study(archive)
 
 
-def test_an_empty_zip_holds_no_study(tmp_path):
+def test_an_empty_zip_holds_no_study(tmp_path: Path) -> None:
     path = tmp_path / "empty.zip"
     zipfile.ZipFile(path, "w").close()
     with pytest.raises(InputError, match="no file"):

@@ -50,9 +50,17 @@ def study_with(acquisition: dict[str, str], frame: str | None = None) -> tuple[F
     return fused, box_body.study_of(fused)
 
 
-def assert_no_error(folder: Path, fused: Fused, study: Study, options: DicomOptions, *, empty: bool = False) -> None:
-    if options.deidentify is not None:
-        study = deidentify(study, options.deidentify)
+def assert_no_error(
+    folder: Path,
+    fused: Fused,
+    study: Study,
+    options: DicomOptions,
+    *,
+    how: Deidentification | None = None,
+    empty: bool = False,
+) -> None:
+    if how is not None:
+        study = deidentify(study, how)
         fused = dataclasses.replace(fused, stations=study.stations)
     labels, _ = box_body.box_labels(left_scale=0.8)
     volume = Volume(np.zeros_like(labels) if empty else labels, fused.grid)
@@ -72,8 +80,8 @@ def assert_no_error(folder: Path, fused: Fused, study: Study, options: DicomOpti
 def test_every_kind_of_object_with_and_without_the_patient(
     tmp_path: Path, seg_type: SegType, how: Deidentification | None
 ) -> None:
-    options = DicomOptions(seg_type=seg_type, derived=tuple(Contrast), deidentify=how)
-    assert_no_error(tmp_path, *study_with(SAID["scanner"]), options)
+    options = DicomOptions(seg_type=seg_type, derived=tuple(Contrast))
+    assert_no_error(tmp_path, *study_with(SAID["scanner"]), options, how=how)
 
 
 @pytest.mark.parametrize("compression", ["none", "rle", "jpeg-ls"])

@@ -54,7 +54,7 @@ class Pacs:
 
     def find(self, level: str, **keys: str) -> list[str]:
         """Orthanc's own identifiers of what matches: its word, not DICOMweb's."""
-        asked = {"Level": level, "Query": keys}
+        asked: dict[str, Any] = {"Level": level, "Query": keys}
         answer = requests.post(f"{self.root}/tools/find", json=asked, auth=self.login, verify=self.verify, timeout=60)
         answer.raise_for_status()
         found: list[str] = answer.json()

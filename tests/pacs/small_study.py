@@ -44,7 +44,7 @@ def other_series(study: Path, folder: Path) -> dict[str, str]:
         "screenshot": {"SeriesDescription": "Dixon_W", "Modality": "OT", "ImageType": ["DERIVED", "PRIMARY", "WATER"]},
     }
     folder.mkdir(parents=True)
-    uids = {}
+    uids: dict[str, str] = {}
     for number, (name, values) in enumerate(changes.items(), 900):
         item = template.copy()
         for keyword, value in values.items():

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import requests
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
 
 from app.dicomweb import Access, fetch_study, store_files
 from app.dicomweb.access import Retry
@@ -36,9 +36,9 @@ FIRST = {
 def image(number: int = 1, size: int = 1000, syntax: str = ExplicitVRLittleEndian) -> bytes:
     item = Dataset()
     item.file_meta = FileMetaDataset()
-    item.file_meta.TransferSyntaxUID = syntax
+    item.file_meta.TransferSyntaxUID = UID(syntax)
     item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = f"{SERIES}.{number}"
+    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = UID(f"{SERIES}.{number}")
     item.StudyInstanceUID, item.SeriesInstanceUID = STUDY, SERIES
     item.add_new("PixelData", "OW", bytes(size))
     stream = io.BytesIO()

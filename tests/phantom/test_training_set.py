@@ -50,8 +50,8 @@ def test_image_and_labels_share_a_grid_and_show_the_same_body(pair: TrainingPair
 def test_fine_labels_divide_each_voxel_around_its_centre(pair: TrainingPair) -> None:
     fine, coarse = pair.fine_labels, pair.labels
     assert fine.grid.shape == tuple(2 * n for n in coarse.grid.shape)
-    corners = [grid.affine @ [*(np.array(grid.shape[::-1]) - 0.5), 1.0] for grid in (fine.grid, coarse.grid)]
-    np.testing.assert_allclose(*corners, atol=1e-9)
+    of_fine, of_coarse = [grid.affine @ [*(np.array(grid.shape[::-1]) - 0.5), 1.0] for grid in (fine.grid, coarse.grid)]
+    np.testing.assert_allclose(of_fine, of_coarse, atol=1e-9)
     parts = np.asarray(fine.voxels).reshape([n for size in coarse.grid.shape for n in (size, 2)])
     parts = parts.transpose(0, 2, 4, 1, 3, 5).reshape(*coarse.grid.shape, 8)
     within = (parts == parts[..., :1]).all(axis=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import pydicom
@@ -51,7 +52,8 @@ def meanings(item: pydicom.Dataset) -> list[str]:
 def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(files: ReportFiles) -> None:
     sr = hd.sr.srread(files.sr)
     seg = pydicom.dcmread(files.sr.parent / "segmentation.dcm", stop_before_pixels=True)
-    found = sr.content.get_volumetric_roi_measurement_groups()
+    content: Any = sr.content  # of TID 1500, which the method is of
+    found = content.get_volumetric_roi_measurement_groups()
     assert len(found) == len(STRUCTURES)
     tracking = {item.SegmentNumber: item.TrackingUID for item in seg.SegmentSequence}
     for structure, group in zip(STRUCTURES, found, strict=True):

@@ -8,10 +8,12 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from operators.segmentation.options import Backend
 from scipy import ndimage
 
 from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
@@ -47,13 +49,13 @@ def fused() -> Fused:
     return Fused(water, water, water, water, Grid(SHAPE, np.diag([*SPACING, 1.0])), body, water, ())
 
 
-def need(backend: str) -> None:
+def need(backend: Backend) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_labels_in_fp32_are_those_of_pytorch(model, fused, backend):
+def test_labels_in_fp32_are_those_of_pytorch(model: SegmentationModel, fused: Fused, backend: Backend) -> None:
     need(backend)
     expected = segment(fused, model, SegmentationOptions(backend="torch", precision="fp32"))
     found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32"))
@@ -63,7 +65,9 @@ def test_labels_in_fp32_are_those_of_pytorch(model, fused, backend):
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_bf16_is_what_was_asked_for_and_nearly_agrees_or_is_refused_where_it_would_be_emulated(model, fused, backend):
+def test_bf16_is_what_was_asked_for_and_nearly_agrees_or_is_refused_where_it_would_be_emulated(
+    model: SegmentationModel, fused: Fused, backend: Backend
+) -> None:
     need(backend)
     if not has_bf16(cuda=False):
         with pytest.raises(UsageError, match="--precision bf16: a processor without instructions for bfloat16"):
@@ -77,8 +81,8 @@ def test_bf16_is_what_was_asked_for_and_nearly_agrees_or_is_refused_where_it_wou
 
 @pytest.mark.parametrize("instructions", [{"avx512_bf16": True}, {"amx_bf16": True}, {"avx2": True}])
 def test_bf16_is_chosen_only_where_it_was_measured_to_be_harmless_and_the_processor_has_it(
-    tmp_path, monkeypatch, instructions
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool]
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     bundle = band_bundle(tmp_path / "bundle", SPACING)
     for loss, expected in ((None, "fp32"), (0.01, "fp32"), (0.0005, "fp32" if "avx2" in instructions else "bf16")):
@@ -87,7 +91,9 @@ def test_bf16_is_chosen_only_where_it_was_measured_to_be_harmless_and_the_proces
         assert network.description.endswith(expected)
 
 
-def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(model, cache, tmp_path):
+def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(
+    model: SegmentationModel, cache: Path, tmp_path: Path
+) -> None:
     first = onnx_model(model)
     made = first.stat().st_mtime_ns
     assert first.parent == cache and onnx_model(model) == first and first.stat().st_mtime_ns == made
@@ -98,7 +104,9 @@ def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(model, cach
     assert sorted(path.suffix for path in cache.iterdir()) == [".onnx", ".onnx"]
 
 
-def test_a_bundle_and_a_cache_that_are_read_only_do(tmp_path, monkeypatch, fused):
+def test_a_bundle_and_a_cache_that_are_read_only_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fused: Fused
+) -> None:
     need("openvino")
     bundle = random_unetr_bundle(tmp_path / "bundle", SPACING)
     before = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
@@ -124,7 +132,7 @@ class Unexportable(IntensityBands):
         return super().forward(image)
 
 
-def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path, fused):
+def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path: Path, fused: Fused) -> None:
     need("openvino")
     model = load_model(band_bundle(tmp_path / "bundle", SPACING), trusted=True)
     model = replace(model, network=Unexportable(), device=torch.device("cpu"))
@@ -141,12 +149,12 @@ def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path, 
         ({"batch_size": 0}, "batch size"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options, said):
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         SegmentationOptions(**options)
 
 
-def test_what_this_machine_does_not_have_is_refused(model, monkeypatch):
+def test_what_this_machine_does_not_have_is_refused(model: SegmentationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="--device cuda"):
             open_network(model, SegmentationOptions(device="cuda"))
@@ -158,7 +166,7 @@ def test_what_this_machine_does_not_have_is_refused(model, monkeypatch):
         open_network(model, SegmentationOptions(backend="openvino"))
 
 
-def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model, fused):
+def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model: SegmentationModel, fused: Fused) -> None:
     found = segment(
         fused,
         model,
@@ -193,7 +201,9 @@ def shipped() -> tuple[SegmentationModel, Fused, np.ndarray]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(shipped, backend):
+def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(
+    shipped: tuple[SegmentationModel, Fused, np.ndarray], backend: Backend
+) -> None:
     need(backend)
     model, fused, theirs = shipped
     found = segment(fused, model, SegmentationOptions(backend=backend, precision="fp32", device="cpu"))
@@ -201,7 +211,7 @@ def test_the_shipped_model_gives_the_labels_of_monais_sliding_window(shipped, ba
     assert (found.voxels == theirs).mean() >= 0.999
 
 
-def test_a_network_has_as_many_threads_whichever_thread_opens_it(monkeypatch):
+def test_a_network_has_as_many_threads_whichever_thread_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
     counts = [thread_count()]
     thread = Thread(target=lambda: counts.append(thread_count()))

@@ -55,7 +55,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_configs_that_would_run_something_are_refused_before_they_do(tmp_path, name):
+def test_configs_that_would_run_something_are_refused_before_they_do(tmp_path: Path, name: str) -> None:
     bundle, harm = attacked(tmp_path, ATTACKS[name])
     with pytest.raises(SegmentationError, match="--trust-bundle") as raised:
         load_model(bundle)
@@ -67,14 +67,14 @@ def test_configs_that_would_run_something_are_refused_before_they_do(tmp_path, n
 @pytest.mark.parametrize(
     "name", ["an expression", "an expression behind a reference", "a call of any function", "what must run first"]
 )
-def test_the_attacks_are_real_ones(tmp_path, name):
+def test_the_attacks_are_real_ones(tmp_path: Path, name: str) -> None:
     bundle, harm = attacked(tmp_path, ATTACKS[name])
     with suppress(SegmentationError):  # what is left of it is no network
         load_model(bundle, trusted=True)
     assert harm.exists()
 
 
-def test_what_loading_does_not_need_is_never_run(tmp_path):
+def test_what_loading_does_not_need_is_never_run(tmp_path: Path) -> None:
     imported = tmp_path / "imported_by_an_attack.py"
     imported.write_text("raise SystemExit('imported')", encoding="utf-8")
     changes = {
@@ -91,13 +91,13 @@ def test_what_loading_does_not_need_is_never_run(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["$import os", "@network", "%"])
-def test_a_folders_name_is_only_a_name(tmp_path, monkeypatch, folder):
+def test_a_folders_name_is_only_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     random_unetr_bundle(tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     assert load_model(Path(folder)).card.name == "made_for_tests"
 
 
-def test_the_shipped_bundle_needs_no_trust_nor_does_one_trained_again_from_its_configs(tmp_path):
+def test_the_shipped_bundle_needs_no_trust_nor_does_one_trained_again_from_its_configs(tmp_path: Path) -> None:
     again = tmp_path / "trained_here"
     shutil.copytree(SHIPPED, again, ignore=shutil.ignore_patterns("__pycache__"))
     card = json.loads(card_of(again).read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def test_the_shipped_bundle_needs_no_trust_nor_does_one_trained_again_from_its_c
 
 
 @pytest.mark.parametrize("override", ["demo.yaml", "overrides/water_fat.yaml", "overrides/percentile_intensity.yaml"])
-def test_every_config_that_the_model_card_lays_over_inference_passes(override):
+def test_every_config_that_the_model_card_lays_over_inference_passes(override: str) -> None:
     parser = ConfigParser()
     parser.read_config([str(SHIPPED / "configs" / name) for name in ("inference.yaml", override)])
     kept = harmless(parser.get(), NEEDED, "bundle")
@@ -114,21 +114,21 @@ def test_every_config_that_the_model_card_lays_over_inference_passes(override):
     assert not {"imports", "initialize", "run", "evaluator"} & kept.keys()
 
 
-def test_another_network_of_monai_with_plain_settings_passes(tmp_path):
+def test_another_network_of_monai_with_plain_settings_passes(tmp_path: Path) -> None:
     from monai.networks.nets import SegResNet
 
-    settings = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "out_channels": CHANNEL_COUNT}
+    settings: dict[str, Any] = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "out_channels": CHANNEL_COUNT}
     changes = {"network_def": {"_target_": "monai.networks.nets.SegResNet", **settings}, "roi": [32, 32, 32]}
     bundle = bundle_of(tmp_path / "bundle", SegResNet(**settings).state_dict(), changes)
     assert isinstance(load_model(bundle).network, SegResNet)
 
 
-def test_an_expression_of_the_list_may_be_spaced_otherwise_and_take_elements():
+def test_an_expression_of_the_list_may_be_spaced_otherwise_and_take_elements() -> None:
     config = {"network": "$torch.device('cuda'  if torch.cuda.is_available()\n else 'cpu')", "device": "$@roi[0]"}
     assert harmless(config, NEEDED, "bundle") == config
 
 
-def test_a_config_that_holds_itself_is_refused(tmp_path):
+def test_a_config_that_holds_itself_is_refused(tmp_path: Path) -> None:
     bundle = random_unetr_bundle(tmp_path / "bundle")
     with (bundle / "configs" / "changes.yaml").open("a", encoding="utf-8") as file:
         file.write("images: &a [*a]\n")
@@ -136,12 +136,12 @@ def test_a_config_that_holds_itself_is_refused(tmp_path):
         load_model(bundle)
 
 
-def test_every_class_of_the_list_is_the_one_of_monai_that_it_says():
+def test_every_class_of_the_list_is_the_one_of_monai_that_it_says() -> None:
     locator = ComponentLocator()
     for name, package in TARGETS.items():
         assert locator.get_component_module_name(name) == getattr(importlib.import_module(package), name).__module__
 
 
-def test_the_security_document_lists_what_passes():
+def test_the_security_document_lists_what_passes() -> None:
     text = (SHIPPED.parent / "docs" / "security.md").read_text(encoding="utf-8")
     assert [one for one in sorted(EXPRESSIONS) + sorted(TARGETS) if f"`{one}`" not in text] == []

@@ -7,7 +7,7 @@ import numpy as np
 from operators.segmentation.clean_up import clean_up
 
 
-def test_an_island_takes_the_label_around_it_and_both_sides_stay():
+def test_an_island_takes_the_label_around_it_and_both_sides_stay() -> None:
     labels = np.zeros((12, 12, 30), dtype=np.uint8)
     labels[2:10, 2:10, 1:9] = labels[2:10, 2:10, 20:28] = 3  # left and right
     labels[2:10, 2:10, 9:13] = 5
@@ -22,7 +22,7 @@ def test_an_island_takes_the_label_around_it_and_both_sides_stay():
     assert changed == 2 and labels[5, 5, 4] == 5
 
 
-def test_parts_that_are_large_enough_stay():
+def test_parts_that_are_large_enough_stay() -> None:
     labels = np.zeros((4, 4, 20), dtype=np.uint8)
     labels[:, :, :8] = 1
     labels[:2, :2, 10:13] = 1  # 12 of 128 voxels

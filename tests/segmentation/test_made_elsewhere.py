@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import nrrd
@@ -16,7 +17,7 @@ from operators.core.errors import InputError, UsageError
 from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.nrrd_files import write_segmentation
 from operators.core.volume import Fused, Grid, Volume
-from operators.phenotype_report import measure
+from operators.phenotype_report import Measurements, measure
 from operators.segmentation import import_labels
 
 SHAPE = (30, 20, 40)  # (z, y, x)
@@ -63,7 +64,7 @@ THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
 
 
 @pytest.mark.parametrize("name", scheme_names())
-def test_every_scheme_that_ships_is_whole(name):
+def test_every_scheme_that_ships_is_whole(name: str) -> None:
     scheme = load_scheme(name)
     targets = scheme.targets()
     assert targets and set(targets) <= set(scheme.labels.values())
@@ -74,13 +75,13 @@ def test_every_scheme_that_ships_is_whole(name):
         assert targets[other] == targets[label]
 
 
-def test_musclemap_has_all_but_two_of_our_structures():
+def test_musclemap_has_all_but_two_of_our_structures() -> None:
     known = set(load_scheme("musclemap").structures)
     assert {s.name for s in STRUCTURES} - known == {"abdominal_oblique", "rectus_abdominis"}
 
 
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SPL", "AIR"])
-def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused, tmp_path, axes):
+def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tmp_path: Path, axes: str) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172), "semimembranosus": (7161, 7162)})
     labels[0, 10, 30] = 7131  # one voxel that tells the sides apart
     found, card = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii.gz", labels, axes=axes), MUSCLEMAP)])
@@ -99,7 +100,7 @@ def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused, tmp_path,
 MUSCLEMAP = load_scheme("musclemap")
 
 
-def test_a_finer_turned_grid_is_resampled_to_the_nearest_label(fused, tmp_path):
+def test_a_finer_turned_grid_is_resampled_to_the_nearest_label(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
     fine = labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
     affine = study_grid().affine.copy()
@@ -107,11 +108,13 @@ def test_a_finer_turned_grid_is_resampled_to_the_nearest_label(fused, tmp_path):
     affine[:3, 3] -= np.array(SPACING) / 4
     path = write_nifti(tmp_path / "fine.nii", fine, Grid(fine.shape, affine), "PIR")
     found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
-    np.testing.assert_array_equal(found.voxels > 0, labels > 0)
+    np.testing.assert_array_equal(found.voxels.astype(bool), labels > 0)
     np.testing.assert_array_equal(found.voxels == by_name("femur").index, np.isin(labels, (6171, 6172)))
 
 
-def test_muscles_labelled_only_together_give_the_phenotypes_that_need_only_their_sum(fused, tmp_path):
+def test_muscles_labelled_only_together_give_the_phenotypes_that_need_only_their_sum(
+    fused: Fused, tmp_path: Path
+) -> None:
     path = write_nifti(tmp_path / "thigh.nii.gz", two_thighs(THIGH))
     labels, _ = import_labels(fused, [LabelSource(path, load_scheme("totalsegmentator_thigh"))])
     found = measure(labels, fused, 1.7)
@@ -120,17 +123,18 @@ def test_muscles_labelled_only_together_give_the_phenotypes_that_need_only_their
     assert found.phenotypes.pa_ratio == pytest.approx(1.0)
     assert found.phenotypes.pa_ratio_left == pytest.approx(1.0)
     assert found.phenotypes.posterior_cm3 == pytest.approx(found.phenotypes.hamstrings_cm3)
+    assert found.phenotypes.quadriceps_cm3 is not None
     assert found.phenotypes.anterior_cm3 == pytest.approx(1.5 * 2 / 3 * 2 * found.phenotypes.quadriceps_cm3)
     assert found.phenotypes.muscle_fat_fraction == pytest.approx(0.25)
     by = {m.structure.name: m.volume_cm3 for m in found.structures}
-    assert all(by[name] is None for name in (*QUADRICEPS, *HAMSTRINGS, "femur")) and by["sartorius"] > 0
+    assert all(by[name] is None for name in (*QUADRICEPS, *HAMSTRINGS, "femur")) and (by["sartorius"] or 0) > 0
     assert found.phenotypes.tmv_cm3 is None and "Gluteus maximus" in found.not_given["tmv_cm3"]
     assert "Rectus femoris" not in found.not_given["tmv_cm3"]
     codes = [flag.code for flag in found.flags]
     assert codes.count("merged-structures") == 2 and "labels-made-elsewhere" in codes and "absent-structures" in codes
 
 
-def test_a_second_file_fills_what_the_first_left_empty(fused, tmp_path):
+def test_a_second_file_fills_what_the_first_left_empty(fused: Fused, tmp_path: Path) -> None:
     first = write_nifti(tmp_path / "thigh.nii.gz", two_thighs({**THIGH, "none": (0, 0)}))
     second = write_nifti(tmp_path / "total.nii.gz", two_thighs({"femur": (36, 37)}))
     labels, card = import_labels(
@@ -145,7 +149,7 @@ def test_a_second_file_fills_what_the_first_left_empty(fused, tmp_path):
     assert "total_mr" in card.name and "thigh" in card.name
 
 
-def test_segments_that_slicer_renumbered_are_matched_by_name(fused, tmp_path):
+def test_segments_that_slicer_renumbered_are_matched_by_name(fused: Fused, tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:20, 5:15, 5:15] = 1
     path = slicer_file(tmp_path / "edited.seg.nrrd", labels, fused.grid, {1: "Vastus Lateralis left"})
@@ -153,7 +157,7 @@ def test_segments_that_slicer_renumbered_are_matched_by_name(fused, tmp_path):
     assert set(np.unique(found.voxels)) == {0, by_name("vastus_lateralis").index}
 
 
-def test_our_own_file_comes_back_as_it_was(fused, tmp_path):
+def test_our_own_file_comes_back_as_it_was(fused: Fused, tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[fused.body] = np.arange(fused.body.sum()) % ADIPOSE_INDEX
     write_segmentation(tmp_path / "ours.seg.nrrd", Volume(labels, fused.grid))
@@ -162,7 +166,7 @@ def test_our_own_file_comes_back_as_it_was(fused, tmp_path):
     assert card.made == "semiautomatic"
 
 
-def test_labels_that_the_scheme_does_not_list_are_left_out_and_named(fused, tmp_path):
+def test_labels_that_the_scheme_does_not_list_are_left_out_and_named(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "new": (9991, 9992)})
     found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels), MUSCLEMAP)])
     (flag,) = [flag for flag in found.flags if flag.code == "unknown-labels"]
@@ -170,7 +174,7 @@ def test_labels_that_the_scheme_does_not_list_are_left_out_and_named(fused, tmp_
     assert not found.voxels[labels > 9000].any()
 
 
-def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused, tmp_path):
+def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142)})[:15]
     grid = Grid(labels.shape, study_grid().affine)
     found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels, grid), MUSCLEMAP)])
@@ -178,7 +182,9 @@ def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused, tmp_path):
     assert found.voxels[:15].any() and not found.voxels[15:].any()
 
 
-def test_what_a_partial_label_map_cuts_gives_no_phenotype_and_what_it_holds_whole_does(fused, tmp_path):
+def test_what_a_partial_label_map_cuts_gives_no_phenotype_and_what_it_holds_whole_does(
+    fused: Fused, tmp_path: Path
+) -> None:
     thigh = {name: (7000 + 10 * n + 1, 7000 + 10 * n + 2) for n, name in enumerate((*HAMSTRINGS, *QUADRICEPS))}
     scheme = tmp_path / "scheme.yaml"
     facts = CUSTOM | {
@@ -190,7 +196,7 @@ def test_what_a_partial_label_map_cuts_gives_no_phenotype_and_what_it_holds_whol
     scheme.write_text(yaml.safe_dump(facts))
     labels = two_thighs(thigh)  # a slab of 4 slices each, hamstrings below
 
-    def measured(labels: NDArray[np.int16]):
+    def measured(labels: NDArray[np.int16]) -> Measurements:
         path = write_nifti(tmp_path / "l.nii", labels, Grid(labels.shape, study_grid().affine))
         return measure(import_labels(fused, [LabelSource(path, load_scheme(str(scheme)))])[0], fused)
 
@@ -218,7 +224,7 @@ def slicer_file(path: Path, labels: NDArray[np.uint8], grid: Grid, names: dict[i
     return path
 
 
-def test_numbers_of_slicers_segments_mean_nothing(fused, tmp_path):
+def test_numbers_of_slicers_segments_mean_nothing(fused: Fused, tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:20, 5:15, 25:35] = 1
     labels[5:20, 5:15, 5:15] = 2  # in our label table the rectus femoris
@@ -243,7 +249,9 @@ def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
-def test_a_label_map_that_lies_elsewhere_is_refused(fused, tmp_path, shift):
+def test_a_label_map_that_lies_elsewhere_is_refused(
+    fused: Fused, tmp_path: Path, shift: tuple[float, float, float]
+) -> None:
     grid = study_grid()
     affine = grid.affine.copy()
     affine[:3, 3] += shift
@@ -251,12 +259,12 @@ def test_a_label_map_that_lies_elsewhere_is_refused(fused, tmp_path, shift):
     assert "affine" in refused(fused, write_nifti(tmp_path / "l.nii", labels, Grid(SHAPE, affine)))
 
 
-def test_the_numbers_of_another_task_are_refused(fused, tmp_path):
+def test_the_numbers_of_another_task_are_refused(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"organs": (3, 4)})
     assert "--scheme" in refused(fused, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
 
 
-def test_files_that_are_no_label_maps_are_refused(fused, tmp_path):
+def test_files_that_are_no_label_maps_are_refused(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142)})
     assert "no labels" in refused(fused, write_nifti(tmp_path / "p.nii", labels.astype(np.float32) + 0.5))
     assert "no labels" in refused(fused, write_nifti(tmp_path / "n.nii", -labels))
@@ -282,7 +290,7 @@ CUSTOM = {
 }
 
 
-def test_a_scheme_of_ones_own_works(fused, tmp_path):
+def test_a_scheme_of_ones_own_works(fused: Fused, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(CUSTOM), encoding="utf-8")
     path = write_nifti(tmp_path / "l.nii", two_thighs({"a": (4, 4), "b": (9, 9)}))
     found, card = import_labels(fused, [LabelSource(path, load_scheme(str(tmp_path / "own.yaml")))])
@@ -304,13 +312,13 @@ def test_a_scheme_of_ones_own_works(fused, tmp_path):
     ],
     ids=str,
 )
-def test_a_scheme_that_makes_no_sense_is_refused(tmp_path, change):
+def test_a_scheme_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({**CUSTOM, **change}), encoding="utf-8")
     with pytest.raises(UsageError, match="scheme"):
         load_scheme(str(tmp_path / "own.yaml"))
 
 
-def test_a_scheme_that_nobody_knows_is_refused(tmp_path):
+def test_a_scheme_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="musclemap"):
         load_scheme("muscle-map")
     with pytest.raises(UsageError, match="cannot be read"):

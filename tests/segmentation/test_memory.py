@@ -24,7 +24,7 @@ def resident_bytes(path: Path) -> int:
     )
 
 
-def test_pages_mapped_for_reading_go_and_come_back_as_they_were(tmp_path):
+def test_pages_mapped_for_reading_go_and_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "compiled.blob"
     content = os.urandom(SIZE)
     path.write_bytes(content)
@@ -35,7 +35,7 @@ def test_pages_mapped_for_reading_go_and_come_back_as_they_were(tmp_path):
         assert mapped[:] == content
 
 
-def test_other_folders_and_what_was_written_stay(tmp_path):
+def test_other_folders_and_what_was_written_stay(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     mine, other = tmp_path / "mine.blob", tmp_path / "other" / "theirs.blob"
     mine.write_bytes(bytes(SIZE))

@@ -77,7 +77,13 @@ def by_simpleitk(scores: torch.Tensor, affine: NDArray[np.float64], grid: Grid) 
     degrees=st.sampled_from([0.0, 7.0, -40.0]),
     seed=st.integers(0, 2**16),
 )
-def test_labels_are_the_largest_of_the_scores_that_simpleitk_interpolates(spacing, shift, flips, degrees, seed):
+def test_labels_are_the_largest_of_the_scores_that_simpleitk_interpolates(
+    spacing: tuple[float, float, float],
+    shift: tuple[float, float, float],
+    flips: tuple[int, int, int],
+    degrees: float,
+    seed: int,
+) -> None:
     grid = fine_grid(rotation(degrees))
     affine, sizes = coarse_affine(grid, np.array(spacing), np.array(shift), flips)
     scores = smooth_scores(4, sizes, seed)
@@ -90,7 +96,7 @@ def test_labels_are_the_largest_of_the_scores_that_simpleitk_interpolates(spacin
     np.testing.assert_array_equal(labels[clear], theirs.argmax(axis=0)[clear])
 
 
-def test_axes_in_another_order_are_followed():
+def test_axes_in_another_order_are_followed() -> None:
     grid = fine_grid(np.eye(3))
     affine, sizes = coarse_affine(grid, np.array([4.0, 5.0, 6.0]), np.array([0.3, 0.4, 0.5]), (1, -1, 1))
     scores = smooth_scores(3, sizes, 1)
@@ -101,7 +107,7 @@ def test_axes_in_another_order_are_followed():
     )
 
 
-def test_voxels_beyond_the_coarse_grid_take_its_nearest_scores():
+def test_voxels_beyond_the_coarse_grid_take_its_nearest_scores() -> None:
     grid = Grid((3, 3, 9), np.eye(4))
     affine = np.eye(4)
     affine[0, 3] = 3.0
@@ -111,14 +117,14 @@ def test_voxels_beyond_the_coarse_grid_take_its_nearest_scores():
     assert labels[1, 1].tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
-def test_an_axis_of_one_score_is_constant():
+def test_an_axis_of_one_score_is_constant() -> None:
     grid = Grid((4, 3, 2), np.eye(4))
     scores = torch.tensor([0.0, 2.0, 1.0]).view(3, 1, 1, 1)
     assert (labels_from_scores(scores, np.eye(4), grid) == 1).all()
 
 
 @pytest.mark.parametrize("degrees", [10.0, 45.0])
-def test_axes_that_are_turned_are_refused(degrees):
+def test_axes_that_are_turned_are_refused(degrees: float) -> None:
     grid = fine_grid(np.eye(3))
     affine, sizes = coarse_affine(fine_grid(rotation(degrees)), np.full(3, 4.0), np.full(3, 0.5), (1, 1, 1))
     with pytest.raises(InternalError, match="turned"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ def bands(tmp_path_factory: pytest.TempPathFactory) -> SegmentationModel:
 
 @pytest.mark.parametrize("degrees", [0.0, 5.0])
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
-def test_every_voxel_is_labelled_where_its_signal_is(bands, flips, degrees):
+def test_every_voxel_is_labelled_where_its_signal_is(
+    bands: SegmentationModel, flips: tuple[int, int, int], degrees: float
+) -> None:
     """Scores of `IntensityBands` are interpolated without error on a ramp, so a mixed-up axis or side would show."""
     grid = grid_of(flips, degrees)
     signal = ramp(grid)
@@ -91,7 +94,7 @@ def test_every_voxel_is_labelled_where_its_signal_is(bands, flips, degrees):
     assert len(np.unique(labels.voxels[sure])) > 12
 
 
-def test_nothing_is_labelled_outside_the_body(bands):
+def test_nothing_is_labelled_outside_the_body(bands: SegmentationModel) -> None:
     grid = grid_of()
     body = np.zeros(SHAPE, dtype=bool)
     body[8:20, 6:22, 9:14] = body[8:20, 6:22, 20:26] = True  # two thighs
@@ -102,7 +105,9 @@ def test_nothing_is_labelled_outside_the_body(bands):
 
 
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1)])
-def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(tmp_path, flips):
+def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(
+    tmp_path: Path, flips: tuple[int, int, int]
+) -> None:
     """As in training, where the volume is not cut: percentiles of a cut one would be others."""
     percentiles = {"_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 1.0, "upper": 99.5}
     percentiles |= {"b_min": 0.0, "b_max": 1.0, "clip": True}
@@ -121,7 +126,7 @@ def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(tmp_pat
     assert (places[:, 0] > -1e-6).all() and (places[:, 1] < np.array(cut.shape) - 1 + 1e-6).all()
 
 
-def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands):
+def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands: SegmentationModel) -> None:
     grid = grid_of()
     signal = np.full(SHAPE, 270.0, dtype=np.float32)
     signal[:15] = 280.0
@@ -131,7 +136,9 @@ def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands):
 
 
 @pytest.mark.parametrize("interpolate", ["scores", "probabilities"])
-def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(tmp_path, interpolate):
+def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(
+    tmp_path: Path, interpolate: str
+) -> None:
     shape, spacing = (20, 24, 44), (6.0, 5.0, 7.0)  # two windows of 32 voxels
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-120.0, -80.0, -500.0)
@@ -160,10 +167,13 @@ def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(t
     assert len(np.unique(expected)) > 3
     assert (labels == expected).mean() >= 0.999
     assert (labels == expected[:, :, ::-1]).mean() < 0.9  # a mirror image would not pass
-    np.testing.assert_allclose(found.confidence.voxels, sure[::-1, ::-1].transpose(2, 1, 0), atol=1e-4)
+    assert found.confidence is not None
+    np.testing.assert_allclose(
+        found.confidence.voxels.astype(np.float32), sure[::-1, ::-1].transpose(2, 1, 0), atol=1e-4
+    )
 
 
-def test_interpolation_of_something_unknown_is_refused(tmp_path):
+def test_interpolation_of_something_unknown_is_refused(tmp_path: Path) -> None:
     bundle = random_unetr_bundle(tmp_path / "bundle")
     with (bundle / "configs" / "changes.yaml").open("a", encoding="utf-8") as file:
         file.write("interpolate: labels\n")
@@ -171,7 +181,7 @@ def test_interpolation_of_something_unknown_is_refused(tmp_path):
         load_model(bundle)
 
 
-def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path):
+def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path: Path) -> None:
     model = load_model(band_bundle(tmp_path / "bundle", spacing_mm=SPACING, images=["fat.nrrd"]), trusted=True)
     assert model.contrasts == (Contrast.FAT,)
     grid = grid_of()
@@ -181,7 +191,7 @@ def test_input_channels_are_the_contrasts_that_the_bundle_names(tmp_path):
     assert (labels.voxels == 5).all()
 
 
-def test_a_study_whose_coverage_cannot_be_trusted_gets_no_labels(bands):
+def test_a_study_whose_coverage_cannot_be_trusted_gets_no_labels(bands: SegmentationModel) -> None:
     grid = grid_of()
     error = QualityFlag("no-pelvis-to-knee-coverage", "error", "One station.")
     labels = segment(fused_of(grid, ramp(grid), flags=(error,)), bands)
@@ -190,13 +200,13 @@ def test_a_study_whose_coverage_cannot_be_trusted_gets_no_labels(bands):
     assert segment(fused_of(grid, ramp(grid), flags=(warning,)), bands).voxels.any()
 
 
-def test_an_image_without_a_body_is_an_error(bands):
+def test_an_image_without_a_body_is_an_error(bands: SegmentationModel) -> None:
     grid = grid_of()
     with pytest.raises(SegmentationError, match="no body"):
         segment(fused_of(grid, ramp(grid), np.zeros(SHAPE, dtype=bool)), bands)
 
 
-def test_an_image_of_one_value_is_an_error_whatever_lies_outside_the_body(bands):
+def test_an_image_of_one_value_is_an_error_whatever_lies_outside_the_body(bands: SegmentationModel) -> None:
     grid, body = grid_of(), np.zeros(SHAPE, dtype=bool)
     body[5:25, 4:20, 6:30] = True
     water = np.where(body, np.float32(140.0), np.float32(3.0))
@@ -206,7 +216,7 @@ def test_an_image_of_one_value_is_an_error_whatever_lies_outside_the_body(bands)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_signal_that_is_not_finite_is_an_error(bands, value):
+def test_a_signal_that_is_not_finite_is_an_error(bands: SegmentationModel, value: float) -> None:
     grid = grid_of()
     water = ramp(grid)
     water[5, 5, 5] = value
@@ -214,18 +224,18 @@ def test_a_signal_that_is_not_finite_is_an_error(bands, value):
         segment(fused_of(grid, water), bands)
 
 
-def test_finding_no_structure_at_all_is_an_error(bands):
+def test_finding_no_structure_at_all_is_an_error(bands: SegmentationModel) -> None:
     with pytest.raises(SegmentationError, match="no structure of the label table"):
-        segment(fused_of(grid_of(), ramp(grid_of()) / 100), bands)  # of all of it background is the nearest
+        segment(fused_of(grid_of(), ramp(grid_of()) / np.float32(100)), bands)  # of all of it background is the nearest
 
 
-def test_a_network_with_another_number_of_channels_is_an_error(tmp_path):
+def test_a_network_with_another_number_of_channels_is_an_error(tmp_path: Path) -> None:
     model = load_model(band_bundle(tmp_path / "bundle", SPACING, channels=14), trusted=True)
     with pytest.raises(SegmentationError, match="14"):
         segment(fused_of(grid_of(), ramp(grid_of())), model)
 
 
-def test_a_network_that_takes_other_input_channels_is_an_error(tmp_path):
+def test_a_network_that_takes_other_input_channels_is_an_error(tmp_path: Path) -> None:
     unetr = random_unetr_bundle(tmp_path / "made")
     settings = yaml.safe_load((unetr / "configs" / "changes.yaml").read_text(encoding="utf-8"))
     settings.update({"images": ["water.nrrd", "fat.nrrd"], "network_def#in_channels": 1})
@@ -235,7 +245,7 @@ def test_a_network_that_takes_other_input_channels_is_an_error(tmp_path):
         segment(fused_of(grid_of(), ramp(grid_of()), fat=ramp(grid_of())), model)
 
 
-def test_scores_that_are_not_finite_are_an_error(bands):
+def test_scores_that_are_not_finite_are_an_error(bands: SegmentationModel) -> None:
     broken = IntensityBands()
     torch.nn.init.constant_(broken.levels, float("nan"))
     with pytest.raises(SegmentationError, match="scores that are not finite"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +48,9 @@ def streamed(image: torch.Tensor, inferer: SlidingWindowInferer, scorer: Scorer,
     mode=st.sampled_from(["gaussian", "constant"]),
     batch_size=st.integers(1, 3),
 )
-def test_scores_are_those_of_monais_sliding_window(shape, overlap, mode, batch_size):
+def test_scores_are_those_of_monais_sliding_window(
+    shape: tuple[int, int, int], overlap: float | tuple[float, float, float], mode: str, batch_size: int
+) -> None:
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(sum(shape)))
     inferer = SlidingWindowInferer(ROI, 1, overlap, mode=mode)
     network = convolution()
@@ -56,7 +60,7 @@ def test_scores_are_those_of_monais_sliding_window(shape, overlap, mode, batch_s
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_windows_that_are_not_wanted_are_never_scored():
+def test_windows_that_are_not_wanted_are_never_scored() -> None:
     image = torch.rand(1, 20, 12, 34)
     window_settings = WindowSettings.of(SlidingWindowInferer(ROI, 1, 0.25))
     seen = []
@@ -75,7 +79,7 @@ def test_windows_that_are_not_wanted_are_never_scored():
     assert bands and len(seen) < np.prod([len(starts) for starts in windows.starts])
 
 
-def test_confidence_is_the_softmax_of_the_scores_at_the_label():
+def test_confidence_is_the_softmax_of_the_scores_at_the_label() -> None:
     torch.manual_seed(1)
     scores = torch.randn(5, 4, 3, 6) * 3
     body = np.ones((6, 3, 4), dtype=bool)
@@ -83,12 +87,13 @@ def test_confidence_is_the_softmax_of_the_scores_at_the_label():
     mapping = map_scores((4, 3, 6), np.eye(4), Grid(body.shape, np.eye(4)))
     labels, confidence = labels_from_bands([Band.whole(scores)], mapping, body, with_confidence=True)
     expected = scores.softmax(dim=0).max(dim=0)
+    assert confidence is not None
     np.testing.assert_allclose(confidence[1:], expected.values.numpy().transpose(2, 1, 0)[1:], rtol=1e-5)
     np.testing.assert_array_equal(labels[1:], expected.indices.numpy().transpose(2, 1, 0)[1:])
     assert not labels[0].any() and not confidence[0].any()
 
 
-def test_mirroring_averages_the_scores_of_a_window_and_of_its_mirror_image():
+def test_mirroring_averages_the_scores_of_a_window_and_of_its_mirror_image() -> None:
     network = convolution()
     inferer = SlidingWindowInferer(ROI, 1, 0.25, mode="gaussian")
     image = torch.rand(1, 15, 12, 23)
@@ -118,7 +123,7 @@ class SmallGpu:
 
 
 @pytest.mark.parametrize(("room", "said"), [(2, "2 instead of 4 windows"), (1, "1 instead of 2"), (0, "on the CPU")])
-def test_too_little_gpu_memory_means_fewer_windows_then_the_cpu_and_the_report_says_so(room, said):
+def test_too_little_gpu_memory_means_fewer_windows_then_the_cpu_and_the_report_says_so(room: int, said: str) -> None:
     network = convolution()
     cpu = TorchNetwork(network, torch.device("cpu"), False)
     inferer = SlidingWindowInferer(ROI, 1, 0.25)
@@ -133,7 +138,9 @@ def test_too_little_gpu_memory_means_fewer_windows_then_the_cpu_and_the_report_s
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scores(backend, tmp_path, monkeypatch):
+def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scores(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SARCOMAP_CACHE", str(tmp_path))
     network = convolution()
     path = tmp_path / "network.onnx"
@@ -153,8 +160,13 @@ def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scor
 @pytest.mark.parametrize("batch_size", [1, 2, 4])  # nine windows a row: a batch of one comes after larger ones
 @pytest.mark.parametrize("on_gpu_first", [False, True])
 def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
-    threads, mirror_axis, batch_size, on_gpu_first, tmp_path, monkeypatch
-):
+    threads: int,
+    mirror_axis: int | None,
+    batch_size: int,
+    on_gpu_first: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     network = convolution()
     path = tmp_path / "network.onnx"
@@ -172,25 +184,34 @@ def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
     torch.testing.assert_close(found, streamed(image, inferer, plain), rtol=1e-4, atol=1e-4)
 
 
-def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error():
+@dataclass
+class Failing:
+    """A network that cannot score anything."""
+
+    description: str
+    error: Exception
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error() -> None:
     class BackendError(Exception):
         pass
 
-    def fail(windows: torch.Tensor) -> torch.Tensor:
-        raise BackendError("BFCArena: Failed to allocate memory for requested buffer of size 123")
-
-    fail.description = "ONNX Runtime on a GPU"
+    error = BackendError("BFCArena: Failed to allocate memory for requested buffer of size 123")
     network = convolution()
-    scorer = Scorer(fail, "made", on_cpu=lambda: TorchNetwork(network, torch.device("cpu"), False))
+    scorer = Scorer(
+        Failing("ONNX Runtime on a GPU", error),
+        "made",
+        on_cpu=lambda: TorchNetwork(network, torch.device("cpu"), False),
+    )
     with torch.inference_mode():
         assert scorer([torch.zeros(1, *ROI)] * 2).shape == (2, CHANNEL_COUNT, *ROI)
     assert "on the CPU" in scorer.flags[0].message
 
 
-def test_other_failures_are_not_taken_for_want_of_memory():
-    def fail(windows: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("shapes cannot be multiplied")
-
-    fail.description = "broken"
+def test_other_failures_are_not_taken_for_want_of_memory() -> None:
+    broken = Failing("broken", RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="multiplied"):
-        Scorer(fail, "made", on_cpu=lambda: fail)([torch.zeros(1, *ROI)])
+        Scorer(broken, "made", on_cpu=lambda: broken)([torch.zeros(1, *ROI)])

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from app.serve.spool import Job, Spool, study_key
 
@@ -50,9 +50,9 @@ def events(root: Path) -> list[str]:
 def image(manufacturer: str = "SCANNERS", syntax: str = ExplicitVRLittleEndian) -> Dataset:
     item = Dataset()
     item.file_meta = FileMetaDataset()
-    item.file_meta.TransferSyntaxUID = syntax
+    item.file_meta.TransferSyntaxUID = UID(syntax)
     item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.1"
+    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4.1")
     item.StudyInstanceUID, item.SeriesInstanceUID = "1.2.3", "1.2.3.4"
     item.Manufacturer = manufacturer
     item.PixelRepresentation = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 
@@ -44,7 +44,7 @@ def image(size: int, number: int = 1) -> Dataset:
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
     item.StudyInstanceUID, item.SeriesInstanceUID = "1.2.3", "1.2.3.4"
     item.add_new("PixelData", "OW", b"\1" * size)
     return item

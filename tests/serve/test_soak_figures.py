@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import UID
 
 from app.serve.spool import study_key
 from benchmarks.soak_figures import figures, given, sound, uid_of
@@ -20,7 +21,7 @@ RESULTS = ("1.9.1", "1.9.2")
 def write(file: Path, sop_uid: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     item = image()
-    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = sop_uid
+    item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = UID(sop_uid)
     item.save_as(file, enforce_file_format=True)
     return file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,5 +252,6 @@ def test_n4_takes_coil_brightness_out() -> None:
 
 @pytest.mark.parametrize(("option", "found"), [("blend", "average, linear or logistic"), ("bias_correction", "n4")])
 def test_unknown_options_are_refused(option: str, found: str) -> None:
+    wrong: dict[str, Any] = {option: "feather"}
     with pytest.raises(UsageError, match=found):
-        fuse(study(), FusionOptions(**{option: "feather"}))
+        fuse(study(), FusionOptions(**wrong))
