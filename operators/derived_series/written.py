@@ -39,7 +39,7 @@ def read_headers(folder: Path | str, contrast: Contrast, grid: Grid) -> SeriesHe
     """
     folder = Path(folder)
     place = f"{folder.parent.name}/{folder.name}"
-    headers = []
+    headers: list[Dataset] = []
     for number, position in enumerate(positions_mm(grid), start=1):
         name = f"{number:04d}.dcm"
         header = _header(folder / name, f"{place}/{name}")
