@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from pathlib import Path
@@ -16,15 +17,16 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import by_index, by_name
 from operators.core.errors import InputError, InternalError
-from operators.core.label_map import LabelMap
+from operators.core.label_map import LABELLING_FLAGS, LabelMap
 from operators.core.nrrd_files import read_segmentation, read_volume, write_segmentation
 from operators.core.options import DeidentificationOptions, DicomOptions, LabelOptions, RunOptions, SegmentationOptions
 from operators.core.volume import Contrast, Grid, QualityFlag, Volume
+from operators.phenotype_report.measurements import MEASURING_FLAGS
 from operators.pipeline import fuse_study, process_study
 from operators.remeasure import REWRITTEN, measure_study
 from sarcomap.__main__ import main
 from tests import dciodvfy
-from tests.app.made_study import NAME, PATIENT, contents
+from tests.app.made_study import NAME, PATIENT, ROOT, Scanned, contents
 
 _OF_THE_RUN = ("created_utc", "timings_s", "software")
 
@@ -55,7 +57,12 @@ def lasting(report: dict[str, Any]) -> dict[str, Any]:
 def lasting_elements(path: Path) -> str:
     """A DICOM object without when it was made."""
     made = pydicom.dcmread(path)
-    made.walk(lambda parent, element: parent.pop(element.tag) if element.VR in ("DA", "TM", "DT") else None)
+
+    def forget(parent: pydicom.Dataset, element: pydicom.DataElement) -> None:
+        if element.VR in ("DA", "TM", "DT"):
+            del parent[element.tag]
+
+    made.walk(forget)
     return str(made)
 
 
@@ -179,7 +186,7 @@ def test_an_edited_copy_elsewhere_keeps_what_the_weights_have_seen(
 def write_thighs(folder: Path, path: Path) -> None:
     """The lower third of the body in TotalSegmentator's numbers of thigh muscles, as NIfTI."""
     body = read_volume(folder / "fused" / "body.nrrd")
-    inside = body.voxels > 0
+    inside = body.voxels != 0
     z, y, x = np.indices(inside.shape)
     low = inside & (z < inside.shape[0] // 3)
     left = ((body.grid.affine[0, 0] * x + body.grid.affine[0, 3]) > 0).astype(int)  # LPS
@@ -251,7 +258,7 @@ def test_a_deidentified_study_stays_so(study: Path, bundle: Path, tmp_path: Path
         assert dciodvfy.errors(out / name) == []
 
 
-def test_what_fusion_found_wrong_still_withholds_everything(scanned, bundle: Path, tmp_path: Path) -> None:
+def test_what_fusion_found_wrong_still_withholds_everything(scanned: Scanned, bundle: Path, tmp_path: Path) -> None:
     source = scanned.write_folder(tmp_path / "dicom", ["missing-station"])
     out = tmp_path / "out"
     before = process_study(source, out, RunOptions(device="cpu"), model=bundle).report
@@ -265,7 +272,7 @@ def test_what_fusion_found_wrong_still_withholds_everything(scanned, bundle: Pat
 
 def painted(folder: Path) -> Volume:
     body = read_volume(folder / "fused" / "body.nrrd")
-    return Volume((body.voxels > 0).astype(np.uint8), body.grid)
+    return Volume((body.voxels != 0).astype(np.uint8), body.grid)
 
 
 def spoil(out: Path, how: str) -> tuple[str, ...]:
@@ -360,6 +367,19 @@ def test_labels_and_schemes_must_go_together(out: Path, capfd: pytest.CaptureFix
     for arguments in (("--scheme", "musclemap"), ("--segmentation", str(out / "nowhere.nii.gz"))):
         assert main(["measure", str(out), *arguments]) == 2
         assert "--segmentation" in capfd.readouterr().err
+
+
+def test_flags_of_loading_and_fusion_are_told_from_those_of_labels_and_measuring() -> None:
+    raised = set()
+    for room in ("dicom_loader", "station_fusion"):
+        for path in (ROOT / "operators" / room).glob("*.py"):
+            calls = (
+                node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+            )
+            made = [call for call in calls if getattr(call.func, "id", "") == "QualityFlag"]
+            raised |= {text.value for call in made for text in ast.walk(call.args[0]) if isinstance(text, ast.Constant)}
+    assert {"missing-slice", "no-knee-coverage", "water-fat-swap"} <= raised
+    assert not raised & (LABELLING_FLAGS | MEASURING_FLAGS)
 
 
 def test_a_flag_of_labels_that_is_not_declared_is_a_defect() -> None:
