@@ -27,10 +27,13 @@ class Progress:
     ----------
     quiet : bool
         Show nothing.
+    stages : mapping of str to str
+        What to show of stages that do something else here than in a run.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, stages: Mapping[str, str] | None = None) -> None:
         self.quiet = quiet
+        self._stages = _STAGES | dict(stages or {})
         self._on_terminal = sys.stderr.isatty()
         self._open = False
 
@@ -44,7 +47,7 @@ class Progress:
         if self.quiet:
             return
         if seconds is None:
-            self._show(f"{', ' if self._open else '  '}{_STAGES.get(name, name)}")
+            self._show(f"{', ' if self._open else '  '}{self._stages.get(name, name)}")
             self._open = True
         else:
             self._show(f" {seconds:.1f} s")

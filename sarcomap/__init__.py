@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from operators.dicom_seg_writer import write_dicom
     from operators.phenotype_report import measure, write_reports
     from operators.pipeline import StudyResult, fuse_study, process_study
+    from operators.remeasure import measure_study
     from operators.segmentation import SegmentationModel, import_labels, load_model, segment
     from operators.station_fusion import fuse
 
@@ -68,6 +69,7 @@ _HOMES = {
     "operators.dicom_seg_writer": ("write_dicom",),
     "operators.phenotype_report": ("measure", "write_reports"),
     "operators.pipeline": ("StudyResult", "fuse_study", "process_study"),
+    "operators.remeasure": ("measure_study",),
     "operators.segmentation": ("SegmentationModel", "import_labels", "load_model", "segment"),
     "operators.station_fusion": ("fuse",),
 }
@@ -99,6 +101,7 @@ __all__ = [
     "load_model",
     "load_study",
     "measure",
+    "measure_study",
     "process_study",
     "read_segmentation",
     "read_volume",

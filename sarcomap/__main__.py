@@ -29,6 +29,7 @@ command.version = lambda: _version()
 #: Each subcommand is imported when it is asked for; its line of help stands here, so that no help text waits for it.
 _COMMANDS = {
     "run": ("sarcomap.run_command:command", "Process one study or a few."),
+    "measure": ("sarcomap.measure_command:command", "Measure a finished study again, after its labels were edited."),
     "bundle": ("sarcomap.bundle_commands:command", "Train, release and check weights of your own."),
     "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
     "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from operators.core.volume import Grid
 
-__all__ = ["INDEX_SNAP", "LPS_TO_RAS", "TO_FACE", "corner_indices", "extent_mm", "shared_box"]
+__all__ = ["INDEX_SNAP", "LPS_TO_RAS", "TO_FACE", "corner_indices", "extent_mm", "shared_box", "voxels_coincide"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM's patient coordinates to those of NIfTI and MONAI, and back: it is its own inverse."""
@@ -43,6 +43,18 @@ def extent_mm(grid: Grid) -> NDArray[np.float64]:
     """
     positions = corner_indices(grid, TO_FACE) @ grid.affine[:3].T
     return np.stack([positions.min(axis=0), positions.max(axis=0)])
+
+
+def voxels_coincide(grid: Grid, target: Grid, tolerance_voxels: float = 0.05) -> bool:
+    """Whether the voxels of ``grid`` are voxels of ``target`` or of its continuation: a box of it, larger or smaller.
+
+    The axes may be in another order or run the other way.
+    """
+    to_target = np.linalg.solve(target.affine, grid.affine)
+    whole = np.rint(to_target)
+    if not (np.abs(whole[:3, :3]).sum(axis=0) == 1).all() or abs(np.linalg.det(whole[:3, :3])) < TO_FACE:
+        return False
+    return bool(np.abs(corner_indices(grid) @ (to_target - whole).T).max() <= tolerance_voxels)
 
 
 def shared_box(grids: Sequence[Grid], reference: Grid) -> Grid | None:

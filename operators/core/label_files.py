@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nibabel
-import nrrd
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.core.errors import GeometryError, InputError
 from operators.core.grid_geometry import LPS_TO_RAS
-from operators.core.nrrd_files import read_volume
+from operators.core.nrrd_files import read_layers
 from operators.core.slicer_segments import Segment, list_segments
 from operators.core.volume import Grid, Volume
 
@@ -64,9 +63,8 @@ def read_label_file(path: Path) -> LabelFile:
     if name.endswith((".nii", ".nii.gz")):
         values, grid = _nifti(path)
     elif name.endswith((".nrrd", ".nhdr")):
-        volume = read_volume(path)
-        values, grid = cast("NDArray[Any]", volume.voxels), volume.grid
-        segments = list_segments(nrrd.read_header(str(path)))
+        layers, grid, header = read_layers(path)
+        values, segments = _one_layer(layers, list_segments(header), path.name)
     else:
         raise InputError(path.name, "not a label map", ".nii, .nii.gz, .nrrd or .seg.nrrd", "Convert it.")
     if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
@@ -77,6 +75,28 @@ def read_label_file(path: Path) -> LabelFile:
             "Give the label map, not an image or a probability map.",
         )
     return LabelFile(Volume(values.astype(np.uint16), grid), segments, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _one_layer(
+    layers: NDArray[Any], segments: tuple[Segment, ...], where: str
+) -> tuple[NDArray[Any], tuple[Segment, ...]]:
+    """Segments of several layers in one label map, each with a number of its own."""
+    if len(layers) == 1:
+        return layers[0], segments
+    if not segments:
+        raise InputError(where, f"{len(layers)} volumes", "one label map", "Save one volume in one file.")
+    together = np.zeros(layers.shape[1:], dtype=np.uint16)
+    for number, segment in enumerate(segments, start=1):
+        here = layers[segment.layer] == segment.value
+        if (taken := np.unique(together[here])).any():
+            raise InputError(
+                where,
+                f"voxels in both {segments[int(taken[-1]) - 1].name!r} and {segment.name!r}",
+                "one structure for each voxel",
+                "Forbid overlaps in 3D Slicer's Segment Editor (Masking, Modify other segments: Overwrite all).",
+            )
+        together[here] = number
+    return together, tuple(replace(segment, value=n, layer=0) for n, segment in enumerate(segments, start=1))
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from operators.core.errors import InternalError
 from operators.core.volume import QualityFlag, Volume
 
-__all__ = ["LabelMap"]
+__all__ = ["LABELLING_FLAGS", "LabelMap", "label_digest"]
+
+LABELLING_FLAGS = frozenset(
+    {
+        "labels-edited",
+        "labels-made-elsewhere",
+        "partial-labels",
+        "segmentation-backend",
+        "segmentation-memory",
+        "unknown-labels",
+        "wider-structure",
+    }
+)
+"""Codes of the flags that belong to a label map. When a study is measured again with other labels these are left out,
+and all codes that are declared nowhere stay, for they are of loading and fusion. So every code must be declared."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,8 @@ class LabelMap(Volume):
     Raises
     ------
     InternalError
-        When a further volume is not on the grid of the labels.
+        When a further volume is not on the grid of the labels, or the code of
+        a flag is not among `LABELLING_FLAGS`.
     """
 
     confidence: Volume | None = None
@@ -53,3 +71,12 @@ class LabelMap(Volume):
             volume = getattr(self, name)
             if volume is not None and not volume.grid.same_as(self.grid):
                 raise InternalError(f"label map, {name}", "a grid of its own", "the grid of the labels")
+        if undeclared := {flag.code for flag in self.flags} - LABELLING_FLAGS:
+            raise InternalError("label map", f"flags {', '.join(sorted(undeclared))}", "codes of LABELLING_FLAGS")
+
+
+def label_digest(labels: Volume) -> str:
+    """SHA-256 of a label map: of its voxels and of where they lie, to a nanometre."""
+    digest = hashlib.sha256(np.ascontiguousarray(labels.voxels, dtype=np.uint8).data)
+    digest.update(np.round(labels.grid.affine, 6).tobytes())
+    return digest.hexdigest()

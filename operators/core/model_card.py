@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,8 +38,9 @@ class ModelCard:
         The labels are not our network's but came from a file; ``name`` and
         ``version`` are of what made them, ``sha256`` is of that file.
     made : {"automatic", "semiautomatic", "manual"}
-        How labels that were made elsewhere were made (DICOM PS3.3
-        C.8.20.2, Segment Algorithm Type).
+        How the labels were made (DICOM PS3.3 C.8.20.2, Segment Algorithm
+        Type). A network's own are automatic, and semiautomatic once they
+        were edited by hand.
     """
 
     name: str
@@ -52,11 +53,25 @@ class ModelCard:
     made: Literal["automatic", "semiautomatic", "manual"] = "automatic"
 
     @property
+    def edited(self) -> bool:
+        """Whether somebody edited what our network labelled."""
+        return not self.made_elsewhere and self.made != "automatic"
+
+    @property
     def remark(self) -> str:
-        """What a description must add in brackets, with a space before it; empty when there is nothing to add."""
+        """What a description must add in brackets, with a space before it; empty when there is nothing to add.
+
+        Short, for DICOM allows 64 characters for the whole.
+        """
         if self.made_elsewhere:
             return " (labels made elsewhere)"
+        if self.edited:
+            return f" ({'synthetic training, ' if self.synthetic_training else ''}labels edited by hand)"
         return " (network trained on synthetic anatomy)" if self.synthetic_training else ""
+
+    def after_editing(self) -> ModelCard:
+        """The card of the same labels once they were edited by hand: what the weights have seen is still in them."""
+        return replace(self, made="semiautomatic") if self.made == "automatic" else self
 
 
 def check_bundle_folder(bundle: Path) -> None:

@@ -27,7 +27,7 @@ from operators.core.errors import GeometryError, InputError, InternalError, Outp
 from operators.core.slicer_segments import list_segments, match_segment
 from operators.core.volume import Grid, Volume
 
-__all__ = ["read_segmentation", "read_volume", "write_segmentation", "write_volume", "write_volumes"]
+__all__ = ["read_layers", "read_segmentation", "read_volume", "write_segmentation", "write_volume", "write_volumes"]
 
 _LPS = "left-posterior-superior"
 #: NRRD's other patient spaces of common use, and the signs that take them to LPS.
@@ -115,6 +115,30 @@ def read_volume(path: Path) -> Volume:
     if voxels.dtype != np.uint8:
         voxels = voxels.astype(np.float32)
     return Volume(voxels, _grid(path, header, voxels.shape))
+
+
+def read_layers(path: Path) -> tuple[NDArray[Any], Grid, Mapping[str, Any]]:
+    """Read a NRRD file of one or more label maps on one grid, as 3D Slicer saves segments that may overlap.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    layers : ndarray, shape (layer, z, y, x)
+        As stored.
+    grid : Grid
+    header : mapping
+        As pynrrd reads it.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or has no place in patient space.
+    """
+    voxels, header = _read(path, layers=True)
+    return voxels, _grid(path, header, voxels.shape[1:]), header
 
 
 def write_segmentation(path: Path, labels: Volume, *, compression_level: int = 2) -> None:
@@ -243,14 +267,16 @@ def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
     return head.replace(b"\nsizes: 1 1 1\n", f"\nsizes: {x} {y} {z}\n".encode()) + b"\n\n"
 
 
-def _read(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read(path: Path, *, layers: bool = False) -> tuple[NDArray[Any], dict[str, Any]]:
     try:
         voxels, header = nrrd.read(str(path), index_order="C")
     except (OSError, EOFError, ValueError, KeyError, IndexError, StopIteration, nrrd.NRRDError, zlib.error) as error:
         raise InputError(
             path.name, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
         ) from error
-    if voxels.ndim != 3:
+    if layers:  # the last axis, since index_order="C" turns the order of the file round
+        voxels = np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels[None]
+    if voxels.ndim != 3 + layers:
         raise InputError(
             path.name, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume."
         )
@@ -268,7 +294,8 @@ def _grid(path: Path, header: Mapping[str, Any], shape: tuple[int, ...]) -> Grid
             "Save the file from a tool that keeps patient coordinates.",
         )
     affine = np.eye(4)
-    affine[:3, :3] = np.asarray(directions, dtype=np.float64).T
+    rows = np.asarray(directions, dtype=np.float64)
+    affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # an axis of layers has no direction
     affine[:3, 3] = origin
     affine[:3] *= np.array(signs)[:, None]
     try:

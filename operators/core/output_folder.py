@@ -14,7 +14,7 @@ from pathlib import Path
 
 from operators.core.errors import OutputError
 
-__all__ = ["FUSED_FILES", "OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
+__all__ = ["DERIVED_FILES", "FUSED_FILES", "OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
 
 FUSED_FILES = tuple(f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body"))
 OUTPUT_FILES = (
@@ -25,6 +25,9 @@ OUTPUT_FILES = (
     "report.html",
     "report.json",
 )
+
+DERIVED_FILES = "derived/*/*.dcm"
+"""The images of all derived series, as a glob pattern."""
 
 _PREFIX = ".sarcomap-"
 _YOUNG_S = 10.0
@@ -52,11 +55,19 @@ def beside(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(output: Path) -> Iterator[Path]:
+def staged(output: Path, stale: tuple[str, ...] = (DERIVED_FILES,)) -> Iterator[Path]:
     """A hidden folder inside ``output`` to write into; its contents move up when the block ends well.
 
     Files of an earlier run are replaced one by one, never mixed with half of a
     new one; after a failure ``output`` is as it was before.
+
+    Parameters
+    ----------
+    output : Path
+    stale : tuple of str
+        Glob patterns of files in ``output`` that are removed unless they are
+        written anew. A derived series of an earlier run may be longer, or of
+        a contrast that this run does not write.
 
     Raises
     ------
@@ -68,7 +79,7 @@ def staged(output: Path) -> Iterator[Path]:
     try:
         yield staging.folder
         with _settling:
-            staging.move_up()
+            staging.move_up(stale)
     finally:
         staging.discard()
         _open_stagings.remove(staging)
@@ -117,7 +128,7 @@ class _Staging:
             self.discard()
             raise
 
-    def move_up(self) -> None:
+    def move_up(self, stale: tuple[str, ...]) -> None:
         # The report goes last: whoever watches the folder takes it for the end of the run.
         files = sorted(
             (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()),
@@ -125,7 +136,7 @@ class _Staging:
         )
         self._check_replaceable(files)
         try:
-            self._remove_stale(files)
+            self._remove_stale(files, stale)
             for name in files:
                 (self.output / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / name).replace(self.output / name)
@@ -138,11 +149,11 @@ class _Staging:
             ) from error
         self.made = []
 
-    def _remove_stale(self, files: list[str]) -> None:
-        """A derived series of an earlier run may be longer, or of a contrast that this run does not write."""
-        for path in (self.output / "derived").glob("*/*.dcm"):
-            if path.relative_to(self.output).as_posix() not in files:
-                path.unlink()
+    def _remove_stale(self, files: list[str], stale: tuple[str, ...]) -> None:
+        for pattern in stale:
+            for path in self.output.glob(pattern):
+                if path.relative_to(self.output).as_posix() not in files:
+                    path.unlink()
         for folder in (self.output / "derived").glob("*"):
             with suppress(OSError):  # not empty, or no folder
                 folder.rmdir()

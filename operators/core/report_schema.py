@@ -26,7 +26,8 @@ from operators.core.phenotypes import PHENOTYPES, Phenotype
 
 __all__ = ["report_schema", "schema_text", "schema_version"]
 
-# 1.1.0: the options of the run; of phenotypes the title, the unit and the version that has them first.
+# 1.1.0: the options of the run, a digest of the labels; of phenotypes the title, the unit and the version that has
+# them first.
 _VERSIONS = ("1.0.0", "1.1.0")
 _FILE = "schema/report.schema.json"
 

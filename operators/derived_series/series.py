@@ -30,29 +30,27 @@ from operators.derived_series.headers import series_header
 from operators.derived_series.sources import referenced_series, source_image_items, source_slices
 from operators.derived_series.stored_values import StoredValues, stored_values
 
-__all__ = ["DerivedSeries", "derive", "write_derived"]
+__all__ = ["DerivedSeries", "SeriesHeaders", "derive", "write_derived"]
 
 _IMPLEMENTATION_UID = derived_uid("implementation")
 _IMPLEMENTATION_NAME = "SARCOMAP"
 
 
 @dataclass(frozen=True)
-class DerivedSeries:
-    """One contrast of the fused volume as DICOM images, before they are files.
+class SeriesHeaders:
+    """What a segmentation needs to know of a derived series: where its images lie and what they say, not their pixels.
 
     Attributes
     ----------
     contrast : Contrast
     grid : Grid
         Image n is plane n of it.
-    values : StoredValues
     headers : tuple of Dataset
         One for each plane, all attributes but the pixels.
     """
 
     contrast: Contrast
     grid: Grid
-    values: StoredValues
     headers: tuple[Dataset, ...]
 
     @property
@@ -64,6 +62,19 @@ class DerivedSeries:
     def sop_instance_uids(self) -> tuple[str, ...]:
         """In the order of the grid's planes."""
         return tuple(str(header.SOPInstanceUID) for header in self.headers)
+
+
+@dataclass(frozen=True)
+class DerivedSeries(SeriesHeaders):
+    """One contrast of the fused volume as DICOM images, before they are files.
+
+    Attributes
+    ----------
+    values : StoredValues
+        The pixels of all images.
+    """
+
+    values: StoredValues
 
 
 def derive(
@@ -103,7 +114,7 @@ def derive(
     identity = _identity(study, stations, contrast, volume.grid, values)
     header = series_header(study, stations, contrast, volume.grid, values, derived_uid("derived-series", *identity))
     settle_dates(header, study, created or clock.now())
-    return DerivedSeries(contrast, volume.grid, values, _headers(header, volume.grid, stations, identity))
+    return DerivedSeries(contrast, volume.grid, _headers(header, volume.grid, stations, identity), values)
 
 
 def write_derived(

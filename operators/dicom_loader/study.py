@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pydicom.config import disable_value_validation
 from operators.core.deidentification import deidentify
 from operators.core.errors import DicomError, InputError
 from operators.core.options import Deidentification
+from operators.core.standing_height import height_of
 from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -36,8 +36,6 @@ Select = Callable[[Sequence[Station]], Sequence[Station]]
 
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI.
 _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_")
-#: Living people, in metres; PatientSize is often left at 0 or typed in centimetres.
-_PLAUSIBLE_HEIGHT_M = (0.5, 2.5)
 
 
 def load_study(
@@ -289,9 +287,4 @@ def _pseudonym(path: Path, study_uid: str) -> str:
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
     """The first plausible PatientSize (0010,1020); an Enhanced MR may have it where a classic one has not."""
-    for patient in patients:
-        with suppress(ValueError):
-            height = float(patient.get("PatientSize", ""))
-            if _PLAUSIBLE_HEIGHT_M[0] <= height <= _PLAUSIBLE_HEIGHT_M[1]:
-                return height
-    return None
+    return next((height for patient in patients if (height := height_of(patient)) is not None), None)

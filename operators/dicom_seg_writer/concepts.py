@@ -59,7 +59,8 @@ def algorithm_identification(model: ModelCard) -> AlgorithmIdentificationSequenc
 def algorithm_parameters(model: ModelCard) -> dict[str, str]:
     """What tells one use of an algorithm from another."""
     digest = "label_file_sha256" if model.made_elsewhere else "weights_sha256"
-    return {digest: model.sha256, "training_data": model.training_data}
+    edited = {"labels": "edited by hand"} if model.edited else {}
+    return {digest: model.sha256, "training_data": model.training_data, **edited}
 
 
 def tracking(study_uid: str, model: ModelCard, structure: Structure) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +23,12 @@ from operators.core.dicom_objects import (
     software_version,
 )
 from operators.core.errors import InternalError
+from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import DicomOptions
 from operators.core.output_files import replacing
 from operators.core.volume import Study, Volume
-from operators.derived_series import DerivedSeries
+from operators.derived_series import SeriesHeaders
 from operators.dicom_seg_writer.concepts import scheme_items
 from operators.dicom_seg_writer.segment_descriptions import segment_descriptions
 
@@ -41,7 +41,7 @@ _TYPES = {"binary": SegmentationTypeValues.BINARY, "labelmap": SegmentationTypeV
 def write_seg(
     path: Path | str,
     labels: Volume,
-    derived: Sequence[DerivedSeries],
+    derived: Sequence[SeriesHeaders],
     study: Study,
     model: ModelCard,
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
@@ -67,7 +67,7 @@ def write_seg(
 
 def make_seg(
     labels: Volume,
-    derived: Sequence[DerivedSeries],
+    derived: Sequence[SeriesHeaders],
     study: Study,
     model: ModelCard,
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
@@ -85,7 +85,7 @@ def make_seg(
     ----------
     labels : Volume, uint8
         On the grid of ``derived``; values of the label table.
-    derived : sequence of DerivedSeries
+    derived : sequence of SeriesHeaders
         The derived series of what the network read; viewers show the
         segmentation on the first.
     study : Study
@@ -143,17 +143,15 @@ def make_seg(
 
 
 def _identity(
-    labels: Volume, derived: Sequence[DerivedSeries], study: Study, model: ModelCard, options: DicomOptions
+    labels: Volume, derived: Sequence[SeriesHeaders], study: Study, model: ModelCard, options: DicomOptions
 ) -> tuple[str, ...]:
-    digest = hashlib.sha256(np.ascontiguousarray(labels.voxels, dtype=np.uint8).data)
-    digest.update(np.round(labels.grid.affine, 6).tobytes())
     return (
         study.study_uid,
         model.sha256,
         software_version(),
         options.seg_type,
         *(series.series_uid for series in derived),
-        digest.hexdigest(),
+        label_digest(labels),
     )
 
 

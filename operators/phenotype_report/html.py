@@ -107,7 +107,10 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> 
 def _banner(model: Mapping[str, Any]) -> str | None:
     if model.get("made_elsewhere"):
         return f"Labels made elsewhere ({model['name']}): measured here, not made or checked here"
-    return f"{model['name']} {model['version']}, {BANNER}" if model["synthetic_training"] else None
+    name, edited = f"{model['name']} {model['version']}", model.get("made", "automatic") != "automatic"
+    if model["synthetic_training"]:
+        return f"{name}, {BANNER}{'. Labels edited by hand' if edited else ''}"
+    return f"{name}, labels edited by hand" if edited else None
 
 
 def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:

@@ -8,11 +8,16 @@ from types import MappingProxyType
 
 from operators.core.anatomy import Structure
 from operators.core.errors import InternalError
+from operators.core.label_map import LABELLING_FLAGS
 from operators.core.phenotypes import PHENOTYPES
 from operators.core.volume import QualityFlag
 from operators.phenotype_report.sides import MidSurface
 
-__all__ = ["Measurements", "Phenotypes", "StructureMeasure"]
+__all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
+
+MEASURING_FLAGS = frozenset({"absent-structures", "merged-structures", "one-sided-structures", "sides-undetermined"})
+"""Codes of the flags that measuring raises. When a study is measured again they are raised anew; see also
+`operators.core.label_map.LABELLING_FLAGS`. So every code must be declared."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,11 @@ class Measurements:
         Where left ends and right begins.
     engine : str
         What ran the network; empty when that is not known.
+
+    Raises
+    ------
+    InternalError
+        For a flag whose code is declared neither for labelling nor for measuring.
     """
 
     structures: tuple[StructureMeasure, ...]
@@ -127,3 +137,7 @@ class Measurements:
     withheld: str | None = None
     mid_surface: MidSurface | None = None
     engine: str = ""
+
+    def __post_init__(self) -> None:
+        if undeclared := {flag.code for flag in self.flags} - MEASURING_FLAGS - LABELLING_FLAGS:
+            raise InternalError("measurements", f"flags {', '.join(sorted(undeclared))}", "codes of MEASURING_FLAGS")

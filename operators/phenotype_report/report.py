@@ -37,8 +37,11 @@ def build_report(
     study: Study,
     model: ModelCard,
     timings_s: Mapping[str, float],
-    options: RunOptions | None = None,
+    options: RunOptions | Mapping[str, Any] | None = None,
     created: datetime | None = None,
+    *,
+    labels_sha256: str | None = None,
+    station_table: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Everything that ``report.json`` holds, as plain JSON types.
 
@@ -53,10 +56,16 @@ def build_report(
     timings_s : mapping of str to float
         Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``; one
         that is not known is given as null, others are kept.
-    options : RunOptions, optional
-        Those of the run; the defaults where they are not given.
+    options : RunOptions or mapping, optional
+        Those of the run, or their record in an earlier report; the defaults
+        where they are not given.
     created : datetime, optional
         Aware; now by default, and `NO_DATE` for a de-identified study.
+    labels_sha256 : str, optional
+        `label_digest` of the labels that were measured.
+    station_table : sequence of mapping, optional
+        That of an earlier report, where the stations are not there any more.
+        By default it is made of ``fused.stations``.
     """
     # The time of making is close to that of scanning where studies are processed as they come.
     created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or clock.now()
@@ -66,7 +75,7 @@ def build_report(
         "created_utc": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": software(),
         "model": asdict(model),
-        "options": recorded(options or RunOptions()),
+        "options": dict(options) if isinstance(options, Mapping) else recorded(options or RunOptions()),
         "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym},
         "structures": [_structure(measure) for measure in measurements.structures],
         "phenotypes": phenotypes,
@@ -75,10 +84,10 @@ def build_report(
             "not_given": dict(measurements.not_given),
             "flags": [asdict(flag) for flag in unique_flags(study, fused, measurements)],
             "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
-            "stations": _station_table(fused.stations),
+            "stations": _station_table(fused.stations) if station_table is None else list(station_table),
             "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
         },
-        "segmentation": {"engine": measurements.engine or None},
+        "segmentation": {"engine": measurements.engine or None, "labels_sha256": labels_sha256},
         "timings_s": {
             **{stage: _number(timings_s.get(stage)) for stage in _STAGES},
             **{stage: _number(value) for stage, value in timings_s.items() if stage not in _STAGES},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pydicom
 
 from operators.core import clock
 from operators.core.errors import OutputError
+from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import RunOptions
 from operators.core.volume import Fused, Study, Volume
@@ -46,7 +48,9 @@ def write_reports(
     model: ModelCard,
     segmentation: Path | str,
     timings_s: Mapping[str, float] | None = None,
-    options: RunOptions | None = None,
+    options: RunOptions | Mapping[str, Any] | None = None,
+    *,
+    station_table: Sequence[Mapping[str, Any]] | None = None,
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -60,9 +64,8 @@ def write_reports(
     timings_s : mapping of str to float, optional
         Seconds of the stages before. The time spent here until the JSON is
         written is added to ``write``.
-    options : RunOptions, optional
-        Those of the run, for the record in ``report.json``; the defaults where
-        they are not given.
+    options, station_table
+        See `build_report`.
 
     Raises
     ------
@@ -77,7 +80,16 @@ def write_reports(
     pictures = pictures_of(labels, fused, measurements)
     timings = dict(timings_s or {})
     timings["write"] = timings.get("write", 0.0) + clock.seconds() - start
-    report = build_report(measurements, fused, study, model, timings, options)
+    report = build_report(
+        measurements,
+        fused,
+        study,
+        model,
+        timings,
+        options,
+        labels_sha256=label_digest(labels),
+        station_table=station_table,
+    )
     html = write_html(folder / "report.html", report, pictures)
     # Last, for whoever collects reports takes its presence for a finished study.
     json = write_report(folder / "report.json", report)

@@ -231,6 +231,9 @@ def _phenotype_group(
     if model.made_elsewhere:
         statement = private_concept("labels_made_elsewhere", "Labels made elsewhere")
         evaluations.insert(0, QualitativeEvaluation(private_concept("label_source", "Source of the labels"), statement))
+    if model.edited:
+        statement = private_concept("labels_edited", "Labels of the network, edited by hand")
+        evaluations.insert(0, QualitativeEvaluation(private_concept("label_source", "Source of the labels"), statement))
     parameters = [f"{key}: {value}" for key, value in algorithm_parameters(model).items()]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(

@@ -8,11 +8,11 @@ from pathlib import Path
 from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource
 from operators.core.model_card import ModelCard
-from operators.core.nrrd_files import write_segmentation, write_volume
 from operators.core.options import SegmentationOptions
 from operators.core.volume import Fused
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.inference import DEFAULT_OPTIONS, segment
+from operators.segmentation.label_map_files import write_label_map
 from operators.segmentation.made_elsewhere import import_labels
 
 __all__ = ["write_imported_labels", "write_labels"]
@@ -36,7 +36,7 @@ def write_labels(
         See `segment` and `write_segmentation`.
     """
     labels = segment(fused, model, options)
-    _write(Path(folder), labels)
+    write_label_map(Path(folder), labels)
     return labels, model.card
 
 
@@ -57,11 +57,5 @@ def write_imported_labels(
         See `import_labels` and `write_segmentation`.
     """
     labels, card = import_labels(fused, sources)
-    _write(Path(folder), labels)
+    write_label_map(Path(folder), labels)
     return labels, card
-
-
-def _write(folder: Path, labels: LabelMap) -> None:
-    write_segmentation(folder / "segmentation.seg.nrrd", labels)
-    if labels.confidence is not None:
-        write_volume(folder / "segmentation_confidence.nrrd", labels.confidence)

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by_name
 from operators.core.errors import InputError
+from operators.core.grid_geometry import voxels_coincide
 from operators.core.label_files import LabelFile, read_label_file, resample_labels
 from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource, Scheme
@@ -19,13 +20,13 @@ from operators.core.model_card import ModelCard
 from operators.core.slicer_segments import Segment, find_structure
 from operators.core.volume import Fused, QualityFlag, Volume
 
-__all__ = ["import_labels", "map_labels"]
+__all__ = ["import_labels", "map_labels", "unknown_labels"]
 
 # Below these a label map is of another study, or its affine is wrong.
 _LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid: a scan of the thighs alone is welcome
 _LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
 _LEAST_ON_GRID = 0.5  # of the labelled volume: tools that label the whole body also label what we do not measure
-_COVERED = 0.98  # of the body; less is said in the report
+_COVERED = 0.98  # of the body; less is said in the report, and so is any structure that is cut off
 
 
 def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMap, ModelCard]:
@@ -73,10 +74,14 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
                 "Check --scheme: the same numbers mean other structures in other tools and tasks.",
             )
         here, covered = resample_labels(mapped, file.volume.grid, fused.grid)
+        if file.segments and voxels_coincide(file.volume.grid, fused.grid):
+            # 3D Slicer saves the box around the segments of an image: beyond it nothing is left out, nothing was drawn.
+            covered[:] = True
         labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
         _check_place(source.path.name, here, covered, labelled_mm3, fused)
-        flags += _flags(source, unknown, float(covered[fused.body].mean()))
-        cut |= _cut_structures(here, covered, fused.body, source.scheme)
+        cut_here = _cut_structures(here, covered, fused.body, source.scheme)
+        cut |= cut_here
+        flags += _flags(source.scheme, unknown, float(covered[fused.body].mean()), bool(cut_here))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
         for number, (name, (of, _)) in enumerate(source.scheme.groups.items(), start=1):
@@ -186,18 +191,16 @@ def _check_place(
         )
 
 
-def _flags(source: LabelSource, unknown: Sequence[str], covered: float) -> list[QualityFlag]:
-    scheme, flags = source.scheme, []
-    if unknown:
-        shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-        flags.append(
-            QualityFlag(
-                "unknown-labels",
-                "warning",
-                f"Labels that {scheme.name} {scheme.version} does not list: {shown}; left out.",
-            )
-        )
-    if covered < _COVERED:
+def unknown_labels(scheme: Scheme, unknown: Sequence[str]) -> QualityFlag:
+    """The flag for labels that a scheme does not list."""
+    shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+    message = f"Labels that {scheme.name} {scheme.version} does not list: {shown}; left out."
+    return QualityFlag("unknown-labels", "warning", message)
+
+
+def _flags(scheme: Scheme, unknown: Sequence[str], covered: float, cut: bool) -> list[QualityFlag]:
+    flags = [unknown_labels(scheme, unknown)] if unknown else []
+    if covered < _COVERED or cut:
         flags.append(
             QualityFlag(
                 "partial-labels",

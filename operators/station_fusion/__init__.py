@@ -7,7 +7,7 @@ the functions can be used without MONAI Deploy.
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
-from operators.station_fusion.fused_files import write_fused
+from operators.station_fusion.fused_files import read_fused, write_fused
 from operators.station_fusion.positions import (
     TablePosition,
     choose_positions,
@@ -28,6 +28,7 @@ __all__ = [
     "fat_fraction",
     "find_positions",
     "fuse",
+    "read_fused",
     "stations_to_fuse",
     "write_fused",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 
 from operators.core.volume import Study
 
-__all__ = ["SYNTHETIC_STATEMENT", "is_synthetic", "patient_and_study"]
+__all__ = ["SYNTHETIC_STATEMENT", "deidentification_codes", "is_synthetic", "patient_and_study", "patient_of"]
 
 SYNTHETIC_STATEMENT = "Made from synthetic images; not a patient"
 
@@ -76,6 +77,37 @@ def patient_and_study(study: Study) -> Dataset:
     return dataset
 
 
+def patient_of(header: Dataset) -> dict[str, str]:
+    """What an object says of patient and study, as `Study.patient` has it: `patient_and_study`, read back.
+
+    Parameters
+    ----------
+    header : Dataset
+        Of an object that we wrote.
+
+    Returns
+    -------
+    dict of str to str
+        What has a value, by DICOM keyword; several values are joined by a backslash.
+    """
+    found = {}
+    for keyword in (*_ALWAYS, *_WHEN_KNOWN, "PatientIdentityRemoved", "DeidentificationMethod", "SyntheticData"):
+        value = header.get(keyword)
+        text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
+        if text:
+            found[keyword] = text
+    return found
+
+
+def deidentification_codes(header: Dataset) -> tuple[str, ...]:
+    """What an object that we wrote says of its de-identification, as `Study.deidentified` has it."""
+    return tuple(str(item.CodeValue) for item in header.get("DeidentificationMethodCodeSequence", ()))
+
+
 def is_synthetic(study: Study) -> bool:
-    """Whether any station was made artificially (Synthetic Data (0008,001C), PS3.3 C.12.1)."""
-    return any(station.acquisition.get("SyntheticData") == "YES" for station in study.stations)
+    """Whether the images were made artificially (Synthetic Data (0008,001C), PS3.3 C.12.1).
+
+    Any station may say so, or a derived image whose header was read back.
+    """
+    said = (study.patient, *(station.acquisition for station in study.stations))
+    return any(attributes.get("SyntheticData") == "YES" for attributes in said)

@@ -1,0 +1,191 @@
+"""The output folder of a finished run, read back so that it can be measured again without its source."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from operators.core.contrast import Contrast
+from operators.core.errors import InputError, SarcoMapError
+from operators.core.label_map import LABELLING_FLAGS
+from operators.core.model_card import ModelCard
+from operators.core.options import DicomOptions
+from operators.core.output_folder import FUSED_FILES, missing
+from operators.core.volume import Fused, QualityFlag, Study
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from operators.derived_series import SeriesHeaders
+
+__all__ = ["FinishedStudy", "check_finished", "read_finished"]
+
+_RUN_AGAIN = "Process the study again with `sarcomap run`."
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """What a run left, as far as measuring and writing need it.
+
+    Attributes
+    ----------
+    report : mapping
+        Its ``report.json``.
+    study : Study
+        Without stations: UID, pseudonym, patient and de-identification as the
+        derived series have them. A de-identified study stays so.
+    fused : Fused
+        Without stations; with the overlaps of the report, and with its flags
+        of loading and fusion.
+    derived : tuple of SeriesHeaders
+        In the order of the run's options.
+    dicom : DicomOptions
+        Those of the run.
+    card : ModelCard
+        Of what made its labels.
+    labelling_flags : tuple of QualityFlag
+        What the report says of its labels; not what measuring them raised.
+    """
+
+    report: Mapping[str, Any]
+    study: Study
+    fused: Fused
+    derived: tuple[SeriesHeaders, ...]
+    dicom: DicomOptions
+    card: ModelCard
+    labelling_flags: tuple[QualityFlag, ...]
+
+
+def check_finished(folder: Path, further: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """Check in a moment that a folder holds a finished run, and return its report.
+
+    Parameters
+    ----------
+    folder : Path
+    further : tuple of str
+        Files that must be there besides the fused volumes and the derived series.
+
+    Raises
+    ------
+    InputError
+        When there is no report or it is of another version, or a file is missing.
+    """
+    report = _report(folder)
+    derived = tuple(f"derived/{name}/0001.dcm" for name in report["options"]["dicom"]["derived"])
+    if absent := missing(folder, (*FUSED_FILES, *derived, *further)):
+        raise InputError(folder.name, f"no {', '.join(absent)}", "every file of a finished run", _RUN_AGAIN)
+    return report
+
+
+def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
+    """Read a finished run's files.
+
+    Parameters
+    ----------
+    folder : Path
+    report : mapping
+        As `check_finished` returned it.
+
+    Raises
+    ------
+    InputError
+        When a file is damaged, or the files are not of one run.
+    """
+    # Imported here: what is wrong with a folder should be said before NumPy's compilers are loaded.
+    from operators.derived_series import read_headers
+    from operators.phenotype_report.measurements import MEASURING_FLAGS
+    from operators.station_fusion import read_fused
+
+    try:
+        options = report["options"]["dicom"]
+        contrasts = tuple(Contrast(name) for name in options["derived"])
+        dicom = DicomOptions(options["seg_type"], options["compression"], contrasts)
+        card = ModelCard(**report["model"])
+        flags = tuple(QualityFlag(**flag) for flag in report["quality"]["flags"])
+        overlaps = tuple(report["quality"]["overlaps"])
+    except (KeyError, TypeError, ValueError, SarcoMapError) as error:
+        raise _no_report(f"not what a run writes ({type(error).__name__})") from error
+    fused = read_fused(folder)
+    derived = tuple(read_headers(folder / "derived" / c.value, c, fused.grid) for c in contrasts)
+    header = derived[0].headers[0]
+    if header.StudyInstanceUID != report["study"]["study_uid"]:
+        raise InputError("derived/", "images of another study than report.json", "files of one run", _RUN_AGAIN)
+    # Flags of loading and fusion are those that neither labelling nor measuring declares; these two check that
+    # every flag of theirs is declared.
+    stay = tuple(flag for flag in flags if flag.code not in LABELLING_FLAGS | MEASURING_FLAGS)
+    return FinishedStudy(
+        report=report,
+        study=_study(header, report),
+        fused=replace(fused, overlaps=overlaps, flags=stay),
+        derived=derived,
+        dicom=dicom,
+        card=card,
+        labelling_flags=tuple(flag for flag in flags if flag.code in LABELLING_FLAGS),
+    )
+
+
+def _report(folder: Path) -> Mapping[str, Any]:
+    if not folder.is_dir():
+        raise InputError(str(folder), "no such folder", "the output folder of `sarcomap run`", "Check the path.")
+    path = folder / "report.json"
+    if not path.is_file():
+        if not missing(folder, FUSED_FILES):
+            raise InputError(
+                str(folder),
+                "fused volumes only",
+                "a finished run",
+                "Process the study again without --fuse-only; --segmentation and --scheme take labels made elsewhere.",
+            )
+        raise InputError(str(folder), "no report.json", "the output folder of a finished run", "Check the path.")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        version = report["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _no_report(f"not readable ({type(error).__name__})") from error
+    _check(report, version)
+    checked: Mapping[str, Any] = report
+    return checked
+
+
+def _check(report: Mapping[str, Any], version: object) -> None:
+    from operators.core.report_schema import schema_version
+
+    if version != schema_version():
+        raise _no_report(f"version {version}", f"version {schema_version()}, which this SarcoMAP writes")
+    from operators.phenotype_report.report import validate
+
+    try:
+        validate(report)
+    except SarcoMapError as error:
+        raise _no_report(error.found) from error
+    if "options" not in report or not report.get("segmentation", {}).get("labels_sha256"):
+        raise _no_report("neither options nor a digest of the labels: an older SarcoMAP wrote it")
+
+
+def _no_report(found: str, expected: str = "the report of a finished run") -> InputError:
+    return InputError("report.json", found, expected, _RUN_AGAIN)
+
+
+def _study(header: Dataset, report: Mapping[str, Any]) -> Study:
+    from operators.core.dicom_objects import deidentification_codes, patient_of
+    from operators.core.standing_height import height_of
+
+    patient = patient_of(header)
+    return Study(
+        stations=(),
+        study_uid=str(header.StudyInstanceUID),
+        pseudonym=report["study"]["pseudonym"],
+        height_m=height_of(patient) or _height_of_index(report["phenotypes"]),
+        patient=patient,
+        deidentified=deidentification_codes(header),
+    )
+
+
+def _height_of_index(phenotypes: Mapping[str, float | None]) -> float | None:
+    """The height that the earlier index was made with; an image whose header is not repeated may have told it."""
+    volume, index = phenotypes["tmv_cm3"], phenotypes["tvi_cm3_per_cm2"]
+    return round(math.sqrt(volume / index) / 100.0, 4) if volume and index else None

@@ -1,0 +1,227 @@
+"""A finished study measured again: its labels were edited, or another tool's take their place.
+
+The source DICOM is not read. What is needed lies in the run's output folder:
+the fused volumes, the derived series and the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from operators.core.contrast import Contrast
+from operators.core.errors import InputError, InternalError
+from operators.core.label_map import LabelMap, label_digest
+from operators.core.model_card import ModelCard
+from operators.core.options import LabelOptions, recorded
+from operators.core.output_folder import missing, staged
+from operators.core.stage_clock import StageClock
+from operators.core.volume import QualityFlag, Volume
+from operators.finished_study import FinishedStudy, check_finished, read_finished
+from operators.pipeline import StudyResult
+from operators.segmentation.label_map_files import CONFIDENCE_FILE, SEGMENTATION_FILE, write_label_map
+
+if TYPE_CHECKING:
+    from operators.derived_series import SeriesHeaders
+
+__all__ = ["REWRITTEN", "measure_study"]
+
+REWRITTEN = (SEGMENTATION_FILE, "segmentation.dcm", "report.sr.dcm", "report.html", "report.json")
+"""What measuring again writes; fused volumes and derived series stay as they are."""
+
+#: What segmentation.seg.nrrd cannot hold of labels that were made elsewhere.
+_LOST = {
+    "merged-structures": "structures that are labelled only together",
+    "partial-labels": "labels that cover a part of the body",
+}
+
+
+def measure_study(
+    folder: Path | str,
+    labels: Path | LabelOptions | None = None,
+    *,
+    on_stage: Callable[[str, float | None], None] | None = None,
+) -> StudyResult:
+    """Measure a finished study again, and write its segmentation and reports anew.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Output folder of a run. Its files are replaced together when all are
+        there; after an error it is as it was before.
+    labels : Path or LabelOptions, optional
+        Where the labels are: None for the folder's own
+        ``segmentation.seg.nrrd`` as it is now, a path for an edited copy of
+        it, options for label maps that another tool made. Edited labels are
+        still said to be of what made them (weights, training data), and to
+        have been edited by hand.
+    on_stage : callable, optional
+        As for `operators.pipeline.process_study`: load, segment, write, report.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    InputError
+        When the folder is no finished run's, a file is missing or damaged, or
+        the labels do not lie on the fused volumes.
+    SarcoMapError
+        What labelling and writing find wrong.
+
+    Examples
+    --------
+    >>> measure_study("out/1000123").phenotypes["tmv_cm3"]  # doctest: +SKIP
+    7702.4
+    """
+    folder = Path(folder)
+    labels = _edited_copy(labels)
+    report = check_finished(folder, _needed(labels))
+    if not isinstance(labels, LabelOptions):
+        _check_own_labels(report)
+    clock = StageClock(on_stage)
+    with staged(folder, stale=(CONFIDENCE_FILE,)) as staging:
+        finished = clock.run("load", partial(read_finished, folder, report))
+        label_map, card = clock.run("segment", partial(_label, folder, finished, labels))
+        clock.run("write", partial(_write, staging, folder, finished, label_map, card, labels))
+        options = _options(report, labels)
+        clock.run("report", partial(_report, staging, finished, label_map, card, options, clock.seconds))
+        if absent := missing(staging, REWRITTEN):
+            raise InternalError("measure", f"it ended without {', '.join(absent)}", "every report of a study")
+    return StudyResult(folder, json.loads((folder / "report.json").read_text(encoding="utf-8")), clock.seconds)
+
+
+def _edited_copy(labels: Path | LabelOptions | None) -> Path | LabelOptions | None:
+    """Labels in our own terms are taken for the network's, edited, so that what its weights have seen is still said."""
+    if isinstance(labels, LabelOptions):
+        if not labels.segmentation:
+            return None
+        if labels.scheme == ("ours",):
+            return labels.segmentation[0]
+    return labels
+
+
+def _needed(labels: Path | LabelOptions | None) -> tuple[str, ...]:
+    if isinstance(labels, LabelOptions):
+        return ()
+    return ("segmentation.dcm",) if labels else ("segmentation.dcm", SEGMENTATION_FILE)
+
+
+def _check_own_labels(report: Mapping[str, Any]) -> None:
+    codes = {flag["code"] for flag in report["quality"]["flags"]}
+    if lost := [what for code, what in _LOST.items() if code in codes]:
+        raise InputError(
+            SEGMENTATION_FILE,
+            f"not all that was measured: the run was given {' and '.join(lost)}",
+            "labels that the file holds as they were measured",
+            "Edit the label map that the run was given, and name it and its scheme: --segmentation FILE --scheme NAME.",
+        )
+
+
+# Each stage imports what it needs, so that a folder that cannot be measured is refused at once.
+
+
+def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | None) -> tuple[LabelMap, ModelCard]:
+    from operators.segmentation.edited import read_edited_labels
+    from operators.segmentation.made_elsewhere import import_labels
+
+    if isinstance(labels, LabelOptions):
+        return import_labels(finished.fused, labels.sources())
+    grid = finished.fused.grid
+    voxels, flags = read_edited_labels(labels or folder / SEGMENTATION_FILE, grid)
+    earlier = finished.report["segmentation"]
+    card, confidence = finished.card, None
+    if label_digest(Volume(voxels, grid)) == earlier["labels_sha256"]:
+        confidence = _confidence(folder, finished)
+    else:
+        card = card.after_editing()
+        edited = f"The labels of {card.name} {card.version} were edited by hand after the run."
+        flags = (QualityFlag("labels-edited", "info", edited), *flags)
+    flags = tuple(dict.fromkeys((*finished.labelling_flags, *flags)))
+    return LabelMap(voxels, grid, confidence, engine=earlier["engine"] or "", flags=flags), card
+
+
+def _confidence(folder: Path, finished: FinishedStudy) -> Volume | None:
+    """What the network gave with these very labels; an earlier run's file without the option is not of them."""
+    from operators.core.nrrd_files import read_volume
+
+    path = folder / CONFIDENCE_FILE
+    if not finished.report["options"]["segmentation"]["confidence"] or not path.is_file():
+        return None
+    return read_volume(path)
+
+
+def _write(
+    staging: Path,
+    folder: Path,
+    finished: FinishedStudy,
+    label_map: LabelMap,
+    card: ModelCard,
+    labels: Path | LabelOptions | None,
+) -> None:
+    from operators.dicom_seg_writer import write_seg
+
+    write_label_map(staging, label_map)
+    read = _read_by_labels(folder, finished, labels)
+    write_seg(staging / "segmentation.dcm", label_map, read, finished.study, card, finished.dicom)
+
+
+def _read_by_labels(
+    folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | None
+) -> tuple[SeriesHeaders, ...]:
+    """The derived series that the segmentation refers to: those that it referred to, or the water of another tool."""
+    if isinstance(labels, LabelOptions):
+        chosen = tuple(series for series in finished.derived if series.contrast is Contrast.WATER)
+    else:
+        uids = _referenced(folder / "segmentation.dcm")
+        chosen = tuple(series for series in finished.derived if series.series_uid in uids)
+    return chosen or finished.derived
+
+
+def _referenced(segmentation: Path) -> set[str]:
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(segmentation, stop_before_pixels=True)
+        return {str(item.SeriesInstanceUID) for item in header.ReferencedSeriesSequence}
+    except (OSError, AttributeError, pydicom.errors.InvalidDicomError) as error:
+        raise InputError(
+            segmentation.name,
+            f"not readable ({type(error).__name__})",
+            "the DICOM-SEG of a finished run",
+            "Process the study again with `sarcomap run`.",
+        ) from error
+
+
+def _options(report: Mapping[str, Any], labels: Path | LabelOptions | None) -> dict[str, Any]:
+    options = dict(report["options"])
+    if isinstance(labels, LabelOptions):
+        options["labels"] = recorded(labels)
+    return options
+
+
+def _report(
+    staging: Path,
+    finished: FinishedStudy,
+    label_map: LabelMap,
+    card: ModelCard,
+    options: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> None:
+    from operators.phenotype_report import write_reports
+
+    write_reports(
+        staging,
+        label_map,
+        finished.fused,
+        finished.study,
+        card,
+        staging / "segmentation.dcm",
+        seconds,
+        options,
+        station_table=finished.report["quality"]["stations"],
+    )

@@ -1,0 +1,73 @@
+"""Our own label map, after somebody edited it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX
+from operators.core.errors import GeometryError
+from operators.core.grid_geometry import voxels_coincide
+from operators.core.label_files import read_label_file, resample_labels
+from operators.core.label_schemes import load_scheme
+from operators.core.volume import Grid, QualityFlag
+from operators.segmentation.made_elsewhere import map_labels, unknown_labels
+
+__all__ = ["read_edited_labels"]
+
+
+def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple[QualityFlag, ...]]:
+    """Read a label map in the terms of the label table and lay it on the fused grid, voxel for voxel.
+
+    3D Slicer saves the smallest box around the segments, numbers the segments
+    anew and may put them into layers. Where the file does not reach, nothing
+    is labelled.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.seg.nrrd`` file, or a plain label map with the numbers of the label table.
+    grid : Grid
+        Of the fused volumes.
+
+    Returns
+    -------
+    labels : ndarray, shape ``grid.shape``, uint8
+    flags : tuple of QualityFlag
+        ``unknown-labels`` where there are segments that the label table does
+        not have; they are left out.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or none of its segments is in the label table.
+    GeometryError
+        When its voxels are not those of ``grid``, or labels lie outside it.
+    """
+    file = read_label_file(path)
+    if not voxels_coincide(file.volume.grid, grid):
+        raise GeometryError(
+            path.name,
+            f"voxels of {_mm(file.volume.grid)}, elsewhere than those of the fused volumes ({_mm(grid)})",
+            "the fused grid, or a box of it",
+            "In 3D Slicer, load fused/water.nrrd, set it as the segmentation's source geometry and save again. For "
+            "labels that were made on other images, name their scheme (--scheme).",
+        )
+    scheme = load_scheme("ours")
+    mapped, unknown = map_labels(file, scheme, path.name)
+    placed, _ = resample_labels(mapped, file.volume.grid, grid)
+    if lost := int(np.count_nonzero(mapped)) - int(np.count_nonzero(placed)):
+        raise GeometryError(
+            path.name,
+            f"{lost} labelled voxels outside the fused volumes",
+            "labels of this study",
+            "Check that the labels and the folder are of the same study.",
+        )
+    placed[placed == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as with the network: not a structure that is measured
+    return placed.astype(np.uint8), (unknown_labels(scheme, unknown),) if unknown else ()
+
+
+def _mm(grid: Grid) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm) + " mm"

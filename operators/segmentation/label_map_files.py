@@ -1,0 +1,26 @@
+"""The files of a label map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from operators.core.label_map import LabelMap
+from operators.core.nrrd_files import write_segmentation, write_volume
+
+__all__ = ["CONFIDENCE_FILE", "SEGMENTATION_FILE", "write_label_map"]
+
+SEGMENTATION_FILE = "segmentation.seg.nrrd"
+CONFIDENCE_FILE = "segmentation_confidence.nrrd"
+
+
+def write_label_map(folder: Path, labels: LabelMap) -> None:
+    """Write ``segmentation.seg.nrrd``, and ``segmentation_confidence.nrrd`` where the confidence is known.
+
+    Raises
+    ------
+    OutputError
+        See `write_segmentation`.
+    """
+    write_segmentation(folder / SEGMENTATION_FILE, labels)
+    if labels.confidence is not None:
+        write_volume(folder / CONFIDENCE_FILE, labels.confidence)
