@@ -88,10 +88,6 @@ def _median(arguments: Sequence[str], code: Path, repeats: int, refused: bool = 
             capture_output=True,
             check=False,
             env=os.environ | {"COLUMNS": "100"},
-            cwd=code,
-            capture_output=True,
-            check=False,
-            env=os.environ | {"COLUMNS": "100"},
         )
         seconds.append(time.perf_counter() - start)
         if b"No module named" in done.stderr or (done.returncode != 0) is not refused:
