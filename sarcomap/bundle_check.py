@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from operators.core import anatomy
 from operators.core.errors import SegmentationError
 from operators.core.model_card import ModelCard
+from operators.core.options import SegmentationOptions
 from operators.core.volume import Contrast, Fused
-from operators.segmentation import SegmentationModel, SegmentationOptions, load_model, segment
+from operators.segmentation import SegmentationModel, load_model, segment
 from operators.station_fusion import body_mask, fat_fraction
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_labels, build_tissues, fit_body

@@ -15,16 +15,14 @@ import pytest
 
 from bundle.scripts import load_checkpoint
 from operators.core import anatomy
-from operators.core.nrrd_files import write_segmentation, write_volume
+from operators.core.nrrd_files import read_volume, write_segmentation
 from operators.core.output_folder import OUTPUT_FILES
 from operators.core.volume import Volume
-from operators.dicom_loader import load_study
 from operators.segmentation import load_model
-from operators.station_fusion import fuse
 from phantom.anatomy import build_labels, fit_body
 from phantom.participant import draw_participant
-from sarcomap.bundle_commands import command as bundle_app
-from tests.app.made_study import SEED, run_here, scan
+from sarcomap.__main__ import main as sarcomap
+from tests.app.made_study import SEED, scan
 from tests.bundle.tiny import NETWORK, ROOT, bundle_command, write_pairs
 
 PAGE = ROOT / "docs" / "training.md"
@@ -58,31 +56,23 @@ class Walk:
     def run(self, words: Sequence[str]) -> None:
         words = placed(words, self.places)
         match words:
-            case ["sarcomap", "run", study, "-o", out, "--fuse-only"]:
-                self._fuse_and_annotate(Path(study), Path(out))
-            case ["sarcomap", "run", study, "-m", bundle, "-o", out]:
-                assert run_here("-q", "-i", study, "-m", bundle, "-o", out) == 0  # the same contract
-            case ["sarcomap", "bundle", "release", *rest]:
-                bundle_app(["release", *rest, *SET], result_action="return_value", exit_on_error=False)
-            case ["sarcomap", "bundle", "check", *rest]:
-                bundle_app(["check", *rest, "--coarse"], result_action="return_value", exit_on_error=False)
-            case ["sarcomap", "bundle", *rest]:
-                bundle_app(rest, result_action="return_value", exit_on_error=False)
+            case ["sarcomap", *rest]:
+                more = {"release": SET, "check": ["--coarse"]}.get(rest[1], [])
+                assert sarcomap([*rest, *more]) == 0
+                if "--fuse-only" in rest:
+                    self._annotate(self.places["DIR"] / "1000123")
             case ["python", "-m", "monai.bundle", *rest]:
                 bundle_command([*rest, *NETWORK, *([] if "--weights" in words else SHORT)])
             case _:
                 pytest.fail(f"a command that this test cannot run: {shlex.join(words)}")
         self.done.append(" ".join(word for word in words[:3] if "/" not in word))
 
-    def _fuse_and_annotate(self, study: Path, out: Path) -> None:
-        """What the command writes, and what a person draws on it."""
-        fused = fuse(load_study(study))
-        (out / "fused").mkdir(parents=True)
-        for name, volume in fused.volumes().items():
-            write_volume(out / "fused" / f"{name}.nrrd", volume)
-        labels = build_labels(fit_body(draw_participant(SEED), 12.0, 2), fused.grid)  # roughly: people draw so too
+    def _annotate(self, folder: Path) -> None:
+        """What a person draws on the fused image; roughly, as people do."""
+        grid = read_volume(folder / "fused" / "water.nrrd").grid
+        labels = build_labels(fit_body(draw_participant(SEED), 12.0, 2), grid)
         labels[labels == anatomy.by_name("piriformis").index] = 0  # nobody drew it
-        write_segmentation(out / "segmentation.seg.nrrd", Volume(labels, fused.grid))
+        write_segmentation(folder / "segmentation.seg.nrrd", Volume(labels, grid))
 
 
 @pytest.fixture(scope="module")
