@@ -49,6 +49,10 @@ def datalist(
     seed: Annotated[int, Parameter(help="Seed of the assignment to folds.")] = 0,
 ) -> None:
     """List the pairs of fused images and annotations to train on, in folds that no participant crosses."""
+    from operators.core.errors import InputError
+
+    if not folder.is_dir():
+        raise InputError(str(folder), "no such folder", "one folder for each participant", "Check the path.")
     from bundle.scripts.datalist import write_datalist
 
     write_datalist(
@@ -112,6 +116,8 @@ def release(
         )
     if not checkpoint.is_file():
         raise InputError(str(checkpoint), "no such file", "a checkpoint of a training", "Check the path.")
+    if metrics is not None and not metrics.is_dir():
+        raise InputError(f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check it.")
     require_new(output)
     from bundle.scripts.release import TRAIN_CONFIG
     from bundle.scripts.release import release as make_bundle
@@ -147,6 +153,12 @@ def check(
     coarse: Annotated[bool, Parameter(help="Use a phantom of a fourth of the resolution.", negative="")] = False,
 ) -> None:
     """Verify a bundle's metadata, load its model, label one phantom with it, and print what was found."""
+    from operators.core.errors import SegmentationError
+
+    if not (folder / "models" / "shipped.json").is_file():
+        raise SegmentationError(
+            str(folder), "no models/shipped.json", "a bundle", "Make one with `sarcomap bundle release`."
+        )
     print("Checking metadata, loading the model, labelling one phantom: about a minute.", file=sys.stderr, flush=True)
     from sarcomap.bundle_check import check as check_bundle
 

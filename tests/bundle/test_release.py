@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from operators.core.volume import Contrast
 from operators.segmentation import load_model
 from sarcomap.bundle_check import check
 from sarcomap.bundle_commands import command as app
-from tests.bundle.tiny import NETWORK, write_weights
+from tests.bundle.tiny import NETWORK, ROOT, write_weights
 
 TRAIN = CONFIGS / "train.yaml"
 SET = {name[2:]: yaml.safe_load(value) for name, value in zip(NETWORK[::2], NETWORK[1::2], strict=True)}
@@ -216,6 +219,27 @@ def test_the_maker_must_say_what_the_weights_have_seen(given: list[str], checkpo
     with pytest.raises(UsageError, match="--synthetic or --real"):
         app(words, result_action="return_value")
     assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["datalist", "nowhere"],
+        ["check", "nowhere"],
+        ["release", "nowhere.pt", "-o", "b", "--name", "a", "--version", "1", "--training-data", "t",
+         "--intended-use", "u", "--real"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_wrong_path_is_refused_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
+    program = "import sys; from sarcomap.__main__ import main; code = main(sys.argv[1:]); "
+    program += "sys.exit(99 if 'torch' in sys.modules else code)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "bundle", *words], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == (4 if words[0] == "check" else 3), done.stderr
+    assert "nowhere" in done.stderr and contents(tmp_path) == []
 
 
 @pytest.fixture(scope="session")
