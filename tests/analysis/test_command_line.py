@@ -100,11 +100,15 @@ def test_people_and_models_of_unknown_origin_are_not_called_synthetic(data: Path
         pd.read_csv(data / f"{name}.csv").drop(columns="synthetic").to_csv(tmp_path / f"{name}.csv", index=False)
     assert main([*_inputs(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     assert "ynthetic" not in (tmp_path / "out/report.html").read_text()
-    images = pd.read_csv(tmp_path / "phenotypes.csv").assign(
-        model_name="demo",
-        model_training_data="Drawn shapes.",
-        model_intended_use="Tests.",
-        model_trained_on_synthetic=1.0,
+    images = (
+        pd.read_csv(tmp_path / "phenotypes.csv")
+        .copy()
+        .assign(
+            model_name="demo",
+            model_training_data="Drawn shapes.",
+            model_intended_use="Tests.",
+            model_trained_on_synthetic=1.0,
+        )
     )
     images.to_csv(tmp_path / "phenotypes.csv", index=False)
     assert main([*_inputs(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
