@@ -51,8 +51,8 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     sdk=$(python -c "from importlib.metadata import version; print(version('monai-deploy-app-sdk'))") && \
     PYTHONPATH=. python -m container.manifests app --sdk-version "$sdk" > /etc/holoscan/app.json && \
     PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json
-# What only tests, compilers and installers need.
-RUN site=/opt/venv/lib/python3.11/site-packages && \
+# What only tests, compilers and installers need, and the command whose package is not in the image.
+RUN site=/opt/venv/lib/python3.11/site-packages && rm -f /opt/venv/bin/sarcomap && \
     pip uninstall --quiet --yes pip && \
     rm -rf $site/torch/include $site/torch/share $site/torch/lib/*.a \
         $site/holoscan/include $site/nvidia/*/include && \
