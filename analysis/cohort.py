@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.definitions import BY_AGE, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs, derive
+from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
+from analysis.derived_columns import derive
 from analysis.errors import DataError
 from analysis.validation import Checked, Note
 
-__all__ = ["COVARIATES", "Cohort", "build_cohort"]
+__all__ = ["Cohort", "build_cohort"]
 
-# The paper's adjustment set; the name on the command line and the column behind it.
-COVARIATES = ("age", "sex", "bmi", "activity")
 _FEWEST = 20
 # The first criteria below are about who the question is asked of; the rest are about what is missing.
 _OF_ELIGIBILITY = 3
@@ -28,7 +27,7 @@ class Cohort:
     ----------
     analysed : DataFrame
         One row per participant that met every criterion, with all derived
-        columns (see `analysis.definitions.derive`).
+        columns (see `analysis.derived_columns.derive`).
     all_ages : DataFrame
         The same without the lowest age: descriptive figures may show it
         (method, section 8.10). Measurements only.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.agreement import agreement
 from analysis.definitions import BY_AGE
+from analysis.limits_of_agreement import agreement
 from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
 
 __all__ = ["MEASURES", "PAIRS", "age_groups", "concordance", "decline", "table_one", "trend"]

@@ -7,7 +7,7 @@ used on other people's tables too, without the imaging code beside it.
 
 from __future__ import annotations
 
-__all__ = ["AnalysisError", "DataError", "OutputError", "UsageError"]
+__all__ = ["AnalysisError", "DataError", "OptionError", "OutputError", "UsageError"]
 
 
 class AnalysisError(Exception):
@@ -42,6 +42,22 @@ class UsageError(AnalysisError):
     """The command line, a configuration file or a field map is not usable."""
 
     exit_code = 2
+
+
+class OptionError(UsageError):
+    """An option has a value that cannot be used.
+
+    Parameters
+    ----------
+    field : str
+        Name of the field of `analysis.Options`; a command line shows its flag instead.
+    found, expected, remedy : str
+        As for `AnalysisError`.
+    """
+
+    def __init__(self, field: str, found: str, expected: str, remedy: str) -> None:
+        super().__init__(field, found, expected, remedy)
+        self.field = field
 
 
 class DataError(AnalysisError):

@@ -13,11 +13,12 @@ from analysis.describe import MEASURES
 from analysis.figures.style import MEASURE_LABEL
 from analysis.survival import PER_SD
 from analysis.text_tables import TextTable, format_count, format_number, format_p
+from analysis.trend import AGE_GROUPS
 
 __all__ = ["manuscript_tables"]
 
 _WHO = {"all": "All", "M": "Men", "F": "Women"}
-_AGES = ("50-59", "60-69", "70-79", "80+")
+_AGES = AGE_GROUPS[1:]
 _FIRTH = "†"
 _FIRTH_NOTE = (
     " † Firth’s penalised likelihood, where events are separated or fewer than 5 per coefficient; "
@@ -171,7 +172,7 @@ def _age_groups(table: pd.DataFrame) -> TextTable:
         decimals = 3 if largest < 1 else 2 if largest < 300 else 0
         by_age = part.set_index("age_group")
         cells = []
-        for group in ("40-49", *_AGES):
+        for group in AGE_GROUPS:
             if group not in by_age.index:
                 cells.append("–")
                 continue
@@ -182,7 +183,7 @@ def _age_groups(table: pd.DataFrame) -> TextTable:
         rows.append({"measure": measure, "cells": (_WHO[str(sex)], *cells)})
     labels = _once(rows, ("measure",), lambda row: MEASURE_LABEL[row["measure"]])
     cells_of = tuple((label, *row["cells"]) for label, row in zip(labels, rows, strict=True))
-    ages = tuple(group.replace("-", "–") for group in ("40-49", *_AGES))
+    ages = tuple(group.replace("-", "–") for group in AGE_GROUPS)
     return TextTable("Median (quartiles) by age", ("Measure", "", *ages), cells_of, "", 2)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from analysis.run import Options
+from analysis.options import Options
 from analysis.tables import sha256_of
 
 __all__ = ["provenance"]

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.associations import EVENTS_PER_COEFFICIENT, associate
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import design_of
-from analysis.firth import firth
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, associate
+from analysis.penalised_logistic import firth
 from analysis.splines import restricted_cubic_spline
-from analysis.tertiles import tertiles
+from analysis.thirds import tertiles
 
 __all__ = ["PAPER_CUTS", "mark_missing", "per_sd", "sensitivity"]
 
@@ -118,7 +118,7 @@ def sensitivity(
     Returns
     -------
     DataFrame
-        ``analysis`` and the columns of `analysis.associations.Association`:
+        ``analysis`` and the columns of `analysis.odds_ratios.Association`:
         every outcome with the paper's printed cuts; every outcome in everyone
         whose exposure and outcome are known, complete otherwise or not;
         confirmed sarcopenia against none, probable left out; confirmed or

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from analysis.associations import EVENTS_PER_COEFFICIENT
 from analysis.cox import fit_cox, proportional_hazards_p
 from analysis.definitions import EXPOSURES
 from analysis.design import design_of
-from analysis.tertiles import tertiles
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
+from analysis.thirds import tertiles
 from analysis.validation import Note
 
 __all__ = ["FollowUp", "HazardRatio", "follow_up", "hazard_ratios"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.errors import DataError, OutputError, UsageError
+from analysis.errors import DataError, UsageError
+from analysis.files import TABLE_ENDINGS, check_table, replacing
 
 __all__ = ["read_table", "sha256_of", "write_table", "write_text"]
 
@@ -31,17 +31,9 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
         When the file is empty, damaged, or not a table.
     """
     where = path.name
-    if not path.is_file():
-        raise DataError(where, "no such file", "a table", "Check the path.")
-    if path.stat().st_size == 0:
-        raise DataError(where, "an empty file", "a table with a header", "Export it again.")
+    check_table(path)
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".txt", ".tab")):
-            table = _read_delimited(path, text_columns)
-        else:
-            raise DataError(where, f"a file ending in {path.suffix or 'nothing'}", "a table", _REMEDY)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, text_columns)
     except pd.errors.EmptyDataError:
         raise DataError(where, "an empty file", "a table with a header", "Export it again.") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
@@ -79,44 +71,23 @@ def _read_delimited(path: Path, text_columns: tuple[str, ...]) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write ``path`` (.csv, .tsv or .parquet) whole or not at all; numbers keep 10 significant digits in text."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix not in TABLE_ENDINGS:
+        raise UsageError(path.name, f"ending {path.suffix or 'nothing'}", ".csv, .tsv or .parquet", "Rename it.")
+    with replacing(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
-        elif path.suffix in (".csv", ".tsv"):
+        else:
             separator = "," if path.suffix == ".csv" else "\t"
             table.to_csv(temporary, sep=separator, index=False, float_format="%.10g", lineterminator="\n")
-        else:
-            raise UsageError(path.name, f"ending {path.suffix or 'nothing'}", ".csv, .tsv or .parquet", "Rename it.")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    reason = error.strerror or type(error).__name__
-    return OutputError(
-        path.name, f"cannot be written ({reason})", "a writable folder with room", "Choose another --out."
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from analysis.splines import restricted_cubic_spline
 
 __all__ = ["AGE_GROUPS", "Decline", "Trend", "age_group", "cochran_armitage", "decline_per_decade"]
 
-AGE_GROUPS = ("40-49", "50-59", "60-69", "70-79", "80+")
+_YOUNGEST = (40, 50, 60, 70, 80)
+AGE_GROUPS = (*(f"{low}-{high - 1}" for low, high in pairwise(_YOUNGEST)), f"{_YOUNGEST[-1]}+")
+"""Decades of life; the first one is younger than an analysis usually includes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Decline:
 
 def age_group(age: pd.Series) -> pd.Series:
     """Decade of life as an ordered category; under 40 is missing."""
-    return pd.cut(age, [40, 50, 60, 70, 80, np.inf], right=False, labels=list(AGE_GROUPS))
+    return pd.cut(age, [*_YOUNGEST, np.inf], right=False, labels=list(AGE_GROUPS))
 
 
 def cochran_armitage(

@@ -31,7 +31,7 @@ from analysis import (
     hazard_ratios,
     read_fields,
 )
-from analysis.cohort import COVARIATES
+from analysis.definitions import COVARIATES
 from analysis.describe import decline
 from analysis.survival import THIRDS
 from phantom.table import draw_cohort

@@ -29,10 +29,9 @@ from typing import Any
 import pandas as pd
 
 from analysis import Options, associations, load_cohort
-from analysis.cohort import COVARIATES
-from analysis.definitions import OUTCOMES
+from analysis.definitions import COVARIATES, OUTCOMES
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, bare, new_figure
-from analysis.tertiles import tertiles
+from analysis.thirds import tertiles
 from phantom.table import draw_cohort, write_cohort
 
 _EXPOSURES = ("pa_ratio", "lr_asymmetry_dexa")

@@ -34,8 +34,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from app.serve.spool import study_key  # noqa: E402
 from benchmarks.soak_figures import figures, sound, uid_of  # noqa: E402
+from operators.core.study_key import study_key  # noqa: E402
 from phantom.acquisition import acquire_study  # noqa: E402
 from phantom.anatomy import body_grid, build_tissues  # noqa: E402
 from phantom.archive import write_folder  # noqa: E402

@@ -11,7 +11,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from app.serve.spool import study_key
+from operators.core.study_key import study_key
 
 __all__ = ["figures", "given", "sound", "uid_of"]
 

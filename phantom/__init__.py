@@ -3,12 +3,15 @@
 >>> from phantom import write_study
 >>> study = write_study("demo", seed=7)  # doctest: +SKIP
 >>> study.truth.covered_volumes.tmv_cm3  # doctest: +SKIP
+
+What a name needs is imported when the name is first used.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from operators.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from phantom.acquisition import acquire_study
@@ -20,24 +23,36 @@ if TYPE_CHECKING:
     from phantom.study import WrittenStudy, write_study
     from phantom.truth import Truth
 
-_HOME = {
-    "ARCHIVE_STATIONS": "station_geometry",
-    "AcquisitionOptions": "dixon_signal",
-    "FAULTS": "faults",
-    "FaultRecord": "faults",
-    "Participant": "participant",
-    "StationGeometry": "station_geometry",
-    "Tissues": "anatomy",
-    "Truth": "truth",
-    "WrittenStudy": "study",
-    "acquire_study": "acquisition",
-    "archive_stations": "station_geometry",
-    "body_grid": "anatomy",
-    "build_tissues": "anatomy",
-    "draw_participant": "participant",
-    "write_study": "study",
-}
-"""Which module has what. Imported when asked for, so that `phantom.table` works where only tables are installed."""
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "phantom.acquisition": ("acquire_study",),
+        "phantom.anatomy": (
+            "Tissues",
+            "body_grid",
+            "build_tissues",
+        ),
+        "phantom.dixon_signal": ("AcquisitionOptions",),
+        "phantom.faults": (
+            "FAULTS",
+            "FaultRecord",
+        ),
+        "phantom.participant": (
+            "Participant",
+            "draw_participant",
+        ),
+        "phantom.station_geometry": (
+            "ARCHIVE_STATIONS",
+            "StationGeometry",
+            "archive_stations",
+        ),
+        "phantom.study": (
+            "WrittenStudy",
+            "write_study",
+        ),
+        "phantom.truth": ("Truth",),
+    },
+)
 
 __all__ = [
     "ARCHIVE_STATIONS",
@@ -56,9 +71,3 @@ __all__ = [
     "draw_participant",
     "write_study",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'phantom' has no attribute {name!r}")
-    return getattr(import_module(f"phantom.{_HOME[name]}"), name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from operators.core.errors import OutputError
+from operators.core.output_files import new_folder, replacing
 from phantom.dicom_files import DicomFile
 
 __all__ = ["MANIFEST_NAME", "write_folder", "write_zip", "zip_name"]
@@ -34,17 +33,11 @@ def write_folder(files: Iterable[DicomFile], folder: Path) -> Path:
         When the folder exists already, or cannot be written.
     """
     _refuse_existing(folder)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
+    with new_folder(folder) as partial:
         for file in files:
             series = partial / file.folder
             series.mkdir(parents=True, exist_ok=True)
             (series / file.name).write_bytes(file.contents)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise _not_written(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -57,19 +50,12 @@ def write_zip(files: Iterable[DicomFile], path: Path, *, deflate: bool = True) -
         When the file exists already, or cannot be written.
     """
     _refuse_existing(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     rows: list[tuple[str, ...]] = []
-    try:
-        with zipfile.ZipFile(partial, "w", compresslevel=1) as archive:
-            for file in files:
-                rows.append(_manifest_row(file))
-                _add(archive, rows[-1][0], file.contents, deflate)
-            _add(archive, MANIFEST_NAME, _manifest(rows).encode("ascii"), deflate)
-        os.replace(partial, path)
-    except OSError as error:
-        raise _not_written(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", compresslevel=1) as archive:
+        for file in files:
+            rows.append(_manifest_row(file))
+            _add(archive, rows[-1][0], file.contents, deflate)
+        _add(archive, MANIFEST_NAME, _manifest(rows).encode("ascii"), deflate)
     return path
 
 
@@ -94,13 +80,3 @@ def _add(archive: zipfile.ZipFile, name: str, contents: bytes, deflate: bool) ->
 def _refuse_existing(path: Path) -> None:
     if path.exists():
         raise OutputError(str(path), "it exists already", "a new name", "Remove it, or choose another --out.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        str(path), error.strerror or str(error), "a folder that can be written, with room", "Choose another --out."
-    )

@@ -246,6 +246,7 @@ def _only(series: Sequence[Series], station: int, contrast: Contrast) -> Series:
     return max(found, key=lambda s: s.acquired)
 
 
+#: All of `phantom.options.FaultName` but ``compressed``, which changes no series.
 FAULTS: Mapping[str, Fault] = {
     "duplicate-station": _duplicate_station,
     "missing-contrast": _missing_contrast,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from tqdm import tqdm
 
 from operators.core.errors import OutputError, UsageError
 from operators.core.nrrd_files import write_segmentation
+from operators.core.output_files import check_writable, new_folder
 from operators.core.volume import Grid, Volume
 from phantom.acquisition import StationImages, acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
@@ -23,13 +22,13 @@ from phantom.dicom_files import SYNTHETIC_STATEMENT, DicomFile, dicom_files
 from phantom.dicom_series import Patient, Series, series_of_study
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.faults import FAULTS, FaultRecord, apply_faults
+from phantom.options import COMPRESSED
 from phantom.participant import Participant, draw_participant
 from phantom.station_geometry import StationGeometry, archive_stations, coverage_mm
 from phantom.truth import Truth, Volumes, count_volumes, mean_fat_fractions
 
-__all__ = ["COMPRESSED", "WrittenStudy", "eid_of", "write_study"]
+__all__ = ["WrittenStudy", "eid_of", "write_study"]
 
-COMPRESSED = "compressed"  # a fault by name only: it asks for --compress
 _TRUTH_VERSION = "1.0"
 
 
@@ -122,10 +121,7 @@ def write_study(
     for path in (target, truth_folder):
         if path.exists():
             raise OutputError(str(path), "it exists already", "a new name", "Remove it, or choose another --out.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(out, error) from error
+    check_writable(out)
 
     with tqdm(total=3 + 5 * len(geometry), disable=not show_progress, unit="step", leave=False) as bar:
         bar.set_description("body")
@@ -187,21 +183,9 @@ def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
 
 def _write_truth(folder: Path, truth: Truth, facts: dict[str, Any]) -> None:
     """Both truth files, complete or not at all."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".truth.partial-", dir=folder.parent) as scratch:
-            partial = Path(scratch) / "truth"
-            partial.mkdir()
-            write_segmentation(partial / "labels.seg.nrrd", truth.labels)
-            (partial / "truth.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, folder)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        str(path), error.strerror or str(error), "a folder that can be written, with room", "Choose another --out."
-    )
+    with new_folder(folder) as partial:
+        write_segmentation(partial / "labels.seg.nrrd", truth.labels)
+        (partial / "truth.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _truth_json(

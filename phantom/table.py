@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, THIGH_COMPARTMENTS, Tissue
-from operators.core.errors import OutputError
+from operators.core.output_files import replacing
 from operators.core.phenotypes import PHENOTYPES, MeasuredBody
 from phantom.calibration import PREVALENCE, read_constants, thirds_of
 from phantom.cohort_model import (
@@ -114,16 +113,9 @@ def write_cohort(folder: Path, cohort: CohortTable) -> tuple[Path, Path, Path]:
         "participants.csv": cohort.participants.to_csv(index=False, float_format="%.7g", lineterminator="\n"),
         "truth.json": json.dumps(cohort.truth, indent=2) + "\n",
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            part = folder / f".{name}.part"
-            part.write_text(text, "utf-8")
-            os.replace(part, folder / name)
-    except OSError as error:
-        raise OutputError(
-            folder.name, f"cannot be written ({error.strerror})", "a writable folder with room", "Choose another --out."
-        ) from None
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, "utf-8")
     return folder / "phenotypes.csv", folder / "participants.csv", folder / "truth.json"
 
 

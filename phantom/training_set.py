@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.nrrd_files import write_volume
+from operators.core.output_files import new_folder
 from operators.core.volume import Contrast, Grid, Volume
 from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_labels, build_tissues, fit_body
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images, resampled
+from phantom.options import TRAINING_SPACING_MM
 from phantom.participant import Participant, draw_participant
 from phantom.station_geometry import FUSED_STATION_COUNT, archive_stations
 
 __all__ = [
     "FINE",
-    "TRAINING_SPACING_MM",
     "TrainingPair",
     "drawn_options",
     "training_pair",
@@ -30,7 +31,6 @@ __all__ = [
 
 # Coarse enough for one window of the demo network to hold most of a body: a muscle is told from its
 # neighbour by where it lies.
-TRAINING_SPACING_MM = (3.5, 3.5, 6.5)
 
 FINE = 2
 """Into how many voxels of `TrainingPair.fine_labels` an image's voxel is divided along each axis."""
@@ -137,16 +137,13 @@ def write_training_set(
 
     Training can start while this runs: a participant's folder appears whole.
     """
-    out.mkdir(parents=True, exist_ok=True)
     for done, seed in enumerate(seeds):
         folder = out / f"{seed:06d}"
         if not folder.exists():
-            partial = out / f".{seed:06d}.partial"
-            partial.mkdir(exist_ok=True)
-            pair = training_pair(seed, spacing_mm, varied=varied)
-            for name in ("water", "fat", "labels", "fine_labels"):
-                write_volume(partial / f"{name}.nrrd", getattr(pair, name))
-            partial.rename(folder)
+            with new_folder(folder) as partial:
+                pair = training_pair(seed, spacing_mm, varied=varied)
+                for name in ("water", "fat", "labels", "fine_labels"):
+                    write_volume(partial / f"{name}.nrrd", getattr(pair, name))
         if progress is not None:
             progress(done + 1, len(seeds))
 

@@ -30,6 +30,9 @@ command.version = lambda: _version()
 _COMMANDS = {
     "run": ("sarcomap.run_command:command", "Process one study or a few."),
     "measure": ("sarcomap.measure_command:command", "Measure a finished study again, after its labels were edited."),
+    "phantom": ("phantom.commands:command", "Make synthetic studies, training sets and cohorts."),
+    "analysis": ("analysis.commands:command", "Analyse a cohort's tables, collect reports, check a published table."),
+    "serve": ("app.serve.command:command", "Process studies as they come, by DICOM or into a folder."),
     "bundle": ("sarcomap.bundle_commands:command", "Train, release and check weights of your own."),
     "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
     "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from analysis.agreement import agreement
 from analysis.describe import PAIRS
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, SEX_LABEL, bare, new_figure, thousands
+from analysis.limits_of_agreement import agreement
 
 __all__ = ["concordance_figure"]
 

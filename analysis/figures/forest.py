@@ -22,7 +22,7 @@ def forest(associations: pd.DataFrame, exposures: tuple[str, ...] = ("pa_ratio",
     Parameters
     ----------
     associations : DataFrame
-        `analysis.associations.Associations.summary`.
+        `analysis.odds_ratios.Associations.summary`.
     exposures : tuple of str
         One panel each.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.errors import OutputError
+from analysis.files import replacing
 
 __all__ = [
     "COLOUR",
@@ -89,16 +88,7 @@ def save(figure: Figure, folder: Path, name: str, mark: str = "") -> tuple[Path,
     paths = []
     for kind, options in (("png", {"dpi": 300}), ("svg", {"metadata": {"Date": None}})):
         path = folder / f"{name}.{kind}"
-        part = folder / f".{name}.part.{kind}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            figure.savefig(part, format=kind, facecolor="white", **options)
-            os.replace(part, path)
-        except OSError as error:
-            raise OutputError(
-                path.name, f"cannot be written ({error.strerror})", "a writable folder", "Choose another --out."
-            ) from None
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, facecolor="white", **options)
         paths.append(path)
     return paths[0], paths[1]

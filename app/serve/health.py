@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.serve.__main__ import settings_from
+from app.serve.command import settings_from
 from operators.core.errors import SarcoMapError
 
 __all__ = ["ask"]
@@ -24,7 +24,7 @@ def ask(arguments: Sequence[str], timeout_s: float = 5.0) -> str:
     timeout_s : float
     """
     try:
-        http = settings_from(list(arguments)).http
+        http = settings_from(arguments).http
     except SarcoMapError as error:
         return f"error: {error}"
     if not http.port:

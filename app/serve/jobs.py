@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.serve.records import Record
 
-__all__ = ["JOB_STATES", "STATES", "Job", "study_key"]
+__all__ = ["JOB_STATES", "STATES", "Job"]
 
 #: In the order in which a study goes through them; ``failed`` is the other end.
 STATES = ("incoming", "queued", "running", "sending", "done", "failed")
 JOB_STATES = STATES[1:]
-
-
-def study_key(study_uid: str) -> str:
-    """How a study is called in the queue and in logs: its pseudonym in reports as well."""
-    return hashlib.sha256(study_uid.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from app.object_uids import UNREADABLE, identity
 from app.serve.association import Arriving, bound_pdus, unfinished
 from app.serve.metrics import Metrics
 from app.serve.settings import DicomSettings
-from app.serve.spool import Spool, study_key
+from app.serve.spool import Spool
 from operators.core.errors import UsageError
+from operators.core.study_key import study_key
 from operators.dicom_loader.source import DEFAULT_LIMITS
 
 __all__ = ["Receiver"]

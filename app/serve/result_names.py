@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from app.serve.spool import study_key
 from operators.core.deidentification import METHOD
+from operators.core.study_key import study_key
 
 __all__ = ["results_name"]
 

@@ -218,7 +218,11 @@ def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, cal
 
 
 def _copy(results: Path, target: Path) -> None:
-    """Whole or not at all; what an earlier try left is replaced."""
+    """Whole or not at all; what an earlier try left is replaced.
+
+    `operators.core.output_files` is not used: its temporary names hold the
+    process number, and what a killed service left must be found again.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)

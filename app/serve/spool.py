@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 
 from app.serve.job_queue import JobQueue
-from app.serve.jobs import STATES, Job, study_key
+from app.serve.jobs import STATES, Job
 from app.serve.objects import made_by_us, merge, same_objects, united
 from app.serve.records import Record
 from app.serve.study_files import copied, digest, remove
 from operators.core.errors import InputError, OutputError, SarcoMapError
+from operators.core.study_key import study_key
 
-__all__ = ["STATES", "Job", "Spool", "study_key"]
+__all__ = ["STATES", "Job", "Spool"]
 
 _RELEASED, _REFUSED = ".released", ".refused"
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nrrd
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.core import anatomy
-from operators.core.errors import GeometryError, InputError
+from operators.core.errors import InputError
 from operators.core.label_files import read_label_file
+from operators.core.nrrd_files import read_layers
 from operators.core.slicer_segments import Segment, list_segments, match_segment
-from operators.core.volume import Grid, Volume
+from operators.core.volume import Volume
 
 __all__ = ["AnnotatedLabels", "read_labels"]
-
-_SPACES = {
-    "left-posterior-superior": (1, 1, 1),
-    "lps": (1, 1, 1),
-    "right-anterior-superior": (-1, -1, 1),
-    "ras": (-1, -1, 1),
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +65,10 @@ def read_labels(
         volume = read_label_file(path).volume
         voxels, grid = np.asarray(volume.voxels), volume.grid
     else:
-        voxels, header = _read(path, where)
-        grid = _grid(header, voxels.shape[-3:], where)
+        layers, grid, header = read_layers(path, where)
+        if not np.issubdtype(layers.dtype, np.integer):
+            raise InputError(where, f"voxels of {layers.dtype}", "a label map of whole numbers", "Check the path.")
+        voxels = layers[0] if len(layers) == 1 else layers
         segments = list_segments(header)
     labels = _by_segment(voxels, segments, ignore, where) if segments else _by_value(voxels, mapping, where)
     annotated = frozenset(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if i)
@@ -120,40 +114,3 @@ def _by_value(voxels: NDArray[Any], mapping: Mapping[int, int] | None, where: st
     for value in values.astype(int):
         table[value] = value if mapping is None else mapping.get(int(value), 0)
     return np.asarray(table[voxels.astype(np.intp)])
-
-
-def _read(path: Path, where: str) -> tuple[NDArray[Any], dict[str, Any]]:
-    try:
-        voxels, header = nrrd.read(str(path), index_order="C")
-    except (OSError, EOFError, ValueError, KeyError, IndexError, StopIteration, nrrd.NRRDError, zlib.error) as error:
-        raise InputError(
-            where, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or save the file again."
-        ) from error
-    if voxels.ndim == 4:  # index_order="C" reverses the axes: Slicer's layers, first in the file, come last
-        voxels = np.moveaxis(voxels, -1, 0)
-    if voxels.ndim not in (3, 4) or not np.issubdtype(voxels.dtype, np.integer):
-        raise InputError(
-            where, f"{voxels.ndim} dimensions of {voxels.dtype}", "a label map of whole numbers", "Check the path."
-        )
-    return np.ascontiguousarray(voxels), dict(header)
-
-
-def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid:
-    signs = _SPACES.get(str(header.get("space", "")).lower())
-    directions, origin = header.get("space directions"), header.get("space origin")
-    if signs is None or directions is None or origin is None:
-        raise InputError(
-            where,
-            f"space {header.get('space')!r}",
-            "patient coordinates (left-posterior-superior or right-anterior-superior)",
-            "Save the file from 3D Slicer.",
-        )
-    rows = np.asarray(directions, dtype=np.float64)
-    affine = np.eye(4)
-    affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # a layer axis has no direction
-    affine[:3, 3] = origin
-    affine[:3] *= np.array(signs)[:, None]
-    try:
-        return Grid((shape[0], shape[1], shape[2]), affine)
-    except GeometryError as error:
-        raise InputError(where, error.found, error.expected, error.remedy) from error

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from bundle.scripts.checkpoints import load_checkpoint
 from operators.core.errors import SegmentationError
+from operators.core.output_files import replacing
 
 __all__ = [
     "EpochSampler",
@@ -131,12 +132,10 @@ class _WholeFiles(DiskSaver):
         super().__call__(checkpoint, self.filename or filename, metadata)
 
     def _save_func(self, checkpoint: Mapping, path: Path, func: Any) -> None:
-        partial = path.with_name(f".{path.name}.part")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             func(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
 
     def remove(self, filename: str) -> None:
         if self.filename is None and idist.get_rank() == self.save_on_rank:

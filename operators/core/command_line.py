@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError
 
-from operators.core.errors import SarcoMapError
 from operators.core.help_format import TwoColumns
-from operators.core.options import OptionError, RunOptions, flag_of
+from operators.core.options import RunOptions, flag_of
 
 __all__ = ["EXIT_CODES", "new_app", "report_error", "run_command"]
 
@@ -79,12 +78,13 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
     """
     if logging.getLogger().getEffectiveLevel() <= logging.DEBUG:
         traceback.print_exception(error)
-    if isinstance(error, SarcoMapError):
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):  # raised on purpose, by us or by the analysis, which has a hierarchy of its own
         text = str(error)
-        if isinstance(error, OptionError):  # the library names the field; here it is a flag
-            text = text.replace(error.field, flag_of(error.field, *options), 1)
+        if field := getattr(error, "field", ""):  # the library names the field; here it is a flag
+            text = text.replace(field, flag_of(field, *options), 1)
         print(f"error: {' '.join(text.split())}", file=sys.stderr)
-        return error.exit_code
+        return code
     print(
         f"error: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
         "Run again with --log-level DEBUG and report what it prints.",

@@ -23,11 +23,19 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT, LABELS, STRUCTURES, Tissue
-from operators.core.errors import GeometryError, InputError, InternalError, OutputError
+from operators.core.errors import GeometryError, InputError, InternalError
+from operators.core.output_files import replacing
 from operators.core.slicer_segments import list_segments, match_segment
 from operators.core.volume import Grid, Volume
 
-__all__ = ["read_layers", "read_segmentation", "read_volume", "write_segmentation", "write_volume", "write_volumes"]
+__all__ = [
+    "read_layers",
+    "read_segmentation",
+    "read_volume",
+    "write_segmentation",
+    "write_volume",
+    "write_volumes",
+]
 
 _LPS = "left-posterior-superior"
 #: NRRD's other patient spaces of common use, and the signs that take them to LPS.
@@ -54,7 +62,7 @@ def write_volume(path: Path, volume: Volume, *, compression_level: int = 2) -> N
     Parameters
     ----------
     path : Path
-        Its folder must exist.
+        Its folder is made when missing.
     volume : Volume
         float32 or uint8.
     compression_level : int
@@ -76,10 +84,6 @@ def write_volumes(folder: Path, volumes: Mapping[str, Volume], *, compression_le
     OutputError
         When the folder cannot be made or a file not be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
     paths = tuple(folder / f"{name}.nrrd" for name in volumes)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         # list() raises what a worker raised.
@@ -111,18 +115,20 @@ def read_volume(path: Path) -> Volume:
     InputError
         When the file cannot be read, or is no 3-D volume in patient space.
     """
-    voxels, header = _read(path)
+    voxels, header = _read(path, path.name)
     if voxels.dtype != np.uint8:
         voxels = voxels.astype(np.float32)
-    return Volume(voxels, _grid(path, header, voxels.shape))
+    return Volume(voxels, _grid(header, voxels.shape, path.name))
 
 
-def read_layers(path: Path) -> tuple[NDArray[Any], Grid, Mapping[str, Any]]:
+def read_layers(path: Path, where: str = "") -> tuple[NDArray[Any], Grid, Mapping[str, Any]]:
     """Read a NRRD file of one or more label maps on one grid, as 3D Slicer saves segments that may overlap.
 
     Parameters
     ----------
     path : Path
+    where : str
+        How messages call the file; its name by default.
 
     Returns
     -------
@@ -137,8 +143,9 @@ def read_layers(path: Path) -> tuple[NDArray[Any], Grid, Mapping[str, Any]]:
     InputError
         When the file cannot be read, or has no place in patient space.
     """
-    voxels, header = _read(path, layers=True)
-    return voxels, _grid(path, header, voxels.shape[1:]), header
+    where = where or path.name
+    voxels, header = _read(path, where, layers=True)
+    return voxels, _grid(header, voxels.shape[1:], where), header
 
 
 def write_segmentation(path: Path, labels: Volume, *, compression_level: int = 2) -> None:
@@ -214,7 +221,7 @@ def read_segmentation(path: Path) -> Volume:
         When the file cannot be read, holds overlapping segments (a fourth
         dimension), or has a segment that is not in the table.
     """
-    voxels, header = _read(path)
+    voxels, header = _read(path, path.name)
     segments = list_segments(header)
     if not segments:
         raise InputError(path.name, "no segments", "a 3D Slicer segmentation (.seg.nrrd)", "Check the path.")
@@ -223,27 +230,19 @@ def read_segmentation(path: Path) -> Volume:
         here = voxels == segment.value
         if here.any():
             labels[here] = match_segment(segment, path.name)
-    return Volume(labels, _grid(path, header, labels.shape))
+    return Volume(labels, _grid(header, labels.shape, path.name))
 
 
 def _write(path: Path, volume: Volume, fields: Mapping[str, str], compression_level: int) -> None:
     voxels = np.ascontiguousarray(volume.voxels)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(_header_text(volume, fields))
-                # gzip's own wrapping, as NRRD asks for
-                packer = isal_zlib.compressobj(compression_level, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
-                data = voxels.reshape(-1).view(np.uint8).data
-                for start in range(0, len(data), _PIECE_BYTES):
-                    file.write(packer.compress(data[start : start + _PIECE_BYTES]))
-                file.write(packer.flush())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(_header_text(volume, fields))
+        # gzip's own wrapping, as NRRD asks for
+        packer = isal_zlib.compressobj(compression_level, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
+        data = voxels.reshape(-1).view(np.uint8).data
+        for start in range(0, len(data), _PIECE_BYTES):
+            file.write(packer.compress(data[start : start + _PIECE_BYTES]))
+        file.write(packer.flush())
 
 
 def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
@@ -267,47 +266,38 @@ def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
     return head.replace(b"\nsizes: 1 1 1\n", f"\nsizes: {x} {y} {z}\n".encode()) + b"\n\n"
 
 
-def _read(path: Path, *, layers: bool = False) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read(path: Path, where: str, *, layers: bool = False) -> tuple[NDArray[Any], dict[str, Any]]:
     try:
         voxels, header = nrrd.read(str(path), index_order="C")
     except (OSError, EOFError, ValueError, KeyError, IndexError, StopIteration, nrrd.NRRDError, zlib.error) as error:
         raise InputError(
-            path.name, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
+            where, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
         ) from error
     if layers:  # the last axis, since index_order="C" turns the order of the file round
         voxels = np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels[None]
     if voxels.ndim != 3 + layers:
         raise InputError(
-            path.name, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume."
+            where, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume."
         )
     return np.ascontiguousarray(voxels), dict(header)
 
 
-def _grid(path: Path, header: Mapping[str, Any], shape: tuple[int, ...]) -> Grid:
+def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid:
     signs = _TO_LPS.get(str(header.get("space", "")).lower())
     directions, origin = header.get("space directions"), header.get("space origin")
     if signs is None or directions is None or origin is None:
         raise InputError(
-            path.name,
+            where,
             f"space {header.get('space')!r} with{'' if origin is not None else 'out'} origin",
             "a volume in left-posterior-superior or right-anterior-superior space",
-            "Save the file from a tool that keeps patient coordinates.",
+            "Save the file from a tool that keeps patient coordinates, such as 3D Slicer.",
         )
-    affine = np.eye(4)
     rows = np.asarray(directions, dtype=np.float64)
+    affine = np.eye(4)
     affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # an axis of layers has no direction
     affine[:3, 3] = origin
     affine[:3] *= np.array(signs)[:, None]
     try:
         return Grid((shape[0], shape[1], shape[2]), affine)
     except GeometryError as error:
-        raise InputError(path.name, error.found, error.expected, error.remedy) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        path.name,
-        f"not written ({error.strerror or error})",
-        "a writable folder with free space",
-        "Choose another output folder or free some space.",
-    )
+        raise InputError(where, error.found, error.expected, error.remedy) from error

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from operators.core.errors import OutputError
 
-__all__ = ["new_folder", "replacing", "require_new"]
+__all__ = ["check_writable", "new_folder", "replacing", "require_new"]
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, ending: str = ".part") -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
 
     Parameters
     ----------
     path : Path or str
         Its folder is made when missing.
+    ending : str
+        Of the temporary name, for libraries that choose the format by it.
 
     Raises
     ------
@@ -33,18 +35,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
     ...     temporary.write_text("{}")
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _beside(path, ending)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(
-            str(path),
-            error.strerror or type(error).__name__,
-            "a place that can be written",
-            "Check the folder's permissions and the free space, or choose another output folder.",
-        ) from error
+        raise _not_written(path, error.strerror or type(error).__name__) from error
     finally:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
 
@@ -65,18 +62,13 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path).resolve()
     require_new(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _beside(path)
     try:
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(
-            str(path),
-            error.strerror or type(error).__name__,
-            "a folder that can be written",
-            "Check the permissions and the free space, or choose another output folder.",
-        ) from error
+        raise _not_written(path, error.strerror or type(error).__name__) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -87,8 +79,33 @@ def require_new(path: Path | str) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder with something in it" if path.is_dir() else "a file"
         raise OutputError(str(path), kind, "a new folder", "Choose another output folder, or remove this one.")
-    above = next(folder for folder in path.parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise OutputError(
-            str(path), f"{above} cannot be written", "a folder that can be written", "Choose another output folder."
-        )
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it.
+
+    Raises
+    ------
+    OutputError
+        When a file stands in its place, or writing is not permitted.
+    """
+    folder = folder.absolute()
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        raise _not_written(folder, f"{nearest.name} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _not_written(folder, "permission denied")
+
+
+def _beside(path: Path, ending: str = ".part") -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{ending}")
+
+
+def _not_written(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        str(path),
+        f"cannot be written ({reason})",
+        "a place that can be written",
+        "Check the folder's permissions and the free space, or choose another output folder.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from operators.core.deidentification import deidentify
 from operators.core.errors import DicomError, InputError
 from operators.core.options import Deidentification
 from operators.core.standing_height import height_of
+from operators.core.study_key import study_key
 from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -282,7 +282,7 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
 
 def _pseudonym(path: Path, study_uid: str) -> str:
     named = _UK_BIOBANK_NAME.match(path.resolve().name)
-    return named[1] if named else hashlib.sha256(study_uid.encode()).hexdigest()[:12]
+    return named[1] if named else study_key(study_uid)
 
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:

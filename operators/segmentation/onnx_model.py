@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from operators.core.errors import OutputError
+from operators.core.output_files import replacing
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.monai_parts import monai
@@ -50,7 +52,7 @@ def onnx_model(model: SegmentationModel) -> Path:
     ------
     RuntimeError
         When PyTorch cannot export the network.
-    OSError
+    OutputError
         When the file cannot be written, not even to a temporary folder.
     """
     path = cache_folder() / f"{_digest(model)}.onnx"
@@ -74,11 +76,10 @@ def _window_shape(model: SegmentationModel) -> tuple[int, ...]:
 
 
 def _export(model: SegmentationModel, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     device = next(iter(model.network.state_dict().values()), torch.zeros(())).device
     try:
         # Without no_grad the exporter keeps every layer's output: 2.2 instead of 1.2 GiB for the full-size network.
-        with warnings.catch_warnings(), torch.no_grad():
+        with replacing(path) as partial, warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter about itself
             torch.onnx.export(
                 model.network,
@@ -90,13 +91,11 @@ def _export(model: SegmentationModel, path: Path) -> None:
                 # The tracing exporter: the other one needs onnxscript, and UNETR has no control flow to lose.
                 dynamo=False,
             )
-        os.replace(partial, path)
-    except (OSError, RuntimeError):
+    except (OutputError, RuntimeError):
         raise
     except Exception as error:  # the exporter has classes of its own
         raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
     finally:
-        partial.unlink(missing_ok=True)
         return_freed_memory()  # the exporter's copies of the weights
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from operators.core.label_map import LabelMap
 from operators.core.model_card import ModelCard
 from operators.core.nrrd_files import read_volume, write_segmentation, write_volume
 from operators.core.options import SegmentationOptions
+from operators.core.output_files import replacing
 from operators.core.volume import Contrast, Fused, Grid, Volume
 from operators.segmentation.monai_parts import Compose, Inferer, SlidingWindowInferer
 
@@ -220,12 +220,5 @@ def _write(folder: Path, stem: str, labels: LabelMap, output_format: str) -> Pat
 def _write_nifti(path: Path, volume: Volume) -> None:
     image: Any = nibabel.Nifti1Image(np.asarray(volume.voxels).transpose(2, 1, 0), LPS_TO_RAS @ volume.grid.affine)
     image.header.set_xyzt_units("mm")
-    partial = path.with_name(f".{os.getpid()}.{path.name}")  # nibabel goes by the name's end
-    try:
-        try:
-            nibabel.save(image, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(path.name, f"not written ({error})", "a writable folder", "Free some space.") from error
+    with replacing(path, ending=".nii.gz") as temporary:
+        nibabel.save(image, temporary)

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 from analysis import associations, sex_stratified
-from analysis.associations import associate
-from analysis.cohort import COVARIATES
-from analysis.definitions import EXPOSURES, OUTCOMES
+from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
 from analysis.design import design_of
-from analysis.tertiles import tertiles
+from analysis.odds_ratios import associate
+from analysis.thirds import tertiles
 from tests.analysis.r import needs_r, run_r
 from tests.analysis.synthetic import cohort_of, drawn
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,10 @@ from PIL import Image
 
 from analysis.__main__ import main
 from analysis.collect import collect_reports
+from analysis.commands import commands
+from analysis.definitions import AWGS2019
 from analysis.errors import DataError
+from analysis.options import Options
 from analysis.text_tables import format_p
 from operators.core.anatomy import STRUCTURES
 from phantom.table import draw_cohort, write_cohort
@@ -208,10 +213,10 @@ def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None
         (["--adjust", "age,shoe_size"], 3, "no column shoe_size"),
         (["--fixed-cuts", "pa_ratio"], 2, "expected NAME=LOW,HIGH"),
         (["--fields", "absent.yaml"], 2, "absent.yaml"),
-        (["--participants", "absent.csv"], 3, "no such file"),
         (["--fixed-cuts", "pa_ratio=0.5,0.4"], 2, "the lower one first"),
         (["--fixed-cuts", "pa=0.4,0.5"], 2, "one of pa_ratio"),
-        (["--censor-date", "May 2020"], 2, "Invalid isoformat"),
+        (["--censor-date", "May 2020"], 2, "--censor-date: Invalid isoformat"),
+        (["--min-age", "-1"], 2, "--min-age: -1; expected years, 0 or more"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_an_exit_code(
@@ -223,9 +228,87 @@ def test_a_wrong_option_is_one_line_and_an_exit_code(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "--phenotyps", "p.csv"], 2, "--phenotypes instead of --phenotyps"),
+        (["rnu"], 2, 'Did you mean "run"'),
+        (["run", "--phenotypes", "absent.csv", "--participants", "absent.csv", "--out", "out"], 3, "no such file"),
+        (["collect", "absent", "--out", "out.csv"], 3, "no such folder"),
+        (["collect", ".", "--out", "out.xlsx"], 2, ".csv, .tsv or .parquet"),
+        (["collect", ".", "--out", "file/out.csv"], 5, "file is no folder"),
+        (["audit", "absent.csv"], 3, "no such file"),
+        (["audit", "example", "--out", "."], 2, "ending nothing"),
+    ],
+)
+def test_wrong_words_and_paths_are_refused_before_pandas_is_imported(
+    arguments: list[str], code: int, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    script = (
+        "import sys\n"
+        "from analysis.__main__ import main\n"
+        "code = main(sys.argv[1:])\n"
+        "assert not {'pandas', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.splitlines()
+    assert says in lines[0] and lines[0].startswith("error: ")
+    assert len(lines) == (2 if "--help" in done.stderr else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("min_agee: 40", "options.yaml: option min_agee; expected one of adjust"),
+        ("min_agee: 40", "Did you mean min_age?"),
+        ("min_age: old", "min_age"),
+        ("fixed_cuts: {pa_ratio: [0.5, 0.4]}", "--fixed-cuts: 0.5 and 0.4"),
+        ("cut_offs: {name: mine}", "--cut-offs: not complete"),
+        ("- min_age", "no map of options"),
+        ("min_age: [", "not readable"),
+    ],
+)
+def test_a_wrong_configuration_is_named(
+    text: str, says: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "options.yaml").write_text(text)
+    given = [*_inputs(data), "--out", str(tmp_path / "out"), "--config", str(tmp_path / "options.yaml")]
+    assert main(given) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_options_written_to_yaml_are_read_back_and_the_command_line_wins(tmp_path: Path) -> None:
+    written = Options(
+        Path("p.csv"),
+        Path("q.csv"),
+        Path("out"),
+        adjust=(),
+        min_age=60,
+        cut_offs=AWGS2019,
+        fields=Path("fields.yaml"),
+        fixed_cuts={"pa_ratio": (0.41, 0.48)},
+        censor_date="2020-05-01",
+    )
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(written.as_plain()))
+    arguments = ["run", "--config", str(tmp_path / "options.yaml")]
+    assert commands("analysis").parse_args(arguments)[1].arguments["options"] == written
+    more = [*arguments, "--min-age", "70", "--adjust", "age,sex", "--out", "again"]
+    read = commands("analysis").parse_args(more)[1].arguments["options"]
+    assert read == replace(written, min_age=70, adjust=("age", "sex"), out=Path("again"))
+
+
 def test_it_runs_as_a_module_and_teaches() -> None:
     done = subprocess.run([sys.executable, "-m", "analysis", "run", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0 and "examples:" in done.stdout and "report.html" in done.stdout
+    assert done.returncode == 0 and "Examples:" in done.stdout and "report.html" in done.stdout
 
 
 def test_the_analysis_does_without_the_imaging_code() -> None:

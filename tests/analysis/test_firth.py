@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.firth import firth
+from analysis.penalised_logistic import firth
 from tests.analysis.r import needs_r, run_r
 
 # The penalised likelihood written down in R and maximised by R, with no score formula in between.

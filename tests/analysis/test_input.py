@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.cohort import build_cohort
-from analysis.definitions import AWGS2019, derive
+from analysis.definitions import AWGS2019
+from analysis.derived_columns import derive
 from analysis.errors import DataError, UsageError
 from analysis.fields import read_fields
 from analysis.sensitivity import mark_missing, sensitivity

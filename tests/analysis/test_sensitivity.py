@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.cohort import COVARIATES
+from analysis.definitions import COVARIATES
 from analysis.sensitivity import per_sd, sensitivity
 from analysis.splines import restricted_cubic_spline
 from tests.analysis.r import needs_r, run_r

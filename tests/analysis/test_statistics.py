@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.agreement import agreement, fisher_interval
 from analysis.describe import table_one
+from analysis.limits_of_agreement import agreement, fisher_interval
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
-from analysis.tertiles import tertiles
+from analysis.thirds import tertiles
 from analysis.trend import age_group, cochran_armitage, decline_per_decade
 from tests.analysis.r import needs_r, run_r
 from tests.analysis.synthetic import cohort_of

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis import check_participants, follow_up, hazard_ratios, read_fields
-from analysis.cohort import COVARIATES
+from analysis.definitions import COVARIATES
 from analysis.survival import PER_SD, THIRDS, FollowUp
-from analysis.tertiles import tertiles
+from analysis.thirds import tertiles
 from tests.analysis.r import needs_survival, run_r
 from tests.analysis.synthetic import cohort_of, drawn
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.serve.settings import read_settings
+from app.serve.settings_file import read_settings
 
 FOLDER = Path(__file__).parents[2] / "container"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pydicom
@@ -15,8 +16,11 @@ import SimpleITK as sitk
 
 from operators.core.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
 from operators.core.errors import OutputError, UsageError
+from operators.core.options import OptionError
 from operators.core.volume import Grid, Volume
 from phantom.__main__ import main
+from phantom.faults import FAULTS
+from phantom.options import COMPRESSED, FaultName, StudyOptions
 from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations, coarser, coverage_mm
 from phantom.study import WrittenStudy, eid_of, write_study
@@ -207,18 +211,28 @@ def test_the_command_line_makes_a_study_and_says_where(tmp_path: Path, capsys: p
 def test_wrong_arguments_end_with_code_2_and_say_which(
     wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["study", "--out", str(tmp_path / "out"), *wrong])
-    assert stopped.value.code == 2
-    assert wrong[0] in capsys.readouterr().err
+    assert main(["study", "--out", str(tmp_path / "out"), *wrong]) == 2
+    said, help_line = capsys.readouterr().err.splitlines()
+    assert wrong[0] in said and "phantom study --help" in help_line
     assert not (tmp_path / "out").exists()
+
+
+def test_bounds_hold_for_the_library_too() -> None:
+    with pytest.raises(OptionError, match="age_years: 7 is outside 18 to 100"):
+        StudyOptions(Path("out"), age_years=7)
+    with pytest.raises(OptionError, match="Did you mean thin-station"):
+        StudyOptions(Path("out"), faults=("thin-statoin",))  # type: ignore[arg-type]
+
+
+def test_every_fault_that_can_be_named_can_be_made() -> None:
+    assert set(get_args(FaultName)) == {*FAULTS, COMPRESSED}
 
 
 def test_the_help_teaches_by_example() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "phantom", "study", "--help"], capture_output=True, text=True, check=True
     )
-    for word in ("examples:", "--fault", "duplicate-station", "labels.seg.nrrd", "--pa-ratio"):
+    for word in ("Examples:", "--fault", "duplicate-station", "labels.seg.nrrd", "--pa-ratio"):
         assert word in done.stdout
 
 

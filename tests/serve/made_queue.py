@@ -9,7 +9,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
-from app.serve.spool import Job, Spool, study_key
+from app.serve.spool import Job, Spool
+from operators.core.study_key import study_key
 
 __all__ = ["KEY", "events", "files_in", "image", "queued", "receive", "spool", "take"]
 

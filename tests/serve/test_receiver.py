@@ -17,7 +17,8 @@ from pynetdicom.association import Association
 from app.serve.metrics import Metrics
 from app.serve.receiver import Receiver
 from app.serve.settings import DicomSettings
-from app.serve.spool import Spool, study_key
+from app.serve.spool import Spool
+from operators.core.study_key import study_key
 from tests.pacs.orthanc import free_port
 from tests.serve.service import until
 

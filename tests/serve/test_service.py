@@ -16,7 +16,7 @@ import pytest
 import requests
 from pynetdicom import AE
 
-from app.serve.spool import study_key
+from operators.core.study_key import study_key
 from tests.app.made_study import ROOT
 from tests.pacs.orthanc import needs_orthanc, orthanc
 from tests.pacs.small_study import SECRETS, other_series, renamed, study_uid

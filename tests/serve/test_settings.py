@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.serve.settings import read_settings
+from app.serve.settings_file import read_settings
 from operators.core.errors import UsageError
 
 
@@ -17,10 +17,10 @@ def read(tmp_path: Path, text: str, **overrides: object) -> object:
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
-    settings = read_settings(None, {"spool": "/s", "dicom": {"port": 4242, "host": None}})
+    settings = read_settings(None, {"spool": "/s", "dicom.port": 4242, "dicom.host": None})
     assert settings.dicom.port == 4242 and settings.dicom.host == "127.0.0.1"
     (tmp_path / "serve.yaml").write_text("spool: /a\nquiet_s: 5\ndicom: {port: 1, ae_title: X}\n")
-    settings = read_settings(tmp_path / "serve.yaml", {"spool": "/s", "dicom": {"port": 4242}})
+    settings = read_settings(tmp_path / "serve.yaml", {"spool": "/s", "dicom.port": 4242})
     assert settings.spool == Path("/s") and settings.quiet_s == 5
     assert settings.dicom.port == 4242 and settings.dicom.ae_title == "X"
 
@@ -29,18 +29,20 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("quiet_s: 3", "spool: not given"),
-        ("spool: /s\nquiet: 3", "settings, quiet: an unknown key"),
-        ("spool: /s\ndicom: {ports: 3}", "settings, dicom.ports: an unknown key"),
-        ("spool: /s\ndicom: {port: eleven}", "settings, dicom.port: a str; expected a int"),
+        ("spool: /s\nquiet: 3", "quiet: an unknown key"),
+        ("spool: /s\ndicom: {ports: 3}", "dicom.ports: an unknown key"),
+        ("spool: /s\ndicom: {port: eleven}", "dicom.port: text; expected a whole number"),
         ("spool: /s\ndicom: {port: 70000}", "dicom.port: 70000"),
         ("spool: /s\ndicom: {ae_title: THIS TITLE IS TOO LONG}", "1 to 16 ASCII"),
         ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: nobody"),
-        ("spool: /s\nquiet_s: 0", "times that cannot be"),
+        ("spool: /s\nquiet_s: 0", "quiet_s: 0"),
         ("spool: /s\nrun: {arguments: [--input, x]}", "run.arguments: --input"),
         ("spool: /s\ndestinations: [{name: a}]", "destination a: none or several"),
         ("spool: /s\ndestinations: [{name: a, dimse: here}]", "not HOST:PORT"),
         ("spool: /s\ndestinations: [{name: a, folder: /x}, {name: a, folder: /y}]", "two of one name"),
         ("spool: /s\ndestinations: {name: a}", "not a list"),
+        ("spool: /s\ndestinations: [{folder: /x}]", "destinations[0].name: not given"),
+        ("spool: /s\ndicom: 3", "dicom: not a mapping"),
         ("spool: [", "not YAML"),
         ("- spool", "not a mapping"),
     ],

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydicom.uid import UID
 
-from app.serve.spool import study_key
 from benchmarks.soak_figures import figures, given, sound, uid_of
+from operators.core.study_key import study_key
 from tests.serve.made_queue import image
 
 OBJECTS = 3

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.serve.spool import Job, study_key
+from app.serve.spool import Job
 from app.serve.watched_folder import Watcher
 from operators.core.errors import UsageError
+from operators.core.study_key import study_key
 from tests.serve.made_queue import KEY, events, receive, spool, take
 
 

@@ -12,10 +12,10 @@ from scipy.stats import chi2
 
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Design, design_of
-from analysis.firth import firth
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
-from analysis.tertiles import Tertiles, tertiles
+from analysis.penalised_logistic import firth
+from analysis.thirds import Tertiles, tertiles
 
 __all__ = [
     "EVENTS_PER_COEFFICIENT",

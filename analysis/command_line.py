@@ -1,0 +1,54 @@
+"""How the command line of the analysis looks and ends.
+
+A short form of `operators.core.command_line`, because the analysis is used
+without the imaging code beside it. Inside the ``sarcomap`` command the long
+form takes its place.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from analysis.errors import AnalysisError, OptionError
+from analysis.help_format import TwoColumns
+
+__all__ = ["EXIT_CODES", "new_app", "run_command"]
+
+EXIT_CODES = "Exit codes: 0 done, 2 usage, 3 a table cannot be used, 5 could not write"
+
+
+def new_app(name: str, help_text: str, epilogue: str = "") -> App:
+    """A command line with plain help that leaves its errors to `run_command`."""
+    return App(
+        name=name,
+        help=help_text,
+        help_epilogue=epilogue or None,
+        help_format="plaintext",
+        help_formatter=TwoColumns(),
+        version_flags=[],
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+    )
+
+
+def run_command(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code. Usage errors are two lines, others one."""
+    try:
+        app(list(sys.argv[1:] if arguments is None else arguments))
+    except CycloptsError as error:
+        place = " ".join((*app.name, *(error.command_chain or ())))
+        said = re.sub(r'^Command "\w+" parameter ', "", " ".join(str(error).split()))
+        print(f"error: {said}\nSee `{place} --help`.", file=sys.stderr)
+        return 2
+    except AnalysisError as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, OptionError):  # the library names the field; here it is a flag
+            text = text.replace(error.field, "--" + error.field.replace("_", "-"), 1)
+        print(f"error: {text}", file=sys.stderr)
+        return error.exit_code
+    return 0

@@ -1,0 +1,191 @@
+"""The commands of the analysis: ``run``, ``collect`` and ``audit``.
+
+What they need is imported when they run: help and wrong paths do not wait for pandas.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter, Token
+
+from analysis.command_line import EXIT_CODES, new_app
+from analysis.errors import DataError, UsageError
+from analysis.files import check_output, check_table
+from analysis.options import Options, as_text
+
+__all__ = ["command", "commands"]
+
+_RUN = """\
+Make every table and figure of the study from two tables.
+
+One table holds phenotypes (from MRI), the other everything else about the participants, in plain columns or UK \
+Biobank's. They are joined by eid. CSV, TSV and Parquet are read."""
+_RUN_EXAMPLES = f"""\
+Output:
+  OUT/report.html              start here; one page, opens offline
+  OUT/tables/*.csv             flow, table1, concordance, decline, trend,
+                               age_groups, associations, sex_stratified,
+                               survival, per_sd, sensitivity, notes
+  OUT/figures/*.{{png,svg}}
+  OUT/provenance.json          what it was made from
+  OUT/options.yaml             how to repeat it, with --config
+
+{EXIT_CODES}
+
+Examples:
+  sarcomap analysis run --phenotypes mri.csv --participants ukb.csv --out o
+  sarcomap analysis run ... --adjust age,sex --cut-offs AWGS2019 --min-age 60
+  sarcomap analysis run --config results/options.yaml --out again"""
+_COLLECT = "Collect reports into one table.\n\nEvery report.json below a folder is read; eid is the report's pseudonym."
+_COLLECT_EXAMPLES = """\
+Example:
+  sarcomap analysis collect studies --out phenotypes.parquet"""
+_AUDIT = """\
+Check a published table of odds ratios against its own counts.
+
+Shows which odds ratios are the crude ones, which intervals are Wald's and which profile likelihood ones, and which p \
+values do not match.
+
+The table has the columns outcome, n_low, n_high, events_low, events_high, odds_ratio, ci_low, ci_high and, if \
+printed, p_value."""
+
+_SWITCH = Parameter(negative="", show_default=False)
+
+_run_command = new_app("run", _RUN, _RUN_EXAMPLES)
+_collect_command = new_app("collect", _COLLECT, _COLLECT_EXAMPLES)
+_audit_command = new_app("audit", _AUDIT, EXIT_CODES)
+
+
+def commands(name: str) -> App:
+    """The commands under the name that they are started by."""
+    app = new_app(name, "Cohort epidemiology of sarcopenia, on tables.", EXIT_CODES)
+    for one in (_run_command, _collect_command, _audit_command):
+        app.command(one)
+    return app
+
+
+command = commands("analysis")
+
+
+@_run_command.default
+def _run(
+    *,
+    options: Annotated[Options, Parameter(name="*")],
+    config: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Options as YAML. Options of the command line win over it.")
+    ] = None,
+    quiet: Annotated[bool, _SWITCH, Parameter(help="Show no progress.")] = False,
+) -> None:
+    check_table(options.phenotypes)
+    check_table(options.participants)
+    if options.fields is not None and not options.fields.is_file():
+        raise UsageError(options.fields.name, "no such file", "a YAML field map", "Check --fields.")
+    check_output(options.out)
+
+    from tqdm import tqdm
+
+    with tqdm(desc="reading", disable=quiet or not sys.stderr.isatty(), unit="step") as bar:
+        from analysis.provenance import provenance
+        from analysis.report import write_results
+        from analysis.run import analyse, load_cohort
+
+        cohort = load_cohort(options)
+        made_from = provenance(options, len(cohort.analysed))
+
+        def progress(label: str) -> None:
+            bar.set_description(label)
+            bar.update()
+
+        results = analyse(cohort, options.adjust, options.fixed_cuts, progress, options.censor_date)
+        page = write_results(options.out, results, made_from, progress)
+    for warning in cohort.warnings:
+        print(f"note: {warning}")
+    print(f"{len(cohort.analysed)} participants analysed; start with {page}")
+
+
+@_collect_command.default
+def _collect(
+    reports: Annotated[Path, Parameter(name="REPORTS_DIR", help="Folder with the output folders of studies.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(metavar="FILE", help="Table to write: .parquet, .csv or .tsv.")],
+) -> None:
+    if not reports.is_dir():
+        raise DataError(reports.name, "no such folder", "the output of `sarcomap run`", "Check the path.")
+    check_output(out, table=True)
+
+    from tqdm import tqdm
+
+    with tqdm(unit="report", disable=not sys.stderr.isatty()) as bar:
+        from analysis.collect import collect_reports
+        from analysis.tables import write_table
+
+        collected = collect_reports(reports, lambda done, total: bar.update(done - bar.n) and None)
+    write_table(collected.table, out)
+    for where, reason in collected.left_out:
+        print(f"left out: {where}: {reason}", file=sys.stderr)
+    print(f"{len(collected.table)} studies in {out}; {len(collected.left_out)} reports left out")
+
+
+@_audit_command.default
+def _audit(
+    table: Annotated[
+        Path,
+        Parameter(name="TABLE", help="A CSV, or the word example: the P/A rows of Kim et al. 2026, which are shipped."),
+    ],
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(metavar="FILE", help="Also write the findings as a table.")] = None,
+) -> None:
+    if str(table) != "example":
+        check_table(table)
+    if out is not None:
+        check_output(out, table=True)
+
+    from analysis.published_table import audit_file
+    from analysis.tables import write_table
+
+    audited = audit_file(table)
+    print(audited.text)
+    if out is not None:
+        write_table(audited.summary, out)
+
+
+def _from_file(app: App, chain: tuple[str, ...], arguments: Any) -> None:
+    """What ``--config`` holds takes the place of options that the command line does not give."""
+    by_name = {argument.name: argument for argument in arguments}
+    if not by_name["--config"].tokens:
+        return
+    path = Path(by_name["--config"].tokens[-1].value)
+    known = {field.name: by_name["--" + field.name.replace("_", "-")] for field in fields(Options)}
+    for name, value in _read(path).items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            raise UsageError(
+                path.name,
+                f"option {name}",
+                f"one of {', '.join(sorted(known))}",
+                f"Did you mean {near[0]}?" if near else "Correct its name.",
+            )
+        if value is not None and not known[name].tokens:
+            known[name].append(Token(keyword=str(name), value=as_text(value), source=path.name))
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    import yaml  # only here: most commands have no --config
+
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(path.name, f"not readable ({error})", "options in YAML", "Check it.") from None
+    if not isinstance(loaded, dict):
+        raise UsageError(path.name, "no map of options", "option: value", "See --help.")
+    return loaded
+
+
+_run_command.config = (_from_file,)

@@ -1,0 +1,75 @@
+"""Everything that is computed from a participant's measurements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.definitions import EWGSOP2, CutOffs
+
+__all__ = ["derive"]
+
+
+def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
+    """Add everything that is computed from the measurements.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Canonical participants with phenotypes (columns ``tmv_cm3``,
+        ``pa_ratio``, ``lr_asymmetry``).
+    cut_offs : CutOffs
+
+    Returns
+    -------
+    DataFrame
+        A copy with ``bmi`` filled from weight and height, ``grip_kg`` (best
+        of both hands), ``alm_kg`` and ``leg_lean_kg``, ``almi`` (kg/m2),
+        ``tvi_cm3_per_cm2``, ``specific_strength_kg_per_l`` (grip over total
+        muscle volume), ``lr_asymmetry_dexa`` and ``lr_asymmetry_mri``, the
+        five outcomes and ``probable_sarcopenia`` as 0, 1 or NaN, and
+        ``sarcopenia_status``.
+
+    Notes
+    -----
+    Confirmed sarcopenia is low strength with low mass; probable is low
+    strength with normal mass (method, section 7). A value equal to a cut-off is
+    not low. A fall is one or more in the last year.
+    """
+    out = table.copy()
+    men = (out["sex"] == "M").to_numpy(dtype=bool, na_value=False)
+    women = (out["sex"] == "F").to_numpy(dtype=bool, na_value=False)
+    height_m = out["height_cm"] / 100.0
+    out["bmi"] = out["bmi"].fillna(out["weight_kg"] / height_m**2)
+    out["grip_kg"] = out[["grip_left_kg", "grip_right_kg"]].max(axis=1)
+    legs = out[["leg_lean_left_kg", "leg_lean_right_kg"]]
+    out["leg_lean_kg"] = legs.sum(axis=1, min_count=2)
+    out["alm_kg"] = out["leg_lean_kg"] + out[["arm_lean_left_kg", "arm_lean_right_kg"]].sum(axis=1, min_count=2)
+    # Rounded so that 7.0 computed from a division is not 6.9999999999.
+    out["almi"] = (out["alm_kg"] / height_m**2).round(9)
+    out["tvi_cm3_per_cm2"] = out["tmv_cm3"] / out["height_cm"] ** 2
+    out["specific_strength_kg_per_l"] = out["grip_kg"] / (out["tmv_cm3"] / 1000.0)
+    larger = legs.max(axis=1, skipna=False)
+    out["lr_asymmetry_dexa"] = (out["leg_lean_left_kg"] - out["leg_lean_right_kg"]).abs() / larger
+    out["lr_asymmetry_mri"] = out["lr_asymmetry"]
+
+    out["low_muscle_mass"] = _below(out["almi"], men, women, cut_offs.almi_men, cut_offs.almi_women)
+    out["weak_grip"] = _below(out["grip_kg"], men, women, cut_offs.grip_men_kg, cut_offs.grip_women_kg)
+    known = out["low_muscle_mass"].notna() & out["weak_grip"].notna()
+    weak, low = out["weak_grip"] == 1, out["low_muscle_mass"] == 1
+    out["sarcopenia"] = (weak & low).astype("float64").where(known)
+    out["probable_sarcopenia"] = (weak & ~low).astype("float64").where(known)
+    status = np.select([~known, weak & low, weak], ["", "confirmed", "probable"], "none")
+    out["sarcopenia_status"] = pd.Series(status, index=out.index, dtype="string").replace("", pd.NA)
+    died = pd.to_numeric(out["died"], errors="coerce").astype("float64")
+    if out["death_date"].notna().any():
+        died = died.fillna(out["death_date"].notna().astype("float64"))
+    out["mortality"] = died
+    falls = pd.to_numeric(out["falls_last_year"], errors="coerce").astype("float64")
+    out["falls"] = (falls >= 2).astype("float64").where(falls.notna())
+    return out
+
+
+def _below(values: pd.Series, men: np.ndarray, women: np.ndarray, cut_men: float, cut_women: float) -> pd.Series:
+    cut = np.select([men, women], [cut_men, cut_women], np.nan)
+    return (values < cut).astype("float64").where(values.notna() & ~np.isnan(cut))

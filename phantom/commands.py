@@ -1,0 +1,140 @@
+"""The phantom's commands: ``study``, ``training-set`` and ``table``.
+
+What they need is imported when they run: help and wrong values do not wait for the anatomy.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from operators.core.command_line import new_app
+from operators.core.options.declaration import Flag, TogetherWith
+from operators.core.output_files import check_writable
+from phantom.options import CohortOptions, StudyOptions, TrainingSetOptions
+
+if TYPE_CHECKING:
+    from phantom.study import WrittenStudy
+
+__all__ = ["command", "commands"]
+
+_STUDY = """\
+Make one synthetic participant's DICOM and truth.
+
+A neck-to-knee two-point Dixon MRI study in the UK Biobank's format, and its exact truth (label map and volumes). What \
+you do not state is drawn from the published cohort, by the seed."""
+_STUDY_EXAMPLES = """\
+Output:
+  OUT/dicom/<series>/<slice>.dcm      or, with --zip, OUT/<eid>_20201_2_0.zip
+  OUT/truth/labels.seg.nrrd           label map; opens in 3D Slicer
+  OUT/truth/truth.json                volumes, phenotypes, grid, faults
+
+Examples:
+  sarcomap phantom study --out demo --seed 7
+  sarcomap phantom study --out demo --sex F --age 72 --pa-ratio 0.38 --zip
+  sarcomap phantom study --out broken --fault duplicate-station"""
+_TRAINING_SET = """\
+Make pairs of image and label map to train a network on.
+
+Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
+are there already are kept, so an interrupted run goes on where it stopped."""
+_TABLE = """\
+Make a cohort's tables, without images, and their true effects.
+
+The cohort is calibrated to the published one; its odds ratios, correlations and slopes are known. Writes \
+OUT/phenotypes.csv and OUT/participants.csv for `sarcomap analysis run`, and OUT/truth.json."""
+_TABLE_EXAMPLES = """\
+Example:
+  sarcomap phantom table --out cohort --n 5000 --seed 1"""
+
+_study_command = new_app("study", _STUDY, _STUDY_EXAMPLES)
+_training_set_command = new_app("training-set", _TRAINING_SET)
+_table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
+
+
+def commands(name: str) -> App:
+    """The commands under the name that they are started by."""
+    app = new_app(name, "Synthetic Dixon MRI participants with exact ground truth.")
+    for one in (_study_command, _training_set_command, _table_command):
+        app.command(one)
+    return app
+
+
+command = commands("phantom")
+
+
+@_study_command.default
+def _study(
+    *,
+    options: Annotated[StudyOptions, TogetherWith],
+    quiet: Annotated[bool, Flag, Parameter(help="Show no progress.")] = False,
+) -> None:
+    check_writable(options.out)
+    from phantom.participant import draw_participant
+    from phantom.study import write_study
+
+    participant = draw_participant(
+        options.seed,
+        sex=options.sex,
+        age_years=options.age_years,
+        height_cm=options.height_cm,
+        bmi=options.bmi,
+        tmv_cm3=options.tmv_cm3,
+        pa_ratio=options.pa_ratio,
+    )
+    written = write_study(
+        options.out,
+        participant=participant,
+        stations=options.stations,
+        faults=options.faults,
+        zip_archive=options.zip_archive,
+        compress=options.compress,
+        show_progress=not quiet and sys.stderr.isatty(),
+    )
+    print(_summary(written))
+
+
+@_training_set_command.default
+def _training_set(*, options: Annotated[TrainingSetOptions, TogetherWith]) -> None:
+    check_writable(options.out)
+    from tqdm import tqdm
+
+    from phantom.training_set import write_training_set
+
+    with tqdm(total=options.n, unit="participant", disable=not sys.stderr.isatty()) as bar:
+        write_training_set(
+            options.out,
+            range(options.seed, options.seed + options.n),
+            spacing_mm=options.spacing_mm,
+            varied=options.varied,
+            progress=lambda done, total: bar.update(done - bar.n) and None,
+        )
+    print(f"{options.n} participants in {options.out}")
+
+
+@_table_command.default
+def _table(*, options: Annotated[CohortOptions, TogetherWith]) -> None:
+    check_writable(options.out)
+    from phantom.table import draw_cohort, write_cohort
+
+    phenotypes, participants, truth = write_cohort(
+        options.out, draw_cohort(options.n, options.seed, ineligible=options.ineligible)
+    )
+    print(f"{options.n} synthetic participants: {phenotypes}, {participants}; true effects: {truth}")
+
+
+def _summary(written: WrittenStudy) -> str:
+    person, truth = written.participant, written.truth
+    who = "man" if person.sex == "M" else "woman"
+    muscle = f"{truth.volumes.tmv_cm3:8.0f} cm3 ({truth.covered_volumes.tmv_cm3:.0f} cm3 between pelvis and knee)"
+    lines = [
+        f"Synthetic participant {written.eid}: {who}, {int(person.age_years)} years, {person.height_cm:.0f} cm",
+        f"  total muscle volume  {muscle}",
+        f"  P/A ratio            {truth.volumes.pa_ratio:8.3f}",
+        *(f"  fault                {fault.name}: {fault.detail}" for fault in written.faults),
+        f"  DICOM                {written.dicom}",
+        f"  truth                {written.truth_folder}",
+    ]
+    return "\n".join(lines)

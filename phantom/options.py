@@ -1,0 +1,197 @@
+"""What the phantom's commands can be told: each option is declared once, with its bounds.
+
+No anatomy is imported here, so that help and wrong values do not wait for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from cyclopts import Parameter
+
+from operators.core.options.declaration import Flag, OptionError, check_choices
+
+__all__ = [
+    "COMPRESSED",
+    "TRAINING_SPACING_MM",
+    "CohortOptions",
+    "FaultName",
+    "StudyOptions",
+    "TrainingSetOptions",
+]
+
+Sex = Literal["M", "F"]
+FaultName = Literal[
+    "compressed",
+    "duplicate-station",
+    "missing-contrast",
+    "missing-slice",
+    "missing-station",
+    "mixed-frame",
+    "nan-spacing",
+    "no-knees",
+    "shifted-station",
+    "shuffled-slices",
+    "size-mismatch",
+    "swapped-station",
+    "thin-station",
+    "truncated-file",
+    "wrong-description",
+    "zero-byte-file",
+]
+COMPRESSED: FaultName = "compressed"
+"""A fault by name only: it asks for compressed pixel data."""
+
+TRAINING_SPACING_MM = (3.5, 3.5, 6.5)
+"""The demo network's (x, y, z)."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """A check for numbers: from ``low`` to ``high``, both allowed, and not NaN."""
+
+    low: float
+    high: float
+
+    def __call__(self, _: Any, value: float | tuple[float, ...] | None) -> None:
+        """Raise `ValueError` for a number outside."""
+        for number in value if isinstance(value, tuple) else () if value is None else (value,):
+            if not self.low <= number <= self.high:
+                raise ValueError(f"{number:g} is outside {self.low} to {self.high}")
+
+
+def _within(low: float, high: float, metavar: str = "", **more: Any) -> Parameter:
+    """A number within bounds; the help shows them in place of a name for the value."""
+    return Parameter(metavar=metavar or f"{low}-{high}", validator=Between(low, high), **more)
+
+
+_Seed = Annotated[int, _within(0, 2**31, "N")]
+_Folder = Annotated[Path, Parameter(metavar="DIR")]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """One synthetic participant's study. What is None is drawn from the published cohort, by the seed.
+
+    Attributes
+    ----------
+    out : Path
+        Folder to write into. It is made if it is missing.
+    seed : int
+        Decides everything that is not stated.
+    sex : {"M", "F"} or None
+        Default: drawn.
+    age_years : float or None
+        Age in years. Default: drawn.
+    height_cm : float or None
+        Default: drawn.
+    bmi : float or None
+        In kg/m2. Default: drawn.
+    tmv_cm3 : float or None
+        Total muscle volume. Default: drawn.
+    pa_ratio : float or None
+        Hamstrings over quadriceps. Default: drawn.
+    stations : int
+        Only the lowest so many of the six.
+    faults : tuple of str
+        Damage the study as archives are damaged. Repeat it for more.
+    zip_archive : bool
+        One zip with a manifest, in the archive's naming.
+    compress : bool
+        JPEG lossless pixel data, as the archive's.
+    """
+
+    out: _Folder
+    seed: _Seed = 0
+    sex: Sex | None = None
+    age_years: Annotated[float | None, _within(18, 100, name="--age")] = None
+    height_cm: Annotated[float | None, _within(130, 215)] = None
+    bmi: Annotated[float | None, _within(14, 55)] = None
+    tmv_cm3: Annotated[float | None, _within(2500, 20000)] = None
+    pa_ratio: Annotated[float | None, _within(0.2, 0.9)] = None
+    stations: Annotated[int, _within(1, 6)] = 6
+    faults: Annotated[
+        tuple[FaultName, ...], Parameter(name="--fault", metavar="NAME", negative="", show_default=False)
+    ] = ()
+    zip_archive: Annotated[bool, Flag, Parameter(name="--zip")] = False
+    compress: Annotated[bool, Flag] = False
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        _check_bounds(self)
+
+
+@dataclass(frozen=True)
+class TrainingSetOptions:
+    """Many participants as coarse volumes, without DICOM.
+
+    Attributes
+    ----------
+    out : Path
+        Folder to write into. It is made if it is missing.
+    n : int
+        Number of participants.
+    seed : int
+        The first participant's.
+    spacing_mm : tuple of float, (x, y, z)
+        Voxel size in mm; the default is the demo network's.
+    varied : bool
+        P/A ratio, asymmetry and single muscles differ far more than between people, so that a network has to look
+        where a border is and cannot lean on where it usually lies.
+    """
+
+    out: _Folder
+    n: Annotated[int, _within(1, 10**6)]
+    seed: _Seed = 100000
+    spacing_mm: Annotated[
+        tuple[float, float, float],
+        _within(
+            1, 20, "X Y Z", name="--spacing", negative="", show_default=lambda mm: " ".join(f"{one:g}" for one in mm)
+        ),
+    ] = TRAINING_SPACING_MM
+    varied: Annotated[bool, Flag] = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True)
+class CohortOptions:
+    """A cohort's tables, without images.
+
+    Attributes
+    ----------
+    out : Path
+        Folder to write into. It is made if it is missing.
+    n : int
+        Number of eligible participants.
+    seed : int
+        Decides everybody.
+    ineligible : float
+        People who are added and whom the analysis must exclude, as a share of n.
+    """
+
+    out: _Folder
+    n: Annotated[int, _within(3, 5_000_000)]
+    seed: _Seed = 0
+    ineligible: Annotated[float, _within(0, 1)] = 0.08
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+def _check_bounds(options: Any) -> None:
+    """Raise `OptionError` for a number outside its field's bounds."""
+    hints = get_type_hints(type(options), include_extras=True)
+    for field in fields(options):
+        for note in get_args(hints[field.name]):
+            checks: Any = note.validator if isinstance(note, Parameter) else ()
+            for check in checks:
+                try:
+                    check(None, getattr(options, field.name))
+                except ValueError as error:
+                    raise OptionError(
+                        field.name, str(error), "a number within these bounds", "Give another one."
+                    ) from None
