@@ -276,9 +276,7 @@ def _read(path: Path, where: str, *, layers: bool = False) -> tuple[NDArray[Any]
     if layers:  # the last axis, since index_order="C" turns the order of the file round
         voxels = np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels[None]
     if voxels.ndim != 3 + layers:
-        raise InputError(
-            where, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume."
-        )
+        raise InputError(where, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume.")
     return np.ascontiguousarray(voxels), dict(header)
 
 

@@ -20,7 +20,7 @@ from operators.dicom_loader import load_study
 from operators.phenotype_report import Measurements, measure
 from operators.station_fusion import fuse
 from phantom.faults import FAULTS
-from phantom.study import COMPRESSED
+from phantom.options import COMPRESSED
 from phantom.truth import Truth
 from tests.app.made_study import Scanned
 
