@@ -7,11 +7,11 @@ form takes its place.
 
 from __future__ import annotations
 
-import re
+import difflib
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 from analysis.errors import AnalysisError, OptionError
 from analysis.help_format import TwoColumns
@@ -26,7 +26,7 @@ def new_app(name: str, help_text: str, epilogue: str = "") -> App:
     return App(
         name=name,
         help=help_text,
-        help_epilogue=epilogue or None,
+        help_epilogue=epilogue,
         help_format="plaintext",
         help_formatter=TwoColumns(),
         version_flags=[],
@@ -38,11 +38,16 @@ def new_app(name: str, help_text: str, epilogue: str = "") -> App:
 
 def run_command(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code. Usage errors are two lines, others one."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments))
+        app(words)
     except CycloptsError as error:
         place = " ".join((*app.name, *(error.command_chain or ())))
-        said = re.sub(r'^Command "\w+" parameter ', "", " ".join(str(error).split()))
+        said = " ".join(str(error).split())
+        if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
+            name = max(error.argument.names, key=len)
+            near = difflib.get_close_matches(name, [word for word in words if word.startswith("-") and word != name])
+            said = f"{name} is missing" + (f"; is {near[0]} meant for it?" if near else ", or has no value.")
         print(f"error: {said}\nSee `{place} --help`.", file=sys.stderr)
         return 2
     except AnalysisError as error:

@@ -57,11 +57,12 @@ def run_command(
     before_error : callable
         Called before an error is reported, for instance to let an interruption finish.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(list(sys.argv[1:] if arguments is None else arguments))
+        code = app(words)
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
-        _report_usage(app, error)
+        _report_usage(app, error, words)
         return 2
     except Exception as error:
         before_error()
@@ -93,14 +94,14 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
     return 1
 
 
-def _report_usage(app: App, error: CycloptsError) -> None:
+def _report_usage(app: App, error: CycloptsError, words: Sequence[str]) -> None:
     """Two lines: what is wrong with the nearest right word, and where help is."""
     chain = tuple(error.command_chain or ())
-    said = " ".join(_said(app, error).split())
+    said = " ".join(_said(app, error, words).split())
     print(f"error: {said}\nSee `{' '.join((*app.name[:1], *chain))} --help`.", file=sys.stderr)
 
 
-def _said(app: App, error: CycloptsError) -> str:
+def _said(app: App, error: CycloptsError, words: Sequence[str]) -> str:
     if isinstance(error, UnknownCommandError):  # cyclopts would import every command to list them
         word = (error.unused_tokens or [""])[0]
         for name in error.command_chain or ():
@@ -110,5 +111,7 @@ def _said(app: App, error: CycloptsError) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
         return f"unknown command {word!r}; {hint}"
     if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
-        return f"{max(error.argument.names, key=len)} is missing, or has no value."
+        name = max(error.argument.names, key=len)
+        near = difflib.get_close_matches(name, [word for word in words if word.startswith("-") and word != name], n=1)
+        return f"{name} is missing" + (f"; is {near[0]} meant for it?" if near else ", or has no value.")
     return str(error)
