@@ -323,3 +323,23 @@ def test_a_scheme_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         load_scheme("muscle-map")
     with pytest.raises(UsageError, match="cannot be read"):
         load_scheme(str(tmp_path / "missing.yaml"))
+
+
+def test_a_box_that_3d_slicer_saved_around_the_segments_is_whole(fused: Fused, tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[12:18, 4:16, 25:36] = by_name("sartorius").index
+    labels[12:18, 4:16, 4:14] = by_name("sartorius").index
+    first = np.array([4, 4, 12])  # x, y, z
+    affine = study_grid().affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ first
+    box = labels[12:18, 4:16, 4:36]
+    write_segmentation(tmp_path / "cropped.seg.nrrd", Volume(box, Grid((6, 12, 32), affine)))
+    source = LabelSource(tmp_path / "cropped.seg.nrrd", load_scheme("ours"))
+    found, _ = import_labels(fused, [source])
+    assert np.array_equal(found.voxels, labels)
+    assert found.cut == frozenset() and [flag.code for flag in found.flags] == ["labels-made-elsewhere"]
+
+    affine[2, 3] += 2.0  # between the fused slices: made on other images, which may well end there
+    write_segmentation(tmp_path / "cropped.seg.nrrd", Volume(box, Grid((6, 12, 32), affine)))
+    with pytest.raises(InputError, match="covers"):
+        import_labels(fused, [source])
