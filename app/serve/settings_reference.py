@@ -6,6 +6,7 @@ import dataclasses
 import textwrap
 import typing
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from docstring_parser import parse
@@ -20,6 +21,7 @@ _LEFT = 38
 _DESTINATIONS = {"dicomweb": ("auth", "ca"), "dimse": ("ae_title", "calling_ae_title"), "folder": ()}
 
 
+@cache
 def reference() -> str:
     """A whole settings file in YAML: every key with its default or an example, explained in comments."""
     return "\n".join(_mapping(Settings, "  "))

@@ -231,7 +231,7 @@ def test_a_wrong_option_is_one_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["run", "--phenotyps", "p.csv"], 2, "--phenotypes instead of --phenotyps"),
+        (["run", "--phenotyps", "p.csv"], 2, "--phenotypes is missing; is --phenotyps meant for it?"),
         (["rnu"], 2, 'Did you mean "run"'),
         (["run", "--phenotypes", "absent.csv", "--participants", "absent.csv", "--out", "out"], 3, "no such file"),
         (["collect", "absent", "--out", "out.csv"], 3, "no such folder"),
