@@ -50,9 +50,9 @@ def imported_by(*arguments: object) -> tuple[int, set[str]]:
 
 
 def commands() -> list[str]:
-    from sarcomap.__main__ import _COMMANDS
+    from sarcomap.__main__ import COMMANDS
 
-    return sorted(_COMMANDS)
+    return sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in commands())], ids=lambda words: " ".join(words) or "none")
