@@ -5,12 +5,14 @@ lock, libjpeg-turbo takes a quarter of GDCM's time for JPEG lossless, and none
 of them takes the process down on a damaged header, as GDCM does. They forgive
 a stream that ends early, though, and believe a stream about its size, so both
 are checked here first.
+
+A compression is one entry of `CODECS`; docs/howto/add-a-compression.md shows how.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -27,21 +29,66 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-__all__ = ["DECODED_HERE", "decode_frame"]
+from operators.dicom_loader.stated_sizes import jpeg_2000_shape, jpeg_shape
 
-_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
-_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
-_JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000})
-
-DECODED_HERE = _JPEG | _JPEG_LS | _JPEG_2000
-"""Transfer syntax UIDs."""
+__all__ = ["CODECS", "DECODED_HERE", "Codec", "decode_frame"]
 
 _END = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS (ITU-T T.81 B.1.1.3), EOC of JPEG 2000 (T.800 A.4.4)."""
 
-_JPEG_STARTS_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
-_JPEG_2000_START = b"\xff\x4f\xff\x51"
-"""Start of codestream and the marker of its size (T.800 A.4.1, A.5.1)."""
+
+@dataclass(frozen=True)
+class Codec:
+    """How the frames of some transfer syntaxes are decoded.
+
+    Attributes
+    ----------
+    name : str
+        As messages call it.
+    syntaxes : tuple of str
+        Transfer syntax UIDs.
+    stated_shape : callable
+        From a stream, without decoding it, the rows and columns that it
+        states; ``ValueError`` when it is no such stream.
+    decode : callable
+        From a stream to an array of unsigned integers, shape (rows, columns).
+        It raises what it likes for a damaged stream.
+    end : bytes
+        Marker that a whole stream ends with.
+    """
+
+    name: str
+    syntaxes: tuple[str, ...]
+    stated_shape: Callable[[bytes], tuple[int, int]]
+    decode: Callable[[bytes], NDArray[Any]]
+    end: bytes = _END
+
+
+# imagecodecs loads a library when its function is first looked up, so each is looked up in a lambda.
+CODECS = (
+    Codec(
+        "JPEG, JPEG Lossless",
+        (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1),
+        jpeg_shape,
+        lambda encoded: imagecodecs.jpeg8_decode(encoded),
+    ),
+    Codec(
+        "JPEG-LS",
+        (JPEGLSLossless, JPEGLSNearLossless),
+        jpeg_shape,
+        lambda encoded: imagecodecs.jpegls_decode(encoded),
+    ),
+    Codec(
+        "JPEG 2000",
+        (JPEG2000Lossless, JPEG2000),
+        jpeg_2000_shape,
+        lambda encoded: imagecodecs.jpeg2k_decode(encoded),
+    ),
+)
+_BY_SYNTAX = {str(syntax): codec for codec in CODECS for syntax in codec.syntaxes}
+
+DECODED_HERE = frozenset(_BY_SYNTAX)
+"""Transfer syntax UIDs."""
 
 
 def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str, Any]) -> NDArray[Any]:
@@ -69,19 +116,13 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
         What imagecodecs raises for a damaged stream.
     """
     expected = (int(options["rows"]), int(options["columns"]))
-    if not encoded.rstrip(b"\0").endswith(_END):
+    codec = _BY_SYNTAX[transfer_syntax_uid]
+    if not encoded.rstrip(b"\0").endswith(codec.end):
         raise ValueError("the stream ends before its end marker")
-    # Before memory is taken: a damaged or hostile stream may state any size.
-    stated = _jpeg_2000_shape(encoded) if transfer_syntax_uid in _JPEG_2000 else _jpeg_shape(encoded)
+    stated = codec.stated_shape(encoded)
     if stated != expected:
         raise ValueError(f"{stated} pixels in the stream, {expected} in the header")
-    if transfer_syntax_uid in _JPEG:
-        values = imagecodecs.jpeg8_decode(encoded)
-    elif transfer_syntax_uid in _JPEG_LS:
-        values = imagecodecs.jpegls_decode(encoded)
-    else:
-        values = imagecodecs.jpeg2k_decode(encoded)
-    return _as_stated(values, int(options["bits_stored"]), int(options["pixel_representation"]) == 1)
+    return _as_stated(codec.decode(encoded), int(options["bits_stored"]), int(options["pixel_representation"]) == 1)
 
 
 def _as_stated(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[Any]:
@@ -95,32 +136,3 @@ def _as_stated(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[
         np.left_shift(stated, unused, out=stated)
         np.right_shift(stated, unused, out=stated)
     return stated
-
-
-def _jpeg_shape(encoded: bytes) -> tuple[int, int]:
-    """Rows and columns that a JPEG or JPEG-LS stream states (T.81 B.2.2)."""
-    if encoded[:2] != b"\xff\xd8":
-        raise ValueError("no JPEG stream")
-    at = 2
-    while at + 9 <= len(encoded):
-        prefix, marker, length = struct.unpack_from(">BBH", encoded, at)
-        if prefix != 0xFF:
-            break
-        if marker in _JPEG_STARTS_OF_FRAME:
-            rows, columns, components = struct.unpack_from(">HHB", encoded, at + 5)
-            if components != 1:
-                raise ValueError(f"{components} components")
-            return rows, columns
-        at += 1 if marker == 0xFF else 2 + length
-    raise ValueError("no start of frame")
-
-
-def _jpeg_2000_shape(encoded: bytes) -> tuple[int, int]:
-    """Rows and columns that a JPEG 2000 codestream states (T.800 A.5.1)."""
-    if encoded[:4] != _JPEG_2000_START:
-        raise ValueError("no JPEG 2000 codestream")
-    right, bottom, left, top = struct.unpack_from(">4L", encoded, 8)
-    (components,) = struct.unpack_from(">H", encoded, 40)
-    if components != 1:
-        raise ValueError(f"{components} components")
-    return bottom - top, right - left

@@ -16,7 +16,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, SarcoMapError
-from operators.dicom_loader.codecs import DECODED_HERE, decode_frame
+from operators.dicom_loader.codecs import CODECS, DECODED_HERE, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
@@ -57,7 +57,7 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
             raise DicomError(
                 f"{where}, file {file.file}",
                 f"transfer syntax {uid.name} ({uid}), which no installed package decodes",
-                "uncompressed, RLE, JPEG, JPEG Lossless, JPEG-LS or JPEG 2000 images",
+                f"uncompressed, RLE, {', '.join(codec.name for codec in CODECS)} images",
                 "Export the study uncompressed.",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gdcm
@@ -11,6 +12,7 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
@@ -40,6 +42,13 @@ SYNTAXES = {
 }
 JPEG_LOSSLESS, JPEG_LS = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80"
 JPEG_2000, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
+
+#: Streams of our own decoders' syntaxes, from an image of values up to 12 bits.
+ENCODERS: dict[str, Callable[[NDArray[np.uint16]], bytes]] = {
+    JPEG_LOSSLESS: lambda image: imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=12),
+    JPEG_LS: lambda image: imagecodecs.jpegls_encode(image),
+    JPEG_2000: lambda image: imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k"),
+}
 
 
 def convert(source: Path, target: Path, syntax: str) -> Path:
@@ -84,7 +93,7 @@ def test_truncated_compressed_pixels_are_refused(tmp_path: Path, syntax: str, en
 
 @pytest.mark.parametrize(
     ("uid", "name"),
-    [("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile"), ("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000")],
+    [("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile"), ("1.2.840.10008.1.2.4.107", "HEVC/H.265 Main Profile")],
 )
 def test_a_transfer_syntax_without_decoder_is_named(tmp_path: Path, uid: str, name: str) -> None:
     for file in write_study(tmp_path, stations=1):
@@ -130,18 +139,35 @@ def test_a_stream_of_another_size_than_the_header_states_is_refused(tmp_path: Pa
         load_study(tmp_path / "compressed")
 
 
-@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEG_LS, JPEG_2000])
+@pytest.mark.parametrize("syntax", ENCODERS)
+def test_encoded_frames_decode_to_the_same_voxels(tmp_path: Path, syntax: str) -> None:
+    files = write_study(tmp_path, stations=1)
+    expected = {station.contrast: station.voxels for station in load_study(tmp_path).stations}
+    for file in files:
+        encapsulated(file, syntax, [bytes(ENCODERS[syntax](dcmread(file).pixel_array))])
+    for station in load_study(tmp_path).stations:
+        np.testing.assert_array_equal(station.voxels, expected[station.contrast])
+
+
+@pytest.mark.parametrize("syntax", ENCODERS)
+def test_an_encoded_stream_without_its_end_or_of_another_size_is_refused(syntax: str) -> None:
+    image = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) % 500
+    stream = bytes(ENCODERS[syntax](image))
+    options = {"rows": 40, "columns": 48, "bits_stored": 12, "pixel_representation": 0}
+    np.testing.assert_array_equal(decode_frame(stream, syntax, options), image)
+    with pytest.raises(ValueError, match="before its end marker"):
+        decode_frame(stream[:-12], syntax, options)
+    with pytest.raises(ValueError, match="48\\) pixels in the stream"):
+        decode_frame(stream, syntax, options | {"rows": 41})
+
+
+@pytest.mark.parametrize("syntax", ENCODERS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_damage_to_a_stream_does_more_than_raise(syntax: str, data: st.DataObject) -> None:
     """GDCM ends the process on some of these."""
     image = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) % 500
-    encode = {
-        JPEG_LOSSLESS: lambda: imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=12),
-        JPEG_LS: lambda: imagecodecs.jpegls_encode(image),
-        JPEG_2000: lambda: imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k"),
-    }[syntax]
-    stream = bytearray(encode())
+    stream = bytearray(ENCODERS[syntax](image))
     for at in data.draw(st.lists(st.integers(0, 119), min_size=1, max_size=3)):
         stream[at] = data.draw(st.integers(0, 255))
     options = {"rows": 40, "columns": 48, "bits_stored": 12, "pixel_representation": 0}
