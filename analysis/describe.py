@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.definitions import BY_AGE
+from analysis.definitions import BY_AGE, OUTCOMES
 from analysis.limits_of_agreement import agreement
 from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
 
@@ -29,6 +29,7 @@ MEASURES: dict[str, tuple[str, int]] = {
     "lr_asymmetry_mri": ("L/R asymmetry (MRI)", 3),
     "specific_strength_kg_per_l": ("Grip per muscle volume, kg/L", 2),
 }
+# What Table 1 calls an outcome that it words in its own way; the others keep their names.
 _SHARES = {
     "sarcopenia": "Confirmed sarcopenia",
     "probable_sarcopenia": "Probable sarcopenia",
@@ -37,6 +38,7 @@ _SHARES = {
     "mortality": "Died",
     "falls": "Fell in the last year",
 }
+_SHARES |= {name: label for name, label in OUTCOMES.items() if name not in _SHARES}
 _DECLINES = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio")
 # Muscle, Ward & Lieber, J Biomech 2005;38:2317-2320: g/cm3.
 _DENSITY_KG_PER_L = 1.056

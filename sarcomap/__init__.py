@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from operators.core.contrast import Contrast
     from operators.core.errors import SarcoMapError
     from operators.core.label_map import LabelMap
-    from operators.core.model_card import ModelCard
+    from operators.core.model_card import SHIPPED_BUNDLE, ModelCard
     from operators.core.nrrd_files import read_segmentation, read_volume, write_segmentation, write_volume
     from operators.core.options import (
         DeidentificationOptions,
@@ -53,7 +53,7 @@ _HOMES = {
     "operators.core.contrast": ("Contrast",),
     "operators.core.errors": ("SarcoMapError",),
     "operators.core.label_map": ("LabelMap",),
-    "operators.core.model_card": ("ModelCard",),
+    "operators.core.model_card": ("SHIPPED_BUNDLE", "ModelCard"),
     "operators.core.nrrd_files": ("read_segmentation", "read_volume", "write_segmentation", "write_volume"),
     "operators.core.options": (
         "DeidentificationOptions",
@@ -87,6 +87,7 @@ __all__ = [
     "ModelCard",
     "QualityFlag",
     "ReadingOptions",
+    "SHIPPED_BUNDLE",
     "RunOptions",
     "SarcoMapError",
     "SegmentationModel",

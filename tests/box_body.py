@@ -71,6 +71,11 @@ def box_labels(left_scale: float = 1.0, absent: tuple[str, ...] = ()) -> tuple[N
     for name, rows, high in (("femur", slice(10, 14), slice(0, 30)), ("iliac_bone", slice(8, 12), slice(35, 58))):
         for first in (middle + 14, middle - 20):
             labels[high, rows, first : first + 6] = by_name(name).index
+    others = [s for s in STRUCTURES if s.compartment is Compartment.BONE and s.name not in ("femur", "iliac_bone")]
+    for n, structure in enumerate(others):  # bones that were added to the table: between the two
+        labels[31 + n, 8:12, middle + 14 : middle + 20] = labels[31 + n, 8:12, middle - 20 : middle - 14] = (
+            structure.index
+        )
     for name in absent:
         labels[labels == by_name(name).index] = 0
     for structure in STRUCTURES:

@@ -76,12 +76,12 @@ class SegmentationModel:
         return WindowSettings.of(self.inferer)
 
 
-def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
+def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationModel:
     """The model that a bundle ships: ``models/shipped.json`` names its weights and configs.
 
     Parameters
     ----------
-    bundle : Path
+    bundle : path
         A bundle folder with ``configs/`` and ``models/``.
     trusted : bool
         Evaluate whatever its configs say: they are a program then, with the
@@ -94,6 +94,7 @@ def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
         a network, its weights are not what the card says, do not fit the network,
         or are a pickle with more in it than tensors.
     """
+    bundle = Path(bundle)
     card_path = bundle / CARD_FILE
     facts = _read_card(card_path)
     weights = bundle / facts["weights"]

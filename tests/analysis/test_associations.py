@@ -13,6 +13,7 @@ from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
 from analysis.design import design_of
 from analysis.odds_ratios import associate
 from analysis.thirds import tertiles
+from phantom.cohort_model import OUTCOMES as MADE
 from tests.analysis.r import needs_r, run_r
 from tests.analysis.synthetic import cohort_of, drawn
 
@@ -32,7 +33,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def test_true_odds_ratios_lie_inside_the_intervals(summary: pd.DataFrame) -> None:
     """Of 15 intervals of 95%, three or more would miss with a probability of 4%; the seed is fixed."""
     truth = drawn(_N, _SEED).truth["odds_ratio_adjusted"]
-    adjusted = summary[summary["model"] == "adjusted"]
+    adjusted = summary[(summary["model"] == "adjusted") & summary["outcome"].isin(truth["pa_ratio"])]
     wanted = np.array([truth[row.exposure][row.outcome] for row in adjusted.itertuples()])
     inside = (adjusted["ci_low"] <= wanted) & (wanted <= adjusted["ci_high"])
     assert len(adjusted) == 15 and inside.sum() >= 13
@@ -48,7 +49,7 @@ def test_the_table_has_the_promised_columns_first(summary: pd.DataFrame) -> None
     )
     assert list(summary.columns[:14]) == promised.split()
     assert set(summary["exposure"]) == set(EXPOSURES) and set(summary["outcome"]) == set(OUTCOMES)
-    assert len(summary) == 30
+    assert len(summary) == 2 * len(EXPOSURES) * len(OUTCOMES)
 
 
 @needs_r
@@ -79,7 +80,7 @@ def test_adjusted_models_of_the_cohort_agree_with_r(table: pd.DataFrame, summary
 
 def test_by_sex_the_sexes_add_up_and_no_interaction_is_found(table: pd.DataFrame, summary: pd.DataFrame) -> None:
     both = sex_stratified(table, COVARIATES, exposures=("pa_ratio",))
-    for outcome in OUTCOMES:
+    for outcome in MADE:
         parts = both[both["outcome"] == outcome]
         whole = summary[(summary["exposure"] == "pa_ratio") & (summary["outcome"] == outcome)].iloc[0]
         assert parts["events_high"].sum() == whole["events_high"] and parts["n_low"].sum() == whole["n_low"]
@@ -111,7 +112,7 @@ def test_interaction_and_likelihood_ratio_agree_with_r(
 
 def test_bh_column_is_over_the_odds_ratios_of_one_model(summary: pd.DataFrame) -> None:
     for model in ("crude", "adjusted"):
-        rows = summary[summary["model"] == model].sort_values("p_value", ascending=False)
+        rows = summary[summary["model"] == model].dropna(subset="p_value").sort_values("p_value", ascending=False)
         steps = rows["p_value"].to_numpy() * len(rows) / np.arange(len(rows), 0, -1)
         expected = np.minimum.accumulate(steps).clip(max=1)
         np.testing.assert_allclose(rows["p_bh"], expected)

@@ -107,7 +107,12 @@ def test_a_new_phenotype_is_in_the_schema_and_required_since_its_version(monkeyp
     monkeypatch.setitem(PHENOTYPES, TOY.key, TOY)
     schema = report_schema()
     entry = schema["properties"]["phenotypes"]["properties"][TOY.key]
-    assert (entry["title"], entry["maximum"], entry["x-unit"], entry["x-since"]) == (TOY.title, 1, "fraction", NEXT_VERSION)
+    assert (entry["title"], entry["maximum"], entry["x-unit"], entry["x-since"]) == (
+        TOY.title,
+        1,
+        "fraction",
+        NEXT_VERSION,
+    )
     assert TOY.key in schema["properties"]["phenotypes"]["required"]
     assert schema["properties"]["schema_version"] == {"const": NEXT_VERSION}
     assert schema["x-readable-versions"] == [*before, NEXT_VERSION]
