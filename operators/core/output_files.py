@@ -31,8 +31,8 @@ def replacing(path: Path | str, ending: str = ".part") -> Iterator[Path]:
 
     Examples
     --------
-    >>> with replacing("report.json") as temporary:  # doctest: +SKIP
-    ...     temporary.write_text("{}")
+    >>> with replacing("report.json") as temporary:
+    ...     _ = temporary.write_text("{}")
     """
     path = Path(path)
     temporary = _beside(path, ending)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.core.anatomy import HAMSTRINGS, MUSCLES, QUADRICEPS, STRUCTURES, by_name
+from operators.core.anatomy import (
+    HAMSTRINGS,
+    MUSCLES,
+    QUADRICEPS,
+    STRUCTURES,
+    Compartment,
+    by_name,
+    compartment_members,
+)
 from operators.core.errors import InternalError
 from operators.core.phenotypes.formulas import left_right_asymmetry, posterior_anterior_ratio, total_volume_index
 from operators.core.volume import Fused, QualityFlag, Volume
@@ -44,7 +52,7 @@ def test_phenotypes_follow_from_the_volumes() -> None:
     assert p.pa_ratio_left == pytest.approx(sum(left[m] for m in HAMSTRINGS) / sum(left[m] for m in QUADRICEPS))
     assert p.anterior_cm3 == pytest.approx(p.quadriceps_cm3 + volume["sartorius"])
     assert p.posterior_cm3 == pytest.approx(p.hamstrings_cm3)
-    assert p.bone_cm3 == pytest.approx(volume["femur"] + volume["iliac_bone"])
+    assert p.bone_cm3 == pytest.approx(sum(volume[name] for name in compartment_members(Compartment.BONE)))
     muscles = (p.anterior_cm3, p.gluteal_cm3, p.medial_cm3, p.posterior_cm3, p.core_cm3)
     assert p.tmv_cm3 == pytest.approx(sum(v for v in muscles if v is not None))
     assert given.not_given == {}

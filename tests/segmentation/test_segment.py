@@ -128,8 +128,8 @@ def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(
 
 def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands: SegmentationModel) -> None:
     grid = grid_of()
-    signal = np.full(SHAPE, 270.0, dtype=np.float32)
-    signal[:15] = 280.0
+    signal = np.full(SHAPE, 10.0 * STRUCTURES[-1].index, dtype=np.float32)
+    signal[:15] = 10.0 * ADIPOSE_INDEX
     labels = segment(fused_of(grid, signal), bands).voxels
     assert not (labels == ADIPOSE_INDEX).any()
     assert (labels[:10] == 0).all() and (labels[20:] == STRUCTURES[-1].index).all()
