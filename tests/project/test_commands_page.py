@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sarcomap.__main__ import _COMMANDS, main
+from sarcomap.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def subcommands(name: str) -> list[str]:
 
 
 def test_every_command_has_its_section() -> None:
-    assert list(SECTIONS) == list(_COMMANDS)
+    assert list(SECTIONS) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", SECTIONS)
