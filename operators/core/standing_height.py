@@ -1,4 +1,4 @@
-"""Standing height, from what a DICOM header says."""
+"""Standing height from a DICOM header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 __all__ = ["height_of"]
 
-#: Living people, in metres; PatientSize is often left at 0 or typed in centimetres.
+#: Plausible heights in metres. PatientSize is often left at 0 or entered in centimetres.
 _PLAUSIBLE_M = (0.5, 2.5)
 
 

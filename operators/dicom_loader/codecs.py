@@ -1,10 +1,10 @@
-"""Frames of the JPEG family, decoded by imagecodecs.
+"""Decoding of JPEG, JPEG-LS and JPEG 2000 frames with imagecodecs.
 
-Its libraries (libjpeg-turbo, CharLS, OpenJPEG) work outside the interpreter
-lock, libjpeg-turbo takes a quarter of GDCM's time for JPEG lossless, and none
-of them takes the process down on a damaged header, as GDCM does. They forgive
-a stream that ends early, though, and believe a stream about its size, so both
-are checked here first.
+Its libraries (libjpeg-turbo, CharLS, OpenJPEG) release the interpreter lock.
+libjpeg-turbo takes a quarter of GDCM's time for JPEG lossless, and none of them
+crashes the process on a damaged header, as GDCM does. But they accept a stream
+that ends early and trust the size that a stream states, so both are checked
+here first.
 
 A compression is one entry of `CODECS`; docs/howto/add-a-compression.md shows how.
 """
@@ -92,7 +92,7 @@ DECODED_HERE = frozenset(_BY_SYNTAX)
 
 
 def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str, Any]) -> NDArray[Any]:
-    """One frame's stored values.
+    """Decode the stored values of one frame.
 
     Parameters
     ----------
@@ -101,24 +101,25 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
     transfer_syntax_uid : str
         One of ``DECODED_HERE``.
     options : mapping
-        ``rows``, ``columns``, ``bits_stored`` and ``pixel_representation``, as pydicom's decoders call them.
+        ``rows``, ``columns``, ``bits_stored`` and ``pixel_representation``, named as in pydicom's decoders.
 
     Returns
     -------
     ndarray, shape (rows, columns), integer
-        Signed where ``pixel_representation`` is 1.
+        Signed if ``pixel_representation`` is 1.
 
     Raises
     ------
     ValueError
-        When the stream ends early, or is of another size than ``rows`` x ``columns``.
+        When the stream ends early, or its size is not ``rows`` x ``columns``.
     Exception
-        What imagecodecs raises for a damaged stream.
+        Whatever imagecodecs raises for a damaged stream.
     """
     expected = (int(options["rows"]), int(options["columns"]))
     codec = _BY_SYNTAX[transfer_syntax_uid]
     if not encoded.rstrip(b"\0").endswith(codec.end):
         raise ValueError("the stream ends before its end marker")
+    # Checked before memory is allocated: a damaged or hostile stream may state any size.
     stated = codec.stated_shape(encoded)
     if stated != expected:
         raise ValueError(f"{stated} pixels in the stream, {expected} in the header")
@@ -126,13 +127,13 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
 
 
 def _as_stated(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[Any]:
-    """Read values as the header does: JPEG streams know no sign, and JPEG 2000 streams may state another one."""
+    """Apply the header's sign and bits: JPEG streams have no sign, and JPEG 2000 streams may state another one."""
     unused = 8 * values.itemsize - bits_stored
     if unused < 0 or bits_stored < 1:
         raise ValueError(f"{bits_stored} bits stored in values of {8 * values.itemsize} bits")
     stated = values.view(f"{'i' if signed else 'u'}{values.itemsize}")
     if unused:
-        # The sign bit goes to the top and draws its copies back down with it; what lies above it is no signal.
+        # Shifting left drops the unused high bits; shifting back extends the sign.
         np.left_shift(stated, unused, out=stated)
         np.right_shift(stated, unused, out=stated)
     return stated

@@ -1,4 +1,4 @@
-"""`load_study`: the first stage, from files to stations."""
+"""`load_study`, the first stage: from files to stations."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ def load_study(
     select: Select | None = None,
     deidentification: Deidentification | None = None,
 ) -> Study:
-    """Read one Dixon study: every station of every contrast, with its place in the body.
+    """Read one Dixon study: every station of every contrast, with its position in the patient.
 
-    Headers come first, without pixels; then the geometry and completeness are
-    checked; only then are pixels decoded. A zip is read without unpacking it.
+    Headers are read first, without pixels. Then geometry and completeness are
+    checked, and only then are pixels decoded. A zip is read without unpacking it.
 
     Parameters
     ----------
     path : Path
         A zip archive (UK Biobank field 20201) or a folder, searched recursively.
     limits : ArchiveLimits
-        Bounds on what an archive may hold.
+        Limits on the size of an archive.
     progress : callable, optional
-        Called as ``progress(done, total)``; ends with ``done == total``.
+        Called as ``progress(done, total)``; at the end ``done == total``.
     allow_missing_slices : bool
         Interpolate one or two missing slices in a row linearly between their
-        neighbours, and flag the station ``missing-slice`` (warning), instead of
+        neighbours and flag the station ``missing-slice`` (warning), instead of
         refusing the study.
     select : callable, optional
-        Given all stations before their pixels are decoded, returns those that
-        will be needed, for instance by `station_fusion.stations_to_fuse`. The
-        others stay in the study, not `Station.decoded`: they are judged by
-        their headers alone. By default all are decoded.
+        Takes all stations before their pixels are decoded and returns those
+        that will be needed, for example with `station_fusion.stations_to_fuse`.
+        The others remain in the study with only their headers, and are not
+        `Station.decoded`. By default all stations are decoded.
     deidentification : Deidentification, optional
-        Remove who the patient is, so that no later stage learns it; see `deidentify`.
+        De-identify the study, so that no later stage sees the patient's identity; see `deidentify`.
 
     Returns
     -------
@@ -79,17 +79,17 @@ def load_study(
     Raises
     ------
     ArchiveError
-        A zip that is damaged, encrypted, unsafe or beyond the limits.
+        For a zip that is damaged, encrypted, unsafe or beyond the limits.
     DicomError
-        A damaged DICOM file; no Dixon series; a contrast missing at a table
-        position; several studies.
+        For a damaged DICOM file, no Dixon series, a contrast missing at a table
+        position, or several studies.
     GeometryError
-        Images that do not make a volume, or stations of different frames of reference.
+        For images that do not form a volume, or stations in different frames of reference.
     InputError
-        A path that cannot be read or holds no DICOM file.
+        For a path that cannot be read or holds no DICOM file.
     """
     path = Path(path)
-    # Values are checked here, where they matter; pydicom's own warnings would quote them, names of patients included.
+    # We check the values that we use. pydicom's own warnings would quote values, including names of patients.
     with open_source(path, limits) as source, disable_value_validation():
         members = source.members()
         tick = _Ticker(progress, len(members))
@@ -112,7 +112,7 @@ def load_study(
 
 
 class _Ticker:
-    """Counts every file through both passes; one that the second pass does not need is counted as done."""
+    """Counts every file in both passes. A file that the second pass does not need is counted as done."""
 
     def __init__(self, progress: Progress | None, files: int) -> None:
         self.files = files
@@ -161,14 +161,14 @@ def _check_one_study(source: Source, images: list[ImageFile], others: list[Other
         raise DicomError(
             source.name,
             f"{series} series, none of them a Dixon magnitude contrast",
-            "in-phase, opposed-phase, water and fat images, told by ImageType or by a description ending in "
+            "in-phase, opposed-phase, water and fat images, identified by ImageType or by a description ending in "
             "_in, _opp, _W or _F",
             "Check that this is the Dixon acquisition.",
         )
     studies = len({image.study_uid for image in images})
     if studies > 1:
         raise DicomError(
-            source.name, f"Dixon images of {studies} studies", "one study", "Give each study in a folder of its own."
+            source.name, f"Dixon images of {studies} studies", "one study", "Put each study in its own folder."
         )
 
 
@@ -202,7 +202,7 @@ def _decode(
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
-    """Fill the slices that no image fills, linearly between their neighbours; the outermost are never missing."""
+    """Interpolate missing slices linearly between their neighbours. The first and last slice are never missing."""
     for k in stack.missing:
         below = max(place for place in stack.places if place < k)
         above = min(place for place in stack.places if place > k)
@@ -233,7 +233,7 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
         QualityFlag(
             "contrast-disagreement",
             "warning",
-            f"{stack.title}: ImageType says {stack.contrast}, which its description contradicts; ImageType was used.",
+            f"{stack.title}: ImageType says {stack.contrast}, but its description contradicts it; ImageType was used.",
         )
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
@@ -263,7 +263,7 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
             QualityFlag(
                 "no-frame-of-reference",
                 "warning",
-                "Some series name no frame of reference; they were taken to share the others'.",
+                "Some series have no frame of reference; they were assumed to share that of the others.",
             )
         )
     phase = {other.series_uid for other in others if other.kind == "phase"}
@@ -273,7 +273,7 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
             QualityFlag(
                 "ignored-series",
                 "info",
-                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast left out, "
+                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast were left out, "
                 f"{len(phase)} of them phase images.",
             )
         )
@@ -286,5 +286,5 @@ def _pseudonym(path: Path, study_uid: str) -> str:
 
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
-    """The first plausible PatientSize (0010,1020); an Enhanced MR may have it where a classic one has not."""
+    """The first plausible PatientSize (0010,1020): not every image of a study has one."""
     return next((height for patient in patients if (height := height_of(patient)) is not None), None)

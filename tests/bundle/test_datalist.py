@@ -103,7 +103,7 @@ def test_unknown_segment_is_named_with_file_and_nearest_name(tmp_path: Path) -> 
 def test_name_and_code_that_disagree_are_refused(tmp_path: Path) -> None:
     tags = TERMINOLOGY.format("SCT^12595009^Structure of sartorius muscle")
     path = slicer_file(tmp_path / "a.seg.nrrd", two_segments(), [{"LabelValue": 1, "Name": "Gracilis", "Tags": tags}])
-    with pytest.raises(InputError, match="'Gracilis' bears the code of Sartorius"):
+    with pytest.raises(InputError, match="'Gracilis' has the code of Sartorius"):
         read_labels(path)
 
 

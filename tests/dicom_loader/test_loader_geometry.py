@@ -188,7 +188,7 @@ def test_two_slices_at_one_place_are_refused(tmp_path: Path) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[2] -= SPACING[2]
 
-    assert "share a place (first at z = 84.0 mm)" in rejection(tmp_path, twice)
+    assert "share a position (first at z = 84.0 mm)" in rejection(tmp_path, twice)
 
 
 def test_a_slice_out_of_step_is_refused(tmp_path: Path) -> None:

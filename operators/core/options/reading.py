@@ -16,13 +16,13 @@ READING = section("Reading", 10)
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What a damaged study may lack.
+    """How to read a damaged study.
 
     Attributes
     ----------
     allow_missing_slices : bool
-        Interpolate one or two missing slices in a row between their neighbours, and flag it, instead of refusing the
-        study.
+        Interpolate one or two missing slices in a row between their neighbours and flag the station, instead of
+        refusing the study.
     """
 
     allow_missing_slices: Annotated[bool, Flag, Parameter(group=READING)] = False
