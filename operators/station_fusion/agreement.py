@@ -129,7 +129,8 @@ def shift_flags(
         if pair["lower"] == following["upper"] and np.linalg.norm(there + back) <= SHIFT_LIMIT_MM:
             moved = (there - back) / 2
             name = positions[int(pair["lower"])].name
-            flags.append(
+            body = f"The station of {name} shows the body"
+            flags.append(_shifted(body, moved, "from where both its neighbours show it"))
                 _shifted(f"The station of {name} shows the body", moved, "from where both its neighbours show it")
             )
             explained |= {pair["upper"], following["upper"]}
