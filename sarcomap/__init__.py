@@ -1,6 +1,6 @@
 """SarcoMAP: muscle phenotypes from neck-to-knee Dixon MRI.
 
-Ten lines, from a zip to numbers:
+From a zip to numbers in ten lines:
 
 >>> from sarcomap import RunOptions, load_model, process_study
 >>> model = load_model("bundle")  # doctest: +SKIP
@@ -16,8 +16,8 @@ The stages one by one, on arrays in memory:
 >>> labels = segment(fused, model)  # doctest: +SKIP
 >>> measure(labels, fused, study.height_m).phenotypes.tmv_cm3  # doctest: +SKIP
 
-Arrays are (z, y, x); affines lead from voxels (i=x, j=y, k=z) to LPS
-millimetres. What a name needs is imported when the name is first used.
+Arrays are (z, y, x). Affines map voxels (i=x, j=y, k=z) to LPS
+millimetres. A name's dependencies are imported when it is first used.
 """
 
 from __future__ import annotations

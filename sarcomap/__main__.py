@@ -1,4 +1,4 @@
-"""The ``sarcomap`` command. Each subcommand is imported when it is asked for."""
+"""The ``sarcomap`` command. Each subcommand is imported when it is used."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Start here:
   sarcomap doctor                       what works on this machine
   sarcomap demo                         a synthetic participant, DICOM to report
   sarcomap run study.zip -o out         one study: a zip or a folder of DICOM
-  sarcomap run --help                   every option of it
+  sarcomap run --help                   all options of `sarcomap run`
 
 {EXIT_CODES}"""
 
-#: Each subcommand is imported when it is asked for; its line of help stands here, so that no help text waits for it.
+#: Each subcommand is imported when it is used. Its line of help is kept here, so that `sarcomap --help` imports none.
 COMMANDS = {
     "run": ("sarcomap.run_command:command", "Process one study or a few."),
     "measure": ("sarcomap.measure_command:command", "Measure a finished study again, after its labels were edited."),
     "phantom": ("phantom.commands:command", "Make synthetic studies, training sets and cohorts."),
     "analysis": ("analysis.commands:command", "Analyse a cohort's tables, collect reports, check a published table."),
-    "serve": ("app.serve.command:command", "Process studies as they come, by DICOM or into a folder."),
-    "bundle": ("sarcomap.bundle_commands:command", "Train, release and check weights of your own."),
+    "serve": ("app.serve.command:command", "Process studies as they arrive, by DICOM or in a folder."),
+    "bundle": ("sarcomap.bundle_commands:command", "Train, release and check your own weights."),
     "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
     "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),
 }
@@ -61,7 +61,7 @@ def command_line(asked_for: Sequence[str] = ()) -> App:
 
 
 def entry() -> None:
-    """What the installed command runs."""
+    """Entry point of the installed command."""
     clean_up_when_interrupted()
     sys.exit(main())
 

@@ -131,8 +131,6 @@ def shift_flags(
             name = positions[int(pair["lower"])].name
             body = f"The station of {name} shows the body"
             flags.append(_shifted(body, moved, "from where both its neighbours show it"))
-                _shifted(f"The station of {name} shows the body", moved, "from where both its neighbours show it")
-            )
             explained |= {pair["upper"], following["upper"]}
     for pair in large:
         if pair["upper"] not in explained:

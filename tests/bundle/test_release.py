@@ -148,7 +148,7 @@ def test_agreement_with_another_program_is_not_called_accuracy(checkpoint: Path,
     out = release(checkpoint, tmp_path / "b", **SAID, metrics=evaluation(tmp_path / "m", weak=True))
     assert facts_of(out)["held_out_mean_dice"] is None
     text = (out / "docs" / "README.md").read_text(encoding="utf-8")
-    assert "not accuracy" in text and "Against annotated participants" not in text
+    assert "not accuracy" in text and "Comparison with annotated participants" not in text
 
 
 def _empty(folder: Path) -> Path:

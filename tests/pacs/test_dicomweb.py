@@ -206,10 +206,10 @@ def test_a_login_file_of_another_shape_is_refused_without_repeating_it(tmp_path:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"https://reader:{PASSWORD}@pacs.example/dicom-web", "user or password in it"),
+        (f"https://reader:{PASSWORD}@pacs.example/dicom-web", "URL contains a user or password"),
         ("ftp://pacs.example/dicom-web", "not the address of a service"),
         ("pacs.example/dicom-web", "not the address of a service"),
-        ("http://pacs.example/dicom-web", "login that would travel over http"),
+        ("http://pacs.example/dicom-web", "login would be sent over http"),
     ],
 )
 def test_an_address_that_will_not_do(url: str, said: str) -> None:

@@ -33,7 +33,10 @@ def test_a_study_that_takes_the_service_with_it_fails_after_its_last_run(tmp_pat
     for run in (1, 2):
         assert begun(queue).record.runs == run
         queue = restarted(queue, attempts=2)
-    assert queue.jobs("queued") == [] and "run 2 ended together" in queue.jobs("failed")[0].record.error
+    assert (
+        queue.jobs("queued") == []
+        and "run 2, the last that the study may have, ended together" in queue.jobs("failed")[0].record.error
+    )
 
 
 def test_a_finished_run_is_sent_even_if_it_was_the_last(tmp_path: Path) -> None:

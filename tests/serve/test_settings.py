@@ -34,7 +34,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("spool: /s\ndicom: {port: eleven}", "dicom.port: text; expected a whole number"),
         ("spool: /s\ndicom: {port: 70000}", "dicom.port: 70000"),
         ("spool: /s\ndicom: {ae_title: THIS TITLE IS TOO LONG}", "1 to 16 ASCII"),
-        ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: nobody"),
+        ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: empty"),
         ("spool: /s\nquiet_s: 0", "quiet_s: 0"),
         ("spool: /s\nrun: {arguments: [--input, x]}", "run.arguments: --input"),
         ("spool: /s\ndestinations: [{name: a}]", "destination a: none or several"),

@@ -142,5 +142,8 @@ def test_one_that_cannot_be_taken_waits_and_holds_up_neither_the_others_nor_the_
         service._take()
     assert asked == ["other.zip", "study"]  # the first is not asked for again yet
     assert service.spool.counts() | {"queued": 1, "failed": 0} == service.spool.counts()
-    assert "cannot be taken (Permission denied)" in caplog.text and "other.zip" not in caplog.text
+    assert (
+        "cannot queue a study of the watched folder (Permission denied)" in caplog.text
+        and "other.zip" not in caplog.text
+    )
     service.stop()
