@@ -45,9 +45,9 @@ JPEG_2000, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
 
 #: Streams of our own decoders' syntaxes, from an image of values up to 12 bits.
 ENCODERS: dict[str, Callable[[NDArray[np.uint16]], bytes]] = {
-    JPEG_LOSSLESS: lambda image: imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=12),
-    JPEG_LS: lambda image: imagecodecs.jpegls_encode(image),
-    JPEG_2000: lambda image: imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k"),
+    JPEG_LOSSLESS: lambda image: bytes(imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=12)),
+    JPEG_LS: lambda image: bytes(imagecodecs.jpegls_encode(image)),
+    JPEG_2000: lambda image: bytes(imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k")),
 }
 
 
