@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +55,7 @@ def words() -> set[str]:
         ROOT / path for path in listed.stdout.splitlines() if Path(path).suffix in (".py", ".yaml", ".csv", ".json")
     ]
     texts = (path.read_text(encoding="utf-8") for path in chosen if path.is_file() and path != Path(__file__))
-    return {word for text in texts for word in WORD.findall(text)}
+    return {word for text in texts for word in WORD.findall(text)} | set(dir(imagecodecs))
 
 
 def test_there_are_five_pages_that_say_what_they_take() -> None:
@@ -99,7 +100,7 @@ def test_every_command_of_a_page_can_be_run(page: Path) -> None:
 
 def test_the_phenotype_is_computed_and_in_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     entry, test = blocks("add-a-phenotype.md", "python")
-    (phenotype,) = eval(f"({entry})", vars(registry))
+    phenotype = eval(entry, vars(registry))
     assert isinstance(phenotype, Phenotype)
     monkeypatch.setitem(PHENOTYPES, phenotype.key, phenotype)
     assert phenotype.key in report_schema()["properties"]["phenotypes"]["required"]
@@ -119,7 +120,7 @@ def test_the_compression_decodes_what_the_encoder_makes(monkeypatch: pytest.Monk
     uids = re.findall(r"`(from pydicom.uid import [^`]+)`", prose(FOLDER / "add-a-compression.md"))
     names = dict(vars(codecs))
     exec(uids[0], names)
-    (codec,) = eval(f"({entry})", names)
+    codec = eval(entry, names)
     ((syntax, encode),) = eval(f"{{{encoder}}}", vars(test_loader_encodings)).items()
     assert syntax in codec.syntaxes and syntax not in codecs.DECODED_HERE
     monkeypatch.setitem(codecs._BY_SYNTAX, syntax, codec)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from operators.segmentation.options import Backend
 from scipy import ndimage
 
 from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
 from operators.core.options import SegmentationOptions
+from operators.core.options.segmentation import Backend
 from operators.core.volume import Fused, Grid
 from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import prepare
