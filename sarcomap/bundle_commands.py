@@ -37,7 +37,7 @@ def datalist(
     ] = None,
     label: Annotated[str | None, Parameter(help="File name of the labels; by default the only .seg.nrrd.")] = None,
     scheme: Annotated[
-        str | None, Parameter(help="What the numbers of a plain label map mean: `ours`, or a label scheme.")
+        str | None, Parameter(help="Meaning of the numbers in a plain label map: `ours`, or a label scheme.")
     ] = None,
     weak: Annotated[
         bool, Parameter(help="The labels come from another program, not from an annotator.", negative="")
@@ -55,7 +55,7 @@ def datalist(
     from operators.core.errors import InputError
 
     if not folder.is_dir():
-        raise InputError(str(folder), "no such folder", "one folder for each participant", "Check the path.")
+        raise InputError(str(folder), "no such folder", "a folder with one folder per participant", "Check the path.")
     from bundle.scripts.datalist import write_datalist
 
     write_datalist(
@@ -104,9 +104,9 @@ def release(
     ] = None,
     authors: Annotated[str, Parameter(help="Who made the model.")] = "Not stated",
     data_license: Annotated[
-        Path | None, Parameter(help="Text file: what the terms of the training data allow.")
+        Path | None, Parameter(help="Text file on what the terms of the training data allow.")
     ] = None,
-    bf16_dice_loss: Annotated[float | None, Parameter(help="What bfloat16 costs in mean Dice, if measured.")] = None,
+    bf16_dice_loss: Annotated[float | None, Parameter(help="Loss in mean Dice with bfloat16, if measured.")] = None,
 ) -> None:
     """Make a bundle from a training's checkpoint, for `sarcomap run -m`. Give --synthetic or --real."""
     from operators.core.errors import InputError, UsageError

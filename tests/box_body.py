@@ -1,4 +1,4 @@
-"""A hand-made body of boxes: every structure at a known place with a known number of voxels."""
+"""A body of boxes: every structure has a known place and a known number of voxels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODEL = ModelCard(
 
 
 def grid(rotation_z_degrees: float = 0.0, tilt_degrees: float = 0.0, flip_x: bool = False) -> Grid:
-    """The body's grid, turned about LPS z, then tilted about LPS y, or with x running to the right."""
+    """The body's grid, rotated about LPS z, then tilted about LPS y, or with x running to the right."""
     a, t = np.radians(rotation_z_degrees), np.radians(tilt_degrees)
     about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
     about_y = np.array([[np.cos(t), 0, np.sin(t)], [0, 1, 0], [-np.sin(t), 0, np.cos(t)]])

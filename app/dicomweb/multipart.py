@@ -76,7 +76,7 @@ class _Body:
     def __init__(self, chunks: Iterator[bytes], delimiter: bytes) -> None:
         self._chunks = chunks
         self._delimiter = delimiter
-        self._data = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
+        self._data = bytearray(b"\r\n")  # the first delimiter may be at the very beginning
 
     def another_part(self) -> bool:
         """Whether another part follows. Call it after a delimiter."""

@@ -202,7 +202,7 @@ def _fetch(access: Access, session: requests.Session, study_uid: str, series: _L
             for path in parts_into(folder, answer, taken.coming):
                 found = identity(path)
                 if (found.study_uid, found.series_uid) != (study_uid, series.uid):
-                    raise IncompleteAnswerError("an object of another series among those asked for")
+                    raise IncompleteAnswerError("the answer contains an object of another series")
                 if found.sop_uid in uids:
                     path.unlink()
                     continue

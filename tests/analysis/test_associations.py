@@ -1,4 +1,4 @@
-"""Odds ratios: the truth is recovered, R agrees, and no number is printed that the data do not give."""
+"""Odds ratios: the truth is recovered, R agrees, and numbers that the data do not determine are not printed."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_true_odds_ratios_lie_inside_the_intervals(summary: pd.DataFrame) -> None:
-    """Of 15 intervals of 95%, three or more would miss with a probability of 4%; the seed is fixed."""
+    """Of 15 intervals of 95%, three or more miss the truth with a probability of 4%; the seed is fixed."""
     truth = drawn(_N, _SEED).truth["odds_ratio_adjusted"]
     adjusted = summary[(summary["model"] == "adjusted") & summary["outcome"].isin(truth["pa_ratio"])]
     wanted = np.array([truth[row.exposure][row.outcome] for row in adjusted.itertuples()])
     inside = (adjusted["ci_low"] <= wanted) & (wanted <= adjusted["ci_high"])
     assert len(adjusted) == 15 and inside.sum() >= 13
-    # Far from nothing to say: the intervals of common outcomes are narrow, and weak grip is found.
+    # The estimates are informative: intervals of common outcomes are narrow, and the effect on weak grip is found.
     weak = adjusted[(adjusted["exposure"] == "pa_ratio") & (adjusted["outcome"] == "weak_grip")].iloc[0]
     assert weak["ci_low"] > 1.2 and weak["ci_high"] / weak["ci_low"] < 1.6
 
@@ -85,7 +85,7 @@ def test_by_sex_the_sexes_add_up_and_no_interaction_is_found(table: pd.DataFrame
         whole = summary[(summary["exposure"] == "pa_ratio") & (summary["outcome"] == outcome)].iloc[0]
         assert parts["events_high"].sum() == whole["events_high"] and parts["n_low"].sum() == whole["n_low"]
         assert parts["p_interaction"].nunique() == 1
-    assert both["p_interaction"].min() > 0.005  # the truth has none
+    assert both["p_interaction"].min() > 0.005  # there is no true interaction
 
 
 @needs_r
@@ -155,7 +155,7 @@ def test_no_events_in_a_third_give_a_finite_flagged_odds_ratio(model: str) -> No
 
 
 @pytest.mark.parametrize(("low", "high", "says"), [(0, 0, "no events"), (60, 60, "everyone has the outcome")])
-def test_an_outcome_of_nobody_or_everybody_is_not_estimable(low: int, high: int, says: str) -> None:
+def test_an_outcome_that_nobody_or_everybody_has_is_not_estimable(low: int, high: int, says: str) -> None:
     table, group = _small(low, high)
     groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
     row = associate(table, "pa_ratio", "mortality", groups, (), "crude")
@@ -163,7 +163,7 @@ def test_an_outcome_of_nobody_or_everybody_is_not_estimable(low: int, high: int,
     assert not row.converged and says in row.note
 
 
-def test_a_constant_covariate_is_dropped_and_said_to_be() -> None:
+def test_a_constant_covariate_is_dropped_and_noted() -> None:
     table, group = _small(20, 30)
     groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
     row = associate(table, "pa_ratio", "mortality", groups, ("age", "sex"), "adjusted")
@@ -178,7 +178,7 @@ def test_a_covariate_that_follows_from_others_is_dropped() -> None:
     assert design.names == ("age",) and "follows from" in design.notes[0]
 
 
-def test_exposures_of_one_value_leave_a_group_of_nobody() -> None:
+def test_an_exposure_with_one_value_leaves_an_empty_group() -> None:
     table = cohort_of(_N, _SEED).analysed.head(300).assign(pa_ratio=0.45)
     summary = associations(table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls",)).summary
     assert summary["odds_ratio"].isna().all() and summary["note"].str.contains("a group of nobody").all()

@@ -29,7 +29,7 @@ from operators.core.anatomy import (
 
 PRIVATE_SCHEME = "99SARCOMAP"
 
-# The paper's order (method, section 4), written out here again so that a reordered table cannot agree with itself.
+# The paper's order (method, section 4), repeated here so that a reordered table fails.
 PAPER_ORDER = {
     Compartment.ANTERIOR: (
         "sartorius",
@@ -60,7 +60,7 @@ PAPER_ORDER = {
     Compartment.BONE: ("iliac_bone", "femur"),
 }
 
-# The dihedral group of order 10 and the permutation of Verhoeff's scheme, as SNOMED CT identifiers use it.
+# The dihedral group of order 10 and the permutation of Verhoeff's scheme, which SNOMED CT identifiers use.
 _DIHEDRAL = (
     "0123456789",
     "1234067895",
@@ -98,7 +98,7 @@ def verhoeff_holds(identifier: str) -> bool:
 
 
 def words_of(meaning: str) -> frozenset[str]:
-    """The words that carry the anatomy: 'Structure of gracilis muscle' and 'Gracilis muscle' are the same."""
+    """The anatomical words: 'Structure of gracilis muscle' and 'Gracilis muscle' mean the same."""
     return frozenset(re.findall(r"[a-z]+", meaning.lower())) - {"structure", "of", "body", "bone"}
 
 

@@ -1,4 +1,4 @@
-"""Enhanced MR objects and compressed transfer syntaxes, encoded by tools other than ours."""
+"""Enhanced MR objects and compressed transfer syntaxes, encoded by independent tools."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_transfer_syntax_without_decoder_is_named(tmp_path: Path, uid: str, na
 
 
 def encapsulated(file: Path, syntax: str, streams: list[bytes]) -> None:
-    """Put encoded frames in the place of a file's pixels."""
+    """Replace a file's pixels by encoded frames."""
     header = dcmread(file)
     header.file_meta.TransferSyntaxUID = UID(syntax)
     header.PixelData = encapsulate(streams)
@@ -131,7 +131,7 @@ def test_a_stream_that_ends_early_in_a_whole_file_is_refused(tmp_path: Path, syn
 def test_a_stream_of_another_size_than_the_header_states_is_refused(tmp_path: Path, syntax: str) -> None:
     files = compressed_study(tmp_path, syntax)
     frame = encoded_frame(files[2])
-    # 60,000 rows would take a gigabyte and more if the stream were believed.
+    # 60,000 rows would take more than a gigabyte if the reader trusted the stream.
     place = {JPEG_2000: 12}.get(syntax) or frame.index(b"\xff\xc3" if syntax == JPEG_LOSSLESS else b"\xff\xf7") + 5
     huge = (60_000).to_bytes(4 if syntax == JPEG_2000 else 2, "big")
     encapsulated(files[2], syntax, [frame[:place] + huge + frame[place + len(huge) :]])
@@ -165,7 +165,7 @@ def test_an_encoded_stream_without_its_end_or_of_another_size_is_refused(syntax:
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_damage_to_a_stream_does_more_than_raise(syntax: str, data: st.DataObject) -> None:
-    """GDCM ends the process on some of these."""
+    """GDCM crashes the process on some of these."""
     image = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) % 500
     stream = bytearray(ENCODERS[syntax](image))
     for at in data.draw(st.lists(st.integers(0, 119), min_size=1, max_size=3)):
@@ -233,12 +233,12 @@ def test_four_contrasts_in_one_enhanced_object(tmp_path: Path) -> None:
         assert station.acquired.hour == 23
 
 
-def test_an_enhanced_object_lies_where_simpleitk_reads_it(tmp_path: Path) -> None:
+def test_an_enhanced_object_has_the_position_that_simpleitk_reads(tmp_path: Path) -> None:
     for number, contrast in enumerate(ORDER):
         write(enhanced_header((contrast,), number=70 + number), tmp_path / f"{contrast}.dcm")
     station = next(s for s in load_study(tmp_path).stations if s.contrast == Contrast.FAT)
     theirs = SimpleITK.ReadImage(str(tmp_path / "fat.dcm"))
-    # SimpleITK keeps the frames in file order, here from above; it is asked by place, not by index.
+    # SimpleITK keeps the frames in file order, here from above, so it is queried by position, not by index.
     for index in [(0, 0, 0), (8, 6, 5), (4, 1, 2)]:
         place = (station.grid.affine @ [*index, 1])[:3]
         there = theirs.TransformPhysicalPointToIndex([float(c) for c in place])

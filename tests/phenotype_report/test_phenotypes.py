@@ -1,4 +1,4 @@
-"""Volumes and phenotypes against voxels counted by hand."""
+"""Volumes and phenotypes compared with voxels counted by hand."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_ratio_of_the_papers_example_muscles() -> None:
     assert posterior_anterior_ratio({**volumes, "vastus_intermedius": 500.0}) == pytest.approx(0.4)
 
 
-def test_tvi_of_the_papers_mean_participant_is_the_papers() -> None:
+def test_tvi_of_the_papers_mean_participant_matches_the_paper() -> None:
     assert total_volume_index(9321.7, 1.692) == pytest.approx(0.32, abs=0.01)
 
 
@@ -76,7 +76,7 @@ def test_asymmetry_is_a_fraction_of_the_larger_side() -> None:
     assert left_right_asymmetry(None, 90.0) is None
 
 
-def test_asymmetry_is_that_of_the_thigh_and_not_of_the_trunk() -> None:
+def test_asymmetry_is_of_the_thigh_not_of_the_trunk() -> None:
     labels, _ = box_body.box_labels()
     left_half = labels[:, :, labels.shape[2] // 2 :]
     left_half[left_half == by_name("multifidus").index] = 0

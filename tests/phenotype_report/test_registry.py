@@ -1,4 +1,4 @@
-"""One entry in the registry is enough: the new phenotype comes into every form of the result."""
+"""One entry in the registry is enough: the new phenotype appears in every form of the result."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_the_schemas_file_is_what_the_registry_generates() -> None:
 
 
 def test_every_structure_that_a_phenotype_is_computed_from_is_one_that_it_needs() -> None:
-    """A structure too few in ``needs`` would leave a missing value without its reason."""
+    """A structure missing from ``needs`` would leave a missing value without a reason."""
     fused = box_body.fused_of(box_body.grid())
     for name in dict.fromkeys(s for p in PHENOTYPES.values() for s in p.needs):
         labels, _ = box_body.box_labels(absent=(name,))
