@@ -192,7 +192,7 @@ def _referenced(segmentation: Path) -> set[str]:
         raise InputError(
             segmentation.name,
             f"not readable ({type(error).__name__})",
-            "the DICOM-SEG of a finished run",
+            "the DICOM SEG of a finished run",
             "Process the study again with `sarcomap run`.",
         ) from error
 

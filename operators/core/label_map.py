@@ -71,7 +71,7 @@ class LabelMap(Volume):
         for name in ("confidence", "group_voxels"):
             volume = getattr(self, name)
             if volume is not None and not volume.grid.same_as(self.grid):
-                raise InternalError(f"label map, {name}", "a grid of its own", "the grid of the labels")
+                raise InternalError(f"label map, {name}", "a different grid", "the grid of the labels")
         if undeclared := {flag.code for flag in self.flags} - LABELLING_FLAGS:
             raise InternalError("label map", f"flags {', '.join(sorted(undeclared))}", "codes of LABELLING_FLAGS")
 

@@ -204,7 +204,7 @@ def test_a_slice_shifted_sideways_is_refused(tmp_path: Path) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[0] += 3.0
 
-    assert "3.0 mm beside" in rejection(tmp_path, shift)
+    assert "3.0 mm off" in rejection(tmp_path, shift)
 
 
 @pytest.mark.parametrize("value", [None, ["nan", "nan"], [0, 2.2], [-2.2, 2.2], [2.2], ["inf", 2.2], ["two", "two"]])
