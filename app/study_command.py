@@ -16,7 +16,7 @@ from app.dicomweb_options import DicomwebOptions
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.model_card import check_bundle_folder
 from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
-from operators.core.options.declaration import Flag, TogetherWith, section
+from operators.core.options.declaration import Flag, TogetherWith, check_choices, section
 
 if TYPE_CHECKING:
     from app.dicomweb import Access
@@ -53,6 +53,9 @@ class StudyCommand:
     ] = "WARNING"
     quiet: Annotated[bool, Flag, Parameter(name=("-q", "--quiet")), _GENERAL] = False
     dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
+
+    def __post_init__(self) -> None:
+        check_choices(self)  # the converter takes lower case, and anything else
 
 
 def set_up_logging(level: LogLevel) -> None:

@@ -128,7 +128,7 @@ def test_two_channels_are_read_in_the_order_of_the_config(studies: Path, tmp_pat
     ("arguments", "said"),
     [
         (["--output_format", ".dcm"], "output_format"),
-        (["--options#backend", "tensorflow"], "--backend"),
+        (["--options#backend", "tensorflow"], "backend: "),
         (["--options#colour", "red"], "colour"),
         (["--inferer", "$monai.inferers.SimpleInferer()"], "a SlidingWindowInferer"),
         (["--runner#images", "['t1.nrrd']"], "t1"),

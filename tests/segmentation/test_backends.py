@@ -142,9 +142,9 @@ def test_pytorch_replaces_a_backend_that_cannot_run_the_network(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "tensorflow"}, "--backend"),
-        ({"precision": "int8"}, "--precision"),
-        ({"batch_size": 0}, "batch size"),
+        ({"backend": "tensorflow"}, "backend: "),
+        ({"precision": "int8"}, "precision: "),
+        ({"batch_size": 0}, "batch_size: "),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], said: str) -> None:

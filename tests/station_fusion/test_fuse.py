@@ -193,7 +193,7 @@ def test_operator_fuses_writes_and_passes_on(tmp_path: Path) -> None:
     class Chain(Application):
         def compose(self) -> None:
             source = Source(self, CountCondition(self, 1), name="source")
-            fusion = StationFusionOperator(self, name="fusion", output_folder=tmp_path / "fused")
+            fusion = StationFusionOperator(self, name="fusion", output_folder=tmp_path)
             self.add_flow(source, fusion, {("study", "study")})
             self.add_flow(fusion, Sink(self, name="sink"), {("fused", "fused")})
 

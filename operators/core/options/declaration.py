@@ -76,9 +76,15 @@ def check_choices(options: Any) -> None:
                 raise OptionError(
                     name,
                     repr(one),
-                    " or ".join(choices),
+                    _either(choices),
                     f"Did you mean {near[0]}?" if near else "Choose one of them.",
                 )
+
+
+def _either(choices: tuple[str, ...]) -> str:
+    """Words in a row: ``a``, ``a or b``, ``a, b or c``."""
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def flag_of(field: str, *classes: type) -> str:
