@@ -43,7 +43,7 @@ COPY README.md LICENSE docs/
 COPY docs docs/docs
 COPY MAP.yaml /var/holoscan/app.yaml
 COPY --chmod=755 container/tools.sh /var/holoscan/tools
-COPY phantom /src/phantom
+COPY phantom /warm/phantom
 # Install only the distribution's name and version, for the reports. The code stays where the specification wants it.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --quiet --no-deps --no-build-isolation --editable /opt/holoscan/app && \
@@ -69,7 +69,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 # Process one synthetic study: the build fails here if something necessary was removed. The compiled code (numba,
 # ONNX, OpenVINO) is kept, because a container with a read-only root could not store it.
 ENV NUMBA_CACHE_DIR=/opt/holoscan/cache/numba SARCOMAP_CACHE=/opt/holoscan/cache/networks
-RUN cd /tmp && PYTHONPATH=/src python -c "from phantom import write_study; write_study('/tmp/warm', seed=1)" && \
+RUN cd /tmp && PYTHONPATH=/warm python -c "from phantom import write_study; write_study('/tmp/warm', seed=1)" && \
     HOLOSCAN_MODEL_PATH=/opt/holoscan/models/sarcomap HOME=/tmp \
         python -m app --quiet --input /tmp/warm/dicom --output /tmp/warm/out && \
     rm -rf /tmp/warm && chmod -R a+rX /opt/venv /opt/holoscan /etc/holoscan /var/holoscan
