@@ -107,6 +107,14 @@ def release(
         Path | None, Parameter(help="Text file on what the terms of the training data allow.")
     ] = None,
     bf16_dice_loss: Annotated[float | None, Parameter(help="Loss in mean Dice with bfloat16, if measured.")] = None,
+    training_signal: Annotated[
+        tuple[float, float, float] | None,
+        Parameter(
+            help="Water signal of lean muscle in the training images: typical, lowest, highest.",
+            metavar="TYPICAL LOW HIGH",
+            negative="",
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle from a training's checkpoint, for `sarcomap run -m`. Give --synthetic or --real."""
     from operators.core.errors import InputError, UsageError
@@ -142,6 +150,7 @@ def release(
         configs=config or [TRAIN_CONFIG],
         overrides=_settings(set_ or []),
         bf16_dice_loss=bf16_dice_loss,
+        training_signal=training_signal,
         authors=authors,
         data_license=data_license,
         verify=load_model,

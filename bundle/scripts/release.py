@@ -51,6 +51,7 @@ def release(
     configs: Sequence[Path] = (TRAIN_CONFIG,),
     overrides: Mapping[str, Any] | None = None,
     bf16_dice_loss: float | None = None,
+    training_signal: tuple[float, float, float] | None = None,
     authors: str = "Not stated",
     data_license: Path | None = None,
     verify: Callable[[Path], object] | None = None,
@@ -80,6 +81,9 @@ def release(
         Config keys that the training's command line set.
     bf16_dice_loss : float, optional
         Loss in mean Dice with bfloat16 (`benchmarks.inference_dice`); None if it was not measured.
+    training_signal : tuple of float, (typical, lowest, highest), optional
+        Water signal of lean muscle in the training images (`operators.segmentation.signal_scale.muscle_water`). Studies
+        of another scale are then brought to it.
     authors : str
     data_license : Path, optional
         Text file on what the terms of the training data allow. The default text says that this was not stated.
@@ -106,6 +110,7 @@ def release(
     texts = {option: _text(option, value) for option, value in texts.items()}
     if bf16_dice_loss is not None and not math.isfinite(bf16_dice_loss):
         raise UsageError("--bf16-dice-loss", str(bf16_dice_loss), "a loss in mean Dice, e.g. 0.0001", "Measure it.")
+    signal = None if training_signal is None else _training_signal(training_signal)
     require_new(out)
     figures = None if metrics is None else read_figures(metrics)
     trained = merged_config(configs, overrides)
@@ -125,6 +130,7 @@ def release(
         "synthetic_training": synthetic,
         "held_out_mean_dice": figures.mean_dice if figures else None,
         "bf16_dice_loss": bf16_dice_loss,
+        "training_signal": signal,
     }
     with new_folder(out) as folder:
         _write_configs(folder, trained, settings, [config.name for config in configs])
@@ -174,6 +180,18 @@ def _write_configs(folder: Path, trained: ConfigParser, settings: Mapping[str, A
     write_config(configs / "train.yaml", whole, f"The training config, merged from {', '.join(names)}.")
     title = "Overrides of inference.yaml: the settings that the network was trained with."
     write_config(configs / "trained.yaml", {"weights": f"$@bundle_root + '/{_WEIGHTS}'", **settings}, title)
+
+
+def _training_signal(given: tuple[float, float, float]) -> dict[str, float]:
+    typical, low, high = given
+    if not 0 < low <= typical <= high < math.inf:
+        raise UsageError(
+            "--training-signal",
+            " ".join(f"{value:g}" for value in given),
+            "typical, lowest and highest water signal of lean muscle, with the typical one in between",
+            "Measure them on the training images.",
+        )
+    return {"muscle_water": typical, "low": low, "high": high}
 
 
 def _network(folder: Path, checkpoint: Path) -> torch.nn.Module:

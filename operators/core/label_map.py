@@ -15,6 +15,8 @@ __all__ = ["LABELLING_FLAGS", "LabelMap", "label_digest"]
 
 LABELLING_FLAGS = frozenset(
     {
+        "intensity-rescaled",
+        "intensity-unmatched",
         "labels-edited",
         "labels-made-elsewhere",
         "partial-labels",

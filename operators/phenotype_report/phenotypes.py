@@ -49,11 +49,13 @@ def measure(
     """
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
-    withheld = withheld_reason((*flags, *fused.flags))
+    known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
+    withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
         reasons = dict.fromkeys(PHENOTYPES, withheld)
-        return Measurements(tuple(StructureMeasure(s) for s in STRUCTURES), Phenotypes(), reasons, (), withheld)
-    known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
+        none = tuple(StructureMeasure(s) for s in STRUCTURES)
+        grave = tuple(flag for flag in known.flags if flag.severity == "error")
+        return Measurements(none, Phenotypes(), reasons, grave, withheld)
     surface = find_mid_surface(_with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface)
     structures = _structures(known, counts)

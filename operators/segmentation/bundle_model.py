@@ -17,6 +17,7 @@ from operators.core.model_card import CARD_FILE, ModelCard
 from operators.core.volume import Contrast
 from operators.segmentation.bundle_guard import harmless
 from operators.segmentation.monai_parts import Compose, ConfigParser, SlidingWindowInferer, import_all
+from operators.segmentation.signal_scale import TrainingSignal
 from operators.segmentation.windows import WindowSettings
 
 __all__ = ["SegmentationModel", "load_model"]
@@ -59,6 +60,9 @@ class SegmentationModel:
         probabilities (config key ``interpolate``) instead of scores. MONAI
         interpolates scores. A network that was trained on fractions of voxels
         (`bundle.scripts.SubvoxelLabelsd`) expresses them as probabilities.
+    training_signal : TrainingSignal or None
+        The scale of the signal in training (card key ``training_signal``);
+        None when the card does not say, and studies are shown as they are.
     """
 
     card: ModelCard
@@ -69,6 +73,7 @@ class SegmentationModel:
     device: torch.device
     bf16_dice_loss: float | None = None
     probabilities: bool = False
+    training_signal: TrainingSignal | None = None
 
     @property
     def windows(self) -> WindowSettings:
@@ -145,7 +150,20 @@ def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationMode
         device=device,
         bf16_dice_loss=facts.get("bf16_dice_loss"),
         probabilities=interpolated == "probabilities",
+        training_signal=_training_signal(facts),
     )
+
+
+def _training_signal(facts: dict[str, Any]) -> TrainingSignal | None:
+    """The optional card key ``training_signal``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is not three numbers in order.
+    """
+    given = facts.get("training_signal")
+    return None if given is None else TrainingSignal(**{name: float(value) for name, value in dict(given).items()})
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -162,6 +180,10 @@ def _read_card(path: Path) -> dict[str, Any]:
     wrong = [name for name, kind in _CARD.items() if not isinstance(facts.get(name), kind)]
     if not isinstance(facts.get("bf16_dice_loss"), (int, float, type(None))):
         wrong.append("bf16_dice_loss")
+    try:
+        _training_signal(facts)
+    except (TypeError, ValueError):
+        wrong.append("training_signal")
     if wrong:
         raise SegmentationError(
             str(path),

@@ -24,6 +24,7 @@ from operators.segmentation.monai_parts import MetaTensor
 from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
+from operators.segmentation.signal_scale import matching_scale
 from operators.segmentation.stream import stream_scores
 from operators.segmentation.windows import Triple, place_windows
 
@@ -79,6 +80,8 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
 
     A study with an ``error`` flag gets no labels: a network that was trained on
     pelvis to knee only would find structures in any image.
+    Signal of another scale than the training's is multiplied first
+    (`matching_scale`); where no factor helps there are no labels either.
 
     Parameters
     ----------
@@ -102,11 +105,14 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
-    flags: list[QualityFlag] = []
+    factor, signal_flags = matching_scale(fused, model.training_signal)
+    if any(flag.severity == "error" for flag in signal_flags):
+        return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid, flags=signal_flags)
+    flags: list[QualityFlag] = [*signal_flags]
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
             opening = pool.submit(_open, model, options, flags)
-            prepared = prepare(fused, model)
+            prepared = prepare(fused, model, factor)
             network = opening.result()
         on_cpu = _cpu_stand_in(model, options, flags)
         scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
@@ -147,11 +153,18 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     )
 
 
-def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
+def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prepared:
     """Apply the bundle's transforms to a fused study and crop the result to the body.
 
     The order matters, because transforms see the whole image, as in training.
     For example, percentiles of intensity depend on the amount of air.
+
+    Parameters
+    ----------
+    fused : Fused
+    model : SegmentationModel
+    factor : float
+        The signal is multiplied by it first; see `matching_scale`.
 
     Raises
     ------
@@ -174,6 +187,8 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
                 "an image of a body",
                 f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
             )
+    if factor != 1.0:
+        image *= np.float32(factor)
     # MONAI's arrays are (channel, x, y, z), and its affines map to RAS.
     tensor = MetaTensor(
         torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine)

@@ -161,6 +161,7 @@ REFUSED: dict[str, tuple[type[SarcoMapError], str, Callable[[Path], dict[str, An
     "a name too long for DICOM": (UsageError, "--name", lambda _: {"name": "n" * 65}),
     "no training data": (UsageError, "--training-data", lambda _: {"training_data": ""}),
     "a loss that is no number": (UsageError, "--bf16-dice-loss", lambda _: {"bf16_dice_loss": float("nan")}),
+    "a range that is none": (UsageError, "--training-signal", lambda _: {"training_signal": (220.0, 230.0, 240.0)}),
     "configs of another network": (SegmentationError, "--set", lambda _: {"overrides": {**SET, "images": ["a", "b"]}}),
     "a config that is not there": (UsageError, "--config", lambda t: {"configs": [t / "no.yaml"]}),
     "no train.yaml": (UsageError, "--config", lambda _: {"configs": [CONFIGS / "overrides" / "mirror.yaml"]}),
