@@ -19,6 +19,7 @@ from operators.core.label_schemes.scheme import Made, plain_name
 from operators.core.model_card import ModelCard
 from operators.core.slicer_segments import Segment, find_structure
 from operators.core.volume import Fused, QualityFlag, Volume
+from operators.segmentation.plausible_anatomy import contradictions
 
 __all__ = ["import_labels", "map_labels", "unknown_labels"]
 
@@ -33,8 +34,8 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     """Bring label maps that were made elsewhere onto the fused grid.
 
     Each is resampled by nearest neighbour and translated by its scheme. A later
-    label map fills only voxels that the earlier ones left empty. Labels that a
-    scheme does not know are left out and flagged. Structures that no scheme has
+    label map fills only voxels that the earlier ones left empty. Named segments
+    that a scheme does not know are left out and flagged. Structures that no scheme has
     are absent.
 
     Parameters
@@ -54,7 +55,9 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     ------
     InputError
         When a file cannot be read or used, is not at the position of the
-        study, or holds none of our structures.
+        study, holds none of our structures, or numbers that its scheme does
+        not list. Also when muscles and bones lie where they cannot, because
+        the scheme belongs to another version or tool.
     """
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     group_voxels = np.zeros(fused.grid.shape, dtype=np.uint8)
@@ -79,6 +82,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
             covered[:] = True
         labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
         _check_place(source.path.name, here, covered, labelled_mm3, fused)
+        _check_anatomy(source.path.name, here, source.scheme, fused)
         cut_here = _cut_structures(here, covered, fused.body, source.scheme)
         cut |= cut_here
         flags += _flags(source.scheme, unknown, float(covered[fused.body].mean()), bool(cut_here))
@@ -112,13 +116,15 @@ def map_labels(file: LabelFile, scheme: Scheme, where: str) -> tuple[NDArray[np.
     mapped : ndarray, shape (z, y, x), int8
         Indices of the label table; for a group, minus its number (counted from 1).
     unknown : tuple of str
-        Labels in the file that the scheme does not list.
+        Names of segments in the file that the scheme does not list.
 
     Raises
     ------
     InputError
         When name and code of a segment contradict each other, or the file has
-        segments but the scheme knows none of them.
+        segments but the scheme knows none of them. Also when a file without
+        segments has numbers that the scheme does not list: it follows another
+        list, in which the other numbers can mean something else, too.
     """
     present = np.flatnonzero(np.bincount(file.volume.voxels.ravel())).tolist()
     meaning = _meaning_of_segments(file.segments, scheme, where) if file.segments else scheme.labels
@@ -131,6 +137,14 @@ def map_labels(file: LabelFile, scheme: Scheme, where: str) -> tuple[NDArray[np.
         table[number] = targets.get(name, 0)
         if number and not name:
             unknown.append(names.get(number, str(number)))
+    if unknown and not file.segments:
+        raise InputError(
+            where,
+            f"numbers that {scheme.name} {scheme.version} does not list: {_shortened(unknown)}",
+            f"the {len(scheme.labels)} numbers of that list, {min(scheme.labels)} to {max(scheme.labels)}",
+            "The file follows another list, in which the other numbers can mean other structures. Name its scheme, or "
+            f"write one that lists all its numbers. {scheme.other_lists}".rstrip(),
+        )
     return table[file.volume.voxels], tuple(unknown)
 
 
@@ -191,10 +205,28 @@ def _check_place(
         )
 
 
+def _check_anatomy(name: str, labels: NDArray[np.int16], scheme: Scheme, fused: Fused) -> None:
+    present = np.unique(labels).tolist()
+    groups = list(scheme.groups)
+    structures = {by_index(n).name: labels == n for n in present if n > 0 and n != ADIPOSE_INDEX}
+    structures |= {groups[-n - 1]: labels == n for n in present if n < 0}
+    if wrong := contradictions(structures, fused):
+        raise InputError(
+            name,
+            f"impossible anatomy with scheme {scheme.name} {scheme.version}: {'; '.join(wrong)}",
+            "labels whose names fit where they lie",
+            "Check --scheme and the version of the tool: the same numbers mean other structures in other lists. Check "
+            f"also that the file kept its affine. {scheme.other_lists}".rstrip(),
+        )
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
 def unknown_labels(scheme: Scheme, unknown: Sequence[str]) -> QualityFlag:
     """The flag for labels that a scheme does not list."""
-    shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-    message = f"Labels that {scheme.name} {scheme.version} does not list were left out: {shown}."
+    message = f"Labels that {scheme.name} {scheme.version} does not list were left out: {_shortened(unknown)}."
     return QualityFlag("unknown-labels", "warning", message)
 
 

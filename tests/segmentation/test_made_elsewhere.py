@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +168,73 @@ def test_our_own_file_comes_back_as_it_was(fused: Fused, tmp_path: Path) -> None
     assert card.made == "semiautomatic"
 
 
-def test_labels_that_the_scheme_does_not_list_are_left_out_and_named(fused: Fused, tmp_path: Path) -> None:
+def test_numbers_outside_the_list_prove_that_it_is_another_list(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "new": (9991, 9992)})
-    found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels), MUSCLEMAP)])
+    text = refused(fused, write_nifti(tmp_path / "l.nii", labels))
+    assert "9991, 9992" in text and "MuscleMap whole-body 99 labels" in text
+    old = two_thighs({"femur": (34, 35), "sartorius": (54, 55)})  # of the 56 labels that total_mr once had
+    text = refused(fused, write_nifti(tmp_path / "old.nii", old), "totalsegmentator")
+    assert "54, 55" in text and "1 to 50" in text and "56 labels" in text
+    assert "29" in refused(fused, write_nifti(tmp_path / "ours.nii", two_thighs({"a": (1, 29)})), "ours")
+
+
+def test_named_segments_that_the_scheme_does_not_list_are_left_out_and_named(fused: Fused, tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[5:20, 5:15, 5:15] = 1
+    labels[5:20, 5:15, 25:35] = 2
+    path = slicer_file(tmp_path / "e.seg.nrrd", labels, fused.grid, {1: "sartorius_right", 2: "A cyst"})
+    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
     (flag,) = [flag for flag in found.flags if flag.code == "unknown-labels"]
-    assert flag.severity == "warning" and "9991" in flag.message and "9992" in flag.message
-    assert not found.voxels[labels > 9000].any()
+    assert flag.severity == "warning" and "A cyst" in flag.message
+    assert set(np.unique(found.voxels)) == {0, by_name("sartorius").index}
+
+
+def anatomy(fused: Fused, numbers: dict[str, int]) -> tuple[Fused, NDArray[np.int16]]:
+    """Both thighs and hips with muscle bright in water: quadriceps in front, hamstrings behind, femur in between."""
+    labels = np.zeros(SHAPE, dtype=np.int16)
+    for side in (slice(4, 15), slice(25, 36)):
+        for name, z, y in (
+            ("quadriceps", slice(1, 18), slice(2, 7)),
+            ("femur", slice(1, 18), slice(8, 11)),
+            ("hamstrings", slice(1, 18), slice(12, 17)),
+            ("gluteus_maximus", slice(19, 24), slice(12, 18)),
+            ("iliopsoas", slice(19, 29), slice(4, 8)),
+            ("gluteus_medius", slice(25, 29), slice(10, 16)),
+        ):
+            if name in numbers:
+                labels[z, y, side] = numbers[name]
+    water = np.where(fused.body, 60.0, 0.0)
+    water[labels != 0] = 220.0
+    water[labels == numbers["femur"]] = 30.0
+    return replace(fused, water=water.astype(np.float32)), labels
+
+
+TOTAL = {"femur": 36, "gluteus_maximus": 40, "gluteus_medius": 42, "iliopsoas": 48}
+
+
+def test_labels_where_they_belong_are_taken(fused: Fused, tmp_path: Path) -> None:
+    study, labels = anatomy(fused, TOTAL)
+    found, _ = import_labels(
+        study, [LabelSource(write_nifti(tmp_path / "l.nii", labels), load_scheme("totalsegmentator"))]
+    )
+    assert (found.voxels == by_name("iliopsoas").index).sum() == (labels == 48).sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        # The older list's numbers: gluteus medius and minimus moved up, the quadriceps stands for the iliopsoas.
+        (lambda study, labels: anatomy(study, {"quadriceps": 48, "femur": 34, "gluteus_medius": 36}), "iliopsoas"),
+        (lambda study, labels: (study, labels[:, ::-1]), "gluteus maximus does not lie behind the femur"),
+        (lambda study, labels: (study, labels[::-1]), "iliopsoas does not lie above the femur"),
+        (lambda study, labels: (study, np.where(labels == 36, 42, np.where(labels == 42, 36, labels))), "femur is as"),
+    ],
+    ids=["older list", "front and back", "upside down", "femur and muscle exchanged"],
+)
+def test_impossible_anatomy_is_refused(fused: Fused, tmp_path: Path, change: Callable[..., Any], said: str) -> None:
+    study, labels = change(*anatomy(fused, TOTAL))
+    text = refused(study, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
+    assert "impossible anatomy" in text and said in text and "56 labels" in text
 
 
 def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused: Fused, tmp_path: Path) -> None:

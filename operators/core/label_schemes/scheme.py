@@ -18,7 +18,7 @@ __all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme
 
 Made = Literal["automatic", "semiautomatic", "manual"]
 _INDICES = {s.name: s.index for s in LABELS}
-_KEYS = {"name", "version", "source", "made", "structures", "groups", "wider", "labels"}
+_KEYS = {"name", "version", "source", "made", "structures", "groups", "wider", "labels", "other_lists"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Scheme:
         structures, and the tool's labels.
     wider : mapping of str to str
         What a structure includes in this scheme beyond its name.
+    other_lists : str
+        A sentence on other versions that number structures otherwise; errors repeat it.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Scheme:
     groups: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     wider: Mapping[str, str] = field(default_factory=dict)
     made: Made = "automatic"
+    other_lists: str = ""
 
     def __post_init__(self) -> None:
         ours = [*self.structures, *(name for of, _ in self.groups.values() for name in of)]
@@ -162,6 +165,7 @@ def _scheme(where: str, facts: Any) -> Scheme:
                 str(name): (_names(group["of"]), _names(group["from"]))
                 for name, group in (facts.get("groups") or {}).items()
             },
+            other_lists=str(facts.get("other_lists") or ""),
             wider={str(ours): str(what) for ours, what in (facts.get("wider") or {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
