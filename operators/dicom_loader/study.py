@@ -19,6 +19,7 @@ from operators.core.study_key import study_key
 from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
+from operators.dicom_loader.one_person import check_one_person
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits, Source, open_source
 from operators.dicom_loader.stacks import (
@@ -96,6 +97,7 @@ def load_study(
         images, others = _read_headers(source, members, tick)
         _check_one_study(source, images, others, len(members))
         stacks = stacks_of(source.name, images, allow_missing_slices=allow_missing_slices)
+        check_one_person(source.name, images)
         check_one_frame_of_reference(source.name, stacks)
         check_all_contrasts(source.name, stacks)
         stations = _decode(source, stacks, limits, tick, select)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,13 @@ def measure(
     counts = tally(labels, fused.fat_fraction, surface)
     structures = _structures(known, counts)
     groups = _measure_groups(known, fused, surface)
-    values, not_given = evaluate(_measured_body(structures, groups, counts, height_m, known.cut))
+    body = _measured_body(structures, groups, counts, height_m, known.cut)
+    values, not_given = evaluate(body)
+    if no_fat := [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]:
+        structures = tuple(replace(measured, fat_fraction_mean=None) for measured in structures)
+        without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}))
+        lost = [key for key, value in values.items() if value is not None and without[key] is None]
+        values, not_given = without, {**not_given, **dict.fromkeys(lost, no_fat[0])}
     flags = (*known.flags, *_flags(structures, groups, counts))
     return Measurements(structures, Phenotypes(values), not_given, flags, None, surface, known.engine)
 

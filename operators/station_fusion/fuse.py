@@ -15,6 +15,7 @@ from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.contrast_scales import on_one_scale
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
@@ -58,8 +59,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
         ``duplicate-station`` and ``intensity-matched`` (info),
-        ``incomplete-duplicate``, ``station-count``, ``contrast-cropped`` and
-        ``shifted-station`` (warning), ``station-gap``,
+        ``incomplete-duplicate``, ``station-count``, ``contrast-cropped``,
+        ``water-fat-rescaled``, ``water-fat-mismatch`` and ``shifted-station`` (warning), ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -81,7 +82,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     found, flags = find_positions(study.stations)
     chosen = choose_positions(found, options.stations)
     _check_voxels(chosen)
-    chosen = _trimmed(chosen, options.trim_slices)
+    chosen, scale_flags = on_one_scale(_trimmed(chosen, options.trim_slices))
+    flags = (*flags, *scale_flags)
     grids = [position.grid for position in chosen]
     grid = common_grid(grids, options.spacing_mm)
 

@@ -94,6 +94,11 @@ class TablePosition:
         return tuple(self.stations[contrast].voxels for contrast in Contrast)
 
     @property
+    def signals_by_contrast(self) -> dict[Contrast, NDArray[np.float32]]:
+        """The voxel arrays by contrast."""
+        return {contrast: station.voxels for contrast, station in self.stations.items()}
+
+    @property
     def extent_mm(self) -> NDArray[np.float64]:
         """LPS box, shape (2, 3): lowest and highest corner, voxel faces included."""
         return extent_mm(self.grid)

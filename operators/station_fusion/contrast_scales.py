@@ -1,0 +1,202 @@
+"""Whether the four contrasts of a station have one scale: in-phase signal is water plus fat, opposed their difference.
+
+Some scanners store each contrast with a scale of its own (Philips: private
+scale slope), and the fat fraction is wrong where it was not undone. The images
+tell: the factors that turn water and fat into the in-phase image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.volume import Contrast, QualityFlag
+from operators.station_fusion.positions import TablePosition
+
+__all__ = ["ContrastScales", "contrast_scales", "fitted", "on_one_scale"]
+
+_TISSUE_FRACTION = 0.1
+"""Of the bright in-phase signal (99th percentile); darker voxels are air, bone or noise."""
+
+_SAMPLED = 60_000
+"""Voxels of a station; enough for two factors."""
+
+_LEAST_SLICE = 200
+"""Voxels with tissue in a slice that gets factors of its own."""
+
+_LEAST_DETERMINANT = 0.1
+"""Of the normal equations, 1 where water and fat never share a voxel; below it two factors cannot be told apart."""
+
+_SAME = 0.15
+"""Largest deviation of a ratio of scales from 1. T2* and coils make some per cent."""
+
+_MISFIT = 0.12
+"""Largest mean misfit, of the mean in-phase signal. Noise makes about 0.02."""
+
+_OPPOSED_WORSE = 1.1
+
+
+@dataclass(frozen=True)
+class ContrastScales:
+    """What in-phase signal says about water and fat.
+
+    Attributes
+    ----------
+    water, fat : float
+        Factors with which water and fat add up to the in-phase image best.
+    misfit : float
+        Mean absolute difference that remains, as a fraction of the mean in-phase signal.
+    opposed_as_is, opposed : float
+        The same for the opposed-phase image and the difference of water and
+        fat up to one factor, without and with the factors.
+    """
+
+    water: float
+    fat: float
+    misfit: float
+    opposed_as_is: float
+    opposed: float
+
+    @property
+    def alike(self) -> bool:
+        """Whether water and fat have the same scale, so that the fat fraction is right."""
+        return self.water > 0 and abs(np.log(max(self.fat, 1e-9) / self.water)) <= np.log1p(_SAME)
+
+    @property
+    def explained(self) -> bool:
+        """Whether the two factors, and nothing else, separate the images."""
+        fits = min(self.water, self.fat) > 0 and self.misfit <= _MISFIT
+        return fits and (self.alike or self.opposed <= _OPPOSED_WORSE * self.opposed_as_is)
+
+
+def contrast_scales(signals: Mapping[Contrast, NDArray[np.float32]]) -> ContrastScales | None:
+    """Fit the in-phase image as a sum of water and fat.
+
+    Parameters
+    ----------
+    signals : mapping of Contrast to ndarray, of one shape
+        In-phase, water, fat and, if there is one, opposed-phase.
+
+    Returns
+    -------
+    ContrastScales or None
+        None where there is no tissue, or water and fat are too alike to tell their factors apart.
+    """
+    in_phase, water, fat = (signals[c].ravel() for c in (Contrast.IN, Contrast.WATER, Contrast.FAT))
+    step = max(1, in_phase.size // (4 * _SAMPLED)) | 1  # an odd step, so that columns are not favoured
+    chosen = slice(None, None, step)
+    bright = in_phase[chosen] > _TISSUE_FRACTION * np.percentile(in_phase[chosen], 99)
+    if np.count_nonzero(bright) < _LEAST_SLICE / 2:
+        return None
+    i, w, f = (np.asarray(image[chosen][bright], dtype=np.float64) for image in (in_phase, water, fat))
+    ww, ff, wf = w @ w, f @ f, w @ f
+    determinant = ww * ff - wf * wf
+    if determinant < _LEAST_DETERMINANT * ww * ff or determinant <= 0:
+        return None
+    a, b = (ff * (w @ i) - wf * (f @ i)) / determinant, (ww * (f @ i) - wf * (w @ i)) / determinant
+    misfit = float(np.abs(i - a * w - b * f).mean() / i.mean())
+    opposed_as_is = opposed = 0.0
+    if Contrast.OPPOSED in signals:
+        o = np.asarray(signals[Contrast.OPPOSED].ravel()[chosen][bright], dtype=np.float64)
+        opposed_as_is, opposed = _opposed_misfit(o, w - f), _opposed_misfit(o, a * w - b * f)
+    return ContrastScales(float(a), float(b), misfit, opposed_as_is, opposed)
+
+
+def on_one_scale(
+    positions: Sequence[TablePosition],
+) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
+    """Bring water and fat to the scale of the in-phase image where their scales differ.
+
+    Parameters
+    ----------
+    positions : sequence of TablePosition
+
+    Returns
+    -------
+    positions : tuple of TablePosition
+        As they were where the contrasts have one scale.
+    flags : tuple of QualityFlag
+        ``water-fat-rescaled`` (warning) for stations in which one factor for
+        each of the two (of the station or of each slice) was enough;
+        ``water-fat-mismatch`` (warning) for those in which nothing was: then
+        figures of fat cannot be given.
+    """
+    scales = [contrast_scales(position.signals_by_contrast) for position in positions]
+    common = _common_scale(scales)
+    changed, flags = list(positions), []
+    for number, (position, scale) in enumerate(zip(positions, scales, strict=True)):
+        if scale is None or _as_it_should_be(scale, common):
+            continue
+        corrected, factors = _corrected(position, scale, common)
+        if corrected is None:
+            message = (
+                f"In the station of {position.name} water and fat do not add up to the in-phase image "
+                f"(misfit {scale.misfit:.0%}): no fat fraction can be given."
+            )
+            flags.append(QualityFlag("water-fat-mismatch", "warning", message))
+            continue
+        changed[number] = corrected
+        message = (
+            f"In the station of {position.name} water and fat are not on the scale of the in-phase image; they were "
+            f"multiplied by {factors}."
+        )
+        flags.append(QualityFlag("water-fat-rescaled", "warning", message))
+    return tuple(changed), tuple(flags)
+
+
+def fitted(position: TablePosition) -> float:
+    """Misfit of a station's contrasts, whatever their scales; infinite where there is nothing to compare."""
+    scale = contrast_scales(position.signals_by_contrast)
+    return float("inf") if scale is None or min(scale.water, scale.fat) <= 0 else scale.misfit
+
+
+def _common_scale(scales: Sequence[ContrastScales | None]) -> float:
+    """Water's factor in the stations that are right; a factor that all share is nothing to correct."""
+    right = [scale.water for scale in scales if scale is not None and scale.alike and scale.explained]
+    return float(np.median(right)) if right else 1.0
+
+
+def _as_it_should_be(scale: ContrastScales, common: float) -> bool:
+    return scale.alike and scale.explained and abs(np.log(scale.water / common)) <= np.log1p(2 * _SAME)
+
+
+def _corrected(position: TablePosition, scale: ContrastScales, common: float) -> tuple[TablePosition | None, str]:
+    if scale.explained:
+        water, fat = scale.water / common, scale.fat / common
+        return _multiplied(position, water, fat), f"{water:.3g} and {fat:.3g}"
+    # A scale of its own for every slice: as a whole nothing fits, slice by slice all does.
+    slices = [
+        contrast_scales({c: s.voxels[k] for c, s in position.stations.items()}) for k in range(position.grid.shape[0])
+    ]
+    known = [s for s in slices if s is not None]
+    if len(known) < 0.8 * len(slices) or sum(s.explained for s in known) < 0.9 * len(known):
+        return None, ""
+    at = [k for k, s in enumerate(slices) if s is not None and s.explained]
+    every = np.arange(len(slices))
+    water_by_slice, fat_by_slice = (
+        np.interp(every, at, [getattr(slices[k], name) / common for k in at])[:, None, None]
+        for name in ("water", "fat")
+    )
+    ranges = [f"{factors.min():.3g} to {factors.max():.3g}" for factors in (water_by_slice, fat_by_slice)]
+    return _multiplied(position, water_by_slice, fat_by_slice), f"{ranges[0]} and {ranges[1]}, slice by slice"
+
+
+def _multiplied(position: TablePosition, water: float | NDArray, fat: float | NDArray) -> TablePosition:
+    factors = {Contrast.WATER: np.float32(water), Contrast.FAT: np.float32(fat)}
+    return TablePosition(
+        {
+            contrast: replace(station, voxels=station.voxels * factors[contrast]) if contrast in factors else station
+            for contrast, station in position.stations.items()
+        }
+    )
+
+
+def _opposed_misfit(opposed: NDArray[np.float64], difference: NDArray[np.float64]) -> float:
+    expected = np.abs(difference)
+    if not expected.any() or opposed.mean() <= 0:
+        return 1.0
+    factor = (expected @ opposed) / (expected @ expected)
+    return float(np.abs(opposed - factor * expected).mean() / opposed.mean())

@@ -1,0 +1,54 @@
+"""A study that holds the images of two people is refused, whoever numbered it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from operators.core.errors import InputError
+from operators.dicom_loader.one_person import check_one_person
+
+
+def image(series: int, **patient: str) -> Any:
+    return SimpleNamespace(series_number=series, patient=patient)
+
+
+ONE = {"PatientID": "HOSP-17", "PatientBirthDate": "19500101", "PatientSex": "F"}
+OTHER = {"PatientID": "HOSP-18", "PatientBirthDate": "19610203", "PatientSex": "M"}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        ONE,
+        {"PatientID": "  hosp-17 "},
+        {},
+        {"PatientID": "", "PatientSex": "F"},
+        {**ONE, "PatientSex": "M"},  # corrected later
+        {**ONE, "PatientBirthDate": "19500102"},
+        {"PatientBirthDate": "19610203", "PatientSex": "F"},  # of one without identifier only one of the two differs
+    ],
+)
+def test_one_person_is_let_through(second: dict[str, str]) -> None:
+    check_one_person("study.zip", [image(2, **ONE), image(3, **second), image(4)])
+
+
+@pytest.mark.parametrize(
+    ("second", "told_by"),
+    [
+        (OTHER, "PatientID"),
+        ({"PatientID": "HOSP-18"}, "PatientID"),
+        ({**ONE, "PatientID": "HOSP-18"}, "PatientID"),
+        ({"PatientBirthDate": "19610203", "PatientSex": "M"}, "PatientBirthDate and PatientSex"),
+    ],
+)
+def test_two_people_are_refused_without_naming_them(second: dict[str, str], told_by: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_one_person("study.zip", [image(2, **ONE), image(2, **ONE), image(31, **second)])
+    text = str(raised.value)
+    assert "2 patients" in text and told_by in text and "series 2; series 31" in text
+    assert raised.value.exit_code == 3
+    for value in (*ONE.values(), *OTHER.values()):
+        assert value not in text or value in ("F", "M")
