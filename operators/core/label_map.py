@@ -18,6 +18,7 @@ LABELLING_FLAGS = frozenset(
         "intensity-rescaled",
         "intensity-unmatched",
         "labels-edited",
+        "labels-limited",
         "labels-made-elsewhere",
         "partial-labels",
         "segmentation-backend",

@@ -238,6 +238,9 @@ class Fused:
         ``overlap_mm``, ``mean_absolute_difference`` (fraction of the mean
         in-phase signal there), ``gain_ratio`` (upper over lower).
     flags : tuple of QualityFlag
+    label_slices : tuple of int or None
+        First slice, and one past the last, that show pelvis to knee, where the
+        volumes show more: only there may a network name structures. None for all.
     """
 
     water: NDArray[np.float32]
@@ -250,6 +253,7 @@ class Fused:
     stations: tuple[Station, ...]
     overlaps: tuple[Mapping[str, float], ...] = ()
     flags: tuple[QualityFlag, ...] = ()
+    label_slices: tuple[int, int] | None = None
 
     def volumes(self) -> dict[str, Volume]:
         """The six volumes by the stem of their file (``fused/<stem>.nrrd``)."""

@@ -120,6 +120,10 @@ class _Ticker:
         self.files = files
         self._progress, self._done, self._total = progress, 0, 2 * files
 
+    def finish(self) -> None:
+        """Count what no pass needed as done."""
+        self(self._total - self._done)
+
     def __call__(self, count: int = 1) -> None:
         self._done += count
         if self._progress is not None:
@@ -187,20 +191,31 @@ def _decode(
         )
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
     stations = [_undecoded(stack) for stack in stacks]
-    selected = {id(station) for station in (stations if select is None else select(stations))}
-    work: dict[str, tuple[ImageFile, list[Target]]] = {}
-    volumes: dict[int, NDArray[np.float32]] = {}
-    for number, (stack, station) in enumerate(zip(stacks, stations, strict=True)):
-        if id(station) in selected:
-            voxels = volumes[number] = np.empty(stack.grid.shape, dtype=np.float32)
+    files: set[str] = set()
+    # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
+    while True:
+        named = {id(station) for station in (stations if select is None else select(stations))}
+        wanted = [n for n, station in enumerate(stations) if id(station) in named and not station.decoded]
+        if not wanted:
+            break
+        work: dict[str, tuple[ImageFile, list[Target]]] = {}
+        volumes = {n: np.empty(stacks[n].grid.shape, dtype=np.float32) for n in wanted}
+        for n, voxels in volumes.items():
+            stack = stacks[n]
             for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
                 work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
-    tick(tick.files - len(work))
-    decode_into(source, list(work.values()), tick)
-    for number, voxels in volumes.items():
-        _interpolate_missing(stacks[number], voxels)
-        stations[number] = replace(stations[number], voxels=voxels, decoded=True)
+        again = len(work.keys() & files)
+        files |= work.keys()
+        decode_into(source, list(work.values()), tick if not again else _silent)
+        for n, voxels in volumes.items():
+            _interpolate_missing(stacks[n], voxels)
+            stations[n] = replace(stations[n], voxels=voxels, decoded=True)
+    tick.finish()
     return tuple(stations)
+
+
+def _silent() -> None:
+    """No progress, for files that were counted before."""
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:

@@ -58,7 +58,7 @@ def measure(
         return Measurements(none, Phenotypes(), reasons, grave, withheld)
     surface = find_mid_surface(_with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface)
-    structures = _structures(known, counts)
+    structures = _structures(known, counts, fused.label_slices)
     groups = _measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
     values, not_given = evaluate(body)
@@ -106,10 +106,11 @@ def _with_stand_ins(labels: LabelMap) -> Volume:
     return Volume(np.where(voxels > 0, voxels, table[labels.group_voxels.voxels]).astype(np.uint8), labels.grid)
 
 
-def _structures(labels: LabelMap, counts: Tally) -> tuple[StructureMeasure, ...]:
+def _structures(labels: LabelMap, counts: Tally, slices: tuple[int, int] | None) -> tuple[StructureMeasure, ...]:
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     confidence = _confidence_sums(labels)
-    edges = set(np.unique(labels.voxels[[0, -1]]).tolist())
+    first, end = slices or (0, len(labels.voxels))
+    edges = set(np.unique(labels.voxels[[0, first, end - 1, -1]]).tolist())
     measured = []
     for structure in STRUCTURES:
         left, right = (int(n) for n in counts.voxels[structure.index])

@@ -105,10 +105,11 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
+    fused, limits = _limited(fused)
     factor, signal_flags = matching_scale(fused, model.training_signal)
     if any(flag.severity == "error" for flag in signal_flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid, flags=signal_flags)
-    flags: list[QualityFlag] = [*signal_flags]
+    flags: list[QualityFlag] = [*limits, *signal_flags]
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
             opening = pool.submit(_open, model, options, flags)
@@ -151,6 +152,21 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         engine=scorer.network.description,
         flags=(*flags, *scorer.flags),
     )
+
+
+def _limited(fused: Fused) -> tuple[Fused, tuple[QualityFlag, ...]]:
+    """The study with no body outside `Fused.label_slices`, and what to say of it."""
+    if fused.label_slices is None:
+        return fused, ()
+    first, end = fused.label_slices
+    body = np.zeros_like(fused.body)
+    body[first:end] = fused.body[first:end]
+    low, high = sorted(float((fused.grid.affine @ [0, 0, k, 1])[2]) for k in (first, end - 1))
+    message = (
+        f"Labels are given from z = {low:.0f} to {high:.0f} mm, pelvis to knee. The network knows nothing else "
+        "and would name muscles in the chest and below the knees."
+    )
+    return replace(fused, body=body), (QualityFlag("labels-limited", "info", message),)
 
 
 def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prepared:

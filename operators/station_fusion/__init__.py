@@ -5,6 +5,7 @@ functions can be used without MONAI Deploy.
 """
 
 from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.choice import stations_to_fuse
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
 from operators.station_fusion.fused_files import read_fused, write_fused
@@ -13,7 +14,6 @@ from operators.station_fusion.positions import (
     choose_positions,
     coverage_flags,
     find_positions,
-    stations_to_fuse,
 )
 from operators.station_fusion.resample import average_stations, choose_device
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.volume import Contrast, QualityFlag
-from operators.station_fusion.positions import TablePosition
 
-__all__ = ["ContrastScales", "contrast_scales", "fitted", "on_one_scale"]
+if TYPE_CHECKING:
+    from operators.station_fusion.positions import TablePosition
+
+__all__ = ["ContrastScales", "contrast_scales", "on_one_scale"]
 
 _TISSUE_FRACTION = 0.1
 """Of the bright in-phase signal (99th percentile); darker voxels are air, bone or noise."""
@@ -147,12 +150,6 @@ def on_one_scale(
     return tuple(changed), tuple(flags)
 
 
-def fitted(position: TablePosition) -> float:
-    """Misfit of a station's contrasts, whatever their scales; infinite where there is nothing to compare."""
-    scale = contrast_scales(position.signals_by_contrast)
-    return float("inf") if scale is None or min(scale.water, scale.fat) <= 0 else scale.misfit
-
-
 def _common_scale(scales: Sequence[ContrastScales | None]) -> float:
     """Water's factor in the stations that are right; a factor that all share is nothing to correct."""
     right = [scale.water for scale in scales if scale is not None and scale.alike and scale.explained]
@@ -186,12 +183,11 @@ def _corrected(position: TablePosition, scale: ContrastScales, common: float) ->
 
 def _multiplied(position: TablePosition, water: float | NDArray, fat: float | NDArray) -> TablePosition:
     factors = {Contrast.WATER: np.float32(water), Contrast.FAT: np.float32(fat)}
-    return TablePosition(
-        {
-            contrast: replace(station, voxels=station.voxels * factors[contrast]) if contrast in factors else station
-            for contrast, station in position.stations.items()
-        }
-    )
+    stations = {
+        contrast: replace(station, voxels=station.voxels * factors[contrast]) if contrast in factors else station
+        for contrast, station in position.stations.items()
+    }
+    return replace(position, stations=stations)
 
 
 def _opposed_misfit(opposed: NDArray[np.float64], difference: NDArray[np.float64]) -> float:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from operators.core.errors import DicomError, GeometryError, InputError
-from operators.core.options import FusionOptions, StationChoice
+from operators.core.grid_geometry import TO_FACE, corner_indices
+from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.choice import ARCHIVE_POSITIONS, choose
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_scales import on_one_scale
@@ -20,7 +22,6 @@ from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
     TablePosition,
-    choose_positions,
     coverage_flags,
     find_positions,
 )
@@ -29,8 +30,6 @@ from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
 
 __all__ = ["fuse"]
 
-_ARCHIVE_POSITIONS = 6
-
 Progress = Callable[[str, float], None]
 
 
@@ -38,7 +37,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
 
     Series are grouped into table positions. Of several acquisitions at the same
-    place, the newest is kept. The grid has the orientation of the highest
+    place, the newest is kept unless it is worse. The grid has the orientation of the highest
     station, the finest spacing along each axis and the extent of all stations.
     Stations are sampled by trilinear interpolation and averaged where they
     overlap. A gap between stations stays 0 and outside the body mask.
@@ -59,7 +58,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
         ``duplicate-station`` and ``intensity-matched`` (info),
-        ``incomplete-duplicate``, ``station-count``, ``contrast-cropped``,
+        ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
         ``water-fat-rescaled``, ``water-fat-mismatch`` and ``shifted-station`` (warning), ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
@@ -80,7 +79,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     machine = choose_device(options.device)
     tell("sorting stations", 0.0)
     found, flags = find_positions(study.stations)
-    chosen = choose_positions(found, options.stations)
+    pelvis_to_knee = choose(found)
+    chosen = found if options.stations == "all" else pelvis_to_knee.positions
     _check_voxels(chosen)
     chosen, scale_flags = on_one_scale(_trimmed(chosen, options.trim_slices))
     flags = (*flags, *scale_flags)
@@ -109,7 +109,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell("finding the body", 0.6)
     body = body_mask(water, fat, grid)
     fraction = fat_fraction(water, fat, body)
-    knees = () if len(found) == _ARCHIVE_POSITIONS else _knee_flags(reaches_knees(water, fat, body, grid))
+    knees = () if len(found) == ARCHIVE_POSITIONS else _knee_flags(reaches_knees(water, fat, body, grid))
     tell("fused", 1.0)
     return Fused(
         water=water,
@@ -128,11 +128,23 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *study.flags,
             *flags,
             *matched,
-            *_count_flags(len(found), options.stations),
+            *(pelvis_to_knee.flags if options.stations != "all" else ()),
             *coverage_flags(chosen),
             *knees,
         ),
+        label_slices=_slices_of(pelvis_to_knee.positions, grid)
+        if len(pelvis_to_knee.positions) < len(chosen)
+        else None,
     )
+
+
+def _slices_of(positions: Sequence[TablePosition], grid: Grid) -> tuple[int, int] | None:
+    """The slices of a grid that these positions cover: the first, and one past the last; None for all."""
+    to_grid = np.linalg.inv(grid.affine)
+    places = [(corner_indices(p.grid, TO_FACE) @ (to_grid @ p.grid.affine).T)[:, 2] for p in positions]
+    low, high = (f(f(place) for place in places) for f in (min, max))
+    covered = max(0, round(low + TO_FACE)), min(grid.shape[0], round(high + TO_FACE))
+    return None if covered == (0, grid.shape[0]) else covered
 
 
 def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosition, ...]:
@@ -199,17 +211,6 @@ def _knee_flags(reached: bool | None) -> tuple[QualityFlag, ...]:
         "missing, and muscles that extend below it are cut off."
     )
     return (QualityFlag("no-knee-coverage", "error", message),)
-
-
-def _count_flags(found: int, choice: StationChoice) -> tuple[QualityFlag, ...]:
-    """A warning when the lowest four positions were chosen from a number other than the archive's six."""
-    if choice == "all" or found <= 4 or found == _ARCHIVE_POSITIONS:
-        return ()
-    message = (
-        f"{found} table positions were found, but the archive scans {_ARCHIVE_POSITIONS}; the lowest four are taken "
-        "for pelvis to knee, which is wrong if a lower one is missing."
-    )
-    return (QualityFlag("station-count", "warning", message),)
 
 
 def _silent(what: str, part: float) -> None:

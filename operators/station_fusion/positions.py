@@ -17,6 +17,7 @@ from operators.core.options import StationChoice
 from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
+from operators.station_fusion.repeats import Acquisition, better_than_newest, is_complete, matched_by_images
 
 __all__ = [
     "MINIMUM_COVERAGE_MM",
@@ -25,11 +26,8 @@ __all__ = [
     "choose_positions",
     "coverage_flags",
     "find_positions",
-    "stations_to_fuse",
+    "places_of",
 ]
-
-Acquisition = dict[Contrast, Station]
-"""The series of one scan at one place; complete with four contrasts."""
 
 Place = TypeVar("Place")
 
@@ -104,13 +102,22 @@ class TablePosition:
         return extent_mm(self.grid)
 
     @property
+    def decoded(self) -> bool:
+        """Whether the voxels of all contrasts are known."""
+        return all(station.decoded for station in self.stations.values())
+
+    @property
     def name(self) -> str:
         """Its name in messages: the series numbers."""
         return _series(self.stations.values())
 
 
 def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
-    """Group series into table positions, superior to inferior, and keep the newest acquisition at each.
+    """Group series into table positions, superior to inferior, and keep one acquisition at each.
+
+    Where a place was scanned more than once, the images say which contrasts
+    belong to one acquisition. The newest is kept unless it covers less, has
+    fewer slices, does not fit together or agrees less with its neighbours.
 
     Parameters
     ----------
@@ -121,7 +128,8 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
     -------
     positions : tuple of TablePosition
     flags : tuple of QualityFlag
-        ``duplicate-station`` for each older acquisition that is left out,
+        ``duplicate-station`` for each acquisition that is left out (warning
+        when it is the newer one),
         ``incomplete-duplicate`` (warning) for a newer one that is left out
         because it lacks a contrast, and ``contrast-cropped`` (warning) where
         the matrices of one acquisition differ.
@@ -145,11 +153,11 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
         )
     positions = []
     flags: list[QualityFlag] = []
-    for acquisitions, kept in _places(stations):
+    for acquisitions, kept, reason in _places(stations):
         cropped, crop_flags = _on_one_grid(acquisitions[kept])
         position = TablePosition(cropped)  # raises an error that names a missing contrast
         positions.append(position)
-        flags += [*crop_flags, *_left_out_flags(acquisitions, kept, position)]
+        flags += [*crop_flags, *_left_out_flags(acquisitions, kept, position, reason)]
     return tuple(positions), tuple(flags)
 
 
@@ -168,24 +176,6 @@ def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple
     if choice == "pelvis-to-knee" and len(positions) > PELVIS_TO_KNEE_POSITIONS:
         return tuple(positions[-PELVIS_TO_KNEE_POSITIONS:])
     return tuple(positions)
-
-
-def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tuple[Station, ...]:
-    """The stations whose voxels a fusion will need, found without reading any voxels.
-
-    Parameters
-    ----------
-    stations : sequence of Station
-        All contrasts of all positions, in any order.
-    choice : {"pelvis-to-knee", "all"}
-
-    Returns
-    -------
-    tuple of Station
-        Those of the acquisitions that `find_positions` keeps and `choose_positions` takes.
-    """
-    kept = [acquisitions[number] for acquisitions, number in _places(stations)]
-    return tuple(station for acquisition in choose_positions(kept, choice) for station in acquisition.values())
 
 
 def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
@@ -209,8 +199,8 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
     return tuple(flags)
 
 
-def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int]]:
-    """For each place, superior first: its acquisitions, oldest first, and the index of the one to keep."""
+def places_of(stations: Sequence[Station]) -> list[list[Acquisition]]:
+    """For each place, superior first: its acquisitions, oldest first, as the order of their series has them."""
     places: list[list[Station]] = []
     for station in sorted(stations, key=lambda s: (_rank(s.grid), _recency(s), s.contrast, s.series_uid)):
         # A place holds stations that share most of their extent, whatever their contrast and time.
@@ -221,20 +211,39 @@ def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int]]:
                 break
         else:
             places.append([station])
-    found = [_acquisitions(place) for place in places]
-    return sorted(found, key=lambda place: _rank(_first(place[0][place[1]]).grid))
+    return sorted(
+        (_acquisitions(place) for place in places), key=lambda place: _rank(_first(place[_newest(place)]).grid)
+    )
 
 
-def _acquisitions(place: Sequence[Station]) -> tuple[list[Acquisition], int]:
-    """The acquisitions at one place, oldest first, and the index of the newest that has all four contrasts."""
+def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int, str]]:
+    """For each place, superior first: its acquisitions, oldest first, the index of the one to keep, and what is wrong
+    with the newer ones."""
+    places = [
+        sorted(matched_by_images(place), key=lambda a: min(map(_recency, a.values()))) for place in places_of(stations)
+    ]
+    newest = [_newest(place) for place in places]
+    found = []
+    for n, place in enumerate(places):
+        beside = [places[m][newest[m]] for m in (n - 1, n + 1) if 0 <= m < len(places)]
+        found.append((place, *better_than_newest(place, newest[n], beside)))
+    return found
+
+
+def _acquisitions(place: Sequence[Station]) -> list[Acquisition]:
     acquisitions: list[Acquisition] = []
     # A contrast that occurs a second time begins the next acquisition.
     for station in sorted(place, key=lambda s: (_recency(s), s.series_uid)):
         if not acquisitions or station.contrast in acquisitions[-1]:
             acquisitions.append({})
         acquisitions[-1][station.contrast] = station
-    complete = [number for number, acquisition in enumerate(acquisitions) if len(acquisition) == len(Contrast)]
-    return acquisitions, complete[-1] if complete else len(acquisitions) - 1
+    return acquisitions
+
+
+def _newest(acquisitions: Sequence[Acquisition]) -> int:
+    """The index of the newest acquisition that has all four contrasts; of the newest of all where none has."""
+    complete = [number for number, acquisition in enumerate(acquisitions) if is_complete(acquisition)]
+    return complete[-1] if complete else len(acquisitions) - 1
 
 
 def _first(acquisition: Acquisition) -> Station:
@@ -249,13 +258,21 @@ def _on_one_grid(acquisition: Acquisition) -> tuple[Mapping[Contrast, Station], 
     return cropped, [flag] if flag is not None else []
 
 
-def _left_out_flags(acquisitions: Sequence[Acquisition], kept: int, position: TablePosition) -> list[QualityFlag]:
+def _left_out_flags(
+    acquisitions: Sequence[Acquisition], kept: int, position: TablePosition, reason: str
+) -> list[QualityFlag]:
     flags = []
     for number, acquisition in enumerate(acquisitions):
         left_out = _series(acquisition.values())
         if number < kept:
             message = f"{left_out} and {position.name} are at the same place; the newer, {position.name}, is used."
             flags.append(QualityFlag("duplicate-station", "info", message))
+        elif number > kept and is_complete(acquisition):
+            message = (
+                f"{left_out} and {position.name} are at the same place; the older, {position.name}, is used, because "
+                f"the newer {reason}."
+            )
+            flags.append(QualityFlag("duplicate-station", "warning", message))
         elif number > kept:
             message = f"{left_out} is at the place of {position.name} and is newer but incomplete; it is left out."
             flags.append(QualityFlag("incomplete-duplicate", "warning", message))

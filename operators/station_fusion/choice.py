@@ -1,0 +1,172 @@
+"""Which table positions show pelvis to knee: by anatomy where it can be seen, else the lowest four."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from operators.core.options import StationChoice
+from operators.core.volume import QualityFlag, Station
+from operators.station_fusion.landmarks import Landmarks, find_landmarks
+from operators.station_fusion.positions import (
+    PELVIS_TO_KNEE_POSITIONS,
+    TablePosition,
+    choose_positions,
+    find_positions,
+    places_of,
+)
+from operators.station_fusion.repeats import Acquisition, is_complete
+
+__all__ = ["ARCHIVE_POSITIONS", "Choice", "choose", "stations_to_fuse"]
+
+ARCHIVE_POSITIONS = 6
+
+_PELVIS_MM = 220.0
+"""From where the legs part to the iliac crest; further positions are taken until this is reached."""
+
+_ENOUGH_MM = 450.0
+"""With this much above the crotch, no further position is needed. The archive's lower four reach 300 to 420 mm."""
+
+_CUT_PELVIS_MM = 150.0
+"""Less than this above the crotch cuts the gluteus medius and the iliopsoas."""
+
+_TOUCHING_MM = 1.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Positions of pelvis and thigh, and why.
+
+    Attributes
+    ----------
+    positions : tuple of TablePosition
+        Superior to inferior.
+    flags : tuple of QualityFlag
+        ``stations-chosen`` (info), ``station-count`` (warning) or ``no-pelvis-coverage`` (error).
+    """
+
+    positions: tuple[TablePosition, ...]
+    flags: tuple[QualityFlag, ...] = ()
+
+
+def choose(positions: Sequence[TablePosition]) -> Choice:
+    """The positions from pelvis to knee.
+
+    Where the legs part and knees follow below, these are the position that
+    shows the knees and those above it, four in all or as many as the pelvis
+    needs. What lies below the knees is left out. Where the anatomy does not
+    tell, they are the lowest four.
+
+    Parameters
+    ----------
+    positions : sequence of TablePosition
+        Superior to inferior.
+    """
+    count = len(positions)
+    first_of_lowest = max(0, count - PELVIS_TO_KNEE_POSITIONS)
+    # Undecoded ones are those that `stations_to_fuse` found not to be needed.
+    known = 0 if all(position.decoded for position in positions) else first_of_lowest
+    landmarks = None
+    if all(position.decoded for position in positions[known:]):
+        landmarks = find_landmarks(positions[known:])
+    if landmarks is None:
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
+    first, last = _from_knees_up(positions[known:], landmarks)
+    first, last = first + known, last + known
+    chosen = tuple(positions[first : last + 1])
+    flags: list[QualityFlag] = []
+    are_lowest = (first, last) == (first_of_lowest, count - 1)
+    if not are_lowest or count not in (len(chosen), ARCHIVE_POSITIONS):
+        sure = not (are_lowest and _has_gap(chosen))
+        flags += [_chosen_flag(count, first, last, landmarks)] if sure else _unsure(count)
+    above = chosen[0].extent_mm[1, 2] - landmarks.crotch_mm
+    if above < _CUT_PELVIS_MM:
+        message = (
+            f"The highest station ends {above:.0f} mm above where the legs part (z = {landmarks.crotch_mm:.0f} mm): "
+            "the muscles of the pelvis are cut off."
+        )
+        flags.append(QualityFlag("no-pelvis-coverage", "error", message))
+    return Choice(chosen, tuple(flags))
+
+
+def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tuple[Station, ...]:
+    """The stations whose voxels a fusion will need, as far as can be told so far.
+
+    To be asked again when they are decoded, until nothing new is named. First
+    the lowest four positions are named, with every complete acquisition at
+    each. When these do not show pelvis to knee, all others are named too.
+
+    Parameters
+    ----------
+    stations : sequence of Station
+        All contrasts of all positions, in any order.
+    choice : {"pelvis-to-knee", "all"}
+
+    Returns
+    -------
+    tuple of Station
+        Those of the acquisitions that `find_positions` may keep and `choose` may take.
+    """
+    places = places_of(stations)
+    needed = choose_positions(places, choice)
+    if len(needed) < len(places) and _known(needed) and not _lowest_four_fit(stations):
+        needed = tuple(places)
+    return tuple(station for place in needed for station in _candidates(place))
+
+
+def _candidates(place: Sequence[Acquisition]) -> list[Station]:
+    """Of one place: all complete acquisitions, or the newest where none is complete."""
+    complete = [acquisition for acquisition in place if is_complete(acquisition)] or place[-1:]
+    return [station for acquisition in complete for station in acquisition.values()]
+
+
+def _known(places: Sequence[Sequence[Acquisition]]) -> bool:
+    return all(station.decoded for place in places for station in _candidates(place))
+
+
+def _lowest_four_fit(stations: Sequence[Station]) -> bool:
+    """Whether the lowest four positions show pelvis to knee, so that no other is needed."""
+    positions, _ = find_positions(stations)
+    lowest = positions[-PELVIS_TO_KNEE_POSITIONS:]
+    landmarks = find_landmarks(lowest)
+    if landmarks is None:
+        return False
+    reach = lowest[0].extent_mm[1, 2] - landmarks.crotch_mm
+    return landmarks.knee_position == len(lowest) - 1 and bool(reach >= _PELVIS_MM)
+
+
+def _from_knees_up(positions: Sequence[TablePosition], landmarks: Landmarks) -> tuple[int, int]:
+    first = last = landmarks.knee_position
+    while first > 0:
+        above = positions[first].extent_mm[1, 2] - landmarks.crotch_mm
+        count = last - first + 1
+        if above >= _ENOUGH_MM or (count >= PELVIS_TO_KNEE_POSITIONS and above >= _PELVIS_MM):
+            break
+        first -= 1
+    return first, last
+
+
+def _has_gap(positions: Sequence[TablePosition]) -> bool:
+    return any(
+        upper.extent_mm[0, 2] - lower.extent_mm[1, 2] > _TOUCHING_MM for upper, lower in itertools.pairwise(positions)
+    )
+
+
+def _chosen_flag(count: int, first: int, last: int, landmarks: Landmarks) -> QualityFlag:
+    message = (
+        f"Of {count} table positions, numbers {first + 1} to {last + 1} from above were taken for pelvis to knee: the "
+        f"legs part at z = {landmarks.crotch_mm:.0f} mm and the knees are at {landmarks.knee_mm:.0f} mm."
+    )
+    return QualityFlag("stations-chosen", "info", message)
+
+
+def _unsure(found: int) -> tuple[QualityFlag, ...]:
+    """A warning when the lowest four of a number that is not the archive's six are used."""
+    if found <= PELVIS_TO_KNEE_POSITIONS or found == ARCHIVE_POSITIONS:
+        return ()
+    message = (
+        f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as pelvis "
+        "to knee, for the images do not show where the legs part and where the knees are."
+    )
+    return (QualityFlag("station-count", "warning", message),)

@@ -1,0 +1,191 @@
+"""A place that was scanned more than once: which images belong to one scan, and which scan to use.
+
+Series are numbered and timed when they are reconstructed, and a scan can be
+worse than the one that it was to replace. So the images decide: water and fat
+of one scan add up to its in-phase image, and a good scan agrees with the
+stations above and below.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from operators.core.grid_geometry import extent_mm, shared_box
+from operators.core.volume import Contrast, Station
+from operators.station_fusion.contrast_scales import contrast_scales
+from operators.station_fusion.resample import average_stations
+
+__all__ = ["Acquisition", "better_than_newest", "is_complete", "is_decoded", "matched_by_images"]
+
+Acquisition = dict[Contrast, Station]
+"""What was scanned at one place in one go; complete with four contrasts."""
+
+_CLEARLY = 0.7
+"""Of the misfit when series are matched by their order; a match by images must be better than this."""
+
+_FEW_COMBINATIONS = 400
+
+_SMALLER = 0.9
+"""Of the extent or of the number of slices per millimetre of the best scan at the place."""
+
+_MISFIT = 0.12
+_DISAGREES = 0.2
+"""By how much more than the best scan at the place one may disagree with its neighbours: logarithm of the brightness
+ratio, plus mean absolute difference as a fraction of the signal. Gains of stations differ by some per cent."""
+
+_TISSUE_FRACTION = 0.1
+_LEAST_SHARED = 500
+
+
+def is_complete(acquisition: Acquisition) -> bool:
+    """Whether all four contrasts are there."""
+    return len(acquisition) == len(Contrast)
+
+
+def is_decoded(acquisition: Acquisition) -> bool:
+    """Whether the voxels of all contrasts are known."""
+    return all(station.decoded for station in acquisition.values())
+
+
+def matched_by_images(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
+    """Put together the contrasts whose images belong together.
+
+    Parameters
+    ----------
+    acquisitions : sequence of dict
+        At one place, as the order of series has them, oldest first.
+
+    Returns
+    -------
+    list of dict
+        As given unless at least two are complete and decoded, and other
+        combinations of their images fit clearly better.
+    """
+    whole = [a for a in acquisitions if is_complete(a) and is_decoded(a)]
+    if len(whole) < 2 or len(whole) ** 3 > _FEW_COMBINATIONS:
+        return list(acquisitions)
+    by_contrast = {contrast: [a[contrast] for a in whole] for contrast in Contrast}
+    combinations = sorted(
+        (_misfit({Contrast.IN: i, Contrast.WATER: w, Contrast.FAT: f}), n)
+        for n, (i, w, f) in enumerate(
+            itertools.product(by_contrast[Contrast.IN], by_contrast[Contrast.WATER], by_contrast[Contrast.FAT])
+        )
+    )
+    each = range(len(whole))
+    triples = [(i, w, f) for i in each for w in each for f in each]
+    chosen: list[tuple[int, int, int]] = []
+    total = 0.0
+    for misfit, n in combinations:
+        if all(not (set(enumerate(triples[n])) & set(enumerate(other))) for other in chosen):
+            chosen.append(triples[n])
+            total += misfit
+    as_ordered = sum(_misfit(a) for a in whole)
+    if len(chosen) < len(whole) or not total < _CLEARLY * as_ordered:
+        return list(acquisitions)
+    matched = [
+        {
+            Contrast.IN: by_contrast[Contrast.IN][i],
+            Contrast.WATER: by_contrast[Contrast.WATER][w],
+            Contrast.FAT: by_contrast[Contrast.FAT][f],
+        }
+        for i, w, f in chosen
+    ]
+    free = list(by_contrast[Contrast.OPPOSED])
+    for acquisition in matched:
+        misfits = [_misfit({**acquisition, Contrast.OPPOSED: station}, opposed=True) for station in free]
+        best = free[int(np.argmin(misfits))]
+        free = [station for station in free if station is not best]
+        acquisition[Contrast.OPPOSED] = best
+    rest = [a for a in acquisitions if not any(a is b for b in whole)]
+    return [*rest, *({contrast: a[contrast] for contrast in Contrast} for a in matched)]
+
+
+def better_than_newest(
+    acquisitions: Sequence[Acquisition], newest: int, neighbours: Sequence[Acquisition]
+) -> tuple[int, str]:
+    """The scan to use at a place: the newest, unless it is worse than an older one.
+
+    Parameters
+    ----------
+    acquisitions : sequence of dict
+        At one place, oldest first.
+    newest : int
+        Number of the newest complete one.
+    neighbours : sequence of dict
+        The scans used above and below.
+
+    Returns
+    -------
+    number : int
+        Of the scan to use.
+    reason : str
+        What is wrong with newer ones; empty when the newest is used.
+    """
+    numbers = [n for n, a in enumerate(acquisitions) if is_complete(a) and is_decoded(a)]
+    if len(numbers) < 2 or newest not in numbers:
+        return newest, ""
+    sizes = {n: _size_mm3(acquisitions[n]) for n in numbers}
+    fineness = {n: 1.0 / acquisitions[n][Contrast.IN].grid.spacing_mm[2] for n in numbers}
+    misfits = {n: _misfit(acquisitions[n]) for n in numbers}
+    apart = {n: _disagreement(acquisitions[n], neighbours) for n in numbers}
+    reasons = {}
+    for n in numbers:
+        if sizes[n] < _SMALLER * max(sizes.values()):
+            reasons[n] = "covers less"
+        elif fineness[n] < _SMALLER * max(fineness.values()):
+            reasons[n] = "has fewer slices"
+        elif misfits[n] > _MISFIT >= min(misfits.values()):
+            reasons[n] = "has water and fat that do not add up to its in-phase image"
+        elif apart[n] > min(apart.values()) + _DISAGREES:
+            reasons[n] = "agrees less with the stations above and below (contrast agent, motion or another body)"
+    good = [n for n in numbers if n not in reasons]
+    if not good or newest not in reasons:
+        return newest, ""
+    return good[-1], reasons[newest]
+
+
+def _misfit(acquisition: Mapping[Contrast, Station], *, opposed: bool = False) -> float:
+    """How badly water and fat add up to the in-phase image, whatever their scales."""
+    if len({station.voxels.shape for station in acquisition.values()}) > 1:
+        return 1.0
+    scales = contrast_scales({contrast: station.voxels for contrast, station in acquisition.items()})
+    if scales is None or min(scales.water, scales.fat) <= 0:
+        return 1.0
+    return scales.opposed if opposed else scales.misfit
+
+
+def _size_mm3(acquisition: Acquisition) -> float:
+    box = extent_mm(acquisition[Contrast.IN].grid)
+    return float(np.prod(box[1] - box[0]))
+
+
+def _disagreement(acquisition: Acquisition, neighbours: Sequence[Acquisition]) -> float:
+    """Mean over the neighbours that overlap; 0 when none does."""
+    found = [d for neighbour in neighbours if (d := _apart(acquisition, neighbour)) is not None]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _apart(one: Acquisition, other: Acquisition) -> float | None:
+    if not (is_complete(one) and is_complete(other) and is_decoded(other)):
+        return None
+    grid = one[Contrast.IN].grid
+    shared = shared_box((grid, other[Contrast.IN].grid), grid)
+    if shared is None:
+        return None
+    signals = {
+        contrast: [average_stations([[a[contrast].voxels]], [a[contrast].grid], shared)[0] for a in (one, other)]
+        for contrast in (Contrast.IN, Contrast.WATER)
+    }
+    bright = [image > _TISSUE_FRACTION * np.percentile(image, 99) for image in signals[Contrast.IN]]
+    tissue = bright[0] & bright[1]
+    if np.count_nonzero(tissue) < _LEAST_SHARED:
+        return None
+    logs = []
+    for first, second in signals.values():
+        lit = tissue & (first > 0) & (second > 0)
+        logs.append(abs(float(np.log(np.median(first[lit] / second[lit])))) if lit.any() else 1.0)
+    first, second = (image[tissue] for image in signals[Contrast.IN])
+    return max(logs) + float(np.abs(first - second).mean() / ((first.mean() + second.mean()) / 2))
