@@ -16,7 +16,7 @@ from operators.station_fusion.positions import (
     find_positions,
     places_of,
 )
-from operators.station_fusion.repeats import Acquisition, is_complete
+from operators.station_fusion.repeats import Acquisition
 
 __all__ = ["ARCHIVE_POSITIONS", "Choice", "choose", "stations_to_fuse"]
 
@@ -94,8 +94,8 @@ def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tupl
     """The stations whose voxels a fusion will need, as far as can be told so far.
 
     To be asked again when they are decoded, until nothing new is named. First
-    the lowest four positions are named, with every complete acquisition at
-    each. When these do not show pelvis to knee, all others are named too.
+    the lowest four positions are named, with every acquisition at each. When
+    these do not show pelvis to knee, all others are named too.
 
     Parameters
     ----------
@@ -116,9 +116,8 @@ def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tupl
 
 
 def _candidates(place: Sequence[Acquisition]) -> list[Station]:
-    """Of one place: all complete acquisitions, or the newest where none is complete."""
-    complete = [acquisition for acquisition in place if is_complete(acquisition)] or place[-1:]
-    return [station for acquisition in complete for station in acquisition.values()]
+    """All series of one place: which belong together, and which are the best, is told by the images."""
+    return [station for acquisition in place for station in acquisition.values()]
 
 
 def _known(places: Sequence[Sequence[Acquisition]]) -> bool:

@@ -27,6 +27,9 @@ _LEAST_LEG_MM = 100.0
 _KNEE_SHARE = 0.35
 """Lean cross-section at the knee joint over the thigh's largest: 10 to 25%, and two thirds at the lower third."""
 
+_CALF_SHARE = 0.5
+"""Lean cross-section at which the knee is over, and another station's thigh or a calf has begun."""
+
 _FURTHER_MM = 60.0
 _SAME_LEG = 0.3
 
@@ -87,7 +90,7 @@ def find_landmarks(positions: Sequence[TablePosition]) -> Landmarks | None:
             thickest = float(so_far[-1])
             continue
         first = int(thin.argmax())
-        thicker = np.flatnonzero(~thin[first:])
+        thicker = np.flatnonzero(lean[first:] > _CALF_SHARE * so_far[first:])
         knee = first + int(lean[first : first + thicker[0] if thicker.size else None].argmin())
         if number + 1 < len(profiles) and _goes_on(profiles[number + 1], z[-1], lean[-1], lean[knee]):
             return Landmarks(crotch, float(z[-1]), number + 1)

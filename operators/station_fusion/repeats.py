@@ -8,7 +8,6 @@ stations above and below.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,13 +25,13 @@ Acquisition = dict[Contrast, Station]
 _CLEARLY = 0.7
 """Of the misfit when series are matched by their order; a match by images must be better than this."""
 
-_FEW_COMBINATIONS = 400
+_MOST_COMBINATIONS = 400
 
 _SMALLER = 0.9
 """Of the extent or of the number of slices per millimetre of the best scan at the place."""
 
 _MISFIT = 0.12
-_DISAGREES = 0.2
+_DISAGREES = 0.12
 """By how much more than the best scan at the place one may disagree with its neighbours: logarithm of the brightness
 ratio, plus mean absolute difference as a fraction of the signal. Gains of stations differ by some per cent."""
 
@@ -61,46 +60,50 @@ def matched_by_images(acquisitions: Sequence[Acquisition]) -> list[Acquisition]:
     Returns
     -------
     list of dict
-        As given unless at least two are complete and decoded, and other
-        combinations of their images fit clearly better.
+        As given unless the contrasts that occur more than once are decoded,
+        and other combinations of the images fit clearly better.
     """
-    whole = [a for a in acquisitions if is_complete(a) and is_decoded(a)]
-    if len(whole) < 2 or len(whole) ** 3 > _FEW_COMBINATIONS:
+    by_contrast = {contrast: [a[contrast] for a in acquisitions if contrast in a] for contrast in Contrast}
+    counts = [len(stations) for stations in by_contrast.values()]
+    scans = min(counts)
+    pool = [station for stations in by_contrast.values() for station in stations]
+    repeated = scans >= 1 and max(counts) > 1 and all(station.decoded for station in pool)
+    if not repeated or int(np.prod(counts, dtype=np.int64)) > _MOST_COMBINATIONS:
         return list(acquisitions)
-    by_contrast = {contrast: [a[contrast] for a in whole] for contrast in Contrast}
-    combinations = sorted(
-        (_misfit({Contrast.IN: i, Contrast.WATER: w, Contrast.FAT: f}), n)
-        for n, (i, w, f) in enumerate(
-            itertools.product(by_contrast[Contrast.IN], by_contrast[Contrast.WATER], by_contrast[Contrast.FAT])
-        )
-    )
-    each = range(len(whole))
-    triples = [(i, w, f) for i in each for w in each for f in each]
-    chosen: list[tuple[int, int, int]] = []
-    total = 0.0
-    for misfit, n in combinations:
-        if all(not (set(enumerate(triples[n])) & set(enumerate(other))) for other in chosen):
-            chosen.append(triples[n])
-            total += misfit
-    as_ordered = sum(_misfit(a) for a in whole)
-    if len(chosen) < len(whole) or not total < _CLEARLY * as_ordered:
+    chosen = _best_scans(by_contrast, scans)
+    ordered = [_misfit(a) for a in acquisitions if is_complete(a)]
+    misfits = [_misfit(scan) for scan in chosen]
+    better = sum(misfits) < _CLEARLY * sum(ordered) if len(ordered) >= scans else max(misfits) <= _MISFIT
+    if not better:
         return list(acquisitions)
-    matched = [
-        {
-            Contrast.IN: by_contrast[Contrast.IN][i],
-            Contrast.WATER: by_contrast[Contrast.WATER][w],
-            Contrast.FAT: by_contrast[Contrast.FAT][f],
-        }
-        for i, w, f in chosen
+    matched = [{contrast: scan[contrast] for contrast in Contrast} for scan in chosen]
+    used = {id(station) for scan in matched for station in scan.values()}
+    rest = [{c: station for c, station in a.items() if id(station) not in used} for a in acquisitions]
+    return [*(a for a in rest if a), *matched]
+
+
+def _best_scans(by_contrast: Mapping[Contrast, Sequence[Station]], count: int) -> list[Acquisition]:
+    """``count`` scans without a common image: water and fat that fit the in-phase image best, then the opposed one."""
+    triples = [
+        {Contrast.IN: i, Contrast.WATER: w, Contrast.FAT: f}
+        for i in by_contrast[Contrast.IN]
+        for w in by_contrast[Contrast.WATER]
+        for f in by_contrast[Contrast.FAT]
     ]
-    free = list(by_contrast[Contrast.OPPOSED])
-    for acquisition in matched:
-        misfits = [_misfit({**acquisition, Contrast.OPPOSED: station}, opposed=True) for station in free]
-        best = free[int(np.argmin(misfits))]
-        free = [station for station in free if station is not best]
-        acquisition[Contrast.OPPOSED] = best
-    rest = [a for a in acquisitions if not any(a is b for b in whole)]
-    return [*rest, *({contrast: a[contrast] for contrast in Contrast} for a in matched)]
+    misfits = [_misfit(triple) for triple in triples]
+    scans: list[Acquisition] = []
+    used: set[int] = set()
+    for n in np.argsort(misfits, kind="stable").tolist():
+        images = {id(station) for station in triples[n].values()}
+        if len(scans) == count or images & used:
+            continue
+        used |= images
+        free = [station for station in by_contrast[Contrast.OPPOSED] if id(station) not in used]
+        apart = [_misfit({**triples[n], Contrast.OPPOSED: station}, opposed=True) for station in free]
+        opposed = free[int(np.argmin(apart))]
+        used.add(id(opposed))
+        scans.append({**triples[n], Contrast.OPPOSED: opposed})
+    return scans
 
 
 def better_than_newest(
