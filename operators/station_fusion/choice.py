@@ -75,11 +75,12 @@ def choose(positions: Sequence[TablePosition]) -> Choice:
     first, last = _from_knees_up(positions[known:], landmarks)
     first, last = first + known, last + known
     chosen = tuple(positions[first : last + 1])
+    if _has_gap(chosen):  # where the legs part may be hidden in it
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
     flags: list[QualityFlag] = []
     are_lowest = (first, last) == (first_of_lowest, count - 1)
     if not are_lowest or count not in (len(chosen), ARCHIVE_POSITIONS):
-        sure = not (are_lowest and _has_gap(chosen))
-        flags += [_chosen_flag(count, first, last, landmarks)] if sure else _unsure(count)
+        flags.append(_chosen_flag(count, first, last, landmarks))
     above = chosen[0].extent_mm[1, 2] - landmarks.crotch_mm
     if above < _CUT_PELVIS_MM:
         message = (

@@ -34,8 +34,8 @@ class FusionOptions:
     device : {"auto", "cpu", "cuda"}
         Where stations are resampled.
     stations : {"pelvis-to-knee", "all"}
-        Table positions to fuse. pelvis-to-knee takes those that show it, told by where the legs part and where the knees are
-        (the lowest four where that cannot be seen). Labels are given from pelvis to knee only.
+        Table positions to fuse. pelvis-to-knee takes those that show it, found by where the legs part and where the
+        knees are, or the lowest four where that cannot be seen. Labels are given from pelvis to knee only.
     blend : {"average", "linear", "logistic"}
         How overlapping stations are combined. average: with equal weights, as in the published method. linear: each
         station fades out towards its end. logistic: the same along a logistic curve, so that each station dominates
