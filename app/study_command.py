@@ -17,6 +17,7 @@ from operators.core.cuda_driver import driver_sees_device
 from operators.core.model_card import check_bundle_folder
 from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
 from operators.core.options.declaration import Flag, TogetherWith, section
+from operators.core.quiet_dicom import quiet_dicom
 
 if TYPE_CHECKING:
     from app.dicomweb import Access
@@ -58,8 +59,8 @@ class StudyCommand:
 def set_up_logging(level: LogLevel) -> None:
     """Send log messages to standard error, and keep other packages' remarks about themselves off it."""
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", force=True)
+    quiet_dicom()  # at every level: what they say quotes values
     if level != "DEBUG":
-        logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of an empty segmentation, which is flagged
         warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
 
 

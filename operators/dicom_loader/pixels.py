@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, SarcoMapError
-from operators.dicom_loader.codecs import DECODED_HERE, decode_frame
+from operators.dicom_loader.codecs import DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
@@ -133,13 +133,37 @@ def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Gen
     stream.seek(file.pixels.offset)
     options: dict[str, Any] = dict(file.pixel_options)
     indices = [target.frame.index for target in targets]
+    if file.pixels.vr:
+        options["pixel_vr"] = file.pixels.vr
     if file.transfer_syntax_uid in DECODED_HERE:
         offsets = {"extended_offsets": options.get("extended_offsets"), "number_of_frames": options["number_of_frames"]}
         for index in indices:
-            yield decode_frame(get_frame(stream, index, **offsets), file.transfer_syntax_uid, options)
+            encoded = get_frame(stream, index, **offsets)
+            try:
+                yield decode_frame(encoded, options)
+            except StreamError:
+                raise
+            except Exception as error:  # whatever imagecodecs raises for a kind of stream that it does not know
+                yield _decoded_by_pydicom(encoded, file.transfer_syntax_uid, options, error)
         return
-    if file.pixels.vr:
-        options["pixel_vr"] = file.pixels.vr
     decoder = get_decoder(UID(file.transfer_syntax_uid))
     for image, _ in decoder.iter_array(stream, indices=indices, raw=True, pixel_keyword="PixelData", **options):
         yield image
+
+
+def _decoded_by_pydicom(encoded: bytes, syntax: str, options: dict[str, Any], error: Exception) -> NDArray[Any]:
+    """One frame by pydicom's decoders; raise ``error`` where none of them reads it either.
+
+    GDCM is left out: on some damaged streams it ends the process.
+    """
+    decoder = get_decoder(UID(syntax))
+    single = {key: value for key, value in options.items() if key != "extended_offsets"} | {"number_of_frames": 1}
+    for plugin in decoder.available_plugins:
+        if plugin == "gdcm":
+            continue
+        with suppress(Exception):
+            image, _ = decoder.as_array(
+                encapsulate([encoded]), raw=True, pixel_keyword="PixelData", decoding_plugin=plugin, **single
+            )
+            return image
+    raise error

@@ -14,12 +14,14 @@ from pydicom.config import disable_value_validation
 from operators.core.deidentification import deidentify
 from operators.core.errors import DicomError, InputError
 from operators.core.options import Deidentification
+from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
 from operators.core.volume import QualityFlag, Station, Study
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
+from operators.dicom_loader.repeated_values import Gate
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits, Source, open_source
 from operators.dicom_loader.stacks import (
     Stack,
@@ -89,8 +91,9 @@ def load_study(
         A path that cannot be read or holds no DICOM file.
     """
     path = Path(path)
+    gate = Gate()
     # Values are checked here, where they matter; pydicom's own warnings would quote them, names of patients included.
-    with open_source(path, limits) as source, disable_value_validation():
+    with dicom_is_quiet(), open_source(path, limits) as source, disable_value_validation():
         members = source.members()
         tick = _Ticker(progress, len(members))
         images, others = _read_headers(source, members, tick)
@@ -98,15 +101,17 @@ def load_study(
         stacks = stacks_of(source.name, images, allow_missing_slices=allow_missing_slices)
         check_one_frame_of_reference(source.name, stacks)
         check_all_contrasts(source.name, stacks)
-        stations = _decode(source, stacks, limits, tick, select)
+        stations = _decode(source, stacks, limits, tick, select, gate)
     first = images[0]
+    study_uid = gate.uid("StudyInstanceUID", first.study_uid)
+    patient = {**gate.patient(first.patient), "StudyInstanceUID": study_uid}
     study = Study(
         stations=stations,
-        study_uid=first.study_uid,
-        pseudonym=_pseudonym(path, first.study_uid),
+        study_uid=study_uid,
+        pseudonym=_pseudonym(path, study_uid),
         height_m=_height_m(image.patient for image in images),
-        patient=dict(first.patient),
-        flags=_flags(stacks, others),
+        patient=patient,
+        flags=(*_flags(stacks, others), *gate.flags()),
     )
     return study if deidentification is None else deidentify(study, deidentification)
 
@@ -173,7 +178,7 @@ def _check_one_study(source: Source, images: list[ImageFile], others: list[Other
 
 
 def _decode(
-    source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: _Ticker, select: Select | None
+    source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: _Ticker, select: Select | None, gate: Gate
 ) -> tuple[Station, ...]:
     needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
     if needed > limits.max_total_bytes:
@@ -184,7 +189,7 @@ def _decode(
             "Check where the study comes from; if it is right, raise the limit.",
         )
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
-    stations = [_undecoded(stack) for stack in stacks]
+    stations = [_undecoded(stack, gate) for stack in stacks]
     selected = {id(station) for station in (stations if select is None else select(stations))}
     work: dict[str, tuple[ImageFile, list[Target]]] = {}
     volumes: dict[int, NDArray[np.float32]] = {}
@@ -210,20 +215,22 @@ def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
         voxels[k] = (1 - weight) * voxels[below] + weight * voxels[above]
 
 
-def _undecoded(stack: Stack) -> Station:
+def _undecoded(stack: Stack, gate: Gate) -> Station:
     lowest = stack.files[0]
     return Station(
         contrast=stack.contrast,
         voxels=np.broadcast_to(np.float32(np.nan), stack.grid.shape),
         grid=stack.grid,
         acquired=lowest.acquired,
-        series_uid=lowest.series_uid,
-        frame_of_reference_uid=lowest.frame_of_reference_uid,
+        series_uid=gate.uid("SeriesInstanceUID", lowest.series_uid),
+        frame_of_reference_uid=gate.uid("FrameOfReferenceUID", lowest.frame_of_reference_uid),
         series_number=lowest.series_number,
-        series_description=lowest.series_description,
-        sop_instance_uids=tuple(dict.fromkeys(file.sop_instance_uid for file in stack.files)),
+        series_description=gate.description(lowest.series_description),
+        sop_instance_uids=tuple(
+            dict.fromkeys(gate.uid("SOPInstanceUID", file.sop_instance_uid) for file in stack.files)
+        ),
         sop_class_uid=lowest.sop_class_uid,
-        acquisition=dict(lowest.acquisition),
+        acquisition=gate.acquisition(lowest.acquisition),
         decoded=False,
     )
 

@@ -144,7 +144,7 @@ def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path: Path) -
     assert load_study(plain).pseudonym == sha256(STUDY_UID.encode()).hexdigest()[:12]
 
 
-@pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", None), ("0", None), ("", None), (None, None)])
+@pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", 1.63), ("0", None), ("", None), (None, None)])
 def test_height_is_taken_when_plausible(tmp_path: Path, size: str | None, height: float | None) -> None:
     def resize(header: Dataset) -> None:
         del header.PatientSize
