@@ -67,8 +67,9 @@ _ABBREVIATIONS = {
 _DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|quick3d", re.IGNORECASE)
 #: Words that make water or fat no contrast: suppressed tissue, or a map computed from both.
 _NO_CONTRAST = frozenset(
-    "sat fatsat sats fs suppressed suppression supp excitation exc ff fraction frac pdff fatfrac fatfraction "
-    "percent percentage ratio map r2 r2star t2star t2 spair spir stir mip mpr sub".split()
+    {"sat", "sats", "fatsat", "fs", "suppressed", "suppression", "supp", "excitation", "exc", "spair", "spir", "stir"}
+    | {"ff", "pdff", "fraction", "frac", "fatfrac", "fatfraction", "percent", "percentage", "ratio", "map"}
+    | {"r2", "r2star", "t2star", "t2", "mip", "mpr", "sub"}
 )
 #: Behind these, W means weighted.
 _WEIGHTED = frozenset({"t1", "t2", "pd"})

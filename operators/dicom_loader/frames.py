@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast
@@ -23,7 +23,10 @@ from operators.dicom_loader.contrast import (
 )
 from operators.dicom_loader.elements import Values
 
-__all__ = ["Frame", "frames_of"]
+__all__ = ["MULTI_FRAME", "Frame", "frames_of"]
+
+MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+"""Storage classes whose images are frames with functional groups."""
 
 #: How far direction cosines may be from unit length and from a right angle.
 _COSINE_TOLERANCE = 1e-2
@@ -51,6 +54,9 @@ class Frame:
     rows, columns : int
     slope, intercept : float
         Signal = slope x stored value + intercept.
+    acquisition_number, temporal_position : str
+        Which of several scans in one series it belongs to, as far as the header says.
+    image_type : tuple of str
     """
 
     index: int
@@ -65,6 +71,9 @@ class Frame:
     columns: int
     slope: float
     intercept: float
+    acquisition_number: str = ""
+    temporal_position: str = ""
+    image_type: tuple[str, ...] = ()
 
 
 def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
@@ -82,7 +91,7 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     DicomError, GeometryError
         When a Dixon frame lacks what is needed to place or scale it.
     """
-    enhanced = header.get("SOPClassUID") == EnhancedMRImageStorage
+    enhanced = header.get("SOPClassUID") in MULTI_FRAME
     views = _frame_views(header, where) if enhanced else [_classic_view(header)]
     frames = []
     phase = False
@@ -132,6 +141,8 @@ class _View:
     columns: Any
     slope: Any
     intercept: Any
+    acquisition_number: Any
+    temporal_position: Any
 
 
 def _classic_view(header: Values) -> _View:
@@ -148,6 +159,8 @@ def _classic_view(header: Values) -> _View:
         columns=header.get("Columns"),
         slope=header.get("RescaleSlope"),
         intercept=header.get("RescaleIntercept"),
+        acquisition_number=header.get("AcquisitionNumber"),
+        temporal_position=header.get("TemporalPositionIdentifier"),
     )
 
 
@@ -174,15 +187,17 @@ def _frame_views(header: Values, where: str) -> list[_View]:
 
         frame_type = macro("MRImageFrameTypeSequence")
         transformation = macro("PixelValueTransformationSequence")
+        content = macro("FrameContentSequence")
+        converted = macro("UnassignedPerFrameConvertedAttributesSequence")
         views.append(
             _View(
-                image_type=_texts(frame_type.get("FrameType") or header.get("ImageType")),
+                image_type=_texts(frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")),
                 complex_component=str(
                     frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent") or ""
                 ),
                 description=str(header.get("SeriesDescription") or ""),
                 protocol=str(header.get("ProtocolName") or ""),
-                stack=str(macro("FrameContentSequence").get("StackID") or ""),
+                stack=str(content.get("StackID") or ""),
                 position=macro("PlanePositionSequence").get("ImagePositionPatient"),
                 orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
                 spacing=macro("PixelMeasuresSequence").get("PixelSpacing"),
@@ -190,6 +205,8 @@ def _frame_views(header: Values, where: str) -> list[_View]:
                 columns=header.get("Columns"),
                 slope=transformation.get("RescaleSlope"),
                 intercept=transformation.get("RescaleIntercept"),
+                acquisition_number=content.get("FrameAcquisitionNumber") or converted.get("AcquisitionNumber"),
+                temporal_position=content.get("TemporalPositionIndex"),
             )
         )
     return views
@@ -236,6 +253,9 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
         columns=columns,
         slope=slope,
         intercept=intercept,
+        acquisition_number=_word(view.acquisition_number),
+        temporal_position=_word(view.temporal_position),
+        image_type=_interned(tuple(view.image_type)),
     )
 
 
@@ -277,6 +297,15 @@ def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@lru_cache(maxsize=256)
+def _interned(image_type: tuple[str, ...]) -> tuple[str, ...]:
+    return image_type  # one tuple for the many frames that share it
 
 
 def _texts(value: Any) -> list[str]:

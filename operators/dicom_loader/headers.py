@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.uid import EnhancedMRImageStorage, MediaStorageDirectoryStorage, MRImageStorage
+from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.dicom_loader.elements import ElementReader, PixelElement, Values, starts_like_a_dataset
-from operators.dicom_loader.frames import Frame, frames_of
+from operators.dicom_loader.frames import MULTI_FRAME, Frame, frames_of
 from operators.dicom_loader.header_values import integer, moment
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
@@ -36,6 +36,8 @@ _IMAGE_KEYWORDS = (
     "AcquisitionDate",
     "AcquisitionTime",
     "AcquisitionDateTime",
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
     "ContentDate",
     "ContentTime",
     "SeriesDescription",
@@ -104,6 +106,9 @@ class ImageFile:
         Name relative to the input.
     frames : tuple of Frame
     acquired : datetime or None
+        When the series began.
+    scanned : datetime or None
+        When the image itself was acquired, which tells scans in one series apart.
     pixels : PixelElement
         Where its pixels are.
     pixel_options : mapping
@@ -122,6 +127,7 @@ class ImageFile:
     frame_of_reference_uid: str
     transfer_syntax_uid: str
     acquired: datetime | None
+    scanned: datetime | None
     frames: tuple[Frame, ...]
     pixels: PixelElement
     pixel_options: Mapping[str, Any]
@@ -203,7 +209,7 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
     series_uid = str(header.get("SeriesInstanceUID") or "")
     if not sop_class:
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
-    if sop_class not in (MRImageStorage, EnhancedMRImageStorage):
+    if sop_class not in (MRImageStorage, *MULTI_FRAME):
         return OtherFile(series_uid, "other")
     if pixels is None:
         raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
@@ -224,6 +230,7 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
         transfer_syntax_uid=transfer_syntax,
         acquired=_acquired(header),
+        scanned=_scanned(header),
         frames=frames,
         pixels=pixels,
         pixel_options=_pixel_options(header),
@@ -313,6 +320,12 @@ def _acquired(header: Values) -> datetime | None:
     stamp = re.sub(r"[+-]\d{4}$", "", _said(header, "AcquisitionDateTime"))
     split = re.fullmatch(r"(\d{8}|\d{4}-\d{2}-\d{2})[T ]?(.*)", stamp)
     return _moment(split[1], split[2]) if split else None
+
+
+def _scanned(header: Values) -> datetime | None:
+    """When an image was acquired; on the day of its series where only the time is given."""
+    day = _said(header, "AcquisitionDate") or _said(header, "SeriesDate") or _said(header, "StudyDate")
+    return _moment(day, _said(header, "AcquisitionTime"))
 
 
 _moment = lru_cache(maxsize=256)(moment)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast, Grid
+from operators.dicom_loader.acquisitions import parts_of_series
 from operators.dicom_loader.frames import Frame
-from operators.dicom_loader.geometry import stack_slices, z_range_mm
+from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile
 
 __all__ = ["Stack", "check_all_contrasts", "check_one_frame_of_reference", "stacks_of", "table_positions"]
@@ -31,6 +33,8 @@ class Stack:
         Their slice indices in the grid.
     grid : Grid
         With room for slices that are missing.
+    told_by : str
+        What sets it apart from other stacks of its series; empty when it is the only one.
     """
 
     contrast: Contrast
@@ -38,6 +42,13 @@ class Stack:
     frames: tuple[Frame, ...]
     places: tuple[int, ...]
     grid: Grid
+    told_by: str = ""
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When the series began, or, for one of several stacks of a series, when this one was scanned."""
+        lowest = self.files[0]
+        return (lowest.scanned or lowest.acquired) if self.told_by else lowest.acquired
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -64,13 +75,12 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
             groups[image.series_uid, frame.stack, frame.contrast].append((image, frame))
     stacks = []
     for (_, _, contrast), members in groups.items():
-        order, places, grid = stack_slices(
-            [frame for _, frame in members],
-            f"{where}, {_title(members[0][0], contrast)}",
-            allow_missing_slices=allow_missing_slices,
+        parts = parts_of_series(
+            members, f"{where}, {_title(members[0][0], contrast)}", allow_missing_slices=allow_missing_slices
         )
-        files, frames = zip(*(members[n] for n in order), strict=True)
-        stacks.append(Stack(contrast, files, frames, tuple(places), grid))
+        for part in parts:
+            files, frames = zip(*part.images, strict=True)
+            stacks.append(Stack(contrast, files, frames, part.places, part.grid, part.told_by))
     # Top down and in a fixed order of contrasts, whatever the files are called.
     stacks.sort(
         key=lambda stack: (
@@ -78,6 +88,8 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
             stack.files[0].series_number,
             stack.contrast,
             stack.files[0].series_uid,
+            str(stack.acquired or ""),
+            stack.frames[0].acquisition_number,
         )
     )
     return stacks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -221,7 +222,7 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         contrast=stack.contrast,
         voxels=np.broadcast_to(np.float32(np.nan), stack.grid.shape),
         grid=stack.grid,
-        acquired=lowest.acquired,
+        acquired=stack.acquired,
         series_uid=gate.uid("SeriesInstanceUID", lowest.series_uid),
         frame_of_reference_uid=gate.uid("FrameOfReferenceUID", lowest.frame_of_reference_uid),
         series_number=lowest.series_number,
@@ -244,6 +245,14 @@ def _flags(stacks: Sequence[Stack], others: Sequence[OtherFile]) -> tuple[Qualit
         )
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
+    ]
+    flags += [
+        QualityFlag(
+            "several-stacks-in-series",
+            "info",
+            f"{title}: {count} stacks of images in one series, told apart by {told_by}.",
+        )
+        for (title, told_by), count in Counter((s.title, s.told_by) for s in stacks if s.told_by).items()
     ]
     for stack in stacks:
         if stack.missing:
