@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +22,7 @@ from operators.core.quiet_dicom import quiet_dicom
 if TYPE_CHECKING:
     from app.dicomweb import Access
 
-__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging"]
+__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging", "with_study"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -86,6 +86,13 @@ def refuse_early(options: RunOptions, command: StudyCommand, source: Path | None
 
         with open_source(source, DEFAULT_LIMITS):
             pass
+
+
+def with_study(options: RunOptions, command: StudyCommand) -> RunOptions:
+    """The options of a run, which read the study that ``--study-uid`` names."""
+    if command.dicomweb.study_uid is None:
+        return options
+    return replace(options, reading=replace(options.reading, study_uid=command.dicomweb.study_uid))
 
 
 def dicomweb_access(

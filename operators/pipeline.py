@@ -174,6 +174,8 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
         source,
         progress=on_progress,
         allow_missing_slices=options.reading.allow_missing_slices,
+        one_frame_of_reference=options.reading.one_frame_of_reference,
+        study_uid=options.reading.study_uid,
         select=partial(stations_to_fuse, choice=options.fusion.stations),
         deidentification=options.deidentification.chosen(),
     )

@@ -23,13 +23,25 @@ from operators.dicom_loader.contrast import (
 )
 from operators.dicom_loader.elements import Values
 
-__all__ = ["MULTI_FRAME", "Frame", "frames_of"]
+__all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
 #: How far direction cosines may be from unit length and from a right angle.
 _COSINE_TOLERANCE = 1e-2
+
+
+class UnplacedImageError(GeometryError):
+    """A Dixon image that does not say where it lies.
+
+    Attributes
+    ----------
+    series_uid : str
+        Filled in by who knows it.
+    """
+
+    series_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,7 +229,7 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
     if position is None:
-        raise GeometryError(
+        raise UnplacedImageError(
             where, "no usable ImagePositionPatient", "three finite millimetres", "Export the series again."
         )
     row, column = _directions(view.orientation, where)
@@ -263,7 +275,7 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
     """Orthonormal row and column directions, cleaned of the rounding of decimal strings."""
     cosines = _numbers(orientation, 6)
     if cosines is None:
-        raise GeometryError(
+        raise UnplacedImageError(
             where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
         )
     directions = _orthonormal(cosines)

@@ -19,7 +19,7 @@ from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.dicom_loader.elements import ElementReader, PixelElement, Values, starts_like_a_dataset
-from operators.dicom_loader.frames import MULTI_FRAME, Frame, frames_of
+from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
 from operators.dicom_loader.header_values import integer, moment
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
@@ -156,7 +156,7 @@ def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile |
     DicomError
         For a damaged file, and for a file named like DICOM that is none.
     GeometryError
-        For a Dixon image with unusable position, orientation or spacing.
+        For a Dixon image with unusable position, orientation or spacing; `UnplacedImageError` where it has none.
     """
     where = f"{source.name}, file {file}"
     with source.open(file) as stream:
@@ -213,7 +213,11 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         return OtherFile(series_uid, "other")
     if pixels is None:
         raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
-    frames, kind = frames_of(header, where)
+    try:
+        frames, kind = frames_of(header, where)
+    except UnplacedImageError as error:
+        error.series_uid = series_uid
+        raise
     if not frames:
         return OtherFile(series_uid, kind)
     _check_image(header, transfer_syntax, where)

@@ -21,7 +21,7 @@ from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
 
-__all__ = ["Target", "check_transfer_syntaxes", "decode_into"]
+__all__ = ["Target", "check_transfer_syntaxes", "decode_into", "same_image"]
 
 #: Decoding waits on zlib and codecs, which release the GIL; more threads than this only add copies in flight.
 _MOST_THREADS = 4
@@ -60,6 +60,18 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
                 "uncompressed, RLE, JPEG, JPEG Lossless, JPEG-LS or JPEG 2000 images",
                 "Export the study uncompressed.",
             )
+
+
+def same_image(source: Source, one: ImageFile, other: ImageFile) -> bool:
+    """Whether two files hold the same image: the same place and the same stored pixels."""
+    places = [[frame.position_mm.tolist() for frame in file.frames] for file in (one, other)]
+    return places[0] == places[1] and _pixel_bytes(source, one) == _pixel_bytes(source, other)
+
+
+def _pixel_bytes(source: Source, file: ImageFile) -> bytes:
+    with source.open(file.file) as stream:
+        stream.seek(file.pixels.offset)
+        return stream.read(-1 if file.pixels.length == 0xFFFFFFFF else file.pixels.length)
 
 
 def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +35,8 @@ class Stack:
         With room for slices that are missing.
     told_by : str
         What sets it apart from other stacks of its series; empty when it is the only one.
+    regrouped : bool
+        Whether its images name series of their own.
     """
 
     contrast: Contrast
@@ -43,6 +45,7 @@ class Stack:
     places: tuple[int, ...]
     grid: Grid
     told_by: str = ""
+    regrouped: bool = False
 
     @property
     def acquired(self) -> datetime | None:
@@ -69,18 +72,15 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
     GeometryError
         When the images of a series do not make a regular stack.
     """
-    groups: dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]] = defaultdict(list)
-    for image in images:
-        for frame in image.frames:
-            groups[image.series_uid, frame.stack, frame.contrast].append((image, frame))
+    groups, regrouped = _groups(images)
     stacks = []
-    for (_, _, contrast), members in groups.items():
+    for (*_, contrast), members in groups.items():
         parts = parts_of_series(
             members, f"{where}, {_title(members[0][0], contrast)}", allow_missing_slices=allow_missing_slices
         )
         for part in parts:
             files, frames = zip(*part.images, strict=True)
-            stacks.append(Stack(contrast, files, frames, part.places, part.grid, part.told_by))
+            stacks.append(Stack(contrast, files, frames, part.places, part.grid, part.told_by, regrouped))
     # Top down and in a fixed order of contrasts, whatever the files are called.
     stacks.sort(
         key=lambda stack: (
@@ -95,22 +95,64 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
     return stacks
 
 
-def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse stations whose coordinates cannot be compared; a missing FrameOfReferenceUID is let through."""
+Groups = dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]]
+
+
+def _groups(images: Sequence[ImageFile]) -> tuple[Groups, bool]:
+    """Images by series, Enhanced MR stack and contrast, and whether most of them name a series of their own."""
+    ways: tuple[Callable[[ImageFile], str], ...] = (
+        lambda image: image.series_uid,
+        lambda image: f"{image.series_number} {image.series_description}",
+        lambda image: "",
+    )
+    for way in ways:
+        groups: Groups = defaultdict(list)
+        for image in images:
+            for frame in image.frames:
+                groups[way(image), frame.stack, frame.contrast].append((image, frame))
+        if 2 * sum(len(members) == 1 for members in groups.values()) <= len(groups):
+            break
+    return groups, way is not ways[0]
+
+
+def check_one_frame_of_reference(where: str, stacks: Sequence[Stack], *, joined: bool = False) -> tuple[str, ...]:
+    """The frames of reference that the stations name, of which there may be only one unless they are joined.
+
+    A missing FrameOfReferenceUID is let through.
+
+    Raises
+    ------
+    GeometryError
+        When the coordinates of stations cannot be compared.
+    """
     by_frame: dict[str, Stack] = {}
     for stack in stacks:
         for file in stack.files:
             if file.frame_of_reference_uid:
                 by_frame.setdefault(file.frame_of_reference_uid, stack)
-    if len(by_frame) > 1:
+    if len(by_frame) > 1 and not joined:
         one, other = list(by_frame.values())[:2]
         pair = one.title if one is other else f"{one.title} and {other.title}"
         raise GeometryError(
             where,
             f"{len(by_frame)} frames of reference (FrameOfReferenceUID), for instance in {pair}",
             "one frame of reference, so that all stations share one coordinate system",
-            "Leave out the series that were acquired after the participant was repositioned.",
+            "The contrasts of one scan name different ones, so an anonymiser has replaced them: "
+            "pass --one-frame-of-reference."
+            if _contrasts_of_one_scan_differ(stacks)
+            else "Leave out the series that were acquired after the participant was repositioned; if an anonymiser "
+            "has replaced the frames of reference, pass --one-frame-of-reference.",
         )
+    return tuple(by_frame)
+
+
+def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
+    """Whether images that one scan gave name different frames of reference, which no scanner does."""
+    frames: dict[tuple[datetime | None, float], set[str]] = defaultdict(set)
+    for stack in stacks:
+        low, _ = z_range_mm(stack.grid)
+        frames[stack.acquired, round(low, 1)] |= {file.frame_of_reference_uid for file in stack.files}
+    return any(len(named) > 1 for named in frames.values())
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:

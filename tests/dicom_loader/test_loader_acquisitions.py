@@ -21,6 +21,7 @@ from tests.dicom_loader.dicom_maker import (
     classic_header,
     stored_pixels,
     write,
+    write_study,
 )
 
 
@@ -114,4 +115,53 @@ def test_two_scans_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path, 0, "one")
     write_series(tmp_path, 0, "two")
     with pytest.raises(GeometryError, match="share a place"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_series_uid_per_image_is_no_series(tmp_path: Path, numbered: bool) -> None:
+    def own_series(header: Dataset) -> None:
+        header.SeriesInstanceUID = f"{ROOT}.6.{header.SeriesNumber}.{header.InstanceNumber}"
+        if not numbered:
+            header.SeriesNumber = 100 * header.SeriesNumber + header.InstanceNumber
+
+    for station in range(2):
+        for contrast in ORDER:
+            for k in range(SLICES):
+                header = classic_header(contrast, station, k)
+                own_series(header)
+                write(header, tmp_path / f"{station}.{contrast.value}.{k}.dcm")
+    study = load_study(tmp_path)
+    assert_stations(study, 2)
+    assert "series-uid-per-image" in {flag.code for flag in study.flags}
+
+
+def test_the_same_image_in_two_files_is_read_once(tmp_path: Path) -> None:
+    files = write_study(tmp_path, stations=1)
+    (tmp_path / "copy").mkdir()
+    for file in files[::3]:
+        (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
+    study = load_study(tmp_path)
+    assert_stations(study, 1)
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("image-twice", "info")]
+
+
+def test_an_image_without_position_among_good_ones_is_left_out(tmp_path: Path) -> None:
+    write_study(tmp_path, stations=1)
+    header = classic_header(Contrast.WATER, 0, 0)
+    del header.ImagePositionPatient
+    header.SOPInstanceUID = f"{ROOT}.9"
+    write(header, tmp_path / "odd.dcm")
+    study = load_study(tmp_path)
+    assert_stations(study, 1)
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("image-without-position", "warning")]
+
+
+def test_a_slice_of_a_stack_without_position_is_named(tmp_path: Path) -> None:
+    def lose(header: Dataset) -> None:
+        if header.SeriesNumber == 3 and header.InstanceNumber == 4:
+            del header.ImagePositionPatient
+
+    write_study(tmp_path, stations=1, change=lose)
+    with pytest.raises(GeometryError, match=r"file .*: no usable ImagePositionPatient"):
         load_study(tmp_path)
