@@ -141,6 +141,8 @@ class Station:
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
+    contrast_told_by : {"ImageType", "description", "images"}
+        What says that it is of this contrast.
     decoded : bool
         False for a station that was known not to be needed: its place, time
         and headers count, and ``voxels`` are one NaN that fills no memory.
@@ -157,6 +159,7 @@ class Station:
     sop_instance_uids: tuple[str, ...] = ()
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    contrast_told_by: str = "ImageType"
     decoded: bool = True
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage
 
-from operators.core.errors import DicomError, GeometryError
+from operators.core.errors import DicomError, GeometryError, SarcoMapError
 from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import (
     contrast_of_description,
@@ -66,6 +67,8 @@ class Frame:
     rows, columns : int
     slope, intercept : float
         Signal = slope x stored value + intercept.
+    told_by : {"ImageType", "description"}
+        What names the contrast.
     acquisition_number, temporal_position : str
         Which of several scans in one series it belongs to, as far as the header says.
     image_type : tuple of str
@@ -83,6 +86,7 @@ class Frame:
     columns: int
     slope: float
     intercept: float
+    told_by: str = "ImageType"
     acquisition_number: str = ""
     temporal_position: str = ""
     image_type: tuple[str, ...] = ()
@@ -95,8 +99,9 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     -------
     frames : tuple of Frame
         Empty when the object has none.
-    kind : {"dixon", "phase", "other"}
-        What the object is.
+    kind : {"dixon", "phase", "untold", "other"}
+        What the object is. Of ``untold`` no header says which contrast it
+        shows, if any: that of its frames means nothing.
 
     Raises
     ------
@@ -106,12 +111,16 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     enhanced = header.get("SOPClassUID") in MULTI_FRAME
     views = _frame_views(header, where) if enhanced else [_classic_view(header)]
     frames = []
-    phase = False
+    phase, untold = False, True
     for index, view in enumerate(views):
         kind = _kind(tuple(view.image_type), view.complex_component, view.description, view.protocol)
         phase |= kind.phase
+        untold &= kind.untold
         if kind.contrast is not None and not kind.phase:
-            frames.append(_frame(index, kind.contrast, kind.disagrees, view, where))
+            frames.append(_frame(index, kind, kind.contrast, view, where))
+    if untold and not enhanced:
+        with suppress(SarcoMapError):  # an image that cannot be placed is none of a Dixon study
+            return (_frame(0, _Kind(None), Contrast.WATER, views[0], where),), "untold"
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
 
 
@@ -122,6 +131,8 @@ class _Kind:
     contrast: Contrast | None
     phase: bool = False
     disagrees: bool = False
+    told_by: str = "ImageType"
+    untold: bool = False
 
 
 # All images of a series are of one kind, and of one orientation below.
@@ -130,11 +141,17 @@ def _kind(image_type: tuple[str, ...], complex_component: str, description: str,
     by_type = contrast_of_image_type(image_type)
     by_text = contrast_of_description(description, protocol, *image_type)
     contrast = by_type or by_text
-    if contrast is None or is_reformatted(image_type):
+    if is_reformatted(image_type):
         return _Kind(None)
+    if contrast is None:
+        return _Kind(None, untold=is_magnitude(image_type, complex_component))
     if not is_magnitude(image_type, complex_component):
         return _Kind(contrast, phase=True)
-    return _Kind(contrast, disagrees=by_type is not None and by_text not in (None, by_type))
+    return _Kind(
+        contrast,
+        disagrees=by_type is not None and by_text not in (None, by_type),
+        told_by="description" if by_type is None else "ImageType",
+    )
 
 
 @dataclass(frozen=True)
@@ -224,7 +241,7 @@ def _frame_views(header: Values, where: str) -> list[_View]:
     return views
 
 
-def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: str) -> Frame:
+def _frame(index: int, kind: _Kind, contrast: Contrast, view: _View, where: str) -> Frame:
     if view.stack or index:
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
@@ -255,7 +272,8 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
     return Frame(
         index=index,
         contrast=contrast,
-        disagrees=disagrees,
+        disagrees=kind.disagrees,
+        told_by=kind.told_by,
         stack=view.stack,
         position_mm=np.array(position),
         row_direction=row,

@@ -18,7 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
-from operators.dicom_loader.elements import ElementReader, PixelElement, Values, starts_like_a_dataset
+from operators.dicom_loader.elements import ElementReader, Elements, PixelElement, Values, starts_like_a_dataset
 from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
 from operators.dicom_loader.header_values import integer, moment
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
@@ -90,10 +90,13 @@ class OtherFile:
     series_uid : str
         Empty when the object names none.
     kind : {"phase", "other"}
+    untold : ImageFile or None
+        An MR image of which no header says what contrast it shows; that of its frame means nothing.
     """
 
     series_uid: str
     kind: str
+    untold: ImageFile | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> Im
 
 def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) -> ImageFile | OtherFile | None:
     elements = reader.read(stream, where)
-    header, pixels, transfer_syntax = elements.values, elements.pixels, elements.transfer_syntax_uid
+    header = elements.values
     if elements.media_storage_sop_class_uid == MediaStorageDirectoryStorage:
         return None
     sop_class = str(header.get("SOPClassUID") or "")
@@ -211,7 +214,7 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
     if sop_class not in (MRImageStorage, *MULTI_FRAME):
         return OtherFile(series_uid, "other")
-    if pixels is None:
+    if elements.pixels is None:
         raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
     try:
         frames, kind = frames_of(header, where)
@@ -220,15 +223,30 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         raise
     if not frames:
         return OtherFile(series_uid, kind)
+    if kind == "untold":
+        # Only a whole, ordinary image can become one of a Dixon study later; no other stops the study.
+        try:
+            image = _image_file(stream, header, elements, frames, file, where)
+        except SarcoMapError:
+            image = None
+        return OtherFile(series_uid, "other", image)
+    return _image_file(stream, header, elements, frames, file, where)
+
+
+def _image_file(
+    stream: BinaryIO, header: Values, elements: Elements, frames: tuple[Frame, ...], file: str, where: str
+) -> ImageFile:
+    pixels, transfer_syntax = elements.pixels, elements.transfer_syntax_uid
+    assert pixels is not None
     _check_image(header, transfer_syntax, where)
     if not _is_whole(stream, pixels.offset, pixels.length):
         raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
     return ImageFile(
         file=file,
-        sop_class_uid=sop_class,
+        sop_class_uid=str(header.get("SOPClassUID")),
         sop_instance_uid=str(header.get("SOPInstanceUID")),
         study_uid=str(header.get("StudyInstanceUID")),
-        series_uid=series_uid,
+        series_uid=str(header.get("SeriesInstanceUID") or ""),
         series_number=int(integer(_said(header, "SeriesNumber")) or 0),
         series_description=_said(header, "SeriesDescription"),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),

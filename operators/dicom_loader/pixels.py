@@ -169,13 +169,12 @@ def _decoded_by_pydicom(encoded: bytes, syntax: str, options: dict[str, Any], er
     GDCM is left out: on some damaged streams it ends the process.
     """
     decoder = get_decoder(UID(syntax))
-    single = {key: value for key, value in options.items() if key != "extended_offsets"} | {"number_of_frames": 1}
+    single = {key: value for key, value in options.items() if key != "extended_offsets"}
+    single |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
     for plugin in decoder.available_plugins:
         if plugin == "gdcm":
             continue
         with suppress(Exception):
-            image, _ = decoder.as_array(
-                encapsulate([encoded]), raw=True, pixel_keyword="PixelData", decoding_plugin=plugin, **single
-            )
+            image, _ = decoder.as_array(encapsulate([encoded]), raw=True, decoding_plugin=plugin, **single)
             return image
     raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,16 @@ from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile
 
-__all__ = ["Stack", "check_all_contrasts", "check_one_frame_of_reference", "stacks_of", "table_positions"]
+__all__ = [
+    "Stack",
+    "check_all_contrasts",
+    "check_one_frame_of_reference",
+    "lacks_a_contrast",
+    "stacks_of",
+    "table_positions",
+    "top_down",
+    "untold_stacks",
+]
 
 #: Two series are of one table position when they share more than this part of the shorter one's height.
 _SAME_POSITION_OVERLAP = 0.5
@@ -37,6 +47,7 @@ class Stack:
         What sets it apart from other stacks of its series; empty when it is the only one.
     regrouped : bool
         Whether its images name series of their own.
+    contrast_told_by : {"ImageType", "description", "images"}
     """
 
     contrast: Contrast
@@ -46,6 +57,7 @@ class Stack:
     grid: Grid
     told_by: str = ""
     regrouped: bool = False
+    contrast_told_by: str = "ImageType"
 
     @property
     def acquired(self) -> datetime | None:
@@ -64,6 +76,42 @@ class Stack:
         return _title(self.files[0], self.contrast)
 
 
+def top_down(stacks: Sequence[Stack]) -> list[Stack]:
+    """Stacks from the head down and in a fixed order of contrasts, whatever the files are called."""
+    return sorted(
+        stacks,
+        key=lambda stack: (
+            -sum(z_range_mm(stack.grid)),
+            stack.files[0].series_number,
+            stack.contrast,
+            stack.files[0].series_uid,
+            str(stack.acquired or ""),
+            stack.frames[0].acquisition_number,
+        ),
+    )
+
+
+def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
+    """Stacks of images of which no header says the contrast; series that make no stack are none of a Dixon study."""
+    found = []
+    groups: dict[str, list[ImageFile]] = defaultdict(list)
+    for image in images:
+        groups[image.series_uid].append(image)
+    for series in groups.values():
+        with suppress(GeometryError):
+            found += stacks_of("", series)
+    return found
+
+
+def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
+    """Whether a table position lacks one of the four contrasts, or there is none."""
+    try:
+        check_all_contrasts("", stacks)
+    except DicomError:
+        return True
+    return False
+
+
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
     """Group images by series, Enhanced MR stack and contrast; sort slices, then stacks from the head down.
 
@@ -80,19 +128,10 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
         )
         for part in parts:
             files, frames = zip(*part.images, strict=True)
-            stacks.append(Stack(contrast, files, frames, part.places, part.grid, part.told_by, regrouped))
-    # Top down and in a fixed order of contrasts, whatever the files are called.
-    stacks.sort(
-        key=lambda stack: (
-            -sum(z_range_mm(stack.grid)),
-            stack.files[0].series_number,
-            stack.contrast,
-            stack.files[0].series_uid,
-            str(stack.acquired or ""),
-            stack.frames[0].acquisition_number,
-        )
-    )
-    return stacks
+            stacks.append(
+                Stack(contrast, files, frames, part.places, part.grid, part.told_by, regrouped, frames[0].told_by)
+            )
+    return top_down(stacks)
 
 
 Groups = dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]]

@@ -19,6 +19,7 @@ from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
 from operators.core.volume import QualityFlag, Station, Study
+from operators.dicom_loader.contrast_from_images import Told, told_by_images
 from operators.dicom_loader.frames import UnplacedImageError
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -29,8 +30,11 @@ from operators.dicom_loader.stacks import (
     Stack,
     check_all_contrasts,
     check_one_frame_of_reference,
+    lacks_a_contrast,
     stacks_of,
     table_positions,
+    top_down,
+    untold_stacks,
 )
 
 __all__ = ["load_study"]
@@ -108,22 +112,26 @@ def load_study(
         headers = _read_headers(source, members, tick)
         images = _one_study(source, headers, len(members), study_uid)
         stacks = _stacks(source, headers, images, allow_missing_slices)
+        told = _told_by_images(source, headers, stacks, limits)
+        stacks = top_down([*stacks, *(stack for found in told for stack in found.stacks)])
+        if not stacks:
+            raise _no_dixon(source, headers)
+        first = stacks[0].files[0] if not images else images[0]
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
         check_all_contrasts(source.name, stacks)
         stations = _decode(source, stacks, limits, tick, select, gate)
         if len(frames) > 1:
             frame = next(s.frame_of_reference_uid for s in stations if s.frame_of_reference_uid)
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
-    first = images[0]
     uid = gate.uid("StudyInstanceUID", first.study_uid)
     patient = {**gate.patient(first.patient), "StudyInstanceUID": uid}
     study = Study(
         stations=stations,
         study_uid=uid,
         pseudonym=_pseudonym(path, uid),
-        height_m=_height_m(image.patient for image in images),
+        height_m=_height_m(image.patient for image in (images or [first])),
         patient=patient,
-        flags=(*_flags(stacks, headers, frames), *gate.flags()),
+        flags=(*_flags(stacks, headers, frames), *(found.flag for found in told), *gate.flags()),
     )
     return study if deidentification is None else deidentify(study, deidentification)
 
@@ -217,15 +225,6 @@ def _one_study(source: Source, headers: _Headers, members: int, study_uid: str |
             "the DICOM files of one Dixon study",
             "Check the path; archives inside it are not opened.",
         )
-    if not images:
-        series = len({other.series_uid for other in others})
-        raise DicomError(
-            source.name,
-            f"{series} series, none of them a Dixon magnitude contrast",
-            "in-phase, opposed-phase, water and fat images, told by ImageType or by a description ending in "
-            "_in, _opp, _W or _F",
-            "Check that this is the Dixon acquisition.",
-        )
     studies: dict[str, set[str]] = {}
     for image in images:
         studies.setdefault(image.study_uid, set()).add(image.series_uid)
@@ -248,6 +247,32 @@ def _one_study(source: Source, headers: _Headers, members: int, study_uid: str |
             "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
         )
     return images
+
+
+def _no_dixon(source: Source, headers: _Headers) -> DicomError:
+    series = len({other.series_uid for other in headers.others})
+    return DicomError(
+        source.name,
+        f"{series} series, none of them a Dixon magnitude contrast",
+        "in-phase, opposed-phase, water and fat images, told by ImageType, by a description such as Dixon_W or "
+        "'WATER: LAVA-Flex', or by images of which in = water + fat",
+        "Check that this is the Dixon acquisition.",
+    )
+
+
+def _told_by_images(source: Source, headers: _Headers, stacks: Sequence[Stack], limits: ArchiveLimits) -> list[Told]:
+    """Contrasts that no header says, looked for only where the study lacks some."""
+    images = {i.sop_instance_uid: i for other in headers.others if (i := other.untold) is not None}
+    uids = {stack.files[0].study_uid for stack in stacks} or {image.study_uid for image in images.values()}
+    if not images or len(uids) > 1 or not lacks_a_contrast(stacks):
+        return []
+
+    def decode(some: Sequence[Stack]) -> list[NDArray[np.float32]]:
+        silent = _Ticker(None, sum(len(stack.files) for stack in some))
+        return [station.voxels for station in _decode(source, some, limits, silent, None, Gate())]
+
+    untold = untold_stacks([image for image in images.values() if image.study_uid in uids])
+    return told_by_images(untold, stacks, decode)
 
 
 def _decode(
@@ -304,6 +329,7 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         ),
         sop_class_uid=lowest.sop_class_uid,
         acquisition=gate.acquisition(lowest.acquisition),
+        contrast_told_by=stack.contrast_told_by,
         decoded=False,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def assert_stations(study: Study, stations: int) -> None:
 def test_several_stations_in_one_series_are_told_apart(tmp_path: Path, key: str, one_series: bool) -> None:
     for station in range(3):
         moment = (START + timedelta(minutes=station)).strftime("%H%M%S")
-        values = {} if key == "nothing" else {key: moment if key == "AcquisitionTime" else station + 1}
+        values: dict[str, Any] = {} if key == "nothing" else {key: moment if key == "AcquisitionTime" else station + 1}
         write_series(tmp_path, station, str(station), one_series=one_series, **values)
     study = load_study(tmp_path)
     assert_stations(study, 3)

@@ -78,11 +78,15 @@ def test_a_cut_file_without_preamble_is_refused(tmp_path: Path) -> None:
 
 
 def jpeg_lossless(image: NDArray[np.uint16]) -> bytes:
-    return imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=16)
+    return bytes(imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=16))
 
 
 def jpeg_2000(image: NDArray[np.uint16], kind: str = "J2K") -> bytes:
-    return imagecodecs.jpeg2k_encode(image, level=0, codecformat=kind, reversible=True)
+    return bytes(imagecodecs.jpeg2k_encode(image, level=0, codecformat=kind, reversible=True))
+
+
+def jpeg_ls(image: NDArray[np.uint16]) -> bytes:
+    return bytes(imagecodecs.jpegls_encode(image))
 
 
 def thumbnail_in_front(image: NDArray[np.uint16]) -> bytes:
@@ -100,8 +104,8 @@ STREAMS: dict[str, tuple[Encode, UID]] = {
     "JPEG, text behind": (lambda image: jpeg_lossless(image) + b"made by a scanner ", JPEGLosslessSV1),
     "JPEG, zeros in front": (lambda image: bytes(4) + jpeg_lossless(image), JPEGLosslessSV1),
     "JPEG, thumbnail": (thumbnail_in_front, JPEGLosslessSV1),
-    "JPEG-LS, padded": (lambda image: imagecodecs.jpegls_encode(image) + b"\xff\0\0\0", JPEGLSLossless),
-    "JPEG-LS called JPEG": (imagecodecs.jpegls_encode, JPEGLosslessSV1),
+    "JPEG-LS, padded": (lambda image: jpeg_ls(image) + b"\xff\0\0\0", JPEGLSLossless),
+    "JPEG-LS called JPEG": (jpeg_ls, JPEGLosslessSV1),
     "JPEG 2000 called JPEG": (jpeg_2000, JPEGLosslessSV1),
 }
 

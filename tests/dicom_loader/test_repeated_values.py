@@ -6,12 +6,14 @@ import io
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
 from pydicom import config
 from pydicom.datadict import dictionary_VR
@@ -40,15 +42,24 @@ def set_raw(header: Dataset, keyword: str, value: bytes) -> None:
     header[keyword] = RawDataElement(Tag(keyword), dictionary_VR(keyword), len(value), value, 0, False, True)
 
 
+@contextmanager
+def unwritable_rejected() -> Iterator[None]:
+    """Headers that pydicom cannot even write, for instance in a character set of its own, prove nothing."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError):
+        reject()
+
+
 def loaded_with(said: dict[str, str | bytes]) -> Study:
     """A study of one station all of whose files say this."""
     with tempfile.TemporaryDirectory() as folder:
         for contrast in ORDER:
-            for k in range(3):
+            for k in range(2):
                 header = classic_header(contrast, 0, k)
                 for keyword, value in said.items():
                     set_raw(header, keyword, value if isinstance(value, bytes) else value.encode())
-                with dicom_is_quiet():
+                with dicom_is_quiet(), unwritable_rejected():
                     write(header, Path(folder, f"{k}.{contrast.value}.dcm"))
         return load_study(Path(folder))
 
@@ -183,7 +194,7 @@ def check_any_values(said: dict[str, bytes]) -> None:
     """Loaded, or refused in our words; what was loaded can be written by the rules; nothing is warned of or logged."""
     records: list[logging.LogRecord] = []
     listener = logging.Handler()
-    listener.emit = records.append  # type: ignore[method-assign]
+    listener.emit = records.append  # type: ignore[assignment, method-assign]
     logging.getLogger().addHandler(listener)
     before = config.settings.writing_validation_mode
     try:
