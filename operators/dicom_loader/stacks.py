@@ -66,6 +66,11 @@ class Stack:
         return (lowest.scanned or lowest.acquired) if self.told_by else lowest.acquired
 
     @property
+    def scanned(self) -> datetime | None:
+        """When its lowest slice was acquired, or else its series began: the same for all images made of one scan."""
+        return self.files[0].scanned or self.acquired
+
+    @property
     def missing(self) -> tuple[int, ...]:
         """Slice indices that no image fills."""
         return tuple(sorted(set(range(self.grid.shape[0])) - set(self.places)))

@@ -23,6 +23,7 @@ from operators.dicom_loader.contrast_from_images import Told, told_by_images
 from operators.dicom_loader.frames import UnplacedImageError
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
+from operators.dicom_loader.image_kinds import one_kind
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into, same_image
 from operators.dicom_loader.repeated_values import Gate
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits, Source, open_source
@@ -114,6 +115,7 @@ def load_study(
         stacks = _stacks(source, headers, images, allow_missing_slices)
         told = _told_by_images(source, headers, stacks, limits)
         stacks = top_down([*stacks, *(stack for found in told for stack in found.stacks)])
+        stacks, kind_flags = one_kind(stacks)
         if not stacks:
             raise _no_dixon(source, headers)
         first = stacks[0].files[0] if not images else images[0]
@@ -131,7 +133,7 @@ def load_study(
         pseudonym=_pseudonym(path, uid),
         height_m=_height_m(image.patient for image in (images or [first])),
         patient=patient,
-        flags=(*_flags(stacks, headers, frames), *(found.flag for found in told), *gate.flags()),
+        flags=(*_flags(stacks, headers, frames), *(found.flag for found in told), *kind_flags, *gate.flags()),
     )
     return study if deidentification is None else deidentify(study, deidentification)
 

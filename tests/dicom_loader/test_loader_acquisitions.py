@@ -166,3 +166,34 @@ def test_a_slice_of_a_stack_without_position_is_named(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1, change=lose)
     with pytest.raises(GeometryError, match=r"file .*: no usable ImagePositionPatient"):
         load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"),
+    [
+        ((["ND"], ["DIS2D"]), "DIS2D"),
+        ((["NORM", "DIS3D"], ["DIS3D"]), "NORM"),
+        ((["DIS2D"], ["DIS3D"]), "DIS3D"),
+    ],
+)
+def test_of_several_kinds_of_one_scan_one_is_used_throughout(
+    tmp_path: Path, kinds: tuple[list[str], list[str]], kept: str
+) -> None:
+    for station in range(2):
+        for contrast in ORDER:
+            for number, kind in enumerate(kinds):
+                for k in range(SLICES):
+                    header = classic_header(contrast, station, k)
+                    header.ImageType = [*header.ImageType, *kind]
+                    # Each reconstruction is a series of its own, begun a little later; the scan is one.
+                    header.AcquisitionDate, header.AcquisitionTime = "20260301", f"23510{station}"
+                    header.SeriesTime = f"2355{10 * number + ORDER.index(contrast):02d}"
+                    header.SeriesNumber += 100 * number
+                    header.SeriesInstanceUID += f".{number}"
+                    header.SOPInstanceUID += f".{number}"
+                    write(header, tmp_path / f"{station}.{contrast.value}.{number}.{k}.dcm")
+    study = load_study(tmp_path)
+    assert_stations(study, 2)
+    number = next(n for n, kind in enumerate(kinds) if kept in kind)
+    assert {station.series_number // 100 for station in study.stations} == {number}
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("other-image-kinds", "info")]
