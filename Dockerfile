@@ -1,15 +1,15 @@
 # SarcoMAP as a MONAI Application Package. See docs/container.md.
 #   docker build --format docker -t sarcomap .          (podman build, buildah bud; with Docker leave --format out)
 #   docker build --build-arg VARIANT=gpu -t sarcomap:gpu .
-# BASE is any Debian-like image with python3.11 and its venv. The default is a tag that moves: where builds must repeat,
+# BASE is any Debian-like image with python3.11 and its venv. The default tag may move. For repeatable builds,
 # give --build-arg BASE=NAME@sha256:DIGEST.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ARG VARIANT=cpu
-# Which build of torch the CPU image takes. PyTorch's own index marks those without CUDA "+cpu". It is asked for by this
-# name, so that the build ends where no index has one whose digest is in locks/cpu.txt, instead of adding gigabytes of
-# CUDA. With an empty TORCH_BUILD the public index's build is taken, and the CUDA libraries that it needs.
+# Build of torch for the CPU image. PyTorch's own index marks builds without CUDA as "+cpu". The build is requested by
+# this name, so that the image build fails if no index has one whose digest is in locks/cpu.txt, instead of adding
+# gigabytes of CUDA. An empty TORCH_BUILD takes the public index's build and the CUDA libraries that it needs.
 ARG TORCH_BUILD=+cpu
 ENV PYTHONSAFEPATH=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3.11 -m venv /opt/venv
@@ -20,12 +20,12 @@ COPY container container
 COPY locks locks
 COPY operators/__init__.py operators/
 COPY operators/core/__init__.py operators/core/errors.py operators/core/
-# pip's configuration (index, certificates) comes as a secret and is in no layer.
+# pip's configuration (index, certificates) is passed as a secret, so no layer holds it.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     export PYTHONPATH=. && python -m container.install --variant "$VARIANT" --packages pyyaml,setuptools && \
     python -m container.manifests requirements --variant "$VARIANT" --torch-build "$TORCH_BUILD" > requirements.txt && \
     pip install --quiet --no-deps --require-hashes --requirement requirements.txt
-# The links between Holoscan's libraries are made at the first start of Python, for which it must be root.
+# Holoscan links its libraries at the first start of Python, which must run as root.
 RUN python -c "pass" && if [ "$VARIANT" = gpu ]; then \
     python -c "import torch; assert torch.version.cuda, f'torch {torch.__version__} has no CUDA'"; fi
 
@@ -43,22 +43,22 @@ COPY README.md LICENSE docs/
 COPY docs docs/docs
 COPY MAP.yaml /var/holoscan/app.yaml
 COPY --chmod=755 container/tools.sh /var/holoscan/tools
-COPY phantom /src/phantom
-# The distribution's name and version, which reports state; its code stays where the specification wants it.
+COPY phantom /warm/phantom
+# Install only the distribution's name and version, for the reports. The code stays where the specification wants it.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip install --quiet --no-deps --no-build-isolation --editable /opt/holoscan/app && \
     mkdir -p /etc/holoscan /var/holoscan/input /var/holoscan/output /var/holoscan/logs && cd /src && \
     sdk=$(python -c "from importlib.metadata import version; print(version('monai-deploy-app-sdk'))") && \
     PYTHONPATH=. python -m container.manifests app --sdk-version "$sdk" > /etc/holoscan/app.json && \
     PYTHONPATH=. python -m container.manifests pkg --variant "$VARIANT" > /etc/holoscan/pkg.json
-# What only tests, compilers and installers need, and the command whose package is not in the image.
+# Remove what only tests, compilers and installers need, and the command whose package is not in the image.
 RUN site=/opt/venv/lib/python3.11/site-packages && rm -f /opt/venv/bin/sarcomap && \
     pip uninstall --quiet --yes pip && \
     rm -rf $site/torch/include $site/torch/share $site/torch/lib/*.a \
         $site/holoscan/include $site/nvidia/*/include && \
     find $site -type d -name tests -not -path '*/numpy/*' -prune -exec rm -rf {} + && \
     find /opt/venv /opt/holoscan /var/holoscan -name __pycache__ -prune -exec rm -rf {} +
-# What is left, as CycloneDX and as a list, by tools that are not part of it.
+# List the remaining packages, as CycloneDX and as text, with tools that are not in the image.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     python3.11 -m venv /tmp/sbom && cd /src && \
     PYTHONPATH=. /tmp/sbom/bin/python -m container.install --variant "$VARIANT" --packages cyclonedx-bom && \
@@ -66,10 +66,10 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
         --output-file /opt/holoscan/docs/sbom.cdx.json /opt/venv/bin/python && \
     /tmp/sbom/bin/pip --python /opt/venv/bin/python list --format freeze > /opt/holoscan/docs/packages.txt && \
     rm -rf /tmp/sbom
-# One synthetic study through what is left: the build ends here when something needed was taken away, and compiled
-# code (numba, ONNX, OpenVINO) is kept, which a container with a read-only root could not keep itself.
+# Process one synthetic study: the build fails here if something necessary was removed. The compiled code (numba,
+# ONNX, OpenVINO) is kept, because a container with a read-only root could not store it.
 ENV NUMBA_CACHE_DIR=/opt/holoscan/cache/numba SARCOMAP_CACHE=/opt/holoscan/cache/networks
-RUN cd /tmp && PYTHONPATH=/src python -c "from phantom import write_study; write_study('/tmp/warm', seed=1)" && \
+RUN cd /tmp && PYTHONPATH=/warm python -c "from phantom import write_study; write_study('/tmp/warm', seed=1)" && \
     HOLOSCAN_MODEL_PATH=/opt/holoscan/models/sarcomap HOME=/tmp \
         python -m app --quiet --input /tmp/warm/dicom --output /tmp/warm/out && \
     rm -rf /tmp/warm && chmod -R a+rX /opt/venv /opt/holoscan /etc/holoscan /var/holoscan
@@ -90,7 +90,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/holoscan /opt/holoscan
 COPY --from=build /etc/holoscan /etc/holoscan
 COPY --from=build /var/holoscan /var/holoscan
-# Any --user may write here, as in /tmp: a new volume and a tmpfs take owner and mode from the folder they lie on.
+# Any --user may write here, as in /tmp: new volumes and tmpfs mounts take owner and mode from this folder.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sarcomap && \
     mkdir -p /var/lib/sarcomap && chmod 1777 /var/holoscan/output /var/holoscan/logs /var/lib/sarcomap
 ENV PATH=/opt/venv/bin:$PATH \

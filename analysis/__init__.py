@@ -1,6 +1,6 @@
-"""Cohort epidemiology of sarcopenia, on tables alone: from phenotypes and participants to a report.
+"""Cohort epidemiology of sarcopenia on tables, from phenotypes and participants to a report.
 
-What a name needs is imported when the name is first used, so that a command
+A name's dependencies are imported when it is first used, so that a command
 line shows its help without waiting for pandas.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from analysis.trend import Decline, Trend, cochran_armitage, decline_per_decade
     from analysis.validation import Checked, Note, check_participants, check_phenotypes
 
-# No module has the name of a function here: it would take the function's place once it is imported.
+# No module may have the name of a function here: once imported, it would replace the function.
 _HOMES = {
     "analysis.cohort": (
         "Cohort",

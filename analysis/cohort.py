@@ -1,4 +1,4 @@
-"""Who is analysed: two tables joined, and every exclusion counted in its order."""
+"""Select the analysed participants: join two tables, apply the criteria in order and count every exclusion."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from analysis.validation import Checked, Note
 __all__ = ["Cohort", "build_cohort"]
 
 _FEWEST = 20
-# The first criteria below are about who the question is asked of; the rest are about what is missing.
+# The first criteria below define the study population; the others concern missing data.
 _OF_ELIGIBILITY = 3
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The people that the results are about.
+    """The participants of an analysis.
 
     Attributes
     ----------
@@ -29,21 +29,21 @@ class Cohort:
         One row per participant that met every criterion, with all derived
         columns (see `analysis.derived_columns.derive`).
     all_ages : DataFrame
-        The same without the lowest age: descriptive figures may show it
-        (method, section 8.10). Measurements only.
+        The same without the age limit, for descriptive figures (method,
+        section 8.10). Measurements only.
     eligible : DataFrame
-        Everyone old enough with complete MRI, whatever else is missing:
+        Everyone old enough with complete MRI, even if other data are missing:
         exposures, outcomes and covariates, for a sensitivity analysis.
     flow : DataFrame
         ``step, reason, excluded, remaining``.
     notes : tuple of Note
-        Values that were set to missing on the way.
+        Values that were set to missing.
     cut_offs : CutOffs
     structures : tuple of str
         Names of the muscles and bones that have a volume column.
     warnings : tuple of str
-        What a reader must know before anything else: that people are
-        synthetic, or that the network that measured them was trained so.
+        What a reader must know first: that participants are synthetic, or that
+        the network that measured them was trained on synthetic data.
     """
 
     analysed: pd.DataFrame
@@ -57,7 +57,7 @@ class Cohort:
 
     @property
     def synthetic(self) -> bool:
-        """Whether anyone here does not exist."""
+        """Whether any participant is synthetic."""
         return bool(self.analysed["synthetic"].isin(["1", "True"]).any())
 
     @property
@@ -74,7 +74,7 @@ def build_cohort(
     covariates: Sequence[str] = COVARIATES,
     cut_offs: CutOffs = EWGSOP2,
 ) -> Cohort:
-    """Join by ``eid``, derive, exclude in the paper's order (method, section 1).
+    """Join by ``eid``, derive columns, and exclude in the paper's order (method, section 1).
 
     Parameters
     ----------
@@ -82,14 +82,14 @@ def build_cohort(
     min_age : float
         Youngest age at imaging, inclusive, years.
     covariates : sequence of str
-        Key covariates: without them a participant is excluded, so that crude
-        and adjusted models are about the same people.
+        Key covariates. Participants without them are excluded, so that crude and
+        adjusted models use the same people.
     cut_offs : CutOffs
 
     Raises
     ------
     DataError
-        When the tables share no participant, or fewer than 20 remain.
+        If the tables share no participant, or fewer than 20 remain.
     """
     people, images = participants.table, phenotypes.table
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
@@ -102,7 +102,7 @@ def build_cohort(
             "participants and phenotypes",
             f"no eid in common ({len(people)} and {len(images)} rows)",
             "the same identifiers in both",
-            "Check that both tables use the same application's identifiers.",
+            "Check that both tables use identifiers of the same UK Biobank application.",
         )
     steps: list[tuple[str, int, int]] = [
         ("in the participants table", 0, len(people)),
@@ -139,7 +139,7 @@ def build_cohort(
         largest = max(steps[1:], key=lambda step: step[1])
         raise DataError(
             "participants and phenotypes",
-            f"{int(keep.sum())} participants left to analyse; most were lost as: {largest[0]} ({largest[1]})",
+            f"{int(keep.sum())} participants left to analyse; main reason for exclusion: {largest[0]} ({largest[1]})",
             f"at least {_FEWEST}",
             "Check that column, or change --min-age or --adjust.",
         )
@@ -181,7 +181,7 @@ def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _structures(images: pd.DataFrame) -> tuple[str, ...]:
-    """Columns that have a left and a right beside them are single structures."""
+    """Names of single structures: volume columns that also have a left and a right column."""
     return tuple(
         name.removesuffix("_cm3")
         for name in images.columns

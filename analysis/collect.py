@@ -1,4 +1,4 @@
-"""A folder of reports, one per study, becomes one table of phenotypes."""
+"""Collect a folder of reports, one per study, into one table of phenotypes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Collected:
         ``model_trained_on_synthetic`` (0 or 1); ``quality_flags`` (codes
         joined by ``;``) and ``withheld``.
     left_out : tuple of (str, str)
-        Path below the folder, and why.
+        Path below the folder, and the reason.
     """
 
     table: pd.DataFrame
@@ -49,24 +49,24 @@ def collect_reports(
     progress: Callable[[int, int], None] = lambda done, total: None,
     schema: Mapping[str, Any] | None = None,
 ) -> Collected:
-    """Read every ``report.json`` below a folder; each is checked against the report's schema.
+    """Read every ``report.json`` below a folder and check it against the report's schema.
 
-    Reports of the schema's earlier versions are read, too: a phenotype that
-    came later is missing in their rows.
+    Reports of earlier schema versions are read too. Phenotypes that were added
+    later are missing in their rows.
 
-    Parameters
-    ----------
-    folder : Path
-    progress : callable
-        Told how many of how many are read.
-    schema : mapping, optional
-        JSON Schema of the reports; by default the one that comes with SarcoMAP.
+        Parameters
+        ----------
+        folder : Path
+        progress : callable
+            Called with the number of reports read and the number of all.
+        schema : mapping, optional
+            JSON Schema of the reports. Default: SarcoMAP's own.
 
-    Raises
-    ------
-    DataError
-        When there is no report, none is usable, or two are about the same
-        participant.
+        Raises
+        ------
+        DataError
+            If there is no report, none is usable, or two are about the same
+            participant.
     """
     paths = sorted(folder.rglob("report.json")) if folder.is_dir() else []
     if not paths:
@@ -91,7 +91,7 @@ def collect_reports(
         problem = next(iter(validators.get(str(version), newest).iter_errors(report)), None)
         if problem is not None:
             place = "/".join(str(part) for part in problem.instance_path) or "top level"
-            left_out.append((where, f"not as the report schema asks: {place}: {problem.message[:120]}"))
+            left_out.append((where, f"does not match the report schema: {place}: {problem.message[:120]}"))
             continue
         eid = str(report["study"]["pseudonym"])
         if eid in origins:
@@ -119,7 +119,7 @@ def _report_schema() -> Mapping[str, Any]:
 
 
 def _as_of(schema: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """The schema for reports of an earlier version, in which later phenotypes are not required."""
+    """The schema for reports of an earlier version: it does not require later phenotypes."""
     earlier = copy.deepcopy(dict(schema))
     earlier["properties"]["schema_version"] = {"const": version}
     phenotypes = earlier["properties"]["phenotypes"]
@@ -137,7 +137,7 @@ def _row(eid: str, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str
     row: dict[str, Any] = {"eid": eid, **{key: report["phenotypes"].get(key) for key in columns}}
     for structure in report["structures"]:
         name = structure["name"]
-        # A structure that the field of view cuts has a volume that is only a lower bound.
+        # The volume of a structure that the field of view cuts off is only a lower bound.
         whole = not structure["cut_by_field_of_view"]
         row[f"{name}_cm3"] = structure["volume_cm3"] if whole else None
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None

@@ -1,8 +1,7 @@
-"""How the command line of the analysis looks and ends.
+"""Appearance and exit codes of the analysis's command line.
 
-A short form of `operators.core.command_line`, because the analysis is used
-without the imaging code beside it. Inside the ``sarcomap`` command the long
-form takes its place.
+This is a short form of `operators.core.command_line`, because the analysis can be
+used without the imaging code. The ``sarcomap`` command uses the long form instead.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def new_app(name: str, help_text: str, epilogue: str = "") -> App:
 
 
 def run_command(app: App, arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code. Usage errors are two lines, others one."""
+    """Run a command line and return its exit code. Usage errors are printed on two lines, others on one."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(words)
@@ -52,7 +51,7 @@ def run_command(app: App, arguments: Sequence[str] | None = None) -> int:
         return 2
     except AnalysisError as error:
         text = " ".join(str(error).split())
-        if isinstance(error, OptionError):  # the library names the field; here it is a flag
+        if isinstance(error, OptionError):  # the library names the field; the user knows the flag
             text = text.replace(error.field, "--" + error.field.replace("_", "-"), 1)
         print(f"error: {text}", file=sys.stderr)
         return error.exit_code

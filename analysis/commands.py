@@ -1,6 +1,6 @@
 """The commands of the analysis: ``run``, ``collect`` and ``audit``.
 
-What they need is imported when they run: help and wrong paths do not wait for pandas.
+They import what they need when they run, so that help and wrong paths do not wait for pandas.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["command", "commands"]
 _RUN = """\
 Make every table and figure of the study from two tables.
 
-One table holds phenotypes (from MRI), the other everything else about the participants, in plain columns or UK \
-Biobank's. They are joined by eid. CSV, TSV and Parquet are read."""
+One table holds phenotypes (from MRI), the other all other data of the participants, in plain columns or those of \
+UK Biobank. The tables are joined by eid. They can be CSV, TSV or Parquet."""
 _RUN_EXAMPLES = f"""\
 Output:
   OUT/report.html              start here; one page, opens offline
@@ -32,8 +32,8 @@ Output:
                                age_groups, associations, sex_stratified,
                                survival, per_sd, sensitivity, notes
   OUT/figures/*.{{png,svg}}
-  OUT/provenance.json          what it was made from
-  OUT/options.yaml             how to repeat it, with --config
+  OUT/provenance.json          software, inputs and options
+  OUT/options.yaml             options, to repeat the run with --config
 
 {EXIT_CODES}
 
@@ -48,8 +48,8 @@ Example:
 _AUDIT = """\
 Check a published table of odds ratios against its own counts.
 
-Shows which odds ratios are the crude ones, which intervals are Wald's and which profile likelihood ones, and which p \
-values do not match.
+Shows which odds ratios are crude, which intervals are Wald or profile likelihood intervals, and which p values do \
+not match.
 
 The table has the columns outcome, n_low, n_high, events_low, events_high, odds_ratio, ci_low, ci_high and, if \
 printed, p_value."""
@@ -62,7 +62,7 @@ _audit_command = new_app("audit", _AUDIT, EXIT_CODES)
 
 
 def commands(name: str) -> App:
-    """The commands under the name that they are started by."""
+    """The commands, under the name that they are started with."""
     app = new_app(name, "Cohort epidemiology of sarcopenia, on tables.", EXIT_CODES)
     for one in (_run_command, _collect_command, _audit_command):
         app.command(one)
@@ -77,7 +77,7 @@ def _run(
     *,
     options: Annotated[Options, Parameter(name="*")],
     config: Annotated[
-        Path | None, Parameter(metavar="FILE", help="Options as YAML. Options of the command line win over it.")
+        Path | None, Parameter(metavar="FILE", help="Options as YAML. Options of the command line override it.")
     ] = None,
     quiet: Annotated[bool, _SWITCH, Parameter(help="Show no progress.")] = False,
 ) -> None:
@@ -136,7 +136,7 @@ def _collect(
 def _audit(
     table: Annotated[
         Path,
-        Parameter(name="TABLE", help="A CSV, or the word example: the P/A rows of Kim et al. 2026, which are shipped."),
+        Parameter(name="TABLE", help="A CSV, or the word `example` for the shipped P/A rows of Kim et al. 2026."),
     ],
     /,
     *,
@@ -157,7 +157,7 @@ def _audit(
 
 
 def _from_file(app: App, chain: tuple[str, ...], arguments: Any) -> None:
-    """What ``--config`` holds takes the place of options that the command line does not give."""
+    """Fill options that the command line does not give from the ``--config`` file."""
     by_name = {argument.name: argument for argument in arguments}
     if not by_name["--config"].tokens:
         return
@@ -177,14 +177,14 @@ def _from_file(app: App, chain: tuple[str, ...], arguments: Any) -> None:
 
 
 def _read(path: Path) -> dict[Any, Any]:
-    import yaml  # only here: most commands have no --config
+    import yaml  # imported here because most commands have no --config
 
     try:
         loaded = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(path.name, f"not readable ({error})", "options in YAML", "Check it.") from None
     if not isinstance(loaded, dict):
-        raise UsageError(path.name, "no map of options", "option: value", "See --help.")
+        raise UsageError(path.name, "not a mapping of options", "option: value", "See --help.")
     return loaded
 
 

@@ -1,8 +1,8 @@
 """Cox's proportional hazards model, with Efron's treatment of ties and the test of proportionality.
 
-Sums over the people at risk are made once for all times of death, so that half
-a million people cost less than a second per model; statsmodels' ``PHReg`` walks through
-the deaths one by one and takes ten times as long. Agrees with R's
+Sums over the people at risk are computed once for all times of death, so that a
+model of half a million people takes less than a second. statsmodels' ``PHReg``
+treats the deaths one by one and takes ten times as long. Results agree with R's
 ``survival::coxph`` and ``cox.zph``, and with ``PHReg`` (tests/analysis).
 """
 
@@ -23,7 +23,7 @@ Vector = NDArray[np.float64]
 
 _MAX_STEPS = 40
 _DECREMENT = 1e-10
-# A standard error this large per SD of a regressor only arises when the likelihood is flat towards infinity.
+# A standard error this large per SD of a regressor only arises if the likelihood is flat towards infinity.
 _SEPARATED_SE = 50.0
 
 
@@ -38,10 +38,10 @@ class CoxFit:
         Log hazard per unit.
     covariance : ndarray, shape (k, k)
     log_likelihood, null_log_likelihood : float
-        Partial, by Efron; the second with all coefficients 0.
+        Partial log likelihood by Efron's method; the second with all coefficients 0.
     n, events : int
     converged : bool
-        False also where a coefficient runs off to infinity.
+        Also False if a coefficient diverges to infinity.
     """
 
     names: tuple[str, ...]
@@ -60,7 +60,7 @@ class CoxFit:
 
     @property
     def p_values(self) -> Vector:
-        """Wald's, two-sided."""
+        """Two-sided Wald p values."""
         return np.asarray(2.0 * norm.sf(np.abs(self.coefficients / self.standard_errors)))
 
     @property
@@ -82,20 +82,20 @@ class CoxFit:
 
 @dataclass(frozen=True)
 class _AtRisk:
-    """The people in the order in which they leave, and who of them dies when.
+    """The people in the order in which they leave, with the deaths and their times.
 
     Attributes
     ----------
     design : ndarray, shape (k, n)
-        Regressors of mean 0 and SD 1, a row each, of those at risk at any death.
+        Regressors of everyone at risk at any death, one row each, with mean 0 and SD 1.
     first : ndarray, shape (m,)
-        Where those who leave at or after the next time of death begin.
+        Index of the first person who leaves at or after each time of death.
     dead : ndarray
-        Places of the dead in ``design``.
+        Indices of the dead in ``design``.
     moment : ndarray, shape (events,)
-        Which of the m times of death; sorted.
+        Index among the m times of death; sorted.
     share : ndarray, shape (events,)
-        Efron's share of the tied deaths that is already gone: 0, 1/d, 2/d, ...
+        Efron's share of the tied deaths that have already left: 0, 1/d, 2/d, ...
     """
 
     design: Vector
@@ -107,7 +107,7 @@ class _AtRisk:
 
 @dataclass(frozen=True)
 class _Partial:
-    """Partial likelihood at one point: for each death, whom it is compared with."""
+    """Partial likelihood at one point, with a comparison to the risk set for each death."""
 
     log_likelihood: float
     excess: Vector  # (events, k): Schoenfeld's residuals; their sum is the score
@@ -121,9 +121,9 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
     Parameters
     ----------
     time : ndarray, shape (n,)
-        Followed for, above 0; any unit.
+        Length of follow-up, above 0; any unit.
     died : ndarray, shape (n,)
-        1 at a death, 0 where the following stopped.
+        1 for a death, 0 for the end of follow-up.
     regressors : ndarray, shape (n, k)
         Of full rank; any scale.
     names : tuple of str, optional
@@ -131,10 +131,10 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
     Raises
     ------
     numpy.linalg.LinAlgError
-        When the regressors are collinear among those at risk, or a
-        coefficient runs off to infinity.
+        If the regressors are collinear among those at risk, or a coefficient
+        diverges to infinity.
     ValueError
-        When nobody died.
+        If nobody died.
     """
     if not died.any():
         raise ValueError("no deaths")
@@ -175,21 +175,21 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
 def proportional_hazards_p(
     fit: CoxFit, time: Vector, died: Vector, regressors: Vector
 ) -> tuple[NDArray[np.float64], float]:
-    """Do the hazard ratios change with time? Score tests on Schoenfeld's residuals.
+    """Test whether hazard ratios change with time, by score tests on Schoenfeld's residuals.
 
-    Grambsch & Therneau, Biometrika 1994;81:515-526, as R's ``cox.zph`` (survival 3) does it: the coefficient may
-    grow with g(t) = 1 - S(t), S being Kaplan and Meier's curve just before t.
+    Grambsch & Therneau, Biometrika 1994;81:515-526, in the form of R's ``cox.zph`` (survival 3): the coefficient may
+    change with g(t) = 1 - S(t), where S is the Kaplan-Meier curve just before t.
 
-    Parameters
-    ----------
-    fit : CoxFit
-    time, died, regressors
-        As given to `fit_cox`.
+        Parameters
+        ----------
+        fit : CoxFit
+        time, died, regressors
+            The arguments of `fit_cox`.
 
-    Returns
-    -------
-    (ndarray of shape (k,), float)
-        p of each coefficient, and of all together.
+        Returns
+        -------
+        (ndarray of shape (k,), float)
+            p value of each coefficient, and of all together.
     """
     at_risk, scale = _at_risk(time, died, regressors)
     now = _partial(at_risk, fit.coefficients * scale)
@@ -198,7 +198,7 @@ def proportional_hazards_p(
     still_there = len(time) - np.searchsorted(leaving, moments, side="left")
     survival = np.cumprod(1.0 - deaths / still_there)
     g = (1.0 - np.concatenate([[1.0], survival[:-1]]))[at_risk.moment]
-    g = g - g.mean()  # changes nothing but rounding
+    g = g - g.mean()  # changes only rounding
     score = g @ now.excess
     plain = now.variances.sum(axis=0)
     once = np.tensordot(g, now.variances, axes=1)
@@ -212,13 +212,13 @@ def proportional_hazards_p(
 def _invertible(information: Vector) -> Vector:
     eigenvalues = np.linalg.eigvalsh(information)
     if eigenvalues[0] < 1e-11 * max(float(eigenvalues[-1]), 1.0):
-        raise np.linalg.LinAlgError("collinear regressors, or a coefficient without end")
+        raise np.linalg.LinAlgError("collinear regressors, or a coefficient that diverges")
     return information
 
 
 def _at_risk(time: Vector, died: Vector, regressors: Vector) -> tuple[_AtRisk, Vector]:
     moments = np.unique(time[died == 1])
-    passed = np.searchsorted(moments, time, side="right")  # deaths' times that each was at risk at
+    passed = np.searchsorted(moments, time, side="right")  # number of times of death at which each person was at risk
     order = np.argsort(passed, kind="stable")
     order = order[np.searchsorted(passed[order], 1) :]
     centre, scale = regressors[order].mean(axis=0), regressors[order].std(axis=0)
@@ -241,7 +241,7 @@ def _partial(at_risk: _AtRisk, coefficients: Vector) -> _Partial:
     weight = np.exp(predictor - shift)
     pairs = np.tril_indices(k)
     events = len(dead)
-    # For every death: sums over those at risk less Efron's share of those who die with it.
+    # For every death: sums over those at risk, minus Efron's share of those who die at the same time.
     sums = np.empty((1 + k + len(pairs[0]), events))
     for row in range(len(sums)):
         if row == 0:
@@ -255,7 +255,7 @@ def _partial(at_risk: _AtRisk, coefficients: Vector) -> _Partial:
         remaining = np.cumsum(leaving[::-1])[::-1]
         dying = np.bincount(moment, weights=values[dead], minlength=len(leaving))
         sums[row] = remaining[moment] - at_risk.share * dying[moment]
-    if not (sums[0] > 0).all():  # a step so long that all but a few weigh nothing
+    if not (sums[0] > 0).all():  # the step was so long that only a few people have any weight
         return _Partial(-np.inf, np.zeros((events, k)), np.zeros((events, k, k)))
     means = (sums[1 : k + 1] / sums[0]).T
     variances = np.empty((events, k, k))

@@ -1,6 +1,6 @@
-"""What is studied: exposures, outcomes, covariates and the cut-offs of sarcopenia.
+"""Exposures, outcomes, covariates and the cut-offs of sarcopenia.
 
-No library is imported here: command lines show these names before any table is read.
+This module imports no library, because command lines show these names before any table is read.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ __all__ = ["AWGS2019", "BY_AGE", "COVARIATES", "CUT_OFFS", "EWGSOP2", "EXPOSURES
 
 @dataclass(frozen=True)
 class CutOffs:
-    """Below these, strength and muscle mass are low.
+    """Cut-offs for low strength and low muscle mass.
 
     Attributes
     ----------
     name : str
     grip_men_kg, grip_women_kg : float
-        Low strength: grip below.
+        Grip strength below this is low.
     almi_men, almi_women : float
-        Low mass: appendicular lean mass over squared height below, kg/m2.
+        Appendicular lean mass over squared height below this is low, kg/m2.
     source : str
     """
 
@@ -44,7 +44,7 @@ EWGSOP2 = CutOffs("EWGSOP2", 27, 16, 7.0, 5.5, "Cruz-Jentoft et al., Age Ageing 
 AWGS2019 = CutOffs("AWGS2019", 28, 18, 7.0, 5.4, "Chen et al., J Am Med Dir Assoc 2020;21:300-307 (DXA)")
 CUT_OFFS = {cut_offs.name: cut_offs for cut_offs in (EWGSOP2, AWGS2019)}
 
-# Column, and what the tables and figures call it.
+# Column, and its label in tables and figures.
 EXPOSURES = {
     "pa_ratio": "P/A ratio (MRI)",
     "lr_asymmetry_dexa": "L/R asymmetry (DXA)",
@@ -52,7 +52,7 @@ EXPOSURES = {
 }
 # Measures that are shown by age group.
 BY_AGE = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio", "lr_asymmetry_dexa")
-# Name, and what the tables and figures call it, in the paper's order.
+# Name, and its label in tables and figures, in the paper's order.
 OUTCOMES = {
     "low_muscle_mass": "Low muscle mass",
     "weak_grip": "Weak grip",
@@ -60,5 +60,5 @@ OUTCOMES = {
     "mortality": "Death from any cause",
     "falls": "Falls in the last year",
 }
-# The paper's adjustment set; the name on the command line and the column behind it.
+# The paper's adjustment set: name on the command line, and column.
 COVARIATES = ("age", "sex", "bmi", "activity")

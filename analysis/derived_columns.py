@@ -1,4 +1,4 @@
-"""Everything that is computed from a participant's measurements."""
+"""Columns that are computed from a participant's measurements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["derive"]
 
 
 def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
-    """Add everything that is computed from the measurements.
+    """Add the columns that are computed from the measurements.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
 
     Notes
     -----
-    Confirmed sarcopenia is low strength with low mass; probable is low
-    strength with normal mass (method, section 7). A value equal to a cut-off is
-    not low. A fall is one or more in the last year.
+    Confirmed sarcopenia is low strength with low mass. Probable sarcopenia is
+    low strength with normal mass (method, section 7). A value equal to a
+    cut-off is not low. Falls means one or more falls in the last year.
     """
     out = table.copy()
     men = (out["sex"] == "M").to_numpy(dtype=bool, na_value=False)
@@ -45,7 +45,7 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     legs = out[["leg_lean_left_kg", "leg_lean_right_kg"]]
     out["leg_lean_kg"] = legs.sum(axis=1, min_count=2)
     out["alm_kg"] = out["leg_lean_kg"] + out[["arm_lean_left_kg", "arm_lean_right_kg"]].sum(axis=1, min_count=2)
-    # Rounded so that 7.0 computed from a division is not 6.9999999999.
+    # Rounded, so that a division that should give 7.0 does not give 6.9999999999.
     out["almi"] = (out["alm_kg"] / height_m**2).round(9)
     out["tvi_cm3_per_cm2"] = out["tmv_cm3"] / out["height_cm"] ** 2
     out["specific_strength_kg_per_l"] = out["grip_kg"] / (out["tmv_cm3"] / 1000.0)

@@ -1,4 +1,4 @@
-"""Table 1, concordance, and everything by age: the descriptive tables (method, section 7)."""
+"""The descriptive tables: Table 1, concordance, and measures by age (method, section 7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.definitions import BY_AGE
+from analysis.definitions import BY_AGE, OUTCOMES
 from analysis.limits_of_agreement import agreement
 from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
 
@@ -29,6 +29,7 @@ MEASURES: dict[str, tuple[str, int]] = {
     "lr_asymmetry_mri": ("L/R asymmetry (MRI)", 3),
     "specific_strength_kg_per_l": ("Grip per muscle volume, kg/L", 2),
 }
+# What Table 1 calls an outcome that it words in its own way; the others keep their names.
 _SHARES = {
     "sarcopenia": "Confirmed sarcopenia",
     "probable_sarcopenia": "Probable sarcopenia",
@@ -37,10 +38,11 @@ _SHARES = {
     "mortality": "Died",
     "falls": "Fell in the last year",
 }
+_SHARES |= {name: label for name, label in OUTCOMES.items() if name not in _SHARES}
 _DECLINES = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio")
 # Muscle, Ward & Lieber, J Biomech 2005;38:2317-2320: g/cm3.
 _DENSITY_KG_PER_L = 1.056
-# First measure, second, factor that gives the first the second's unit, what is compared.
+# First measure, second measure, factor that converts the first to the second's unit, title.
 PAIRS = (
     ("tmv_cm3", "leg_lean_kg", _DENSITY_KG_PER_L / 1000, "TMV with DXA leg lean mass"),
     ("tvi_cm3_per_cm2", "almi", _DENSITY_KG_PER_L * 10, "TVI with ALMI"),
@@ -49,14 +51,14 @@ PAIRS = (
 
 
 def table_one(table: pd.DataFrame) -> pd.DataFrame:
-    """Characteristics of all, men and women.
+    """Characteristics of everyone, of men and of women.
 
     Returns
     -------
     DataFrame
-        ``variable, label, statistic`` ("mean, sd" or "n, percent"), for each
-        of all, men and women ``_n`` (known values), ``_first`` and
-        ``_second`` (the two statistics), and ``standardised_difference`` of
+        ``variable, label, statistic`` ("mean, sd" or "n, percent"); for
+        everyone, men and women each ``_n`` (known values), ``_first`` and
+        ``_second`` (the two statistics); and ``standardised_difference`` of
         men against women (difference over the root mean square SD; Austin,
         Stat Med 2009;28:3083-3107).
     """
@@ -90,12 +92,12 @@ def table_one(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def concordance(table: pd.DataFrame) -> pd.DataFrame:
-    """MRI against DXA, all and by sex.
+    """MRI compared with DXA, for everyone and by sex.
 
-    Pearson with Fisher's interval and Spearman are on the measures as they
-    are. Lin's coefficient, bias and limits of agreement need one unit: muscle
-    volume is converted to mass with 1.056 kg/L. They then say how much of the
-    lean mass the MRI's muscles are, which is not all of it.
+    Pearson (with Fisher's interval) and Spearman use the measures in their own
+    units. Lin's coefficient, bias and limits of agreement need a common unit, so
+    muscle volume is converted to mass with 1.056 kg/L. They then show how much of
+    the lean mass is in the muscles that MRI measures, which is not all of it.
     """
     rows = []
     for first, second, factor, label in PAIRS:
@@ -125,7 +127,7 @@ def decline(table: pd.DataFrame, structures: Sequence[str] = ()) -> pd.DataFrame
 def trend(
     table: pd.DataFrame, outcomes: Sequence[str] = ("low_muscle_mass", "weak_grip", "sarcopenia")
 ) -> pd.DataFrame:
-    """Share with an outcome by age group, with Cochran and Armitage's test over the groups."""
+    """Share with an outcome by age group, with the Cochran-Armitage test over the groups."""
     groups = age_group(table["age"])
     rows = []
     for outcome in outcomes:

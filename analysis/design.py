@@ -22,9 +22,9 @@ class Design:
     ----------
     values : ndarray, shape (n, k)
     names : tuple of str
-        Of the columns; factors as ``activity=high`` against their first level.
+        Names of the columns. Factors appear as ``activity=high`` against their first level.
     notes : tuple of str
-        Covariates that were dropped because they are constant or follow from the others.
+        Covariates that were dropped because they are constant or determined by the others.
     """
 
     values: NDArray[np.float64]
@@ -33,14 +33,14 @@ class Design:
 
 
 def design_of(table: pd.DataFrame, covariates: Sequence[str]) -> Design:
-    """Build the columns; constant and collinear ones are dropped, and said to be.
+    """Build the columns. Constant and collinear ones are dropped and noted.
 
     Parameters
     ----------
     table : DataFrame
-        No missing values among the covariates.
+        Table without missing values among the covariates.
     covariates : sequence of str
-        Columns of measurements; ``sex`` and ``activity`` become indicators.
+        Columns of measurements. ``sex`` and ``activity`` become indicators.
     """
     columns: list[NDArray[np.float64]] = []
     names: list[str] = []

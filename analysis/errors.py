@@ -1,8 +1,8 @@
 """Errors of the analysis.
 
-The same four answers as in `operators.core.errors` (where, found, expected, remedy)
-and the same exit codes. They are written out again because the analysis is
-used on other people's tables too, without the imaging code beside it.
+They have the same four parts as in `operators.core.errors` (where, found, expected,
+remedy) and the same exit codes. They are defined again because the analysis is
+also used on other people's tables, without the imaging code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class AnalysisError(Exception):
     where : str
         File and column; never a participant's identifier.
     found, expected : str
-        What is there, and what should be.
+        What was found, and what was expected.
     remedy : str
         What the user can do, as a sentence.
 
@@ -50,7 +50,7 @@ class OptionError(UsageError):
     Parameters
     ----------
     field : str
-        Name of the field of `analysis.Options`; a command line shows its flag instead.
+        Name of the field of `analysis.Options`. A command line shows its flag instead.
     found, expected, remedy : str
         As for `AnalysisError`.
     """

@@ -1,4 +1,4 @@
-"""Which column of a participants table is which: canonical names, other names, UK Biobank fields."""
+"""Recognise the columns of a participants table: canonical names, other names, UK Biobank fields."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _KEYS = {"names", "ukb", "instance", "array", "scale", "codes", "range", "looks_
 
 @dataclass(frozen=True)
 class Field:
-    """One canonical column, and how it is recognised, decoded and checked.
+    """One canonical column, and rules to recognise, decode and check it.
 
     Attributes
     ----------
     name : str
         Canonical name.
     names : tuple of str
-        Other names it is known by.
+        Other names of the column.
     ukb : int or None
         UK Biobank field number.
     instance : int, "none" or "any"
-        Visit to take; "any" takes the first that is filled.
+        Visit to use; "any" takes the first that has a value.
     array : {"first", "max", "mean"}
-        How several array indices become one value.
+        How to combine several array indices into one value.
     scale : float
-        Factor from UK Biobank's unit to ours; applied to UK Biobank columns only.
+        Factor from UK Biobank's unit to ours. It applies to UK Biobank columns only.
     codes : mapping of str to str
-        Stored code to meaning; empty for measurements.
+        Stored code to its meaning; empty for measurements.
     range : (float, float) or None
-        Lowest and highest believable value.
+        Lowest and highest plausible value.
     looks_like : mapping of str to (float, float)
-        Other units, with the range that values in them take.
+        Other units, with the range of values in each.
     unit : str
     kind : {"id", "code", "date", "number"}
     """
@@ -74,14 +74,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a canonical column is found in one table.
+    """Source of a canonical column in one table.
 
     Attributes
     ----------
     columns : tuple of str
         One name, or the array indices (or visits) of a UK Biobank field.
     from_ukb : bool
-        Then the field's scale applies.
+        Whether the field's scale applies.
     """
 
     columns: tuple[str, ...]
@@ -89,18 +89,18 @@ class Source:
 
 
 def read_fields(path: Path | None = None) -> dict[str, Field]:
-    """The field map that ships with the package, with the user's changes on top.
+    """Read the shipped field map with the user's changes.
 
     Parameters
     ----------
     path : Path, optional
-        A YAML file like ``fields.yaml``; entries and keys that it leaves out
+        A YAML file like ``fields.yaml``. Entries and keys that it leaves out
         keep their shipped value.
 
     Raises
     ------
     UsageError
-        When the file is not such a map.
+        If the file is not such a map.
     """
     merged = _load(resources.files("analysis").joinpath("fields.yaml").read_text("utf-8"), "fields.yaml")
     if path is not None:
@@ -116,30 +116,30 @@ def read_fields(path: Path | None = None) -> dict[str, Field]:
 def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str) -> dict[str, Source]:
     """Match a table's header with the field map.
 
-    A canonical name wins over another name, and that over a UK Biobank field.
+    A canonical name has priority over other names, and those over a UK Biobank field.
 
-    Parameters
-    ----------
-    header : iterable of str
-    fields : mapping of canonical name to Field
-    where : str
-        File name, for messages.
+        Parameters
+        ----------
+        header : iterable of str
+        fields : mapping of canonical name to Field
+        where : str
+            File name, for messages.
 
-    Returns
-    -------
-    dict of canonical name to Source
-        Only the columns that were found.
+        Returns
+        -------
+        dict of canonical name to Source
+            Only the columns that were found.
 
-    Raises
-    ------
-    DataError
-        When a column name stands in the header twice, or two columns claim
-        the same meaning.
+        Raises
+        ------
+        DataError
+            If a column name is in the header twice, or two columns have the same
+            meaning.
     """
     names = list(header)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(where, f"column {twice[0]} stands in the header twice", "each once", "Remove one of them.")
+        raise DataError(where, f"column {twice[0]} is in the header twice", "each name once", "Remove one of them.")
     ukb: dict[int, list[tuple[int | None, int, str]]] = {}
     for name in names:
         if match := _UKB_NAME.match(name):
@@ -170,7 +170,7 @@ def _groups(match: re.Match[str]) -> tuple[tuple[str | None, ...], ...]:
 
 
 def _visit(columns: list[tuple[int | None, int, str]], instance: int | str) -> tuple[str, ...]:
-    """Names of the wanted visit, by array index; fields without visits carry instance 0 or none."""
+    """Column names of the wanted visit, by array index. Fields without visits have instance 0 or none."""
     if isinstance(instance, int):
         columns = [entry for entry in columns if entry[0] == instance]
     elif instance == "none":
@@ -184,7 +184,7 @@ def _load(text: str, where: str) -> dict[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise UsageError(where, f"not YAML ({error})", "a field map", "Compare with analysis/fields.yaml.") from None
     if not isinstance(loaded, dict) or not all(isinstance(entry, dict) for entry in loaded.values()):
-        raise UsageError(where, "no map of columns", "column: {key: value}", "Compare with analysis/fields.yaml.")
+        raise UsageError(where, "not a map of columns", "column: {key: value}", "Compare with analysis/fields.yaml.")
     for name, entry in loaded.items():
         unknown = sorted(set(entry) - _KEYS)
         if unknown:

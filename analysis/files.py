@@ -1,4 +1,4 @@
-"""Files that are read and written: refused early, and written whole or not at all."""
+"""Check input and output files early, and write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from analysis.errors import DataError, OutputError, UsageError
 
 __all__ = ["TABLE_ENDINGS", "check_output", "check_table", "replacing"]
 
-#: What a table that is written can end in.
+#: Allowed endings of a written table.
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 _READABLE = (".csv", ".tsv", ".txt", ".tab")
 
 
 def check_table(path: Path) -> None:
-    """Refuse what cannot be a table, without reading it.
+    """Refuse a file that cannot be a table, without reading it.
 
     Raises
     ------
     DataError
-        When there is no file, it is empty, or its name ends in something else.
+        If there is no file, it is empty, or its name has another ending.
     """
     if not path.is_file():
         raise DataError(path.name, "no such file", "a table", "Check the path.")
@@ -31,14 +31,14 @@ def check_table(path: Path) -> None:
     if path.suffix != ".parquet" and not path.name.removesuffix(".gz").endswith(_READABLE):
         raise DataError(
             path.name,
-            f"a file ending in {path.suffix or 'nothing'}",
+            f"ending {path.suffix or 'nothing'}",
             "a table",
             "Save it as CSV (UTF-8), TSV or Parquet.",
         )
 
 
 def check_output(path: Path, *, table: bool = False) -> None:
-    """Refuse a folder that could not be made or written to, without making it.
+    """Refuse a folder that cannot be created or written, without creating it.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def check_output(path: Path, *, table: bool = False) -> None:
     Raises
     ------
     OutputError
-        When a file stands where a folder must be (or the reverse), or writing is not permitted.
+        If there is a file instead of a folder (or the reverse), or writing is not permitted.
     UsageError
-        For a table whose name ends in something else than `TABLE_ENDINGS`.
+        If a table's name does not end in one of `TABLE_ENDINGS`.
     """
     if table and path.suffix not in TABLE_ENDINGS:
         raise UsageError(path.name, f"ending {path.suffix or 'nothing'}", ".csv, .tsv or .parquet", "Rename it.")
@@ -60,24 +60,24 @@ def check_output(path: Path, *, table: bool = False) -> None:
     folder = path.absolute().parent if table else path.absolute()
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     if not nearest.is_dir():
-        raise _unwritable(path, f"{nearest.name} is no folder")
+        raise _unwritable(path, f"{nearest.name} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _unwritable(path, "permission denied")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
+    """Give a temporary name beside ``path``. If the block succeeds, rename it to ``path``; else remove it.
 
     Parameters
     ----------
     path : Path
-        Its folder is made when missing.
+        Its folder is created if missing.
 
     Raises
     ------
     OutputError
-        When the folder or the file cannot be written.
+        If the folder or the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

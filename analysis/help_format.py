@@ -1,4 +1,4 @@
-"""Help texts in two columns; a short form of `operators.core.help_format`."""
+"""Help texts in two columns, a short form of `operators.core.help_format`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT = 30
 
 
 class TwoColumns(PlainFormatter):
-    """Flags on the left, what they do on the right, filled to the width of the terminal."""
+    """Flags on the left and their explanations on the right, filled to the width of the terminal."""
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
         """Fill each paragraph."""

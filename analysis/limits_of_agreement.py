@@ -16,17 +16,17 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two measures say the same.
+    """Agreement of two measures.
 
     Attributes
     ----------
     n : int
-        Pairs with both measures.
+        Number of pairs with both measures.
     pearson, pearson_low, pearson_high : float
-        Interval by Fisher's z with standard error 1/sqrt(n - 3).
+        Pearson's correlation with its interval by Fisher's z, standard error 1/sqrt(n - 3).
     spearman : float
     slope, intercept : float
-        Least squares of the second measure on the first.
+        Least squares regression of the second measure on the first.
     concordance : float
         Lin, Biometrics 1989;45:255-268, with variances over n.
     bias, limit_low, limit_high : float

@@ -1,10 +1,10 @@
 """Logistic regression with profile-likelihood intervals.
 
-The interval's ends are where the profile deviance has risen by the chi-square
-quantile. Each is a bracketed root of the signed root deviance, which is
-close to a straight line; each evaluation refits the other coefficients with
-the one in question as an offset, starting from the evaluation before.
-Agrees with R's ``glm`` and ``MASS::confint`` (tests/analysis).
+At the interval's ends, the profile deviance has risen by the chi-square quantile.
+Each end is a bracketed root of the signed root deviance, which is nearly a
+straight line. Each evaluation fixes the coefficient as an offset and refits the
+others, starting from the previous evaluation. Results agree with R's ``glm`` and
+``MASS::confint`` (tests/analysis).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["LogisticFit", "fit_logistic", "likelihood_ratio_p", "profile_interva
 Vector = NDArray[np.float64]
 
 _MAX_STEPS = 60
-# Newton's decrement below which one more step is exact to rounding: its error is of the decrement's square.
+# Newton decrement below which one more step is exact to rounding: its error is of the order of the decrement squared.
 _DECREMENT = 1e-9
-# A standard error this large per SD of a regressor only arises when the
-# likelihood is flat towards infinity, which is what separation means.
+# A standard error this large per SD of a regressor only arises if the
+# likelihood is flat towards infinity, i.e. with separated data.
 _SEPARATED_SE = 50.0
-# Smallest eigenvalue of the regressors' correlations that rounding errors cannot make.
+# Smallest eigenvalue of the regressors' correlations that is larger than any rounding error.
 _COLLINEAR = 1e-11
 
 
@@ -47,10 +47,10 @@ class LogisticFit:
     covariance : ndarray, shape (k, k)
     log_likelihood : float
     converged : bool
-        False also when the data are separated.
+        Also False if the data are separated.
     separated : bool
-        Some combination of regressors tells events from non-events, so that
-        the maximum likelihood estimate is infinite.
+        Whether a combination of regressors separates events from non-events, so
+        that the maximum likelihood estimate is infinite.
     n, events : int
     """
 
@@ -70,7 +70,7 @@ class LogisticFit:
 
     @property
     def p_values(self) -> Vector:
-        """Wald's, two-sided (one degree of freedom chi-square)."""
+        """Two-sided Wald p values (chi-square with one degree of freedom)."""
         return np.asarray(2.0 * norm.sf(np.abs(self.coefficients / self.standard_errors)))
 
     @property
@@ -89,7 +89,7 @@ class LogisticFit:
 
 @dataclass(frozen=True)
 class _Maximum:
-    """Where Newton's method ended."""
+    """Result of Newton's method."""
 
     coefficients: Vector
     log_likelihood: float
@@ -100,14 +100,14 @@ class _Maximum:
 def fit_logistic(
     regressors: Vector, outcome: Vector, names: tuple[str, ...] | None = None, weights: Vector | None = None
 ) -> LogisticFit:
-    """Maximum likelihood by Newton's method with halved steps.
+    """Fit by maximum likelihood, using Newton's method with halved steps.
 
     Parameters
     ----------
     regressors : ndarray, shape (n, k)
         Without an intercept, of full rank; any scale.
     outcome : ndarray, shape (n,)
-        0 or 1; with weights, proportions.
+        0 or 1. With weights: proportions.
     names : tuple of str, optional
         Of the regressors.
     weights : ndarray, shape (n,), optional
@@ -116,7 +116,7 @@ def fit_logistic(
     Raises
     ------
     numpy.linalg.LinAlgError
-        When the regressors are collinear.
+        If the regressors are collinear.
     """
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
@@ -127,7 +127,7 @@ def fit_logistic(
     _, fitted = _evaluate(maximum.coefficients @ design, outcome, weights)
     covariance = np.linalg.pinv(_information(design, weights * fitted * (1.0 - fitted)), hermitian=True)
     separated = not maximum.converged or bool(np.max(np.diag(covariance)[1:], initial=0.0) > _SEPARATED_SE**2)
-    # Back to the regressors' own units: b = T b_standardised.
+    # Convert back to the regressors' own units: b = T b_standardised.
     back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
     back[0, 1:] = -centre / scale
     return LogisticFit(
@@ -151,14 +151,14 @@ def profile_interval(
     level: float = 0.95,
     weights: Vector | None = None,
 ) -> tuple[float | None, float | None]:
-    """Profile-likelihood interval of one coefficient.
+    """Compute the profile-likelihood interval of one coefficient.
 
     Parameters
     ----------
     fit : LogisticFit
-        Of the same data.
+        Fit to the same data.
     regressors, outcome, weights
-        As given to `fit_logistic`.
+    The arguments of `fit_logistic`.
     term : int
         Column of ``regressors``.
     level : float
@@ -166,7 +166,7 @@ def profile_interval(
     Returns
     -------
     (low, high) : float or None
-        None where the profile never falls far enough: no finite end.
+        None if the profile never falls far enough, so that the end is not finite.
     """
     n = len(outcome)
     weights = np.ones(n) if weights is None else weights
@@ -179,7 +179,8 @@ def profile_interval(
     path = [(estimate, np.concatenate([[intercept], coefficients * scale]))]
 
     def log_likelihood(value: float) -> float:
-        # The others move almost linearly with the one: the line through the last two points starts close by.
+        # The other coefficients change almost linearly with this one, so the line through the last two points is a
+        # good start.
         start = path[-1][1]
         if len(path) > 1 and path[-1][0] != path[-2][0]:
             slope = (path[-1][1] - path[-2][1]) / (path[-1][0] - path[-2][0])
@@ -194,7 +195,7 @@ def profile_interval(
 def profile_ends(
     log_likelihood: Callable[[float], float], best: float, estimate: float, error: float, level: float
 ) -> tuple[float | None, float | None]:
-    """Where ``2 (best - log_likelihood(value))`` reaches the chi-square quantile, below and above the estimate."""
+    """Values below and above the estimate where ``2 (best - log_likelihood(value))`` is the chi-square quantile."""
     wanted = float(np.sqrt(chi2.ppf(level, 1)))
 
     def short_of(value: float) -> float:
@@ -215,13 +216,13 @@ def profile_ends(
 
 
 def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
-    """p of the terms that ``fit`` has and ``without`` lacks, by chi-square."""
+    """p value of the terms that ``fit`` has and ``without`` lacks, by chi-square."""
     freedom = len(fit.names) - len(without.names)
     return float(chi2.sf(max(0.0, 2.0 * (fit.log_likelihood - without.log_likelihood)), freedom))
 
 
 def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
-    """Intercept and regressors of mean 0 and SD 1, a row each: the information matrix is then well conditioned."""
+    """Intercept and regressors with mean 0 and SD 1, one row each, for a well-conditioned information matrix."""
     centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     design = np.empty((regressors.shape[1] + 1, len(regressors)))

@@ -1,4 +1,4 @@
-"""The results as a manuscript shows them: numbers as text, one table for the page, Markdown and LaTeX alike."""
+"""Format results for a manuscript: the same tables of text for the page, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 def manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, TextTable]:
-    """Every table of `analysis.run.Results` that is printed, by name; empty ones are left out."""
+    """All printed tables of `analysis.run.Results`, by name. Empty ones are left out."""
     ratios = tables["associations"]
     made = {
         "flow": _flow(tables["flow"]),
@@ -56,13 +56,13 @@ def _blocks(rows: list[Row], by: str) -> frozenset[int]:
 
 
 def _once(rows: list[Row], keys: tuple[str, ...], label: Callable[[Row], str]) -> list[str]:
-    """A label where it changes, nothing where it is that of the row above."""
+    """Show a label only if it differs from that of the row above."""
     same = [i > 0 and all(row[key] == rows[i - 1][key] for key in keys) for i, row in enumerate(rows)]
     return ["" if again else label(row) for row, again in zip(rows, same, strict=True)]
 
 
 def _interval(row: Row, decimals: int = 2) -> str:
-    """Odds or hazard ratio with its interval."""
+    """Format an odds or hazard ratio with its interval."""
     value = row["hazard_ratio"] if "hazard_ratio" in row else row["odds_ratio"]
     if not np.isfinite(value):
         return "not estimable"
@@ -109,8 +109,8 @@ def _table_one(table: pd.DataFrame) -> TextTable:
         "Characteristics",
         ("", "All", "Men", "Women", "Standardised difference"),
         tuple(rows),
-        "Mean ± SD, or number (per cent of those known). Standardised difference: men minus women over the root "
-        "mean square SD.",
+        "Mean ± SD, or number (per cent of known values). Standardised difference: men minus women, divided by the "
+        "root mean square SD.",
     )
 
 
@@ -135,7 +135,7 @@ def _concordance(table: pd.DataFrame) -> TextTable:
         ("Comparison", "", "n", "Pearson r (95% CI)", "Spearman", "Lin’s CCC", "Bias (limits of agreement)"),
         tuple(cells),
         "Pearson’s interval by Fisher’s z. For Lin’s coefficient, bias and limits, muscle volume is converted to mass "
-        "with 1.056 kg/L; DXA lean mass holds more than the muscles that MRI segments, so a bias is expected there.",
+        "with 1.056 kg/L. DXA lean mass includes more than the muscles that MRI segments, so a bias is expected.",
         2,
         _blocks(rows, "comparison"),
     )
@@ -207,7 +207,7 @@ def _trend(table: pd.DataFrame) -> TextTable:
 
 
 def _pairs(table: pd.DataFrame, keys: list[str]) -> list[Row]:
-    """Crude and adjusted models of the same question in one row."""
+    """Put the crude and adjusted models of the same question in one row."""
     rows = []
     for values, part in table.groupby(keys, sort=False):
         models = {row["model"]: row for row in _records(part)}
@@ -261,8 +261,8 @@ def _sex_stratified(table: pd.DataFrame) -> TextTable:
         ("Exposure", "Outcome", "", "Events / n, lowest", "Events / n, highest", "OR (95% CI)", "p",
          "p of interaction"),
         tuple(cells),
-        "Same adjustment but for sex; thirds of everyone. Interaction: likelihood ratio test of exposure by sex in the "
-        "model of both." + _daggers(table),
+        "Same adjustment except for sex; thirds of everyone. Interaction: likelihood ratio test of exposure by sex in "
+        "the model of both sexes." + _daggers(table),
         3,
         _blocks(rows, "exposure"),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many tests at once, and how strong a hidden cause would have to be."""
+"""Correction for multiple tests, and E-values for unmeasured confounding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["benjamini_hochberg", "e_value", "e_value_of_interval"]
 
 
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p values (R's ``p.adjust(method = "BH")``); NaN stay NaN and do not count."""
+    """Adjusted p values (R's ``p.adjust(method = "BH")``). NaN stay NaN and are not counted."""
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(np.isfinite(p_values))
     if len(known) == 0:
@@ -27,8 +27,8 @@ def e_value(odds_ratio: float, common: bool) -> float:
     ----------
     odds_ratio : float
     common : bool
-        More than 15% have the outcome: the risk ratio is then taken as the
-        square root of the odds ratio.
+        Whether more than 15% have the outcome. The risk ratio is then
+        approximated by the square root of the odds ratio.
     """
     if not np.isfinite(odds_ratio) or odds_ratio <= 0:
         return float("nan")
@@ -38,7 +38,7 @@ def e_value(odds_ratio: float, common: bool) -> float:
 
 
 def e_value_of_interval(low: float, high: float, common: bool) -> float:
-    """E-value of the interval's end that is nearer to 1; 1 where the interval holds 1."""
+    """E-value of the interval's end nearer to 1; 1 if the interval contains 1."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return float("nan")
     if low <= 1.0 <= high:

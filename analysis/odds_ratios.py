@@ -29,25 +29,25 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 
-# Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: trouble is frequent below about 5.
+# Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: problems are frequent below about 5.
 EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15
 
 
 @dataclass(frozen=True)
 class Association:
-    """One odds ratio, high against low third.
+    """One odds ratio of the high against the low third.
 
     Attributes
     ----------
     exposure, outcome, model : str
-        ``model`` is crude or adjusted.
+        ``model`` is "crude" or "adjusted".
     n_low, n_high, events_low, events_high : int
         People in the model, and those with the outcome.
     odds_ratio, ci_low, ci_high : float
-        NaN where the data do not determine them; never infinite.
+        NaN if the data do not determine them; never infinite.
     p_value : float
-        Wald's; under Firth's penalty the penalised likelihood ratio test's.
+        Wald's. With Firth's penalty: that of the penalised likelihood ratio test.
     p_likelihood_ratio : float
     low_cut, high_cut : float
         Tertile cuts.
@@ -55,7 +55,7 @@ class Association:
     method : str
         "maximum likelihood", "firth" or "none".
     e_value, e_value_ci : float
-        Of the odds ratio, and of its interval's end nearer to 1.
+        E-values of the odds ratio, and of its interval's end nearer to 1.
     note : str
         What was dropped, and why another method was used.
     """
@@ -94,7 +94,7 @@ class Associations:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per odds ratio; ``p_bh`` is Benjamini and Hochberg's over all rows of the same model."""
+        """One row per odds ratio. ``p_bh`` is the Benjamini-Hochberg p value over all rows of the same model."""
         table = pd.DataFrame([vars(row) for row in self.rows], columns=[*Association.__dataclass_fields__])
         adjusted = table.groupby("model", sort=False)["p_value"].transform(lambda p: benjamini_hochberg(p.to_numpy()))
         table.insert(table.columns.get_loc("p_likelihood_ratio") + 1, "p_bh", adjusted)
@@ -110,7 +110,7 @@ def associations(
     cuts: Mapping[str, tuple[float, float]] | None = None,
     progress: Callable[[str], None] = lambda label: None,
 ) -> Associations:
-    """Every exposure with every outcome, crude and adjusted.
+    """Estimate the odds ratio of every exposure with every outcome, crude and adjusted.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ def associations(
     covariates : sequence of str
         Empty for crude models only.
     cuts : dict, optional
-        Fixed cuts by exposure in place of tertiles.
+        Fixed cuts by exposure instead of tertiles.
     progress : callable
-        Told each model's name.
+        Called with each model's name.
     """
     rows = []
     for exposure in exposures:
@@ -138,7 +138,7 @@ def associations(
 def associate(
     table: pd.DataFrame, exposure: str, outcome: str, groups: Tertiles, covariates: Sequence[str], model: str
 ) -> Association:
-    """One odds ratio; see `associations`."""
+    """Estimate one odds ratio; see `associations`."""
     rows = _complete(table, outcome, groups, covariates)
     high = (groups.group[rows] == 2).astype(float)
     events = table[outcome].to_numpy(dtype=float)[rows]
@@ -157,12 +157,12 @@ def associate(
 
 
 def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design: Design) -> Association:
-    """Fill in an association's estimate: by maximum likelihood, or Firth's where that has none or is unsafe.
+    """Fill in an association's estimate, by maximum likelihood or, if that fails or is unsafe, by Firth's method.
 
     Parameters
     ----------
     empty : Association
-        With its counts.
+        Association that holds its counts.
     high, events : ndarray, shape (n,)
         0 or 1.
     design : Design
@@ -235,16 +235,16 @@ def sex_stratified(
     outcomes: Sequence[str] = tuple(OUTCOMES),
     cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
-    """Adjusted odds ratios by sex, with the test of interaction.
+    """Estimate adjusted odds ratios by sex, with the test of interaction.
 
-    Thirds are those of everyone, so that both sexes are cut at the same
-    values. ``p_interaction`` is the likelihood ratio test of exposure by sex
-    in the model of both sexes.
+    Thirds are those of everyone, so that both sexes have the same cuts.
+    ``p_interaction`` is the likelihood ratio test of exposure by sex in the model
+    of both sexes.
 
-    Returns
-    -------
-    DataFrame
-        Columns of `Associations.summary` after ``sex``, and ``p_interaction``.
+        Returns
+        -------
+        DataFrame
+            Columns of `Associations.summary` after ``sex``, and ``p_interaction``.
     """
     shared = [name for name in covariates if name != "sex"]
     model = "adjusted" if shared else "crude"
@@ -269,7 +269,7 @@ def _interaction_p(table: pd.DataFrame, outcome: str, groups: Tertiles, shared: 
     man = (table["sex"].to_numpy()[rows] == "M").astype(float)
     cells = np.bincount((4 * events + 2 * high + man).astype(int), minlength=8)
     if (cells == 0).any():
-        return float("nan")  # an empty cell makes the interaction infinite
+        return float("nan")  # with an empty cell, the interaction is infinite
     base = np.column_stack([high, man, design_of(table[rows], shared).values])
     full, without = fit_logistic(np.column_stack([base, high * man]), events), fit_logistic(base, events)
     return float("nan") if full.separated else likelihood_ratio_p(full, without)
@@ -281,7 +281,7 @@ def _complete(table: pd.DataFrame, outcome: str, groups: Tertiles, covariates: S
 
 
 def _collapse(high: Vector, events: Vector) -> tuple[Vector, Vector, Vector]:
-    """A two-by-two table as two weighted rows: the same likelihood, thousands of times smaller."""
+    """Represent a two-by-two table as two weighted rows: the same likelihood with thousands of times less data."""
     counts = np.array([(high == 0).sum(), (high == 1).sum()], dtype=float)
     shares = np.array([events[high == 0].mean(), events[high == 1].mean()])
     return np.array([[0.0], [1.0]]), shares, counts

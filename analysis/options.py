@@ -1,8 +1,8 @@
-"""What an analysis can be told: each option is declared once, here.
+"""Options of an analysis. Each option is declared once, here.
 
-The field says type and default, its entry in the docstring is the help text,
+The field gives type and default, its entry in the docstring is the help text,
 and ``__post_init__`` checks the values. The command line, YAML and the record
-in provenance.json derive from that.
+in provenance.json derive from these declarations.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def _cut_offs(_: type, tokens: Sequence[Any]) -> CutOffs:
     text = tokens[-1].value
     if text in CUT_OFFS:
         return CUT_OFFS[text]
-    import yaml  # only here: a name is the usual case
+    import yaml  # imported here because the usual value is a name
 
     try:
-        # Options.as_plain's mapping, which is also YAML, or a file that holds one.
+        # The mapping of Options.as_plain (also valid YAML), or a file that holds one.
         given = yaml.safe_load(text if text.startswith("{") else Path(text).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise OptionError("cut_offs", text, f"{', '.join(CUT_OFFS)} or a YAML file", "Correct it.") from None
@@ -74,33 +74,33 @@ _ONE_WORD = {"n_tokens": 1, "accepts_keys": False, "negative": ""}
 
 @dataclass(frozen=True)
 class Options:
-    """What an analysis is asked to do.
+    """Options of an analysis.
 
     Attributes
     ----------
     phenotypes : Path
         Table from MRI, one row per study: eid, tmv_cm3, pa_ratio, ...
     participants : Path
-        Table of everything else, one row per person: eid, sex, age, grip_left_kg, ...
+        Table of all other data, one row per person: eid, sex, age, grip_left_kg, ...
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     adjust : tuple of str
-        Covariates with commas between them, or none for crude models only.
+        Covariates, separated by commas; or none, for crude models only.
     min_age : float
         Youngest age at imaging, in years.
     cut_offs : CutOffs
-        Of low strength and low mass: EWGSOP2, AWGS2019, or a YAML file of your own.
+        Cut-offs of low strength and low mass: EWGSOP2, AWGS2019, or your own YAML file.
     fields : Path or None
-        Your map of columns, a YAML file like analysis/fields.yaml.
+        Your own map of columns, a YAML file like analysis/fields.yaml.
     fixed_cuts : mapping of str to (float, float), or None
-        Fixed cuts of an exposure in place of its tertiles, e.g. pa_ratio=0.41,0.48. Repeat it for more.
+        Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
     censor_date : str or None
-        Last day on which deaths are known, for Cox's model. Default: that of the latest death.
+        Last day on which deaths are known, for Cox's model. Default: the day of the latest death.
 
     Raises
     ------
     OptionError
-        For a value that cannot be used.
+        If a value cannot be used.
     """
 
     phenotypes: Annotated[Path, Parameter(metavar="FILE")]
@@ -137,7 +137,7 @@ class Options:
                 raise OptionError("censor_date", str(error), "a day as YYYY-MM-DD", "Correct it.") from None
 
     def as_plain(self) -> dict[str, Any]:
-        """As written to YAML and JSON; the command line's ``--config`` takes it back."""
+        """Plain values for YAML and JSON. The command line's ``--config`` reads them."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
         plain["adjust"] = list(self.adjust)
         plain["fixed_cuts"] = {name: list(cuts) for name, cuts in (self.fixed_cuts or {}).items()} or None
@@ -145,5 +145,5 @@ class Options:
 
 
 def as_text(value: Any) -> str:
-    """A plain value (see `Options.as_plain`) as the command line takes it."""
+    """Convert a plain value (see `Options.as_plain`) to the command line's form."""
     return json.dumps(value) if isinstance(value, list | dict) else str(value)

@@ -1,4 +1,4 @@
-"""Firth's penalised likelihood: a finite odds ratio where events are separated or sparse.
+"""Firth's penalised likelihood: a finite odds ratio for separated or sparse events.
 
 Firth, Biometrika 1993;80:27-38; for logistic regression Heinze & Schemper,
 Stat Med 2002;21:2409-2419. The likelihood is multiplied by the square root of
@@ -25,7 +25,7 @@ Vector = NDArray[np.float64]
 
 _MAX_STEPS = 200
 _LARGEST_STEP = 5.0
-# Of the score over the information: the likelihood is off by about half of it, the coefficient by its root.
+# Limits of the Newton decrement. The likelihood is off by about half of it, the coefficient by its root.
 _DECREMENT_ESTIMATE, _DECREMENT_PROFILE = 1e-14, 1e-10
 
 
@@ -38,7 +38,7 @@ class FirthEstimate:
     coefficient : float
         Log odds per unit.
     low, high : float or None
-        95% profile penalised likelihood interval; None where it has no finite end.
+        95% profile penalised likelihood interval; None if an end is not finite.
     p_value : float
         Penalised likelihood ratio test.
     converged : bool
@@ -61,7 +61,7 @@ class FirthEstimate:
 
 @one_blas_thread
 def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -> FirthEstimate:
-    """Estimate one coefficient, with the others profiled out.
+    """Estimate one coefficient and profile the others out.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -
     path = [coefficients]
 
     def log_likelihood(value: float) -> float:
-        # The others move almost linearly with the one: the line through the last two points starts close by.
+        # The other coefficients change almost linearly with this one, so the line through the last two points is a
+        # good start.
         start = path[-1].copy()
         if len(path) > 1 and path[-1][j] != path[-2][j]:
             start += (path[-1] - path[-2]) * ((value - path[-1][j]) / (path[-1][j] - path[-2][j]))
@@ -118,7 +119,7 @@ def _penalised(design: Vector, outcome: Vector, coefficients: Vector) -> tuple[f
 def _maximise(
     design: Vector, outcome: Vector, free: NDArray[np.bool_], start: Vector, decrement: float
 ) -> tuple[Vector, float, Vector, bool]:
-    """Scoring on the free coefficients; the penalty is always that of the whole design."""
+    """Fisher scoring on the free coefficients. The penalty is always that of the whole design."""
     coefficients = start.copy()
     value, fitted, information = _penalised(design, outcome, coefficients)
     for _ in range(_MAX_STEPS):

@@ -1,4 +1,4 @@
-"""What an analysis was made from, so that it can be repeated exactly."""
+"""Record of an analysis, so that it can be repeated exactly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "pyarrow")
 
 
 def provenance(options: Options, n: int) -> dict[str, Any]:
-    """Software, inputs with their SHA-256, and every option; no random numbers are used."""
+    """Software, inputs with their SHA-256, and every option. The analysis uses no random numbers."""
     inputs = {"phenotypes": options.phenotypes, "participants": options.participants}
     if options.fields is not None:
         inputs["fields"] = options.fields

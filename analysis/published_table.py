@@ -1,4 +1,4 @@
-"""Holds a published table of odds ratios against its own counts."""
+"""Check a published table of odds ratios against its own counts."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _NUMBERS = ("n_low", "n_high", "events_low", "events_high", "odds_ratio", "ci_lo
 
 @dataclass(frozen=True)
 class Audit:
-    """What a printed table and its counts say about each other.
+    """Comparison of a printed table with its own counts.
 
     Attributes
     ----------
     summary : DataFrame
-        One row per printed odds ratio: the crude one, both intervals and the
-        p value that the counts give, and a verdict on each printed number.
+        One row per printed odds ratio: the crude odds ratio, both intervals and
+        the p value from the counts, and a verdict on each printed number.
     """
 
     summary: pd.DataFrame
 
     @property
     def text(self) -> str:
-        """The findings, for reading."""
+        """The findings as text."""
         lines = []
         for row in self.summary.to_dict("records"):
             lines.append(
@@ -50,7 +50,7 @@ class Audit:
 
 
 def audit_file(path: Path) -> Audit:
-    """Audit a CSV; ``example`` stands for the P/A rows of Kim et al. 2026 that ship with the package."""
+    """Audit a CSV. ``example`` means the shipped P/A rows of Kim et al. 2026."""
     if str(path) == "example":
         with resources.as_file(resources.files("analysis").joinpath("audit_example.csv")) as shipped:
             return audit(_read(shipped), "audit_example.csv")
@@ -64,16 +64,15 @@ def audit(printed: pd.DataFrame, where: str = "table") -> Audit:
     ----------
     printed : DataFrame
         ``outcome, n_low, n_high, events_low, events_high, odds_ratio, ci_low,
-        ci_high`` and perhaps ``p_value``; numbers as text keep the number of
-        decimals that was printed.
+        ci_high`` and perhaps ``p_value``. Numbers given as text keep the printed
+        number of decimals.
     where : str
-        For messages.
+        Name of the table in messages.
 
     Notes
     -----
-    A number that is printed as the crude model gives it may still be called
-    adjusted there: then the adjustment changed nothing in any printed
-    decimal, or was not made.
+    A printed number may equal that of the crude model although the table calls
+    it adjusted. Then the adjustment changed no printed decimal, or was not made.
     """
     missing = [name for name in ("outcome", *_NUMBERS) if name not in printed.columns]
     if missing:
@@ -87,7 +86,7 @@ def audit(printed: pd.DataFrame, where: str = "table") -> Audit:
             raise DataError(f"{where}, row {number}", "text where a number is", "numbers", "Correct it.") from None
         low, high = (values["events_low"], values["n_low"]), (values["events_high"], values["n_high"])
         if not all(0 < events < n for events, n in (low, high)):
-            raise DataError(f"{where}, row {number}", "no events, or nobody without", "0 < events < n", "Leave it out.")
+            raise DataError(f"{where}, row {number}", "no events, or nobody without", "0 < events < n", "Remove it.")
         rows.append(_one(row, values, printed_p))
     return Audit(pd.DataFrame(rows))
 
@@ -132,7 +131,7 @@ def _one(row: dict[Any, Any], values: dict[str, float], printed_p: tuple[str, fl
 
 
 def _prints_as(value: float, text: str) -> bool:
-    """Whether a number, rounded to the printed decimals, is what was printed."""
+    """Whether a number, rounded to the printed decimals, equals the printed one."""
     decimals = len(text.partition(".")[2])
     return bool(abs(round(float(value), decimals) - float(text)) < 10 ** -(decimals + 2))
 

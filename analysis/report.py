@@ -1,4 +1,4 @@
-"""Writing the results: tables, figures, one self-contained page, and what they were made from."""
+"""Write the results: tables, figures, one self-contained page, and provenance."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["write_results"]
 def write_results(
     out: Path, results: Results, made_from: Mapping[str, Any], progress: Callable[[str], None] = lambda label: None
 ) -> Path:
-    """Write everything into ``out``; returns the path of the page.
+    """Write all results into ``out``; returns the path of the page.
 
     Parameters
     ----------
     out : Path
-        Made if absent; files of the same names are replaced.
+        Created if missing. Files of the same names are replaced.
     results : Results
     made_from : mapping
-        `analysis.provenance.provenance`.
+        Result of `analysis.provenance.provenance`.
     progress : callable
-        Told what is being written.
+        Called with the name of what is being written.
     """
     for name, table in results.tables.items():
         write_table(table, out / "tables" / f"{name}.csv")
@@ -89,7 +89,7 @@ def _render(
 
 
 def _brief(results: Results) -> list[tuple[str, str]]:
-    """What most readers look for first: a number and what it is."""
+    """The main results: numbers with their meaning."""
     tables, cohort = results.tables, results.cohort
     men = int((cohort.analysed["sex"] == "M").sum())
     confirmed = cohort.analysed["sarcopenia"]
@@ -107,7 +107,7 @@ def _brief(results: Results) -> list[tuple[str, str]]:
 
 
 def _strongest(ratios: pd.DataFrame) -> list[tuple[str, str]]:
-    """The odds ratio with the smallest p among those of the fullest model, if it holds after many tests."""
+    """The odds ratio with the smallest p value in the fullest model, if it is significant after correction."""
     model = "adjusted" if (ratios["model"] == "adjusted").any() else "crude"
     holding = ratios[(ratios["model"] == model) & (ratios["p_bh"] < 0.05)].sort_values("p_value")
     if holding.empty:

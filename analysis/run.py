@@ -1,4 +1,4 @@
-"""The whole epidemiology: two tables in, every result out."""
+"""The whole analysis, from two tables to all results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Results", "analyse", "load_cohort"]
 
 @dataclass(frozen=True)
 class Results:
-    """Every table of an analysis, by the name of its file.
+    """All tables of an analysis, by file name.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Results:
         ``flow, table1, concordance, decline, trend, age_groups,
         associations, sex_stratified, survival, per_sd, sensitivity, notes``.
     followed : FollowUp
-        How long, and until when.
+        Length and end of follow-up.
     """
 
     cohort: Cohort
@@ -65,7 +65,7 @@ def analyse(
     progress: Callable[[str], None] = lambda label: None,
     censor_date: str | None = None,
 ) -> Results:
-    """Every table (method, section 7) for a cohort that is already built; `Options` has the parameters."""
+    """Make every table (method, section 7) of a cohort. `Options` explains the parameters."""
     progress("description")
     tables = {
         "flow": cohort.flow,

@@ -1,4 +1,4 @@
-"""Do the associations depend on how they are asked for? Per SD, with a curve, with fixed cuts, with other cases."""
+"""Sensitivity of the associations to the analysis: per SD, with a curve, with fixed cuts, with other cases."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def per_sd(
     exposures: Sequence[str] = tuple(EXPOSURES),
     outcomes: Sequence[str] = tuple(OUTCOMES),
 ) -> pd.DataFrame:
-    """Odds ratio per standard deviation of an exposure, in everyone, and whether a curve fits better.
+    """Estimate odds ratios per standard deviation of an exposure, in everyone, and test whether a curve fits better.
 
     Returns
     -------
     DataFrame
         ``exposure, outcome, n, events, sd, odds_ratio, ci_low, ci_high,
-        p_value, p_nonlinear, method, note``; ``p_nonlinear`` is the likelihood
+        p_value, p_nonlinear, method, note``. ``p_nonlinear`` is the likelihood
         ratio test of a restricted cubic spline with four knots against the
         straight line. Adjusted for ``covariates``.
     """
@@ -82,7 +82,7 @@ def _per_sd(x: Vector, sd: float, events: Vector, known: pd.DataFrame, covariate
         curve = restricted_cubic_spline(x / sd)
         curved = fit_logistic(np.column_stack([curve, design.values]), events)
         p_nonlinear = float("nan") if curved.separated else likelihood_ratio_p(curved, fit)
-    except (ValueError, np.linalg.LinAlgError):  # knots that coincide, or nearly
+    except (ValueError, np.linalg.LinAlgError):  # knots that coincide or nearly coincide
         p_nonlinear = float("nan")
     return {
         "odds_ratio": float(np.exp(fit.coefficients[1])),
@@ -102,7 +102,7 @@ def sensitivity(
     everyone: pd.DataFrame | None = None,
     cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
-    """The associations, asked for in other ways.
+    """Estimate the associations in other ways.
 
     Parameters
     ----------
@@ -110,27 +110,27 @@ def sensitivity(
         Complete cases, `analysis.cohort.Cohort.analysed`.
     covariates, exposures : sequence of str
     everyone : DataFrame, optional
-        `analysis.cohort.Cohort.eligible`: those too who lack a covariate, or a
-        measurement that this question does not need.
+        `analysis.cohort.Cohort.eligible`: also includes people who lack a
+        covariate, or a measurement that this question does not need.
     cuts : mapping, optional
-        Fixed cuts by exposure in place of tertiles.
+        Fixed cuts by exposure instead of tertiles.
 
     Returns
     -------
     DataFrame
         ``analysis`` and the columns of `analysis.odds_ratios.Association`:
         every outcome with the paper's printed cuts; every outcome in everyone
-        whose exposure and outcome are known, complete otherwise or not;
-        confirmed sarcopenia against none, probable left out; confirmed or
+        with known exposure and outcome, even if other data are missing;
+        confirmed sarcopenia against none, without probable cases; confirmed or
         probable against none.
 
     Notes
     -----
-    In everyone, a missing factor is a level of its own, and a missing
-    measurement is the mean with an indicator beside it (the missing-indicator
-    method). It keeps people at the cost of some residual confounding where
-    much is missing (Groenwold et al., CMAJ 2012;184:1265-1269), which is why
-    it is held against complete cases here and replaces none of them.
+    In the analysis of everyone, a missing factor is a separate level, and a
+    missing measurement becomes the mean with an indicator (the missing-indicator
+    method). This keeps people at the cost of some residual confounding if many
+    values are missing (Groenwold et al., CMAJ 2012;184:1265-1269). Therefore it
+    is compared with the complete cases and does not replace them.
     """
     model = "adjusted" if covariates else "crude"
     without_probable = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1)
@@ -157,7 +157,7 @@ def sensitivity(
 
 
 def mark_missing(table: pd.DataFrame, covariates: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Fill missing covariates and say where: mean and indicator, or a level ``missing`` of a factor."""
+    """Fill and mark missing covariates: mean and indicator, or a level ``missing`` of a factor."""
     filled, names = table.copy(), list(covariates)
     for covariate in covariates:
         missing = table[covariate].isna()

@@ -1,4 +1,4 @@
-"""Natural cubic splines, by another name restricted: is a relation straight?"""
+"""Natural (restricted) cubic splines, to test whether a relation is linear."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ KNOT_PERCENTILES = (5, 35, 65, 95)
 
 
 def restricted_cubic_spline(x: Vector, knots: Sequence[float] | None = None) -> Vector:
-    """Basis of a cubic spline that is straight beyond its outer knots.
+    """Basis of a cubic spline that is linear beyond its outer knots.
 
     Parameters
     ----------
     x : ndarray, shape (n,)
     knots : sequence of float, optional
-        Otherwise at the 5th, 35th, 65th and 95th percentile.
+        Default: the 5th, 35th, 65th and 95th percentile.
 
     Returns
     -------
     ndarray, shape (n, len(knots) - 1)
-        ``x`` itself first; spans the same functions as R's ``splines::ns``
-        with these knots.
+        The first column is ``x``. The basis spans the same functions as R's
+        ``splines::ns`` with these knots.
 
     Raises
     ------
     ValueError
-        When knots coincide, as in a measure of few values.
+        If knots coincide, as for a measure with few distinct values.
     """
     t = np.percentile(x, KNOT_PERCENTILES) if knots is None else np.asarray(knots, dtype=float)
     if (np.diff(t) <= 0).any():

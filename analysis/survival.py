@@ -1,4 +1,4 @@
-"""Death with its date: how long everyone was followed, and hazard ratios."""
+"""Survival analysis of dated deaths: follow-up times and hazard ratios."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ THIRDS, PER_SD = "highest against lowest third", "per SD"
 
 @dataclass(frozen=True)
 class FollowUp:
-    """How long each person was followed, and whether they died meanwhile.
+    """How long each person was followed, and whether they died during that time.
 
     Attributes
     ----------
     years : ndarray, shape (n,)
-        From imaging to death or to the end of following; NaN where unknown.
+        From imaging to death or to the end of follow-up; NaN if unknown.
     died : ndarray, shape (n,)
-        1, 0, or NaN where unknown.
+        1, 0, or NaN if unknown.
     end : str
-        Until when deaths are known, in words.
+        The time until which deaths are known, in words.
     notes : tuple of Note
         People whose dates contradict one another.
     """
@@ -48,7 +48,7 @@ class FollowUp:
 
     @property
     def given(self) -> bool:
-        """Whether there are dates to analyse: anyone followed, anyone dead."""
+        """Whether there is anything to analyse, i.e. follow-up and at least one death."""
         return bool(np.nansum(self.died) > 0)
 
     @property
@@ -71,14 +71,14 @@ class HazardRatio:
     n, deaths : int
     person_years : float
     deaths_low, deaths_high : int or None
-        Of the thirds; None per SD.
+        Deaths in the thirds; None per SD.
     rate_low, rate_high : float
         Deaths in 1000 person-years.
     hazard_ratio, ci_low, ci_high : float
-        Wald's 95% interval; NaN where the data do not determine them.
+        With Wald's 95% interval; NaN if the data do not determine them.
     p_value, p_likelihood_ratio : float
     p_proportional, p_proportional_all : float
-        Is the hazard ratio the same at all times? Of the exposure, and of all coefficients.
+        p values of the test of proportional hazards, for the exposure and for all coefficients.
     note : str
     """
 
@@ -103,22 +103,22 @@ class HazardRatio:
 
 
 def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> FollowUp:
-    """From the date of imaging to death, or to the last day that the person is known to be alive.
+    """Compute follow-up from imaging to death, or to the last day on which a person is known to be alive.
 
     Parameters
     ----------
     table : DataFrame
-        With ``imaging_date``, ``death_date`` and ``censor_date`` (a person's
-        own end of following, such as loss or withdrawal), as dates or missing.
+        With ``imaging_date``, ``death_date`` and ``censor_date`` (end of a
+        person's own follow-up, such as loss or withdrawal), as dates or missing.
     register_until : Timestamp, optional
         Last day on which the register of deaths is complete. Without it, and
-        without an own date, a person is followed until the latest death of
-        the table: deaths after that cannot be seen, and none is known later.
+        without a date of their own, people are followed until the latest death in
+        the table, because the table cannot show later deaths.
 
     Notes
     -----
-    Deaths after the end do not count. Who died or left on or before the day
-    of imaging has no following and is left out, with a note.
+    Deaths after the end are not counted. People who died or left on or before the
+    day of imaging have no follow-up; they are left out, with a note.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
     latest = register_until if register_until is not None else death.max()
@@ -160,12 +160,12 @@ def hazard_ratios(
     exposures: Sequence[str] = tuple(EXPOSURES),
     cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
-    """Cox's models of every exposure: thirds and per SD, crude and adjusted.
+    """Fit Cox models of every exposure, by thirds and per SD, crude and adjusted.
 
     Returns
     -------
     DataFrame
-        Columns of `HazardRatio`; empty where no dates are given.
+        Columns of `HazardRatio`; empty if there are no dates.
     """
     rows: list[HazardRatio] = []
     for exposure in exposures if followed.given else ():

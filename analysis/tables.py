@@ -1,4 +1,4 @@
-"""Reading and writing tables: CSV, TSV and Parquet, with whole files or none."""
+"""Read and write tables (CSV, TSV and Parquet). Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _REMEDY = "Save it as CSV (UTF-8), TSV or Parquet."
 
 
 def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_eid", "participant_id")) -> pd.DataFrame:
-    """A table as it stands in the file; nothing is decoded or checked yet.
+    """Read a table as it is in the file, without decoding or checking.
 
     Parameters
     ----------
     path : Path
         ``.csv``, ``.tsv``, ``.txt`` (tab or comma, with or without ``.gz``), or ``.parquet``.
     text_columns : tuple of str
-        Read as text, so that an identifier keeps its leading zeros.
+        Columns to read as text, so that an identifier keeps its leading zeros.
 
     Raises
     ------
     DataError
-        When the file is empty, damaged, or not a table.
+        If the file is empty, damaged, or not a table.
     """
     where = path.name
     check_table(path)
@@ -56,8 +56,8 @@ def _read_delimited(path: Path, text_columns: tuple[str, ...]) -> pd.DataFrame:
     names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(separator)]
     for name in names:
         if names.count(name) > 1:
-            # pandas would rename the second one to name.1 without a word
-            raise DataError(path.name, f"column {name} stands in the header twice", "each once", "Remove one of them.")
+            # pandas would silently rename the second one to name.1
+            raise DataError(path.name, f"column {name} is in the header twice", "each name once", "Remove one of them.")
     return pd.read_csv(
         path,
         sep=separator,
@@ -70,7 +70,7 @@ def _read_delimited(path: Path, text_columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write ``path`` (.csv, .tsv or .parquet) whole or not at all; numbers keep 10 significant digits in text."""
+    """Write ``path`` (.csv, .tsv or .parquet) whole or not at all. In text, numbers keep 10 significant digits."""
     if path.suffix not in TABLE_ENDINGS:
         raise UsageError(path.name, f"ending {path.suffix or 'nothing'}", ".csv, .tsv or .parquet", "Rename it.")
     with replacing(path) as temporary:
@@ -88,6 +88,6 @@ def write_text(text: str, path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
+    """Hexadecimal SHA-256 of a file, read in chunks."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

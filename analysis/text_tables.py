@@ -26,11 +26,11 @@ class TextTable:
     header : tuple of str
     rows : tuple of tuple of str
     texts : int
-        Columns on the left that are words; the others are numbers.
+        Number of text columns on the left; the others are numbers.
     blocks : frozenset of int
-        Rows that begin a block.
+        Indices of rows that begin a block.
     remarks : mapping of int to str
-        What is to be said about a row, below it.
+        Remarks that appear below a row.
     """
 
     title: str
@@ -43,7 +43,7 @@ class TextTable:
 
 
 def format_p(p: float | None) -> str:
-    """As journals print it: three decimals, or one digit and an exponent below 0.001."""
+    """Format a p value as journals do: three decimals, or one digit and an exponent below 0.001."""
     if p is None or not np.isfinite(p):
         return "–"
     if p < 1e-300:
@@ -55,12 +55,12 @@ def format_p(p: float | None) -> str:
 
 
 def format_count(number: float) -> str:
-    """With thin spaces between thousands."""
+    """Format with thin spaces between thousands."""
     return f"{int(number):,}".replace(",", "\u2009")
 
 
 def format_number(number: float | None, decimals: int = 2) -> str:
-    """With a true minus; a dash where there is none."""
+    """Format with a true minus sign; a dash for a missing number."""
     if number is None or not np.isfinite(number):
         return "–"
     text = f"{number:.{decimals}f}"
@@ -70,7 +70,7 @@ def format_number(number: float | None, decimals: int = 2) -> str:
 
 
 def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:
-    """A pipe table; the first ``texts`` columns are aligned left, the others right; the caption below."""
+    """A pipe table with its caption below. The first ``texts`` columns are aligned left, the others right."""
     rule = [*["---"] * texts, *["---:"] * (len(header) - texts)]
     lines = [list(header), rule, *rows]
     table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
@@ -78,7 +78,7 @@ def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int
 
 
 def to_latex(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:
-    """A ``tabular`` with booktabs' rules, special characters escaped; the caption as a comment, to be placed."""
+    """A ``tabular`` with booktabs rules and escaped special characters. The caption is a comment for you to place."""
     body = "".join(" & ".join(map(_escape, row)) + " \\\\\n" for row in rows)
     columns = "l" * texts + "r" * (len(header) - texts)
     top = " & ".join(map(_escape, header))

@@ -17,9 +17,9 @@ class Tertiles:
     Attributes
     ----------
     group : ndarray of int8, shape (n,)
-        0 low, 1 middle, 2 high, -1 where the exposure is missing.
+        0 low, 1 middle, 2 high, -1 if the exposure is missing.
     low_cut, high_cut : float
-        Values up to and including ``low_cut`` are low; above ``high_cut``, high.
+        Values up to and including ``low_cut`` are low; values above ``high_cut`` are high.
     """
 
     group: NDArray[np.int8]
@@ -33,16 +33,16 @@ def tertiles(exposure: NDArray[np.float64], cuts: tuple[float, float] | None = N
     Parameters
     ----------
     exposure : ndarray, shape (n,)
-        NaN is missing.
+        Missing values are NaN.
     cuts : (float, float), optional
-        Fixed cuts instead, such as the paper's 0.41 and 0.48.
+        Fixed cuts instead of exact thirds, such as the paper's 0.41 and 0.48.
 
     Notes
     -----
-    The cuts are the values that round(n/3) and round(2n/3) people reach or
-    stay below: 12,335 of 37,004 in the lowest third as printed. Values equal
-    to a cut go to the lower group (method, section 8.11), so that the groups
-    differ in size only by ties.
+    round(n/3) and round(2n/3) people have values up to and including the cuts,
+    which gives 12,335 of 37,004 in the lowest third, as printed. Values equal to a
+    cut go to the lower group (method, section 8.11), so that the groups differ in
+    size only by ties.
     """
     known = np.isfinite(exposure)
     group = np.full(len(exposure), -1, dtype=np.int8)

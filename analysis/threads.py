@@ -19,9 +19,9 @@ _CONTROLLER = ThreadpoolController()
 def one_blas_thread(function: Callable[P, R]) -> Callable[P, R]:
     """Run a function with a single BLAS thread.
 
-    Products of a tall matrix with few columns take a millisecond; spreading
-    them over threads costs more than it gains, and ten times more on a busy
-    machine, where the threads wait for one another.
+    Products of a tall matrix with few columns take a millisecond. Using several
+    threads for them costs more than it gains. On a busy machine it takes ten
+    times as long, because the threads wait for one another.
     """
 
     @wraps(function)

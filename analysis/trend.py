@@ -17,19 +17,19 @@ __all__ = ["AGE_GROUPS", "Decline", "Trend", "age_group", "cochran_armitage", "d
 
 _YOUNGEST = (40, 50, 60, 70, 80)
 AGE_GROUPS = (*(f"{low}-{high - 1}" for low, high in pairwise(_YOUNGEST)), f"{_YOUNGEST[-1]}+")
-"""Decades of life; the first one is younger than an analysis usually includes."""
+"""Decades of life. The first is below the usual age limit of an analysis."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Cochran and Armitage's test for a linear trend in proportions.
+    """Cochran-Armitage test for a linear trend in proportions.
 
     Attributes
     ----------
     statistic : float
-        Chi-square with one degree of freedom, the score's variance taken over
-        N as R's ``prop.trend.test`` does (some texts take N - 1: their
-        statistic is this times (N - 1) / N).
+        Chi-square with one degree of freedom. The score's variance is divided by
+        N, as in R's ``prop.trend.test``. Some texts use N - 1; their statistic
+        is this times (N - 1) / N.
     p_value : float
     """
 
@@ -44,7 +44,7 @@ class Trend:
 
 @dataclass(frozen=True)
 class Decline:
-    """A straight line on age.
+    """A straight line fitted on age.
 
     Attributes
     ----------
@@ -52,10 +52,10 @@ class Decline:
     per_decade, low, high : float
         Ten times the slope, and +- 1.96 standard errors (method, section 7).
     percent_per_decade : float
-        Of the mean.
+        Per cent of the mean.
     mean : float
     p_value : float
-        Of the slope, by Student's t.
+        p value of the slope, by Student's t.
     p_nonlinear : float
         F test of a natural cubic spline with four knots (5th, 35th, 65th and
         95th percentile of age) against the line; two degrees of freedom.
@@ -77,21 +77,21 @@ class Decline:
 
 
 def age_group(age: pd.Series) -> pd.Series:
-    """Decade of life as an ordered category; under 40 is missing."""
+    """Decade of life as an ordered category. Ages under 40 are missing."""
     return pd.cut(age, [*_YOUNGEST, np.inf], right=False, labels=list(AGE_GROUPS))
 
 
 def cochran_armitage(
     events: NDArray[np.float64], totals: NDArray[np.float64], scores: Sequence[float] | None = None
 ) -> Trend:
-    """Trend of ``events / totals`` over ordered groups.
+    """Test the trend of ``events / totals`` over ordered groups.
 
     Parameters
     ----------
     events, totals : ndarray, shape (groups,)
-        Groups of nobody are left out.
+        Empty groups are left out.
     scores : sequence of float, optional
-        Of the groups; 1, 2, 3, ... otherwise.
+        Scores of the groups. Default: 1, 2, 3, ...
     """
     score = np.arange(1.0, len(totals) + 1) if scores is None else np.asarray(scores, dtype=float)
     some = totals > 0
@@ -105,7 +105,7 @@ def cochran_armitage(
 
 
 def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) -> Decline:
-    """Least squares of a measure on age in years; NaN are left out."""
+    """Regress a measure on age in years by least squares. NaN are left out."""
     both = np.isfinite(values) & np.isfinite(age)
     y, x = values[both], age[both]
     n = len(y)
@@ -131,12 +131,12 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
 
 
 def _curve_p(x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
-    """F test of the spline's bends on what the line leaves."""
+    """F test of the spline's nonlinear terms on the residuals of the line."""
     try:
         bends = restricted_cubic_spline(x)[:, 1:]
     except ValueError:
         return float("nan")
-    # What the line explains of the bends is the line's (Frisch, Waugh and Lovell): two columns remain.
+    # Remove from the nonlinear terms what the line explains (Frisch, Waugh and Lovell). Two columns remain.
     line = np.column_stack([np.ones_like(x), (x - x.mean()) / x.std()])
     bends = bends - line @ np.linalg.lstsq(line, bends)[0]
     spread = bends.std(axis=0)

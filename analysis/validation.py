@@ -1,9 +1,10 @@
-"""From a table as it stands in a file to canonical, checked columns.
+"""Convert a table as it is in the file to canonical, checked columns.
 
-Two kinds of trouble are told apart. What makes a whole column untrustworthy
-(text in numbers, an unknown code, another unit, the same participant twice)
-is an error, and all such troubles of a table are reported at once. A single
-impossible value is set to missing and noted, so that it is counted.
+There are two kinds of problems. A problem that makes a whole column
+untrustworthy (text in numbers, an unknown code, another unit, the same
+participant twice) is an error; all such problems of a table are reported at
+once. A single impossible value is set to missing and noted, so that it is
+counted.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from analysis.fields import Field, Source, find_columns
 __all__ = ["Checked", "Note", "check_participants", "check_phenotypes"]
 
 _ROWS_SHOWN = 5
-# More impossible values than this share, and the column is not what its name says.
+# With a larger share of impossible values than this, the column is not what its name says.
 _IMPOSSIBLE_SHARE = 0.05
-# A share of another unit's values that cannot be a few slips of the keyboard.
+# A share of values in another unit that is too large for a few typing errors.
 _OTHER_UNIT_SHARE = 0.001
-# Weight and BMI may stem from different devices of the same visit.
+# Weight and BMI may come from different devices at the same visit.
 _BMI_DIFFERENCE = 0.2
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that was changed in the data, to be shown with the results.
+    """A change in the data that is shown with the results.
 
     Attributes
     ----------
     where : str
         Table and column.
     rule : str
-        What was done, and why.
+        What was changed, and why.
     count : int
-        Number of rows.
+        Number of changed rows.
     first_rows : tuple of int
-        Data rows, counted from 1 below the header.
+        First changed data rows, counted from 1 below the header.
     """
 
     where: str
@@ -52,7 +53,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Checked:
-    """A canonical table and what was noted while making it.
+    """A canonical table with notes on its changes.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class Checked:
         ``eid`` (text), measurements (float64), codes (text), dates.
     notes : tuple of Note
     sources : dict of str to tuple of str
-        Canonical column to the column or columns of the file.
+        Canonical column to its column or columns in the file.
     """
 
     table: pd.DataFrame
@@ -69,7 +70,7 @@ class Checked:
 
 
 class _Problems:
-    """Collects what is wrong in one table, to say it all at once."""
+    """Collects all problems of one table, to report them at once."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -94,27 +95,27 @@ class _Problems:
 
 
 def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: str, also: Sequence[str] = ()) -> Checked:
-    """Canonical participants: found, decoded, in our units, believable.
+    """Make canonical participants: find, decode, convert and check the columns.
 
     Parameters
     ----------
     raw : DataFrame
-        As read from the file.
+        Table as read from the file.
     fields : mapping of str to Field
     where : str
         File name, for messages.
     also : sequence of str
-        Further numeric columns to keep (covariates of the user's own).
+        Further numeric columns to keep (the user's own covariates).
 
     Returns
     -------
     Checked
-        With every column of the field map; what the file lacks is all missing.
+        With every column of the field map. Columns that the file lacks are all missing.
 
     Raises
     ------
     DataError
-        Naming each column, rule, number and first rows.
+        If there are problems. The message names column, rule, number and first rows of each.
     """
     found = find_columns(raw.columns, fields, where)
     for required in ("eid", "sex", "age"):
@@ -125,7 +126,7 @@ def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: st
                 where,
                 f"no column for {required}",
                 f"one named {', '.join(names)}",
-                "Name it in a map given by --fields.",
+                "Give its name in a field map (--fields).",
             )
     problems = _Problems(where)
     columns: dict[str, pd.Series] = {}
@@ -155,16 +156,16 @@ def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: st
 
 
 def check_phenotypes(raw: pd.DataFrame, where: str) -> Checked:
-    """Canonical phenotypes: ``eid`` and measurements, of which none is negative.
+    """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
 
-    Volumes (``*_cm3``), ratios and fractions of 0 or below, or infinite, are
-    set to missing and noted; zero volumes of single structures are kept.
+    Volumes (``*_cm3``), ratios and fractions that are 0, negative or infinite are
+    set to missing and noted. Zero volumes of single structures are kept.
 
-    Raises
-    ------
-    DataError
-        When there is no ``eid``, no phenotype, text in numbers, or a
-        participant twice.
+        Raises
+        ------
+        DataError
+            If there is no ``eid`` or no phenotype, numbers contain text, or a
+            participant appears twice.
     """
     if "eid" not in raw.columns:
         raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
@@ -233,7 +234,7 @@ def _measurement(raw: pd.DataFrame, known: Field, source: Source, problems: _Pro
 
 
 def _numbers(column: pd.Series, name: str, problems: _Problems) -> pd.Series:
-    """As float64; whatever is there and is not a number is a problem."""
+    """Convert to float64. Every value that is not a number is a problem."""
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
         numbers = pd.to_numeric(column, errors="coerce")
         text = column.notna() & numbers.isna()
@@ -247,7 +248,7 @@ def _numbers(column: pd.Series, name: str, problems: _Problems) -> pd.Series:
 
 def _text(raw: pd.DataFrame, known: Field, source: Source, problems: _Problems) -> pd.Series:
     values = raw[list(source.columns)].bfill(axis=1).iloc[:, 0] if len(source.columns) > 1 else raw[source.columns[0]]
-    # 1.0 is how pandas stores the code 1 in a column with gaps.
+    # pandas stores the code 1 as 1.0 in a column with missing values.
     values = values.astype("string").str.strip().str.removesuffix(".0").rename(known.name)
     if known.kind == "id":
         return values
@@ -264,7 +265,7 @@ def _date(raw: pd.DataFrame, source: Source, problems: _Problems) -> pd.Series:
     dates = pd.to_datetime(values, errors="coerce", format="%Y-%m-%d")
     wrong = values.notna() & dates.isna()
     if wrong.any():
-        problems.add(source.columns[0], "no date", wrong, "Write dates as YYYY-MM-DD.")
+        problems.add(source.columns[0], "not a date", wrong, "Write dates as YYYY-MM-DD.")
     return dates
 
 
@@ -278,7 +279,7 @@ def _check_identifiers(eid: pd.Series, problems: _Problems) -> None:
 
 
 def _check_limbs(table: pd.DataFrame, problems: _Problems) -> None:
-    """Legs carry more lean mass than arms; where they do not, the field numbers are mixed up."""
+    """Check that legs have more lean mass than arms. If not, the field numbers are mixed up."""
     legs = table["leg_lean_left_kg"] + table["leg_lean_right_kg"]
     arms = table["arm_lean_left_kg"] + table["arm_lean_right_kg"]
     wrong = legs < arms
@@ -287,7 +288,7 @@ def _check_limbs(table: pd.DataFrame, problems: _Problems) -> None:
 
 
 def _check_bmi(table: pd.DataFrame, problems: _Problems) -> None:
-    """Weight over squared height is the BMI; pounds, stones and feet are found out so."""
+    """Check that weight over squared height equals the BMI. This detects pounds, stones and feet."""
     computed = table["weight_kg"] / (table["height_cm"] / 100.0) ** 2
     known = computed.notna() & table["bmi"].notna()
     wrong = known & ((computed / table["bmi"] - 1).abs() > _BMI_DIFFERENCE)

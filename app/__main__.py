@@ -85,7 +85,7 @@ def _run(
 
 
 def _process(source: Path, output: Path, options: RunOptions, how: StudyCommand, show: Progress) -> None:
-    # Imported here: help, usage errors and a wrong path should not wait for PyTorch and Holoscan.
+    # Imported here so that help, usage errors and a wrong path do not wait for PyTorch and Holoscan.
     from app.run import run_study
 
     try:

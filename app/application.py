@@ -1,4 +1,4 @@
-"""The chain of operators, and nothing else."""
+"""The MONAI Deploy application: the chain of operators."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class SarcoMapApp(Application):
         Zip or folder of one study.
     output_folder : Path
     model : SegmentationModel or None
-        None where ``options.labels`` take its place.
+        None if ``options.labels`` replace it.
     options : RunOptions
     clock : StageClock
-        Filled with the seconds of each stage, and with what went wrong.
+        Receives the seconds of each stage, and any error.
     progress : callable, optional
-        For the loader: files read, files in all.
+        Called by the loader with files read and files in all.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Options of a study that comes from a DICOMweb server."""
+"""Options for a study from a DICOMweb server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IN_SECTION = Parameter(group=section("A study from a DICOMweb server", 60))
 
 @dataclass(frozen=True)
 class DicomwebOptions:
-    """Where a study comes from when it is not a file.
+    """Source of a study that is not a file or folder.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class DicomwebOptions:
     Raises
     ------
     OptionError
-        When the options do not go together.
+        If the options contradict each other.
     """
 
     dicomweb: Annotated[str | None, Parameter(metavar="URL"), _IN_SECTION] = None
@@ -51,4 +51,4 @@ class DicomwebOptions:
                 if getattr(self, name):
                     raise OptionError(name, "given without a server", "both or neither", "Add --dicomweb URL.")
         elif not self.study_uid:
-            raise OptionError("dicomweb", "given without --study-uid", "both", "Say which study.")
+            raise OptionError("dicomweb", "given without --study-uid", "both", "Add --study-uid UID.")

@@ -1,4 +1,4 @@
-"""A study from a DICOMweb server in place of a zip or a folder, and its results back to it."""
+"""Fetch a study from a DICOMweb server instead of a zip or folder, and send its results back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from operators.core.errors import OutputError
 from operators.core.output_folder import beside
 
-if TYPE_CHECKING:  # what speaks with a server is imported when one is named: --help should not wait for it
+if TYPE_CHECKING:  # the DICOMweb client is imported only when a server is given, so that --help is quick
     from app.dicomweb import Access
 
 __all__ = ["dicom_results", "fetched", "send_back"]
@@ -21,7 +21,7 @@ __all__ = ["dicom_results", "fetched", "send_back"]
 
 @contextmanager
 def fetched(access: Access, study_uid: str, output: Path, quiet: bool) -> Iterator[Path]:
-    """A hidden folder in ``output`` with the study, removed afterwards: after a kill, by the next run."""
+    """Fetch the study into a hidden folder in ``output`` and remove it afterwards; after a kill, the next run does."""
     from app.dicomweb import fetch_study
 
     with beside(output) as hidden:
@@ -47,19 +47,19 @@ def send_back(access: Access, output: Path, quiet: bool) -> None:
     ----------
     access : Access
     output : Path
-        Of the run.
+        Output folder of the run.
     quiet : bool
 
     Raises
     ------
     OutputError
-        When they did not all arrive, or there are none; they stay in ``output``.
+        If not all results were stored, or there are none. They stay in ``output``.
     """
     from app.dicomweb import store_files
 
     files = dicom_results(output)
     if not files:
-        raise OutputError(str(output), "no DICOM results", "those of the run, to be sent", "Run it again.")
+        raise OutputError(str(output), "no DICOM results", "the results of the run", "Run it again.")
     try:
         stored = store_files(access, files)
     except OutputError as error:
@@ -70,9 +70,9 @@ def send_back(access: Access, output: Path, quiet: bool) -> None:
 
 
 def dicom_results(folder: Path) -> list[Path]:
-    """Derived series, segmentation and SR: what is referred to comes before what refers to it.
+    """Derived series, segmentation and SR, in this order: an object comes before those that refer to it.
 
-    By their places, which a run leaves to no other's files; folders beside them may hold other runs' results.
+    Only the run's own paths are searched, because folders beside them may hold other runs' results.
     """
     last = [folder / name for name in ("segmentation.dcm", "report.sr.dcm")]
     return [*sorted((folder / "derived").glob("*/*.dcm")), *(path for path in last if path.is_file())]

@@ -16,22 +16,22 @@ _interrupted = threading.Event()
 
 
 def clean_up_when_interrupted() -> None:
-    """From now on SIGINT and SIGTERM remove unfinished output and end the process with 128 + the signal's number.
+    """Make SIGINT and SIGTERM remove unfinished output and end the process with 128 + the signal's number.
 
     Call it in the main thread before any other thread is started, so that all
-    of them inherit the blocked signals. Holoscan sets handlers of its own while
-    a graph runs, after which no Python handler is called, and forces the
-    process to exit three seconds later; a thread that waits for the signal
-    is served before any handler.
+    of them inherit the blocked signals. While a graph runs, Holoscan sets its own
+    handlers: no Python handler is called any more, and the process is forced
+    to exit three seconds later. A thread that waits for the signal receives it
+    before any handler.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_wait, name="interrupt", daemon=True).start()
 
 
 def let_interruption_finish() -> None:
-    """Return at once, unless a signal has come: then the process ends here, with that signal's code.
+    """Return at once, unless a signal has arrived: then the process ends here with that signal's exit code.
 
-    A stage whose folder is being removed fails, and its failure must not be taken for the run's.
+    A stage fails when its folder is being removed; this failure must not be reported as the run's.
     """
     if _interrupted.is_set():
         threading.Event().wait()

@@ -1,4 +1,4 @@
-"""Which object a file is, without parsing the rest of it: for files that come from elsewhere."""
+"""UIDs of a DICOM file from an unknown source, without parsing the rest of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from operators.core.errors import DicomError
 
 __all__ = ["UNREADABLE", "Identity", "identity"]
 
-#: The UIDs stand far before this. Sequences before them take a hundred times as much when parsed.
+#: The UIDs come long before this. Sequences before them take a hundred times their length in memory when parsed.
 _HEADER_BYTES = 1024 * 1024
 _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID = BaseTag(0x00080018), BaseTag(0x0020000D)
 _SERIES_INSTANCE_UID = BaseTag(0x0020000E)
@@ -24,7 +24,7 @@ UNREADABLE = (
     *(DicomError, InvalidDicomError, AttributeError, EOFError, KeyError),
     *(NotImplementedError, OSError, RecursionError, ValueError),
 )
-"""What `identity` raises, and pydicom of bytes that are no dataset."""
+"""What `identity` raises, and what pydicom raises for bytes that are not a dataset."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Identity:
     Raises
     ------
     ValueError
-        When one is.
+        If one is empty.
     """
 
     study_uid: str
@@ -52,13 +52,13 @@ def identity(file: Path) -> Identity:
     Raises
     ------
     DicomError
-        For a deflated dataset, before any of it is inflated: pydicom does that without a bound.
+        If the dataset is deflated. It is refused before any of it is inflated, because pydicom sets no limit.
     One of UNREADABLE
-        When it cannot be read or a UID is absent.
+        If the file cannot be read or a UID is absent.
     """
     if read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise DicomError(
-            "an object that came",
+            "a received object",
             "transfer syntax Deflated Explicit VR Little Endian",
             "a transfer syntax that can be read safely",
             "Store the study uncompressed.",

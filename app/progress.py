@@ -1,4 +1,4 @@
-"""What a user sees on the terminal while a study is processed: one line, then what was found."""
+"""What a user sees on the terminal while a study is processed: a progress line, then the headline numbers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STAGES = {
 
 
 class Progress:
-    """One line on standard error: each stage, and its seconds when it is done.
+    """One line on standard error with each stage and, once it is done, its seconds.
 
-    Nothing is shown of the study but what its caller named.
+    Only the name that the caller passes is shown of the study.
 
     Parameters
     ----------
     quiet : bool
         Show nothing.
     stages : mapping of str to str
-        What to show of stages that do something else here than in a run.
+        Text to show for stages that do something else here than in a run.
     """
 
     def __init__(self, quiet: bool = False, stages: Mapping[str, str] | None = None) -> None:
@@ -43,7 +43,7 @@ class Progress:
             print(title, file=sys.stderr, flush=True)
 
     def stage(self, name: str, seconds: float | None) -> None:
-        """A stage starts (None) or is done; see `operators.pipeline.process_study`."""
+        """Show that a stage starts (None) or is done; see `operators.pipeline.process_study`."""
         if self.quiet:
             return
         if seconds is None:
@@ -53,7 +53,7 @@ class Progress:
             self._show(f" {seconds:.1f} s")
 
     def files(self, done: int, total: int) -> None:
-        """Reads done and reads in all; shown on a terminal only."""
+        """Show reads done and reads in all, on a terminal only."""
         if self._on_terminal and not self.quiet and total:
             share = f" {100 * done // total:3d}%"
             self._show(share + "\b" * len(share) if done < total else "     \b\b\b\b\b")
@@ -69,7 +69,7 @@ class Progress:
 
 
 def headline(report: Mapping[str, Any], output: Path) -> str:
-    """What a report says first: three numbers, the flags, and where the page is."""
+    """Headline of a report: three numbers, the flags, and the path of the page."""
     found, quality, model = report["phenotypes"], report["quality"], report["model"]
     lines = []
     if quality["withheld"] is not None:

@@ -1,4 +1,4 @@
-"""Run the MONAI Deploy application on one study and see to it that it did what it should."""
+"""Run the MONAI Deploy application on one study and check that every stage ran."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_study(
     on_stage: OnStage | None = None,
     on_progress: OnProgress | None = None,
 ) -> StudyResult:
-    """Load, fuse, segment, write and report one study, each stage by its MONAI Deploy operator.
+    """Load, fuse, segment, write and report one study; each stage is a MONAI Deploy operator.
 
     Parameters, result and errors are those of `operators.pipeline.process_study`, and so are the files.
     """
@@ -44,7 +44,7 @@ def run_study(
 
 
 def _verify(folder: Path, clock: StageClock, expected: tuple[str, ...]) -> None:
-    """Holoscan ends a graph whose operator emits nothing without a word, and with success."""
+    """Raise if a stage did not run: when an operator emits nothing, Holoscan ends the graph and reports success."""
     if clock.failure is not None:
         raise clock.failure
     if absent := missing(folder, expected):

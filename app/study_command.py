@@ -1,4 +1,4 @@
-"""What the command lines of one study share: `python -m app` and `sarcomap run`."""
+"""Shared parts of the command lines that process a study: `python -m app` and `sarcomap run`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.dicomweb_options import DicomwebOptions
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.model_card import check_bundle_folder
 from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
-from operators.core.options.declaration import Flag, TogetherWith, section
+from operators.core.options.declaration import Flag, TogetherWith, check_choices, section
 from operators.core.quiet_dicom import quiet_dicom
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _GENERAL = Parameter(group=section("General", 0))
 
 @dataclass(frozen=True)
 class StudyCommand:
-    """What a study's command line is told besides the options of its stages.
+    """Options of a study's command line besides those of its stages.
 
     Attributes
     ----------
@@ -55,28 +55,31 @@ class StudyCommand:
     quiet: Annotated[bool, Flag, Parameter(name=("-q", "--quiet")), _GENERAL] = False
     dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
 
+    def __post_init__(self) -> None:
+        check_choices(self)  # the converter takes lower case, and anything else
+
 
 def set_up_logging(level: LogLevel) -> None:
-    """Send log messages to standard error, and keep other packages' remarks about themselves off it."""
+    """Send log messages to standard error, and silence other packages' remarks about themselves."""
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", force=True)
     quiet_dicom()  # at every level: what they say quotes values
     if level != "DEBUG":
-        warnings.filterwarnings("ignore")  # of MONAI about itself; nothing that a user can act on
+        warnings.filterwarnings("ignore")  # MONAI's, about itself; a user can do nothing about them
 
 
 def refuse_early(options: RunOptions, command: StudyCommand, source: Path | None = None) -> None:
-    """Find in a moment what would end the run after it has imported and read much.
+    """Find problems at once that would otherwise end the run after slow imports and reading.
 
-    Warns of de-identification without a key.
+    Warns about de-identification without a key.
 
-    Raises
-    ------
-    SarcoMapError
-        For a device that is not there, a folder that is no bundle, a key file
-        that cannot be read, or an input that is neither a folder nor a zip.
+        Raises
+        ------
+        SarcoMapError
+            If a device is not available, a folder is not a bundle, a key file cannot
+            be read, or an input is neither a folder nor a zip.
     """
     if options.device == "cuda" and not driver_sees_device():
-        raise OptionError("device", "no CUDA device is available", "one, as asked for", "Use auto or cpu.")
+        raise OptionError("device", "no CUDA device is available", "a CUDA device", "Use auto or cpu.")
     if command.model is not None and not options.labels.segmentation:
         check_bundle_folder(command.model)
     if (chosen := options.deidentification.chosen()) is not None and not chosen.key:
@@ -98,7 +101,7 @@ def with_study(options: RunOptions, command: StudyCommand) -> RunOptions:
 def dicomweb_access(
     options: DicomwebOptions, warn: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
 ) -> Access | None:
-    """The server that was named; None where none was. Images that would travel in the clear are warned about."""
+    """The DICOMweb server, or None if none was given. Warns if images would be sent without encryption."""
     if options.dicomweb is None:
         return None
     from app.dicomweb import Access, read_login

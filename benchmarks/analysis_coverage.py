@@ -1,11 +1,11 @@
-"""How often do the 95% intervals hold the truth? Many synthetic cohorts, one count.
+"""How often do the 95% intervals contain the truth, over many synthetic cohorts?
 
     python benchmarks/analysis_coverage.py --repetitions 500 --n 4000
 
-Each repetition draws a cohort with known effects (`phantom.table`), and asks
-for every odds ratio, hazard ratio, correlation and slope whether its interval holds the true
-value. With 500 repetitions a true coverage of 95% shows as 93.1% to 96.9% in
-95% of cases.
+Each repetition draws a cohort with known effects (`phantom.table`) and checks
+for every odds ratio, hazard ratio, correlation and slope whether its interval
+contains the true value. With 500 repetitions, a true coverage of 95% gives an
+observed coverage of 93.1% to 96.9% in 95% of cases.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KINDS = ("OR", "HR", "r", "slope")
 
 
 def one_repetition(seed: int, n: int, kinds: Sequence[str] = KINDS) -> dict[str, bool | None]:
-    """Which intervals hold the truth; None where an estimate was not made."""
+    """Which intervals contain the truth; None if there is no estimate."""
     made = draw_cohort(n, seed, ineligible=0)
     people = check_participants(made.participants, read_fields(), "participants")
     table = build_cohort(people, check_phenotypes(made.phenotypes[_COLUMNS], "phenotypes")).analysed
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=4000, help="people per cohort")
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which intervals (default: all)")
-    parser.add_argument("--out", type=Path, help="write the table as CSV, too")
+    parser.add_argument("--out", type=Path, help="also write the table as CSV")
     options = parser.parse_args()
     held: dict[str, list[bool]] = defaultdict(list)
     seeds = range(options.first_seed, options.first_seed + options.repetitions)

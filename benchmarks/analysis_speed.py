@@ -1,14 +1,14 @@
-"""How long the analysis takes, how much memory, and R beside it.
+"""Time and memory of the analysis, compared with R.
 
     python benchmarks/analysis_speed.py --sizes 5000 20000 37004 80000 320000 500000 --r-up-to 37004 \
         --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
     python benchmarks/analysis_speed.py --draw benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
 
-For each size a synthetic cohort is written, ``python -m analysis run`` is
-timed on it as a process of its own (peak memory by the operating system), and
-the 20 models of P/A and L/R asymmetry are timed against R's ``glm`` with
-``confint`` of the exposure, on the same rows, in the same run. The machine's
-load before each size is kept with the figures: on a busy machine they are
+For each size, a synthetic cohort is written and ``python -m analysis run`` is
+timed on it in its own process (peak memory as the operating system reports
+it). Then the 20 models of P/A and L/R asymmetry are timed against R's ``glm``
+with ``confint`` of the exposure, on the same rows in the same run. The
+machine's load before each size is recorded: on a busy machine the figures are
 upper bounds.
 """
 
@@ -93,10 +93,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[37004])
     parser.add_argument(
-        "--r-up-to", type=int, default=37004, metavar="N", help="R beside it up to this size (0: never)"
+        "--r-up-to", type=int, default=37004, metavar="N", help="also time R up to this size (0: never)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE.json")
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="growth of time and memory with n")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="plot the growth of time and memory with n")
     parser.add_argument("--draw", type=Path, metavar="FILE.json", help="measure nothing; plot these figures")
     options = parser.parse_args()
     if options.draw is not None:
@@ -119,7 +119,7 @@ def main() -> int:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Time and memory against n, on straight axes: linear growth is a straight line."""
+    """Plot time and memory against n on linear axes: linear growth is a straight line."""
     figure = new_figure(DOUBLE_COLUMN, 2.4)
     table = pd.DataFrame(rows).sort_values("n")
     panels = (

@@ -1,13 +1,13 @@
-"""How long the DICOM objects of a long study take, and how much memory: every structure in every slice.
+"""Time and memory for writing the DICOM objects of a long study with every structure in every slice.
 
     python benchmarks/dicom_write.py                       # 400 slices of 174 x 224
     python benchmarks/dicom_write.py --slices 227 --json figures.json
 
-Each case runs in a process of its own, so that its peak memory is its own.
-"writing" is what a run adds: the object is made from the label map and put on
-disk; processor seconds are what it takes on an idle machine. The peak is of the
-whole process, libraries and volumes included; "before" is what it held when the
-work began.
+Each case runs in its own process, so that its peak memory is separate.
+"writing" is the time to make the object from the label map and write it to
+disk. Processor seconds are the time on an idle machine. The peak is that of the
+whole process, including libraries and volumes; "before" is its memory before
+writing began.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ TARGET_GIB = 2.0
 
 
 def main() -> int:
-    """Command line; 1 when a target is missed."""
+    """Run the command line; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=400)
-    parser.add_argument("--json", type=Path, help="where the figures go, too")
-    parser.add_argument("--case", choices=list(CASES), help="only this one, in this process, as JSON")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--case", choices=list(CASES), help="run only this case, in this process, and print JSON")
     arguments = parser.parse_args()
     if arguments.case:
         print(json.dumps(measure(arguments.case, arguments.slices)))
@@ -98,7 +98,7 @@ def measure(case: str, slices: int) -> dict[str, Any]:
 
 
 def made_study(slices: int) -> tuple[Volume, Fused, Study]:
-    """A study of one station whose structures are discs, each in every slice, over a noisy signal."""
+    """A study of one station with a noisy signal; the structures are discs, each in every slice."""
     shape = (slices, 174, 224)
     grid = Grid(shape, np.diag([2.232, 2.232, 3.0, 1.0]))
     y, x = np.indices(shape[1:])

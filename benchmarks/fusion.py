@@ -1,9 +1,9 @@
-"""Station fusion measured beside its peers: python -m benchmarks.fusion {memory,growth} [--out FILE.json].
+"""Station fusion compared with its peers: python -m benchmarks.fusion {memory,growth} [--out FILE.json].
 
-Every peer gets the same data on the same machine in the same run; figures are
+Every peer gets the same data on the same machine in the same run. Figures are
 medians. ``docs/fusion.md`` holds the tables of the last run, ``results/`` its
 numbers, and `benchmarks.fusion_figures` draws them. `benchmarks.fusion_disk`
-measures from file to file, `benchmarks.fusion_seams` what blends do to seams.
+measures from file to file, `benchmarks.fusion_seams` the effect of blends on seams.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Signals = list[list[NDArray[np.float32]]]
 
 
 def median_s(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Median seconds, by the clock on the wall and of all threads' processor time; one run before does not count.
+    """Median seconds of wall-clock time and of all threads' processor time, after one warm-up run.
 
-    Processor time still means something on a machine that others use.
+    Processor time is meaningful even on a shared machine.
     """
     work()
     wall, processor = [], []
@@ -53,7 +53,7 @@ def noise(grids: Sequence[Grid]) -> Signals:
 
 
 def turned(grid: Grid, degrees: float) -> Grid:
-    """The same grid, turned about the patient's long axis and tipped a little."""
+    """The same grid, rotated about the patient's long axis and slightly tilted."""
     angle = np.radians(degrees)
     about_z = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     tip = np.array([[1, 0, 0], [0, np.cos(angle / 2), -np.sin(angle / 2)], [0, np.sin(angle / 2), np.cos(angle / 2)]])
@@ -83,7 +83,7 @@ def with_scipy(signals: Signals, grids: Sequence[Grid], grid: Grid) -> list[NDAr
 
 
 def with_tptbox(signals: Signals, grids: Sequence[Grid], repeats: int) -> dict[str, float] | None:
-    """Seconds for one contrast with TPTBox's stitching, its defaults but without bias field; None if not installed."""
+    """Seconds for one contrast with TPTBox's stitching at its defaults, without bias field; None if not installed."""
     try:
         import nibabel
         from TPTBox import NII
@@ -109,7 +109,7 @@ def memory(repeats: int) -> dict[str, Any]:
     warm = np.zeros_like(ours)
     between = slice(8, -8)  # peers differ at the outermost faces
     theirs, scipys = with_simpleitk(images, grid), with_scipy(signals, grids, grid)
-    # Inside overlaps the peers count a station's repeated end slice in full, ours does not.
+    # Inside overlaps, the peers count a station's repeated end slice in full; ours does not.
     inner = np.abs(ours[0] - scipys[0])[between, 8:-24, 8:-8]
     oblique = [turned(g, angle) for g, angle in zip(grids, (0.0, 2.0, -1.5, 3.0), strict=True)]
     oblique_grid = common_grid(oblique)
@@ -134,7 +134,7 @@ def memory(repeats: int) -> dict[str, Any]:
 
 
 def growth(repeats: int) -> dict[str, Any]:
-    """Time as the fused grid grows."""
+    """Time for growing fused grids."""
     grids = [station.grid for station in archive_stations(4)]
     signals = noise(grids)
     spacing = np.array(common_grid(grids).spacing_mm)
@@ -148,7 +148,7 @@ def growth(repeats: int) -> dict[str, Any]:
 
 
 def finish(result: dict[str, Any], out: Path | None) -> None:
-    """Say where it ran and how busy that was; print, and keep when asked to."""
+    """Add the machine and its load to the result, print it, and write it if a file was given."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     facts = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in cpuinfo.splitlines())
     result["processor"] = f"{facts['model name']}, family {facts['cpu family']}, model {facts['model']}"

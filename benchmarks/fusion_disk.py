@@ -1,9 +1,9 @@
-"""From the archive's zip to four NRRD files, ours beside a loop: python -m benchmarks.fusion_disk --zip STUDY.zip.
+"""From the archive's zip to four NRRD files, ours and a simple loop: python -m benchmarks.fusion_disk --zip STUDY.zip.
 
-Every run is a process of its own, ours and the loop in turn. A process does
-the study twice: the second time everything that starts is started. Seconds are
-medians of the clock on the wall; processor seconds of all threads stand beside
-them, since other work on the machine lengthens the former.
+Every run is a separate process; ours and the loop alternate. A process does the
+study twice, so that the second time is free of start-up costs. Seconds are
+medians of wall-clock time. Processor seconds of all threads are given too,
+because other work on the machine lengthens wall-clock time.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _ours(decoded: Any) -> Callable[[Path, Path], Phases]:
 
 
 def child(way: str, path: Path) -> dict[str, Any]:
-    """One process: what its imports take, the study once, the study again."""
+    """Measure one process: its imports, the study once, the study again."""
     start = time.perf_counter()
     work = WAYS[way]()
     result: dict[str, Any] = {"import_s": time.perf_counter() - start}
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--zip", type=Path, required=True, help="python -m phantom study --zip --compress makes one")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file; default: printed")
-    parser.add_argument("--prefix", default="", help="put before each process, for instance 'nice -n -19'")
+    parser.add_argument("--prefix", default="", help="prefix of each process's command, for instance 'nice -n -19'")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 RESULTS = Path(__file__).resolve().parent / "results"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
-# Okabe and Ito's palette, which colour-blind readers tell apart.
+# Okabe and Ito's palette: colour-blind readers can distinguish its colours.
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
 
 

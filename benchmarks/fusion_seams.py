@@ -1,4 +1,4 @@
-"""What blends and matched intensities do to seams: python -m benchmarks.fusion_seams [--out FILE.json].
+"""Effect of blends and matched intensities on seams: python -m benchmarks.fusion_seams [--out FILE.json].
 
 Phantoms are scanned with gain steps, coil bias, noise and displacements, fused
 with each setting, and compared with the same body scanned without any of them.
@@ -74,7 +74,7 @@ def seams(participants: int, n4: bool) -> dict[str, Any]:
         overlapping = tissue & overlap_slices(scanned, truth)[:, None, None]
         for name, setting in settings.items():
             fused = fuse(scanned, FusionOptions(**setting))
-            # One brightness of the whole volume is arbitrary; what is left is error.
+            # The overall brightness is arbitrary, so it is matched first; the remaining difference is error.
             scale = (truth.in_phase[tissue] * fused.in_phase[tissue]).sum() / (fused.in_phase[tissue] ** 2).sum()
             error = scale * fused.in_phase[overlapping] - truth.in_phase[overlapping]
             errors[name].append(float(np.sqrt((error**2).mean()) / truth.in_phase[overlapping].mean()))
@@ -106,7 +106,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--participants", type=int, default=20)
-    parser.add_argument("--n4", action="store_true", help="also N4, which takes minutes")
+    parser.add_argument("--n4", action="store_true", help="also measure N4, which takes minutes")
     parser.add_argument("--out", type=Path, help="JSON file; default: printed")
     options = parser.parse_args()
     finish(seams(options.participants, options.n4), options.out)

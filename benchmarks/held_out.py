@@ -1,14 +1,14 @@
-"""How well the shipped model segments phantoms that it never saw, through the whole of the pipeline.
+"""Accuracy of the shipped model on phantoms that it has never seen, through the whole pipeline.
 
     python -m benchmarks.held_out --n 30 --studies /tmp/held-out --out bundle/docs/held_out
 
 Each participant is drawn (sex, age, size, fat, muscle), scanned with noise, coil
-bias, gains and motion of sizes that differ too, written as DICOM in the
-archive's form, loaded, fused and segmented as `python -m app` does. The truth is
-the anatomy at the voxel centres of the fused grid: no voxels of its own stand
-between. Training seeds start at 100000, so the default seeds here were never
-trained on. Writes by_structure.csv and by_participant.csv (with bootstrap
-intervals), phenotypes.csv and a figure.
+bias, gains and motion of varying size, written as DICOM in the archive's form,
+loaded, fused and segmented as `python -m app` does. The truth is the anatomy
+evaluated at the voxel centres of the fused grid, without resampling. Training
+seeds start at 100000; the default seeds here were never trained on. Writes
+by_structure.csv and by_participant.csv (with bootstrap intervals),
+phenotypes.csv and a figure.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from phantom.truth import count_volumes
 
 PHENOTYPES = ("tmv", "pa")
 SPAWNED = multiprocessing.get_context("spawn")
-"""Workers begin afresh: a fork of a process whose libraries have threads can wait for them for ever."""
+"""Workers are spawned: a fork of a process whose libraries have threads can wait for them forever."""
 
 
 def study(seed: int, folder: Path) -> Path:
-    """The participant's zip in ``folder``, made unless it is there."""
+    """Path of the participant's zip in ``folder``; it is made if missing."""
     place = folder / str(seed)
     if not (place / "truth" / "truth.json").is_file():  # written last
         write_study(place, seed=seed, zip_archive=True, options=drawn_options(seed))
@@ -67,7 +67,7 @@ def true_labels(seed: int, grid: Grid) -> NDArray[np.uint8]:
 def evaluate(
     seed: int, archive: Path, model: SegmentationModel, options: SegmentationOptions
 ) -> tuple[ParticipantScores, dict[str, float]]:
-    """Scores of every structure, and relative errors of TMV and P/A (NaN where a phenotype is not given)."""
+    """Scores of every structure, and relative errors of TMV and P/A (NaN if a phenotype is not given)."""
     fused = fuse(load_study(archive))
     labels = segment(fused, model, options)
     truth = true_labels(seed, fused.grid)
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def summary(scores: Sequence[ParticipantScores], errors: Sequence[dict[str, float]]) -> str:
-    """What is asked of the model, in lines."""
+    """Lines of the summary: Dice and errors of the phenotypes."""
     dice = score_matrix(scores, "dice")
     by_structure = {s.name: dice[:, n] for n, s in enumerate(anatomy.STRUCTURES)}
     lines = [f"{name:24s} {np.nanmean(d):.3f}  (lowest {np.nanmin(d):.3f})" for name, d in by_structure.items()]
@@ -101,12 +101,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=30, help="participants (default: 30)")
-    parser.add_argument("--seed", type=int, default=900000, help="the first one's (default: 900000)")
+    parser.add_argument("--seed", type=int, default=900000, help="seed of the first participant (default: 900000)")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
     parser.add_argument("--clean-up", action="store_true", help="as `python -m app --clean-up`")
     parser.add_argument("--mirror", action="store_true", help="as `python -m app --mirror`")
-    parser.add_argument("--studies", type=Path, help="keep the studies here, and take those that are there")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="that write studies (default: every core)")
+    parser.add_argument("--studies", type=Path, help="folder to keep the studies in; existing ones are reused")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="number of processes that write studies (default: every core)",
+    )
     parser.add_argument("--out", type=Path, help="folder for tables and figure")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.n)
@@ -131,7 +136,7 @@ def main() -> None:
 
 @contextmanager
 def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
-    """The folder that was asked for, or one that goes away."""
+    """The given folder, or a temporary one."""
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)

@@ -1,4 +1,4 @@
-"""The segmentation stage measured beside its peers.
+"""The segmentation stage compared with its peers.
 
     python -m benchmarks.inference full [--repeats 3] [--backends openvino-bf16 ...] [--out full.json]
     python -m benchmarks.inference demo
@@ -6,11 +6,12 @@
 
 `full` is the full-size UNETR (93 million parameters, random weights, windows
 of 96^3 with overlap 0.25) on a fused pelvis-to-knee phantom of 1.5 x 1.5 x 2.0
-mm, each backend in a process of its own, beside MONAI's sliding window with
-eager fp32 on the same body-cropped volume. `demo` is the shipped model at the
-archive's own spacing. Times are of `segment`, whole: transforms, compiling,
-windows, stitching, interpolation, argmax. Memory is the peak of the process,
-Python and PyTorch included. `docs/inference.md` holds the last run's tables.
+mm. Each backend runs in its own process. The reference is MONAI's sliding
+window with eager fp32 on the same body-cropped volume. `demo` is the shipped
+model at the archive's spacing. Times are those of the whole `segment`:
+transforms, compilation, windows, stitching, interpolation, argmax. Memory is
+the peak of the process, including Python and PyTorch. `docs/inference.md` holds
+the tables of the last run.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ from phantom import (
 SPACING_MM = (1.5, 1.5, 2.0)
 CPU_RUNS = ("openvino-bf16", "openvino-fp32", "torch-bf16", "torch-fp32", "onnxruntime-fp32")
 CUDA_RUNS = ("torch-bf16", "torch-fp32", "onnxruntime-fp32")
-"""Those in bf16 are left out where there are no instructions for it."""
+"""Runs in bf16 are left out if the processor has no instructions for it."""
 MONAI = "monai-fp32"
 
 
 def random_bundle(folder: Path) -> Path:
-    """The bundle's configs as they are, which is the full-size network, with weights from seed 0."""
+    """The bundle's unchanged configs, which give the full-size network, with weights from seed 0."""
     from monai.bundle import ConfigParser
 
     shutil.copytree(SHIPPED_BUNDLE / "configs", folder / "configs")
@@ -94,7 +95,7 @@ def random_bundle(folder: Path) -> Path:
 
 
 def fused_phantom(spacing_mm: tuple[float, float, float] | None, seed: int = 900000) -> Fused:
-    """A participant scanned at four table positions and fused; anatomy drawn coarsely, for only its extent matters."""
+    """A participant scanned at four table positions and fused. The anatomy is coarse: only its extent matters."""
     person = draw_participant(seed)
     tissues = build_tissues(person, body_grid(person, (4.0, 4.0, 4.0)))
     images = acquire_study(tissues, archive_stations(4), AcquisitionOptions(), seed)
@@ -116,7 +117,7 @@ def fused_phantom(spacing_mm: tuple[float, float, float] | None, seed: int = 900
 
 
 def save(fused: Fused, path: Path, fat: bool = False) -> Path:
-    """Only what the network sees, so that a measured process holds no more than that."""
+    """Save only the network's input, so that a measured process holds nothing else."""
     volumes = {"water": fused.water, "body": fused.body} | ({"fat": fused.fat} if fat else {})
     np.savez(path, affine=fused.grid.affine, **volumes)  # type: ignore[arg-type]
     return path
@@ -132,7 +133,7 @@ def load(path: Path) -> Fused:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to measure."""
+    """One measurement, done in its own process."""
 
     bundle: Path
     volume: Path
@@ -148,12 +149,12 @@ def options_of(name: str) -> SegmentationOptions:
 
 
 def measure_ours(job: Job) -> dict[str, Any]:
-    """Seconds of `segment`, the first time in a process and after, and where they go."""
+    """Seconds of `segment`, in the first and in later runs of a process, by step."""
     fused, model, options = load(job.volume), load_model(job.bundle), options_of(job.name)
     exported = 0.0
     if options.backend != "torch":
         started = time.perf_counter()
-        onnx_model(model)  # once for a model, then it lies in the cache
+        onnx_model(model)  # exported once per model, then cached
         exported = time.perf_counter() - started
     seconds = []
     computed = time.process_time()
@@ -168,14 +169,14 @@ def measure_ours(job: Job) -> dict[str, Any]:
         "engine": labels.engine,
         "seconds": statistics.median(seconds),
         "first_s": seconds[0],
-        "processor_s": computed / job.repeats,  # of all cores; more than cores times seconds it cannot be
+        "processor_s": computed / job.repeats,  # of all cores; at most cores times seconds
         "export_s": exported,
         "parts_s": parts(fused, model, options),
     }
 
 
 def parts(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> dict[str, float]:
-    """Where the time of one run goes."""
+    """Split the time of one run by step."""
     clock = time.perf_counter
     started = clock()
     prepared = prepare(fused, model)
@@ -215,7 +216,7 @@ class _Timed:
 
 
 class _TimedAhead(_Timed):
-    """Counts what is waited for; what the network does in the meantime costs nothing."""
+    """Counts waiting time only; work that overlaps with the network costs nothing."""
 
     def __init__(self, network: RunsAhead) -> None:
         super().__init__(network)
@@ -247,7 +248,7 @@ def measure_monai(job: Job) -> dict[str, Any]:
     }
     if job.labels is not None:
         mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
-        # The fused grid and the network's have one spacing here, so the nearest label is the label.
+        # The fused grid and the network's have the same spacing here, so the nearest label is exact.
         nearest = [low + (weight >= 0.5) for low, weight in zip(mapping.lower, mapping.weight, strict=True)]
         placed = np.asarray(mapping.turned_back(labels[np.ix_(*nearest)]), dtype=np.uint8)
         np.save(job.labels, on_fused_grid(placed, prepared, fused))
@@ -305,7 +306,7 @@ def demo(names: Sequence[str], repeats: int, folder: Path) -> dict[str, Any]:
 
 
 def growth(name: str, repeats: int, folder: Path, figure: Path | None) -> dict[str, Any]:
-    """Time and memory as the volume grows: the lowest quarter of the slices, half, three quarters, all of them."""
+    """Time and memory for growing volumes: the lowest quarter of the slices, half, three quarters, all."""
     bundle = random_bundle(folder / "bundle")
     fused = fused_phantom(SPACING_MM)
     rows = []
@@ -322,7 +323,7 @@ def growth(name: str, repeats: int, folder: Path, figure: Path | None) -> dict[s
 
 
 def on_fused_grid(labels: NDArray[np.uint8], prepared: Prepared, fused: Fused) -> NDArray[np.uint8]:
-    """Labels of the box around the body as `segment` would give them."""
+    """Labels in the box around the body, as `segment` gives them."""
     whole = np.zeros(fused.grid.shape, dtype=np.uint8)
     whole[prepared.box] = labels
     whole[whole == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX
@@ -355,8 +356,8 @@ def main() -> None:
     parser.add_argument(
         "--backends", nargs="+", help=f"default: {' '.join(CPU_RUNS)} (CPU), {' '.join(CUDA_RUNS)} (GPU)"
     )
-    parser.add_argument("--figure", type=Path, help="where `growth` draws (.svg or .png)")
-    parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
+    parser.add_argument("--figure", type=Path, help="figure of `growth` (.svg or .png)")
+    parser.add_argument("--out", type=Path, help="JSON file; the result is always printed")
     options = parser.parse_args()
     cuda = torch.cuda.is_available()
     usual = CUDA_RUNS if cuda else CPU_RUNS

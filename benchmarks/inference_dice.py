@@ -1,11 +1,11 @@
-"""What precision, the way back to the fused grid and options do to the Dice and the P/A ratio of the shipped model.
+"""Effect of precision, interpolation to the fused grid and options on Dice and P/A ratio of the shipped model.
 
     python -m benchmarks.inference_dice --n 10 --studies /tmp/held-out
 
-The participants are those of `benchmarks.held_out`, and so is the truth. Labels in
-bfloat16 are computed by PyTorch where there are instructions for it, and emulated
-where there are none, thirty times slower. `bf16_dice_loss` of the result belongs
-into the weights' card, `bundle/models/shipped.json`.
+Participants and truth are those of `benchmarks.held_out`. PyTorch computes labels in
+bfloat16 if the processor has instructions for it, and else emulates it, thirty times
+slower. `bf16_dice_loss` of the result belongs in the weights' card,
+`bundle/models/shipped.json`.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ from phantom.truth import count_volumes
 
 REFERENCE = "fp32"
 WAYS = (REFERENCE, "bf16", "scores interpolated", "nearest labels", "clean-up", "mirrored")
-"""All but bf16 in fp32."""
+"""All in fp32, except bf16."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well one participant was labelled."""
+    """Accuracy of the labels of one participant."""
 
     dice: float
-    """Mean over the structures that the truth has."""
+    """Mean Dice over the structures of the truth."""
     pa_error: float
     """Relative error of the P/A ratio."""
 
 
 def compare(archive: Path, seed: int, model: SegmentationModel, ways: Collection[str]) -> dict[str, Score]:
-    """One participant, each of ``ways`` (of `WAYS`)."""
+    """Score one participant in each of ``ways`` (of `WAYS`)."""
     plain = SegmentationOptions(precision="fp32")
     variants: dict[str, Callable[[Fused], NDArray[np.uint8]]] = {
         REFERENCE: lambda fused: voxels(segment(fused, model, plain)),
@@ -74,7 +74,7 @@ def compare(archive: Path, seed: int, model: SegmentationModel, ways: Collection
 
 
 def bf16_labels(fused: Fused, model: SegmentationModel) -> NDArray[np.uint8]:
-    """Labels in bfloat16; where there are no instructions for it emulated, which `segment` refuses for its slowness."""
+    """Labels in bfloat16, emulated if the processor lacks instructions for it; `segment` refuses that as too slow."""
     cuda = torch.cuda.is_available()
     if has_bf16(cuda):
         return voxels(segment(fused, model, SegmentationOptions(precision="bf16")))
@@ -90,7 +90,7 @@ def voxels(labels: Any) -> NDArray[np.uint8]:
 
 
 def nearest_labels(fused: Fused, model: SegmentationModel, options: SegmentationOptions) -> NDArray[np.uint8]:
-    """Labels on the network's grid first, then the nearest of them: what one does without streaming scores."""
+    """Labels on the network's grid, then the nearest label: the usual method without streamed scores."""
     prepared = prepare(fused, model)
     x, y, z = prepared.shape
     grid = Grid((z, y, x), prepared.affine)
@@ -109,7 +109,7 @@ def score(found: NDArray[np.uint8], truth: NDArray[np.uint8], grid: Grid) -> Sco
 
 
 def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Over the structures that the truth has."""
+    """Mean Dice over the structures of the truth."""
     both = np.bincount(truth[found == truth].ravel(), minlength=anatomy.CHANNEL_COUNT)
     sizes = np.bincount(found.ravel(), minlength=len(both)) + np.bincount(truth.ravel(), minlength=len(both))
     present = [s.index for s in anatomy.STRUCTURES if (truth == s.index).any()]
@@ -120,10 +120,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=10, help="participants (default: 10)")
-    parser.add_argument("--seed", type=int, default=900000, help="the first one's (default: 900000)")
+    parser.add_argument("--seed", type=int, default=900000, help="seed of the first participant (default: 900000)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all; fp32 is always measured")
-    parser.add_argument("--studies", type=Path, help="keep the studies here, and take those that are there")
-    parser.add_argument("--out", type=Path, help="JSON file; printed in any case")
+    parser.add_argument("--studies", type=Path, help="folder to keep the studies in; existing ones are reused")
+    parser.add_argument("--out", type=Path, help="JSON file; the result is always printed")
     arguments = parser.parse_args()
     model = load_model(SHIPPED_BUNDLE)
     seeds = range(arguments.seed, arguments.seed + arguments.n)

@@ -1,4 +1,4 @@
-"""What `benchmarks.inference growth` draws."""
+"""Figures of `benchmarks.inference growth`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from matplotlib import pyplot
 
 
 def draw_growth(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Processor time and peak memory of the runs in ``rows`` by their number of voxels."""
+    """Plot processor time and peak memory of the runs in ``rows`` against the number of voxels."""
     millions = [row["voxels"] / 1e6 for row in rows]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    # Of all cores together: other work on the machine makes a run longer, but hardly adds to what it computes.
+    # Processor time of all cores: other work on the machine makes a run longer, but hardly adds processor time.
     for axes, key, label in ((left, "processor_s", "processor seconds"), (right, "peak_gib", "peak memory, GiB")):
         axes.plot(millions, [row[key] for row in rows], "o-", color="#0f5e7c")
         limits = {"xlim": (0, 1.25 * max(millions)), "ylim": (0, 1.15 * max(row[key] for row in rows))}

@@ -1,4 +1,4 @@
-"""``docs/overlay.png``: a coronal and two axial slices of a fused study, each without and with the labels.
+"""Make ``docs/overlay.png``: a coronal and two axial slices of a fused study, each without and with the labels.
 
 python benchmarks/overlay_picture.py --result demo/result --out docs/overlay.png
 """

@@ -1,8 +1,7 @@
-"""Fusion as one writes it in an afternoon: a pydicom loop, SimpleITK, one contrast after the other.
+"""Fusion as a quick script: a pydicom loop and SimpleITK, one contrast after the other.
 
-The peer that `benchmarks.fusion` and `benchmarks.fusion_disk` measure ours
-beside. It imports nothing of ours but `Grid`, so that its start costs what it
-would cost elsewhere.
+`benchmarks.fusion` and `benchmarks.fusion_disk` compare ours with this peer. It
+imports nothing of ours except `Grid`, so that its start-up cost is realistic.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ def with_simpleitk(images: Sequence[Sequence[sitk.Image]], grid: Grid) -> list[N
 
 
 def from_zip(path: Path, out: Path, *, only_fused: bool = False) -> dict[str, float]:
-    """The archive's zip to four NRRD files; seconds by phase.
+    """Convert the archive's zip to four NRRD files; returns seconds by phase.
 
-    ``only_fused`` is a loop that has thought of it: it looks at positions
-    first and decodes the pixels of the four lowest stations alone.
+    ``only_fused`` makes the loop smarter: it reads positions first and decodes only
+    the pixels of the four lowest stations.
     """
     start = time.perf_counter()
     series: dict[str, list[pydicom.Dataset]] = defaultdict(list)
@@ -97,7 +96,7 @@ def _image(slices: Sequence[pydicom.Dataset]) -> sitk.Image:
 
 
 def _union(images: Sequence[sitk.Image]) -> Grid:
-    """Axial stations: the finest spacing over all of them."""
+    """Common grid of axial stations, with the finest spacing."""
     spacing = np.min([image.GetSpacing() for image in images], axis=0)
     low = np.min([np.array(image.GetOrigin()) - np.array(image.GetSpacing()) / 2 for image in images], axis=0)
     high = np.max(

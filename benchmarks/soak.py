@@ -1,9 +1,9 @@
-"""Many studies through the service while senders and the service itself are killed: what is lost, what is done twice.
+"""Send many studies through the service while killing senders and the service: count what is lost or done twice.
 
-A storage SCP here is the destination and remembers every object. Everything
-is on this machine's loopback. SIGKILL comes to every fourth sender when some of
-its study's objects are in the queue, and to the service (with the run under way)
-after every sixth study or so.
+The destination is a storage SCP in this process that remembers every object.
+Everything runs on this machine's loopback. SIGKILL hits every fourth sender when
+some of its study's objects are in the queue, and the service (with its current
+run) after about every sixth study.
 
     python benchmarks/soak.py --studies 50
 """
@@ -51,7 +51,7 @@ _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOf
 
 
 def small_study(folder: Path) -> Path:
-    """Four stations of a few thick slices: what matters here is how many studies there are."""
+    """Four stations of a few thick slices, because only the number of studies matters here."""
     stations = coarser(archive_stations(6), in_plane=4, through_plane=6)
     person = draw_participant(_SEED)
     tissues = build_tissues(person, body_grid(person, (6.0, 6.0, 6.0)))
@@ -62,7 +62,7 @@ def small_study(folder: Path) -> Path:
 
 
 def numbered(item: Dataset, number: int) -> Dataset:
-    """The same image in another study."""
+    """Copy an image into another study."""
     for keyword in _IDENTITY:
         setattr(item, keyword, generate_uid(entropy_srcs=[str(item[keyword].value), str(number)]))
     item.file_meta.MediaStorageSOPInstanceUID = item.SOPInstanceUID
@@ -70,7 +70,7 @@ def numbered(item: Dataset, number: int) -> Dataset:
 
 
 def send(folder: Path, port: int, number: int) -> int:
-    """Study ``number`` to the service; 0 when all of it was taken."""
+    """Send study ``number`` to the service; returns 0 if all of it was accepted."""
     items = [numbered(dcmread(file), number) for file in sorted(folder.rglob("*.dcm"))]
     entity = AE(ae_title="SCANNER")
     for kind in sorted({(item.SOPClassUID, item.file_meta.TransferSyntaxUID) for item in items}):
@@ -91,7 +91,7 @@ def send(folder: Path, port: int, number: int) -> int:
 
 
 class Destination:
-    """A storage SCP that counts what it is given."""
+    """A storage SCP that counts the objects it receives."""
 
     def __init__(self) -> None:
         self.received: Counter[tuple[str, str]] = Counter()
@@ -136,14 +136,14 @@ class ServiceProcess:
         raise SystemExit(f"the service did not start:\n{self.log.read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """As kill -9 does, and start it again."""
+        """Kill the service with SIGKILL and start it again."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.kills += 1
         self.process = self._start()
 
     def stop(self) -> float:
-        """Seconds that an orderly stop takes."""
+        """Stop the service in an orderly way; returns the seconds."""
         begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
@@ -158,7 +158,7 @@ def free_port() -> int:
 
 
 def send_all(study: Path, port: int, studies: int, spool: Path, chance: random.Random, kills: Counter[str]) -> None:
-    """One study after the other; every fourth sender is killed in the middle of its transfer and comes back."""
+    """Send one study after the other. Every fourth sender is killed during its transfer and sends again."""
     files = sorted(study.rglob("*.dcm"))
     for number in range(studies):
         for attempt in range(30):
@@ -166,7 +166,7 @@ def send_all(study: Path, port: int, studies: int, spool: Path, chance: random.R
             sender = subprocess.Popen(command, cwd=ROOT)
             if attempt == 0 and number % 4 == 1:
                 incoming = spool / "incoming" / study_key(uid_of(files, number))
-                enough = chance.randint(1, len(files) // 2)  # the rest takes long enough for the kill to come in time
+                enough = chance.randint(1, len(files) // 2)  # the rest takes long enough for the kill to arrive in time
                 while sender.poll() is None and len(list(incoming.glob("*.dcm"))) < enough:
                     time.sleep(0.02)
                 if sender.poll() is None:
@@ -181,7 +181,7 @@ def send_all(study: Path, port: int, studies: int, spool: Path, chance: random.R
 
 
 def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dict[str, object]:
-    """Run it; figures, with what is wrong under ``lost`` and ``twice``."""
+    """Run the soak; returns figures, with errors under ``lost`` and ``twice``."""
     chance = random.Random(_SEED)
     study = small_study(folder / "study")
     files = sorted(study.rglob("*.dcm"))
@@ -212,7 +212,7 @@ def soak(studies: int, bundle: Path | None, folder: Path, limit_s: float) -> dic
         if done >= studies:
             break
         if done + 1 >= next_kill and os.listdir(spool / "running"):
-            time.sleep(chance.uniform(0.0, 4.0))  # anywhere in a run, and between runs
+            time.sleep(chance.uniform(0.0, 4.0))  # at any moment in a run or between runs
             service.kill()
             next_kill = done + 6
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What came of a soak: measured against what the senders were given, not against what came."""
+"""Figures of a soak: results are compared with what the senders had, not with what arrived."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def uid_of(files: list[Path], number: int) -> str:
 
 
 def given(files: list[Path], number: int) -> set[str]:
-    """What the objects of study ``number`` are called in the queue, as its sender was given them."""
+    """Names in the queue of all objects that the sender of study ``number`` had."""
     uids = (str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files)
     sent = (generate_uid(entropy_srcs=[uid, str(number)]) for uid in uids)
     return {f"{hashlib.sha256(uid.encode()).hexdigest()[:32]}.dcm" for uid in sent}
@@ -32,20 +32,20 @@ def given(files: list[Path], number: int) -> set[str]:
 def figures(
     studies: int, spool: Path, files: list[Path], received: Counter[tuple[str, str]], seconds: float
 ) -> dict[str, object]:
-    """What came of it, counted from the disk and at the destination.
+    """Count results on disk and at the destination.
 
-    A study is lost unless its run had every object that its sender was given,
-    and every result of that run has arrived.
+    A study counts as lost unless its run had every object of its sender and every
+    result of that run has arrived.
 
-    Parameters
-    ----------
-    studies : int
-    spool : Path
-    files : list of Path
-        The study of which all others are copies.
-    received : Counter
-        How often the destination was given an object, by study and SOP Instance UID.
-    seconds : float
+        Parameters
+        ----------
+        studies : int
+        spool : Path
+        files : list of Path
+            Files of the original study; all others are copies of it.
+        received : Counter
+            How often the destination received each object, by study and SOP Instance UID.
+        seconds : float
     """
     names = sorted(path.name for path in (spool / "done").iterdir())
     events = [json.loads(line) for line in (spool / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -88,12 +88,12 @@ def figures(
 
 
 def sound(found: dict[str, Any]) -> bool:
-    """Whether nothing was lost or done twice, and no more delivered again than the kills of the service explain."""
+    """Whether nothing was lost or done twice, and kills of the service explain every repeated delivery."""
     return bool(
         found["done"] == found["studies"]
         and not found["lost"]
         and not found["twice"]
-        # One study at a time is sent, so that a kill can cut off one delivery.
+        # One study is sent at a time, so a kill can interrupt at most one delivery.
         and found["studies delivered again after a kill"] <= found["service killed"]
     )
 

@@ -1,9 +1,9 @@
-"""How long a user waits before anything happens: help, refusals, and the import of all that a run needs.
+"""Start-up times: help, refusals, and the imports of a run.
 
     python -m benchmarks.startup --repeats 5 --out benchmarks/results/startup.json
-    python -m benchmarks.startup --code EARLIER_CHECKOUT     # the same of another version, with this environment
+    python -m benchmarks.startup --code EARLIER_CHECKOUT     # measure another version, with this environment
 
-Each figure is the median of whole processes, in seconds. Run it on idle cores.
+Each figure is the median time of whole processes in seconds. Run it on idle cores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REFUSED = {
     "python -m app, output that cannot be written": ("app", "-i", ".", "-o", "/proc/nothing/out"),
     "python -m app, no GPU": ("app", "-i", ".", "-o", "{out}", "--device", "cuda"),
 }
-#: All that a run imports: now, and before there was a plain pipeline.
+#: Imports of a run: of the current pipeline, and of the MONAI Deploy application.
 IMPORTS = {
     "imports of a run": (
         "import operators.dicom_loader, operators.dicom_seg_writer, operators.phenotype_report, "
@@ -51,7 +51,7 @@ IMPORTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; prints a table, and writes it as JSON when asked to."""
+    """Run the command line: print a table, and write it as JSON if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--code", type=Path, default=ROOT, help="checkout to measure (default: this one)")
@@ -78,9 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _median(arguments: Sequence[str], code: Path, repeats: int, refused: bool = False) -> float | None:
-    """Seconds of a whole process; None where this version has no such command."""
+    """Seconds of a whole process; None if this version has no such command."""
     seconds = []
-    for _ in range(repeats + 1):  # the first one fills caches
+    for _ in range(repeats + 1):  # the first run fills caches
         start = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *arguments],

@@ -1,7 +1,7 @@
 """``python -m container.install``: install the locked packages of some extras into this virtual environment.
 
 It needs the standard library only. pip checks the digest of every file and
-resolves nothing: the lock file names all that is needed.
+resolves no versions, because the lock file names every package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["install_packages", "install_project", "main"]
 
 
 def install_packages(variant: str, wanted: Sequence[str]) -> None:
-    """Install packages of a lock file, and all that they need.
+    """Install packages of a lock file and their dependencies.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def install_packages(variant: str, wanted: Sequence[str]) -> None:
     Raises
     ------
     subprocess.CalledProcessError
-        When pip fails; it has said why.
+        If pip fails. Its own message says why.
     """
     build = ""
     if variant == "cpu" and any(normalized_name(each) == "torch" for each in wanted):
@@ -57,10 +57,10 @@ def install_packages(variant: str, wanted: Sequence[str]) -> None:
 
 
 def install_project() -> None:
-    """Install SarcoMAP itself so that the work tree is what is imported, with the setuptools that is installed."""
+    """Install SarcoMAP itself as an editable package, with the installed setuptools."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--no-build-isolation", "--editable", str(PROJECT.parent)]
-    done = subprocess.run(command, capture_output=True, text=True)  # setuptools warns at length of what is meant
+    done = subprocess.run(command, capture_output=True, text=True)  # setuptools warns of intended things
     if done.returncode:
         print(done.stderr, file=sys.stderr)
         done.check_returncode()
@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--variant", choices=VARIANTS, default="cpu")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--extras", type=_names, default=[], metavar="NAME,...", help="beside the variant's own; and SarcoMAP itself"
+        "--extras", type=_names, default=[], metavar="NAME,...", help="these extras, the variant's own and SarcoMAP"
     )
-    what.add_argument("--packages", type=_names, metavar="NAME,...", help="these and what they need, nothing else")
+    what.add_argument("--packages", type=_names, metavar="NAME,...", help="only these packages and their dependencies")
     options = parser.parse_args(argv)
     try:
         if options.packages:

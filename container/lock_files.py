@@ -1,6 +1,6 @@
 """The lock files in ``locks/``: the exact version of every package of a variant, with the digests of its files.
 
-`container.make_locks` makes them, `container.install` installs from them.
+`container.make_locks` makes them, and `container.install` installs from them.
 This module needs the standard library only, so that a new virtual environment
 can install itself.
 """
@@ -33,7 +33,7 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 LOCKS = Path(__file__).parents[1] / "locks"
 VARIANTS = ("cpu", "gpu")
 CPU_BUILD = "+cpu"
-"""How PyTorch marks its builds without CUDA; the public index has none of them for Linux."""
+"""PyTorch's mark of builds without CUDA. The public index has no such builds for Linux."""
 
 _PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^\s;]+)(?: ; (?P<marker>.*?))?(?: \\)?")
 _DIGEST = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
@@ -50,11 +50,11 @@ class LockedPackage:
         Normalized (PEP 503).
     version : str
     marker : str
-        Environment marker (PEP 508); empty when the package is always needed.
+        Environment marker (PEP 508); empty if the package is always needed.
     digests : tuple of str
         ``sha256:...`` of every file that may be installed.
     needed_by : frozenset of str
-        Normalized names of the packages that need this one; our own is among them.
+        Normalized names of the packages that need this one, possibly our own.
     """
 
     name: str
@@ -71,12 +71,12 @@ class LockedPackage:
 
 
 def read_lock(path: Path) -> list[LockedPackage]:
-    """Read a lock file as `container.make_locks` writes it.
+    """Read a lock file of `container.make_locks`.
 
     Raises
     ------
     UsageError
-        When the file cannot be read or a package has no digest.
+        If the file cannot be read or a package has no digest.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -95,17 +95,17 @@ def read_lock(path: Path) -> list[LockedPackage]:
                 parents = packages[-1].needed_by | {normalized_name(need)}
                 packages[-1] = replace(packages[-1], needed_by=parents)
     if bare := [each.name for each in packages if not each.digests]:
-        raise UsageError(str(path), f"no digest of {', '.join(bare)}", "one of each file", "Run: make lock")
+        raise UsageError(str(path), f"no digest of {', '.join(bare)}", "one per file", "Run: make lock")
     return packages
 
 
 def declared_requirements(project: Path, extras: Iterable[str] = ()) -> list[str]:
-    """Requirements of ``pyproject.toml``, as written: the base ones and those of extras, which may name each other.
+    """Requirements of ``pyproject.toml``, as written: the base ones and those of extras. Extras may name each other.
 
     Raises
     ------
     UsageError
-        When there is no such extra.
+        If there is no such extra.
     """
     table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
     optional = table["optional-dependencies"]
@@ -129,7 +129,7 @@ def declared_requirements(project: Path, extras: Iterable[str] = ()) -> list[str
 def select(
     packages: Sequence[LockedPackage], wanted: Iterable[str], leave_out: Collection[str] = ()
 ) -> list[LockedPackage]:
-    """The wanted packages and everything that they need.
+    """The wanted packages and all their dependencies.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def select(
     wanted : iterable of str
         Names, or requirements that begin with a name.
     leave_out : collection of str
-        Packages that are not taken; what only they need is not taken either.
+        Packages to leave out, together with dependencies that only they need.
 
     Raises
     ------
     UsageError
-        When a package is not in the lock file.
+        If a package is not in the lock file.
     """
     names = {each.name for each in packages}
     left_out = {normalized_name(each) for each in leave_out}
@@ -161,7 +161,7 @@ def select(
 
 
 def cuda_libraries(cpu: Sequence[LockedPackage], gpu: Sequence[LockedPackage]) -> list[LockedPackage]:
-    """What the public index's build of torch needs beside the packages of the CPU variant."""
+    """Packages that the public index's build of torch needs besides those of the CPU variant."""
     have = {each.name for each in cpu}
     return [each for each in select(gpu, ["torch"]) if each.name not in have]
 
@@ -182,10 +182,10 @@ def requirement_lines(
         Names, or requirements that begin with a name.
     leave_out : collection of str
     torch_build : str
-        ``"+cpu"``: take that build of torch, and fail where no index has it. Empty: take the public index's, which
-        needs the CUDA libraries; they are added from the other lock file.
+        ``"+cpu"``: take that build of torch, and fail if no index has it. Empty: take the public index's build and
+        the CUDA libraries that it needs, from the other lock file.
     folder : Path
-        Of the lock files.
+        Folder of the lock files.
     """
     locked = read_lock(folder / f"{variant}.txt")
     chosen = select(locked, wanted, leave_out)

@@ -1,7 +1,7 @@
 """``python -m container.make_locks``: make ``locks/*.txt`` from the ranges in ``pyproject.toml``.
 
-uv resolves, for all supported Pythons at once. Versions that still fit are
-kept, unless the newest are asked for.
+uv resolves the versions for all supported Pythons at once. It keeps versions
+that still fit, unless the newest are requested.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operators.core.errors import SarcoMapError
 __all__ = ["EXTRAS", "PYTHONS", "main"]
 
 EXTRAS = ("deploy", "service", "train", "n4", "dev")
-"""A lock file holds these extras and the one that its variant is named after."""
+"""Extras in every lock file. Each also holds the extra that its variant is named after."""
 PYTHONS = ("3.11", "3.12", "3.13")
 _HEADER = """\
 # The exact packages of the variant "{variant}" for Python 3.11 to 3.13, with the digests of their files.
@@ -32,15 +32,15 @@ _PIP = (sys.executable, "-m", "pip")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m container.make_locks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that the ranges admit")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that the ranges allow")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="make nothing: ask the index for a built package of everything locked, for each supported Python",
+        help="change nothing: check that the index has a built package of everything locked, for each supported Python",
     )
     options = parser.parse_args(argv)
     try:
-        # The GPU variant first: where both variants have a package, its version holds for the CPU variant too.
+        # The GPU variant comes first: if both variants have a package, the CPU variant takes the same version.
         for variant in reversed(VARIANTS):
             if options.check:
                 _check(variant)
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except subprocess.CalledProcessError as error:
-        return error.returncode  # the program that failed has said why
+        return error.returncode  # the failed program has printed the reason
     return 0
 
 
@@ -66,8 +66,8 @@ def _make(variant: str, upgrade: bool) -> None:
     command += ["--upgrade"] if upgrade else []
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / path.name
-        # uv keeps the versions that it finds there, where they still fit. With digests it would keep those as well, and
-        # not see files that a release was given later.
+        # uv keeps the versions that it finds there if they still fit. With digests it would keep those too and miss
+        # files that were added to a release later.
         kept = [f"{each.name}=={each.version}" + (f" ; {each.marker}" if each.marker else "") for each in before]
         made.write_text("\n".join(kept), encoding="utf-8")
         subprocess.run(
@@ -80,9 +80,9 @@ def _make(variant: str, upgrade: bool) -> None:
 
 
 def _with_cpu_builds(text: str, torch: LockedPackage, before: list[LockedPackage]) -> str:
-    """The lock file's text with the digests of torch's builds for the processor, which the public index does not have.
+    """Add the digests of torch's CPU builds, which the public index does not have, to a lock file's text.
 
-    Those of an earlier lock file are kept while the version is the same.
+    Digests in an earlier lock file are kept while the version is the same.
     """
     digests = [
         digest for each in before if (each.name, each.version) == ("torch", torch.version) for digest in each.digests
@@ -94,11 +94,11 @@ def _with_cpu_builds(text: str, torch: LockedPackage, before: list[LockedPackage
 
 
 def _digests_of_cpu_build(version: str) -> list[str]:
-    """Of torch's build for this Python and this processor, where pip finds one."""
+    """Digest of torch's CPU build for this Python and this machine, if pip finds one."""
     with tempfile.TemporaryDirectory() as scratch:
         wanted = [f"torch=={version}{CPU_BUILD}", "--no-deps", "--dest", scratch]
         if subprocess.run([*_PIP, "download", "--quiet", *wanted], capture_output=True).returncode:
-            print(f"torch {version}{CPU_BUILD}: pip finds none; known digests of it are kept", file=sys.stderr)
+            print(f"torch {version}{CPU_BUILD}: pip finds no such build; known digests are kept", file=sys.stderr)
             return []
         files = [str(each) for each in Path(scratch).iterdir()]
         told = subprocess.run([*_PIP, "hash", *files], check=True, capture_output=True, text=True).stdout

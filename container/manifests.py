@@ -1,8 +1,8 @@
 """``python -m container.manifests``: the two manifests of a MONAI Application Package, from ``MAP.yaml``.
 
-The packager that made them is gone from MONAI Deploy App SDK 4.0; the fields
-are those of the MAP specification 1.0.0 (MONAI Deploy Working Group,
-"MONAI Application Package", tables of the Application and Package Manifest).
+MONAI Deploy App SDK 4.0 no longer has the packager that made them. The fields
+follow the MAP specification 1.0.0 (MONAI Deploy Working Group, "MONAI
+Application Package", tables of the Application and Package Manifest).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _COUNTS = frozenset({"cpu", "cpuLimit", "gpu", "gpuLimit"})
 _MEMORIES = frozenset({"memory", "memoryLimit", "gpuMemory", "gpuMemoryLimit", "sharedMemory", "sharedMemoryLimit"})
 
 MapDescription = Mapping[str, Any]
-"""What `read_map` returns: ``MAP.yaml``, checked."""
+"""Checked content of ``MAP.yaml``, as `read_map` returns it."""
 
 
 def read_map(path: Path) -> MapDescription:
@@ -53,7 +53,7 @@ def read_map(path: Path) -> MapDescription:
     Raises
     ------
     UsageError
-        Naming the first key that cannot be used.
+        Names the first key that cannot be used.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def app_manifest(description: MapDescription, sdk_version: str = "0.0.0") -> dic
     ----------
     description : MapDescription
     sdk_version : str
-        Of ``monai-deploy-app-sdk``, as it is installed.
+        Installed version of ``monai-deploy-app-sdk``.
     """
     application = description["application"]
     return {
@@ -119,7 +119,7 @@ def app_manifest(description: MapDescription, sdk_version: str = "0.0.0") -> dic
 
 
 def package_manifest(description: MapDescription, variant: str) -> dict[str, Any]:
-    """``/etc/holoscan/pkg.json``: where things lie and what they need.
+    """``/etc/holoscan/pkg.json``: paths and resource needs.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def requirements(
     Raises
     ------
     UsageError
-        When ``MAP.yaml`` names an extra that ``pyproject.toml`` does not have, or a package that is not locked.
+        If ``MAP.yaml`` names an extra that ``pyproject.toml`` does not have, or a package that is not locked.
     """
     packages = description["pipPackages"]
     wanted = declared_requirements(project, [variant, *packages.get("extras", [])])
@@ -172,13 +172,15 @@ def requirements(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print one manifest, or the requirements; returns the exit code."""
+    """Print one manifest or the requirements; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m container.manifests", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["app", "pkg", "requirements"])
     parser.add_argument("--map", type=Path, default=Path("MAP.yaml"))
-    parser.add_argument("--torch-build", default=CPU_BUILD, help="of the CPU variant; empty: the public index's")
+    parser.add_argument(
+        "--torch-build", default=CPU_BUILD, help="torch build of the CPU variant; empty: the public index's"
+    )
     parser.add_argument("--variant", choices=VARIANTS, default="cpu")
-    parser.add_argument("--sdk-version", default="0.0.0", help="of monai-deploy-app-sdk")
+    parser.add_argument("--sdk-version", default="0.0.0", help="version of monai-deploy-app-sdk")
     arguments = parser.parse_args(argv)
     try:
         description = read_map(arguments.map)
@@ -199,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
 def _check_resources(group: str, resources: Mapping[str, Any]) -> None:
     for key, value in resources.items():
         if key in _COUNTS:
-            # The specification: positive, no finer than a tenth.
+            # The specification requires a positive number with at most one decimal.
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or round(value, 1) != value:
                 raise _wrong(f"{group}.{key}", value, "a positive number with at most one decimal")
         elif key in _MEMORIES:

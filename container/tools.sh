@@ -1,5 +1,5 @@
 #!/bin/sh
-# The commands of the container, as the MAP specification asks; without a command the application runs.
+# The commands of the container, as the MAP specification requires. Without a command, the application runs.
 set -eu
 
 EXPORT=${SARCOMAP_EXPORT:-/var/run/holoscan/export}
@@ -23,7 +23,7 @@ fail() { # where, found, expected, remedy; the last argument is the exit code
     exit "$5"
 }
 
-# The root may be read-only and the user anyone: everything that libraries want to write goes below one folder.
+# The root may be read-only and the user arbitrary, so everything that libraries write goes into one folder.
 prepare() {
     scratch=${TMPDIR:-/tmp}/sarcomap-$(id -u)
     if ! mkdir -p "$scratch/home" 2>/dev/null || [ ! -w "$scratch" ]; then
@@ -32,7 +32,7 @@ prepare() {
     fi
     export HOME="$scratch/home" XDG_CACHE_HOME="$scratch/cache" MPLCONFIGDIR="$scratch/matplotlib"
     export NUMBA_CACHE_DIR="$scratch/numba" SARCOMAP_CACHE="$scratch/networks"
-    for name in numba networks; do # compiled in the build; both libraries want to write beside what they read
+    for name in numba networks; do # compiled during the build; both libraries write beside the files that they read
         if [ ! -d "$scratch/$name" ] && [ -d "/opt/holoscan/cache/$name" ]; then
             cp -r "/opt/holoscan/cache/$name" "$scratch/.$name.$$" && mv "$scratch/.$name.$$" "$scratch/$name"
         fi
@@ -40,7 +40,7 @@ prepare() {
     find_model
 }
 
-# The specification's variable names the folder of all models; the application wants one.
+# The specification's variable names the folder of all models; the application needs the folder of one.
 find_model() {
     models=${HOLOSCAN_MODEL_PATH:-/opt/holoscan/models}
     [ -f "$models/models/shipped.json" ] && return
@@ -53,7 +53,7 @@ find_model() {
     if [ -n "$found" ]; then export HOLOSCAN_MODEL_PATH="$found"; fi
 }
 
-# A folder that holds one zip and nothing else is that zip.
+# If a folder holds one zip and nothing else, the zip is the input.
 find_input() {
     folder=${HOLOSCAN_INPUT_PATH:-/var/holoscan/input}
     [ -d "$folder" ] || return 0
@@ -105,8 +105,8 @@ show() {
 }
 
 health() {
-    # The service answers for itself; of a single run it is known that what it needs is here. `serve` leaves a note of
-    # how it was started: process 1 may be an init (docker --init), and a dead service must not pass for a run.
+    # The service reports its own health; a single run is healthy if its files exist. `serve` leaves a note with its
+    # arguments, because process 1 may be an init (docker --init) and a dead service must not look like a run.
     started=${TMPDIR:-/tmp}/sarcomap-$(id -u)/serve
     if [ -f "$started" ]; then
         exec python -m app.serve.health "$started"

@@ -1,8 +1,8 @@
-"""``python -m container.vulnerabilities``: are there known vulnerabilities in what is installed here?
+"""``python -m container.vulnerabilities``: check the installed packages for known vulnerabilities.
 
-pip-audit says "No known vulnerabilities found", and ends with 0, also for
-packages that it could not look up. So it is given a package that is known to
-be vulnerable as well: only an answer that finds it there is an answer.
+pip-audit says "No known vulnerabilities found" and ends with 0 even for
+packages that it could not look up. Therefore it also gets a package that is
+known to be vulnerable. Its answer counts only if it reports that package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNKNOWN_SHOWN = 5
 
 
 def installed() -> list[str]:
-    """``name==version`` of every distribution here but our own; local versions (``+cpu``) go by their public one."""
+    """``name==version`` of every installed distribution except ours, without local versions (``+cpu``)."""
     found = {
         (one.metadata["Name"].lower(), one.version.partition("+")[0])
         for one in metadata.distributions()
@@ -35,23 +35,23 @@ def installed() -> list[str]:
 
 
 def judge(asked: Mapping[str, Any], canary: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Exit code and lines of a report from two answers of ``pip-audit --format json``.
+    """Make the exit code and the lines of a report from two answers of ``pip-audit --format json``.
 
     Parameters
     ----------
     asked, canary : mapping
-        About what is installed, and about `CANARY`.
+        Answers about the installed packages and about `CANARY`.
 
     Returns
     -------
     int
-        0 nothing known, 1 vulnerabilities, 2 not all could be looked up.
+        0: no known vulnerabilities. 1: vulnerabilities. 2: not all packages could be looked up.
     list of str
     """
     if not any(one.get("vulns") for one in canary["dependencies"]):
         return 2, [
-            f"error: audit: {CANARY[0]} {CANARY[1]} was not said to be vulnerable; expected CVE-2019-10906. The "
-            "database of vulnerabilities cannot be reached from here: run `make audit` on a machine that reaches it."
+            f"error: audit: {CANARY[0]} {CANARY[1]} was not reported as vulnerable; expected CVE-2019-10906. The "
+            "vulnerability database cannot be reached from this machine: run `make audit` on one that can reach it."
         ]
     lines = [
         f"{one['name']} {one['version']}: {flaw['id']} ({', '.join(flaw.get('aliases', [])) or 'no alias'}), "
@@ -64,7 +64,7 @@ def judge(asked: Mapping[str, Any], canary: Mapping[str, Any]) -> tuple[int, lis
         some = ", ".join(unknown[:_UNKNOWN_SHOWN]) + (" ..." if len(unknown) > _UNKNOWN_SHOWN else "")
         lines.append(
             f"error: audit: {len(unknown)} packages could not be looked up ({some}); expected an answer for each. "
-            "Look them up by hand, or run `make audit` where they are known."
+            "Look them up by hand, or run `make audit` on a machine whose index has them."
         )
         return 2, lines
     if lines:
@@ -73,9 +73,9 @@ def judge(asked: Mapping[str, Any], canary: Mapping[str, Any]) -> tuple[int, lis
 
 
 def main() -> int:
-    """Ask, and print the report; returns the exit code."""
+    """Run pip-audit and print the report; returns the exit code."""
     try:
-        # The canary first: without a database there is no need to ask for everything.
+        # The canary comes first: without a database, checking the other packages is pointless.
         canary = _ask(["==".join(CANARY)])
         code, lines = judge({"dependencies": []}, canary)
         if code == 0:
@@ -97,10 +97,10 @@ def _ask(requirements: list[str]) -> dict[str, Any]:
         answer = json.loads(done.stdout)
         answer["dependencies"]
     except (ValueError, KeyError, TypeError) as error:
-        # Its own message is a traceback's length and names the server.
+        # pip-audit's own message is a long traceback that names the server.
         raise RuntimeError(
             "error: audit: no answer from pip-audit; expected a list of vulnerabilities. It is not installed "
-            "(make setup), or cannot reach its database from here: run `make audit` on a machine that reaches it."
+            "(make setup), or it cannot reach its database: run `make audit` on a machine that can reach it."
         ) from error
     return dict(answer)
 

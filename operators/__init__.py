@@ -1,1 +1,1 @@
-"""The five stages of SarcoMAP, each plain functions on arrays with a thin MONAI Deploy operator around them."""
+"""The five stages of SarcoMAP. Each consists of plain functions on arrays and a thin MONAI Deploy operator."""

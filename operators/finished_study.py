@@ -1,4 +1,4 @@
-"""The output folder of a finished run, read back so that it can be measured again without its source."""
+"""Reading back the output folder of a finished run, so that it can be measured again without the source images."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ _RUN_AGAIN = "Process the study again with `sarcomap run`."
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """What a run left, as far as measuring and writing need it.
+    """The outputs of a run that are needed for measuring and writing again.
 
     Attributes
     ----------
     report : mapping
-        Its ``report.json``.
+        The content of ``report.json``.
     study : Study
-        Without stations: UID, pseudonym, patient and de-identification as the
-        derived series have them. A de-identified study stays so.
+        Without stations. UID, patient and de-identification come from the
+        derived series, the pseudonym from the report. A de-identified study
+        stays de-identified.
     fused : Fused
-        Without stations; with the overlaps of the report, and with its flags
-        of loading and fusion.
+        Without stations, but with the report's overlaps and flags of loading
+        and fusion.
     derived : tuple of SeriesHeaders
         In the order of the run's options.
     dicom : DicomOptions
-        Those of the run.
+        Options of the run.
     card : ModelCard
-        Of what made its labels.
+        Model card of the labels.
     labelling_flags : tuple of QualityFlag
-        What the report says of its labels; not what measuring them raised.
+        The report's flags of labelling, without those of measuring.
     """
 
     report: Mapping[str, Any]
@@ -61,18 +62,18 @@ class FinishedStudy:
 
 
 def check_finished(folder: Path, further: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """Check in a moment that a folder holds a finished run, and return its report.
+    """Check quickly that a folder holds a finished run, and return its report.
 
     Parameters
     ----------
     folder : Path
     further : tuple of str
-        Files that must be there besides the fused volumes and the derived series.
+        Files that must exist besides the fused volumes and the derived series.
 
     Raises
     ------
     InputError
-        When there is no report or it is of another version, or a file is missing.
+        When there is no report, it has another version, or a file is missing.
     """
     report = _report(folder)
     derived = tuple(f"derived/{name}/0001.dcm" for name in report["options"]["dicom"]["derived"])
@@ -88,14 +89,14 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     ----------
     folder : Path
     report : mapping
-        As `check_finished` returned it.
+        From `check_finished`.
 
     Raises
     ------
     InputError
-        When a file is damaged, or the files are not of one run.
+        When a file is damaged, or the files are not from one run.
     """
-    # Imported here: what is wrong with a folder should be said before NumPy's compilers are loaded.
+    # Imported here, so that a wrong folder is reported before NumPy's compilers are loaded.
     from operators.derived_series import read_headers
     from operators.phenotype_report.measurements import MEASURING_FLAGS
     from operators.station_fusion import read_fused
@@ -114,8 +115,8 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     header = derived[0].headers[0]
     if header.StudyInstanceUID != report["study"]["study_uid"]:
         raise InputError("derived/", "images of another study than report.json", "files of one run", _RUN_AGAIN)
-    # Flags of loading and fusion are those that neither labelling nor measuring declares; these two check that
-    # every flag of theirs is declared.
+    # Flags that neither labelling nor measuring declares are those of loading and fusion. Labelling and measuring
+    # check that all their flags are declared.
     stay = tuple(flag for flag in flags if flag.code not in LABELLING_FLAGS | MEASURING_FLAGS)
     return FinishedStudy(
         report=report,
@@ -186,6 +187,6 @@ def _study(header: Dataset, report: Mapping[str, Any]) -> Study:
 
 
 def _height_of_index(phenotypes: Mapping[str, float | None]) -> float | None:
-    """The height that the earlier index was made with; an image whose header is not repeated may have told it."""
+    """The height from which the earlier index was computed; it may come from an image whose header was not kept."""
     volume, index = phenotypes["tmv_cm3"], phenotypes["tvi_cm3_per_cm2"]
     return round(math.sqrt(volume / index) / 100.0, 4) if volume and index else None

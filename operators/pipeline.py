@@ -1,6 +1,6 @@
-"""One study, door to door, as plain calls: load, fuse, segment, write DICOM, measure and report.
+"""Processing of one study as plain calls: load, fuse, segment, write DICOM, measure and report.
 
-This needs neither MONAI Deploy nor Holoscan. The MONAI Deploy application
+It needs neither MONAI Deploy nor Holoscan. The MONAI Deploy application
 (`app.application`) calls the same five functions from its operators and writes
 the same bytes.
 """
@@ -36,7 +36,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a run left in its output folder.
+    """The result of a run: its output folder, report and timings.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class StudyResult:
     report : mapping
         The content of ``report.json``; empty for a study that was only fused.
     seconds : mapping of str to float
-        By stage.
+        Duration of each stage.
 
     Examples
     --------
@@ -58,13 +58,13 @@ class StudyResult:
 
     @property
     def phenotypes(self) -> Mapping[str, float | None]:
-        """Phenotypes by key; None where one is not given."""
+        """Phenotypes by key; None for a value that is not given."""
         found: Mapping[str, float | None] = self.report.get("phenotypes", {})
         return found
 
     @property
     def flags(self) -> tuple[Mapping[str, str], ...]:
-        """Quality flags, the gravest first: ``code``, ``severity``, ``message``."""
+        """Quality flags, most severe first, each with ``code``, ``severity`` and ``message``."""
         return tuple(self.report.get("quality", {}).get("flags", ()))
 
 
@@ -84,18 +84,19 @@ def process_study(
     source : Path or str
         A zip (UK Biobank field 20201) or a folder of DICOM files.
     output : Path or str
-        Folder for the results. They appear together when all are there; after
-        an error it is as it was before.
+        Folder for the results. They appear together when all are complete.
+        After an error, the folder is as it was before.
     options : RunOptions, optional
     model : SegmentationModel or Path, optional
-        A model that `model_of` or `load_model` returned, to use it for many
+        A model from `model_of` or `load_model`, which can be used for many
         studies, or the folder of a MONAI bundle. Default: the shipped
-        bundle. Not used where ``options.labels`` name label maps.
+        bundle. Not used if ``options.labels`` names label maps.
     on_stage : callable, optional
-        Called with a stage's name and None when it starts, and with its name
-        and seconds when it is done: load, fuse, segment, write, report.
+        Called with a stage's name and None when the stage starts, and with its
+        name and duration in seconds when it ends. The stages are load, fuse,
+        segment, write and report.
     on_progress : callable, optional
-        Called while files are read: reads done, reads in all.
+        Called while files are read, with the number of reads done and the total.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def process_study(
     Raises
     ------
     SarcoMapError
-        What a stage found wrong.
+        When a stage fails.
 
     Examples
     --------
@@ -147,7 +148,7 @@ def fuse_study(
 
 
 def model_of(model: SegmentationModel | Path | None, options: RunOptions) -> SegmentationModel | None:
-    """The network to run: as given, or loaded from a bundle; None where label maps take its place."""
+    """The network to run: the given one, or loaded from a bundle; None if label maps replace it."""
     if options.labels.segmentation:
         return None
     if model is not None and not isinstance(model, Path):
@@ -158,7 +159,7 @@ def model_of(model: SegmentationModel | Path | None, options: RunOptions) -> Seg
 
 
 def expected_files(options: RunOptions) -> tuple[str, ...]:
-    """Every file that a complete run with these options leaves, at least."""
+    """The files that every complete run with these options writes."""
     derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived)
     return (*OUTPUT_FILES, *derived)
 

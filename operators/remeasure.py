@@ -1,7 +1,7 @@
-"""A finished study measured again: its labels were edited, or another tool's take their place.
+"""Measuring a finished study again, with edited labels or with those of another tool.
 
-The source DICOM is not read. What is needed lies in the run's output folder:
-the fused volumes, the derived series and the report.
+The source DICOM is not read. Everything that is needed is in the run's output
+folder: the fused volumes, the derived series and the report.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["REWRITTEN", "measure_study"]
 
 REWRITTEN = (SEGMENTATION_FILE, "segmentation.dcm", "report.sr.dcm", "report.html", "report.json")
-"""What measuring again writes; fused volumes and derived series stay as they are."""
+"""Files that measuring again writes. Fused volumes and derived series are not changed."""
 
-#: What segmentation.seg.nrrd cannot hold of labels that were made elsewhere.
+#: Properties of labels made elsewhere that segmentation.seg.nrrd cannot hold.
 _LOST = {
     "merged-structures": "structures that are labelled only together",
-    "partial-labels": "labels that cover a part of the body",
+    "partial-labels": "labels that cover only a part of the body",
 }
 
 
@@ -45,19 +45,19 @@ def measure_study(
     *,
     on_stage: Callable[[str, float | None], None] | None = None,
 ) -> StudyResult:
-    """Measure a finished study again, and write its segmentation and reports anew.
+    """Measure a finished study again, and rewrite its segmentation and reports.
 
     Parameters
     ----------
     folder : Path or str
-        Output folder of a run. Its files are replaced together when all are
-        there; after an error it is as it was before.
+        Output folder of a run. Its files are replaced together when all new
+        ones are complete. After an error, the folder is as it was before.
     labels : Path or LabelOptions, optional
-        Where the labels are: None for the folder's own
-        ``segmentation.seg.nrrd`` as it is now, a path for an edited copy of
-        it, options for label maps that another tool made. Edited labels are
-        still said to be of what made them (weights, training data), and to
-        have been edited by hand.
+        The labels to measure. None takes the folder's own
+        ``segmentation.seg.nrrd`` as it is now, a path an edited copy of it, and
+        options label maps that another tool made. The outputs still name the
+        origin of edited labels (weights, training data), and say that they were
+        edited by hand.
     on_stage : callable, optional
         As for `operators.pipeline.process_study`: load, segment, write, report.
 
@@ -68,10 +68,10 @@ def measure_study(
     Raises
     ------
     InputError
-        When the folder is no finished run's, a file is missing or damaged, or
-        the labels do not lie on the fused volumes.
+        When the folder is not that of a finished run, a file is missing or
+        damaged, or the labels do not fit the fused volumes.
     SarcoMapError
-        What labelling and writing find wrong.
+        When labelling or writing fails.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def measure_study(
 
 
 def _edited_copy(labels: Path | LabelOptions | None) -> Path | LabelOptions | None:
-    """Labels in our own terms are taken for the network's, edited, so that what its weights have seen is still said."""
+    """Treat labels with our own scheme as the network's, edited, so that the outputs still name its training data."""
     if isinstance(labels, LabelOptions):
         if not labels.segmentation:
             return None
@@ -116,9 +116,9 @@ def _check_own_labels(report: Mapping[str, Any]) -> None:
     if lost := [what for code, what in _LOST.items() if code in codes]:
         raise InputError(
             SEGMENTATION_FILE,
-            f"not all that was measured: the run was given {' and '.join(lost)}",
-            "labels that the file holds as they were measured",
-            "Edit the label map that the run was given, and name it and its scheme: --segmentation FILE --scheme NAME.",
+            f"it does not hold all that was measured: the run was given {' and '.join(lost)}",
+            "a file that holds the labels as they were measured",
+            "Edit the label map that the run was given, and give its scheme: --segmentation FILE --scheme NAME.",
         )
 
 
@@ -146,7 +146,7 @@ def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | 
 
 
 def _confidence(folder: Path, finished: FinishedStudy) -> Volume | None:
-    """What the network gave with these very labels; an earlier run's file without the option is not of them."""
+    """The network's confidence for these labels. A file is ignored if the run did not request it: it may be older."""
     from operators.core.nrrd_files import read_volume
 
     path = folder / CONFIDENCE_FILE
@@ -173,7 +173,7 @@ def _write(
 def _read_by_labels(
     folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | None
 ) -> tuple[SeriesHeaders, ...]:
-    """The derived series that the segmentation refers to: those that it referred to, or the water of another tool."""
+    """The derived series that the segmentation refers to: the same as before, or water for labels of another tool."""
     if isinstance(labels, LabelOptions):
         chosen = tuple(series for series in finished.derived if series.contrast is Contrast.WATER)
     else:
@@ -192,7 +192,7 @@ def _referenced(segmentation: Path) -> set[str]:
         raise InputError(
             segmentation.name,
             f"not readable ({type(error).__name__})",
-            "the DICOM-SEG of a finished run",
+            "the DICOM SEG of a finished run",
             "Process the study again with `sarcomap run`.",
         ) from error
 

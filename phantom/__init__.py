@@ -4,7 +4,7 @@
 >>> study = write_study("demo", seed=7)  # doctest: +SKIP
 >>> study.truth.covered_volumes.tmv_cm3  # doctest: +SKIP
 
-What a name needs is imported when the name is first used.
+A name's dependencies are imported when it is first used.
 """
 
 from __future__ import annotations

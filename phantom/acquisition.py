@@ -1,4 +1,4 @@
-"""From tissue to images: what the scanner sees of a synthetic participant."""
+"""From tissue to images: simulate the scan of a synthetic participant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLAB_STEP_MM = 0.5  # finer than any tissue grid in use
 
 
 class TissueSignal(Protocol):
-    """What an acquisition needs of `phantom.anatomy.Tissues`."""
+    """The part of `phantom.anatomy.Tissues` that an acquisition needs."""
 
     @property
     def grid(self) -> Grid: ...
@@ -33,17 +33,17 @@ class TissueSignal(Protocol):
 
 @dataclass(frozen=True)
 class StationImages:
-    """One table position as scanned: four contrasts on one grid.
+    """Images of one table position: four contrasts on one grid.
 
     Attributes
     ----------
     geometry : StationGeometry
     images : mapping of Contrast to ndarray, shape (z, y, x), uint16
-        Slices inferior to superior; muscle in the water image is about 240.
+        Slices run inferior to superior. Muscle in the water image is about 240.
     gain : float
-        The receive gain that this station had.
+        Receive gain of this station.
     shift_mm : tuple of float, (x, y, z)
-        How far the body had moved, LPS.
+        Displacement of the body in LPS.
     """
 
     geometry: StationGeometry
@@ -59,7 +59,7 @@ def acquire_study(
     seed: int,
     progress: Callable[[Sequence[StationGeometry]], Iterator[StationGeometry]] = iter,
 ) -> tuple[StationImages, ...]:
-    """Scan all stations; each has its own random stream, so that leaving one out does not change the others.
+    """Scan all stations. Each has its own random stream, so that leaving one out does not change the others.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def acquire_study(
     options : AcquisitionOptions
     seed : int
     progress : callable
-        Wraps the sequence of stations, for a progress bar.
+        Wraps the sequence of stations to show a progress bar.
     """
     return tuple(
         acquire(tissues, station, options, np.random.default_rng([seed, round(station.lowest_edge_mm * 1000) + 10**9]))
@@ -81,9 +81,9 @@ def acquire(
 ) -> StationImages:
     """Scan one station.
 
-    The voxels' water and fat are averaged over the slice and interpolated in
-    plane first, so that partial volume cancels signal in the opposed-phase
-    image at fat-muscle borders, as it does in a scan.
+    Water and fat are first averaged over the slice and interpolated in plane, so
+    that partial volume cancels signal in the opposed-phase image at fat-muscle
+    borders, as in a real scan.
     """
     gain = _gain(options, rng)
     shift_sd = np.array([options.shift_sd_mm] * 3)
@@ -102,7 +102,7 @@ def acquire(
     sensitivity *= np.float32(gain)
 
     sd = options.noise_sd
-    half_sum_sd = sd / np.sqrt(2.0)  # water and fat are each half a sum of the two echoes
+    half_sum_sd = sd / np.sqrt(2.0)  # water and fat are each half the sum or difference of the two echoes
     images = {
         Contrast.OPPOSED: _stored(rician(opposed * sensitivity, sd, rng)),
         Contrast.IN: _stored(rician((water + fat) * sensitivity, sd, rng)),
@@ -115,27 +115,27 @@ def acquire(
 def sample(
     grid: Grid, signal: NDArray[np.float32], station: StationGeometry, shift_mm: tuple[float, float, float] = (0, 0, 0)
 ) -> NDArray[np.float32]:
-    """A tissue signal at a station's voxels: mean over the slice thickness, linear in plane.
+    """Sample a tissue signal at a station's voxels: mean over the slice thickness, linear in plane.
 
-    Beside the grid there is air; above and below it the body goes on as at its last slice.
+    Beside the grid there is air. Above and below it, the last slice of the body continues.
 
-    Parameters
-    ----------
-    grid : Grid
-        Axis-aligned, of ``signal``.
-    signal : ndarray, shape (z, y, x), float32
-    station : StationGeometry
-    shift_mm : tuple of float, (x, y, z)
-        The body's displacement in LPS.
+        Parameters
+        ----------
+        grid : Grid
+            Axis-aligned grid of ``signal``.
+        signal : ndarray, shape (z, y, x), float32
+        station : StationGeometry
+        shift_mm : tuple of float, (x, y, z)
+            The body's displacement in LPS.
 
-    Returns
-    -------
-    ndarray, shape (z, y, x) of the station, float32
+        Returns
+        -------
+        ndarray, shape (z, y, x) of the station, float32
 
-    Raises
-    ------
-    GeometryError
-        When ``grid`` is not aligned with the patient axes.
+        Raises
+        ------
+        GeometryError
+            If ``grid`` is not aligned with the patient axes.
     """
     directions = grid.affine[:3, :3]
     if (np.abs(directions - np.diag(np.diag(directions))) > 1e-6).any() or (np.diag(directions) <= 0).any():
@@ -161,7 +161,7 @@ def sample(
 
 
 def linear_weights(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Matrix (target, source) that interpolates linearly; zero beyond the source, over one spacing."""
+    """Matrix (target, source) of linear interpolation; it falls to zero within one spacing beyond the source."""
     step = source[1] - source[0]
     return np.maximum(0.0, 1.0 - np.abs(target[:, None] - source) / step).astype(np.float32)
 
@@ -186,7 +186,7 @@ def _gain(options: AcquisitionOptions, rng: np.random.Generator) -> float:
 def _unit_coordinates(
     station: StationGeometry, z: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Millimetres to the station's own [-1, 1] along each axis."""
+    """Convert millimetres to the station's [-1, 1] along each axis."""
     low, high = station.z_edges_mm
     return (
         (z - (low + high) / 2) / ((high - low) / 2),

@@ -1,9 +1,9 @@
 """The synthetic body of a participant, rasterised on any grid: labels, water and fat.
 
-The reference body is scaled to the participant's height, its girth and the
-size of each muscle are fitted until the muscle volumes are those asked for,
-and the seed moves, turns and resizes everything a little, differently on
-each side. See `phantom.reference` and `phantom.rasterise`.
+The reference body is scaled to the participant's height. Its girth and the size
+of each muscle are fitted to the requested muscle volumes. The seed slightly
+moves, rotates and resizes everything, differently on each side. See
+`phantom.reference` and `phantom.rasterise`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["Tissues", "body_grid", "build_labels", "build_tissues", "fit_body"]
 
 @dataclass(frozen=True)
 class Tissues:
-    """A body without scanner.
+    """A body before it is scanned.
 
     Attributes
     ----------
     grid : Grid
-        Axis-aligned; x = 0 is the mid-plane, y = 0 and z = 0 the knee's height on the hip axis.
+        Axis-aligned. x = 0 is the mid-plane; y = 0 is the hip axis; z = 0 is the height of the knee.
     labels : ndarray, shape (z, y, x), uint8
-        Label table indices; sides not distinguished.
+        Label table indices; sides are not distinguished.
     water, fat : ndarray, shape (z, y, x), float32
         Noise-free signal of water and of fat protons, arbitrary units.
     """
@@ -56,7 +56,7 @@ def body_grid(participant: Participant, spacing_mm: tuple[float, float, float] =
 
 
 def build_tissues(participant: Participant, grid: Grid, body: Body | None = None) -> Tissues:
-    """The participant's body on ``grid``; ``body`` saves fitting it again.
+    """Build the participant's body on ``grid``. Passing ``body`` saves fitting it again.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def build_tissues(participant: Participant, grid: Grid, body: Body | None = None
     body = fit_body(participant) if body is None else body
     labels, signal, fat_fraction = _rasterise(body, grid)
     texture = _texture(participant.seed, grid)
-    # Fat infiltrates muscle in streaks; the other tissues keep their composition.
+    # Fat infiltrates muscle in streaks. The other tissues keep their composition.
     is_muscle = np.isin(labels, [anatomy.by_name(name).index for name in anatomy.MUSCLES])
     fat_fraction = np.where(is_muscle, np.clip(fat_fraction * (1 + 0.45 * texture), 0, 1), fat_fraction)
     signal *= 1 + 0.03 * np.roll(texture, 5, axis=0)
@@ -78,16 +78,16 @@ def build_tissues(participant: Participant, grid: Grid, body: Body | None = None
 
 
 def build_labels(body: Body, grid: Grid) -> NDArray[np.uint8]:
-    """The structure at every voxel centre of an axis-aligned ``grid``, shape (z, y, x): exact, whatever the spacing."""
+    """The structure at every voxel centre of an axis-aligned ``grid``, shape (z, y, x); exact for any spacing."""
     return _rasterise(body, grid)[0]
 
 
 def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14) -> Body:
-    """The participant's body with girth and muscle sizes fitted to the volumes asked for.
+    """Fit the girth and muscle sizes of the participant's body to the requested volumes.
 
-    Total volume, P/A ratio and asymmetry are met closely; the volumes of single
-    muscles tend towards their shares as far as their neighbours give way, with
-    an individual spread of about 8%.
+    Total volume, P/A ratio and asymmetry are met closely. Volumes of single muscles
+    approach their shares as far as their neighbours allow, with an individual spread
+    of about 8%.
     """
     grid = body_grid(participant, (spacing_mm, spacing_mm, spacing_mm))
     body = draw_body(participant)
@@ -105,9 +105,9 @@ def fit_body(participant: Participant, spacing_mm: float = 5.0, rounds: int = 14
         )
         found = by_side.sum(axis=0) * grid.voxel_volume_mm3 / 1000.0
         size = body.size.copy()
-        gain = 0.35 if n < rounds - 5 else 0.0  # the last rounds serve the totals alone
+        gain = 0.35 if n < rounds - 5 else 0.0  # the last rounds fit the totals only
         size[muscles] *= (wanted[muscles] / np.maximum(found[muscles], 1.0)) ** gain
-        # Sizes are relative to one another: the common factor is the girth's.
+        # Sizes are relative to one another; the girth holds the common factor.
         size[muscles] /= np.exp(np.average(np.log(size[muscles]), weights=wanted[muscles]))
         pa_error = participant.pa_ratio / (found[posterior].sum() / found[anterior].sum())
         size[posterior] *= pa_error**0.4
@@ -152,7 +152,7 @@ def _rasterise(body: Body, grid: Grid) -> tuple[NDArray[np.uint8], NDArray[np.fl
 
 
 def _texture(seed: int, grid: Grid) -> NDArray[np.float32]:
-    """Smooth noise of unit variance with a grain of about 8 mm, the same body on any grid of one extent."""
+    """Smooth noise of unit variance with a grain of about 8 mm; the same for any grid of the same extent."""
     rng = np.random.default_rng([seed, 3])
     extent = np.array(grid.shape) * np.array(grid.spacing_mm)[::-1]
     coarse = rng.standard_normal(np.maximum(np.ceil(extent / 8.0).astype(int), 2)).astype(np.float32)

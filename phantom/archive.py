@@ -1,4 +1,4 @@
-"""Where the files of a study go: a folder per series, or one zip as the archive hands out."""
+"""Write the files of a study: one folder per series, or one zip like the archive's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from phantom.dicom_files import DicomFile
 __all__ = ["MANIFEST_NAME", "write_folder", "write_zip", "zip_name"]
 
 MANIFEST_NAME = "manifest.csv"
-# The archive's own manifest is not reliable: its header misspells a column and lacks one for the comma inside the
-# unquoted date, so that columns cannot be found by name (method, section 2).
+# The archive's own manifest is unreliable. Its header misspells a column and does not count the comma inside the
+# unquoted date, so columns cannot be found by name (method, section 2).
 _MANIFEST_HEADER = ("filename", "patientid", "studyid", "modality", "date", "series discription")
-_FIXED_TIME = (2015, 1, 1, 0, 0, 0)  # the same seed gives the same bytes
+_FIXED_TIME = (2015, 1, 1, 0, 0, 0)  # so that the same seed gives the same bytes
 
 
 def zip_name(eid: str) -> str:
@@ -25,12 +25,12 @@ def zip_name(eid: str) -> str:
 
 
 def write_folder(files: Iterable[DicomFile], folder: Path) -> Path:
-    """Write ``folder/<number>_<description>/<nnnn>.dcm``; the folder appears when it is complete.
+    """Write ``folder/<number>_<description>/<nnnn>.dcm``. The folder appears when it is complete.
 
     Raises
     ------
     OutputError
-        When the folder exists already, or cannot be written.
+        If the folder exists already or cannot be written.
     """
     _refuse_existing(folder)
     with new_folder(folder) as partial:
@@ -42,12 +42,12 @@ def write_folder(files: Iterable[DicomFile], folder: Path) -> Path:
 
 
 def write_zip(files: Iterable[DicomFile], path: Path, *, deflate: bool = True) -> Path:
-    """Write the files flat into a zip, named by their UIDs, with a manifest; the zip appears when it is complete.
+    """Write the files flat into a zip, named by their UIDs, with a manifest. The zip appears when it is complete.
 
     Raises
     ------
     OutputError
-        When the file exists already, or cannot be written.
+        If the file exists already or cannot be written.
     """
     _refuse_existing(path)
     rows: list[tuple[str, ...]] = []
@@ -66,7 +66,7 @@ def _manifest_row(file: DicomFile) -> tuple[str, ...]:
 
 
 def _manifest(rows: Iterable[Sequence[str]]) -> str:
-    # Plain joins: the comma inside the date is not quoted, as in the archive.
+    # Plain joins, because the archive does not quote the comma inside the date either.
     return "".join(",".join(row) + "\n" for row in (_MANIFEST_HEADER, *rows))
 
 

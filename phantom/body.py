@@ -1,4 +1,4 @@
-"""One individual body: the reference body with a participant's proportions and small departures from it."""
+"""One individual body: the reference body with a participant's proportions and small individual deviations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFERENCE_HEIGHT_CM = 170.0
 
 @dataclass(frozen=True)
 class Body:
-    """How an individual departs from the reference body; sides are (right, left).
+    """Deviations of an individual from the reference body. Sides are (right, left).
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Body:
         Constant and height-dependent displacement of each part.
     sway_phase : ndarray, shape (2, part)
     twist_rad, tilt : ndarray, shape (2,)
-        Turn of each thigh about its femur (at the knee), and its abduction slope.
+        Rotation of each thigh about its femur (at the knee), and its abduction slope.
     muscle_fat : ndarray, shape (channels,)
         Fat fraction by label.
     """
@@ -63,14 +63,14 @@ class Body:
 
 
 def draw_body(participant: Participant) -> Body:
-    """A body of the participant's proportions, before its girth and muscle sizes are fitted."""
+    """Draw a body with the participant's proportions, before its girth and muscle sizes are fitted."""
     rng = np.random.default_rng([participant.seed, 4])
     count = len(parts())
     scale = participant.height_cm / _REFERENCE_HEIGHT_CM
     female = participant.sex == "F"
     proportion = rng.normal(0.0, 0.015)
     soft = np.array([0.35 if part.kind is Kind.BONE else 1.0 for part in parts()])[None, :, None]
-    # Parts of one structure move together: a muscle's two heads do not drift apart.
+    # Parts of one structure move together, so that a muscle's two heads do not drift apart.
     names = sorted({part.structure for part in parts()})
     group = np.array([names.index(part.structure) for part in parts()])
     shift = rng.normal(0.0, 1.4, (2, len(names), 2))[:, group] + rng.normal(0.0, 0.2, (2, count, 2))
@@ -118,7 +118,7 @@ def part_table(body: Body, z_mm: NDArray[np.float64]) -> PartTable:
             posterior = femur_axis[:, 1] + np.sin(turn) * offset[:, 0] + np.cos(turn) * offset[:, 1]
             lateral = lateral + body.tilt[side] * HIP_HEIGHT_MM * in_leg
             is_central = part.label == 0 and part.ellipses[:, 0].max() < 1.0
-            if is_central:  # spine and bladder keep to the mid-plane
+            if is_central:  # spine and bladder stay in the mid-plane
                 lateral = ellipse[:, 0]
             front = 1 + (body.belly - 1) * in_trunk * (posterior < 10)
             row = rows[side, :, p]
@@ -170,7 +170,7 @@ def outline_table(body: Body, z_mm: NDArray[np.float64]) -> OutlineTable:
 
 
 def tissue_model(body: Body) -> TissueModel:
-    """Distances and fractions of this body that no table holds."""
+    """Distances and fractions of this body that are in no table."""
     oblique, rectus = (anatomy.by_name(name).index for name in ("abdominal_oblique", "rectus_abdominis"))
     return TissueModel(
         fill_mm=9.0 * body.girth,
@@ -183,13 +183,13 @@ def tissue_model(body: Body) -> TissueModel:
 
 
 def _reference_heights(body: Body, z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Heights in the reference body: legs and trunk are stretched apart at the hip joint."""
+    """Heights in the reference body. Legs and trunk are scaled separately, from the hip joint."""
     hip = HIP_HEIGHT_MM * body.leg_scale
     return np.where(z_mm < hip, z_mm / body.leg_scale, HIP_HEIGHT_MM + (z_mm - hip) / body.trunk_scale)
 
 
 def _girth(body: Body, heights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Girth at reference heights: trunks differ less between bodies than thighs."""
+    """Girth at reference heights. Trunks differ less between bodies than thighs do."""
     in_trunk = np.clip((heights - 400) / 120, 0, 1)
     return np.asarray(body.girth ** (1 - 0.45 * in_trunk))
 

@@ -1,7 +1,8 @@
-"""``python -m phantom.calibration``: solve the constants that make the synthetic cohort look like the published one.
+"""``python -m phantom.calibration``: solve the constants that make the synthetic cohort match the published one.
 
-They are kept in ``cohort_constants.json``, with the population's correlations
-and slopes, which no formula gives; all from one large population of a fixed seed.
+``cohort_constants.json`` holds them, with the population's correlations and
+slopes, for which there is no formula. All come from one large population with a
+fixed seed.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ __all__ = ["PREVALENCE", "calibrate", "read_constants", "thirds_of", "true_hazar
 
 Vector = NDArray[np.float64]
 
-# Published figures (method, sections 1 and 7): counts by sex where printed. The other three have only pooled counts
-# in the outer thirds (1096 + 1076, 257 + 174, 2373 + 2158 of 24,670), split here between the sexes.
+# Published figures (method, sections 1 and 7): counts by sex where printed. For the other three, only pooled counts
+# in the outer thirds are printed (1096 + 1076, 257 + 174, 2373 + 2158 of 24,670); they are split between the sexes.
 PREVALENCE = {
     "low_muscle_mass": {"M": 0.0880, "F": 0.0880},
     "weak_grip": {"M": (215 + 1023) / 17920, "F": (202 + 1142) / 19084},
@@ -44,7 +45,7 @@ PREVALENCE = {
     "mortality": {"M": 0.0212, "F": 0.0140},
     "falls": {"M": 0.1600, "F": 0.2060},
 }
-# Printed as 0.05 and 0.04: within rounding, what the SD of TMV allows.
+# Printed as 0.05 and 0.04. These values are within rounding and compatible with the SD of TMV.
 _TVI_SD = {"M": 0.0470, "F": 0.0355}
 _PEARSON = {"tvi_almi": 0.885, "tmv_leg": 0.936}
 _LEG_NOISE = 0.02
@@ -52,21 +53,21 @@ _SEED = 20260
 
 
 def read_constants() -> dict[str, Any]:
-    """The constants as shipped."""
+    """Read the shipped constants."""
     text = resources.files("phantom").joinpath("cohort_constants.json").read_text("utf-8")
     constants: dict[str, Any] = json.loads(text)
     return constants
 
 
 def thirds_of(values: Vector) -> Vector:
-    """0, 1, 2 for the lowest, middle and highest third; ties go down."""
+    """0, 1, 2 for the lowest, middle and highest third; ties go to the lower third."""
     ordered, n = np.sort(values), len(values)
     low, high = ordered[round(n / 3) - 1], ordered[round(2 * n / 3) - 1]
     return (values > low).astype(float) + (values > high)
 
 
 def calibrate(n: int = 400_000) -> dict[str, Any]:
-    """Solve every constant on a population of ``n``, and measure its truths."""
+    """Solve every constant on a population of ``n``, and measure its true effects."""
     background = draw_background(np.random.default_rng([_SEED, 0]), n)
     thirds = thirds_of(background["pa_ratio"])
     man = background["man"] == 1
@@ -92,10 +93,10 @@ def calibrate(n: int = 400_000) -> dict[str, Any]:
 
 
 def _curve(latent: Vector, share_below: float, at_cut: float) -> dict[str, Any]:
-    """The latent scale's quantiles, and the skewness that puts ``share_below`` of people below the cut-off."""
+    """Quantiles of the latent scale, and the skewness that puts ``share_below`` of people below the cut-off."""
     scores = np.linspace(-3.2, 3.2, 65)
     knots = np.quantile(latent, ndtr(scores))
-    # 0 is a knot, so that nobody crosses the cut-off; the ends go on straight.
+    # 0 is a knot, so that nobody crosses the cut-off. Beyond the ends the curve is linear.
     cut_score = float(ndtri(share_below))
     near = np.abs(scores - cut_score) > 0.03
     scores, knots = np.append(scores[near], cut_score), np.append(knots[near], 0.0)
@@ -116,7 +117,7 @@ def _curve(latent: Vector, share_below: float, at_cut: float) -> dict[str, Any]:
 def _solve_volumes(
     constants: dict[str, Any], background: dict[str, Vector], thirds: Vector, sexes: dict[str, NDArray[np.bool_]]
 ) -> None:
-    """Means, correlations with ALMI and height, and the legs' share, so that the volumes are as published."""
+    """Solve means, correlations with ALMI and height, and the legs' share to match the published volumes."""
     tvi: dict[str, Any] = {"almi_correlation": 0.8, "height_correlation": {"M": 0.0, "F": 0.0}, "sd": dict(_TVI_SD)}
     tvi["mean"] = {sex: PUBLISHED["tmv_cm3"][sex][0] / PUBLISHED["height_cm"][sex][0] ** 2 for sex in sexes}
     constants["tvi"], constants["leg"] = tvi, {"own_volume": 0.0, "noise": _LEG_NOISE}
@@ -124,7 +125,7 @@ def _solve_volumes(
     def numbers() -> dict[str, Vector]:
         return draw_people(np.random.default_rng([_SEED, 2]), background, thirds, constants).numbers
 
-    for _ in range(6):  # each of the four moves the others only a little
+    for _ in range(6):  # each of the four changes the others only slightly
         now = numbers()
         for sex, who in sexes.items():
             mean, sd = PUBLISHED["tmv_cm3"][sex]
@@ -171,11 +172,11 @@ def _truths(
 
 
 def true_hazard_ratios(background: dict[str, Vector], thirds: Vector, probability: Vector) -> dict[str, float]:
-    """What Cox's model finds in endless data: high against low third of the P/A ratio, crude and adjusted.
+    """Limit of Cox's estimate for infinite data: high against low third of the P/A ratio, crude and adjusted.
 
-    Deaths follow a logistic model over five years, so hazards are proportional
-    only nearly. The maximum of the expected partial likelihood is found with
-    everybody's own probability of dying, and of being alive, at ten moments.
+    Deaths follow a logistic model over five years, so hazards are only
+    approximately proportional. The expected partial likelihood is maximised with
+    each person's own probability of dying, and of being alive, at ten times.
     """
     outer = thirds != 1
     hazard = hazard_of_death(probability[outer])
@@ -219,7 +220,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _secant(table: dict[str, Any], key: str, measure: Callable[[], float], wanted: float) -> float:
-    """One step of the secant method on a constant that ``measure`` depends on."""
+    """Do one step of the secant method for a constant that ``measure`` depends on."""
     here, step = float(table[key]), 0.02
     first = measure()
     table[key] = here + step

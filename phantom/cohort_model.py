@@ -1,11 +1,11 @@
-"""How the numbers of a synthetic cohort depend on one another, with effects that are known exactly.
+"""Model of a synthetic cohort's numbers, with exactly known effects.
 
-Each outcome follows a logistic model whose coefficients stand here. Low muscle
-mass and weak grip are cut-offs of measurements, so the measurement is drawn
-from the model's own latent scale: a logistic variable that is negative exactly
-in those who have the outcome, and that a monotone curve maps to kg or kg/m2.
-Confirmed sarcopenia, which is both together, has its own logistic model too:
-the four combinations are drawn from the three probabilities.
+Each outcome follows a logistic model with the coefficients in this file. Low
+muscle mass and weak grip are cut-offs of measurements. Therefore the measurement
+is drawn from the model's latent scale: a logistic variable that is negative
+exactly in people with the outcome. A monotone curve maps it to kg or kg/m2.
+Confirmed sarcopenia is both together and has its own logistic model: the four
+combinations are drawn from the three probabilities.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Vector = NDArray[np.float64]
 OUTCOMES = ("low_muscle_mass", "weak_grip", "sarcopenia", "mortality", "falls")
 # High against low third of the P/A ratio (method, section 7); L/R asymmetry has no effect on anything.
 TRUE_ODDS_RATIO = {"low_muscle_mass": 1.02, "weak_grip": 1.60, "sarcopenia": 1.42, "mortality": 1.49, "falls": 1.12}
-# Log odds per year, per kg/m2, and of moderate and high against low activity. Of the direction
-# and order that is usual in the field; they are ours, not the paper's.
+# Log odds per year, per kg/m2, and of moderate and high against low activity. Their direction and
+# size are usual in the field; they are our own values, not the paper's.
 _AGE = {"low_muscle_mass": 0.045, "weak_grip": 0.075, "sarcopenia": 0.080, "mortality": 0.085, "falls": 0.020}
 _BMI = {"low_muscle_mass": -0.16, "weak_grip": 0.00, "sarcopenia": -0.10, "mortality": 0.02, "falls": 0.03}
 _ACTIVITY = {
@@ -61,27 +61,27 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "almi": {"M": (8.18, 0.95), "F": (6.53, 0.84)},
     "pa_ratio": {"M": (0.45, 0.05), "F": (0.44, 0.06)},
 }
-# Everyone is followed this long; a person's hazard of death is constant meanwhile.
+# Everyone is followed for this long. A person's hazard of death is constant during that time.
 FOLLOW_UP_YEARS = 5.0
 SHARE_OF_MEN = 17920 / 37004
 _AGE_RANGE = (50.0, 87.0)
-_BMI_SKEW = 0.25  # sigma of the lognormal whose shape BMI has
-# Of (left - right) / larger of the legs' lean mass: thirds near the paper's 0.017 and 0.041.
+_BMI_SKEW = 0.25  # sigma of the lognormal distribution of BMI
+# SD of (left - right) / larger of the legs' lean mass: gives thirds near the paper's 0.017 and 0.041.
 _ASYMMETRY_SD = 0.0435
 _ASYMMETRY_MRI_CORRELATION = 0.6
-_LATENT_CORRELATION = 0.35  # of strength and mass beyond what the covariates explain
+_LATENT_CORRELATION = 0.35  # of strength and mass, beyond what the covariates explain
 
 
 @dataclass(frozen=True)
 class People:
-    """Drawn people; every array has shape (n,).
+    """People that were drawn. Every array has shape (n,).
 
     Attributes
     ----------
     numbers : dict of str to ndarray
         Measurements, in the units of their names.
     probability : dict of str to ndarray
-        Of each outcome, given a person's covariates.
+        Probability of each outcome, given a person's covariates.
     outcome : dict of str to ndarray of bool
     """
 
@@ -93,14 +93,14 @@ class People:
 def draw_background(
     rng: np.random.Generator, n: int, age_range: tuple[float, float] | None = None
 ) -> dict[str, Vector]:
-    """What the outcomes depend on: sex, age, height, BMI, activity, P/A ratio; and asymmetries, which nothing does.
+    """Draw what outcomes depend on (sex, age, height, BMI, activity, P/A ratio), and asymmetries without any effect.
 
     Parameters
     ----------
     rng : Generator
     n : int
     age_range : (float, float), optional
-        Evenly between these instead of as published.
+        Draw ages evenly in this range instead of as published.
     """
     man = rng.random(n) < SHARE_OF_MEN
 
@@ -115,7 +115,7 @@ def draw_background(
         age = rng.uniform(*age_range, n)
     tall = rng.standard_normal(n)
     height = np.round(by_sex("height_cm", 0) + by_sex("height_cm", 1) * tall, 1)
-    # The published SD of weight asks for a little less BMI in the tall.
+    # The published SD of weight requires a slightly lower BMI in tall people.
     link = np.where(man, -0.05, -0.13)
     shape = np.exp(_BMI_SKEW * (link * tall + np.sqrt(1 - link**2) * rng.standard_normal(n)) - _BMI_SKEW**2 / 2) - 1
     bmi = by_sex("bmi", 0) + by_sex("bmi", 1) * shape / np.sqrt(np.expm1(_BMI_SKEW**2))
@@ -137,7 +137,7 @@ def draw_background(
 
 
 def predictor(outcome: str, background: Mapping[str, Vector], thirds: Vector) -> Vector:
-    """Log odds without the intercept; ``thirds`` of the P/A ratio are 0, 1, 2, the middle one half-way."""
+    """Log odds without the intercept. ``thirds`` of the P/A ratio are 0, 1, 2; the middle third has half the effect."""
     moderate, high = _ACTIVITY[outcome]
     return np.asarray(
         np.log(TRUE_ODDS_RATIO[outcome]) * thirds / 2
@@ -148,7 +148,7 @@ def predictor(outcome: str, background: Mapping[str, Vector], thirds: Vector) ->
 
 
 def probabilities(background: Mapping[str, Vector], thirds: Vector, constants: Mapping[str, Any]) -> dict[str, Vector]:
-    """Of each outcome; that of sarcopenia is held below those of its two parts."""
+    """Probability of each outcome. That of sarcopenia stays below those of its two parts."""
     man = background["man"] == 1
     made = {}
     for outcome in OUTCOMES:
@@ -163,7 +163,7 @@ def probabilities(background: Mapping[str, Vector], thirds: Vector, constants: M
 def latent_scales(
     rng: np.random.Generator, probability: Mapping[str, Vector]
 ) -> tuple[dict[str, Vector], dict[str, NDArray[np.bool_]]]:
-    """Latent mass and strength, negative exactly in those with low mass and weak grip; and the outcomes."""
+    """Draw latent mass and strength, negative exactly in people with low mass and weak grip, and the outcomes."""
     both, low, weak = probability["sarcopenia"], probability["low_muscle_mass"], probability["weak_grip"]
     n = len(both)
     draw = rng.random(n)
@@ -188,21 +188,21 @@ def hazard_of_death(probability: Vector) -> Vector:
 
 
 def year_of_death(rng: np.random.Generator, probability: Vector) -> Vector:
-    """When those die who die within the follow-up: years after imaging, drawn at a constant hazard."""
+    """Times of death, in years after imaging, of people who die within the follow-up; the hazard is constant."""
     return np.asarray(-np.log1p(-rng.random(len(probability)) * probability) / hazard_of_death(probability))
 
 
 def measured(latent: Vector, curve: Mapping[str, Any], mean: float, sd: float) -> Vector:
-    """The monotone curve from the latent scale to the measurement; 0 becomes the cut-off.
+    """Map the latent scale to the measurement by a monotone curve; 0 becomes the cut-off.
 
     Parameters
     ----------
     latent : ndarray, shape (n,)
     curve : mapping
-        ``knots`` on the latent scale and their normal ``scores``, and the
-        ``sigma`` of the shifted lognormal distribution that the measurement has.
+        ``knots`` on the latent scale with their normal ``scores``, and the ``sigma``
+        of the measurement's shifted lognormal distribution.
     mean, sd : float
-        Of the measurement.
+        Mean and SD of the measurement.
     """
     sigma = float(curve["sigma"])
     scores = np.interp(latent, curve["knots"], curve["scores"])
@@ -212,7 +212,7 @@ def measured(latent: Vector, curve: Mapping[str, Any], mean: float, sd: float) -
 def draw_people(
     rng: np.random.Generator, background: Mapping[str, Vector], thirds: Vector, constants: Mapping[str, Any]
 ) -> People:
-    """Outcomes and measurements of people whose background is known.
+    """Draw outcomes and measurements of people with a known background.
 
     Parameters
     ----------
@@ -220,9 +220,9 @@ def draw_people(
     background : mapping
         From `draw_background`.
     thirds : ndarray of {0, 1, 2}
-        Of the P/A ratio.
+        Thirds of the P/A ratio.
     constants : mapping
-        From ``cohort_constants.json``; see `phantom.calibration`.
+        Content of ``cohort_constants.json``; see `phantom.calibration`.
     """
     man = background["man"] == 1
     n = len(man)

@@ -1,6 +1,6 @@
 """The phantom's commands: ``study``, ``training-set`` and ``table``.
 
-What they need is imported when they run: help and wrong values do not wait for the anatomy.
+They import what they need when they run, so that help and wrong values do not wait for the anatomy.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["command", "commands"]
 _STUDY = """\
 Make one synthetic participant's DICOM and truth.
 
-A neck-to-knee two-point Dixon MRI study in the UK Biobank's format, and its exact truth (label map and volumes). What \
-you do not state is drawn from the published cohort, by the seed."""
+A neck-to-knee two-point Dixon MRI study in the UK Biobank's format, with its exact truth (label map and volumes). \
+Values that you do not give are drawn from the published cohort; the seed decides them."""
 _STUDY_EXAMPLES = """\
 Output:
   OUT/dicom/<series>/<slice>.dcm      or, with --zip, OUT/<eid>_20201_2_0.zip
@@ -39,7 +39,7 @@ _TRAINING_SET = """\
 Make pairs of image and label map to train a network on.
 
 Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
-are there already are kept, so an interrupted run goes on where it stopped."""
+exist already are kept, so an interrupted run continues where it stopped."""
 _TABLE = """\
 Make a cohort's tables, without images, and their true effects.
 
@@ -55,7 +55,7 @@ _table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
 
 
 def commands(name: str) -> App:
-    """The commands under the name that they are started by."""
+    """The commands, under the name that they are started with."""
     app = new_app(name, "Synthetic Dixon MRI participants with exact ground truth.")
     for one in (_study_command, _training_set_command, _table_command):
         app.command(one)

@@ -1,4 +1,4 @@
-"""Series to DICOM files: MR Image Storage, one object per slice (PS3.3 A.4)."""
+"""Convert series to DICOM files: MR Image Storage, one object per slice (PS3.3 A.4)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "dicom_files", "series_header"]
 
 SYNTHETIC_STATEMENT = "Synthetic SarcoMAP phantom; not a patient"
 _IMPLEMENTATION_UID = deterministic_uid("implementation")
-_LOSSLESS = JPEGLosslessSV1  # JPEG lossless, process 14, selection value 1: what the archive uses
+_LOSSLESS = JPEGLosslessSV1  # JPEG lossless, process 14, selection value 1, as in the archive
 
 _IMAGE_TYPE = {
     Contrast.OPPOSED: ["ORIGINAL", "PRIMARY", "DIXON", "OPP_PHASE"],
@@ -43,7 +43,7 @@ class DicomFile:
     Attributes
     ----------
     folder : str
-        Series folder, for a study written as folders.
+        Folder of the series, for a study written as folders.
     name : str
         File name inside it.
     series : Series
@@ -59,14 +59,14 @@ class DicomFile:
 
 
 def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> Iterator[DicomFile]:
-    """The files of one series, in the order of their names.
+    """Make the files of one series, in the order of their names.
 
     Parameters
     ----------
     series : Series
     patient : Patient
     compress : bool
-        JPEG lossless (1.2.840.10008.1.2.4.70), as the archive; otherwise Explicit VR Little Endian.
+        JPEG lossless (1.2.840.10008.1.2.4.70), as in the archive. Otherwise Explicit VR Little Endian.
 
     Yields
     ------
@@ -103,7 +103,7 @@ def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> 
 
 
 def series_header(series: Series, patient: Patient) -> Dataset:
-    """Every attribute that the slices of a series share, modules in the order of PS3.3 table A.4-1."""
+    """Attributes that the slices of a series share, with modules in the order of PS3.3 table A.4-1."""
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.MediaStorageSOPClassUID = MRImageStorage
@@ -164,7 +164,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.AcquisitionTime = series.acquired.strftime("%H%M%S.%f")
     header.BurnedInAnnotation = "NO"
     header.LossyImageCompression = "00"
-    # Not validated: a fault may put there what no decimal string may be.
+    # Not validated: a fault may put an invalid decimal string here.
     header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     header.SliceThickness = _decimal(series.slice_mm)
@@ -181,7 +181,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.MRAcquisitionType = "3D"
     header.AngioFlag = "N"
     header.RepetitionTime = "6.53"
-    # Water and fat images carry the in-phase echo, at which they sum to the in-phase image.
+    # Water and fat images have the echo time of the in-phase image, because they sum to it.
     opposed = series.contrast is Contrast.OPPOSED
     header.EchoTime = _decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
     header.EchoNumbers = 1 if opposed else 2

@@ -1,4 +1,4 @@
-"""The series of a study as plain data, before any byte is written: what faults act on."""
+"""The series of a study as plain data, before files are written. Faults act on this data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATION_SECONDS = 31  # one breath hold, table move, next
 
 
 class Damage(StrEnum):
-    """What can happen to a file between scanner and disk."""
+    """Damage to a file between scanner and disk."""
 
     TRUNCATED = "truncated"
     EMPTY = "empty"
@@ -38,7 +38,7 @@ class Damage(StrEnum):
 
 @dataclass(frozen=True)
 class Patient:
-    """What the header says about the participant.
+    """Attributes of the participant in the header.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Series:
     station : int
         1 is the most superior of the study.
     contrast : Contrast
-        What the voxels are said to be (ImageType).
+        Contrast that the header states (ImageType).
     description : str
     number : int
         SeriesNumber.
@@ -76,11 +76,11 @@ class Series:
         ImagePositionPatient z of each slice, inferior to superior.
     slice_mm : float
     pixel_spacing : tuple of str
-        As written, so that it can be written wrong.
+        As written, so that a fault can make it wrong.
     instance_numbers : tuple of int
         Per slice.
     file_numbers : tuple of int
-        Per slice: its place in the order of file names.
+        Per slice: its position in the order of file names.
     uid, frame_of_reference_uid, study_uid : str
     damage : mapping of int to Damage
         By slice.
@@ -106,7 +106,7 @@ class Series:
     def __post_init__(self) -> None:
         slices = len(self.voxels)
         if not slices == len(self.slice_z_mm) == len(self.instance_numbers) == len(self.file_numbers):
-            raise ValueError(f"series {self.number}: {slices} slices, but another number of positions or numbers")
+            raise ValueError(f"series {self.number}: {slices} slices, but a different number of positions or numbers")
 
     @property
     def stem(self) -> str:
@@ -115,20 +115,20 @@ class Series:
 
 
 def deterministic_uid(*parts: object) -> UID:
-    """A UID under 2.25 (a name-based UUID, PS3.5 B.2) that depends on nothing but its parts."""
+    """A UID under 2.25 (a name-based UUID, PS3.5 B.2) that depends only on its parts."""
     return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, 'sarcomap-phantom/' + '/'.join(map(str, parts))).int}")
 
 
 def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series]:
-    """The series that the scanner would send, in the order of their numbers.
+    """Make the series that the scanner would send, in the order of their numbers.
 
     Parameters
     ----------
     stations : sequence of StationImages, superior to inferior
     seed : int
-        Study date and all UIDs follow from it.
+        Determines the study date and all UIDs.
     """
-    # Imaging visits began in 2014; the date is the seed's, not the clock's, so that files are reproducible.
+    # Imaging visits began in 2014. The date depends on the seed, not on the clock, so that files are reproducible.
     first = datetime(2015, 1, 5, 9, 0) + timedelta(days=seed % 2500, minutes=seed % 420)
     study_uid = deterministic_uid(seed, "study")
     frame_uid = deterministic_uid(seed, "frame of reference")
@@ -151,7 +151,7 @@ def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series
                     slice_z_mm=tuple(float(z + k * geometry.slice_mm) for k in range(geometry.slices)),
                     slice_mm=geometry.slice_mm,
                     pixel_spacing=(f"{geometry.in_plane_mm:.9g}",) * 2,
-                    # The scanner numbers slices of this protocol from the head downwards.
+                    # In this protocol, the scanner numbers slices from the head downwards.
                     instance_numbers=tuple(range(geometry.slices, 0, -1)),
                     file_numbers=tuple(range(geometry.slices, 0, -1)),
                     uid=deterministic_uid(seed, "series", number),

@@ -1,6 +1,6 @@
 """The physics of a two-point Dixon image: echoes, coils and noise.
 
-Plain functions on arrays; where voxels lie is none of their business.
+Plain functions on arrays, independent of voxel positions.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ __all__ = [
     "smooth_field",
 ]
 
-# At 1.5 T water and fat differ by about 215 Hz: opposed at odd multiples of 2.3 ms, in phase at even ones.
-# The paper prints the two the other way round (method, section 2); the physics decides here.
+# At 1.5 T, water and fat differ by about 215 Hz: opposed at odd multiples of 2.3 ms, in phase at even ones.
+# The paper prints the two the other way round (method, section 2); we follow the physics.
 ECHO_TIME_OPPOSED_MS = 2.39
 ECHO_TIME_IN_MS = 4.77
 
-# R2* at 1.5 T: skeletal muscle T2* about 30 ms; subcutaneous fat decays faster, its spectrum having several peaks.
+# R2* at 1.5 T: T2* of skeletal muscle is about 30 ms. Subcutaneous fat decays faster, because its spectrum has
+# several peaks.
 _R2_STAR_WATER_PER_S = 32.0
 _R2_STAR_FAT_PER_S = 55.0
 
 
 @dataclass(frozen=True)
 class AcquisitionOptions:
-    """How imperfect the scan is; all zero gives the exact signal.
+    """Imperfections of the scan. With all of them zero, the signal is exact.
 
     Attributes
     ----------
@@ -41,13 +42,13 @@ class AcquisitionOptions:
         Standard deviation of the complex noise in the in-phase image, signal units; muscle is about 240,
         so 7.5 is a signal-to-noise ratio of 32.
     bias_sd : float
-        Standard deviation of each low-order term of the coil bias, a fraction.
+        Standard deviation of each low-order term of the coil bias, as a fraction.
     gain_sd : float
-        Standard deviation of the station gain, a fraction.
+        Standard deviation of the station gain, as a fraction.
     shift_sd_mm : float
-        Standard deviation of how far the body moved between stations, along each axis.
+        Standard deviation of the body's displacement between stations, along each axis.
     breathing_sd_mm : float
-        The same, added along y and z in breath-hold stations.
+        Standard deviation of an additional displacement along y and z in breath-hold stations.
     decay : bool
         Whether T2* decay is applied.
     """
@@ -74,23 +75,23 @@ class AcquisitionOptions:
 def decayed(
     water: NDArray[np.float32], fat: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Water and fat signal at the in-phase echo, and opposed-phase signal at its own.
+    """Water and fat signal at the in-phase echo, and opposed-phase signal at its own echo.
 
-    The scanner's water and fat images take the in-phase echo as their sum, so
-    that in = W + F holds between the images, while the opposed-phase image,
-    acquired earlier, has lost less to T2* than ``|W - F|`` of those two.
+    The scanner's water and fat images sum to the in-phase image, so that
+    in = W + F holds between the images. The opposed-phase image is acquired
+    earlier and has lost less to T2* than ``|W - F|`` of those two.
 
-    Parameters
-    ----------
-    water, fat : ndarray, any shape, float32
-        Proton signal before decay.
+        Parameters
+        ----------
+        water, fat : ndarray, any shape, float32
+            Proton signal before decay.
 
-    Returns
-    -------
-    water, fat, opposed : ndarray, float32
+        Returns
+        -------
+        water, fat, opposed : ndarray, float32
     """
     total = water + fat
-    # One R2* per voxel: both species sit in the same field.
+    # One R2* per voxel, because water and fat are in the same field.
     fraction = np.divide(fat, total, out=np.zeros_like(total), where=total > 0)
     rate = np.float32(_R2_STAR_WATER_PER_S) + np.float32(_R2_STAR_FAT_PER_S - _R2_STAR_WATER_PER_S) * fraction
     at_opposed = np.exp(rate * np.float32(-ECHO_TIME_OPPOSED_MS / 1000))
@@ -105,14 +106,14 @@ def smooth_field(
     sd: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """A smooth, positive random field around 1: what a coil's sensitivity leaves after correction.
+    """A smooth, positive random field around 1: the coil's sensitivity that remains after correction.
 
     The logarithm is a polynomial of degree two in each coordinate.
 
     Parameters
     ----------
     z, y, x : ndarray, 1-D
-        Coordinates in [-1, 1] over the station; beyond that they are clipped, so that the field stays bounded.
+        Coordinates in [-1, 1] over the station. They are clipped beyond that, so that the field stays bounded.
     sd : float
         Standard deviation of each coefficient.
     rng : numpy Generator
@@ -139,7 +140,7 @@ def rician(signal: NDArray[np.float32], sd: float, rng: np.random.Generator) -> 
 
     Returns
     -------
-    ndarray, shape and type of ``signal``; equal to ``signal`` when ``sd`` is 0.
+    ndarray, shape and type of ``signal``; equal to ``signal`` if ``sd`` is 0.
     """
     if sd == 0:
         return signal

@@ -1,8 +1,8 @@
-"""What goes wrong in real archives (method, section 2), done to a study on purpose.
+"""Faults of real archives (method, section 2), applied to a study on purpose.
 
-A fault takes the series of a sound study and returns those of a faulty one,
-with a sentence that says what was done. Faults that need a victim take the
-second station from below (the hip), which a pelvis-to-knee study cannot spare.
+A fault takes the series of an intact study and returns those of a faulty one,
+with a sentence that describes the fault. Faults of a single station affect the
+second from below (the hip), which a pelvis-to-knee study cannot do without.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FaultRecord:
     name : str
         As given to ``--fault``.
     detail : str
-        What was done, by station and series number.
+        Description of the change, with station and series number.
     """
 
     name: str
@@ -46,7 +46,7 @@ def apply_faults(
     Raises
     ------
     UsageError
-        For a name that is not in `FAULTS`, or a study too small for a fault.
+        If a name is not in `FAULTS`, or the study is too small for a fault.
     """
     changed = list(series)
     records = []
@@ -62,9 +62,7 @@ def _victim(series: Sequence[Series]) -> int:
     """The second station from below."""
     stations = sorted({s.station for s in series})
     if len(stations) < 2:
-        raise UsageError(
-            "--fault", f"{len(stations)} station(s)", "at least 2 stations to spoil one of", "Raise --stations."
-        )
+        raise UsageError("--fault", f"{len(stations)} station(s)", "at least 2 stations", "Raise --stations.")
     return stations[-2]
 
 
@@ -75,7 +73,7 @@ def _numbers(series: Sequence[Series]) -> str:
 def _edit(
     series: Sequence[Series], chosen: Callable[[Series], bool], change: Callable[[Series], Series]
 ) -> tuple[list[Series], list[Series]]:
-    """The list with the chosen series changed, and the chosen ones."""
+    """The list with the chosen series changed, and the changed series."""
     return [change(s) if chosen(s) else s for s in series], [s for s in series if chosen(s)]
 
 
@@ -134,7 +132,7 @@ def _missing_station(series: list[Series], rng: np.random.Generator) -> tuple[li
 
 
 def _no_knees(series: list[Series], rng: np.random.Generator) -> tuple[list[Series], str]:
-    _victim(series)  # something has to remain
+    _victim(series)  # raises if no station would remain
     lowest = max(s.station for s in series)
     gone = [s for s in series if s.station == lowest]
     return [
@@ -237,16 +235,16 @@ def _damaged_file(damage: Damage) -> Fault:
 
 
 def _only(series: Sequence[Series], station: int, contrast: Contrast) -> Series:
-    """The series of a station and contrast; the newest, after a duplicate-station."""
+    """The series of a station and contrast; after duplicate-station, the newest."""
     found = [s for s in series if s.station == station and s.contrast is contrast]
     if not found:
         raise UsageError(
-            "--fault", f"no {contrast} series left at station {station}", "a series to spoil", "Give fewer faults."
+            "--fault", f"no {contrast} series left at station {station}", "a series to change", "Give fewer faults."
         )
     return max(found, key=lambda s: s.acquired)
 
 
-#: All of `phantom.options.FaultName` but ``compressed``, which changes no series.
+#: All of `phantom.options.FaultName` except ``compressed``, which changes no series.
 FAULTS: Mapping[str, Fault] = {
     "duplicate-station": _duplicate_station,
     "missing-contrast": _missing_contrast,

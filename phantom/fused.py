@@ -1,8 +1,8 @@
-"""Scanned stations on one grid, as the paper fuses them (method, section 3), for training images without DICOM.
+"""Fuse scanned stations as in the paper (method, section 3), for training images without DICOM.
 
-The application's fusion does the same and much more (`operators.station_fusion`);
-the tests hold the two against each other. Here every station has the same
-columns and no station is turned, so interpolation is a small matrix for each axis.
+The application's fusion (`operators.station_fusion`) does the same and much more;
+tests compare the two. Here every station has the same columns and none is
+rotated, so interpolation is one small matrix per axis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["fused_grid", "fused_images", "resampled"]
 
 
 def fused_grid(grids: Sequence[Grid]) -> Grid:
-    """The grid that fusion gives stations along the patient axes: the finest spacing of each, the union of extents."""
+    """Grid of fused stations along the patient axes: the finest spacing of each axis and the union of extents."""
     spacing = np.min([grid.spacing_mm for grid in grids], axis=0)
     low = np.min([grid.origin_mm - np.array(grid.spacing_mm) / 2 for grid in grids], axis=0)
     high = np.max(
@@ -34,22 +34,22 @@ def fused_grid(grids: Sequence[Grid]) -> Grid:
 def fused_images(
     scans: Sequence[StationImages], contrasts: Sequence[Contrast]
 ) -> tuple[list[NDArray[np.float32]], Grid]:
-    """Stations interpolated linearly onto their common grid and averaged where they overlap.
+    """Interpolate stations linearly onto their common grid and average them where they overlap.
 
-    In the outer half of a station's end slice nothing is interpolated: there the
-    slice counts where no other station does.
+    In the outer half of a station's end slice nothing can be interpolated. There the
+    slice is used only if no other station covers the place.
 
-    Parameters
-    ----------
-    scans : sequence of StationImages
-        Axis-aligned, with the same columns.
-    contrasts : sequence of Contrast
+        Parameters
+        ----------
+        scans : sequence of StationImages
+            Axis-aligned, with the same columns.
+        contrasts : sequence of Contrast
 
-    Returns
-    -------
-    list of ndarray, shape (z, y, x), float32
-        One for each contrast; 0 where no station is.
-    Grid
+        Returns
+        -------
+        list of ndarray, shape (z, y, x), float32
+            One per contrast; 0 outside all stations.
+        Grid
     """
     grid = fused_grid([scan.geometry.grid for scan in scans])
     z, y, x = axes(grid)
@@ -74,7 +74,7 @@ def fused_images(
 
 
 def resampled(image: NDArray[np.float32], source: Grid, target: Grid) -> NDArray[np.float32]:
-    """An image on another axis-aligned grid by trilinear interpolation; the border's values go on beyond it."""
+    """Resample an image to another axis-aligned grid by trilinear interpolation; border values continue outside."""
     for axis, (from_mm, to_mm) in enumerate(zip(axes(source), axes(target), strict=True)):
         weights = linear_weights(from_mm, np.clip(to_mm, from_mm[0], from_mm[-1]))
         image = np.moveaxis(np.tensordot(weights, image, axes=(1, axis)), 0, axis)
@@ -82,7 +82,7 @@ def resampled(image: NDArray[np.float32], source: Grid, target: Grid) -> NDArray
 
 
 def _within(centres: NDArray[np.float64], mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether points lie within the outer faces of voxels."""
+    """Whether points are within the outer faces of voxels."""
     half = (centres[1] - centres[0]) / 2
     return (mm >= centres[0] - half - 1e-6) & (mm <= centres[-1] + half + 1e-6)
 

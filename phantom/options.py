@@ -1,6 +1,6 @@
-"""What the phantom's commands can be told: each option is declared once, with its bounds.
+"""Options of the phantom's commands. Each is declared once, with its bounds.
 
-No anatomy is imported here, so that help and wrong values do not wait for it.
+This module does not import the anatomy, so that help and wrong values do not wait for it.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ FaultName = Literal[
     "zero-byte-file",
 ]
 COMPRESSED: FaultName = "compressed"
-"""A fault by name only: it asks for compressed pixel data."""
+"""Not a real fault: this name requests compressed pixel data."""
 
 TRAINING_SPACING_MM = (3.5, 3.5, 6.5)
-"""The demo network's (x, y, z)."""
+"""Spacing of the demo network, (x, y, z)."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """A check for numbers: from ``low`` to ``high``, both allowed, and not NaN."""
+    """Checks that a number is between ``low`` and ``high``, inclusive, and not NaN."""
 
     low: float
     high: float
 
     def __call__(self, _: Any, value: float | tuple[float, ...] | None) -> None:
-        """Raise `ValueError` for a number outside."""
+        """Raise `ValueError` if a number is outside."""
         for number in value if isinstance(value, tuple) else () if value is None else (value,):
             if not self.low <= number <= self.high:
                 raise ValueError(f"{number:g} is outside {self.low} to {self.high}")
 
 
 def _within(low: float, high: float, metavar: str = "", **more: Any) -> Parameter:
-    """A number within bounds; the help shows them in place of a name for the value."""
+    """A number within bounds. The help shows the bounds instead of a name for the value."""
     return Parameter(metavar=metavar or f"{low}-{high}", validator=Between(low, high), **more)
 
 
@@ -73,14 +73,14 @@ _Folder = Annotated[Path, Parameter(metavar="DIR")]
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """One synthetic participant's study. What is None is drawn from the published cohort, by the seed.
+    """Options for one synthetic participant's study. Fields that are None are drawn from the published cohort.
 
     Attributes
     ----------
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     seed : int
-        Decides everything that is not stated.
+    Determines everything that is not given.
     sex : {"M", "F"} or None
         Default: drawn.
     age_years : float or None
@@ -94,13 +94,13 @@ class StudyOptions:
     pa_ratio : float or None
         Hamstrings over quadriceps. Default: drawn.
     stations : int
-        Only the lowest so many of the six.
+        Number of stations; the lowest of the six are used.
     faults : tuple of str
-        Damage the study as archives are damaged. Repeat it for more.
+        Add a fault that occurs in real archives. Repeatable.
     zip_archive : bool
-        One zip with a manifest, in the archive's naming.
+        Write one zip with a manifest, named as in the archive.
     compress : bool
-        JPEG lossless pixel data, as the archive's.
+        Compress pixel data with JPEG lossless, as in the archive.
     """
 
     out: _Folder
@@ -125,7 +125,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class TrainingSetOptions:
-    """Many participants as coarse volumes, without DICOM.
+    """Options for many participants as coarse volumes, without DICOM.
 
     Attributes
     ----------
@@ -134,12 +134,12 @@ class TrainingSetOptions:
     n : int
         Number of participants.
     seed : int
-        The first participant's.
+        Seed of the first participant.
     spacing_mm : tuple of float, (x, y, z)
         Voxel size in mm; the default is the demo network's.
     varied : bool
-        P/A ratio, asymmetry and single muscles differ far more than between people, so that a network has to look
-        where a border is and cannot lean on where it usually lies.
+        Let P/A ratio, asymmetry and single muscles vary far more than between people, so that a network has to find
+        each border in the image instead of relying on its usual position.
     """
 
     out: _Folder
@@ -159,7 +159,7 @@ class TrainingSetOptions:
 
 @dataclass(frozen=True)
 class CohortOptions:
-    """A cohort's tables, without images.
+    """Options for a cohort's tables, without images.
 
     Attributes
     ----------
@@ -168,9 +168,9 @@ class CohortOptions:
     n : int
         Number of eligible participants.
     seed : int
-        Decides everybody.
+        Determines all participants.
     ineligible : float
-        People who are added and whom the analysis must exclude, as a share of n.
+        Additional people whom the analysis must exclude, as a share of n.
     """
 
     out: _Folder
@@ -183,7 +183,7 @@ class CohortOptions:
 
 
 def _check_bounds(options: Any) -> None:
-    """Raise `OptionError` for a number outside its field's bounds."""
+    """Raise `OptionError` if a number is outside its field's bounds."""
     hints = get_type_hints(type(options), include_extras=True)
     for field in fields(options):
         for note in get_args(hints[field.name]):

@@ -1,4 +1,4 @@
-"""Who a synthetic participant is: the few numbers that an anatomy is built from."""
+"""A synthetic participant: the few numbers that determine an anatomy."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Participant:
     Attributes
     ----------
     seed : int
-        Decides everything that the other parameters leave open.
+        Determines everything that the other parameters leave open.
     sex : {"M", "F"}
     age_years, height_cm, bmi : float
     tmv_cm3 : float
-        Total volume of all muscles aimed at, both sides.
+        Target for the total volume of all muscles, both sides.
     pa_ratio : float
-        Hamstrings over quadriceps aimed at.
+        Target for hamstrings over quadriceps.
     lr_asymmetry : float
-        (left - right) / larger of the leg muscles aimed at; negative when
-        the right leg is the larger.
+        Target for (left - right) / larger of the leg muscles; negative if
+        the right leg is larger.
     muscle_fat_fraction : float
         Mean fat fraction inside muscle.
     muscle_spread : float
-        How much single muscles differ from their usual share, SD of the logarithm.
+        Variation of single muscles around their usual share, SD of the logarithm.
     """
 
     seed: int
@@ -55,7 +55,7 @@ class Participant:
 
     @property
     def weight_kg(self) -> float:
-        """From BMI and height."""
+        """Weight from BMI and height."""
         return self.bmi * (self.height_cm / 100.0) ** 2
 
 
@@ -72,11 +72,11 @@ def draw_participant(
     muscle_fat_fraction: float | None = None,
     muscle_spread: float = 0.08,
 ) -> Participant:
-    """A participant whose unstated parameters are drawn from the published cohort (method, section 1).
+    """Draw a participant's missing parameters from the published cohort (method, section 1).
 
-    Each parameter has its own draw, so that stating one leaves the others as
-    they were for the same seed. Draws are held within 2.2 SD of the mean: the
-    anatomy is a deformed reference body, which extremes would tear.
+    Each parameter has its own draw, so that giving one does not change the others
+    for the same seed. Draws stay within 2.2 SD of the mean, because extremes would
+    tear the anatomy, which is a deformed reference body.
     """
     draws = np.clip(np.random.default_rng([seed, 1]).standard_normal(8), -2.2, 2.2)
     chosen_sex: Sex = sex if sex is not None else ("M" if draws[0] < 0 else "F")
@@ -89,7 +89,7 @@ def draw_participant(
     height = height_cm if height_cm is not None else normal(_HEIGHT_CM, draws[2])
     body_mass_index = bmi if bmi is not None else max(18.0, normal(_BMI, draws[3]))
     if tmv_cm3 is None:
-        # Taller and younger bodies carry more muscle; the remainder is individual.
+        # Taller and younger bodies have more muscle; the rest is individual.
         height_z = (height - _HEIGHT_CM[chosen_sex][0]) / _HEIGHT_CM[chosen_sex][1]
         age_z = (age - _AGE_YEARS[chosen_sex][0]) / _AGE_YEARS[chosen_sex][1]
         tmv_cm3 = normal(_TMV_CM3, 0.55 * height_z - 0.35 * age_z + 0.75 * draws[4])

@@ -1,9 +1,9 @@
-"""From ellipses to voxels: each point inside the fascia goes to the part whose surface it is deepest in.
+"""From ellipses to voxels: each point inside the fascia belongs to the part that it is deepest in.
 
-The distance of a point to an ellipse is taken along the ray from its centre,
-negative inside. The smallest distance wins, which is an additively weighted
-Voronoi partition (an Apollonius diagram): growing an ellipse moves its borders
-into its neighbours, and no two structures overlap.
+The distance of a point to an ellipse is measured along the ray from the centre;
+it is negative inside. The smallest distance wins. This is an additively weighted
+Voronoi partition (an Apollonius diagram): a larger ellipse moves its borders into
+its neighbours, and no two structures overlap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 __all__ = ["PART_COLUMNS", "OutlineTable", "PartTable", "TissueModel", "rasterise"]
 
-# One row of a part table: 0 active, 1-2 centre (x, y), 3-4 half axes, 5-6 cosine and sine of the turn.
+# One row of a part table: 0 active, 1-2 centre (x, y), 3-4 half axes, 5-6 cosine and sine of the rotation.
 PART_COLUMNS = 7
 
-# Signal of protons by tissue, arbitrary units chosen so that muscle in the water image lies in
-# the middle of the network's intensity window [80, 450] (method, section 5).
+# Proton signal by tissue, in arbitrary units chosen so that muscle in the water image is in the
+# middle of the network's intensity window [80, 450] (method, section 5).
 _MUSCLE, _FAT, _VISCERA, _VESSEL, _SKIN, _CORTICAL, _MARROW, _AIR = (
     275.0,
     400.0,
@@ -36,7 +36,7 @@ _MUSCLE, _FAT, _VISCERA, _VESSEL, _SKIN, _CORTICAL, _MARROW, _AIR = (
 
 @dataclass(frozen=True)
 class PartTable:
-    """Where every part lies on every slice, for the right and the left side.
+    """Position of every part on every slice, for the right and the left side.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class PartTable:
     kinds : ndarray, shape (part,), uint8
         `phantom.reference.Kind`.
     fat_fractions : ndarray, shape (part,), float32
-        Of the tissue inside the part.
+        Fat fraction of the tissue inside the part.
     """
 
     rows: NDArray[np.float32]
@@ -62,11 +62,11 @@ class OutlineTable:
     Attributes
     ----------
     leg : ndarray, shape (2, z, 8), float32
-        `phantom.reference.Envelope` columns for each side; NaN where there is no leg.
+        `phantom.reference.Envelope` columns for each side; NaN above and below the leg.
     trunk : ndarray, shape (z, 8), float32
     wall : ndarray, shape (z, 6), float32
-        Abdominal wall: thickness of the oblique and of the rectus sheet (mm, 0
-        where absent), and the angles (radians from the front) at which rectus
+        Abdominal wall: thickness of the oblique and of the rectus sheet (mm; 0
+        if absent), and the angles (radians from the front) at which the rectus
         starts and ends and the oblique starts and ends.
     """
 
@@ -77,12 +77,12 @@ class OutlineTable:
 
 @dataclass(frozen=True)
 class TissueModel:
-    """What no ellipse says.
+    """Properties that the ellipses do not hold.
 
     Attributes
     ----------
     fill_mm : float
-        A point farther than this from every muscle is fat.
+        Points farther than this from every muscle are fat.
     plane_mm : float
         Half thickness of the fat plane between neighbours.
     oblique_label, rectus_label : int
@@ -104,7 +104,7 @@ def rasterise(
     outlines: OutlineTable,
     model: TissueModel,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Labels, proton signal and fat fraction on an axis-aligned grid.
+    """Compute labels, proton signal and fat fraction on an axis-aligned grid.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def _ellipse_depth(dx, dy, half_x, half_front, half_back):  # type: ignore[no-un
 
 @numba.njit(cache=True, inline="always")
 def _fat_thickness(dx, dy, front, side, back):  # type: ignore[no-untyped-def]
-    """Thickness of the subcutaneous fat in a direction: squared cosines weight front, side and back."""
+    """Thickness of the subcutaneous fat in a direction; squared cosines weight front, side and back."""
     r2 = dx * dx + dy * dy
     if r2 < 1e-6:
         return side
@@ -216,13 +216,13 @@ def _rasterise(  # type: ignore[no-untyped-def]
                     r = math.sqrt(dx * dx + dy * dy)
                     distance = r - r / q if q > 1e-6 else -min(rows[side, k, p, 3], rows[side, k, p, 4])
                     if part_kinds[p] == 0:
-                        if distance < 0:  # bone is rigid: it is never shared out
+                        if distance < 0:  # bone is rigid: neighbours never take part of it
                             is_bone = True
                             best, best_part = distance, p
                             break
                         continue
                     if distance < best:
-                        # Two courses of one muscle (psoas and iliacus) have no plane between them.
+                        # Two courses of one muscle (psoas and iliacus) have no fat plane between them.
                         if best_part < 0 or part_labels[p] != label or label == 0:
                             second = best
                         best, best_part, label = distance, p, part_labels[p]

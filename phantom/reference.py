@@ -1,12 +1,12 @@
 """The reference body: centre lines and outlines of a 170 cm adult, read from two tables.
 
 ``centre_lines.csv`` holds, for each part of a structure, ellipses along its
-course from origin to insertion; ``envelope.csv`` the fascia of leg and trunk
-and the thickness of the fat on it. Heights are in millimetres above the knee
-joint, of which the hip joint lies 400 above; lateral is the distance from the
-mid-plane; posterior is positive, as y is in LPS. The tables were drawn up for
-this project from general knowledge of sectional anatomy: schematic, with every
-structure beside its right neighbours, and not measured on anyone.
+course from origin to insertion. ``envelope.csv`` holds the fascia of leg and
+trunk and the thickness of the fat on it. Heights are in millimetres above the
+knee joint; the hip joint is at 400 mm. Lateral is the distance from the
+mid-plane. Posterior is positive, like y in LPS. The tables were made for this
+project from general knowledge of sectional anatomy. They are schematic: every
+structure has the right neighbours, but nobody was measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HIP_HEIGHT_MM = 400.0
 
 
 class Kind(IntEnum):
-    """How a part behaves where parts meet, and what it looks like."""
+    """Behaviour of a part where parts meet, and its appearance."""
 
     BONE = 0
     MUSCLE = 1
@@ -46,9 +46,9 @@ class Kind(IntEnum):
     AIR = 4
 
 
-# Volume of each muscle, both sides, relative to one another. Of the order of the
-# lower-limb volumes of Handsfield et al., J Biomech 2014 (24 healthy adults), rounded;
-# deep hip and trunk muscles, which that work lacks, by the space the body leaves them.
+# Relative volume of each muscle, both sides. The order of magnitude is that of the lower-limb
+# volumes of Handsfield et al., J Biomech 2014 (24 healthy adults), rounded. That work lacks deep
+# hip and trunk muscles; their volumes fill the space that the body leaves them.
 MUSCLE_SHARE: dict[str, float] = {
     "sartorius": 160,
     "rectus_femoris": 265,
@@ -85,14 +85,14 @@ class Part:
     Attributes
     ----------
     structure : str
-        A name of the label table, or ``other_muscle``, ``other_bone``,
-        ``viscera``, ``vessel``, ``lung``: present in the picture, absent from the labels.
+        A name of the label table, or ``other_muscle``, ``other_bone``, ``viscera``,
+        ``vessel`` or ``lung``, which are in the images but not in the labels.
     label : int
         Label value, 0 for the unlabelled.
     kind : Kind
     heights_mm : ndarray, shape (n,)
     ellipses : ndarray, shape (n, 5)
-        Centre (lateral, posterior) mm, half axes (lateral, sagittal) mm, turn in radians.
+        Centre (lateral, posterior) mm, half axes (lateral, sagittal) mm, rotation in radians.
     """
 
     structure: str
@@ -102,7 +102,7 @@ class Part:
     ellipses: NDArray[np.float64]
 
     def at(self, heights_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Ellipses at heights, shape (m, 5); NaN beyond the part's ends."""
+        """Ellipses at given heights, shape (m, 5); NaN beyond the part's ends."""
         curve = PchipInterpolator(self.heights_mm, self.ellipses, axis=0, extrapolate=False)
         return np.asarray(curve(heights_mm))
 
@@ -120,7 +120,7 @@ class Envelope:
     columns: NDArray[np.float64]
 
     def at(self, heights_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Columns at heights, shape (m, 8); NaN beyond the region's ends."""
+        """Columns at given heights, shape (m, 8); NaN beyond the region's ends."""
         curve = PchipInterpolator(self.heights_mm, self.columns, axis=0, extrapolate=False)
         return np.asarray(curve(heights_mm))
 
@@ -139,7 +139,7 @@ def _kind(structure: str) -> Kind:
 
 @cache
 def parts() -> tuple[Part, ...]:
-    """Every part of the reference body, femur before the other bones (it sits in their socket)."""
+    """Every part of the reference body; the femur precedes the other bones, because it is in their socket."""
     labels = {s.name: s.index for s in anatomy.STRUCTURES}
     courses: dict[tuple[str, str], list[list[float]]] = {}
     for row in _rows("centre_lines.csv"):

@@ -1,4 +1,4 @@
-"""Where the six table positions of the scan lie in the phantom.
+"""Positions of the scan's six stations in the phantom.
 
 Matrices, slice thicknesses and in-plane spacing are those of the archive's
 real stations (method, section 2). Heights are relative to the knee joint line
@@ -43,13 +43,13 @@ class StationGeometry:
     in_plane_mm : float
         PixelSpacing, the same along rows and columns.
     slice_mm : float
-        Slice thickness, and distance between slices (there is no gap).
+        Slice thickness and distance between slices (there is no gap).
     lowest_edge_mm : float
         z of the lower face of the lowest slice.
     centre_y_mm : float
-        y of the centre of the field of view; the stations' differ.
+        y of the centre of the field of view; it differs between stations.
     breath_hold : bool
-        Trunk stations are acquired in a breath hold.
+        Whether the station is acquired in a breath hold, as trunk stations are.
     """
 
     name: str
@@ -109,11 +109,11 @@ def archive_stations(count: int = len(ARCHIVE_STATIONS)) -> tuple[StationGeometr
     Raises
     ------
     UsageError
-        When ``count`` is not between 1 and 6.
+        If ``count`` is not between 1 and 6.
     """
     if not 1 <= count <= len(ARCHIVE_STATIONS):
         raise UsageError(
-            "--stations", str(count), f"a number from 1 to {len(ARCHIVE_STATIONS)}", "Six is the archive's own number."
+            "--stations", str(count), f"a number from 1 to {len(ARCHIVE_STATIONS)}", "The archive's studies have six."
         )
     return ARCHIVE_STATIONS[-count:]
 
@@ -121,7 +121,7 @@ def archive_stations(count: int = len(ARCHIVE_STATIONS)) -> tuple[StationGeometr
 def coarser(
     stations: Sequence[StationGeometry], in_plane: int = 4, through_plane: int = 2
 ) -> tuple[StationGeometry, ...]:
-    """The same stations with larger voxels: same extent, ``in_plane`` and ``through_plane`` times the spacing."""
+    """The same stations with larger voxels: same extent, spacing times ``in_plane`` and ``through_plane``."""
     return tuple(
         replace(
             station,
@@ -136,6 +136,6 @@ def coarser(
 
 
 def coverage_mm(stations: Sequence[StationGeometry]) -> tuple[float, float]:
-    """Lowest and highest slice face of the stations that are fused (the lower four at most)."""
+    """Lowest and highest slice face of the stations that are fused (at most the lower four)."""
     fused = sorted(stations, key=lambda station: station.lowest_edge_mm)[:FUSED_STATION_COUNT]
     return min(s.z_edges_mm[0] for s in fused), max(s.z_edges_mm[1] for s in fused)

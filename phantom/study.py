@@ -1,4 +1,4 @@
-"""One synthetic participant's study on disk: the DICOM, and beside it the truth."""
+"""Write one synthetic participant's study: the DICOM and the truth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TRUTH_VERSION = "1.0"
 
 @dataclass(frozen=True)
 class WrittenStudy:
-    """What `write_study` made.
+    """The study that `write_study` made.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class WrittenStudy:
 
 
 def eid_of(seed: int) -> str:
-    """A participant identifier in the archive's format, in a range (9 million on) that it does not use."""
+    """A participant identifier in the archive's format, in a range (from 9 million) that the archive does not use."""
     return str(9_000_000 + seed % 1_000_000)
 
 
@@ -82,21 +82,21 @@ def write_study(
         ``out/dicom/<series>/<slice>.dcm`` or ``out/<eid>_20201_2_0.zip``, and
         ``out/truth/{labels.seg.nrrd, truth.json}``.
     seed : int
-        Of the participant, when none is given.
+        Seed of the participant, if none is given.
     participant : Participant, optional
         Its own seed also decides the scan.
     stations : int or sequence of StationGeometry
-        The lowest so many of the archive's six, or other stations, superior to inferior.
+        Number of stations (the lowest of the archive's six), or other stations, superior to inferior.
     faults : sequence of str
         Names from `phantom.faults.FAULTS`, or ``compressed``.
     zip_archive : bool
     compress : bool
-        JPEG lossless pixel data.
+        Compress pixel data with JPEG lossless.
     options : AcquisitionOptions
     tissue_spacing_mm : tuple of float, (x, y, z)
-        Of the tissue and truth grid.
+        Spacing of the tissue and truth grid.
     show_progress : bool
-        A bar on standard error.
+        Show a progress bar on standard error.
 
     Returns
     -------
@@ -105,9 +105,9 @@ def write_study(
     Raises
     ------
     UsageError
-        For an unknown fault, or one that the study is too small for.
+        If a fault is unknown, or the study is too small for it.
     OutputError
-        When the output exists already or cannot be written.
+        If the output exists already or cannot be written.
     """
     out = Path(out)
     known = [name for name in faults if name != COMPRESSED]
@@ -132,7 +132,7 @@ def write_study(
         bar.update()
         bar.set_description("scan")
         scanned = acquire_study(tissues, geometry, options, person.seed, lambda items: _counted(items, bar))
-        del tissues  # the largest arrays; writing needs only the images
+        del tissues  # frees the largest arrays; writing needs only the images
         series, records = apply_faults(series_of_study(scanned, person.seed), known, person.seed)
         if COMPRESSED in faults:
             records += (FaultRecord(COMPRESSED, "pixel data are JPEG lossless (process 14, selection value 1)"),)
@@ -146,13 +146,13 @@ def write_study(
             else:
                 write_folder(files, target)
         except BaseException:
-            shutil.rmtree(truth_folder, ignore_errors=True)  # ours, and a truth without a study helps nobody
+            shutil.rmtree(truth_folder, ignore_errors=True)  # we made it, and a truth without a study is useless
             raise
     return WrittenStudy(target, truth_folder, truth, person, eid, records)
 
 
 def _check_faults(names: Sequence[str]) -> None:
-    """Before minutes are spent on a study that cannot be made."""
+    """Check the arguments, before minutes are spent on a study that cannot be made."""
     for name in names:
         if name not in FAULTS:
             choices = ", ".join(sorted([*FAULTS, COMPRESSED]))
@@ -182,7 +182,7 @@ def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
 
 
 def _write_truth(folder: Path, truth: Truth, facts: dict[str, Any]) -> None:
-    """Both truth files, complete or not at all."""
+    """Write both truth files, complete or not at all."""
     with new_folder(folder) as partial:
         write_segmentation(partial / "labels.seg.nrrd", truth.labels)
         (partial / "truth.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

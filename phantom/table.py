@@ -1,4 +1,4 @@
-"""A synthetic cohort as tables, without images: phenotypes, participants, and the true effects."""
+"""Make a synthetic cohort as tables, without images: phenotypes, participants and the true effects."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["CohortTable", "draw_cohort", "write_cohort"]
 
 Vector = NDArray[np.float64]
 
-# Share of the ineligible, by what makes them so; the paper gives no counts (method, section 1).
+# Reasons for ineligibility and their shares; the paper gives no counts (method, section 1).
 _INELIGIBLE = {"young": 0.5, "no-grip": 0.12, "no-dxa": 0.2, "no-mri": 0.08, "cut-muscle": 0.06, "no-activity": 0.04}
-_CUT = "rectus_femoris"  # the muscle that the field of view cuts in "cut-muscle"
+_CUT = "rectus_femoris"  # the muscle that the field of view cuts off in "cut-muscle"
 _BONE_CM3 = {"iliac_bone": 520.0, "femur": 900.0}  # both sides, at 170 cm; of the order of the anatomy phantom's
 
 
 @dataclass(frozen=True)
 class CohortTable:
-    """A drawn cohort.
+    """A cohort that was drawn.
 
     Attributes
     ----------
     participants, phenotypes : DataFrame
-        In the columns that `analysis` reads.
+        With the columns that `analysis` reads.
     truth : dict
         True odds ratios, correlations, slopes and prevalences.
     """
@@ -55,7 +55,7 @@ class CohortTable:
 
 
 def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
-    """Draw ``n`` people who meet every criterion, and a share more who do not.
+    """Draw ``n`` people who meet every criterion, and an additional share who do not.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
         At least 3.
     seed : int
     ineligible : float
-        People added who are too young or lack something, as a share of ``n``.
-        The truths are about the ``n``.
+        Additional people who are too young or lack data, as a share of ``n``.
+        The true effects refer to the ``n``.
 
     Returns
     -------
@@ -88,14 +88,14 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
     eid = 1_000_000 + rng.choice(8_999_999, len(kind), replace=False)
     participants = _participants(rng, eid, merged, people)
     phenotypes = _phenotypes(rng, eid, merged, people)
-    # Of its own stream, so that the rest of a seed's cohort does not depend on it.
+    # A separate stream, so that the rest of a seed's cohort does not depend on it.
     _add_dates(np.random.default_rng([seed, 4]), participants, people)
     participants.loc[kind == "no-grip", ["grip_left_kg", "grip_right_kg"]] = np.nan
     participants.loc[kind == "no-dxa", [name for name in participants if "_lean_" in name]] = np.nan
     participants.loc[kind == "no-activity", "activity"] = None
     cut = kind == "cut-muscle"
     lost = {key for key, phenotype in PHENOTYPES.items() if _CUT in phenotype.needs}
-    lost.remove("muscle_fat_fraction")  # a mean, for which a part is enough
+    lost.remove("muscle_fat_fraction")  # a mean, which a part of the muscle still gives
     phenotypes.loc[cut, [*lost, f"{_CUT}_cm3", f"{_CUT}_left_cm3", f"{_CUT}_right_cm3"]] = np.nan
     phenotypes.loc[cut, "quality_flags"] = "cut-by-field-of-view"
     order = rng.permutation(len(kind))
@@ -107,7 +107,7 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
 
 
 def write_cohort(folder: Path, cohort: CohortTable) -> tuple[Path, Path, Path]:
-    """Write ``phenotypes.csv``, ``participants.csv`` and ``truth.json``; each whole or not at all."""
+    """Write ``phenotypes.csv``, ``participants.csv`` and ``truth.json``, each whole or not at all."""
     texts = {
         "phenotypes.csv": cohort.phenotypes.to_csv(index=False, float_format="%.7g", lineterminator="\n"),
         "participants.csv": cohort.participants.to_csv(index=False, float_format="%.7g", lineterminator="\n"),
@@ -123,7 +123,7 @@ def _participants(
     rng: np.random.Generator, eid: NDArray[np.int64], background: Mapping[str, Vector], people: People
 ) -> pd.DataFrame:
     n = len(eid)
-    # Rounded down, so that nobody is rounded across a cut-off.
+    # Rounded down, so that rounding moves nobody across a cut-off.
     best = np.floor(np.maximum(people.numbers["grip"], 1.0) * 10) / 10
     other = np.round(np.maximum(best - np.abs(rng.normal(0, 2.5, n)), 0.5), 1)
     right_best = rng.random(n) < 0.6
@@ -152,7 +152,7 @@ def _participants(
 
 
 def _add_dates(rng: np.random.Generator, participants: pd.DataFrame, people: People) -> None:
-    """Imaging over eight years, five years of follow-up for each, and the day of death of those who died."""
+    """Dates: imaging within eight years, five years of follow-up each, and the day of death of those who died."""
     imaged = np.datetime64("2014-05-01") + rng.integers(0, 8 * 365, len(participants))
     days = np.round(FOLLOW_UP_YEARS * 365.25)
     year = year_of_death(rng, people.probability["mortality"])
@@ -167,7 +167,7 @@ def _add_dates(rng: np.random.Generator, participants: pd.DataFrame, people: Peo
 def _phenotypes(
     rng: np.random.Generator, eid: NDArray[np.int64], background: Mapping[str, Vector], people: People
 ) -> pd.DataFrame:
-    """Muscle by muscle: shares of the total that vary a little, with the P/A ratio and the asymmetry as drawn."""
+    """Volumes of single muscles: shares of the total that vary slightly, with the drawn P/A ratio and asymmetry."""
     n = len(eid)
     muscles = [structure for structure in STRUCTURES if structure.tissue is Tissue.MUSCLE]
     shares = np.array([MUSCLE_SHARE[m.name] for m in muscles]) * np.exp(rng.normal(0, 0.08, (n, len(muscles))))
@@ -207,7 +207,7 @@ def _phenotypes(
 
 
 def _sides(total: Vector, asymmetry: Vector) -> tuple[Vector, Vector]:
-    """Left and right of a total, such that (left - right) / larger is ``asymmetry``."""
+    """Split a total into left and right so that (left - right) / larger is ``asymmetry``."""
     larger = total / (2 - np.abs(asymmetry))
     smaller = total - larger
     return np.where(asymmetry > 0, larger, smaller), np.where(asymmetry > 0, smaller, larger)
@@ -216,13 +216,13 @@ def _sides(total: Vector, asymmetry: Vector) -> tuple[Vector, Vector]:
 def _truth(
     n: int, seed: int, ineligible: Mapping[str, int], constants: Mapping[str, Any], probability: Mapping[str, Vector]
 ) -> dict[str, Any]:
-    """What the cohort was drawn from; expectations are of these ``n``, or of the population where said."""
+    """True values of the cohort. Expectations refer to these ``n``, or to the population where stated."""
     population = constants["population"]
     nothing = dict.fromkeys(TRUE_ODDS_RATIO, 1.0)
     return {
         "about": "True values of a synthetic cohort (python -m phantom table). Odds ratios: highest against lowest "
         "third, adjusted for age, sex, BMI and activity. Correlations, slopes per decade and crude odds ratios: "
-        "of the population that the cohort is drawn from.",
+        "those of the population that the cohort is drawn from.",
         "n": n,
         "seed": seed,
         "ineligible": dict(ineligible),
@@ -233,8 +233,8 @@ def _truth(
         },
         "odds_ratio_crude": {"pa_ratio": population["crude_odds_ratio"]},
         "hazard_ratio_of_death": {
-            "about": "Highest against lowest third; what Cox's model finds in endless data, as deaths follow a "
-            "logistic model within five years. Adjusted for age, sex, BMI and activity.",
+            "about": "Highest against lowest third: limit of Cox's estimate for infinite data, because deaths follow "
+            "a logistic model within five years. Adjusted for age, sex, BMI and activity.",
             "pa_ratio": population["hazard_ratio"],
             "lr_asymmetry_dexa": {"crude": 1.0, "adjusted": 1.0},
             "lr_asymmetry_mri": {"crude": 1.0, "adjusted": 1.0},

@@ -1,4 +1,4 @@
-"""Training pairs without DICOM: participants scanned, fused and resampled in memory, in little time and space."""
+"""Training pairs without DICOM: participants are scanned, fused and resampled in memory, which is quick."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = [
     "write_training_set",
 ]
 
-# Coarse enough for one window of the demo network to hold most of a body: a muscle is told from its
-# neighbour by where it lies.
+# Coarse enough for one window of the demo network to hold most of a body, because position tells
+# neighbouring muscles apart.
 
 FINE = 2
-"""Into how many voxels of `TrainingPair.fine_labels` an image's voxel is divided along each axis."""
+"""Number of voxels of `TrainingPair.fine_labels` per image voxel along each axis."""
 
-# Around every body: what the lower four stations cover along z, and a field of view across.
+# Extent around every body: that of the lower four stations along z, and a field of view across.
 _LOW_MM = np.array([-240.0, -190.0, -48.0])
 _HIGH_MM = np.array([240.0, 190.0, 744.0])
 
@@ -44,7 +44,7 @@ _VARIED_MUSCLE_SPREAD = 0.2
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """One participant as the network meets them.
+    """One participant in the form that the network gets.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class TrainingPair:
     labels : Volume, uint8
         The true structure at the voxel centres.
     fine_labels : Volume, uint8
-        The same on voxels `FINE` times smaller along each axis, which says how much of a voxel is what.
+        The same on voxels `FINE` times smaller along each axis, which gives the share of each class in a voxel.
     """
 
     water: Volume
@@ -65,20 +65,20 @@ class TrainingPair:
 def training_pair(
     seed: int, spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM, *, varied: bool = False
 ) -> TrainingPair:
-    """One participant of the published cohort (method, section 1), scanned, fused and brought to a network's spacing.
+    """Make one participant of the published cohort (method, section 1), scanned, fused and at a network's spacing.
 
-    The images come the same way as in the application (slices of the stations'
-    own thickness, coil bias, gains, motion, noise, averaged overlaps, trilinear
-    resampling), so that what the network learns from is what it will meet. Labels are the
-    anatomy itself, which the scan shows displaced and blurred.
+    The images are made as in the application (slices of the stations' own
+    thickness, coil bias, gains, motion, noise, averaged overlaps, trilinear
+    resampling), so that the network is trained on images like those at inference.
+    Labels are the anatomy itself, which the scan shows displaced and blurred.
 
-    Parameters
-    ----------
-    seed : int
-        The participant's seed; also of the scan, and of where the grid begins.
-    spacing_mm : tuple of float, (x, y, z)
-    varied : bool
-        An anatomy of `varied_participant`.
+        Parameters
+        ----------
+        seed : int
+            Seed of the participant, of the scan and of the grid's origin.
+        spacing_mm : tuple of float, (x, y, z)
+        varied : bool
+            Use the anatomy of `varied_participant`.
     """
     participant = varied_participant(seed) if varied else draw_participant(seed)
     body = fit_body(participant)
@@ -100,11 +100,11 @@ def training_pair(
 
 
 def varied_participant(seed: int) -> Participant:
-    """A participant whose muscles differ in size far more than people's do.
+    """Draw a participant whose muscle sizes vary far more than those of people.
 
-    A network that has met only usual proportions leans on where a border
-    usually lies, and finds every P/A ratio too near the mean. Where any
-    proportion is as likely as another it has to look.
+    A network trained only on usual proportions relies on the usual position of a
+    border and measures every P/A ratio too close to the mean. If all proportions
+    are equally likely, it has to use the image.
     """
     pa_ratio, asymmetry = np.random.default_rng([seed, 7]).uniform([0.27, -0.15], [0.66, 0.15])
     return draw_participant(
@@ -113,7 +113,7 @@ def varied_participant(seed: int) -> Participant:
 
 
 def drawn_options(seed: int) -> AcquisitionOptions:
-    """A scan's imperfections: each at half to one and a half times its usual size."""
+    """Draw a scan's imperfections, each at half to one and a half times its usual size."""
     usual = AcquisitionOptions()
     noise, bias, gain, shift = np.random.default_rng([seed, 5]).uniform(0.5, 1.5, 4)
     return AcquisitionOptions(
@@ -133,9 +133,9 @@ def write_training_set(
     varied: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed; those already there are kept.
+    """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed. Existing ones are kept.
 
-    Training can start while this runs: a participant's folder appears whole.
+    Training can start while this runs, because each participant's folder appears whole.
     """
     for done, seed in enumerate(seeds):
         folder = out / f"{seed:06d}"
@@ -149,7 +149,7 @@ def write_training_set(
 
 
 def _grid(spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:
-    """A grid over every body whose first voxel lies anywhere within a voxel."""
+    """A grid around every body with its origin at a random place within a voxel."""
     counts = np.floor((_HIGH_MM - _LOW_MM) / spacing).astype(int)
     affine = np.diag([*spacing, 1.0])
     slack = _HIGH_MM - _LOW_MM - counts * spacing

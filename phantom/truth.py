@@ -1,4 +1,4 @@
-"""What is known exactly about a phantom: its label map and what follows from it."""
+"""The exact truth of a phantom: its label map and the values derived from it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StructureVolume:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes of all structures within a range of z, and the phenotypes of method, section 6.
+    """Volumes of all structures within a range of z, and the phenotypes (method, section 6).
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Volumes:
     structures: Mapping[str, StructureVolume]
 
     def phenotypes(self, height_m: float | None = None) -> dict[str, float]:
-        """The phenotypes of the registry that follow from the volumes, and from the height where it is given.
+        """Phenotypes of the registry that follow from the volumes and, if given, from the height.
 
-        An absent structure counts as none at all, not as unknown.
+        An absent structure has volume 0; it is not unknown.
         """
         body = MeasuredBody(
             {name: volume.total_cm3 for name, volume in self.structures.items()},
@@ -68,7 +68,7 @@ class Volumes:
 
     @property
     def lr_asymmetry(self) -> float:
-        """|left - right| / larger of the thigh muscles, as the report defines it; a fraction."""
+        """|left - right| / larger of the thigh muscles, as the report defines it, as a fraction."""
         return self.phenotypes()["lr_asymmetry"]
 
     def compartments_cm3(self) -> dict[str, float]:
@@ -79,17 +79,17 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Truth:
-    """The phantom's answer sheet.
+    """True values of a phantom.
 
     Attributes
     ----------
     labels : Volume
         uint8, value = index of the label table, on the tissue grid.
     volumes : Volumes
-        Of the whole phantom.
+        Volumes of the whole phantom.
     covered_volumes : Volumes
-        Of the part that the fused stations, pelvis to knee, were to cover; a
-        fault that takes a station away does not change it.
+        Volumes of the part that the fused stations (pelvis to knee) should cover. A
+        fault that removes a station does not change it.
     fat_fractions : mapping of str to float
         Mean fat fraction of each structure.
     """
@@ -100,7 +100,7 @@ class Truth:
     fat_fractions: Mapping[str, float]
 
     def labels_on(self, grid: Grid) -> NDArray[np.uint8]:
-        """The label of the nearest truth voxel for every voxel of another axis-aligned grid; 0 outside.
+        """Sample the nearest truth label at every voxel of another axis-aligned grid; 0 outside.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Truth:
 
 
 def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, float] | None = None) -> Volumes:
-    """Volumes by counting voxels.
+    """Compute volumes by counting voxels.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, floa
     grid : Grid
         Axis-aligned.
     z_mm : tuple of float, optional
-        Count only voxels whose centre lies within; default all.
+        Count only voxels whose centre is within this range. Default: all.
     """
     z = grid.affine[2, 3] + grid.affine[2, 2] * np.arange(grid.shape[0])
     x = grid.affine[0, 3] + grid.affine[0, 0] * np.arange(grid.shape[2])
@@ -157,7 +157,7 @@ def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, floa
 def mean_fat_fractions(
     labels: NDArray[np.uint8], water: NDArray[np.float32], fat: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Fat over water and fat signal, summed over each structure's voxels; absent structures are left out."""
+    """Fat over water plus fat signal, summed over each structure's voxels; absent structures are left out."""
     flat = labels.ravel()
     waters = np.bincount(flat, water.ravel(), CHANNEL_COUNT)
     fats = np.bincount(flat, fat.ravel(), CHANNEL_COUNT)

@@ -1,6 +1,6 @@
 """SarcoMAP: muscle phenotypes from neck-to-knee Dixon MRI.
 
-Ten lines, from a zip to numbers:
+From a zip to numbers in ten lines:
 
 >>> from sarcomap import RunOptions, load_model, process_study
 >>> model = load_model("bundle")  # doctest: +SKIP
@@ -16,8 +16,8 @@ The stages one by one, on arrays in memory:
 >>> labels = segment(fused, model)  # doctest: +SKIP
 >>> measure(labels, fused, study.height_m).phenotypes.tmv_cm3  # doctest: +SKIP
 
-Arrays are (z, y, x); affines lead from voxels (i=x, j=y, k=z) to LPS
-millimetres. What a name needs is imported when the name is first used.
+Arrays are (z, y, x). Affines map voxels (i=x, j=y, k=z) to LPS
+millimetres. A name's dependencies are imported when it is first used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from operators.core.contrast import Contrast
     from operators.core.errors import SarcoMapError
     from operators.core.label_map import LabelMap
-    from operators.core.model_card import ModelCard
+    from operators.core.model_card import SHIPPED_BUNDLE, ModelCard
     from operators.core.nrrd_files import read_segmentation, read_volume, write_segmentation, write_volume
     from operators.core.options import (
         DeidentificationOptions,
@@ -53,7 +53,7 @@ _HOMES = {
     "operators.core.contrast": ("Contrast",),
     "operators.core.errors": ("SarcoMapError",),
     "operators.core.label_map": ("LabelMap",),
-    "operators.core.model_card": ("ModelCard",),
+    "operators.core.model_card": ("SHIPPED_BUNDLE", "ModelCard"),
     "operators.core.nrrd_files": ("read_segmentation", "read_volume", "write_segmentation", "write_volume"),
     "operators.core.options": (
         "DeidentificationOptions",
@@ -87,6 +87,7 @@ __all__ = [
     "ModelCard",
     "QualityFlag",
     "ReadingOptions",
+    "SHIPPED_BUNDLE",
     "RunOptions",
     "SarcoMapError",
     "SegmentationModel",

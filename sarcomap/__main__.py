@@ -1,16 +1,19 @@
-"""The ``sarcomap`` command. Each subcommand is imported when it is asked for."""
+"""The ``sarcomap`` command. Each subcommand is imported when it is used."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+
+from cyclopts import App
 
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
 from app.study_command import StudyCommand
 from operators.core.command_line import EXIT_CODES, new_app, run_command
 from operators.core.options import RunOptions
 
-__all__ = ["command", "main"]
+__all__ = ["COMMANDS", "command_line", "main"]
 
 _HELP = "Muscle phenotypes from neck-to-knee Dixon MRI."
 _EXAMPLES = f"""\
@@ -18,36 +21,47 @@ Start here:
   sarcomap doctor                       what works on this machine
   sarcomap demo                         a synthetic participant, DICOM to report
   sarcomap run study.zip -o out         one study: a zip or a folder of DICOM
-  sarcomap run --help                   every option of it
+  sarcomap run --help                   all options of `sarcomap run`
 
 {EXIT_CODES}"""
 
-command = new_app("sarcomap", _HELP, _EXAMPLES)
-command.version_flags = ("--version",)
-command.version = lambda: _version()
-
-#: Each subcommand is imported when it is asked for; its line of help stands here, so that no help text waits for it.
-_COMMANDS = {
+#: Each subcommand is imported when it is used. Its line of help is kept here, so that `sarcomap --help` imports none.
+COMMANDS = {
     "run": ("sarcomap.run_command:command", "Process one study or a few."),
     "measure": ("sarcomap.measure_command:command", "Measure a finished study again, after its labels were edited."),
     "phantom": ("phantom.commands:command", "Make synthetic studies, training sets and cohorts."),
     "analysis": ("analysis.commands:command", "Analyse a cohort's tables, collect reports, check a published table."),
-    "serve": ("app.serve.command:command", "Process studies as they come, by DICOM or into a folder."),
-    "bundle": ("sarcomap.bundle_commands:command", "Train, release and check weights of your own."),
+    "serve": ("app.serve.command:command", "Process studies as they arrive, by DICOM or in a folder."),
+    "bundle": ("sarcomap.bundle_commands:command", "Train, release and check your own weights."),
     "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
     "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),
 }
-for _name, (_home, _help) in _COMMANDS.items():
-    command.command(_home, name=_name, help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    return run_command(command, arguments, options=(RunOptions, StudyCommand), before_error=let_interruption_finish)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command(
+        command_line(words[:1]), words, options=(RunOptions, StudyCommand), before_error=let_interruption_finish
+    )
+
+
+def command_line(asked_for: Sequence[str] = ()) -> App:
+    """The whole command line; only subcommands that are asked for are imported."""
+    command = new_app("sarcomap", _HELP, _EXAMPLES)
+    command.version_flags = ("--version",)
+    command.version = _version
+    for name, (home, help_text) in COMMANDS.items():
+        if name in asked_for:
+            module, _, attribute = home.partition(":")
+            command.command(getattr(import_module(module), attribute), name=name)
+        else:
+            command.command(home, name=name, help=help_text)
+    return command
 
 
 def entry() -> None:
-    """What the installed command runs."""
+    """Entry point of the installed command."""
     clean_up_when_interrupted()
     sys.exit(main())
 

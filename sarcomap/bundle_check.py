@@ -1,4 +1,4 @@
-"""Does a bundle do what its card says? Its metadata, its network, and the labels that it gives one phantom."""
+"""Check that a bundle does what its card says: its metadata, its network, and its labels of one phantom."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from phantom.truth import count_volumes
 __all__ = ["CHECK_SEED", "BundleCheck", "check", "scanned_phantom"]
 
 CHECK_SEED = 900000
-"""A participant that no training of ours has seen: seeds of training sets begin at 100000 and 200000."""
+"""A participant that none of our trainings has seen: seeds of training sets begin at 100000 and 200000."""
 
 _METADATA = "configs/metadata.json"
 _TISSUE_SPACING_MM = (3.0, 3.0, 4.0)
@@ -40,7 +40,7 @@ _TISSUE_SPACING_MM = (3.0, 3.0, 4.0)
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """What was found.
+    """Result of a check.
 
     Attributes
     ----------
@@ -53,13 +53,13 @@ class BundleCheck:
     contrasts : tuple of Contrast
         Input channels.
     engine : str
-        What ran the network.
+        Inference engine that ran the network.
     seconds : float
-        For labelling the phantom.
+        Time for labelling the phantom.
     dice : mapping of str to float
         By structure, on the phantom; 0 where nothing was found.
     tmv_cm3, true_tmv_cm3 : float
-        Total muscle volume of the phantom, found and true.
+        Total muscle volume of the phantom, measured and true.
     """
 
     card: ModelCard
@@ -76,23 +76,23 @@ class BundleCheck:
 
     @property
     def mean_dice(self) -> float:
-        """Over the structures that the phantom has."""
+        """Mean over the structures that the phantom has."""
         return float(np.mean(list(self.dice.values())))
 
     @property
     def tmv_error(self) -> float:
-        """Found over true total muscle volume, minus 1."""
+        """Measured over true total muscle volume, minus 1."""
         return self.tmv_cm3 / self.true_tmv_cm3 - 1
 
     def summary(self) -> str:
-        """What the command prints."""
+        """Text that the command prints."""
         missing = [name.replace("_", " ") for name in self.dice if name not in self.found]
         worst = min(self.dice, key=lambda name: self.dice[name])
         stated = "none stated" if self.held_out_mean_dice is None else f"mean Dice {self.held_out_mean_dice:.3f}"
         rows = {
             "model": f"{self.card.name} {self.card.version}, SHA-256 {self.card.sha256[:12]}...",
             "trained on": self.card.training_data,
-            "synthetic": "yes: every output says so" if self.card.synthetic_training else "no",
+            "synthetic": "yes; every output says so" if self.card.synthetic_training else "no",
             "intended use": self.card.intended_use,
             "evaluation": stated,
             "network": f"{self.network}, {self.parameters / 1e6:.1f} million parameters, reads "
@@ -102,13 +102,13 @@ class BundleCheck:
             "found": f"{len(self.found)} of {len(self.dice)} structures"
             + (f"; not {', '.join(missing)}" if missing else ""),
             "Dice": f"mean {self.mean_dice:.3f}, lowest {self.dice[worst]:.3f} ({worst.replace('_', ' ')})",
-            "muscle volume": f"{self.tmv_cm3:.0f} cm3 for {self.true_tmv_cm3:.0f} ({self.tmv_error:+.1%})",
+            "muscle volume": f"{self.tmv_cm3:.0f} cm3, true {self.true_tmv_cm3:.0f} ({self.tmv_error:+.1%})",
         }
         lines = [f"{name:14s} {value}" for name, value in rows.items()]
         if not self.card.synthetic_training:
             lines.append(
-                "The phantom is synthetic anatomy. For weights trained on images of people its figures say that the "
-                "bundle runs, not how accurate it is."
+                "The phantom is synthetic anatomy. For weights trained on images of people, these figures show that "
+                "the bundle runs, not how accurate it is."
             )
         return "\n".join(lines)
 
@@ -122,18 +122,18 @@ def check(bundle: Path, *, trusted: bool = False, coarse: bool = False) -> Bundl
     trusted : bool
         As in `load_model`.
     coarse : bool
-        Scan the phantom with voxels of a fourth of the resolution: quicker, for networks with large voxels.
+        Scan the phantom at a quarter of the resolution. This is quicker, and it suits networks with large voxels.
 
     Returns
     -------
     BundleCheck
-        A low Dice is no error: weights trained on images of people need not know a phantom.
+        A low Dice is not an error: weights trained on images of people may not recognise a phantom.
 
     Raises
     ------
     SegmentationError
-        When the metadata break MONAI's schema or do not describe the network
-        that the configs build, when the model cannot be loaded, and when it finds nothing.
+        If the metadata violate MONAI's schema or do not describe the network
+        that the configs build, if the model cannot be loaded, or if it finds nothing.
     """
     facts = _verified_metadata(bundle)
     model = load_model(bundle, trusted=trusted)
@@ -189,14 +189,14 @@ def scanned_phantom(seed: int, *, coarse: bool = False) -> tuple[Fused, NDArray[
 
 
 def _verified_metadata(bundle: Path) -> dict[str, Any]:
-    """The metadata, when MONAI's `verify_metadata` has nothing against them."""
+    """Read the metadata and verify them with MONAI's `verify_metadata`."""
     from monai.bundle import verify_metadata
 
     path = bundle / _METADATA
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         schema = bundle / "configs" / Path(str(facts["schema"])).name
-        if not schema.is_file():  # MONAI would fetch it
+        if not schema.is_file():  # MONAI would download it
             raise FileNotFoundError(f"{schema.name} is not beside it")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SegmentationError(
@@ -208,7 +208,7 @@ def _verified_metadata(bundle: Path) -> dict[str, Any]:
     before = logging.root.manager.disable
     logging.disable(logging.INFO)  # MONAI logs its arguments and each step
     try:
-        with warnings.catch_warnings():  # that the schema, which we keep, comes without a digest
+        with warnings.catch_warnings():  # MONAI warns that the schema, which is our own copy, has no digest
             warnings.simplefilter("ignore")
             verify_metadata(meta_file=str(path), filepath=str(schema))
     except Exception as error:  # MONAI wraps jsonschema's errors in types of its own
@@ -222,7 +222,7 @@ def _verified_metadata(bundle: Path) -> dict[str, Any]:
 
 
 def _compare(bundle: Path, facts: Mapping[str, Any], model: SegmentationModel) -> None:
-    """Raise when the metadata describe another model than the one that was loaded."""
+    """Raise if the metadata describe another model than the loaded one."""
     image = facts["network_data_format"]["inputs"]["image"]
     for what, stated, real in (
         ("version", facts["version"], model.card.version),
@@ -234,13 +234,13 @@ def _compare(bundle: Path, facts: Mapping[str, Any], model: SegmentationModel) -
             raise SegmentationError(
                 str(bundle / _METADATA),
                 f"{what} {stated}",
-                f"{real}, as the loaded model has",
+                f"{real}, as in the loaded model",
                 "Release the weights again with the configs that they were trained with.",
             )
 
 
 def _dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
-    """Dice of every structure that the truth has."""
+    """Dice of every structure in the truth."""
     count = anatomy.CHANNEL_COUNT
     sizes = np.bincount(truth.ravel(), minlength=count), np.bincount(found.ravel(), minlength=count)
     both = np.bincount(truth[truth == found], minlength=count)

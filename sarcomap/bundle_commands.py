@@ -1,6 +1,6 @@
-"""`sarcomap bundle`: make the list of training pairs, release weights as a bundle, check a bundle.
+"""`sarcomap bundle`: list training pairs, release weights as a bundle, check a bundle.
 
-What a command needs is imported when it runs, so that help costs nothing.
+Each command imports what it needs when it runs, so that help is quick.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "command", "datalist", "release"]
 
-command = new_app("bundle", "Train and release weights of your own; docs/training.md shows how.")
+command = new_app("bundle", "Train and release your own weights; docs/training.md shows how.")
 
 
 @command.command
@@ -26,10 +26,10 @@ def datalist(
     folder: Annotated[Path, Parameter(help="Folder with one folder for each participant.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="The list; FOLDER/datalist.json by default.")] = None,
+    out: Annotated[Path | None, Parameter(help="File for the list; FOLDER/datalist.json by default.")] = None,
     folds: Annotated[int, Parameter(help="Number of folds for cross-validation.")] = 5,
     group_by: Annotated[
-        str, Parameter(help="What no fold may divide: `participant`, or a CSV file with columns folder and group.")
+        str, Parameter(help="What folds must not split: `participant`, or a CSV file with columns folder and group.")
     ] = "participant",
     images: Annotated[
         list[str] | None,
@@ -37,22 +37,25 @@ def datalist(
     ] = None,
     label: Annotated[str | None, Parameter(help="File name of the labels; by default the only .seg.nrrd.")] = None,
     scheme: Annotated[
-        str | None, Parameter(help="What the numbers of a plain label map mean: `ours`, or a label scheme.")
+        str | None, Parameter(help="Meaning of the numbers in a plain label map: `ours`, or a label scheme.")
     ] = None,
-    weak: Annotated[bool, Parameter(help="The labels are another program's, not an annotator's.", negative="")] = False,
+    weak: Annotated[
+        bool, Parameter(help="The labels come from another program, not from an annotator.", negative="")
+    ] = False,
     weak_folder: Annotated[
-        list[str] | None, Parameter(help="The labels of this folder are another program's. Repeatable.", negative="")
+        list[str] | None,
+        Parameter(help="The labels of this folder come from another program. Repeatable.", negative=""),
     ] = None,
     ignore_segment: Annotated[
         list[str] | None, Parameter(help="Leave out this segment. Repeatable.", negative="")
     ] = None,
     seed: Annotated[int, Parameter(help="Seed of the assignment to folds.")] = 0,
 ) -> None:
-    """List the pairs of fused images and annotations to train on, in folds that no participant crosses."""
+    """List the pairs of fused images and annotations to train on, in folds that do not split a participant."""
     from operators.core.errors import InputError
 
     if not folder.is_dir():
-        raise InputError(str(folder), "no such folder", "one folder for each participant", "Check the path.")
+        raise InputError(str(folder), "no such folder", "a folder with one folder per participant", "Check the path.")
     from bundle.scripts.datalist import write_datalist
 
     write_datalist(
@@ -72,20 +75,22 @@ def datalist(
 
 @command.command
 def release(
-    checkpoint: Annotated[Path, Parameter(help="best.pt or a training_checkpoint_epoch=N.pt of the training.")],
+    checkpoint: Annotated[
+        Path, Parameter(help="Checkpoint of the training: best.pt or training_checkpoint_epoch=N.pt.")
+    ],
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder of the new bundle.")],
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the new bundle.")],
     name: Annotated[str, Parameter(help="Name of the model.")],
     version: Annotated[str, Parameter(help="Version of the model, e.g. 1.0.0.")],
     training_data: Annotated[str, Parameter(help="One sentence: what it was trained on.")],
     intended_use: Annotated[str, Parameter(help="One sentence: what it may be used for.")],
     synthetic: Annotated[
-        bool, Parameter(help="The weights have seen synthetic anatomy only. Every output says so.", negative="")
+        bool, Parameter(help="The weights were trained on synthetic anatomy only. Every output says so.", negative="")
     ] = False,
-    real: Annotated[bool, Parameter(help="The weights have seen images of people.", negative="")] = False,
+    real: Annotated[bool, Parameter(help="The weights were trained on images of people.", negative="")] = False,
     metrics: Annotated[
-        Path | None, Parameter(help="Output folder of evaluate.yaml, whose figures the model card states.")
+        Path | None, Parameter(help="Output folder of evaluate.yaml. The model card states its figures.")
     ] = None,
     config: Annotated[
         list[Path] | None,
@@ -95,15 +100,15 @@ def release(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        Parameter(name="--set", help="KEY=VALUE that the training's command line set. Repeatable.", negative=""),
+        Parameter(name="--set", help="KEY=VALUE that was set on the training's command line. Repeatable.", negative=""),
     ] = None,
     authors: Annotated[str, Parameter(help="Who made the model.")] = "Not stated",
     data_license: Annotated[
-        Path | None, Parameter(help="Text file: what the terms of the training data allow.")
+        Path | None, Parameter(help="Text file on what the terms of the training data allow.")
     ] = None,
-    bf16_dice_loss: Annotated[float | None, Parameter(help="What bfloat16 costs in mean Dice, if measured.")] = None,
+    bf16_dice_loss: Annotated[float | None, Parameter(help="Loss in mean Dice with bfloat16, if measured.")] = None,
 ) -> None:
-    """Make a bundle of a training's checkpoint, for `sarcomap run -m`. Say --synthetic or --real."""
+    """Make a bundle from a training's checkpoint, for `sarcomap run -m`. Give --synthetic or --real."""
     from operators.core.errors import InputError, UsageError
     from operators.core.output_files import require_new
 
@@ -112,12 +117,14 @@ def release(
             "--synthetic or --real",
             "both" if synthetic else "neither",
             "one of them",
-            "Say what the weights have seen: every report made with them repeats it.",
+            "State what the weights were trained on: every report made with them repeats it.",
         )
     if not checkpoint.is_file():
-        raise InputError(str(checkpoint), "no such file", "a checkpoint of a training", "Check the path.")
+        raise InputError(str(checkpoint), "no such file", "a training checkpoint", "Check the path.")
     if metrics is not None and not metrics.is_dir():
-        raise InputError(f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check it.")
+        raise InputError(
+            f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check the path."
+        )
     require_new(output)
     from bundle.scripts.release import TRAIN_CONFIG
     from bundle.scripts.release import release as make_bundle
@@ -148,9 +155,9 @@ def check(
     /,
     *,
     trust_bundle: Annotated[
-        bool, Parameter(help="Run whatever its configs say, as a program with your rights.", negative="")
+        bool, Parameter(help="Trust the bundle: its configs may run any code with your rights.", negative="")
     ] = False,
-    coarse: Annotated[bool, Parameter(help="Use a phantom of a fourth of the resolution.", negative="")] = False,
+    coarse: Annotated[bool, Parameter(help="Use a phantom at a quarter of the resolution.", negative="")] = False,
 ) -> None:
     """Verify a bundle's metadata, load its model, label one phantom with it, and print what was found."""
     from operators.core.errors import SegmentationError
@@ -166,7 +173,7 @@ def check(
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE as config keys and values."""
+    """Parse KEY=VALUE pairs into config keys and values."""
     import yaml
 
     from operators.core.errors import UsageError
@@ -179,5 +186,5 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             equals = ""
         if not key or not equals:
-            raise UsageError(f"--set {pair}", "no KEY=VALUE", "e.g. --set spacing_mm=[1.5,1.5,2.0]", "Quote it.")
+            raise UsageError(f"--set {pair}", "not KEY=VALUE", "e.g. --set spacing_mm=[1.5,1.5,2.0]", "Quote it.")
     return settings

@@ -1,5 +1,5 @@
-"""``sarcomap demo``: a synthetic participant's DICOM through the pipeline, and what was measured beside the truth; then
-a synthetic cohort's tables through the epidemiology. The commands are printed, and they are those that a user has.
+"""``sarcomap demo``: process a synthetic participant's DICOM and compare the measurements with the truth, then analyse
+the tables of a synthetic cohort. The demo prints its commands; they are the ones that users have.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["command"]
 
 command = new_app(
     "demo",
-    "Make a synthetic participant, process it from DICOM to report, and show what was measured beside the truth; then "
+    "Make a synthetic participant, process it from DICOM to report, and compare the measurements with the truth. Then "
     "analyse a synthetic cohort.",
 )
 
@@ -31,12 +31,15 @@ command = new_app(
 def _demo(
     *,
     out: Annotated[
-        Path, Parameter(name=("-o", "--out", "--output"), metavar="DIR", help="Replaced when it is an earlier demo.")
+        Path,
+        Parameter(
+            name=("-o", "--out", "--output"), metavar="DIR", help="Folder for the demo. An earlier demo is replaced."
+        ),
     ] = Path("demo"),
     seed: Annotated[int, Parameter(metavar="N", help="Which participant.")] = 7,
 ) -> int:
     if out.exists() and not (out / "study").is_dir() and any(out.iterdir()):
-        raise UsageError("--out", f"{out} exists and is not an earlier demo", "a new folder", "Choose another.")
+        raise UsageError("--out", f"{out} exists and is not an earlier demo", "a new folder", "Choose another folder.")
     shutil.rmtree(out, ignore_errors=True)
     start = time.perf_counter()
 
@@ -51,10 +54,10 @@ def _demo(
         return code
     report = json.loads((out / "result" / "report.json").read_text(encoding="utf-8"))
 
-    _say("3. Measured against the truth (what lies between pelvis and knee)")
+    _say("3. Measurements compared with the truth (between pelvis and knee)")
     print(_comparison(report, truth))
     print(f"\nModel: {report['model']['training_data']} {report['model']['intended_use']}")
-    _say("4. A cohort of 5,000 synthetic participants through the epidemiology")
+    _say("4. Analysis of a cohort of 5,000 synthetic participants")
     cohort = out / "cohort"
     if code := _run("phantom", "table", "--out", str(cohort), "--n", "5000"):
         return code
@@ -64,7 +67,7 @@ def _demo(
     ):  # fmt: skip
         return code
 
-    _say("What was made")
+    _say("Results")
     for name, what in (
         ("report.html", "the report, for people: open it in a browser"),
         ("report.json", "the same, for machines"),
@@ -81,7 +84,7 @@ def _demo(
 
 
 def _comparison(report: dict[str, Any], truth: dict[str, Any]) -> str:
-    """TMV, P/A and the five compartments: measured, true, and by how much they differ."""
+    """TMV, P/A and the five compartments: measured, true, and their difference."""
     from operators.core.anatomy import Compartment
 
     groups = [str(c) for c in Compartment if c is not Compartment.BONE]

@@ -1,4 +1,4 @@
-"""``sarcomap doctor``: what is installed and what works here, on one screen."""
+"""``sarcomap doctor``: what is installed and what works on this machine, on one screen."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["Finding", "command", "examine"]
 command = new_app(
     "doctor",
     "Show what works on this machine: packages, devices, backends, the model card, cache and free disk.\n\n"
-    "The exit code is 0 when `sarcomap run` can work here, else 1.",
+    "The exit code is 0 if `sarcomap run` can work here, else 1.",
 )
 
-#: What each use needs, by the extra that installs it.
+#: Packages that each use needs, by the extra that installs them.
 _PACKAGES = {
     "cpu": ("torch", "monai", "pydicom", "highdicom", "numba", "openvino", "onnxruntime"),
     "deploy": ("monai-deploy-app-sdk", "holoscan-cu13"),
@@ -41,15 +41,15 @@ _ENOUGH_DISK_GB = 5.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination.
+    """One line of the result.
 
     Attributes
     ----------
     topic, text : str
     ok : bool or None
-        None where nothing can be wrong.
+        None if nothing can be wrong.
     needed : bool
-        Whether `sarcomap run` cannot work without it.
+        Whether `sarcomap run` needs it.
     """
 
     topic: str
@@ -75,7 +75,7 @@ def _doctor(
 
 
 def examine(model: Path = SHIPPED_BUNDLE) -> Iterator[Finding]:
-    """Look at everything, one finding after the other."""
+    """Examine the machine, one finding after the other."""
     yield Finding("sarcomap", f"{_version('sarcomap') or 'not installed'}, Python {platform.python_version()}")
     cores, memory_gb = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     yield Finding("machine", f"{platform.machine()}, {cores} cores, {memory_gb:.0f} GB of memory", memory_gb > 3.5)
@@ -105,18 +105,18 @@ def _packages() -> Iterator[Finding]:
 def _works(topic: str, check: Callable[[], str], needed: bool = True) -> Finding:
     try:
         return Finding(topic, check(), True, needed)
-    except Exception as error:  # whatever a package raises says why it does not work
+    except Exception as error:  # any error of a package tells why it does not work
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Finding(topic, reason[:100], False, needed)
 
 
 def _gpu() -> str:
     if not driver_sees_device():
-        raise RuntimeError("none; everything runs on the CPU")
+        raise RuntimeError("no GPU; everything runs on the CPU")
     import torch
 
     if not torch.cuda.is_available():
-        raise RuntimeError("the driver sees one, this build of PyTorch does not")
+        raise RuntimeError("the driver sees a GPU, but this build of PyTorch does not")
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
@@ -175,7 +175,7 @@ def _cache() -> Finding:
     folder = cache_folder()
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     size_mb = sum(path.stat().st_size for path in files) / 1e6
-    return Finding("cache", f"{folder}: {len(files)} files, {size_mb:.0f} MB (SARCOMAP_CACHE changes the place)")
+    return Finding("cache", f"{folder}: {len(files)} files, {size_mb:.0f} MB (set SARCOMAP_CACHE to move it)")
 
 
 def _disk(topic: str, folder: Path) -> Finding:

@@ -1,4 +1,4 @@
-"""``sarcomap measure``: a finished study again, with edited labels or another tool's."""
+"""``sarcomap measure``: measure a finished study again, with edited labels or another tool's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ command = new_app(
     "measure",
     "Measure a finished study again, after its labels were edited or with another tool's.\n\n"
     "The source DICOM is not read. segmentation.seg.nrrd, segmentation.dcm, report.sr.dcm, report.json and report.html "
-    "are written anew; after an error the folder is as it was before. Where labels were edited, every output says so.",
+    "are rewritten. After an error the folder is unchanged. If labels were edited, every output says so.",
     _EXAMPLES,
 )
 
@@ -58,8 +58,8 @@ def _measure(
             negative="",
             show_default=False,
             metavar="NAME",
-            help="For labels of another tool, what the numbers in the file mean: "
-            f"{', '.join(scheme_names())}, or a .yaml file of your own. Repeat both for more files.",
+            help="Label scheme of another tool's labels, i.e. what the numbers in the file mean: "
+            f"{', '.join(scheme_names())}, or your own .yaml file. Repeat both options for more files.",
         ),
         _LABELS,
     ] = (),
@@ -80,7 +80,7 @@ def _measure(
     labels = _labels(segmentation, scheme)
     show = Progress(quiet, _STAGES)
     show.start(f"SarcoMAP: measuring {folder.name} again")
-    # Imported here: help and usage errors should not wait for it.
+    # Imported here so that help and usage errors do not wait for it.
     from operators.remeasure import measure_study
 
     try:

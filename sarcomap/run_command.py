@@ -1,4 +1,4 @@
-"""``sarcomap run``: one study or a few, without MONAI Deploy."""
+"""``sarcomap run``: process one study or a few, without MONAI Deploy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _EXAMPLES = f"""\
 Examples:
   sarcomap run 1000123_20201_2_0.zip -o out/1000123
   sarcomap run dicom_folder -o out --device cpu --confidence
-  sarcomap run archive/*.zip -o out             each in out/<name of the zip>
+  sarcomap run archive/*.zip -o out             each into out/<name of the zip>
   sarcomap run study.zip -o out --segmentation labels.nii.gz --scheme musclemap
   sarcomap run --dicomweb https://pacs.example/dicom-web --study-uid 1.2 -o out"""
 
 command = new_app(
     "run",
     "Process one study or a few: fused volumes, segmentation, DICOM-SEG, SR and report.\n\n"
-    "A study that fails does not stop the ones after it. After an error its output folder is as it was before.",
+    "If a study fails, the others are still processed, and its output folder stays as it was.",
     _EXAMPLES,
 )
 
@@ -56,7 +56,7 @@ def _run(
         Parameter(
             name=("-o", "--output"),
             metavar="DIR",
-            help="Folder for the results. Of several studies, each gets a folder of its own name in it.",
+            help="Folder for the results. Several studies each get a subfolder with the study's name.",
         ),
         _FILES,
     ],
@@ -95,12 +95,12 @@ def _run(
 
 
 def output_folders(studies: Sequence[Path], output: Path) -> tuple[Path, ...]:
-    """Where the results of each study go: ``output`` itself for one, a folder in it for each of several.
+    """Output folder of each study: ``output`` itself for one study, a subfolder each for several.
 
     Raises
     ------
     UsageError
-        When two studies would share a folder.
+        If two studies would share a folder.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def output_folders(studies: Sequence[Path], output: Path) -> tuple[Path, ...]:
     if twice:
         raise UsageError(
             "sarcomap run",
-            f"{len(twice)} names that two studies share, {twice[0]} among them",
+            f"{len(twice)} names are shared by several studies, for example {twice[0]}",
             "studies whose zips or folders have different names",
             "Run them one by one, each with its own -o.",
         )
@@ -133,7 +133,7 @@ def _several(
     if not fuse_only:
         from operators.pipeline import model_of
 
-        network = model_of(how.model, options)  # once for all
+        network = model_of(how.model, options)  # loaded once for all studies
     worst, failed = 0, 0
     for number, (study, place) in enumerate(zip(studies, places, strict=True), start=1):
         show.start(f"{number} of {len(studies)}: {study.name}")
@@ -155,7 +155,7 @@ def _one(
     fuse_only: bool,
     show: Progress,
 ) -> None:
-    # Imported here: help, usage errors and a wrong path should not wait for it.
+    # Imported here so that help, usage errors and a wrong path do not wait for it.
     from operators.pipeline import fuse_study, process_study
 
     result: StudyResult

@@ -1,4 +1,4 @@
-"""A hand-made body of boxes: every structure at a known place with a known number of voxels."""
+"""A body of boxes: every structure has a known place and a known number of voxels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODEL = ModelCard(
 
 
 def grid(rotation_z_degrees: float = 0.0, tilt_degrees: float = 0.0, flip_x: bool = False) -> Grid:
-    """The body's grid, turned about LPS z, then tilted about LPS y, or with x running to the right."""
+    """The body's grid, rotated about LPS z, then tilted about LPS y, or with x running to the right."""
     a, t = np.radians(rotation_z_degrees), np.radians(tilt_degrees)
     about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
     about_y = np.array([[np.cos(t), 0, np.sin(t)], [0, 1, 0], [-np.sin(t), 0, np.cos(t)]])
@@ -71,6 +71,11 @@ def box_labels(left_scale: float = 1.0, absent: tuple[str, ...] = ()) -> tuple[N
     for name, rows, high in (("femur", slice(10, 14), slice(0, 30)), ("iliac_bone", slice(8, 12), slice(35, 58))):
         for first in (middle + 14, middle - 20):
             labels[high, rows, first : first + 6] = by_name(name).index
+    others = [s for s in STRUCTURES if s.compartment is Compartment.BONE and s.name not in ("femur", "iliac_bone")]
+    for n, structure in enumerate(others):  # bones that were added to the table: between the two
+        labels[31 + n, 8:12, middle + 14 : middle + 20] = labels[31 + n, 8:12, middle - 20 : middle - 14] = (
+            structure.index
+        )
     for name in absent:
         labels[labels == by_name(name).index] = 0
     for structure in STRUCTURES:

@@ -1,4 +1,4 @@
-"""Tests keep what they export out of the user's cache, and no logger closes what pytest captures output in."""
+"""Keep exports of tests out of the user's cache, and keep loggers from closing pytest's captured streams."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import absl.logging
 import pytest
 
-# MONAI's `run` shuts down every log handler there is. absl's, which comes with TensorBoard, then closes the stream that
-# was standard error when it was made: under pytest the file behind the capture, and every later test would fail.
+# MONAI's `run` shuts down every log handler. That of absl, which comes with TensorBoard, then closes the stream that
+# was standard error when it was made. Under pytest this is the capture's file, and every later test would fail.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 

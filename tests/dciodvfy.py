@@ -25,7 +25,7 @@ def messages(path: Path | str) -> list[str]:
     done = subprocess.run([_executable(), str(path)], capture_output=True, text=True, errors="replace", check=False)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if not lines:
-        # A file it accepts is at least named by its IOD, so silence means that nothing was checked.
+        # dciodvfy at least names the IOD of a file that it accepts, so silence means that nothing was checked.
         raise RuntimeError(f"dciodvfy said nothing about {Path(path).name} (exit status {done.returncode})")
     return lines
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A PACS for the tests: Orthanc with its DICOMweb plugin, DCMTK's senders, Chromium, and the OHIF viewer as npm has it.
-# Installed where Debian's packages and the right to install them are at hand; elsewhere those tests skip and say why.
+# Installs a PACS for the tests: Orthanc with its DICOMweb plugin, DCMTK's senders, Chromium and the OHIF viewer (npm).
+# This needs Debian's packages and the right to install them. Without them, the tests skip and say why.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 OHIF_VERSION=3.13.2
@@ -28,7 +28,7 @@ fi
 if [ ! -f "$OHIF/dist/index.html" ]; then
     scratch=""
     if command -v npm >/dev/null; then
-        echo "Fetching the OHIF viewer $OHIF_VERSION ..."
+        echo "Downloading the OHIF viewer $OHIF_VERSION ..."
         mkdir -p "$(dirname "$OHIF")"
         scratch=$(mktemp -d "$OHIF.XXXXXX")
         npm pack --silent --pack-destination "$scratch" "@ohif/app@$OHIF_VERSION" >/dev/null 2>&1 &&
@@ -39,6 +39,6 @@ if [ ! -f "$OHIF/dist/index.html" ]; then
 fi
 
 [ -z "$failed" ] && exit 0
-echo "$failed not here and could not be installed: tests with them will be skipped." >&2
-# A skip must never be silent where everything is expected to run.
+echo "$failed not installed and could not be installed: tests that need them will be skipped." >&2
+# A skip must not go unnoticed where every test should run.
 [ -z "${CI:-}" ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Software that tests compare with and that no Python index has: R with MASS and survival, for the statistics.
-# Installed where Debian's packages and the right to install them are at hand; elsewhere those tests skip and say why.
+# Installs reference software that no Python index has: R with MASS and survival, for the statistics.
+# This needs Debian's packages and the right to install them. Without them, the tests skip and say why.
 set -uo pipefail
 if command -v Rscript >/dev/null && Rscript -e 'library(MASS); library(survival)' >/dev/null 2>&1; then
     exit 0
@@ -15,6 +15,6 @@ if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
     "${as_root[@]}" apt-get update -qq >/dev/null 2>&1
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends r-base-core r-cran-mass r-cran-survival >/dev/null 2>&1 && exit 0
 fi
-echo "R with MASS and survival is not here and could not be installed: tests against R will be skipped." >&2
-# A skip must never be silent where everything is expected to run.
+echo "R with MASS and survival is not installed and could not be installed: tests against R will be skipped." >&2
+# A skip must not go unnoticed where every test should run.
 [ -z "${CI:-}" ]

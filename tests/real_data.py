@@ -1,4 +1,4 @@
-"""Real scanner data for tests: fetched when a test asks for it, never kept in the repository.
+"""Real scanner data for tests: downloaded when a test needs it, never kept in the repository.
 
 `myoqmri` (GPL) carries a two-point Dixon of lower legs from a Siemens scanner
 as example data in its source package. It is read as data; none of its code is
@@ -41,7 +41,7 @@ def real_dixon_folder() -> Path:
         with tarfile.open(archive) as source:
             members = [member for member in source if member.name.startswith(_DIXON) and member.isfile()]
             source.extractall(scratch, members, filter="data")
-        # Renamed when whole, so that an interrupted run leaves nothing that looks complete.
+        # Renamed when complete, so that an interrupted run leaves nothing that looks complete.
         try:
             (Path(scratch) / _DIXON).rename(folder)
         except OSError:

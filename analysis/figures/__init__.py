@@ -1,4 +1,4 @@
-"""The figures: each a function from results to a matplotlib Figure, at a journal's column width."""
+"""The figures: functions from results to matplotlib Figures at a journal's column width."""
 
 from analysis.figures.by_age import box_by_age, decline_by_age
 from analysis.figures.concordance import concordance_figure

@@ -1,4 +1,4 @@
-"""Figures by age and sex: box plots, and the decline."""
+"""Figures by age and sex: box plots and the decline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def box_by_age(table: pd.DataFrame, cut_offs: CutOffs, measures: tuple[str, ...]
     table : DataFrame
         All ages, as `analysis.cohort.Cohort.all_ages`.
     cut_offs : CutOffs
-        Drawn as lines on ALMI.
+        Drawn as lines in the panel of ALMI.
     """
     figure = new_figure(DOUBLE_COLUMN, 2.9)
     groups = age_group(table["age"])
@@ -61,12 +61,12 @@ def box_by_age(table: pd.DataFrame, cut_offs: CutOffs, measures: tuple[str, ...]
 
 
 def decline_by_age(table: pd.DataFrame, measures: tuple[str, ...] = _MEASURES) -> Figure:
-    """Mean per year of age with its 95% interval, the straight line, and dashed the natural cubic spline, by sex.
+    """Mean per year of age with its 95% interval, the straight line, and the natural cubic spline (dashed), by sex.
 
     Parameters
     ----------
     table : DataFrame
-        The people analysed. Years of fewer than 10 people are not drawn.
+        The analysed people. Years with fewer than 10 people are not drawn.
     """
     figure = new_figure(DOUBLE_COLUMN, 2.4)
     year = np.floor(table["age"])
@@ -109,7 +109,7 @@ def _box(axes: Axes, x: float, values: np.ndarray, colour: str) -> None:
 
 
 def _curve(age: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The natural cubic spline of `analysis.trend.decline_per_decade`, over the ages that there are."""
+    """The natural cubic spline of `analysis.trend.decline_per_decade`, over the ages in the data."""
     knots = np.percentile(age, KNOT_PERCENTILES)
     ages = np.linspace(age.min(), age.max(), 80)
     try:

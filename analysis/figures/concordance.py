@@ -1,4 +1,4 @@
-"""MRI against DXA: where the people lie, the line through them, and the line of identity."""
+"""MRI against DXA: the people, the regression line and the line of identity."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from analysis.limits_of_agreement import agreement
 
 __all__ = ["concordance_figure"]
 
-_FEW = 2000  # fewer points are shown one by one
+_FEW = 2000  # fewer points are drawn individually
 
 
 def concordance_figure(table: pd.DataFrame) -> Figure:
-    """Three panels, the first two as the paper's figure 3: TMV with leg lean mass, TVI with ALMI, asymmetries.
+    """Three panels, the first two as in the paper's figure 3: TMV with leg lean mass, TVI with ALMI, asymmetries.
 
-    Volumes and masses have their own units: there the line of identity is
-    where the mass would be that of the volume at 1.056 kg/L. Half a million
-    people are drawn as hexagonal cells of one shared scale.
+    Volumes and masses have different units. Their line of identity is where the
+    mass equals that of the volume at 1.056 kg/L. Large cohorts are drawn as
+    hexagonal cells with one shared scale.
     """
     figure = new_figure(DOUBLE_COLUMN, 2.75)
     norm = LogNorm(1, max(10.0, len(table) / 100))
@@ -67,6 +67,6 @@ def _lines(axes: Axes, x: np.ndarray, y: np.ndarray, factor: float, colour: str)
     axes.plot(ends, result.intercept + result.slope * ends, color=colour, lw=1.3)
     text = f"r = {result.pearson:.3f}\n({result.pearson_low:.3f}–{result.pearson_high:.3f})"
     axes.annotate(f"{text}\nn = {thousands(result.n)}", (0.03, 0.98), xycoords="axes fraction", va="top", fontsize=6.5)
-    # Room for the words above the points.
+    # Leave room for the text above the points.
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.18 * (top - bottom))

@@ -1,4 +1,4 @@
-"""Flow of participants, in the manner of STROBE."""
+"""Flow of participants, as STROBE recommends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["flow_figure"]
 
 
 def flow_figure(flow: pd.DataFrame) -> Figure:
-    """Who came in, who left and why, who was analysed; steps that excluded nobody are left out.
+    """Who entered, who was excluded and why, who was analysed. Steps that excluded nobody are left out.
 
     Parameters
     ----------

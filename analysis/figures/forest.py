@@ -17,7 +17,7 @@ _TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5
 
 
 def forest(associations: pd.DataFrame, exposures: tuple[str, ...] = ("pa_ratio", "lr_asymmetry_dexa")) -> Figure:
-    """Highest against lowest third; crude and adjusted one above the other.
+    """Highest against lowest third, with crude above adjusted.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def forest(associations: pd.DataFrame, exposures: tuple[str, ...] = ("pa_ratio",
 
     Notes
     -----
-    Estimates by Firth's penalised likelihood have an open marker. What the
-    data do not determine is said in words.
+    Estimates by Firth's penalised likelihood have an open marker. Where the data
+    do not determine an estimate, the figure says so in words.
     """
     models = [name for name in _LOOK if (associations["model"] == name).any()]
     outcomes = [name for name in OUTCOMES if (associations["outcome"] == name).any()]

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, and how they are written."""
+"""Shared style of the figures: colours, sizes and output files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "thousands",
 ]
 
-# Okabe and Ito's palette: told apart with any colour vision.
+# Okabe and Ito's palette: distinguishable with any colour vision.
 COLOUR = {"M": "#0072B2", "F": "#D55E00", "all": "#333333"}
 GREY = "#8A8A8A"
 SEX_LABEL = {"M": "Men", "F": "Women", "all": "All"}
@@ -55,12 +55,12 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "legend.frameon": False,
-    "svg.hashsalt": "sarcomap",  # the same figure gives the same file
+    "svg.hashsalt": "sarcomap",  # equal figures give equal files
 }
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, in our style, that belongs to no window."""
+    """Make an empty figure (size in inches) in our style, without a window."""
     mpl.rcParams.update(_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -68,21 +68,21 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def thousands(number: float, place: object = None) -> str:
-    """With thin spaces between thousands; also a tick formatter."""
+    """Format with thin spaces between thousands; also usable as a tick formatter."""
     return f"{number:,.0f}".replace(",", "\u2009")
 
 
 def bare(axes: Axes) -> None:
-    """No frame above and on the right."""
+    """Remove the frame above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def save(figure: Figure, folder: Path, name: str, mark: str = "") -> tuple[Path, Path]:
-    """Write ``name.png`` (300 dpi) and ``name.svg``, each whole or not at all; ``mark`` stands small in a corner."""
+    """Write ``name.png`` (300 dpi) and ``name.svg``, each whole or not at all, with a small ``mark`` in a corner."""
     if mark:
         figure.text(0.003, 0.004, mark, fontsize=4.5, color=GREY, ha="left", va="bottom")
     mpl.rcParams.update(_STYLE)
-    # Both files have the same layout; working it out takes longer than drawing.
+    # The layout is computed once for both files, because that takes longer than drawing.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     paths = []

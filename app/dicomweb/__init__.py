@@ -1,4 +1,4 @@
-"""DICOMweb (PS3.18): a study from a server, results back to it."""
+"""DICOMweb (PS3.18): fetch a study from a server and send results back."""
 
 from typing import TYPE_CHECKING
 

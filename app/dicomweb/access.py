@@ -1,4 +1,4 @@
-"""A connection to a DICOMweb server, and its failures in our words."""
+"""A connection to a DICOMweb server, with its failures as our own errors."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ __all__ = [
 
 Result = TypeVar("Result")
 
-#: Lists and metadata are read into memory; those of a study of 20,000 objects take a fourth of this.
+#: Lists and metadata are read into memory. Those of a study of 20,000 objects take a quarter of this.
 _MAX_LIST_BYTES = 128 * 1024 * 1024
-#: What may go away by itself: the server is busy or a part of it restarts (RFC 9110 section 15).
+#: Statuses that may go away by themselves: the server is busy or restarting (RFC 9110 section 15).
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often something is tried, and how long after a failure the next try comes.
+    """How often a request is tried, and how long to wait after a failure.
 
     Attributes
     ----------
@@ -56,25 +56,25 @@ class Retry:
 
 @dataclass(frozen=True)
 class Access:
-    """Where a DICOMweb server is and how to speak with it.
+    """Where a DICOMweb server is and how to connect to it.
 
     Attributes
     ----------
     url : str
-        Of the service's root, such as ``https://pacs.example/dicom-web``.
+        Root of the service, such as ``https://pacs.example/dicom-web``.
     login : Login
     ca_bundle : Path or None
-        PEM certificates that the server's must follow from; None takes those
-        of the system. It is always verified.
+        PEM certificates to verify the server's certificate with. None uses
+        those of the system. The certificate is always verified.
     connect_s, read_s : float
-        How long a connection may take, and a pause in an answer.
+        Time limits for making a connection and for a pause in an answer.
     retry : Retry
 
     Raises
     ------
     UsageError
-        For another scheme than http(s), for a login in the URL, and for a
-        login that would travel to another machine without TLS.
+        If the scheme is not http(s), if the URL holds a login, or if a login
+        would be sent to another machine without TLS.
     """
 
     url: str
@@ -93,8 +93,8 @@ class Access:
         if has_login:
             raise UsageError(
                 "DICOMweb URL",
-                "a user or password in it",
-                "an address alone",
+                "the URL contains a user or password",
+                "a URL without a login",
                 "Put the login into a file (--dicomweb-auth) or the environment; URLs end up in logs.",
             )
         if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
@@ -107,9 +107,9 @@ class Access:
         if parts.scheme == "http" and not self.login.empty and not (self.login.plain_http or _is_here(host)):
             raise UsageError(
                 "DICOMweb URL",
-                "a login that would travel over http, for all to read",
+                "the login would be sent over http, where others can read it",
                 "https",
-                "Use https, or say plain_http: true in the login file when the network is yours alone.",
+                "Use https, or set plain_http: true in the login file if nobody else can read the network.",
             )
         if self.ca_bundle is not None and not self.ca_bundle.is_file():
             raise UsageError(
@@ -118,25 +118,25 @@ class Access:
 
     @property
     def name(self) -> str:
-        """What messages call the server."""
+        """Name of the server in messages."""
         return f"DICOMweb server {self.url}"
 
     @property
     def caution(self) -> str:
-        """A sentence when images would go in the clear over a network; else empty."""
+        """A warning if images would be sent over a network without encryption; else empty."""
         parts = urlsplit(self.url)
         if parts.scheme == "https" or _is_here(parts.hostname or ""):
             return ""
-        return f"{self.url} is not https: images and names of patients can be read on their way"
+        return f"{self.url} is not https: others on the network can read images and patients' names"
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """As `requests` takes it."""
+        """The ``verify`` argument of `requests`."""
         return self.connect_s, self.read_s
 
 
 class _Bearer(AuthBase):
-    """RFC 6750. Given as authentication, not as a header, so that no ``.netrc`` overwrites it."""
+    """RFC 6750. Passed as authentication, not as a header, so that no ``.netrc`` overwrites it."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -147,11 +147,11 @@ class _Bearer(AuthBase):
 
 
 def open_session(access: Access) -> requests.Session:
-    """A connection with our login and certificates; nothing is sent yet."""
+    """A session with our login and certificates; nothing is sent yet."""
     for name in ("dicomweb_client", "retrying", "urllib3"):  # they log UIDs, addresses and tracebacks
         logging.getLogger(name).setLevel(logging.CRITICAL)
     session = requests.Session()
-    session.trust_env = False  # neither .netrc nor proxies: where a study goes is said in one place
+    session.trust_env = False  # no .netrc and no proxies: only our settings say where a study goes
     session.verify = str(access.ca_bundle) if access.ca_bundle is not None else True
     session.hooks["response"].append(_bound)
     if access.login.token:
@@ -170,9 +170,9 @@ def open_client(access: Access, session: requests.Session) -> DICOMwebClient:
 
 
 def _bound(response: requests.Response, *_: Any, **options: Any) -> None:
-    """Raise as soon as an answer that is read into memory is longer than any that we ask for."""
+    """Raise as soon as an answer that is read into memory exceeds every list that we ask for."""
     if options.get("stream"):
-        return  # objects, which are counted where they are written
+        return  # objects are counted where they are written
     chunks = response.iter_content
 
     def counted(chunk_size: int | None = 1, *arguments: Any, **options: Any) -> Iterator[bytes]:
@@ -187,7 +187,7 @@ def _bound(response: requests.Response, *_: Any, **options: Any) -> None:
 
 
 def with_retry(retry: Retry, work: Callable[[], Result]) -> Result:
-    """``work()``, again after failures that may pass; the last one is raised."""
+    """Call ``work``, and call it again after failures that may pass. The last failure is raised."""
     for attempt in range(1, retry.attempts + 1):
         try:
             return work()
@@ -199,21 +199,21 @@ def with_retry(retry: Retry, work: Callable[[], Result]) -> Result:
 
 
 def status_of(error: requests.HTTPError) -> int:
-    """The HTTP status that an error tells of; 0 when it has no answer."""
+    """HTTP status of an error; 0 if there was no answer."""
     return 0 if error.response is None else error.response.status_code
 
 
 class IncompleteAnswerError(Exception):
-    """An answer that ended well and lacks something."""
+    """An answer that ended normally but lacks something."""
 
 
 class _EndlessAnswerError(Exception):
-    """A list that is longer than any that we ask for."""
+    """A list longer than any that we ask for."""
 
 
 @contextmanager
 def translated(access: Access, error_class: type[InputError] | type[OutputError]) -> Iterator[None]:
-    """Failures of the network and of the server as ``error_class``, with what can be done."""
+    """Raise failures of the network and of the server as ``error_class``, with a remedy."""
 
     def said(found: str, expected: str, remedy: str) -> InputError | OutputError:
         return error_class(access.name, found, expected, remedy)
@@ -226,7 +226,7 @@ def translated(access: Access, error_class: type[InputError] | type[OutputError]
         ) from error
     except requests.exceptions.SSLError as error:
         raise said(
-            "its certificate cannot be verified, or it speaks no TLS",
+            "its certificate cannot be verified, or it does not support TLS",
             "TLS with a certificate of a known authority",
             "Give the authority's certificate with --dicomweb-ca, or correct the address.",
         ) from error
@@ -247,12 +247,12 @@ def translated(access: Access, error_class: type[InputError] | type[OutputError]
     except (IncompleteAnswerError, requests.RequestException) as error:
         broken = str(error) if isinstance(error, IncompleteAnswerError) else "the answer broke off"
         raise said(
-            broken, "every object that it lists", "Try again; look into the server's log if it stays."
+            broken, "every object that it lists", "Try again. If it fails again, see the server's log."
         ) from error
     except OSError as error:
         raise OutputError(
-            "what comes from the server",
-            f"cannot be kept ({error.strerror})",
+            "data from the server",
+            f"cannot be stored ({error.strerror})",
             "room in the output folder while the study is processed",
             "Free space, or choose another with -o.",
         ) from error
@@ -268,19 +268,19 @@ def _refusal(status: int) -> tuple[str, str, str]:
     if status in (401, 403):
         return (
             f"access denied (HTTP {status})",
-            "a login that it accepts",
+            "a login that the server accepts",
             "Give a token, or a user and password, with --dicomweb-auth FILE or SARCOMAP_DICOMWEB_TOKEN; "
-            "or ask for the right to do this.",
+            "or ask its administrator for access.",
         )
     if status == 404:
         return (
             "not found (HTTP 404)",
             "a DICOMweb service with this study",
-            "Check the address, which ends before /studies, and the Study Instance UID.",
+            "Check the Study Instance UID and the address (give it without /studies).",
         )
     if status == 413:
-        return "too large for it (HTTP 413)", "objects of this size to be taken", "Raise the server's limit."
-    return f"HTTP {status}", "HTTP 200", "Look into the server's log."
+        return "too large for it (HTTP 413)", "a server that takes objects of this size", "Raise the server's limit."
+    return f"HTTP {status}", "HTTP 200", "See the server's log."
 
 
 def _may_pass(error: Exception) -> bool:

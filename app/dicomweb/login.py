@@ -1,4 +1,4 @@
-"""Who we are to a DICOMweb server: from a file or the environment, and from there into no message."""
+"""Login for a DICOMweb server, from a file or the environment. It appears in no message."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Login:
     Attributes
     ----------
     token, user, password : str
-        Empty when not given. They are left out of ``repr``.
+        Empty if not given. ``repr`` leaves them out.
     plain_http : bool
-        Send them without TLS to other machines as well.
+        Also send them to other machines without TLS.
     """
 
     token: str = field(default="", repr=False)
@@ -40,26 +40,26 @@ class Login:
 
     def __post_init__(self) -> None:
         if self.token and (self.user or self.password):
-            raise UsageError("DICOMweb login", "a token and a user", "one of them", "Take one out.")
+            raise UsageError("DICOMweb login", "a token and a user", "one of them", "Remove one.")
         if bool(self.user) != bool(self.password):
             raise UsageError("DICOMweb login", "a user or a password alone", "both", f"Give {_SHAPE}.")
         if any(character in self.token for character in "\r\n\0 \t"):
-            raise UsageError("DICOMweb login", "a token with white space in it", "one word", "Check how it was copied.")
+            raise UsageError("DICOMweb login", "the token contains white space", "one word", "Check how it was copied.")
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to log in with."""
+        """Whether no login is given."""
         return not (self.token or self.user)
 
 
 def read_login(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Login:
-    """The login in a file, or else in the environment.
+    """Read the login from a file or, without one, from the environment.
 
     Parameters
     ----------
     file : Path, optional
         YAML with ``token``, or ``user`` and ``password``; ``plain_http: true``
-        allows them to travel without TLS.
+        allows sending them without TLS.
     environment : mapping, optional
         Default: the process's own. ``SARCOMAP_DICOMWEB_TOKEN``, or
         ``SARCOMAP_DICOMWEB_USER`` and ``SARCOMAP_DICOMWEB_PASSWORD``;
@@ -68,7 +68,7 @@ def read_login(file: Path | None = None, environment: Mapping[str, str] | None =
     Raises
     ------
     UsageError
-        When the file cannot be read or is not of that shape; what stands in it is not repeated.
+        If the file cannot be read or has other keys. The message never quotes the file.
     """
     if file is not None:
         return _login(_file_content(file), file.name)
@@ -85,12 +85,12 @@ def _file_content(file: Path) -> Mapping[str, Any]:
             f"login file {file.name}", f"cannot be read ({error.strerror})", "a readable file", "Check the path."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError):
-        # The parser's message quotes the line, and with it the secret.
+        # The parser's message quotes the line, and the secret with it.
         raise UsageError(f"login file {file.name}", "not YAML", _SHAPE, "Correct the file.") from None
     if not isinstance(content, Mapping) or not set(content) <= set(_KEYS):
         raise UsageError(f"login file {file.name}", "other keys or another shape", _SHAPE, "Correct the file.")
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(f"warning: others can read the login file {file.name}; chmod 600 keeps it to you", file=sys.stderr)
+        print(f"warning: other users can read the login file {file.name}; restrict it with chmod 600", file=sys.stderr)
     return content
 
 
@@ -98,5 +98,5 @@ def _login(content: Mapping[str, Any], where: str) -> Login:
     values = {key: str(content[key] if content.get(key) is not None else "").strip() for key in _KEYS}
     plain = values.pop("plain_http").lower()
     if plain not in ("", "0", "1", "false", "true"):
-        raise UsageError(f"DICOMweb login ({where})", "plain_http is neither true nor false", "one of them", "Correct.")
+        raise UsageError(f"DICOMweb login ({where})", "plain_http is not true or false", "one of them", "Correct it.")
     return Login(**values, plain_http=plain in ("1", "true"))

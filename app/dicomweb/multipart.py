@@ -1,4 +1,4 @@
-"""A multipart answer, part by part into files, as it comes (RFC 2046 section 5.1, PS3.18 section 8.6.1.2)."""
+"""Write a multipart answer to files while it arrives (RFC 2046 section 5.1, PS3.18 section 8.6.1.2)."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ _MAX_HEADER_BYTES = 64 * 1024
 
 
 def parts_into(folder: Path, answer: requests.Response, count: Callable[[int], None]) -> Iterator[Path]:
-    """Write each part into a file of its own.
+    """Write each part to its own file.
 
-    Nothing is parsed, and no more of a part than a few chunks is in memory.
+    Nothing is parsed, and memory holds only a few chunks of a part at a time.
 
     Parameters
     ----------
     folder : Path
     answer : Response
-        Asked for with ``stream=True``. Some servers send a single object without wrapping; it is taken as one part.
+        Requested with ``stream=True``. Some servers send a single object without multipart framing; it counts as
+        one part.
     count : callable
-        Told of the bytes of the part so far, before they are written; it ends everything by raising.
+        Called with the bytes of the part so far, before they are written. It stops the transfer by raising.
 
     Yields
     ------
     Path
-        A part that is whole, ``00001.dcm`` first.
+        A complete part, ``00001.dcm`` first.
 
     Raises
     ------
     ValueError
-        For an answer of another kind.
+        If the answer is of another kind.
     requests.exceptions.ChunkedEncodingError
-        When its last delimiter is missing: servers that close the connection in place of giving a length (Orthanc's
-        plugin does) leave nothing else that tells a broken answer from a whole one; the last image would lack rows.
+        If the last delimiter is missing. Some servers close the connection instead of giving a length (Orthanc's
+        plugin does). Then only the delimiter tells a complete answer from a broken one, whose last image lacks rows.
     """
     message = email.message.Message()
     message["Content-Type"] = answer.headers.get("Content-Type", "")
@@ -50,7 +51,7 @@ def parts_into(folder: Path, answer: requests.Response, count: Callable[[int], N
         raise ValueError("not multipart/related")
     body = _Body(answer.iter_content(_CHUNK), f"\r\n--{boundary}".encode())
     before = number = 0
-    for piece in body.content():  # what stands before the first delimiter means nothing, and may not be endless either
+    for piece in body.content():  # a preamble has no meaning, but it must not be endless
         before += len(piece)
         count(before)
     while body.another_part():
@@ -70,15 +71,15 @@ def _written(path: Path, pieces: Iterator[bytes], count: Callable[[int], None]) 
 
 
 class _Body:
-    """What has come and is not yet used."""
+    """Bytes that have arrived and are not used yet."""
 
     def __init__(self, chunks: Iterator[bytes], delimiter: bytes) -> None:
         self._chunks = chunks
         self._delimiter = delimiter
-        self._data = bytearray(b"\r\n")  # the first delimiter may stand at the very beginning
+        self._data = bytearray(b"\r\n")  # the first delimiter may be at the very beginning
 
     def another_part(self) -> bool:
-        """After a delimiter: whether it was not the last."""
+        """Whether another part follows. Call it after a delimiter."""
         while len(self._data) < 2:
             self._more()
         return not self._data.startswith(b"--")
@@ -86,12 +87,12 @@ class _Body:
     def skip_header(self) -> None:
         while (end := self._data.find(b"\r\n\r\n")) < 0:
             if len(self._data) > _MAX_HEADER_BYTES:
-                raise ValueError("a part without an end of its header")
+                raise ValueError("the header of a part has no end")
             self._more()
         del self._data[: end + 4]
 
     def content(self) -> Iterator[bytes]:
-        """Up to the next delimiter, which is taken as well."""
+        """Read up to and including the next delimiter."""
         while (end := self._data.find(self._delimiter)) < 0:
             # The delimiter may straddle two chunks.
             if ready := max(0, len(self._data) - len(self._delimiter) + 1):

@@ -1,4 +1,4 @@
-"""A study by its UID: the series that look like Dixon MR, into a folder."""
+"""Retrieve a study by its UID: the series that look like Dixon MR are written to a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 __all__ = ["fetch_study"]
 
 _FIELDS = ("SeriesDescription", "ProtocolName", "NumberOfSeriesRelatedInstances", "Modality")
-#: As they are stored: a server that must give another encoding computes it, and some lose what they do not know.
+#: Objects as they are stored. A server that is asked for another encoding has to convert, and some lose elements.
 _AS_STORED = {
     "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
     "Accept-Encoding": "identity",
@@ -34,7 +34,7 @@ _AS_STORED = {
 
 @dataclass(frozen=True)
 class _Listed:
-    """A series as QIDO-RS lists it; ``instances`` is None when the server does not say how many."""
+    """A series as QIDO-RS lists it; ``instances`` is None if the server does not give the number."""
 
     uid: str
     number: int
@@ -51,25 +51,25 @@ def fetch_study(
     progress: Callable[[int, int], None] | None = None,
     limits: ArchiveLimits = DEFAULT_LIMITS,
 ) -> int:
-    """Retrieve a study's Dixon series, one object at a time, as they are stored.
+    """Retrieve a study's Dixon series in their stored encoding, one object at a time.
 
-    A series is taken when its modality is MR and its description, its protocol
-    name or the ImageType of its first object names a Dixon contrast; Enhanced
-    MR is taken too, for its frames name theirs. What was computed afterwards
-    (ImageType ``DERIVED\\SECONDARY``, or composed of stations) stays where it
-    is, our own results among it.
+    A series is retrieved if its modality is MR and its description, its
+    protocol name or the ImageType of its first object names a Dixon contrast.
+    Enhanced MR is retrieved too, because its frames name their contrasts.
+    Series computed afterwards are skipped (ImageType ``DERIVED\\SECONDARY``, or
+    composed of stations), and so are our own results.
 
     Parameters
     ----------
     access : Access
     study_uid : str
     folder : Path
-        Must exist. Each series gets a folder in it.
+        Must exist. Each series gets a subfolder.
     progress : callable, optional
-        Told the objects that have come, and those expected.
+        Called with the number of objects received and the number expected.
     limits : ArchiveLimits
-        As for an archive: objects, bytes of one and of all. They are counted
-        while they come, so that an object without an end stops there.
+        Limits as for an archive: number of objects, bytes of one and of all.
+        Bytes are counted while they arrive, so that an endless object is stopped.
 
     Returns
     -------
@@ -79,11 +79,11 @@ def fetch_study(
     Raises
     ------
     UsageError
-        When ``study_uid`` is not a UID.
+        If ``study_uid`` is not a UID.
     InputError
-        When the server cannot be reached, refuses, does not have the study or
-        has no Dixon series in it, when the study is beyond the limits, or when
-        an object is deflated.
+        If the server cannot be reached, refuses, does not have the study or has
+        no Dixon series in it; if the study exceeds the limits; or if an object
+        is deflated.
     """
     if not UID(study_uid).is_valid:
         raise UsageError(
@@ -110,7 +110,7 @@ def fetch_study(
 
 
 class _Taken:
-    """What has come so far, held to the limits."""
+    """Count what has arrived, and enforce the limits."""
 
     def __init__(
         self, folder: Path, limits: ArchiveLimits, expected: int, progress: Callable[[int, int], None] | None
@@ -123,7 +123,7 @@ class _Taken:
         self.bytes = 0
 
     def coming(self, size: int) -> None:
-        """Told of the bytes of an object that is not yet whole."""
+        """Count bytes of an object that is not complete yet."""
         most = self.limits
         if self.objects >= most.max_members or size > most.max_member_bytes or self.bytes + size > most.max_total_bytes:
             raise InputError(
@@ -135,7 +135,7 @@ class _Taken:
             )
 
     def add(self, size: int) -> None:
-        """Told of an object that is whole."""
+        """Count a complete object."""
         self.objects += 1
         self.bytes += size
         if self.progress is not None:
@@ -175,7 +175,7 @@ def _is_dixon(client: DICOMwebClient, study_uid: str, series: _Listed) -> bool:
 
 
 def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tuple[list[str], str, str]:
-    """ImageType, SOP class and protocol name of one object of the series; not every server can list them by QIDO."""
+    """ImageType, SOP class and protocol name of one object of the series; not every server lists them by QIDO."""
     found: Sequence[Mapping[str, Any]] = client.search_for_instances(
         study_uid, series.uid, limit=1, fields=("ImageType", "ProtocolName")
     )
@@ -189,8 +189,8 @@ def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tu
 
 
 def _fetch(access: Access, session: requests.Session, study_uid: str, series: _Listed, taken: _Taken) -> None:
-    if not UID(series.uid).is_valid:  # it becomes a part of the address
-        raise ValueError("a Series Instance UID that is none")
+    if not UID(series.uid).is_valid:  # it becomes part of the address
+        raise ValueError("a Series Instance UID that is not a UID")
     url = f"{access.url.rstrip('/')}/studies/{study_uid}/series/{series.uid}"
     folder = taken.folder / f"{series.number:04d}_{hashlib.sha256(series.uid.encode()).hexdigest()[:8]}"
     objects, size = taken.objects, taken.bytes
@@ -202,7 +202,7 @@ def _fetch(access: Access, session: requests.Session, study_uid: str, series: _L
             for path in parts_into(folder, answer, taken.coming):
                 found = identity(path)
                 if (found.study_uid, found.series_uid) != (study_uid, series.uid):
-                    raise IncompleteAnswerError("an object of another series among those asked for")
+                    raise IncompleteAnswerError("the answer contains an object of another series")
                 if found.sop_uid in uids:
                     path.unlink()
                     continue
@@ -212,7 +212,7 @@ def _fetch(access: Access, session: requests.Session, study_uid: str, series: _L
             raise IncompleteAnswerError(
                 f"{len(uids)} of {series.instances or 'some'} objects of series {series.number} came"
             )
-    except BaseException:  # the next try begins this series anew
+    except BaseException:  # the next try starts this series again
         shutil.rmtree(folder, ignore_errors=True)
         taken.objects, taken.bytes = objects, size
         raise
@@ -223,10 +223,10 @@ def _nothing_listed(access: Access, client: DICOMwebClient, study_uid: str) -> I
         access.retry, lambda: client.search_for_studies(limit=1, search_filters={"StudyInstanceUID": study_uid})
     )
     if found:
-        return InputError(access.name, "the study is there and holds no series", "its series", "Send the study again.")
+        return InputError(access.name, "the study exists but has no series", "its series", "Send the study again.")
     return InputError(
         access.name,
         "no study with this Study Instance UID",
-        "the study that was asked for",
-        "Check the UID, and that the study has been sent to this server.",
+        "the requested study",
+        "Check the UID and that the study has been sent to this server.",
     )

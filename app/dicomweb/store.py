@@ -1,4 +1,4 @@
-"""Results to a DICOMweb server (STOW-RS, PS3.18 section 10.5)."""
+"""Send results to a DICOMweb server (STOW-RS, PS3.18 section 10.5)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from operators.core.errors import OutputError
 
 __all__ = ["store_files"]
 
-#: A request is held in memory several times over on both sides.
+#: Both sides hold several copies of a request in memory.
 _BATCH_BYTES = 64 * 1024 * 1024
 _VANISHED = -1
-#: Statuses of servers that store for us and list nothing to us.
+#: Statuses of servers that let us store but not list.
 _MAY_ONLY_STORE = {401, 403, 404, 405, 501}
 #: Failure Reason (0008,1197), PS3.18 table I.2-2 and PS3.4 table B.2-1.
 _REASONS = {
@@ -43,25 +43,25 @@ _REASONS = {
 
 
 def store_files(access: Access, files: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> int:
-    """Send DICOM files; to send one again changes nothing on the server.
+    """Send DICOM files. Sending one again changes nothing on the server.
 
     Parameters
     ----------
     access : Access
     files : sequence of Path
     progress : callable, optional
-        Told the files that were taken, and all.
+        Called with the number of files stored and the number of all.
 
     Returns
     -------
     int
-        Files that the server took: all of them.
+        Number of files that the server stored: all of them.
 
     Raises
     ------
     OutputError
-        When the server cannot be reached or refuses, all or in part: the
-        message names the files it did not take.
+        If the server cannot be reached or refuses some or all files. The
+        message names the files that it did not store.
     """
     with translated(access, OutputError):
         client = open_client(access, open_session(access))
@@ -82,8 +82,8 @@ def store_files(access: Access, files: Sequence[Path], progress: Callable[[int, 
         raise OutputError(
             access.name,
             f"it refused {len(refused)} of {len(files)} objects: {named}{more}",
-            "all of them to be stored",
-            "Allow these SOP classes on the server, or look into its log; the others are stored.",
+            "all of them stored",
+            "Allow these SOP classes on the server, or see its log; the others are stored.",
         )
     return len(files)
 
@@ -105,7 +105,7 @@ def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:
 def _store(
     client: DICOMwebClient, files: Sequence[Path], sent: dict[tuple[str, str], dict[str, str]]
 ) -> dict[str, int]:
-    """Names of the files that were refused, with the reason's code (0 when there is none)."""
+    """Names of the refused files with the code of the reason (0 if none was given)."""
     items = [dcmread(file) for file in files]
     names = {str(item.SOPInstanceUID): file.name for item, file in zip(items, files, strict=True)}
     for item in items:
@@ -114,7 +114,7 @@ def _store(
     try:
         answer = client.store_instances(items)
     except requests.HTTPError as error:
-        # 409 Conflict: none was stored, and the body says why for each.
+        # 409 Conflict: none was stored, and the body gives the reason for each.
         if error.response is None or error.response.status_code != 409:
             raise
         try:
@@ -134,7 +134,7 @@ def _store(
 def _not_there(
     access: Access, client: DICOMwebClient, study_uid: str, series_uid: str, names: dict[str, str]
 ) -> dict[str, int]:
-    """What the server said it stored and cannot find: filters drop objects without a word (Orthanc's do)."""
+    """Objects that the server reports as stored but does not have: some filters drop objects silently (Orthanc's)."""
 
     def listed(uid: str | None) -> set[str]:
         wanted = None if uid is None else {"SOPInstanceUID": uid}
@@ -142,7 +142,7 @@ def _not_there(
         return {str(Dataset.from_json(item).SOPInstanceUID) for item in found}
 
     def look() -> dict[str, int]:
-        # A server may cut its list off, so each of those that it left out is asked for by name.
+        # A server may truncate its list, so each object missing from it is queried by UID.
         there = listed(None)
         absent = [uid for uid in names if uid not in there and uid not in listed(uid)]
         if absent:
@@ -160,16 +160,16 @@ def _not_there(
 
 
 class _AbsentError(IncompleteAnswerError):
-    """Some archives list an object a moment after they have taken it, so that it is asked for again."""
+    """Some archives list an object only a moment after storing it, so the query is repeated."""
 
     def __init__(self, names: dict[str, int]) -> None:
-        super().__init__("objects are not there")
+        super().__init__("objects are missing")
         self.names = names
 
 
 def _reason(code: int) -> str:
     if code == _VANISHED:
-        return "taken and not there afterwards"
+        return "accepted but missing afterwards"
     if not code:
         return "no reason given"
     for known, text in _REASONS.items():

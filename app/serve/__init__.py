@@ -1,1 +1,1 @@
-"""The service: studies come by DICOM or into a folder, are processed one by one, and results are sent on."""
+"""The service: it receives studies by DICOM or from a folder, processes them one by one and sends the results."""

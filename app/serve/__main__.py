@@ -1,4 +1,4 @@
-"""``python -m app.serve``: studies come in by DICOM or into a folder, results go out."""
+"""``python -m app.serve``: receive studies by DICOM or from a folder, process them, send the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an association may hold while its objects arrive: on disk, not in memory, and only so much."""
+"""Limits on an association while its objects arrive: they go to disk, not to memory, up to a maximum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pynetdicom.association import Association
 
 __all__ = ["Arriving", "bound_pdus", "unfinished"]
 
-#: We announce 256 KiB; a sender's A-ASSOCIATE-RQ may offer many presentation contexts and is the only longer PDU.
+#: We announce 256 KiB. Only an A-ASSOCIATE-RQ may be longer, because it may offer many presentation contexts.
 _MAX_PDU_BYTES = 1024 * 1024
 
 
@@ -21,9 +21,9 @@ class Arriving:
     Attributes
     ----------
     studies : set of str
-        Keys of those of which it has sent something.
+        Keys of the studies of which it has sent objects.
     waiting_bytes : int
-        What has come and is not yet an object in the queue.
+        Bytes that have arrived and are not yet an object in the queue.
     cut_off : bool
         Whether we have aborted it.
     """
@@ -34,13 +34,13 @@ class Arriving:
 
 
 def bound_pdus(association: Association) -> None:
-    """End the connection of who announces a PDU of gigabytes, which pynetdicom would read into memory."""
+    """End a connection that announces a PDU of gigabytes: pynetdicom would read it into memory."""
     connection: Any = association.dul.socket
     receive = connection.recv
 
     def bounded(count: int) -> bytearray:
         if count > _MAX_PDU_BYTES:
-            raise OSError("a PDU longer than any that we take")
+            raise OSError("a PDU longer than the limit")
         received: bytearray = receive(count)
         return received
 
@@ -48,7 +48,7 @@ def bound_pdus(association: Association) -> None:
 
 
 def unfinished(association: Association) -> list[Path]:
-    """Files of objects that were cut off on their way, or wait to be handled."""
+    """Files of objects that were cut off in transit or wait to be handled."""
     messages: list[Any] = [item for _, item in tuple(association.dimse.msg_queue.queue)]
     paths = [getattr(message, "_dataset_path", None) for message in messages]
     paths.append(getattr(association.dimse.message, "_data_set_path", None))

@@ -28,23 +28,23 @@ from operators.core.quiet_dicom import quiet_dicom
 __all__ = ["check_run_arguments", "command", "serve_app", "settings_from"]
 
 _HELP = """\
-Process studies as they come, by DICOM or into a folder.
+Process studies as they arrive, by DICOM or in a folder.
 
-A DICOM listener and a watched folder: studies are queued on disk, processed one by one, and their results are sent \
-to DICOMweb servers, storage SCPs or folders."""
+The service has a DICOM listener and a watched folder. It queues studies on disk, processes them one by one and sends \
+the results to DICOMweb servers, storage SCPs or folders."""
 _EPILOGUE = f"""\
-Settings file (YAML). Every key is shown with its default or an example; only
-spool must be given:
+Settings file (YAML). Every key is shown with its default or an example. Only
+spool is required:
 {{reference}}
 
-A login file has 'token: ...', or 'user: ...' and 'password: ...'. Without one
-the environment is asked: SARCOMAP_DICOMWEB_TOKEN, or SARCOMAP_DICOMWEB_USER
-and SARCOMAP_DICOMWEB_PASSWORD.
+A login file has 'token: ...', or 'user: ...' and 'password: ...'. Without a
+login file, the login is read from the environment: SARCOMAP_DICOMWEB_TOKEN, or
+SARCOMAP_DICOMWEB_USER and SARCOMAP_DICOMWEB_PASSWORD.
 
-To try a failed study again, stop the service, move its folder from failed/ to
-queued/ (to sending/, when only its results are to be sent again), and start
-it. SIGTERM and Ctrl-C stop the service in order; after kill -9 it goes on
-where it was.
+To retry a failed study, stop the service, move the study's folder from failed/
+to queued/, and start the service again. To send only its results again, move it
+to sending/ instead. SIGTERM and Ctrl-C stop the service in an orderly way.
+After kill -9, the next start continues where it stopped.
 
 {EXIT_CODES}
 
@@ -67,7 +67,7 @@ class _Flag:
 
 
 def _flags(kind: type = Settings, where: str = "") -> Iterator[_Flag]:
-    """Of every setting whose declaration holds a `Parameter`; None where it is not given."""
+    """Every setting whose declaration holds a `Parameter`; None if it is not given."""
     types, said = typing.get_type_hints(kind, include_extras=True), explanations(kind)
     for item in dataclasses.fields(kind):
         hint = types[item.name]
@@ -93,19 +93,19 @@ _Given.__module__ = __name__  # Python 3.11 says "types", and cyclopts takes it 
 
 
 def serve_app(name: str) -> App:
-    """The command under the name that it is started by."""
+    """The command, under the name that it is started with."""
     app = new_app(name, _HELP, _EPILOGUE.format(reference=reference()))
     app.default(_serve)
     return app
 
 
 def settings_from(arguments: Sequence[str]) -> Settings:
-    """What the service that was started with these arguments was told.
+    """Settings of the service that was started with these arguments.
 
     Raises
     ------
     UsageError
-        When they cannot be used.
+        If they cannot be used.
     """
     try:
         _, bound, _ = command.parse_args([argument for argument in arguments if argument])
@@ -118,7 +118,7 @@ def _serve(
     *,
     config: Annotated[
         Path | None,
-        Parameter(name=("-c", "--config"), metavar="FILE", help="Settings file. Other options win over it."),
+        Parameter(name=("-c", "--config"), metavar="FILE", help="Settings file. Other options override it."),
     ] = None,
     given: Annotated[_Given, TogetherWith] = _Given(),  # type: ignore[valid-type]  # noqa: B008 (frozen)
     log_level: Annotated[
@@ -139,7 +139,7 @@ def _serve(
     settings = _settings(config, given)
     check_run_arguments(settings.run.arguments)
 
-    from app.serve.security_warnings import cautions  # help and a wrong setting do not wait for the rest
+    from app.serve.security_warnings import cautions  # so that help and a wrong setting do not wait for the rest
     from app.serve.service import Service
 
     service = Service(settings)
@@ -156,12 +156,12 @@ def _serve(
 
 
 def check_run_arguments(arguments: Sequence[str]) -> None:
-    """Read them as ``python -m app`` will, so that a wrong one is refused now and not at the first study.
+    """Parse them as ``python -m app`` will, so that a wrong one is refused now and not at the first study.
 
     Raises
     ------
     UsageError
-        Of ``run.arguments``, with what that command line says.
+        Names ``run.arguments`` and repeats the message of that command line.
     """
     from app.__main__ import command as study_command
 

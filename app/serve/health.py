@@ -1,4 +1,4 @@
-"""``python -m app.serve.health NOTE``: whether the service that was started with the arguments in a file is well."""
+"""``python -m app.serve.health NOTE``: check the health of the service whose arguments are in the file NOTE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ask"]
 
 
 def ask(arguments: Sequence[str], timeout_s: float = 5.0) -> str:
-    """What is wrong with it, or nothing.
+    """What is wrong with the service; empty if nothing is.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def ask(arguments: Sequence[str], timeout_s: float = 5.0) -> str:
     except SarcoMapError as error:
         return f"error: {error}"
     if not http.port:
-        return ""  # it was told to answer nobody
+        return ""  # the health port is switched off
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)
     try:
         urllib.request.urlopen(f"http://{host}:{http.port}/health", timeout=timeout_s).close()
-    except OSError as error:  # HTTPError is one: 503 says which part is not well
+    except OSError as error:  # HTTPError is an OSError: 503 names the part that fails
         return f"error: service: no healthy answer ({error}); expected 200. See its log."
     return ""
 

@@ -1,4 +1,4 @@
-"""Jobs on their way through the queue, from ``queued`` to ``done``, and what a kill leaves of them."""
+"""Jobs in the queue, from ``queued`` to ``done``, and their recovery after a kill."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _log = logging.getLogger("sarcomap.serve")
 
 
 class JobQueue:
-    """The folders of the queue, for one process at a time; `app.serve.spool.Spool` adds what comes in.
+    """The folders of the queue, for one process at a time. `app.serve.spool.Spool` adds incoming studies.
 
-    Renames within a file system are atomic, so a study is in one state
-    whenever the process ends; `recover` takes up what was under way.
+    Renames within a file system are atomic, so a study is always in exactly one
+    state, whenever the process ends. `recover` resumes what was under way.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class JobQueue:
     Raises
     ------
     UsageError
-        When another service uses the same folder.
+        If another service uses the same folder.
     """
 
     def __init__(self, root: Path, max_study_bytes: int, max_study_objects: int, min_free_bytes: int) -> None:
@@ -63,20 +63,20 @@ class JobQueue:
         except OSError:
             self._claim.close()
             raise UsageError(
-                f"spool {root}", "used by another service", "one service for one spool", "Stop it, or choose another."
+                f"spool {root}", "used by another service", "one service per spool", "Stop it, or choose another."
             ) from None
 
     def close(self) -> None:
-        """Let another service have it."""
+        """Unlock the folder for another service."""
         self._claim.close()
 
     def recover(self, attempts: int | None = None) -> list[Job]:
-        """Put right what a killed process left: cut-off runs back to the queue, finished ones on to sending.
+        """Recover from a killed process: interrupted runs go back to the queue, finished runs go on to sending.
 
         Parameters
         ----------
         attempts : int, optional
-            Runs after which a study fails: one that takes the whole service with it would do so forever.
+            Runs after which a study fails. Without this limit, a study that kills the service would do so forever.
         """
         shutil.rmtree(self.root / "tmp", ignore_errors=True)
         (self.root / "tmp").mkdir(mode=0o700, exist_ok=True)
@@ -98,20 +98,20 @@ class JobQueue:
         return found
 
     def has_room(self, for_bytes: int = 0) -> bool:
-        """Whether the disk has what must stay free, also when so much more is written."""
+        """Whether enough of the disk stays free if this many more bytes are written."""
         return shutil.disk_usage(self.root).free - for_bytes >= self.min_free_bytes
 
     def jobs(self, state: str) -> list[Job]:
-        """All in one state, the longest waiting first."""
+        """All jobs in one state; the one that has waited longest comes first."""
         folders = [path for path in (self.root / state).iterdir() if path.is_dir()]
         return sorted(map(Job, folders), key=lambda job: (job.record.received_utc, job.name))
 
     def counts(self) -> dict[str, int]:
-        """Studies by state."""
+        """Number of studies in each state."""
         return {state: sum(1 for path in (self.root / state).iterdir() if path.is_dir()) for state in STATES}
 
     def begin(self, now: float | None = None) -> Job | None:
-        """The next study to run, from now on ``running``; none while the disk has too little room for results."""
+        """Take the next study and make it ``running``; None while the disk has too little room for results."""
         now = time.time() if now is None else now
         if not self.has_room():
             return None
@@ -121,7 +121,7 @@ class JobQueue:
                 if job.has_input and record.next_run <= now:
                     moved = self.move(job, "running")
                     shutil.rmtree(moved.results, ignore_errors=True)
-                    # New results: no destination has them, and none has refused them.
+                    # The results are new: no destination has received or refused them.
                     runs = 1 if record.given_up else record.runs + 1
                     self.update(moved, runs=runs, given_up=False, sent={}, tries={}, next_try={})
                     self._note(moved, "started")
@@ -129,36 +129,36 @@ class JobQueue:
         return None
 
     def move(self, job: Job, state: str) -> Job:
-        """Another state; nothing but this changes it."""
+        """Move a job to another state. Nothing else changes the state."""
         with self._lock:
             moved = Job(self.root / state / job.name)
             job.folder.rename(moved.folder)
             return moved
 
     def update(self, job: Job, **changes: object) -> None:
-        """Write down what has changed."""
+        """Record changes."""
         with self._lock:
             dataclasses.replace(job.record, **changes).write(job.folder)  # type: ignore[arg-type]
 
     def advance(self, job: Job, state: str, **changes: object) -> Job:
-        """Write down, move, and note it in the ledger."""
+        """Record changes, move the job, and note it in the ledger."""
         self.update(job, **changes)
         moved = self.move(job, state)
         self._note(moved, state)
         return moved
 
     def fail(self, job: Job, error: str) -> Job:
-        """The other end: it stays there for somebody to look at."""
+        """Move the job to ``failed``, where it stays until somebody looks at it."""
         return self.advance(job, "failed", error=error, given_up=True)
 
     def purge(self, keep_s: float, now: float | None = None) -> list[str]:
-        """Remove what has been done or has failed for longer than that."""
+        """Remove jobs that have been done or failed for longer than that."""
         now = time.time() if now is None else now
         removed = []
         for job in (job for state in ("done", "failed") for job in self.jobs(state)):
             try:
                 if now - job.changed >= keep_s:
-                    # A kill while it is removed leaves a rest in tmp/, which the next start removes, and no half job.
+                    # A kill during removal leaves remains in tmp/, which the next start removes, but no half job.
                     aside = Path(tempfile.mkdtemp(dir=self.root / "tmp"))
                     job.folder.rename(aside / job.name)
                     shutil.rmtree(aside, ignore_errors=True)
@@ -167,11 +167,11 @@ class JobQueue:
                 _log.error("%s: cannot be removed (%s)", job.name, error.strerror)
         return removed
 
-    # Below: with the lock held
+    # The methods below expect the lock to be held.
 
     def _new(self, key: str, earlier: Job | None, state: str = "queued") -> Job:
         job = Job(self.root / state / f"{key}.{earlier.generation + 1 if earlier else 1}")
-        shutil.rmtree(job.folder, ignore_errors=True)  # of a failure whose study never came in
+        shutil.rmtree(job.folder, ignore_errors=True)  # left by a failure whose study was never moved in
         job.folder.mkdir()
         return job
 
@@ -187,6 +187,6 @@ class JobQueue:
 
 def _ended_with_service(run: int) -> str:
     return (
-        f"run {run} ended together with the service, as the last that the study may have. "
-        "Look whether memory ran out, and move the study to queued/ to try it again."
+        f"run {run}, the last that the study may have, ended together with the service. "
+        "Check whether memory ran out, and move the study to queued/ to retry it."
     )

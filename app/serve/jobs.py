@@ -1,4 +1,4 @@
-"""What the queue is made of: states, and one run of one study."""
+"""The elements of the queue: states, and jobs (one run of one study)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.serve.records import Record
 
 __all__ = ["JOB_STATES", "STATES", "Job"]
 
-#: In the order in which a study goes through them; ``failed`` is the other end.
+#: In the order in which a study goes through them. ``failed`` is the alternative end.
 STATES = ("incoming", "queued", "running", "sending", "done", "failed")
 JOB_STATES = STATES[1:]
 
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def changed(self) -> float:
-        """When its record was last written, in seconds since the epoch; of the folder when there is none."""
+        """When its record was last written, in seconds since the epoch. Without a record: when the folder changed."""
         try:
             return (self.folder / "job.json").stat().st_mtime
         except FileNotFoundError:
@@ -58,10 +58,10 @@ class Job:
 
     @property
     def has_input(self) -> bool:
-        """Whether the study has been moved in: the last step of queueing it."""
+        """Whether the study has been moved in, which is the last step of queueing it."""
         return self.input.is_dir() and any(self.input.iterdir())
 
     @property
     def run_ended_well(self) -> bool:
-        """The report is the last file that a run puts in place."""
+        """Whether the report exists: it is the last file that a run writes."""
         return (self.results / "report.json").is_file()

@@ -27,19 +27,19 @@ _RUN_BUCKETS = (5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 3600)
 
 
 class Metrics:
-    """What the service counts; nothing in it tells a patient from another."""
+    """Counters of the service. They hold no information about patients."""
 
     def __init__(self, spool: Spool) -> None:
         self.registry = CollectorRegistry()
-        self.received = self._counter("objects_received", "DICOM objects kept")
+        self.received = self._counter("objects_received", "DICOM objects stored")
         self.refused = self._counter("objects_refused", "DICOM objects refused", "reason")
-        self.rejected = self._counter("associations_rejected", "Associations that were not let in")
+        self.rejected = self._counter("associations_rejected", "Associations rejected")
         self.cut_off = self._counter("associations_cut_off", "Associations that ended without a release")
         self.runs = self._counter("runs", "Runs that ended", "outcome")
         self.sends = self._counter("sends", "Studies' results sent", "destination", "outcome")
         self.defects = self._counter("defects", "Unexpected errors inside the service", "part")
         self.run_seconds = Histogram(
-            "sarcomap_run_seconds", "Seconds of runs that ended well", registry=self.registry, buckets=_RUN_BUCKETS
+            "sarcomap_run_seconds", "Seconds of successful runs", registry=self.registry, buckets=_RUN_BUCKETS
         )
         self.registry.register(_QueueCollector(spool))
 
@@ -48,7 +48,7 @@ class Metrics:
 
 
 class _QueueCollector(Collector):
-    """Read from the disk when asked, so that it is right after a restart as well."""
+    """Gauges that are read from disk on request, so that they are also right after a restart."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -60,13 +60,13 @@ class _QueueCollector(Collector):
             studies.add_metric([state], count)
         yield studies
         free = shutil.disk_usage(self._spool.root).free
-        yield GaugeMetricFamily("sarcomap_spool_free_bytes", "Free on the spool's disk", value=free)
+        yield GaugeMetricFamily("sarcomap_spool_free_bytes", "Free bytes on the spool's disk", value=free)
         yield GaugeMetricFamily("sarcomap_started_seconds", "When the service started", value=self._started)
 
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
-        """Who asks for metrics is not worth a line each time."""
+        """Log nothing: one line for each request would be too much."""
 
 
 def serve_http(settings: HttpSettings, metrics: Metrics, health: Callable[[], dict[str, bool]]) -> WSGIServer:
@@ -77,13 +77,13 @@ def serve_http(settings: HttpSettings, metrics: Metrics, health: Callable[[], di
     settings : HttpSettings
     metrics : Metrics
     health : callable
-        Parts of the service, and whether each is well. ``/health`` answers
-        200 when all are, else 503.
+        Returns the parts of the service and whether each is healthy. ``/health``
+        answers 200 if all are, else 503.
 
     Raises
     ------
     UsageError
-        When the address cannot be listened on.
+        If the service cannot listen on the address.
     """
     prometheus = make_wsgi_app(metrics.registry)
 
@@ -106,6 +106,6 @@ def serve_http(settings: HttpSettings, metrics: Metrics, health: Callable[[], di
         raise UsageError(
             f"HTTP on {settings.host}, port {settings.port}",
             error.strerror or type(error).__name__,
-            "an address that is free",
-            "Choose another port, or 0 for no health and metrics.",
+            "a free address",
+            "Choose another port, or 0 to switch health and metrics off.",
         ) from error

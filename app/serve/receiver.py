@@ -36,8 +36,9 @@ from operators.dicom_loader.source import DEFAULT_LIMITS
 
 __all__ = ["Receiver"]
 
-#: An archive that would have to compress with loss sends uncompressed instead. JPEG 2000 (1.2.840.10008.1.2.4.91) may
-#: hold either, and some archives name it for what has no loss. Deflated datasets inflate without bound; none is taken.
+#: No lossy-only syntax is offered, so an archive sends uncompressed instead. JPEG 2000 (1.2.840.10008.1.2.4.91) is
+#: offered because some archives use it for lossless data. Deflated datasets are not accepted: they may inflate without
+#: limit.
 _TRANSFER_SYNTAXES: tuple[str, ...] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -49,7 +50,7 @@ _TRANSFER_SYNTAXES: tuple[str, ...] = (
     RLELossless,
 )
 
-#: An object that is longer than this ends its association while the disk is too full, a shorter one is refused whole.
+#: While the disk is too full, a longer object ends its association; a shorter one is received and refused.
 _SMALL_BYTES = 16 * 1024 * 1024
 
 # Status codes of C-STORE, PS3.4 table B.2-1.
@@ -59,7 +60,7 @@ _log = logging.getLogger("sarcomap.serve")
 
 
 class Receiver:
-    """A running listener; every object is on disk before it is acknowledged, and in a file while it comes.
+    """A running listener. An object is received into a file, and it is on disk before it is acknowledged.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class Receiver:
     Raises
     ------
     UsageError
-        When the address is taken or cannot be listened on, or a TLS file cannot be used.
+        If the address is in use or cannot be bound, or a TLS file cannot be used.
     """
 
     def __init__(self, settings: DicomSettings, spool: Spool, metrics: Metrics) -> None:
@@ -80,7 +81,7 @@ class Receiver:
         self._arriving: dict[int, Arriving] = {}
         self._guard = threading.Lock()
         _config.STORE_RECV_CHUNKED_DATASET = True
-        # Where those files are made: what a killed service leaves there, the next start removes.
+        # Folder of those files. The next start removes what a killed service leaves there.
         tempfile.tempdir = str(spool.root / "tmp")
         entity = AE(ae_title=settings.ae_title)
         for context in AllStoragePresentationContexts:
@@ -106,14 +107,14 @@ class Receiver:
             raise UsageError(
                 f"DICOM listener on {settings.host}, port {settings.port}",
                 error.strerror or type(error).__name__,
-                "an address that is free and TLS files that can be used",
+                "a free address and usable TLS files",
                 "Choose another port, or check tls_certificate, tls_key and tls_ca.",
             ) from error
         self._entity = entity
 
     @property
     def alive(self) -> bool:
-        """Whether it still listens."""
+        """Whether the listener is still running."""
         server = self._server
         return (
             isinstance(server, ThreadedAssociationServer) and server.socket is not None and server.socket.fileno() >= 0
@@ -121,11 +122,11 @@ class Receiver:
 
     @property
     def associations(self) -> int:
-        """How many are open."""
+        """Number of open associations."""
         return len(self._entity.active_associations)
 
     def stop(self) -> None:
-        """Accept nothing more, and abort what is open: its senders keep what was not acknowledged."""
+        """Accept nothing more and abort open associations. Their senders keep what was not acknowledged."""
         self._entity.shutdown()
         tempfile.tempdir = None
 
@@ -135,7 +136,7 @@ class Receiver:
             self._arriving[id(event.assoc)] = Arriving()
 
     def _count(self, event: Event) -> None:
-        """End an association that has more under way than one object may be."""
+        """End an association that has received more unfinished data than one object may have."""
         with self._guard:
             arriving = self._from(event)
             arriving.waiting_bytes += len(event.data)
@@ -149,7 +150,7 @@ class Receiver:
                 return
             arriving.cut_off = True
         self._metrics.refused.labels(why).inc()
-        _log.error("an association is aborted (%s)", why)
+        _log.error("association aborted (%s)", why)
         event.assoc.abort()
 
     def _store(self, event: Event) -> int:
@@ -173,14 +174,14 @@ class Receiver:
         try:
             if not self._spool.has_room():
                 self._metrics.refused.labels("disk full").inc()
-                _log.error("the disk has too little room: objects are refused until there is more")
+                _log.error("the disk has too little room: objects are refused until space is freed")
                 return _OUT_OF_RESOURCES
             if not self._spool.receive(found.study_uid, found.sop_uid, content):
                 self._metrics.refused.labels("study too large").inc()
                 return _OUT_OF_RESOURCES
         except OSError as error:
             self._metrics.refused.labels("cannot be written").inc()
-            _log.error("an object cannot be written (%s)", error.strerror)
+            _log.error("cannot write an object (%s)", error.strerror)
             return _OUT_OF_RESOURCES
         with self._guard:
             self._from(event).studies.add(study_key(found.study_uid))
@@ -194,22 +195,22 @@ class Receiver:
         self._spool.released(keys)
 
     def _closed(self, event: Event) -> None:
-        """Also comes after a release, which has then taken the studies out."""
+        """Handle a closed connection. This event also follows a release, which has already removed the studies."""
         for file in unfinished(event.assoc):
             file.unlink(missing_ok=True)
         with self._guard:
             keys = self._arriving.pop(id(event.assoc), Arriving()).studies
         if keys:
             self._metrics.cut_off.inc()
-            _log.warning("a sender was cut off: %s wait for it to come back", ", ".join(sorted(keys)))
+            _log.warning("a sender was cut off: %s wait for it to reconnect", ", ".join(sorted(keys)))
 
     def _from(self, event: Event) -> Arriving:
-        """The guard is held. What is still handled of an association that has ended belongs to nobody."""
+        """Record of the association; the caller holds the guard. After its end: a record that is discarded."""
         return self._arriving.get(id(event.assoc), Arriving())
 
     def _rejected(self, event: Event) -> None:
         self._metrics.rejected.inc()
-        _log.warning("an association was rejected (AE title not allowed, or too many)")
+        _log.warning("association rejected (AE title not allowed, or too many associations)")
 
 
 def _tls(settings: DicomSettings) -> ssl.SSLContext | None:

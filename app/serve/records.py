@@ -1,4 +1,4 @@
-"""What is written down about a study in the queue."""
+"""The record that the queue keeps of each study."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from operators.core.output_files import replacing
 __all__ = ["UNREADABLE", "Record", "now_utc"]
 
 #: The ``error`` of a record that was lost.
-UNREADABLE = "job.json cannot be read: what had been tried is not known any more"
+UNREADABLE = "job.json cannot be read: earlier tries are unknown"
 _NAME = "job.json"
 
 
 def now_utc() -> str:
-    """Date and time to the second, ISO 8601."""
+    """Current date and time to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A job's ``job.json``. Which state a job is in stands not here: it is the folder that it lies in.
+    """A job's ``job.json``. It does not hold the job's state: the folder that the job is in is its state.
 
     Attributes
     ----------
     received_utc : str
     source : {"dicom", "folder"}
     objects, bytes : int
-        Of the input.
+        Size of the input.
     runs : int
-        Begun so far.
+        Number of runs begun so far.
     next_run : float
-        Seconds since the epoch before which no other run begins.
+        Earliest time of the next run, in seconds since the epoch.
     seconds : float
-        Of the run that ended well.
+        Duration of the successful run.
     error : str
-        Why it failed; empty otherwise.
+        Why the job failed; empty otherwise.
     given_up : bool
-        Whether it has been in ``failed``: who moves it elsewhere wants it to be tried anew.
+        Whether it has been in ``failed``. Somebody who moves it out of there wants new tries.
     sent : mapping of str to str
-        Destination to the time at which it had taken everything.
+        Destination to the time at which it had received everything.
     tries : mapping of str to int
-        Failures by destination.
+        Number of failures by destination.
     next_try : mapping of str to float
-        Destination to the seconds since the epoch before which nothing is sent there.
+        Destination to the earliest time of the next try, in seconds since the epoch.
     """
 
     received_utc: str = field(default_factory=now_utc)
@@ -67,7 +67,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> Record:
-        """Of a job's folder; the defaults when none was written yet, or when it is damaged (see ``UNREADABLE``)."""
+        """Read a job folder's record; the defaults if there is none yet or it is damaged (see ``UNREADABLE``)."""
         try:
             content: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -76,13 +76,13 @@ class Record:
             return cls(error=UNREADABLE)
         if not isinstance(content, dict):
             return cls(error=UNREADABLE)
-        if not isinstance(content.get("next_try"), dict):  # a number until there was one for each destination
+        if not isinstance(content.get("next_try"), dict):  # older records hold a single number
             content.pop("next_try", None)
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in known})
 
     def write(self, folder: Path) -> None:
-        """Replace it as a whole; on disk when this returns."""
+        """Replace the file atomically. It is on disk when this returns."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         with replacing(folder / _NAME) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.write(json.dumps(content, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What a study's folder of results is called."""
+"""Name of a study's results folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["results_name"]
 
 
 def results_name(job_name: str, results: Path) -> str:
-    """The job's name; for de-identified results one that does not follow from the study's UID.
+    """The job's name. For de-identified results: a name that cannot be derived from the study's UID.
 
-    Jobs are named by a digest of the UID, which whoever has the originals can
-    compute. The segmentation's new UID was made with the secret key, is the
-    same for each run of the same input, and another for another input.
+    Jobs are named by a digest of the UID, so anybody with the original images
+    can compute the name. The segmentation's new UID depends on the secret key.
+    It is the same for each run of the same input and differs between inputs.
 
     Parameters
     ----------
@@ -32,5 +32,5 @@ def results_name(job_name: str, results: Path) -> str:
     header = dcmread(file, stop_before_pixels=True, specific_tags=["DeidentificationMethod", "SOPInstanceUID"])
     methods = header.get("DeidentificationMethod") or ()
     if METHOD not in ([methods] if isinstance(methods, str) else methods):
-        return job_name  # also when others removed the identity before: the UID is then the one that is known
+        return job_name  # also if somebody else de-identified the input: its UID is then no secret
     return f"{study_key(str(header.SOPInstanceUID))}.{job_name.split('.')[1]}"

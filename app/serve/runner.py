@@ -1,4 +1,4 @@
-"""Queued studies through the application, each in a process of its own."""
+"""Run the application on queued studies, each in its own process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from app.serve.spool import Job, Spool
 
 __all__ = ["Runner"]
 
-#: Exit codes that another run of the same study would give again: usage, input, segmentation.
+#: Exit codes that a second run of the same study would repeat: usage, input, segmentation.
 _FINAL = {2, 3, 4}
 _POLL_S = 0.2
-#: Between the runs of one study, doubled each time: what ended it (memory, a full disk) may have gone by then.
+#: Wait between the runs of one study, doubled each time. The cause (memory, a full disk) may have passed by then.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 300.0
 _LOG_TAIL_BYTES = 4000
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,9 +37,9 @@ class Runner:
     spool : Spool
     metrics : Metrics
     stopping : threading.Event
-        When set, the current run is ended and its study goes back to the queue.
+        When set, the current run is ended, and its study goes back to the queue.
     grace_s : float
-        How long it may still take then.
+        How long the run may still take after that.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Runner:
         self._grace_s = grace_s
 
     def run_next(self) -> bool:
-        """Run the study that has waited longest; False when none waits, or the disk is too full for results."""
+        """Run the study that has waited longest. False if none waits, or if the disk is too full for results."""
         job = self._spool.begin()
         if job is None:
             return False
@@ -82,12 +82,12 @@ class Runner:
             wait = min(_FIRST_WAIT_S * 2 ** (job.record.runs - 1), _LONGEST_WAIT_S)
             self._spool.advance(job, "queued", error=found, next_run=time.time() + wait)
             self._metrics.runs.labels("retried").inc()
-            _log.warning("%s: to be run again in %g s: %s", job.name, wait, found)
+            _log.warning("%s: next run in %g s: %s", job.name, wait, found)
 
     def _run(self, job: Job) -> tuple[int, str]:
         command = [sys.executable, "-m", "app.serve.worker", str(os.getpid()), *self._settings.arguments]
         command += ["-q", "-i", str(_input(job)), "-o", str(job.results)]
-        # Logins are for sending; a process that reads foreign files has no need of them.
+        # Only sending needs the logins; a process that reads foreign files should not have them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SARCOMAP_DICOMWEB_")}
         with (job.folder / "run.log").open("ab") as log:
             child = subprocess.Popen(
@@ -97,7 +97,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the service, which then ends its runs in order
+                start_new_session=True,  # Ctrl-C goes to the service only, which then ends its runs in an orderly way
             )
             return self._wait(child)
 

@@ -1,4 +1,4 @@
-"""What the settings allow and somebody should know of; said when the service starts."""
+"""Warnings about risky settings, logged when the service starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["cautions"]
 
 
 def cautions(settings: Settings, environment: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each."""
+    """One sentence for each risk."""
     given = os.environ if environment is None else environment
     names = {argument.split("=")[0] for argument in settings.run.arguments}
     found = []

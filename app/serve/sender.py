@@ -1,4 +1,4 @@
-"""Results to their destinations, again and again until they are there."""
+"""Send results to their destinations, and retry until they arrive."""
 
 from __future__ import annotations
 
@@ -28,24 +28,25 @@ __all__ = ["Sender", "store_by_dimse"]
 _AE_TITLE = "SARCOMAP"
 #: C-STORE statuses of objects that were stored, some with a warning (PS3.4 table B.2-1).
 _STORED = {0x0000, 0xB000, 0xB006, 0xB007}
-#: After a failure other studies wait for a destination too, but no longer than this: it may be that one study's fault.
+#: After a failure, other studies wait for that destination too. They wait no longer than this, because the cause may
+#: be the one study.
 _LONGEST_PAUSE_S = 60.0
 
 _log = logging.getLogger("sarcomap.serve")
 
 
 class Sender:
-    """Sends what has been processed.
+    """Sends the results of processed studies.
 
     Parameters
     ----------
     destinations : sequence of Destination
-        A study is done when all have it.
+        A study is done when all of them have its results.
     settings : SendSettings
     spool : Spool
     metrics : Metrics
     stopping : threading.Event
-        When set, no other delivery begins.
+        When set, no further delivery begins.
     """
 
     def __init__(
@@ -61,16 +62,16 @@ class Sender:
         self._spool = spool
         self._metrics = metrics
         self._stopping = stopping
-        # By destination: failures since it last took something, and until when nothing is sent there.
+        # By destination: failures since the last success, and the time before which nothing is sent there.
         self._failures: Counter[str] = Counter()
         self._paused_until: dict[str, float] = {}
-        # By study: one of which nothing can be written down would be sent over and over.
+        # By study: if a delivery cannot be recorded, the study would otherwise be sent over and over.
         self._held_until: dict[str, float] = {}
 
     def send_due(self, now: float | None = None) -> int:
-        """Send what is due; returns how many studies are done.
+        """Send what is due, and return how many studies are done.
 
-        Those destinations come first that have failed least, so that none waits for the timeouts of a dead one.
+        Destinations with the fewest failures come first, so that none waits for the timeouts of a dead one.
         """
         done = sum(self._conclude(job) for job in self._spool.jobs("sending"))
         for destination in sorted(self._destinations, key=lambda one: self._failures[one.name]):
@@ -102,7 +103,7 @@ class Sender:
             self._write_down(job, name, error)
         except (SarcoMapError, OSError) as problem:
             self._held_until[job.name] = time.time() + self._settings.longest_wait_s
-            _log.error("%s: what became of it at %s cannot be written down: %s", job.name, name, _said(problem))
+            _log.error("%s: cannot record the outcome of sending to %s: %s", job.name, name, _said(problem))
         self._failures[name] = self._failures[name] + 1 if error else 0
         pause = min(self._wait(self._failures[name]), _LONGEST_PAUSE_S) if error else 0.0
         self._paused_until[name] = time.time() + pause
@@ -123,13 +124,13 @@ class Sender:
         )
 
     def _wait(self, failures: int) -> float:
-        # 2 ** 1024 is no float; no wait is doubled so often.
+        # 2 ** 1024 overflows a float; 64 doublings are more than any wait needs.
         return min(self._settings.first_wait_s * 2 ** min(failures - 1, 64), self._settings.longest_wait_s)
 
     def _conclude(self, job: Job) -> bool:
-        """Whether it is done: it, or its failure, is written down once no destination is left to try."""
+        """Whether the job is done. When no destination is left to try, its success or failure is recorded."""
         try:
-            if job.record.given_up:  # moved here by hand from failed/
+            if job.record.given_up:  # moved by hand from failed/ to sending/
                 self._spool.update(job, given_up=False, tries={}, next_try={})
             record = job.record
             missing = [one.name for one in self._destinations if one.name not in record.sent]
@@ -140,34 +141,34 @@ class Sender:
                 _log.error("%s: given up: %s", job.name, record.error)
                 return False
             self._spool.advance(job, "done", error="")
-            _log.info("%s: everything is where it should be", job.name)
+            _log.info("%s: all results sent", job.name)
             return True
         except (SarcoMapError, OSError) as problem:
-            _log.error("%s: its state cannot be written down: %s", job.name, _said(problem))
+            _log.error("%s: cannot record its state: %s", job.name, _said(problem))
             return False
 
 
 def _said(problem: Exception) -> str:
-    """Our own errors name no patient; the text of others may hold anything."""
+    """Text of an error for the log. Our own errors name no patient; the text of others may hold anything."""
     if isinstance(problem, SarcoMapError):
         return str(problem)
     return (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
 
 
 def deliver(job: Job, destination: Destination) -> None:
-    """All of a study's results to one destination.
+    """Send all of a study's results to one destination.
 
     Raises
     ------
     OutputError
-        When they did not all arrive, or there are none.
+        If not all of them arrive, or there are none.
     """
     if destination.folder is not None:
         _copy(job.results, destination.folder / results_name(job.name, job.results))
         return
     files = dicom_results(job.results)
     if not files:
-        raise OutputError("results", "no DICOM file", "series, segmentation and SR", "Move the study to queued/.")
+        raise OutputError("results", "no DICOM files", "series, segmentation and SR", "Move the study to queued/.")
     if destination.dicomweb:
         store_files(destination.access(), files)
     else:
@@ -181,8 +182,8 @@ def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, cal
     Raises
     ------
     OutputError
-        When the other side cannot be reached, does not take an object's SOP
-        class or refuses an object.
+        If the other side cannot be reached, does not accept an object's SOP
+        class, or refuses an object.
     """
     where = f"storage SCP {host}:{port}"
     entity = AE(ae_title=calling)
@@ -204,24 +205,24 @@ def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, cal
             except ValueError as error:  # no accepted context
                 raise OutputError(
                     where,
-                    f"{file.name} is of a SOP class or transfer syntax that it does not take",
+                    f"it does not accept the SOP class or transfer syntax of {file.name}",
                     "Segmentation, SR and MR Image Storage",
                     "Allow them there, or write a binary segmentation.",
                 ) from error
             except RuntimeError as error:  # the association broke
-                raise OutputError(where, "the association broke", "one that lasts", "It is tried again.") from error
+                raise OutputError(where, "the association broke", "a whole transfer", "It is tried again.") from error
             if status is None or status not in _STORED:
                 code = "no answer" if status is None else f"status {status:04X}H"
-                raise OutputError(where, f"{file.name} was refused ({code})", "success", "Look into its log.")
+                raise OutputError(where, f"{file.name} was refused ({code})", "success", "See its log.")
     finally:
         association.release() if association.is_established else association.abort()
 
 
 def _copy(results: Path, target: Path) -> None:
-    """Whole or not at all; what an earlier try left is replaced.
+    """Copy a folder, whole or not at all, and replace what an earlier try left.
 
-    `operators.core.output_files` is not used: its temporary names hold the
-    process number, and what a killed service left must be found again.
+    `operators.core.output_files` is not used because its temporary names hold
+    the process number, and the remains of a killed service must be found again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")

@@ -1,4 +1,4 @@
-"""All parts of the service, and their orderly end."""
+"""The service as a whole: it starts all parts and stops them in an orderly way."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["Service"]
 _PAUSE_S = 0.5
 _AFTER_DEFECT_S = 5.0
 _DAY_S = 86400.0
-#: What cannot be taken from the watched folder is tried again after this, then after twice as long, and so on.
+#: Wait before something in the watched folder is tried again; it doubles with each failure.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 60.0, 3600.0
-#: A run that is told to end may take 10 s for it, once the grace is over; then it is killed.
+#: After the grace period, a run is told to end. It is killed if it does not end within 10 s.
 _ENDING_S = 12.0
 
 _log = logging.getLogger("sarcomap.serve")
 
 
 class Service:
-    """Listens, watches, runs and sends until `stop`.
+    """Receives, watches, processes and sends until `stop` is called.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Service:
     Raises
     ------
     SarcoMapError
-        When a folder or an address cannot be used; nothing is left running.
+        If a folder or an address cannot be used. Nothing is left running then.
     """
 
     def __init__(self, settings: Settings, grace_s: float = 20.0) -> None:
@@ -51,9 +51,9 @@ class Service:
         self.stopping = threading.Event()
         for destination in settings.destinations:
             if destination.dicomweb:
-                destination.access()  # a bad URL or login is told now, not after the first study
+                destination.access()  # report a bad URL or login now, not after the first study
         if settings.watch is not None and not settings.watch.is_dir():
-            raise UsageError(f"watch {settings.watch}", "no such folder", "a folder", "Make it, or correct the path.")
+            raise UsageError(f"watch {settings.watch}", "no such folder", "a folder", "Create it, or correct the path.")
         self.spool = Spool(
             settings.spool, settings.max_study_bytes, settings.max_study_objects, settings.min_free_bytes
         )
@@ -65,7 +65,7 @@ class Service:
         self._held: dict[Path, tuple[int, float]] = {}
         try:
             for job in self.spool.recover(settings.run.attempts):
-                _log.info("%s: taken up again (%s)", job.name, job.state)
+                _log.info("%s: resumed (%s)", job.name, job.state)
             self._watcher = Watcher(settings.watch, settings.quiet_s) if settings.watch is not None else None
             self._sender = Sender(settings.destinations, settings.send, self.spool, self.metrics, self.stopping)
             self._http = serve_http(settings.http, self.metrics, self.health) if settings.http.port else None
@@ -79,27 +79,27 @@ class Service:
         self._start()
 
     def health(self) -> dict[str, bool]:
-        """Each part, and whether it is well."""
+        """Each part, and whether it is healthy."""
         parts = {thread.name: thread.is_alive() and thread.name not in self._failing for thread in self._threads}
         if self._receiver is not None:
             parts["receiver"] = self._receiver.alive
         return parts | {"accepting": not self.stopping.is_set(), "room": self.spool.has_room()}
 
     def stop(self) -> None:
-        """Accept nothing more, end or put back what runs, and wait for it."""
+        """Accept nothing more, end current runs or put them back into the queue, and wait for the threads."""
         if self.stopping.is_set():
             return
         self.stopping.set()
         _log.info("stopping")
         if self._receiver is not None:
             self._receiver.stop()
-        # A delivery may hang for as long as the other side lets it; it is made again after the next start.
+        # A delivery may hang for as long as the other side allows. It is repeated after the next start.
         deadline = time.monotonic() + self._grace_s + _ENDING_S
         for thread in self._threads:
             if thread.name != "http":
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    _log.warning("%s has not ended; what it does is done again", thread.name)
+                    _log.warning("%s has not ended; its work will be repeated", thread.name)
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()
@@ -124,13 +124,13 @@ class Service:
         self._threads.append(thread)
 
     def _repeat(self, name: str, work: Callable[[], bool]) -> None:
-        """``work`` until the end; a defect in it is told and does not end the service."""
+        """Repeat ``work`` until the service stops. A defect in it is logged and does not end the service."""
         while not self.stopping.is_set():
             try:
                 pause = 0.0 if work() else _PAUSE_S
                 self._failing.discard(name)
             except Exception as error:
-                # The type only: the text of an unforeseen error may hold anything.
+                # Log the type only: the text of an unexpected error may hold anything.
                 _log.error("%s: unexpected %s", name, type(error).__name__, exc_info=_log.isEnabledFor(logging.DEBUG))
                 self.metrics.defects.labels(name).inc()
                 self._failing.add(name)
@@ -149,7 +149,7 @@ class Service:
         return False
 
     def _add(self, path: Path) -> None:
-        """One that cannot be taken waits, and holds up no other."""
+        """Queue a study from the watched folder. If it cannot be queued, it waits without blocking others."""
         try:
             added = self.spool.add(path)
         except Exception as error:
@@ -157,17 +157,17 @@ class Service:
             wait = min(_FIRST_WAIT_S * 2 ** min(failures - 1, 64), _LONGEST_WAIT_S)
             self._held[path] = failures, time.monotonic() + wait
             self.metrics.defects.labels("watched folder").inc()
-            # Names in that folder are whatever somebody chose, also a patient's: they are not repeated here.
+            # Names in that folder may contain patients' names, so they are not logged.
             found = getattr(error, "strerror", None) or type(error).__name__
             said = f"{error.found}. {error.remedy}" if isinstance(error, SarcoMapError) else found
-            _log.error("something in the watched folder cannot be taken (%s); again in %g s", said, wait)
+            _log.error("cannot queue a study of the watched folder (%s); next try in %g s", said, wait)
         else:
             self._held.pop(path, None)
-            _log.info("%s: from the watched folder", added.name if added else "a study that was there before")
+            _log.info("%s: from the watched folder", added.name if added else "a study that was queued before")
 
     def _purge(self) -> None:
         if time.monotonic() < self._next_purge:
             return
         self._next_purge = time.monotonic() + 60.0
         for name in self.spool.purge(self.settings.keep_days * _DAY_S):
-            _log.info("%s: removed, %g days old", name, self.settings.keep_days)
+            _log.info("%s: removed after %g days", name, self.settings.keep_days)

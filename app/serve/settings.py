@@ -1,9 +1,9 @@
-"""What the service can be told: each setting is declared once, here.
+"""Settings of the service. Each setting is declared once, here.
 
-The field says type and default, its entry in the docstring is the
-explanation, and a `Parameter` says which settings are also options of the
-command line. YAML files, command line and the reference in the help text
-derive from that.
+The field gives type and default, its entry in the docstring is the
+explanation, and a `Parameter` marks settings that are also options of the
+command line. The checks of YAML files, the command line and the reference in
+the help text derive from these declarations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "Destination", "DicomSettings", "HttpSettings", "RunSettings", "SendSettings", "Settings"]
 
 EXAMPLE = "example"
-"""Key of a field's metadata: what the reference shows where there is no default to show."""
+"""Key of a field's metadata: the example that the reference shows if there is no default."""
 
 _GIBIBYTE = 1024**3
 
@@ -44,17 +44,17 @@ class DicomSettings:
     port : int
         Port of the DICOM listener. 0: no listener.
     ae_title : str
-        AE title of the DICOM listener. An association that calls another is rejected.
+        AE title of the DICOM listener. Associations that call another AE title are rejected.
     allowed_ae_titles : tuple of str
-        Who may send. Must name somebody unless host is this machine only.
+        AE titles that may send. Required unless the host is this machine only.
     maximum_associations : int
-        At a time. More are rejected.
+        Maximum number of associations at a time. Further ones are rejected.
     tls_certificate : Path or None
-        PEM file. With tls_key: DICOM TLS only.
+        PEM file. With tls_key, the listener accepts DICOM TLS only.
     tls_key : Path or None
         PEM file.
     tls_ca : Path or None
-        PEM file. Senders must show a certificate that follows from it.
+        PEM file of certificate authorities. Senders must present a certificate signed by one of them.
     """
 
     host: Annotated[str, Parameter(name="--host", metavar="ADDRESS")] = "127.0.0.1"
@@ -74,24 +74,24 @@ class DicomSettings:
         if self.port and not self.allowed_ae_titles and not _is_here(self.host):
             raise OptionError(
                 "dicom.allowed_ae_titles",
-                f"nobody, while {self.host} can be reached from other machines",
-                "the AE titles of those who may send",
-                "Name them, or listen on 127.0.0.1.",
+                f"empty, although {self.host} can be reached from other machines",
+                "the AE titles that may send",
+                "List them, or listen on 127.0.0.1.",
             )
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise OptionError("dicom.tls_certificate", "without tls_key, or the reverse", "both", "Give both files.")
+            raise OptionError("dicom.tls_certificate", "without tls_key, or vice versa", "both", "Give both files.")
 
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """/health and /metrics.
+    """HTTP server of /health and /metrics.
 
     Attributes
     ----------
     host : str
         Address to listen on.
     port : int
-        Port of health and metrics. 0: none.
+        HTTP port of /health and /metrics. 0: no HTTP server.
     """
 
     host: str = "127.0.0.1"
@@ -108,13 +108,13 @@ class RunSettings:
     Attributes
     ----------
     arguments : tuple of str
-        Any options of python -m app but those of input and output.
+        Any options of python -m app except those for input and output.
     workers : int
-        Studies at a time.
+        Number of studies processed at a time.
     timeout_s : float
-        A run is cut off after that.
+        Time limit in seconds. A run that takes longer is ended.
     attempts : int
-        Runs of one study that may crash or be cut off before it is given up. Bad input is not tried again.
+        Number of runs of one study that may crash or time out before the study fails. Bad input is not retried.
     """
 
     arguments: tuple[str, ...] = field(default=(), metadata=_like(["--stations", "all"]))
@@ -125,11 +125,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         forbidden = {"-i", "--input", "-o", "--output", "--dicomweb", "--study-uid", "--stow"}
         if found := forbidden.intersection(argument.split("=")[0] for argument in self.arguments):
-            raise OptionError(
-                "run.arguments", ", ".join(sorted(found)), "options of the processing alone", "Leave it out."
-            )
+            raise OptionError("run.arguments", ", ".join(sorted(found)), "options for processing only", "Remove it.")
         if self.workers < 1 or self.attempts < 1 or self.timeout_s <= 0:
-            raise OptionError("run", "a number below 1", "at least one worker, attempt and second", "Correct it.")
+            raise OptionError("run", "a number below 1", "at least 1 worker, 1 attempt and 1 second", "Correct it.")
 
 
 @dataclass(frozen=True)
@@ -139,21 +137,21 @@ class Destination:
     Attributes
     ----------
     name : str
-        For logs and metrics.
+        Name in logs and metrics.
     dicomweb : str
         URL of a DICOMweb service.
     auth : Path or None
-        Login file of it.
+        Login file for the service.
     ca : Path or None
-        PEM certificates to verify it with.
+        PEM certificates to verify the service with.
     dimse : str
-        HOST:PORT of a storage SCP.
+        HOST:PORT of a storage SCP (DICOM C-STORE).
     ae_title : str
-        Its AE title.
+        AE title of the storage SCP.
     calling_ae_title : str
-        What we call ourselves. Default: the listener's AE title.
+        Our own AE title when sending. Default: the listener's AE title.
     folder : Path or None
-        Gets every result of a study, in a folder of its own.
+        Folder that receives all results of each study, in a subfolder per study.
     """
 
     name: str
@@ -168,7 +166,7 @@ class Destination:
     def __post_init__(self) -> None:
         if sum(map(bool, (self.dicomweb, self.dimse, self.folder))) != 1:
             raise OptionError(
-                f"destination {self.name}", "none or several addresses", "one of dicomweb, dimse, folder", "Give one."
+                f"destination {self.name}", "none or several", "exactly one of dicomweb, dimse, folder", "Give one."
             )
         for title in (self.ae_title, self.calling_ae_title or self.ae_title):
             _check_ae_title(f"destination {self.name}, AE title", title)
@@ -178,24 +176,24 @@ class Destination:
                 raise OptionError(f"destination {self.name}", "not HOST:PORT", "such as 127.0.0.1:4242", "Correct it.")
 
     def access(self) -> Access:
-        """The DICOMweb server, with the login as it stands in file or environment now."""
-        from app.dicomweb import Access, read_login  # here: help and most settings need no DICOMweb client
+        """Connection data of the DICOMweb server, with the current login of the file or environment."""
+        from app.dicomweb import Access, read_login  # here because help and most settings need no DICOMweb client
 
         return Access(self.dicomweb, read_login(self.auth), self.ca)
 
 
 @dataclass(frozen=True)
 class SendSettings:
-    """How results are sent again after a failure.
+    """How sending is retried after a failure.
 
     Attributes
     ----------
     first_wait_s : float
-        After a failure. Then twice as long, and so on,
+        Wait in seconds after a failure. It doubles with each further failure.
     longest_wait_s : float
-        up to this.
+        Longest wait in seconds between two tries.
     attempts : int
-        Failures at one destination before it is given up. With these waits: 40 hours.
+        Number of failures at one destination before the study fails. With these waits: 40 hours.
     """
 
     first_wait_s: float = 10.0
@@ -204,33 +202,31 @@ class SendSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.first_wait_s <= self.longest_wait_s or self.attempts < 1:
-            raise OptionError(
-                "send", "waits or attempts that cannot be", "0 < first_wait_s <= longest_wait_s", "Correct it."
-            )
+            raise OptionError("send", "invalid waits or attempts", "0 < first_wait_s <= longest_wait_s", "Correct it.")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything.
+    """All settings of the service.
 
     Attributes
     ----------
     spool : Path
-        Folder of the queue. It holds the studies, so protect it as you protect those.
+        Folder of the queue. It holds patients' images: protect it accordingly.
     watch : Path or None
-        Folder in which zips and folders of studies appear.
+        Watched folder. Every zip or folder that is put into it is a study.
     quiet_s : float
-        Silence in seconds after which a study is taken.
+        A study is queued when nothing of it has arrived for this many seconds.
     abandoned_s : float
-        The same when its sender was cut off: it may come back.
+        The same wait, if the sender was cut off and may reconnect.
     max_study_bytes : int
-        A study beyond this is refused.
+        Larger studies are refused.
     max_study_objects : int
-        The same.
+        Studies with more objects are refused.
     min_free_bytes : int
-        While the disk has less free, nothing is accepted and no run begins.
+        While the disk has less free space, nothing is accepted and no run begins.
     keep_days : float
-        Done and failed studies are removed after that.
+        Finished and failed studies are removed after this many days.
     dicom : DicomSettings
     http : HttpSettings
     run : RunSettings
@@ -265,7 +261,7 @@ class Settings:
             )
         names = [one.name for one in self.destinations]
         if len(set(names)) != len(names):
-            raise OptionError("destinations", "two of one name", "names that differ", "Rename one.")
+            raise OptionError("destinations", "two with the same name", "different names", "Rename one.")
         ours = self.dicom.ae_title
         object.__setattr__(
             self,

@@ -22,20 +22,20 @@ _KINDS = {float: "a number", int: "a whole number", str: "text", Path: "a path"}
 
 
 def read_settings(file: Path | None, given: Mapping[str, Any]) -> Settings:
-    """Settings of a YAML file, with what the command line says on top.
+    """Read settings from a YAML file. Options of the command line override them.
 
     Parameters
     ----------
     file : Path or None
     given : mapping of str to object
-        Value by key, such as ``spool`` or ``dicom.port``; None is passed over.
+        Value by key, such as ``spool`` or ``dicom.port``; None is ignored.
 
     Raises
     ------
     OptionError
-        Naming the key, for what is unknown or cannot be used.
+        If a key is unknown or its value cannot be used. The error names the key.
     UsageError
-        For a file that is no mapping in YAML.
+        If the file is not a YAML mapping.
     """
     content = {} if file is None else _loaded(file)
     for key, value in given.items():
@@ -54,21 +54,21 @@ def read_settings(file: Path | None, given: Mapping[str, Any]) -> Settings:
 
 
 def build(kind: type, content: object, where: str) -> Any:
-    """A settings class from what YAML holds; every value is checked against the field's type.
+    """Build a settings object from YAML content. Every value is checked against the field's type.
 
     Parameters
     ----------
     kind : type
         A dataclass of `app.serve.settings`.
     content : object
-        A mapping, or it is refused.
+        Must be a mapping.
     where : str
-        What stands before the names of its keys, such as ``dicom.``.
+        Prefix of its keys in messages, such as ``dicom.``.
 
     Raises
     ------
     OptionError
-        Naming the key.
+        If a key or value is wrong. The error names the key.
     """
     if not isinstance(content, Mapping):
         raise OptionError(where.rstrip(".") or "settings", "not a mapping", "keys with values", "Correct it.")
@@ -87,7 +87,7 @@ def build(kind: type, content: object, where: str) -> Any:
             )
         values[key] = _value(types[key], value, name)
     absent = [item.name for item in dataclasses.fields(kind) if item.default is item.default_factory]
-    for name in absent:  # both are MISSING: it has no default
+    for name in absent:  # a field without a default: both are MISSING
         if name not in values:
             raise OptionError(f"{where}{name}", "not given", "a value", "Add it.")
     return kind(**values)

@@ -1,4 +1,4 @@
-"""The settings file in the help text, made from the settings' dataclasses."""
+"""Reference of the settings file for the help text, generated from the settings' dataclasses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import textwrap
 import typing
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from docstring_parser import parse
@@ -16,17 +17,18 @@ __all__ = ["explanations", "reference"]
 
 _WIDTH = 79
 _LEFT = 38
-#: Each kind of destination, and the keys that go with it.
+#: Each kind of destination with its further keys.
 _DESTINATIONS = {"dicomweb": ("auth", "ca"), "dimse": ("ae_title", "calling_ae_title"), "folder": ()}
 
 
+@cache
 def reference() -> str:
-    """A whole settings file in YAML: every key with its default or an example, explained in comments."""
+    """A complete settings file in YAML: every key has its default or an example, and a comment explains it."""
     return "\n".join(_mapping(Settings, "  "))
 
 
 def explanations(kind: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field."""
+    """Description of each field in a dataclass's docstring."""
     described = parse(kind.__doc__ or "").params
     return {one.arg_name: " ".join((one.description or "").split()) for one in described}
 

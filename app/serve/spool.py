@@ -1,4 +1,4 @@
-"""The queue on disk: a study's state is the folder it lies in, and a rename is its only transition."""
+"""The queue on disk. A study's state is the folder that it is in, and only a rename changes the state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _log = logging.getLogger("sarcomap.serve")
 
 
 class Spool(JobQueue):
-    """The queue and what comes into it: objects of studies by DICOM, zips and folders of somebody else's.
+    """The queue and its input: objects of studies by DICOM, and zips and folders from the watched folder.
 
     Parameters and errors are those of `JobQueue`.
     """
@@ -41,20 +41,20 @@ class Spool(JobQueue):
         self._own_of = ""
 
     def receive(self, study_uid: str, sop_uid: str, content: bytes) -> bool:
-        """Keep one object of a study; on disk when this returns.
+        """Store one object of a study. It is on disk when this returns.
 
-        What SarcoMAP made itself is taken and not kept: an archive that
-        forwards all it gets would have us process our results.
+        SarcoMAP's own results are accepted but not stored: an archive that
+        forwards everything would otherwise make us process them.
 
-        Returns
-        -------
-        bool
-            False when the study is beyond the limits: nothing more of it is kept.
+                Returns
+                -------
+                bool
+                    False if the study exceeds the limits. Nothing more of it is stored then.
         """
         key = study_key(study_uid)
         if made_by_us(content):
             if self._own_of != key:
-                self._own_of = key  # a line for each study, not for each of its objects
+                self._own_of = key  # one line per study, not per object
                 _log.warning("%s: results of SarcoMAP came back; they are not kept", key)
             return True
         folder = self.root / "incoming" / key
@@ -71,20 +71,20 @@ class Spool(JobQueue):
             temporary.unlink(missing_ok=True)
 
     def released(self, keys: set[str]) -> None:
-        """The sender of these studies has ended its association properly."""
+        """Note that the sender of these studies has released its association."""
         with self._lock:
             for key in keys:
                 if (self.root / "incoming" / key).is_dir():
                     (self.root / "incoming" / key / _RELEASED).touch()
 
     def take_quiet(self, quiet_s: float, abandoned_s: float, now: float | None = None) -> list[Job]:
-        """Queue the studies of which nothing has come for a while.
+        """Queue the studies of which nothing has arrived for a while.
 
         Returns
         -------
         list of Job
-            What was queued, or failed for being too large. A study of which
-            nothing is new since it was last taken is dropped.
+            Studies that were queued, or that failed because they are too large. A
+            study with nothing new since it was last queued is dropped.
         """
         now = time.time() if now is None else now
         taken = []
@@ -93,25 +93,25 @@ class Spool(JobQueue):
                 with self._lock:
                     wait = quiet_s if (folder / _RELEASED).exists() else abandoned_s
                     job = self._take(folder) if now - folder.stat().st_mtime >= wait else None
-            except (SarcoMapError, OSError) as error:  # the others are none the worse
+            except (SarcoMapError, OSError) as error:  # the other studies are not affected
                 _log.error("%s: cannot be queued (%s)", folder.name, type(error).__name__)
                 with contextlib.suppress(OSError):
-                    os.utime(folder)  # it waits once more
+                    os.utime(folder)  # the wait starts again
             else:
                 taken += [job] if job is not None else []
         return taken
 
     def add(self, path: Path) -> Job | None:
-        """Queue a zip or a folder of somebody else's: it is moved here. None when it has been queued before.
+        """Move a zip or folder into the queue. None if the same study has been queued before.
 
         Raises
         ------
         InputError
-            When it is too large to be copied from another file system; one on this becomes a failed job.
+            If it is on another file system and too large to be copied. On the same file system it becomes a failed job.
         OutputError
-            When the disk has too little room.
+            If the disk has too little room.
         OSError
-            When it cannot be read, copied or removed.
+            If it cannot be read, copied or removed.
         """
         if not self.has_room():
             raise self._no_room()
@@ -119,7 +119,7 @@ class Spool(JobQueue):
         with self._lock:
             earlier = self._latest(key)
             if earlier is not None and earlier.state != "failed":
-                remove(path)  # first: while this is refused, there is nothing to note
+                remove(path)  # first, so that nothing is noted if it fails
                 self._note(earlier, "duplicate")
                 return None
         record = Record(source="folder", objects=objects, bytes=size)
@@ -132,16 +132,16 @@ class Spool(JobQueue):
             if error.errno != errno.EXDEV:
                 raise
         if beyond:
-            raise InputError(path.name, "too large", "a smaller study", f"It stays where it is: {self._too_large()}")
+            raise InputError(path.name, "too large", "a smaller study", f"It is left in place: {self._too_large()}")
         if not self.has_room(size):
             raise self._no_room()
-        # Copied beside the queue first, so that what is in the queue is whole.
+        # Copied to tmp/ first, so that the queue holds complete studies only.
         with tempfile.TemporaryDirectory(dir=self.root / "tmp", ignore_cleanup_errors=True) as beside:
             job = self._put(copied(path, Path(beside)), key, record)
         remove(path)
         return job
 
-    # Below: with the lock held
+    # The methods below expect the lock to be held.
 
     def _size(self, key: str) -> tuple[int, int]:
         if key not in self._sizes:
@@ -180,11 +180,11 @@ class Spool(JobQueue):
             objects, size = united(folder, earlier.input)
             if self._beyond(objects, size):
                 (folder / _REFUSED).touch()
-                if earlier.state == "queued":  # a part of a study that is refused
+                if earlier.state == "queued":  # the queued part belongs to a refused study
                     (earlier.input / _REFUSED).touch()
                     self.fail(earlier, self._too_large())
                 return self._refuse(folder, earlier, objects, size)
-            if earlier.state == "queued":  # not begun: it simply becomes more
+            if earlier.state == "queued":  # its run has not begun: add the new objects
                 merge(folder, earlier.input, replace=True)
                 self.update(earlier, objects=objects, bytes=size)
                 shutil.rmtree(folder)
@@ -205,7 +205,7 @@ class Spool(JobQueue):
         return job
 
     def _put(self, path: Path, key: str, record: Record) -> Job:
-        """What was given up before it began goes to ``failed``."""
+        """Move a study into the queue, or into ``failed`` if it was given up before its first run."""
         with self._lock:
             job = self._new(key, self._latest(key), "failed" if record.given_up else "queued")
             try:
@@ -224,11 +224,11 @@ class Spool(JobQueue):
 
     def _too_large(self) -> str:
         return (
-            f"the study is beyond {self.max_study_objects} objects or {self.max_study_bytes} bytes. "
+            f"the study has more than {self.max_study_objects} objects or {self.max_study_bytes} bytes. "
             "Send the Dixon series only, or raise max_study_objects and max_study_bytes."
         )
 
     def _no_room(self) -> OutputError:
         return OutputError(
-            f"spool {self.root}", "too little room", f"{self.min_free_bytes} bytes that stay free", "Free some."
+            f"spool {self.root}", "too little room", f"at least {self.min_free_bytes} bytes free", "Free some space."
         )

@@ -1,4 +1,4 @@
-"""Somebody else's zips and folders on their way into the queue."""
+"""Zips and folders from the watched folder on their way into the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["copied", "digest", "remove"]
 
 
 def digest(path: Path) -> tuple[str, int, int]:
-    """Key, files and bytes of a zip or a folder; names and dates do not count."""
+    """Key, number of files and bytes of a zip or folder. Names and dates do not affect the key."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     digests = []
     for file in files:
@@ -21,23 +21,23 @@ def digest(path: Path) -> tuple[str, int, int]:
 
 
 def copied(path: Path, folder: Path) -> Path:
-    """A copy of a zip or a folder, of the same name."""
+    """Copy a zip or folder under the same name."""
     target = folder / path.name
     return Path(shutil.copytree(path, target) if path.is_dir() else shutil.copy2(path, target))
 
 
 def remove(path: Path) -> None:
-    """Remove a zip or a folder that is in the queue.
+    """Remove the original of a zip or folder that is in the queue.
 
     Raises
     ------
     OSError
-        When it cannot be removed.
+        If it cannot be removed.
     """
     if not path.is_dir():
         path.unlink()
         return
-    # A folder of which only a part could be removed would be taken for another study; this name is passed over.
+    # A partly removed folder would count as another study, so it first gets a name that the watched folder ignores.
     hidden = path.with_name(f".{path.name}.taken")
     shutil.rmtree(hidden, ignore_errors=True)
     shutil.rmtree(path.rename(hidden))

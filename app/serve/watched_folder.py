@@ -10,17 +10,17 @@ __all__ = ["Watcher"]
 
 
 class Watcher:
-    """Finds what has been put into a folder and is whole.
+    """Finds studies that have been copied completely into a folder.
 
-    Each zip and each folder at the top is one study. Names that begin with a
-    dot, and those that end with ``.part``, ``.partial`` or ``.tmp``, are still
-    being written.
+    Each zip and each folder at the top level is one study. Names that begin with
+    a dot or end with ``.part``, ``.partial`` or ``.tmp`` are ignored: they are
+    still being written.
 
     Parameters
     ----------
     folder : Path
     quiet_s : float
-        How long neither a name, nor a size, nor a date has changed.
+        A study is complete when no name, size or date has changed for this many seconds.
     """
 
     def __init__(self, folder: Path, quiet_s: float) -> None:
@@ -29,9 +29,9 @@ class Watcher:
         self._seen: dict[Path, tuple[object, float]] = {}
 
     def settled(self, now: float | None = None) -> list[Path]:
-        """What can be taken, by name.
+        """Complete studies, sorted by name.
 
-        A file's own date does not count: copies keep the date of what they were made from.
+        A file's modification date is not enough, because copies keep the date of their original.
         """
         now = time.monotonic() if now is None else now
         entries = {path: _appearance(path) for path in sorted(self.folder.iterdir()) if _is_study(path)}

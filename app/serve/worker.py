@@ -1,4 +1,4 @@
-"""One run in a process of its own: ``python -m app`` that does not outlive the service."""
+"""One run of ``python -m app`` in its own process, which does not outlive the service."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def run(arguments: list[str]) -> int:
     """Process a study as ``python -m app`` does.
 
-    A service that is killed cannot end its children; the kernel does it, so
-    that a restarted service never runs a study beside a forgotten run of it.
+    A killed service cannot end its children. The kernel does it, so that a
+    restarted service never runs a study beside an earlier run of the same study.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
     """
     parent, *rest = arguments
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it ended before the request
+    if os.getppid() != int(parent):  # the service ended before the request to the kernel
         return 1
     clean_up_when_interrupted()
     return main(rest)

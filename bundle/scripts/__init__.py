@@ -1,4 +1,4 @@
-"""The few Python pieces that the bundle's configs name."""
+"""Python components that the bundle's configs refer to."""
 
 from bundle.scripts.annotations import AnnotatedLabels, read_labels
 from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights

@@ -1,4 +1,4 @@
-"""Label files as annotators and other tools save them, in the values of the label table."""
+"""Read label files of annotators and other tools into the values of the label table."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["AnnotatedLabels", "read_labels"]
 
 @dataclass(frozen=True)
 class AnnotatedLabels:
-    """A label map, and which classes its annotator drew.
+    """A label map and the classes that its annotator drew.
 
     Attributes
     ----------
     labels : Volume
         uint8, values of the label table.
     annotated : frozenset of int
-        Classes with at least one voxel. A structure that is not among them may still lie in the
-        image: its voxels are labelled 0.
+        Classes with at least one voxel. Other structures may still be in the image: their voxels
+        are labelled 0.
     """
 
     labels: Volume
@@ -47,16 +47,16 @@ def read_labels(
     path : path
         ``.seg.nrrd`` of 3D Slicer with one or more layers, or a plain label map (NRRD or NIfTI).
     mapping : mapping of int to int, optional
-        For a plain label map: what its values mean. None takes them as our own
-        label table's, which only this project's tools write.
+        Meaning of the values of a plain label map. None: they are values of our
+        own label table, which only this project's tools write.
     ignore : collection of str
         Names of segments to leave out.
 
     Raises
     ------
     InputError
-        For an unreadable file, an unknown segment, a value outside the table,
-        or segments that overlap.
+        If the file is unreadable, a segment is unknown, a value is outside the
+        table, or segments overlap.
     """
     path = Path(path)
     where = f"{path.parent.name}/{path.name}"
@@ -91,7 +91,7 @@ def _by_segment(
             raise InputError(
                 where,
                 f"{clash.size} voxels in both {owner[int(clash[0])]!r} and {segment.name!r}",
-                "one structure for each voxel",
+                "one structure per voxel",
                 "Forbid overlaps in 3D Slicer's Segment Editor (Masking, Modify other segments: Overwrite all).",
             )
         labels[here] = index
@@ -107,8 +107,8 @@ def _by_value(voxels: NDArray[Any], mapping: Mapping[int, int] | None, where: st
         raise InputError(
             where,
             f"values {unknown[:5]} in {voxels.ndim} dimensions",
-            f"a label map of three dimensions with values {min(known)} to {max(known)}",
-            "Name the scheme that the file was made with (--scheme), or save a .seg.nrrd with named segments.",
+            f"a three-dimensional label map with values {min(known)} to {max(known)}",
+            "Give the label scheme of the file (--scheme), or save a .seg.nrrd with named segments.",
         )
     table = np.zeros(int(values.max(initial=0)) + 1, np.uint8)
     for value in values.astype(int):

@@ -1,4 +1,4 @@
-"""Reading checkpoints without running what may be in them, and keeping only the weights of one.
+"""Read checkpoints without executing code in them, and extract the weights of one.
 
 python -m bundle.scripts.checkpoints CHECKPOINT_FOLDER WEIGHTS.pt
 """
@@ -20,9 +20,9 @@ __all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "save_weights
 
 
 def latest_checkpoint(ckpt_dir: str | Path) -> str | None:
-    """Path of the training checkpoint of the highest epoch, or None when there is none to resume from.
+    """Path of the training checkpoint of the highest epoch, or None if there is none to resume from.
 
-    Files cut short (a full disk, a copy that was stopped) are passed over.
+    Truncated files (a full disk, an interrupted copy) are skipped.
     """
     by_epoch = {
         int(match[1]): path
@@ -33,19 +33,19 @@ def latest_checkpoint(ckpt_dir: str | Path) -> str | None:
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The dictionary that a checkpoint holds; code in it is never executed.
+    """Read the dictionary in a checkpoint. Code in it is never executed.
 
     Raises
     ------
     SegmentationError
-        When the file cannot be read, or is a pickle with more in it than tensors and plain values.
+        If the file cannot be read, or is a pickle with more than tensors and plain values.
     """
     try:
         found = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise SegmentationError(
             str(path),
-            "a pickle with more in it than tensors and plain values",
+            "a pickle with more than tensors and plain values",
             "a checkpoint that torch.load(..., weights_only=True) reads",
             "Nothing in it was executed. Save `network.state_dict()` from the program that made it.",
         ) from error
@@ -62,12 +62,12 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
 
 def load_weights(network: torch.nn.Module, path: str | Path, map_location: Any = "cpu") -> torch.nn.Module:
-    """Put the weights of a state dict or a training checkpoint into ``network``, and return it.
+    """Load the weights of a state dict or a training checkpoint into ``network``, and return it.
 
     Raises
     ------
     SegmentationError
-        As `load_checkpoint`, and when the weights belong to another architecture or channel count.
+        As `load_checkpoint`, and if the weights belong to another architecture or channel count.
     """
     found = load_checkpoint(path, map_location)
     found = found.get("network", found)
@@ -83,20 +83,20 @@ def load_weights(network: torch.nn.Module, path: str | Path, map_location: Any =
         example = next(iter(differing), None) or next(iter(sorted(absent | extra)))
         raise SegmentationError(
             str(path),
-            f"weights of another network ({len(differing)} tensors of other shape, {len(absent)} missing, "
+            f"weights of another network ({len(differing)} tensors of another shape, {len(absent)} missing, "
             f"{len(extra)} unknown; e.g. {example})",
             "weights of the configured network",
-            "Give the configs that it was trained with: the shipped weights need configs/demo.yaml laid over.",
+            "Give the configs of its training: the shipped weights need configs/demo.yaml after the base config.",
         )
     module.load_state_dict(found)
     return network
 
 
 def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") -> Path:
-    """Write the network's tensors of a training checkpoint as a plain state dict.
+    """Write the network's tensors in a training checkpoint as a plain state dict.
 
-    The result loads with ``torch.load(..., weights_only=True)``; optimizer and
-    trainer states, which a user of the model never needs, are left behind.
+    The result loads with ``torch.load(..., weights_only=True)``. It leaves out the
+    states of optimizer and trainer, which users of the model never need.
     """
     state = load_checkpoint(checkpoint)
     tensors = state.get(key, state)
@@ -109,12 +109,12 @@ def save_weights(checkpoint: str | Path, out: str | Path, key: str = "network") 
 
 
 def main(arguments: list[str]) -> None:
-    """Write the weights of a folder's newest checkpoint."""
+    """Write the weights in a folder's newest checkpoint."""
     if len(arguments) != 2:
         sys.exit(__doc__)
     newest = latest_checkpoint(arguments[0])
     if newest is None:
-        sys.exit(f"error: {arguments[0]}: no training_checkpoint_*.pt; expected a folder that a training wrote to.")
+        sys.exit(f"error: {arguments[0]}: no training_checkpoint_*.pt; expected the checkpoint folder of a training.")
     print(f"{newest} -> {save_weights(newest, arguments[1])}")
 
 

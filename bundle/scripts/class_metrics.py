@@ -1,4 +1,4 @@
-"""Validation by class while training, as a table that grows by one block of rows a validation."""
+"""Validation metrics by class during training, as a table that each validation extends."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _CHANNELS = [s.index for s in anatomy.STRUCTURES]
 class ClassMetricsCsv:
     """After each validation, write Dice, IoU, precision and recall of every structure.
 
-    One row for an epoch and a metric: ``epoch, metric, mean`` over the structures, then
-    one column a structure, each the mean over participants that have it.
+    There is one row per epoch and metric: ``epoch, metric, mean`` over the structures,
+    then one column per structure with the mean over participants that have it.
     Structures absent from a participant's labels are left out. Rows of epochs
-    that are done again after an interruption are replaced.
+    that are repeated after an interruption are replaced.
 
-    Parameters
-    ----------
-    path : path
-        Written whole after each validation.
+        Parameters
+        ----------
+        path : path
+            Rewritten as a whole after each validation.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -39,7 +39,7 @@ class ClassMetricsCsv:
         self._counts: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:
-        """Listen to an evaluator whose outputs are one-hot ``pred`` and ``label``."""
+        """Attach to an evaluator whose outputs are one-hot ``pred`` and ``label``."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)

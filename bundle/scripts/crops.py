@@ -1,4 +1,4 @@
-"""Random crops that show an image's ends as often as its middle."""
+"""Random crops that include an image's ends more often."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["RandOverhangCropd"]
 
 
 class RandOverhangCropd(RandCropd):
-    """MONAI transform: a crop at a random place, drawn from the image and its surroundings.
+    """MONAI transform: a crop at a random position in the image and its surroundings.
 
-    Where crops are drawn within an image alone, its first and its last voxel lie in
-    one crop of many only, although sliding windows always end there. Here a crop may be
-    drawn ``overhang`` voxels beyond either end, and is then moved back into the image: of
-    an image that is d voxels longer than the crop, each end is shown by a share of
+    If crops are drawn within an image only, few of them contain its first or last voxel,
+    although sliding windows always end there. Here a crop may be drawn up to ``overhang``
+    voxels beyond either end and is then moved back into the image. If the image is d
+    voxels longer than the crop, each end is in a share of
     (overhang + 1) / (d + 1 + 2 overhang) of all crops.
 
-    Parameters
-    ----------
-    keys : keys
-        Of images of one shape, (channel, x, y, z).
-    roi_size : sequence of int, (x, y, z)
-        Voxels of the crop; an image that is smaller along an axis is left whole along it.
-    overhang : sequence of int, (x, y, z)
-        Voxels that a crop may be drawn beyond the image; with zeros, MONAI's RandSpatialCropd.
+        Parameters
+        ----------
+        keys : keys
+            Keys of images with the same shape, (channel, x, y, z).
+        roi_size : sequence of int, (x, y, z)
+            Voxels of the crop. Along an axis where the image is smaller, it is not cropped.
+        overhang : sequence of int, (x, y, z)
+            Voxels by which a crop may extend beyond the image. With zeros, this is MONAI's RandSpatialCropd.
     """
 
     def __init__(self, keys: KeysCollection, roi_size: Sequence[int], overhang: Sequence[int]) -> None:
@@ -39,8 +39,8 @@ class _OverhangCrop(RandSpatialCrop):
         super().__init__(roi_size, random_size=False)
         if len(overhang) != len(roi_size) or min(overhang) < 0 or min(roi_size) < 1:
             raise ValueError(
-                f"roi_size is {list(roi_size)} and overhang is {list(overhang)}; expected a number of each for every "
-                "axis, sizes of at least 1 and no overhang below 0."
+                f"roi_size is {list(roi_size)} and overhang is {list(overhang)}; expected one number of each per "
+                "axis, sizes of at least 1 and overhangs of at least 0."
             )
         self._sides = tuple(zip(roi_size, overhang, strict=True))
 

@@ -1,4 +1,4 @@
-"""Pairs of image and label map, which of them to train on, and how often each class occurs in them."""
+"""Pairs of image and label map: find them, choose those to train on, and count how often each class occurs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _ENTRY = ("participant", "fold", "image", "label", "annotated")
 def list_pairs(
     dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",), label: str = "labels.nrrd"
 ) -> list[dict[str, Any]]:
-    """Every participant's folder below ``dataset_dir`` that holds the images and the label map.
+    """List every participant's folder below ``dataset_dir`` that holds the images and the label map.
 
     Parameters
     ----------
     dataset_dir : path
         ``<participant>/<image>`` and ``<participant>/<label>``.
     images : sequence of str
-        File names; more than one become input channels in this order.
+        File names. Several become input channels in this order.
     label : str
 
     Returns
@@ -50,7 +50,7 @@ def list_pairs(
     Raises
     ------
     FileNotFoundError
-        When there is no complete pair.
+        If there is no complete pair.
     """
     folders = sorted(folder for folder in Path(dataset_dir).glob("*") if not folder.name.startswith("."))
     pairs: list[dict[str, Any]] = [
@@ -60,7 +60,7 @@ def list_pairs(
     ]
     if not pairs:
         raise FileNotFoundError(
-            f"{dataset_dir}: no folder holds {', '.join((*images, label))}; expected one folder for each participant. "
+            f"{dataset_dir}: no folder holds {', '.join((*images, label))}; expected one folder per participant. "
             "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`, or list your own with "
             "`python -m bundle.scripts.datalist`."
         )
@@ -68,12 +68,12 @@ def list_pairs(
 
 
 def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:
-    """Every folder at or below ``dataset_dir`` that holds the images, for inference.
+    """List every folder at or below ``dataset_dir`` that holds the images, for inference.
 
     Raises
     ------
     InputError
-        When there is none.
+        If there is none.
     """
     folders = sorted({path.parent for path in Path(dataset_dir).rglob(images[0])})
     items = [
@@ -89,25 +89,25 @@ def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)
 
 
 def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:
-    """The pairs of a datalist that ``python -m bundle.scripts.datalist`` wrote.
+    """Read the pairs in a datalist of ``python -m bundle.scripts.datalist``.
 
     Parameters
     ----------
     path : path
-        JSON; paths in it are relative to its folder.
+        JSON file. Paths in it are relative to its folder.
     images : sequence of str
-        The channels that the network wants, which must be those of the datalist.
+        Input channels of the network. They must be those of the datalist.
 
     Returns
     -------
     list of dict
         As `list_pairs`, with ``participant`` (str), ``fold`` (int), ``weak`` (bool) and
-        ``annotated`` (uint8 array, one entry a channel).
+        ``annotated`` (uint8 array, one entry per channel).
 
     Raises
     ------
     InputError
-        For an unreadable or incomplete file, missing images, other channels, or a participant in two folds.
+        If the file is unreadable or incomplete, images are missing, channels differ, or a participant is in two folds.
     """
     path = Path(path)
     try:
@@ -125,7 +125,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
         raise InputError(
             path.name,
             f"channels {', '.join(channels)}",
-            f"{', '.join(images)} as the network is configured",
+            f"{', '.join(images)}, as configured for the network",
             "Make the datalist again with --images, or set `images` in the config.",
         )
     for number, entry in enumerate(entries):
@@ -156,8 +156,8 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
         if absent := [name for name in (*pair["image"], pair["label"]) if not Path(name).is_file()]:
             raise InputError(
                 path.name,
-                f"{len(absent)} files that are not there, e.g. a {Path(absent[0]).name} of fold {pair['fold']}",
-                "files where the datalist says",
+                f"{len(absent)} files are missing, e.g. a {Path(absent[0]).name} of fold {pair['fold']}",
+                "files at the paths of the datalist",
                 "Move the datalist together with its data, or make it again.",
             )
         pairs.append(pair)
@@ -165,12 +165,12 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
 
 
 def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:
-    """Raise when a group of participants, or one and the same image, is in more than one fold.
+    """Raise if a group of participants, or the same image, is in more than one fold.
 
     Raises
     ------
     InputError
-        Such a leak makes validation figures worthless.
+        If so, because such a leak makes validation figures worthless.
     """
     for key, what in (("group", "group"), ("participant", "participant"), ("image_sha256", "image")):
         folds: dict[str, set[int]] = defaultdict(set)
@@ -188,17 +188,17 @@ def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:
 
 
 def training_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
-    """What to train on: all folds but ``fold`` of a datalist, else all but the last ``validation_count`` pairs."""
+    """Pairs to train on: all folds of a datalist except ``fold``, else all but the last ``validation_count`` pairs."""
     if "fold" in pairs[0]:
         return [pair for pair in pairs if pair["fold"] != fold]
     return list(pairs[: len(pairs) - validation_count])
 
 
 def validation_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
-    """What to validate on: the counterpart of `training_pairs`.
+    """Pairs to validate on: the counterpart of `training_pairs`.
 
-    Weak labels (another program's, not an annotator's) are left out as long as
-    the fold has others: agreement with a program is not accuracy.
+    Weak labels (another program's, not an annotator's) are left out if the fold
+    also has others: agreement with a program is not accuracy.
     """
     if "fold" not in pairs[0]:
         return list(pairs[len(pairs) - validation_count :])
@@ -209,7 +209,7 @@ def validation_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fol
         )
     annotated = [pair for pair in chosen if not pair["weak"]]
     if not annotated:
-        warnings.warn(f"fold {fold} holds weak labels only: validation says how well they are imitated", stacklevel=2)
+        warnings.warn(f"fold {fold} holds weak labels only: validation shows how well they are imitated", stacklevel=2)
     return annotated or chosen
 
 
@@ -218,8 +218,8 @@ def inverse_sqrt_frequency(
 ) -> torch.Tensor:
     """Class weights for cross-entropy: 1 / sqrt(frequency), mean 1 over the voxels, absent classes 0.
 
-    Small muscles hold a thousandth of the voxels of the background; unweighted,
-    a network learns them last. The inverse itself would drown the large ones.
+    Small muscles have a thousandth of the background's voxels. Without weights, a
+    network learns them last. The inverse frequency itself would drown the large ones.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
-"""List pairs of fused images and label files for training, in folds that no participant crosses.
+"""List pairs of fused images and label files for training, in folds that do not split a participant.
 
     python -m bundle.scripts.datalist DIR --folds 5 --group-by participant --out DIR/datalist.json
     python -m monai.bundle run --config_file bundle/configs/train.yaml --datalist DIR/datalist.json --fold 0
 
-Every folder below DIR that holds the images (or has them in `fused/`, as
+Every folder below DIR that holds the images (directly or in `fused/`, where
 `python -m app` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
 are matched to the label table by name or SNOMED CT code. Structures that were not
-drawn are noted and left out of the loss and the averages.
+drawn are recorded and left out of the loss and the averages.
 
-Label maps of another tool are weak labels, on whatever grid it works:
+Label maps of another tool are weak labels and may be on any grid:
 
     python -m bundle.scripts.datalist DIR --label musclemap.nii.gz --scheme musclemap
 """
@@ -45,7 +45,7 @@ _NAMES = {s.index: s.name for s in anatomy.LABELS}
 
 
 def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) -> list[tuple[Path, tuple[Path, ...]]]:
-    """Label file and images of every participant below ``folder``.
+    """Find the label file and images of every participant below ``folder``.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) ->
     images : sequence of str
         File names of the channels.
     label : str, optional
-        File name of the labels; by default the one ``*.seg.nrrd`` of the folder.
+        File name of the labels; by default the only ``*.seg.nrrd`` in the folder.
 
     Raises
     ------
     InputError
-        When a folder holds several label files, or there is no pair.
+        If a folder holds several label files, or there is no pair.
     """
     found = []
     for parent in sorted({path.parent for path in folder.rglob(label or "*.seg.nrrd")}):
@@ -69,8 +69,8 @@ def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) ->
             raise InputError(
                 f"{parent.name}/",
                 f"{len(labels)} label files ({', '.join(path.name for path in labels)})",
-                "one for each participant",
-                "Say which with --label NAME.",
+                "one per participant",
+                "Choose one with --label NAME.",
             )
         for place in (parent, parent / "fused"):
             if all((place / name).is_file() for name in images):
@@ -80,19 +80,19 @@ def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) ->
         raise InputError(
             str(folder),
             f"no folder with {', '.join(images)} and {label or 'a .seg.nrrd'}",
-            "one folder for each participant",
+            "one folder per participant",
             "See bundle/docs/README.md, section Training data.",
         )
     return found
 
 
 def assign_folds(groups: Sequence[str], weak: Sequence[bool], folds: int, seed: int = 0) -> list[int]:
-    """A fold for each pair: groups stay together, folds are of like size, weak and strong alike in each.
+    """Assign a fold to each pair. Groups stay together; folds have similar numbers of weak and of annotated pairs.
 
     Parameters
     ----------
     groups : sequence of str
-        The group of each pair.
+        Group of each pair.
     weak : sequence of bool
         Whether each pair's labels are weak.
     folds : int
@@ -101,7 +101,7 @@ def assign_folds(groups: Sequence[str], weak: Sequence[bool], folds: int, seed: 
     Raises
     ------
     UsageError
-        When there are fewer groups than folds.
+        If there are fewer groups than folds.
     """
     names = sorted(set(groups))
     if not 2 <= folds <= len(names):
@@ -138,26 +138,26 @@ def make_datalist(
     ignore: Collection[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Check every pair and write the datalist; nothing is written when a pair cannot be used.
+    """Check every pair and write the datalist. Nothing is written if a pair cannot be used.
 
     Parameters
     ----------
     folder, out : Path
         Paths in the list are relative to ``out``'s folder.
     group_by : str
-        ``participant`` (the folder's name; of UK Biobank items, the eid, so that repeat visits stay together), or a
-        CSV file with columns ``folder`` and ``group`` for families, sites or scanners.
+        ``participant`` groups by the folder's name (for UK Biobank items by the eid, so that repeat visits stay
+        together). Else a CSV file with columns ``folder`` and ``group``, for families, sites or scanners.
     mapping : mapping, optional
-        For plain label maps of another scheme: value to class of the label table; such labels are weak.
+        For plain label maps of another scheme: value to class of the label table. Such labels are weak.
     weak, weak_folders : bool, collection of str
-        Mark all pairs, or those of these folders, as another program's work.
+        Mark all pairs, or those of these folders, as labels of another program.
     ignore : collection of str
         Segments to leave out.
 
     Returns
     -------
     dict
-        What was written.
+        Content of the file.
 
     Raises
     ------
@@ -191,7 +191,9 @@ def make_datalist(
             "label": _relative(label_path, base),
             "annotated": [_NAMES[index] for index in sorted(read.annotated)],
             "weak": bool(weak or mapping is not None or name in weak_folders),
-            "image_sha256": hashlib.sha256(voxels[0].tobytes()).hexdigest(),  # not of the file: a copy is one
+            "image_sha256": hashlib.sha256(
+                voxels[0].tobytes()
+            ).hexdigest(),  # of the voxels, so that copies in other files are found
         }
         if mapping is not None:
             entry["mapping"] = {str(value): _NAMES.get(index) for value, index in mapping.items()}
@@ -201,7 +203,7 @@ def make_datalist(
         entry["fold"] = number
     check_folds(entries, out.name)
     content = {
-        "description": "Pairs of fused Dixon images and label maps; classes not in `annotated` were not drawn.",
+        "description": "Pairs of fused Dixon images and label maps. Classes not in `annotated` were not drawn.",
         "channels": list(images),
         "folds": folds,
         "group_by": group_by if table is None else Path(group_by).name,
@@ -217,7 +219,7 @@ def make_datalist(
 def write_datalist(
     folder: Path, out: Path | None = None, *, label: str | None = None, scheme: str | None = None, **options: Any
 ) -> Path:
-    """`make_datalist` as the command line asks for it, and a summary on standard output.
+    """Call `make_datalist` with the command line's options, and print a summary.
 
     Parameters
     ----------
@@ -227,9 +229,9 @@ def write_datalist(
     label : str, optional
         File name of the labels.
     scheme : str, optional
-        What the values of plain label maps mean: ``ours``, or a label scheme of the application's.
+        Meaning of the values of plain label maps: ``ours``, or a label scheme of the application.
     **options
-        The rest of `make_datalist`.
+        Further arguments of `make_datalist`.
 
     Returns
     -------
@@ -239,17 +241,17 @@ def write_datalist(
     Raises
     ------
     InputError, UsageError
-        As `make_datalist`, and for a plain label map without a scheme.
+        As `make_datalist`, and if a plain label map has no scheme.
     """
     if label and not label.endswith(".seg.nrrd") and not scheme:
         raise UsageError(
             f"--label {label}",
-            "a plain label map, whose numbers alone do not say what they are",
+            "a plain label map; its numbers alone have no meaning",
             "--scheme",
-            "Say --scheme ours for this project's own label maps.",
+            "Use --scheme ours for this project's own label maps.",
         )
     if not folder.is_dir():
-        raise InputError(str(folder), "no such folder", "one folder for each participant", "Check the path.")
+        raise InputError(str(folder), "no such folder", "a folder with one folder per participant", "Check the path.")
     out = out or folder / "datalist.json"
     _print_summary(make_datalist(folder, out, label=label, mapping=_scheme(scheme), **options), out)
     return out
@@ -268,13 +270,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--group-by", default="participant", metavar="participant|FILE.csv")
     parser.add_argument("--images", nargs="+", default=["water.nrrd"], help="channels (default: water.nrrd)")
     parser.add_argument("--label", help="file name of the labels (default: the only .seg.nrrd of the folder)")
-    parser.add_argument("--scheme", help="what the values of plain label maps mean: ours, or a scheme of the app's")
-    parser.add_argument("--weak", action="store_true", help="the labels are another program's, not an annotator's")
+    parser.add_argument("--scheme", help="meaning of the values of plain label maps: ours, or a label scheme")
     parser.add_argument(
-        "--weak-folder", dest="weak_folders", action="append", default=[], metavar="NAME", help="so is this folder's"
+        "--weak", action="store_true", help="the labels come from another program, not from an annotator"
+    )
+    parser.add_argument(
+        "--weak-folder",
+        dest="weak_folders",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this folder's labels come from another program",
     )
     parser.add_argument("--ignore-segment", dest="ignore", action="append", default=[], metavar="NAME")
-    parser.add_argument("--seed", type=int, default=0, help="of the assignment to folds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the assignment to folds")
     try:
         write_datalist(**vars(parser.parse_args(arguments)))
     except SarcoMapError as error:
@@ -296,7 +305,7 @@ def _print_summary(content: dict[str, Any], out: Path) -> None:
 
 
 def _scheme(name: str | None) -> Mapping[int, int] | None:
-    """Values of another tool's label maps in the label table; what it labels only together with others is 0."""
+    """Map values of another tool's label maps to the label table; structures that it merges with others become 0."""
     if name is None or name == "ours":
         return None
     from operators.core.label_schemes import load_scheme
@@ -307,7 +316,7 @@ def _scheme(name: str | None) -> Mapping[int, int] | None:
 
 
 def _participant(name: str) -> str:
-    """The first folder below DIR; the eid of a UK Biobank item's name, whichever visit it is of."""
+    """The first folder below DIR, or the eid in it if it is named like a UK Biobank item, whichever the visit."""
     top = name.split("/")[0]
     item = _UKB_ITEM.match(top)
     return item[1] if item else top
@@ -331,7 +340,7 @@ def _group(table: Mapping[str, str], name: str) -> str:
         return table[name]
     except KeyError as error:
         raise InputError(
-            "--group-by", "a folder of the data without a row", "a group for every folder", "Complete the CSV file."
+            "--group-by", "a data folder has no row", "a group for every folder", "Complete the CSV file."
         ) from error
 
 

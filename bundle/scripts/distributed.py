@@ -1,4 +1,4 @@
-"""Small pieces of `multi_gpu_train.yaml`."""
+"""Helpers of `multi_gpu_train.yaml`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["local_rank", "without_logs"]
 
 
 def local_rank() -> int:
-    """This process's number on its machine, as torchrun says; 0 outside torchrun."""
+    """This process's number on its machine, as torchrun sets it; 0 without torchrun."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def without_logs(handlers: Sequence[Any]) -> list[Any]:
-    """Handlers without those that print or draw curves: one process of several does that."""
+    """Handlers without those that print or draw curves, because only one process does that."""
     return [handler for handler in handlers if not isinstance(handler, StatsHandler | TensorBoardHandler)]

@@ -1,4 +1,4 @@
-"""Label maps against the truth: pairs of files found and read, and what `evaluate.yaml` does with the network's."""
+"""Compare label maps with the truth: find and read pairs of files, and evaluate a network for `evaluate.yaml`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from operators.core.volume import Grid
 
 __all__ = ["EvaluationReport", "label_files", "report", "score_files"]
 
-#: What a folder's label file is called, in the order in which it is looked for.
+#: Patterns of a label file's name, in the order in which they are tried.
 _PATTERNS = ("*.seg.nrrd", "*labels*.nrrd", "*labels*.nii.gz", "*.nii.gz", "*.nii", "*.nrrd")
 
 
 def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
-    """The label file of every participant.
+    """Find the label file of every participant.
 
     Parameters
     ----------
     folder : Path
-        One folder for each participant, at any depth below it the file; or the files themselves.
+        Holds one folder per participant with the file at any depth below it, or the files themselves.
     pattern : str, optional
-        Of the file's name; by default `.seg.nrrd`, else a name with "labels", else the only NIfTI or NRRD file.
+        Pattern of the file's name. Default: `.seg.nrrd`, else a name with "labels", else the only NIfTI or NRRD file.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
     Raises
     ------
     InputError
-        When there is none, or a participant has several.
+        If there is none, or a participant has several.
     """
     found: dict[str, Path] = {}
     places = [path for path in sorted(folder.glob("*")) if path.is_dir() and not path.name.startswith(".")]
@@ -53,15 +53,15 @@ def label_files(folder: Path, pattern: str | None = None) -> dict[str, Path]:
                 raise InputError(
                     f"{place.name}/",
                     f"{len(files)} label files ({', '.join(f.name for f in files[:3])})",
-                    "one for each participant",
-                    "Say which with --labels-name or --truth-name.",
+                    "one per participant",
+                    "Choose one with --labels-name or --truth-name.",
                 )
             found[place.name] = files[0]
     if not found:
         found = {path.name.split(".")[0].removesuffix("_labels"): path for path in _matching(folder, pattern)}
     if not found:
         raise InputError(
-            str(folder), "no label file", "a .seg.nrrd, .nrrd or .nii.gz for each participant", "Check the path."
+            str(folder), "no label file", "a .seg.nrrd, .nrrd or .nii.gz per participant", "Check the path."
         )
     return found
 
@@ -74,23 +74,23 @@ def score_files(
     resample: bool = False,
     tolerance_mm: float = 2.0,
 ) -> list[ParticipantScores]:
-    """Scores of every participant that has both.
+    """Compute the scores of every participant that has both.
 
-    Parameters
-    ----------
-    labels, truth : mapping of str to Path
-        From `label_files`.
-    weak : sequence of str
-        Participants whose truth is another program's segmentation.
-    resample : bool
-        Lay label maps on the truth's grid (nearest) where they differ; otherwise that is an error.
-    tolerance_mm : float
-        Of the surface Dice.
+        Parameters
+        ----------
+        labels, truth : mapping of str to Path
+            From `label_files`.
+        weak : sequence of str
+            Participants whose truth is another program's segmentation.
+        resample : bool
+            Resample label maps to the truth's grid (nearest label) if the grids differ. Otherwise that is an error.
+        tolerance_mm : float
+            Tolerance of the surface Dice.
 
     Raises
-    ------
-    InputError, GeometryError
-        When no participant has both, or grids differ.
+        ------
+        InputError, GeometryError
+            If no participant has both, or grids differ.
     """
     both = [name for name in truth if name in labels]
     if not both:
@@ -98,7 +98,7 @@ def score_files(
             "--labels and --truth",
             f"{len(labels)} and {len(truth)} participants, none in both",
             "the same names in both folders",
-            "Name each participant's folder alike.",
+            "Give each participant's folder the same name in both.",
         )
     scores = []
     for name in both:
@@ -112,7 +112,7 @@ def score_files(
 
 
 def report(scores: Sequence[ParticipantScores], out: Path, title: str = "") -> None:
-    """Write the tables, and a figure for annotated and for weak labels each, into ``out``."""
+    """Write the tables, and one figure each for annotated and weak labels, into ``out``."""
     write_tables(scores, out)
     for weak, name in ((False, "metrics"), (True, "metrics_weak")):
         if chosen := [person for person in scores if person.weak == weak]:
@@ -120,19 +120,19 @@ def report(scores: Sequence[ParticipantScores], out: Path, title: str = "") -> N
 
 
 class EvaluationReport:
-    """Ignite handler: scores of a network's labels on the images' own grids, then tables and figure.
+    """Ignite handler that scores a network's labels on the images' own grids, then writes tables and figure.
 
-    Expects the evaluator's postprocessing to give ``pred`` as a label map
-    (1, x, y, z) on the grid of the image as it was read; the truth is read again
-    from its file, so that resampling for the network cannot blur it.
+    The evaluator's postprocessing must give ``pred`` as a label map (1, x, y, z)
+    on the original grid of the image. The truth is read again from its file, so
+    that resampling for the network cannot blur it.
 
-    Parameters
-    ----------
-    output_dir : path
-    pairs : sequence of dict
-        The items evaluated, from `list_pairs` or `read_datalist`: how their labels are to be read.
-    tolerance_mm : float
-        Of the surface Dice.
+        Parameters
+        ----------
+        output_dir : path
+        pairs : sequence of dict
+            The evaluated items, from `list_pairs` or `read_datalist`. They say how to read their labels.
+        tolerance_mm : float
+            Tolerance of the surface Dice.
     """
 
     def __init__(self, output_dir: str | Path, pairs: Sequence[Mapping[str, Any]], tolerance_mm: float = 2.0) -> None:
@@ -142,7 +142,7 @@ class EvaluationReport:
         self.scores: list[ParticipantScores] = []
 
     def attach(self, engine: Engine) -> None:
-        """Listen to an evaluator."""
+        """Attach to an evaluator."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._score)
         engine.add_event_handler(Events.COMPLETED, self)

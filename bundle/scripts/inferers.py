@@ -1,4 +1,4 @@
-"""Reduced precision on any device that has it: MONAI's engines know it on CUDA only."""
+"""Reduced precision on any device that supports it; MONAI's engines support it on CUDA only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["AutocastInferer"]
 
 
 class AutocastInferer(SimpleInferer):
-    """Runs the network under bfloat16 autocast on the input's own device, where that is faster than float32."""
+    """Runs the network under bfloat16 autocast on the input's device, if that is faster than float32."""
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=has_bf16(inputs.is_cuda)):

@@ -9,30 +9,30 @@ import torch
 __all__ = ["DiceWeightedCELoss"]
 
 _SMOOTH = 1e-5
-"""As in MONAI's DiceLoss: a class that is neither there nor found has a Dice of 1."""
+"""As in MONAI's DiceLoss: a class that is neither in the truth nor found has a Dice of 1."""
 
 
 class DiceWeightedCELoss(torch.nn.Module):
-    """Dice over the foreground classes plus class-weighted cross-entropy, of hard labels or of shares of voxels.
+    """Dice over the foreground classes plus class-weighted cross-entropy, for hard labels or shares of voxels.
 
-    MONAI's `DiceCELoss` hands one weight to both terms; here Dice, which is
-    blind to class size, stays unweighted. With one label a voxel, values and
-    gradients are those of MONAI's `DiceLoss` (softmax, no background) plus
-    torch's `CrossEntropyLoss`; both terms share one softmax and a gradient
-    written by hand, which on a CPU saves a fifth of a training step.
+    MONAI's `DiceCELoss` applies one weight to both terms. Here Dice stays
+    unweighted, because it does not depend on class size. With one label per
+    voxel, values and gradients equal those of MONAI's `DiceLoss` (softmax, no
+    background) plus torch's `CrossEntropyLoss`. Both terms share one softmax and
+    a hand-written gradient, which saves a fifth of a training step on a CPU.
 
-    With several labels a voxel (`bundle.scripts.SubvoxelLabelsd`) the truth is
-    each class's share of them. What both have of a class is then the smaller of
-    probability and share: the product, which Dice has for hard labels, is
-    largest for a network that is sure of the class with the largest share, and
-    would teach it to forget how much of the voxel is what (Wang et al. 2023,
-    Dice semimetric losses, arXiv 2303.16296).
+    With several labels per voxel (`bundle.scripts.SubvoxelLabelsd`), the truth is
+    each class's share of them. The overlap of a class is then the smaller of
+    probability and share. For hard labels Dice uses the product. With shares the
+    product would be largest for a network that is certain of the class with the
+    largest share, so the network would lose the shares (Wang et al. 2023, Dice
+    semimetric losses, arXiv 2303.16296).
 
-    Parameters
-    ----------
-    class_weights : Tensor, shape (channels,)
-        For the cross-entropy; see `bundle.scripts.inverse_sqrt_frequency`.
-    lambda_dice, lambda_ce : float
+        Parameters
+        ----------
+        class_weights : Tensor, shape (channels,)
+            For the cross-entropy; see `bundle.scripts.inverse_sqrt_frequency`.
+        lambda_dice, lambda_ce : float
     """
 
     class_weights: torch.Tensor
@@ -44,7 +44,7 @@ class DiceWeightedCELoss(torch.nn.Module):
         self.lambda_ce = lambda_ce
 
     def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Loss of ``scores`` (batch, channels, x, y, z) against ``labels`` (batch, labels of a voxel, x, y, z)."""
+        """Loss of ``scores`` (batch, channels, x, y, z) for ``labels`` (batch, labels of a voxel, x, y, z)."""
         flat_scores = torch.as_tensor(scores).flatten(2).float()
         flat_labels = torch.as_tensor(labels).flatten(2)
         weights = self.class_weights.to(flat_scores.device)
@@ -66,7 +66,7 @@ def _shares(labels: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 class _SharedSoftmaxLoss(torch.autograd.Function):
-    """The loss with its gradient by hand: p (dL/dp - sum of p dL/dp) for Dice, and that of cross-entropy."""
+    """The loss with a hand-written gradient: p (dL/dp - sum of p dL/dp) for Dice, plus that of cross-entropy."""
 
     @staticmethod
     def forward(
@@ -89,7 +89,7 @@ class _SharedSoftmaxLoss(torch.autograd.Function):
         classes = batch * (channels - 1)
         dice = (1 - numerator / denominator)[:, 1:].sum() / classes
 
-        # dDice/dp is one number for a class where it has its share already, and another where it has not.
+        # For each class, dDice/dp has one value where the class has reached its share, and another where it has not.
         surplus = lambda_dice * numerator / denominator**2 / classes
         lacking = surplus - 2 * lambda_dice / denominator / classes
         surplus[:, 0] = lacking[:, 0] = 0

@@ -16,7 +16,7 @@ from operators.core.output_files import replacing
 
 __all__ = ["draw_figure"]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# Okabe and Ito's palette: colour-blind readers can distinguish its colours.
 _COLOURS: dict[Compartment | None, str] = {
     Compartment.ANTERIOR: "#0072B2",
     Compartment.GLUTEAL: "#D55E00",
@@ -44,18 +44,18 @@ def draw_figure(scores: Sequence[ParticipantScores], out: Path, title: str = "")
     Parameters
     ----------
     scores : sequence of ParticipantScores
-        Of one kind of labels: annotated or weak.
+        Scores for one kind of labels: annotated or weak.
     out : Path
-        Without a suffix.
+        Path without a suffix.
     title : str
-        Above the panels; must not name participants.
+        Title above the panels. It must not name participants.
     """
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
         figure = _figure(scores, title)
         for suffix in (".png", ".svg"):
-            metadata = {"Date": None} if suffix == ".svg" else None  # the same figure twice is the same file
+            metadata = {"Date": None} if suffix == ".svg" else None  # equal figures give equal files
             with replacing(out.with_name(out.name + suffix)) as temporary:
                 figure.savefig(temporary, format=suffix[1:], dpi=200, metadata=metadata)
 
@@ -112,7 +112,7 @@ def _bars(axes: Any, scores: Sequence[ParticipantScores]) -> None:
 
 
 def _scatter(axes: Any, scores: Sequence[ParticipantScores]) -> None:
-    """Recall against precision, one point a structure, with lines of equal Dice."""
+    """Recall against precision, one point per structure, with lines of equal Dice."""
     precision, recall = score_matrix(scores, "precision"), score_matrix(scores, "recall")
     points: dict[int, tuple[float, float]] = {}
     for index in range(len(anatomy.STRUCTURES)):
@@ -175,7 +175,7 @@ def _name_extremes(axes: Any, points: dict[int, tuple[float, float]], count: int
 
 
 def _heat_map(figure: Any, axes: Any, scores: Sequence[ParticipantScores]) -> None:
-    """Dice of every participant (sorted, best on top) and structure; white where the truth has none."""
+    """Dice of every participant (sorted, best on top) and structure; white if the truth lacks the structure."""
     import matplotlib
 
     matrix = score_matrix(scores, "dice")

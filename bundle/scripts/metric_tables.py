@@ -22,13 +22,13 @@ MEAN_ROW = "mean over structures"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over participants and its 95% percentile bootstrap interval; NaN without participants.
+    """A mean over participants with its 95% percentile bootstrap interval; NaN without participants.
 
     Attributes
     ----------
     mean, low, high : float
     count : int
-        Participants that have a value.
+        Number of participants that have a value.
     """
 
     mean: float
@@ -55,7 +55,7 @@ def bootstrap_mean(values: NDArray[np.float64], draws: int = 2000, seed: int = 0
     ----------
     values : ndarray, shape (participants,)
     draws : int
-        Resamples of participants with replacement.
+        Number of resamples of participants with replacement.
     seed : int
     """
     present = values[~np.isnan(values)]
@@ -76,10 +76,10 @@ def structure_means(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def write_tables(scores: Sequence[ParticipantScores], out: Path) -> None:
     """Write ``by_participant.csv`` and ``by_structure.csv`` into a folder.
 
-    The first has a row for each participant and structure. The second has the
-    mean of every metric with its interval, a row for each structure and one for
-    the mean over structures; participants with weak labels have rows of their
-    own (column ``labels``), and never enter those of the annotated ones.
+    The first has one row per participant and structure. The second has the mean
+    of every metric with its interval, in one row per structure and one row for
+    the mean over structures. Participants with weak labels have separate rows
+    (column ``labels``) and never enter those of the annotated ones.
     """
     out.mkdir(parents=True, exist_ok=True)
     with _table(out / "by_participant.csv") as rows:
@@ -113,7 +113,7 @@ def _summary(scores: Sequence[ParticipantScores], kind: str) -> list[list[str]]:
 
 
 def _missed(relative_volume_error: NDArray[np.float64]) -> int:
-    """Of how many nothing was found: a structure found in the wrong place has a distance, and is not missed."""
+    """Number of participants without any found voxel. A structure in the wrong place is not missed."""
     return int(np.count_nonzero(relative_volume_error == -1))
 
 
@@ -131,7 +131,7 @@ def _kind(weak: bool) -> str:
 
 @contextmanager
 def _table(path: Path) -> Iterator[list[list[str]]]:
-    """Rows collected in a list, written whole at the end."""
+    """Collects rows in a list and writes them at the end."""
     rows: list[list[str]] = []
     yield rows
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

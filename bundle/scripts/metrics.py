@@ -2,10 +2,11 @@
 
     python -m bundle.scripts.metrics --labels DIR --truth DIR --out DIR
 
-Both folders hold one folder (or file) for each participant, of the same name.
-Writes OUT/by_structure.csv, by_participant.csv, metrics.png and metrics.svg:
-Dice, IoU, precision, recall, HD95, surface Dice at 2 mm and relative volume
-error of the structures of the label table; those absent from the truth are left out.
+Both folders hold one folder (or file) per participant, with the same names.
+The command writes DIR/by_structure.csv, by_participant.csv, metrics.png and
+metrics.svg with Dice, IoU, precision, recall, HD95, surface Dice at 2 mm and
+relative volume error of the structures of the label table. Structures absent
+from the truth are left out.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--labels", type=Path, required=True, metavar="DIR", help="what was found")
+    parser.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label maps to evaluate")
     parser.add_argument("--truth", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--labels-name", metavar="PATTERN", help="of the label files' names, e.g. '*.seg.nrrd'")
+    parser.add_argument("--labels-name", metavar="PATTERN", help="pattern of the label files' names, e.g. '*.seg.nrrd'")
     parser.add_argument("--truth-name", metavar="PATTERN")
-    parser.add_argument("--datalist", type=Path, help="whose participants marked weak are counted apart")
-    parser.add_argument("--resample", action="store_true", help="lay labels on the truth's grid where they differ")
-    parser.add_argument("--tolerance-mm", type=float, default=2.0, help="of the surface Dice (default: 2)")
-    parser.add_argument("--title", default="", help="of the figure")
+    parser.add_argument(
+        "--datalist", type=Path, help="datalist; participants that it marks as weak are reported separately"
+    )
+    parser.add_argument(
+        "--resample", action="store_true", help="resample labels to the truth's grid if the grids differ"
+    )
+    parser.add_argument("--tolerance-mm", type=float, default=2.0, help="tolerance of the surface Dice (default: 2)")
+    parser.add_argument("--title", default="", help="title of the figure")
     given = parser.parse_args(arguments)
     try:
         labels, truth = label_files(given.labels, given.labels_name), label_files(given.truth, given.truth_name)
@@ -61,14 +66,14 @@ def _weak_participants(datalist: Path | None) -> list[str]:
         return []
     try:
         entries = json.loads(datalist.read_text(encoding="utf-8"))["training"]
-        # Scores go by the name of a folder, of which a participant may have several, or of a file.
+        # Scores are named by a folder (a participant may have several) or by a file.
         names: dict[bool, set[str]] = {True: set(), False: set()}
         for entry in entries:
             names[bool(entry.get("weak"))] |= {str(entry["participant"]), *Path(entry["label"]).parent.parts}
         return sorted(names[True] - names[False])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            datalist.name, "no datalist", "what bundle.scripts.datalist writes", "Check --datalist."
+            datalist.name, "no datalist", "a file of bundle.scripts.datalist", "Check --datalist."
         ) from error
 
 

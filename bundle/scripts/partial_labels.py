@@ -1,4 +1,4 @@
-"""Learning from participants in whom only some structures were annotated."""
+"""Learn from participants of whom only some structures were annotated."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from ignite.engine import Engine, Events
 
 __all__ = ["AnnotatedClasses", "PartialLabelLoss"]
 
-_NEVER = -1e4  # a score that no softmax sees, and float16 can hold
+_NEVER = -1e4  # a score that softmax turns into 0 and that float16 can hold
 
 
 class PartialLabelLoss(torch.nn.Module):
-    """Any softmax loss, in which classes that a participant's annotator left out count as background.
+    """Wraps any softmax loss: classes that a participant's annotator left out count as background.
 
-    Where a structure was not annotated, "background" in the label map means
-    "background or that structure". The probability of the classes left out is
-    therefore added to the background's before the loss sees it (marginal loss,
-    Shi et al. 2021, doi 10.1016/j.media.2021.101979): the network is neither
-    rewarded nor punished for finding them. With complete labels the
-    result is exactly the wrapped loss.
+    If a structure was not annotated, "background" in the label map means
+    "background or that structure". Therefore the probability of the classes left
+    out is added to the background's before the loss is computed (marginal loss,
+    Shi et al. 2021, doi 10.1016/j.media.2021.101979). The network is neither
+    rewarded nor punished for finding them. With complete labels, the result is
+    exactly the wrapped loss.
 
-    Parameters
-    ----------
-    loss : Module
-        Of raw scores (batch, channels, x, y, z) and labels (batch, 1, x, y, z), applying softmax itself.
+        Parameters
+        ----------
+        loss : Module
+            Loss of raw scores (batch, channels, x, y, z) and labels (batch, 1, x, y, z). It applies softmax itself.
 
-    Attributes
-    ----------
-    annotated : Tensor, shape (batch, channels), bool, or None
-        Set for each batch by `AnnotatedClasses`; None means that all are.
+        Attributes
+        ----------
+        annotated : Tensor, shape (batch, channels), bool, or None
+            Set for each batch by `AnnotatedClasses`. None means that all classes are annotated.
     """
 
     def __init__(self, loss: torch.nn.Module) -> None:
@@ -46,13 +46,13 @@ class PartialLabelLoss(torch.nn.Module):
 
 
 def merge_unannotated(scores: torch.Tensor, annotated: torch.Tensor) -> torch.Tensor:
-    """Scores whose softmax gives the background the probability of the classes left out, and those none.
+    """Change scores so that softmax gives the probability of the classes left out to the background.
 
     Parameters
     ----------
     scores : Tensor, shape (batch, channels, ...)
     annotated : Tensor, shape (batch, channels), bool
-        The background's own entry is not looked at.
+        The background's own entry is ignored.
     """
     left_out = ~annotated.to(scores.device, torch.bool)
     left_out[:, 0] = False
@@ -70,8 +70,8 @@ def merge_unannotated(scores: torch.Tensor, annotated: torch.Tensor) -> torch.Te
 class AnnotatedClasses:
     """Tells a `PartialLabelLoss` which classes the participants of each batch were annotated with.
 
-    They travel in the batch under ``annotated`` (see `bundle.scripts.read_datalist`);
-    a batch without that key counts as complete. Attached to any other loss it does nothing.
+    The batch holds them under ``annotated`` (see `bundle.scripts.read_datalist`). A batch
+    without that key counts as complete. With any other loss, this handler does nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Reading one participant for MONAI: images checked, labels matched by name and laid on the image's grid."""
+"""Read one participant for MONAI: check images, match labels by name and bring them to the image's grid."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["LoadParticipantd", "labels_on_grid"]
 
 
 def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = False) -> NDArray[np.uint8]:
-    """A label map on an image's grid.
+    """Bring a label map to an image's grid.
 
     3D Slicer saves the smallest box that holds the segments; such a map is
-    padded. An annotator's labels are never resampled; another tool's, on whatever
-    grid it works, may be (``resample``: to the nearest label).
+    padded. An annotator's labels are never resampled. Another tool's labels may be
+    on any grid and may be resampled (``resample``: to the nearest label).
 
-    Returns
-    -------
-    ndarray, shape ``grid.shape``, uint8
+        Returns
+        -------
+        ndarray, shape ``grid.shape``, uint8
 
-    Raises
-    ------
-    GeometryError
-        When voxels do not coincide, or labelled voxels lie outside the image.
+        Raises
+        ------
+        GeometryError
+            If voxels do not coincide, or labelled voxels are outside the image.
     """
     voxels = np.asarray(labels.voxels, np.uint8)
     if labels.grid.same_as(grid, tolerance_mm=0.01):
@@ -55,7 +55,7 @@ def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = F
         raise GeometryError(
             where,
             f"labels on a grid of {labels.grid.shape}, spacing {_mm(labels.grid)}",
-            f"the image's grid of {grid.shape}, spacing {_mm(grid)}, or a box of it",
+            f"the image's grid of {grid.shape}, spacing {_mm(grid)}, or a box in it",
             "Segment the fused image itself, or resample the labels to it in 3D Slicer (Export to labelmap with the "
             "image as reference).",
         )
@@ -69,20 +69,20 @@ def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = F
         raise GeometryError(
             where,
             "labelled voxels outside the image",
-            "labels of the image beside them",
-            "Check that image and labels are of the same participant.",
+            "labels of this image",
+            "Check that image and labels belong to the same participant.",
         )
     placed[tuple(slice(max(0, f), max(0, f) + n) for f, n in zip(first, cut.shape, strict=True))] = cut
     return placed
 
 
 class LoadParticipantd(MapTransform):
-    """MONAI transform: paths of an item become channel-first tensors in RAS, as `LoadImaged` gives them.
+    """MONAI transform that replaces an item's paths by channel-first tensors in RAS, as `LoadImaged` does.
 
     Parameters
     ----------
     keys : keys
-        ``image`` (a path or several) and, where there are labels, ``label`` (one path).
+        ``image`` (one path or several) and, if there are labels, ``label`` (one path).
 
     Raises
     ------
@@ -94,7 +94,7 @@ class LoadParticipantd(MapTransform):
         super().__init__(keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Read the item's image and, when asked for, its labels."""
+        """Read the item's image and, if among the keys, its labels."""
         item = dict(data)
         given = item["image"]
         paths = [given] if isinstance(given, str | Path) else list(given)

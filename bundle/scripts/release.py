@@ -1,6 +1,6 @@
-"""Make a bundle of one's own from a training checkpoint, for `sarcomap run -m DIR` (see docs/training.md).
+"""Make a bundle from a training checkpoint, for `sarcomap run -m DIR` (see docs/training.md).
 
-The command is `sarcomap bundle release`; this is the function behind it.
+The command `sarcomap bundle release` calls this function.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from operators.core.output_files import new_folder, require_new
 __all__ = ["TRAIN_CONFIG", "release"]
 
 TRAIN_CONFIG = CONFIGS / "train.yaml"
-"""The paper's settings: what a training is given first."""
+"""The paper's settings, the first config of a training."""
 
 _WEIGHTS = "models/weights.pt"
 _CARD = "models/shipped.json"
 _DICOM_TEXT = 64
-"""Characters of a DICOM LO value: the model's name and version are written as such."""
+"""Maximum length of a DICOM LO value. The model's name and version are written as LO."""
 
 
 def release(
@@ -57,7 +57,7 @@ def release(
 ) -> Path:
     """Write a complete bundle: configs, weights, model card, metadata, documents and licences.
 
-    ``out`` appears when everything is in it, or not at all.
+    ``out`` appears complete or not at all.
 
     Parameters
     ----------
@@ -66,25 +66,25 @@ def release(
     out : Path
         A folder that does not exist yet, or is empty.
     name, version : str
-        Of the model; at most 64 characters each, as DICOM allows.
+        Name and version of the model; at most 64 characters each, the limit of DICOM.
     training_data, intended_use : str
-        A sentence each. Reports, DICOM-SEG and SR repeat them.
+        One sentence each. Reports, DICOM-SEG and SR repeat them.
     synthetic : bool
-        Whether the weights have seen synthetic anatomy only. Every output of a
-        run says so, or does not: there is no default.
+        Whether the weights were trained on synthetic anatomy only. If so, every
+        output of a run says it. There is no default.
     metrics : Path, optional
         Output folder of ``evaluate.yaml``. Without it the model card says that there are no figures.
     configs : sequence of Path
-        What the training was given as ``--config_file``, in its order.
+        The training's ``--config_file`` arguments, in its order.
     overrides : mapping, optional
         Config keys that the training's command line set.
     bf16_dice_loss : float, optional
-        What bfloat16 costs in mean Dice (`benchmarks.inference_dice`); None when nobody has measured it.
+        Loss in mean Dice with bfloat16 (`benchmarks.inference_dice`); None if it was not measured.
     authors : str
     data_license : Path, optional
-        A text on what the terms of the training data allow; the default says that nobody has stated it.
+        Text file on what the terms of the training data allow. The default text says that this was not stated.
     verify : callable, optional
-        Called with the finished folder before it gets its name; what it raises stops the release.
+        Called with the finished folder before it gets its final name. If it raises, the release stops.
 
     Returns
     -------
@@ -94,13 +94,13 @@ def release(
     Raises
     ------
     UsageError
-        For an empty or overlong text, and configs that are not those of the training.
+        If a text is empty or too long, or the configs are not those of the training.
     InputError
-        When ``metrics`` holds no evaluation.
+        If ``metrics`` holds no evaluation.
     SegmentationError
-        When the checkpoint cannot be read, or belongs to another network.
+        If the checkpoint cannot be read, or belongs to another network.
     OutputError
-        When ``out`` holds something, or cannot be written.
+        If ``out`` is not empty, or cannot be written.
     """
     texts = {"--name": name, "--version": version, "--training-data": training_data, "--intended-use": intended_use}
     texts = {option: _text(option, value) for option, value in texts.items()}
@@ -172,19 +172,19 @@ def _write_configs(folder: Path, trained: ConfigParser, settings: Mapping[str, A
         shutil.copyfile(CONFIGS / name, configs / name)
     whole = {key: value for key, value in trained.get().items() if key != "_meta_"}
     write_config(configs / "train.yaml", whole, f"The training config, merged from {', '.join(names)}.")
-    title = "Laid over inference.yaml: what the network was trained with."
+    title = "Overrides of inference.yaml: the settings that the network was trained with."
     write_config(configs / "trained.yaml", {"weights": f"$@bundle_root + '/{_WEIGHTS}'", **settings}, title)
 
 
 def _network(folder: Path, checkpoint: Path) -> torch.nn.Module:
-    """The network that the written configs describe, with the weights in it."""
+    """Build the network that the written configs describe, and load the weights."""
     parser = ConfigParser()
     parser.read_config([str(folder / "configs" / name) for name in ("inference.yaml", "trained.yaml")])
     if (found := parser.get_parsed_content("channels_out")) != anatomy.CHANNEL_COUNT:
         raise SegmentationError(
             checkpoint.name,
             f"a network with {found} channels",
-            f"{anatomy.CHANNEL_COUNT}, one for each entry of the label table",
+            f"{anatomy.CHANNEL_COUNT}, one per entry of the label table",
             "Train with channels_out of train.yaml.",
         )
     network: torch.nn.Module = parser.get_parsed_content("network_def")
@@ -195,7 +195,7 @@ def _network(folder: Path, checkpoint: Path) -> torch.nn.Module:
             str(checkpoint),
             error.found,
             "weights of the network that the configs describe",
-            "Give every --config of the training in its order, and --set KEY=VALUE for what its command line set.",
+            "Give every --config of the training in order, and --set KEY=VALUE for each key set on its command line.",
         ) from error
 
 
@@ -214,7 +214,7 @@ def _text(option: str, value: str) -> str:
     if not text or (short and (len(text) > _DICOM_TEXT or "\\" in text)):
         found = f"{len(text)} characters" if text else "nothing"
         expected = f"1 to {_DICOM_TEXT} characters without a backslash" if short else "a sentence"
-        raise UsageError(option, found, expected, "It is repeated on everything made with the weights.")
+        raise UsageError(option, found, expected, "Every output made with the weights repeats it.")
     return text
 
 

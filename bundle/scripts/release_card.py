@@ -1,4 +1,4 @@
-"""`docs/README.md` and `docs/data_license.txt` of a released bundle: the model card for people."""
+"""The human-readable model card of a released bundle: `docs/README.md` and `docs/data_license.txt`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from operators.core import anatomy
 __all__ = ["data_license", "model_card"]
 
 _SYNTHETIC = (
-    "**These weights were trained on synthetic anatomy only.** They have seen no image of a person, and nothing that "
-    "they say about one means anything. Every output made with them says so. They are not for clinical use."
+    "**These weights were trained on synthetic anatomy only.** They have seen no image of a person, and their results "
+    "on one mean nothing. Every output made with them says so. They are not for clinical use."
 )
 _REAL = (
     "These weights were trained on images of people, as stated under Training data. The bundle is not a medical "
     "device. Check it on images of your own scanner and participants before you use its numbers."
 )
 _NO_FIGURES = (
-    "**No figures were given when this bundle was released.** How accurate these weights are is not known. Evaluate "
+    "**No figures were given when this bundle was released.** The accuracy of these weights is unknown. Evaluate "
     "them on annotated participants that they were not trained on, and release them again with `--metrics`."
 )
 
@@ -34,7 +34,7 @@ def model_card(
     figures: Figures | None,
     folder: str,
 ) -> str:
-    """The text of ``docs/README.md``.
+    """Text of ``docs/README.md``.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ def model_card(
     settings : mapping
         From `inference_settings`.
     config_names : sequence of str
-        Files of the training, in order.
+        Config files of the training, in order.
     overrides : sequence of str
-        Keys that the training's command line set.
+        Keys set on the training's command line.
     parameters : int
-        Of the network.
+        Number of the network's parameters.
     figures : Figures or None
     folder : str
-        Name of the bundle's folder, for the commands.
+        Name of the bundle's folder, used in the commands.
     """
     network = settings["network_def"]
     facts = {
@@ -70,8 +70,8 @@ def model_card(
         _table(("", ""), facts.items()),
         f"## Intended use\n\n{card['intended_use']}",
         f"## Training data\n\n{card['training_data']}",
-        "The whole training config is `configs/train.yaml`. `configs/trained.yaml` is the part of it that a network "
-        "needs when it runs, laid over `configs/inference.yaml`.",
+        "The whole training config is `configs/train.yaml`. `configs/trained.yaml` is the part of it that the network "
+        "needs at inference. It overrides `configs/inference.yaml`.",
         f"## Evaluation\n\n{_evaluation(figures, card['synthetic_training'])}",
         f"## Use\n\n```bash\nsarcomap run STUDY -m {folder} -o OUT\nsarcomap bundle check {folder}\n```",
         "## Licence\n\nThe configs are part of SarcoMAP: Apache-2.0, text in `LICENSE`. What may be done with the "
@@ -81,11 +81,11 @@ def model_card(
 
 
 def data_license(card: Mapping[str, Any]) -> str:
-    """The text of ``docs/data_license.txt`` when whoever releases the bundle gives none."""
+    """Text of ``docs/data_license.txt`` if the releaser of the bundle gives none."""
     return (
         f"Training data of {card['name']} {card['version']} ({card['weights']})\n\n"
         f"Source   {card['training_data']}\n"
-        "Licence  Not stated by whoever released this bundle.\n\n"
+        "Licence  Not stated when this bundle was released.\n\n"
         "Weights are derived from the data that they were trained on: what may be done\n"
         "with them is what the terms of the data allow. Read these terms before you pass\n"
         "the weights on. UK Biobank, for one, has terms on models trained on its data.\n\n"
@@ -99,8 +99,8 @@ def _evaluation(figures: Figures | None, synthetic: bool) -> str:
         return _NO_FIGURES
     parts = []
     for labels, about in (
-        ("annotated", "Against annotated participants."),
-        ("weak", "Against another program's labels: this is how well that program is imitated, not accuracy."),
+        ("annotated", "Comparison with annotated participants."),
+        ("weak", "Comparison with another program's labels: it shows how well that program is imitated, not accuracy."),
     ):
         mean = figures.mean(labels)
         if mean is None:
@@ -122,7 +122,7 @@ def _evaluation(figures: Figures | None, synthetic: bool) -> str:
         parts.append(f"{about} Mean Dice over structures: **{_fixed(mean['dice'], 3)}**.\n\n{table}")
     if synthetic:
         parts.append("Figures of weights trained on synthetic anatomy say nothing about images of people.")
-    parts.append("All metrics are in `docs/evaluation/`. Structures without a row were in no participant's annotation.")
+    parts.append("All metrics are in `docs/evaluation/`. Structures without a row were annotated in no participant.")
     return "\n\n".join(parts)
 
 

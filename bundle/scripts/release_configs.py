@@ -1,4 +1,4 @@
-"""The configs of a released bundle, from those that its weights were trained with."""
+"""Make the configs of a released bundle from those of its training."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _TAKEN = ("images", "channels_out", "network_def", "inferer")
 _OPTIONAL = ("interpolate",)
 _OF_INFERENCE = frozenset({"network", "device", "bundle_root"})
-"""`inference.yaml` has its own of these: a training on several GPUs wraps its network and numbers its devices."""
+"""Keys that stay as in `inference.yaml`: training on several GPUs wraps the network and numbers the devices."""
 
 _PER_KEY = frozenset({"mode", "padding_mode", "align_corners", "dtype"})
-"""Arguments of MONAI's dictionary transforms that may have one entry for each of ``keys``."""
+"""Arguments of MONAI's dictionary transforms that may have one entry per key."""
 
 _PLACES = ("bundle_root", "dataset_dir", "datalist", "ckpt_dir", "output_dir")
 
 
 def merged_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> ConfigParser:
-    """The config that MONAI makes of files and command line arguments, unevaluated.
+    """Merge files and command line arguments as MONAI does, without evaluating the config.
 
-    Folders and the datalist get the values of the shipped `train.yaml`: where
-    the data lay is nobody else's business.
+    Folders and the datalist get the values of the shipped `train.yaml`, because
+    the location of the training data is private.
 
-    Parameters
-    ----------
-    files : sequence of Path
-        In the order of ``--config_file``.
-    overrides : mapping, optional
-        What the training's command line set, e.g. ``{"roi": [96, 96, 96], "network_def#hidden_size": 192}``.
+        Parameters
+        ----------
+        files : sequence of Path
+            In the order of ``--config_file``.
+        overrides : mapping, optional
+            Keys set on the training's command line, e.g. ``{"roi": [96, 96, 96], "network_def#hidden_size": 192}``.
 
-    Raises
-    ------
-    UsageError
-        For a file that cannot be read, a key that cannot be set, and configs without a network.
+        Raises
+        ------
+        UsageError
+            If a file cannot be read, a key cannot be set, or the configs have no network.
     """
     parser = ConfigParser()
     for file in files:
@@ -58,16 +58,16 @@ def merged_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = N
         raise UsageError(
             "--config and --set",
             f"not usable ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
-            "configs of bundle/configs, or your own laid over them",
-            "Give what the training was given, in the same order.",
+            "configs of bundle/configs, with or without your own overrides",
+            "Give the same configs as for the training, in the same order.",
         ) from error
     config = parser.get()
     if missing := [key for key in (*_TAKEN, "read_transforms") if key not in config]:
         raise UsageError(
             "--config",
             f"no {', '.join(missing)}",
-            "bundle/configs/train.yaml, then what was laid over it",
-            "Give every --config of the training in its order.",
+            "bundle/configs/train.yaml, then its overrides",
+            "Give every --config of the training in order.",
         )
     shipped = yaml.safe_load((CONFIGS / "train.yaml").read_text(encoding="utf-8"))
     for key in _PLACES:
@@ -78,22 +78,22 @@ def merged_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = N
 
 
 def inference_settings(trained: ConfigParser) -> dict[str, Any]:
-    """What must be laid over `inference.yaml` so that a network sees what it saw in training.
+    """Settings that override `inference.yaml`, so that a network gets the same input as in training.
 
-    Transforms are those of ``read_transforms``, which validation uses, as far
-    as they act on the image. Expressions are replaced by their values where
-    these are plain, so that a model can be loaded without running expressions
-    of its maker's (`operators.segmentation.bundle_guard`).
+    The transforms are those of ``read_transforms``, which validation uses, if
+    they act on the image. Expressions are replaced by their values if these are
+    plain, so that the model can be loaded without evaluating its maker's
+    expressions (`operators.segmentation.bundle_guard`).
 
-    Parameters
-    ----------
-    trained : ConfigParser
-        From `merged_config`.
+        Parameters
+        ----------
+        trained : ConfigParser
+            From `merged_config`.
 
-    Returns
-    -------
-    dict
-        A config, unevaluated: it may refer to its own keys and to those of `inference.yaml`.
+        Returns
+        -------
+        dict
+            A config, unevaluated: it may refer to its own keys and to those of `inference.yaml`.
     """
     config = trained.get()
     settings: dict[str, Any] = {
@@ -118,7 +118,7 @@ def write_config(path: Path, content: Mapping[str, Any], title: str) -> None:
 
 
 def _for_the_image(step: Any) -> Any:
-    """A transform of image and label as one of the image alone; None when it does not act on the image."""
+    """Restrict a transform of image and label to the image; None if it does not act on the image."""
     if not isinstance(step, Mapping):
         return step
     if str(step.get("_target_", "")).rpartition(".")[2] == "LoadParticipantd":  # the application reads images itself
@@ -135,7 +135,7 @@ def _for_the_image(step: Any) -> Any:
 
 
 def _plain(parser: ConfigParser, value: Any, name: str) -> Any:
-    """``value`` with the expressions in it replaced by what they give, where that is plain."""
+    """Replace the expressions in ``value`` by their results, if these are plain values."""
     if isinstance(value, Mapping):
         return {key: _plain(parser, item, f"{name}#{key}") for key, item in value.items()}
     if isinstance(value, list):
@@ -143,7 +143,7 @@ def _plain(parser: ConfigParser, value: Any, name: str) -> Any:
     if isinstance(value, str) and value.startswith("$"):
         try:
             found = parser.get_parsed_content(name)
-        except Exception:  # left as it is: whoever loads the bundle decides
+        except Exception:  # unchanged: the user who loads the bundle decides
             return value
         return found if _is_plain(found) else value
     return value

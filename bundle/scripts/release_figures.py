@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as a released bundle states them."""
+"""Figures of an evaluation for a released bundle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Figures:
     Attributes
     ----------
     rows : tuple of mapping
-        Of ``by_structure.csv``.
+        Rows of ``by_structure.csv``.
     """
 
     rows: tuple[Mapping[str, str], ...]
@@ -34,24 +34,24 @@ class Figures:
         return [row for row in self.rows if row["labels"] == labels and row["structure"] != MEAN_ROW]
 
     def mean(self, labels: str = "annotated") -> Mapping[str, str] | None:
-        """The mean over structures, or None when there are no such labels."""
+        """The mean over structures, or None if there are no such labels."""
         found = (row for row in self.rows if row["labels"] == labels and row["structure"] == MEAN_ROW)
         return next(found, None)
 
     @property
     def mean_dice(self) -> float | None:
-        """Against annotated labels: agreement with another program is not accuracy."""
+        """Mean Dice with annotated labels only, because agreement with another program is not accuracy."""
         row = self.mean()
         return round(float(row["dice"]), 3) if row and row["dice"] else None
 
 
 def read_figures(folder: Path) -> Figures:
-    """Read what `evaluate.yaml` or `bundle.scripts.metrics` wrote.
+    """Read the table that `evaluate.yaml` or `bundle.scripts.metrics` wrote.
 
     Raises
     ------
     InputError
-        When the folder has no ``by_structure.csv``, or another table of this name.
+        If the folder has no ``by_structure.csv``, or the table has other columns.
     """
     path = folder / "by_structure.csv"
     try:
@@ -73,9 +73,9 @@ def read_figures(folder: Path) -> Figures:
 
 
 def copy_tables(folder: Path, out: Path) -> None:
-    """Copy tables and figures of an evaluation, leaving out who took part.
+    """Copy tables and figures of an evaluation without the participants' names.
 
-    ``by_participant.csv`` names participants by their folders; in the copy they
+    ``by_participant.csv`` names participants by their folders. In the copy they
     are numbered.
     """
     out.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`configs/metadata.json` of a released bundle: MONAI's description of a model, from what is known of it."""
+"""Make `configs/metadata.json` of a released bundle, MONAI's description of a model."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def metadata(
     roi: Sequence[int],
     figures: Figures | None,
 ) -> dict[str, Any]:
-    """What `verify_metadata` checks.
+    """Metadata in the form that `verify_metadata` checks.
 
     Parameters
     ----------
     name, version, training_data, intended_use, authors : str
     network : str
-        The class of the network.
+        Class of the network.
     images : sequence of str
         File names of the input channels.
     roi : sequence of int, (x, y, z)
         Voxels of a window.
     figures : Figures or None
-        Of an evaluation.
+        Figures of an evaluation.
     """
     shipped = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
     channels = [Path(image).stem for image in images]

@@ -1,14 +1,14 @@
-"""Training that can be killed at any moment and goes on as if it had not been.
+"""Resume training after a kill at any moment, with the same result as without the kill.
 
-Three things make a resumed run equal to the last bit (on one kind of device
-and thread count) to one that was never interrupted:
+Three things make a resumed run equal, to the last bit, to an uninterrupted one
+(on the same kind of device and with the same thread count):
 
-- every epoch begins with random states and an order of the data that follow
-  from the seed and the number of the epoch alone (`EpochSampler`,
-  `SeedEachEpoch`), so none of it has to be stored;
-- a checkpoint also holds what decides on early stopping and on the best
-  weights (`TrainingProgress`);
-- a checkpoint appears whole or not at all (`WholeFileCheckpointSaver`).
+- Every epoch begins with random states and a data order that depend only on
+  the seed and the number of the epoch (`EpochSampler`, `SeedEachEpoch`), so
+  they need not be stored.
+- A checkpoint also holds the state that decides on early stopping and on the
+  best weights (`TrainingProgress`).
+- A checkpoint appears whole or not at all (`WholeFileCheckpointSaver`).
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ __all__ = [
 class EpochSampler(Sampler[int]):
     """Endless shuffled passes over the data, cut into epochs of a fixed length.
 
-    An epoch that is shorter than the data goes on where the one before it
-    stopped, so that every participant is seen equally often. The order follows
-    from ``seed`` and the epoch alone.
+    An epoch that is shorter than the data continues where the previous one
+    stopped, so that every participant is seen equally often. The order depends
+    only on ``seed`` and the epoch.
 
     Parameters
     ----------
     size : int
-        Items in the data set.
+        Number of items in the data set.
     seed : int
     samples_per_epoch : int, optional
-        Over all processes together; ``size`` when None.
+        Total of all processes; ``size`` if None.
     rank, world_size : int
-        This process and how many there are, for distributed training.
+        Number of this process and number of processes, for distributed training.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class EpochSampler(Sampler[int]):
         self.epoch = 1
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (from 1) whose samples the next iteration gives."""
+        """Choose the epoch (from 1) of the next iteration's samples."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -89,15 +89,15 @@ class EpochSampler(Sampler[int]):
 
 
 class SeedEachEpoch:
-    """At the start of an epoch, set every random state from the seed and the epoch's number.
+    """At the start of each epoch, set every random state from the seed and the epoch's number.
 
     Parameters
     ----------
     dataloader : DataLoader
-        Its transforms are seeded, its sampler told the epoch, and its iteration begun anew.
+        Its transforms are seeded, its sampler gets the epoch, and its iteration restarts.
     seed : int
     rank : int
-        Processes of one training augment differently.
+        Number of the process. Each process of a training augments differently.
     """
 
     def __init__(self, dataloader: DataLoader, seed: int, rank: int = 0) -> None:
@@ -113,7 +113,7 @@ class SeedEachEpoch:
         epoch = int(engine.state.epoch)
         seed = int(np.random.SeedSequence([self.seed, self.rank, epoch]).generate_state(1)[0])
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the global state is what transforms without their own fall back to
+        np.random.seed(seed)  # noqa: NPY002 - transforms without their own state use the global one
         torch.manual_seed(seed)
         set_rnd(self.dataloader.dataset, seed)
         if hasattr(self.dataloader.sampler, "set_epoch"):
@@ -122,7 +122,7 @@ class SeedEachEpoch:
 
 
 class _WholeFiles(DiskSaver):
-    """Writes to a temporary name and renames; a file of fixed name is replaced, never absent."""
+    """Writes to a temporary name and renames. A file with a fixed name is replaced and never absent."""
 
     def __init__(self, folder: str, filename: str | None) -> None:
         super().__init__(dirname=folder, require_empty=False)
@@ -143,10 +143,10 @@ class _WholeFiles(DiskSaver):
 
 
 class WholeFileCheckpointSaver(CheckpointSaver):
-    """MONAI's `CheckpointSaver`, whose files appear whole or not at all.
+    """MONAI's `CheckpointSaver` with files that appear whole or not at all.
 
-    With ``save_key_metric`` it also remembers the best value over an
-    interruption: give it to `TrainingProgress`.
+    With ``save_key_metric`` it also remembers the best value across an
+    interruption if `TrainingProgress` holds it.
     """
 
     def __init__(self, save_dir: str, save_dict: dict, **settings: Any) -> None:
@@ -172,7 +172,7 @@ class WholeFileCheckpointSaver(CheckpointSaver):
 
 
 class ResumableEarlyStop(EarlyStopHandler):
-    """MONAI's `EarlyStopHandler`, whose count of validations without gain outlives an interruption."""
+    """MONAI's `EarlyStopHandler` with a count of validations without gain that survives an interruption."""
 
     def state_dict(self) -> dict[str, Any]:
         """Best score and count."""
@@ -185,7 +185,7 @@ class ResumableEarlyStop(EarlyStopHandler):
 
 
 class TrainingProgress:
-    """What a checkpoint must hold beside network, optimizer, schedule and trainer.
+    """State that a checkpoint must hold besides network, optimizer, schedule and trainer.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class TrainingProgress:
 
 
 class ResumeTraining:
-    """Go on from a training checkpoint; nothing happens when there is none.
+    """Resume from a training checkpoint. Without one, nothing happens.
 
     Parameters
     ----------
@@ -238,14 +238,14 @@ class ResumeTraining:
     objects : dict
         Name to object with ``load_state_dict``.
     optional : tuple of str
-        Names that older checkpoints lack; a missing one is warned of.
+        Names that older checkpoints lack. A missing one causes a warning.
     map_location : torch.device, optional
 
     Raises
     ------
     SegmentationError
-        When training starts and the checkpoint cannot be read, lacks an
-        object, or belongs to another network or optimizer.
+        When training starts, if the checkpoint cannot be read, lacks an object,
+        or belongs to another network or optimizer.
     """
 
     def __init__(
@@ -272,14 +272,14 @@ class ResumeTraining:
         if fatal := [name for name in missing if name not in self.optional]:
             raise SegmentationError(
                 path,
-                f"no {', '.join(fatal)} in it",
+                f"it lacks {', '.join(fatal)}",
                 "a checkpoint of this training",
-                "Choose another --ckpt_dir, or remove the file to begin anew.",
+                "Choose another --ckpt_dir, or remove the file to start again.",
             )
         if missing:
             warnings.warn(
-                f"{path} holds no {', '.join(missing)} (an older version wrote it): training goes on, "
-                "but early stopping and the choice of the best weights begin anew.",
+                f"{path} holds no {', '.join(missing)} (an older version wrote it): training continues, "
+                "but early stopping and the choice of the best weights start again.",
                 stacklevel=1,
             )
         wanted = engine.state.max_epochs

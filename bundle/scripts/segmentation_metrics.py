@@ -1,9 +1,9 @@
 """How well a label map agrees with the truth, structure by structure.
 
-Overlap as in the paper (section "Evaluation": Dice, IoU, precision, recall) and
+Overlap as in the paper (section "Evaluation": Dice, IoU, precision, recall), and
 distances between surfaces (MONAI's implementations, with the grid's spacing):
 the 95th percentile of the Hausdorff distance, and the share of both surfaces
-that lies within a tolerance of the other (normalised surface Dice, Nikolov et
+that is within a tolerance of the other (normalised surface Dice, Nikolov et
 al. 2021, doi 10.2196/26151).
 """
 
@@ -25,16 +25,16 @@ __all__ = ["METRICS", "ParticipantScores", "StructureScores", "measure_structure
 
 @dataclass(frozen=True)
 class StructureScores:
-    """Agreement for one structure that the truth has.
+    """Agreement for one structure of the truth.
 
     Attributes
     ----------
     dice, iou, precision, recall : float
-        0 to 1. Precision is 0 where nothing was found.
+        0 to 1. Precision is 0 if nothing was found.
     hd95_mm : float
-        The larger of the two directed 95th percentiles; NaN where nothing was found (counted as ``missed``).
+        The larger of the two directed 95th percentiles; NaN if nothing was found (counted as ``missed``).
     surface_dice : float
-        Share of both surfaces within the tolerance of the other; 0 where nothing was found.
+        Share of both surfaces within the tolerance of the other; 0 if nothing was found.
     relative_volume_error : float
         Found over true volume, minus 1.
     """
@@ -75,7 +75,7 @@ def measure_structures(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float = 2.0,
 ) -> dict[str, StructureScores]:
-    """Scores of each structure that the truth has.
+    """Compute the scores of each structure of the truth.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def score_structure(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float = 2.0,
 ) -> StructureScores:
-    """Scores of one structure.
+    """Compute the scores of one structure.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def score_structure(
     both, n_found, n_truth = (int(np.count_nonzero(m)) for m in (found & truth, found, truth))
     if n_found == 0:
         return StructureScores(0.0, 0.0, 0.0, 0.0, float("nan"), 0.0, -1.0)
-    # A rim of background, so that a mask that fills its box has a surface there.
+    # Add a rim of background, so that a mask that fills its box has a surface there.
     ours, theirs = (torch.from_numpy(np.pad(mask, 2))[None, None] for mask in (found, truth))
     spacing = [float(mm) for mm in spacing_mm]
     distance = compute_hausdorff_distance(ours, theirs, include_background=True, percentile=95, spacing=spacing)
@@ -142,7 +142,7 @@ def score_structure(
 
 
 def _boxes(found: NDArray[np.integer], truth: NDArray[np.integer]) -> dict[int, tuple[slice, ...]]:
-    """The smallest box that holds both masks of each structure that the truth has."""
+    """The smallest box around both masks, for each structure of the truth."""
     highest = anatomy.CHANNEL_COUNT - 1
     in_truth = find_objects(np.asarray(truth, np.int32), highest)
     in_found = find_objects(np.asarray(found, np.int32), highest)

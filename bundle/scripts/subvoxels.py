@@ -1,4 +1,4 @@
-"""Labels finer than the network's voxels: how much of a voxel is what."""
+"""Labels finer than the network's voxels: the share of each class in a voxel."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ __all__ = ["SubvoxelLabelsd"]
 
 
 class SubvoxelLabelsd(MapTransform):
-    """MONAI transform: the path of a label map becomes, on the image's voxels, one channel for each part of a voxel.
+    """MONAI transform: read a label map into one channel for each part of the image's voxels.
 
-    A network that sees voxels of 3.5 mm can place a border within one of them,
-    for the voxel's signal is a mixture, but one label a voxel cannot say where. Each
-    voxel of the image is divided along each axis and every part takes the
-    nearest label of the file. The parts stand in no particular order: a loss
-    that takes them (`bundle.scripts.DiceWeightedCELoss`) asks for shares only.
+    A network with voxels of 3.5 mm can place a border within a voxel, because the
+    voxel's signal is a mixture. One label per voxel cannot say where the border
+    is. Therefore each voxel of the image is divided along each axis, and every part
+    gets the nearest label of the file. The parts are in no particular order: the
+    loss (`bundle.scripts.DiceWeightedCELoss`) only needs the shares.
 
-    Stands after the transforms that bring the image to the network's spacing.
+    It must come after the transforms that bring the image to the network's spacing.
 
-    Parameters
-    ----------
-    keys : keys
-        Of the label.
-    image_key : str
-        Of the image, a MetaTensor (channel, x, y, z) with axes along those of the label file.
-    factor : int
-        Parts along each axis.
-    file_name : str, optional
-        Read this file beside the label instead, where there is one: the same labels on smaller voxels.
+        Parameters
+        ----------
+        keys : keys
+            Keys of the label.
+        image_key : str
+            Key of the image, a MetaTensor (channel, x, y, z) with axes along those of the label file.
+        factor : int
+            Number of parts along each axis.
+        file_name : str, optional
+            Name of a file beside the label with the same labels on smaller voxels. If it exists, it is read instead.
 
-    Raises
-    ------
-    InputError, GeometryError
-        See `bundle.scripts.read_labels`; and for a file whose axes are turned against the image's.
+        Raises
+        ------
+        InputError, GeometryError
+            See `bundle.scripts.read_labels`; also if the file's axes are rotated relative to the image's.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SubvoxelLabelsd(MapTransform):
         self.file_name = file_name
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Read each label and lay it on the image's voxels."""
+        """Read each label and sample it on the image's voxels."""
         item = dict(data)
         image: MetaTensor = item[self.image_key]
         mapping, ignore = item.pop("mapping", None), item.pop("ignore", ())  # a batch cannot collate them
@@ -84,9 +84,9 @@ def _nearest(labels: NDArray[np.uint8], grid: Grid, image: MetaTensor, factor: i
     if len(set(axes)) != 3 or np.abs(off_axis * sizes).max() > 0.5:
         raise GeometryError(
             f"{path.parent.name}/{path.name}",
-            "axes that are turned against the image's",
+            "axes rotated relative to the image's",
             "labels with axes along those of the fused image",
-            "Resample the labels to the image in 3D Slicer, or train with one label a voxel.",
+            "Resample the labels to the image in 3D Slicer, or train with one label per voxel.",
         )
     xyz = labels.transpose(2, 1, 0).transpose(axes)
     picks, outside = [], []
@@ -102,7 +102,7 @@ def _nearest(labels: NDArray[np.uint8], grid: Grid, image: MetaTensor, factor: i
 
 
 def _parts_as_channels(fine: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """(x, y, z) of parts to (factor ** 3, x, y, z) of voxels."""
+    """Rearrange parts (x, y, z) into voxels (factor ** 3, x, y, z)."""
     x, y, z = (n // factor for n in fine.shape)
     parts = fine.reshape(x, factor, y, factor, z, factor).transpose(1, 3, 5, 0, 2, 4)
     return np.ascontiguousarray(parts).reshape(factor**3, x, y, z)

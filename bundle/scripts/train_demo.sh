@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The one command that made models/demo_unetr.pt: 240 synthetic participants of varied anatomy and 8 usual ones to
-# validate on, then two hours and a quarter of training on two cores with bfloat16 (two to four times as long without).
-# Run it again after an interruption: participants and checkpoints that exist are kept.
+# The command that made models/demo_unetr.pt: 240 synthetic participants of varied anatomy and 8 usual ones for
+# validation, then two hours and a quarter of training on two cores with bfloat16 (two to four times as long without).
+# After an interruption, run it again: existing participants and checkpoints are kept.
 #   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of both phases, e.g. --val_interval 10]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,10 +9,10 @@ PYTHON=${PYTHON:-.venv/bin/python}
 WORK=${WORK:-.cache/train-demo}
 COUNT=${COUNT:-240}
 USUAL=${USUAL:-8}
-# glibc hands large blocks back to the kernel after every step, and a third of the processor time went to page faults.
+# By default glibc returns large blocks to the kernel after every step; page faults then took a third of the CPU time.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456
 "$PYTHON" -m phantom training-set --out "$WORK/data" --n "$COUNT" --seed 100000 --varied
-# The last of the folders are those validated on: as many as validation_count.
+# The last validation_count folders are the validation participants.
 "$PYTHON" -m phantom training-set --out "$WORK/data" --n "$USUAL" --seed 200000
 
 train() { # train PHASE CONFIGS [ARGUMENTS...]
@@ -27,7 +27,7 @@ train coarse "$TRAIN,'bundle/configs/demo_coarse.yaml'" "$@"
 train fine "$TRAIN,'bundle/configs/demo_finetune.yaml'" \
     --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]" "$@"
 "$PYTHON" -W ignore -m bundle.scripts.training_curve "$WORK/coarse/log" "$WORK/fine/log" --out "$WORK/curve"
-settings=() # what the phases were given beside their configs
+settings=() # settings of the phases besides their configs
 while [ $# -ge 2 ]; do
     settings+=(--set "${1#--}=$2")
     shift 2

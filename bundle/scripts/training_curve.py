@@ -1,9 +1,9 @@
-"""The curve of a training, of several in turn if it had phases: table and figure from TensorBoard's logs.
+"""Table and figure of a training's curve from TensorBoard's logs, over all phases of the training.
 
     python -m bundle.scripts.training_curve OUT/coarse/log OUT/fine/log --out OUT/curve
 
-Writes training.csv (loss, and mean Dice on the validation participants where it was measured) and training.svg.
-Steps are counted through all phases; the loss is the mean of so many steps (--every).
+Writes training.csv (loss, and mean Dice on the validation participants if it was measured) and training.svg.
+Steps are counted through all phases. Each loss is the mean of several steps (--every).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Phase:
 
 
 def read_phase(log: Path) -> Phase:
-    """What TensorBoard's files in ``log`` say; of steps that were done again after an interruption, the last.
+    """Read TensorBoard's files in ``log``. If a step was repeated after an interruption, the last value counts.
 
     Raises
     ------
     InputError
-        There is no loss in the folder.
+        If the folder holds no loss.
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -49,18 +49,18 @@ def read_phase(log: Path) -> Phase:
     events.Reload()
     known = events.Tags()["scalars"]
     if "loss" not in known:
-        raise InputError(str(log), "no TensorBoard file with a loss", "one", "Name the output_dir of a training.")
+        raise InputError(str(log), "no TensorBoard file with a loss", "one", "Give the output_dir of a training.")
     loss = {event.step: event for event in events.Scalars("loss")}
     dice = events.Scalars("mean_dice") if "mean_dice" in known else []
     return Phase(
         np.array([loss[step].value for step in sorted(loss)]),
-        # Validations are numbered by epoch in the log; the clock tells after which step they were.
+        # The log numbers validations by epoch; their time stamps tell the step after which they ran.
         tuple((max(s for s, done in loss.items() if done.wall_time <= event.wall_time), event.value) for event in dice),
     )
 
 
 def write_curve(phases: Sequence[Phase], out: Path, every: int = 40) -> None:
-    """Write ``out``/training.csv and ``out``/training.svg; ``every``: steps to a mean of the loss."""
+    """Write ``out``/training.csv and ``out``/training.svg. Each loss is the mean of ``every`` steps."""
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "training.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -74,7 +74,7 @@ def write_curve(phases: Sequence[Phase], out: Path, every: int = 40) -> None:
 
 
 def draw_curve(phases: Sequence[Phase], path: Path, every: int = 40) -> None:
-    """An SVG: the loss as a line for each phase, the mean Dice as points with their values."""
+    """Draw an SVG: the loss as one line per phase, the mean Dice as points with their values."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -98,7 +98,7 @@ def draw_curve(phases: Sequence[Phase], path: Path, every: int = 40) -> None:
                 scores.plot(start + step, dice, "o", color="#D55E00", markersize=4)
                 place = (start + step, dice)
                 scores.annotate(f"{dice:.3f}", place, (0, 6), textcoords="offset points", ha="center", color="#D55E00")
-        losses.set_xlabel("steps; a line where a phase begins")
+        losses.set_xlabel("steps (vertical line: a phase begins)")
         losses.set_ylabel(f"training loss, mean of {every} steps", color="#0072B2")
         scores.set_ylabel("mean Dice on validation participants", color="#D55E00")
         scores.set_ylim(min((dice for phase in phases for _, dice in phase.mean_dice), default=0.5) - 0.05, 1.0)
@@ -123,9 +123,9 @@ def _means(loss: NDArray[np.float64], every: int) -> list[tuple[int, float]]:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("logs", type=Path, nargs="+", help="output_dir of each phase, in their order")
+    parser.add_argument("logs", type=Path, nargs="+", help="output_dir of each phase, in order")
     parser.add_argument("--out", type=Path, required=True, help="folder for table and figure")
-    parser.add_argument("--every", type=int, default=40, help="steps to a mean of the loss (default: 40)")
+    parser.add_argument("--every", type=int, default=40, help="number of steps averaged for each loss (default: 40)")
     arguments = parser.parse_args()
     try:
         write_curve([read_phase(log) for log in arguments.logs], arguments.out, arguments.every)

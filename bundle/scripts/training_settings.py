@@ -1,8 +1,8 @@
-"""What a training prepared its images with, kept beside its checkpoints.
+"""Settings of a training's image preparation, kept beside its checkpoints.
 
-A checkpoint holds tensors only. Weights that fit a network also fit it when the
-voxels are of another size, so a release could describe them wrongly without
-anything failing; see `check_settings`.
+A checkpoint holds tensors only. The weights would also fit a network for voxels
+of another size, so a release could describe them wrongly without any error; see
+`check_settings`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SETTINGS_FILE = "training_settings.json"
 
 
 def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
-    """Write ``training_settings.json`` into the checkpoint folder; `train.yaml` calls this before it trains.
+    """Write ``training_settings.json`` into the checkpoint folder. `train.yaml` calls this before training.
 
     Parameters
     ----------
     ckpt_dir : path
     **settings
-        Plain values by the name of their config key.
+        Plain values by config key.
 
     Raises
     ------
     OutputError
-        When the folder cannot be written.
+        If the folder cannot be written.
     """
     path = Path(ckpt_dir) / SETTINGS_FILE
     with replacing(path) as temporary:
@@ -41,21 +41,21 @@ def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
 
 
 def check_settings(checkpoint: Path, config: Mapping[str, Any]) -> None:
-    """Raise when the training that made a checkpoint was given other settings than ``config`` has.
+    """Raise if the training of a checkpoint had other settings than ``config``.
 
     A checkpoint without ``training_settings.json`` beside it passes: it was
-    copied from elsewhere, and nothing is known.
+    copied, and its settings are unknown.
 
-    Parameters
-    ----------
-    checkpoint : Path
-    config : mapping
-        Plain values by config key.
+        Parameters
+        ----------
+        checkpoint : Path
+        config : mapping
+            Plain values by config key.
 
-    Raises
-    ------
-    UsageError
-        Naming the first setting that differs.
+        Raises
+        ------
+        UsageError
+            Names the first setting that differs.
     """
     try:
         recorded = json.loads((checkpoint.parent / SETTINGS_FILE).read_text(encoding="utf-8"))
@@ -67,5 +67,5 @@ def check_settings(checkpoint: Path, config: Mapping[str, Any]) -> None:
                 f"--config, key {key}",
                 str(config[key]),
                 f"{value}, as {checkpoint.name} was trained",
-                f"Give every --config of the training in its order, and --set {key}=... for what its command line set.",
+                f"Give every --config of the training in order, and --set {key}=... if its command line set it.",
             )

@@ -1,4 +1,4 @@
-"""Carrying a network's weights over to another window, or to more input channels."""
+"""Adapt a network's weights to another window or to more input channels."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ _POSITIONS = "vit.patch_embedding.position_embeddings"
 
 
 def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Weights of a UNETR for one window, made to fit the network's own.
+    """Adapt weights of a UNETR for one window to the network's own window.
 
-    Of the window, only the learned positions of its patches depend; they are
-    interpolated, so that each patch takes the position that it has within it.
-    Where the network has more input channels than the weights, the further ones
-    start without effect.
+    Only the learned position embeddings of the patches depend on the window. They
+    are interpolated, so that each patch gets the embedding of its position in the
+    window. If the network has more input channels than the weights, the additional
+    channels start without effect.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        State dict of a UNETR of the network's architecture.
-    network : monai.networks.nets.UNETR
-    window : sequence of int, (x, y, z)
-        What ``weights`` were trained with, in voxels.
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            State dict of a UNETR of the network's architecture.
+        network : monai.networks.nets.UNETR
+        window : sequence of int, (x, y, z)
+            Window that ``weights`` were trained with, in voxels.
 
-    Returns
-    -------
-    dict of str to Tensor
-        For ``network.load_state_dict``.
+        Returns
+        -------
+        dict of str to Tensor
+            Argument of ``network.load_state_dict``.
 
-    Raises
-    ------
-    ValueError
-        When the weights have not the patches of that window.
+        Raises
+        ------
+        ValueError
+            If the weights have another number of patches than that window.
     """
     patches = [size // patch for size, patch in zip(window, network.patch_size, strict=True)]
     positions = weights[_POSITIONS]
     if positions.shape[1] != math.prod(patches):
         raise ValueError(
-            f"the weights know {positions.shape[1]} patches, but a window of {tuple(window)} has "
+            f"the weights have {positions.shape[1]} patches, but a window of {tuple(window)} has "
             f"{math.prod(patches)}; expected the window that they were trained with (start_roi)."
         )
     volume = positions.transpose(1, 2).reshape(1, -1, *patches)

@@ -1,1 +1,1 @@
-"""The ground floor: what every stage shares. It imports nothing of ours."""
+"""What all stages share. This package imports none of our other packages."""

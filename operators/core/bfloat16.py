@@ -8,10 +8,10 @@ __all__ = ["has_bf16"]
 
 
 def has_bf16(cuda: bool) -> bool:
-    """Whether the GPU, or else the processor, has instructions for bfloat16.
+    """Whether the GPU (or the processor when ``cuda`` is false) has instructions for bfloat16.
 
-    Both compute in it without them too, a processor thirty times slower than
-    in float32 (measured on an AMD EPYC, Zen 3).
+    Both can also compute in bfloat16 without such instructions, but a processor
+    then takes thirty times as long as in float32 (measured on an AMD EPYC, Zen 3).
     """
     if cuda:
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""The time of day and of a stop-watch: the one place that a test replaces."""
+"""The time of day and a stopwatch, in one place so that tests can replace them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["now", "seconds"]
 
 
 def now() -> datetime:
-    """The moment, aware, in local time."""
+    """The current local time, with its time zone."""
     return datetime.now().astimezone()
 
 
 def seconds() -> float:
-    """Seconds of a clock that never goes back."""
+    """Seconds of a clock that never runs backwards."""
     return time.perf_counter()

@@ -27,7 +27,7 @@ def new_app(name: str, help_text: str, epilogue: str = "") -> App:
     return App(
         name=name,
         help=help_text,
-        help_epilogue=epilogue,  # empty: none is taken from the command above
+        help_epilogue=epilogue,  # set even when empty, or the parent command's epilogue would appear
         help_format="plaintext",
         help_formatter=TwoColumns(),
         version_flags=[],
@@ -51,11 +51,11 @@ def run_command(
     app : App
         From `new_app`. Its commands return an exit code or None.
     arguments : sequence of str, optional
-        Those of the process by default.
+        The arguments of the process by default.
     options : sequence of type
-        Dataclasses in which the flag of a wrong option is looked up.
+        Dataclasses in which to look up the flag of a wrong option.
     before_error : callable
-        Called before an error is reported, for instance to let an interruption finish.
+        Called before an error is reported, for example to let an interruption finish.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -70,7 +70,7 @@ def run_command(
 
 
 def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> int:
-    """Say on standard error what went wrong, in one line; a traceback where the log level is DEBUG.
+    """Print one line on standard error that says what went wrong; with log level DEBUG, also a traceback.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
     if logging.getLogger().getEffectiveLevel() <= logging.DEBUG:
         traceback.print_exception(error)
     code = getattr(error, "exit_code", None)
-    if isinstance(code, int):  # raised on purpose, by us or by the analysis, which has a hierarchy of its own
+    if isinstance(code, int):  # raised on purpose, by us or by the analysis (which has its own hierarchy)
         text = str(error)
-        if field := getattr(error, "field", ""):  # the library names the field; here it is a flag
+        if field := getattr(error, "field", ""):  # the library names the field; the command line shows its flag
             text = text.replace(field, flag_of(field, *options), 1)
         print(f"error: {' '.join(text.split())}", file=sys.stderr)
         return code
@@ -95,14 +95,14 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
 
 
 def _report_usage(app: App, error: CycloptsError, words: Sequence[str]) -> None:
-    """Two lines: what is wrong with the nearest right word, and where help is."""
+    """Print two lines: what is wrong (with the nearest valid word), and where to find help."""
     chain = tuple(error.command_chain or ())
     said = " ".join(_said(app, error, words).split())
     print(f"error: {said}\nSee `{' '.join((*app.name[:1], *chain))} --help`.", file=sys.stderr)
 
 
 def _said(app: App, error: CycloptsError, words: Sequence[str]) -> str:
-    if isinstance(error, UnknownCommandError):  # cyclopts would import every command to list them
+    if isinstance(error, UnknownCommandError):  # cyclopts's own message would import every command to list them
         word = (error.unused_tokens or [""])[0]
         for name in error.command_chain or ():
             app = app[name]

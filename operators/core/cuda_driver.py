@@ -1,4 +1,4 @@
-"""Whether an NVIDIA driver with a device is there, asked without importing anything heavy."""
+"""Whether this machine has an NVIDIA driver and a GPU, found out without heavy imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["driver_sees_device"]
 
 
 def driver_sees_device() -> bool:
-    """Whether NVIDIA's driver is there, can be initialised and counts a device."""
+    """Whether NVIDIA's driver is installed, can be initialised and reports at least one device."""
     for name in ("libcuda.so.1", "libcuda.so", "/usr/lib64/libcuda.so.1", "/usr/lib/libcuda.so.1"):
         with suppress(OSError):
             driver = ctypes.CDLL(name)

@@ -1,10 +1,10 @@
-"""A study without its patient: what is written from it can hold no identifying attribute of the source.
+"""De-identification of a study: nothing written from it holds an identifying attribute of the source.
 
-PS3.15 annex E, Basic Application Confidentiality Profile, as far as it
-concerns attributes that we write: everything that comes from the source's
-headers passes through `operators.core.volume.Study`, so that is where it is removed
-or replaced, before any later stage has seen it. The originals themselves are
-not written again.
+This applies the Basic Application Confidentiality Profile (PS3.15 annex E) to
+the attributes that we write. Everything that comes from the source's headers
+passes through `operators.core.volume.Study`, so attributes are removed or
+replaced there, before any later stage sees them. The source files themselves
+are never written again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["METHOD", "deidentify"]
 
 METHOD = "SarcoMAP: PS3.15 Basic Profile on derived objects"
 _CHARACTERISTICS = ("PatientSex", "PatientAge", "PatientSize", "PatientWeight")
-#: Not about the person, and needed to read the rest rightly.
+#: Says nothing about the person, and is needed to interpret the rest.
 _KEPT = ("QualityControlSubject",)
 _FIRST_MOMENT = datetime(2000, 1, 1)
 
@@ -32,11 +32,12 @@ _FIRST_MOMENT = datetime(2000, 1, 1)
 def deidentify(study: Study, how: Deidentification) -> Study:
     """Remove or replace whatever identifies the patient.
 
-    Name and identifier become the pseudonym; all UIDs are replaced, the same
-    by the same, references included; dates, descriptions, accession number,
-    referring physician and all else that the profile names is left out.
-    Times of acquisition keep their order and distances, for fusion needs them
-    to tell which of two stations is newer, and are never written.
+    The pseudonym takes the place of name and identifier. All UIDs are
+    replaced, also where they are references; equal UIDs get equal replacements.
+    Dates, descriptions, accession number, referring physician and everything
+    else that the profile names are left out. Acquisition times keep their order
+    and the intervals between them, because fusion must tell which of two
+    stations is newer. They are never written.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def deidentify(study: Study, how: Deidentification) -> Study:
     Returns
     -------
     Study
-        `Study.deidentified` names the profile and options; without
-        ``how.keep_characteristics`` there is no height.
+        `Study.deidentified` names the profile and options. The height is None
+        unless ``how.keep_characteristics`` is set.
     """
     kept = _KEPT + (_CHARACTERISTICS if how.keep_characteristics else ())
     pseudonym = how.pseudonym or f"S{_digest(how.key, 'pseudonym', study.study_uid).hex()[:12]}"
@@ -62,7 +63,7 @@ def deidentify(study: Study, how: Deidentification) -> Study:
         height_m=study.height_m if how.keep_characteristics else None,
         patient={
             **{keyword: study.patient[keyword] for keyword in kept if keyword in study.patient},
-            "PatientName": f"{pseudonym}^",  # a family name, as a name of one component should say (PS3.5 6.2.1)
+            "PatientName": f"{pseudonym}^",  # the caret marks a single component as the family name (PS3.5 6.2.1)
             "PatientID": pseudonym,
             "PatientIdentityRemoved": "YES",
             "DeidentificationMethod": METHOD,

@@ -1,8 +1,8 @@
 """The one exception hierarchy of SarcoMAP.
 
-Every error that a user can cause or meet is a `SarcoMapError`. It is built
-from four answers, so that no message can leave one out: where it happened,
-what was found, what was expected, and what the user can do.
+Every error that a user can cause or encounter is a `SarcoMapError`. Its four
+arguments say where it happened, what was found, what was expected and what the
+user can do, so that no message leaves one of them out.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = [
 
 
 class SarcoMapError(Exception):
-    """Base of all errors that SarcoMAP raises on purpose.
+    """Base class of all errors that SarcoMAP raises on purpose.
 
     Parameters
     ----------
     where : str
         File, series, station or column; never a patient's name or identifier.
     found : str
-        What was met there.
+        What was found there.
     expected : str
         What should have been there.
     remedy : str
@@ -51,7 +51,7 @@ class SarcoMapError(Exception):
 
 
 class UsageError(SarcoMapError):
-    """The command line or an option is not usable."""
+    """The command line or an option cannot be used."""
 
     exit_code = 2
 
@@ -67,7 +67,7 @@ class ArchiveError(InputError):
 
 
 class DicomError(InputError):
-    """A DICOM object is damaged, or is not what a Dixon study holds."""
+    """A DICOM object is damaged, or does not belong in a Dixon study."""
 
 
 class GeometryError(InputError):
@@ -87,7 +87,7 @@ class OutputError(SarcoMapError):
 
 
 class InternalError(SarcoMapError):
-    """SarcoMAP broke a rule of its own: neither the input nor the user is to blame.
+    """SarcoMAP broke one of its own rules; the input and the user are not to blame.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Geometry of grids: their corners and extents, what several share, and the two patient coordinate systems."""
+"""Geometry of grids: corners, extents, the box that several grids share, and the two patient coordinate systems."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from operators.core.volume import Grid
 __all__ = ["INDEX_SNAP", "LPS_TO_RAS", "TO_FACE", "corner_indices", "extent_mm", "shared_box", "voxels_coincide"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM's patient coordinates to those of NIfTI and MONAI, and back: it is its own inverse."""
+"""DICOM's patient coordinates (LPS) to those of NIfTI and MONAI (RAS). It is its own inverse."""
 
 INDEX_SNAP = 1e-6
-"""An index this close to a whole number is that number, so equal grids copy voxels exactly."""
+"""An index this close to a whole number is rounded to it, so that voxels are copied exactly between equal grids."""
 
 TO_FACE = 0.5
 """Voxels from the centre of an end voxel to its outer face."""
@@ -46,9 +46,9 @@ def extent_mm(grid: Grid) -> NDArray[np.float64]:
 
 
 def voxels_coincide(grid: Grid, target: Grid, tolerance_voxels: float = 0.05) -> bool:
-    """Whether the voxels of ``grid`` are voxels of ``target`` or of its continuation: a box of it, larger or smaller.
+    """Whether the voxels of ``grid`` lie on those of ``target``, or on its continuation beyond its ends.
 
-    The axes may be in another order or run the other way.
+    The axes may be in another order or run in the opposite direction.
     """
     to_target = np.linalg.solve(target.affine, grid.affine)
     whole = np.rint(to_target)
@@ -58,7 +58,7 @@ def voxels_coincide(grid: Grid, target: Grid, tolerance_voxels: float = 0.05) ->
 
 
 def shared_box(grids: Sequence[Grid], reference: Grid) -> Grid | None:
-    """The part of ``reference`` that lies between the end voxel centres of all ``grids``: there nothing is repeated.
+    """The part of ``reference`` between the end voxel centres of all ``grids``, where no edge voxel is repeated.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Help texts in two columns, as command lines usually show them, without styles."""
+"""Help texts in two plain columns, as command lines usually show them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WIDEST = 110
 
 
 class TwoColumns(PlainFormatter):
-    """Flags on the left, what they do on the right, filled to the width of the terminal."""
+    """Flags on the left, their descriptions on the right, wrapped to the width of the terminal."""
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
-        """Fill each paragraph."""
+        """Wrap each paragraph."""
         text = _to_plain_text(description, console)
         for paragraph in text.strip().split("\n\n"):
             self._print_plain(console, textwrap.fill(" ".join(paragraph.split()), _width()) + "\n")

@@ -16,7 +16,7 @@ __all__ = ["read_image"]
 
 
 def read_image(paths: Sequence[str | Path]) -> tuple[NDArray[np.float32], Grid]:
-    """Images of one participant as channels.
+    """Read the images of one participant as channels.
 
     Returns
     -------
@@ -26,8 +26,8 @@ def read_image(paths: Sequence[str | Path]) -> tuple[NDArray[np.float32], Grid]:
     Raises
     ------
     InputError
-        For a file that cannot be read, holds NaN, infinity or one value only,
-        or lies on another grid than the first.
+        When a file cannot be read, holds NaN, infinity or a single value, or
+        is on another grid than the first (`GeometryError`).
     """
     volumes = [read_volume(Path(path)) for path in paths]
     for path, volume in zip(map(Path, paths), volumes, strict=True):

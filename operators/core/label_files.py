@@ -1,4 +1,4 @@
-"""Label maps as other tools write them: NIfTI, NRRD, 3D Slicer's ``.seg.nrrd``."""
+"""Reading of label maps that other tools wrote: NIfTI, NRRD, 3D Slicer's ``.seg.nrrd``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _HIGHEST = 65535
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A label map as it was found.
+    """A label map as read from its file.
 
     Attributes
     ----------
     volume : Volume
         uint16 labels on the file's own grid.
     segments : tuple of Segment
-        What the file itself says of its labels (3D Slicer's ``.seg.nrrd``); else empty.
+        What the file itself says about its labels (3D Slicer's ``.seg.nrrd``); otherwise empty.
     sha256 : str
         Hex digest of the file.
     """
@@ -44,7 +44,7 @@ class LabelFile:
 
 
 def read_label_file(path: Path) -> LabelFile:
-    """Read a label map with where it lies.
+    """Read a label map and its position in the patient.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def read_label_file(path: Path) -> LabelFile:
     Raises
     ------
     InputError
-        When it cannot be read, is not three-dimensional, does not say where
-        it lies, or holds numbers that are no labels.
+        When the file cannot be read, is not three-dimensional, gives no
+        position, or holds values that are not labels.
     """
     name = path.name.lower()
     segments: tuple[Segment, ...] = ()
@@ -70,7 +70,7 @@ def read_label_file(path: Path) -> LabelFile:
     if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
         raise InputError(
             path.name,
-            f"values that are no labels (from {np.nanmin(values):g} to {np.nanmax(values):g})",
+            f"values that are not labels (from {np.nanmin(values):g} to {np.nanmax(values):g})",
             f"whole numbers from 0 to {_HIGHEST}",
             "Give the label map, not an image or a probability map.",
         )
@@ -80,7 +80,7 @@ def read_label_file(path: Path) -> LabelFile:
 def _one_layer(
     layers: NDArray[Any], segments: tuple[Segment, ...], where: str
 ) -> tuple[NDArray[Any], tuple[Segment, ...]]:
-    """Segments of several layers in one label map, each with a number of its own."""
+    """Merge the segments of several layers into one label map, each with its own number."""
     if len(layers) == 1:
         return layers[0], segments
     if not segments:
@@ -112,7 +112,7 @@ def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:
         raise InputError(
             path.name,
             "no position (sform and qform codes are 0)",
-            "an affine that leads to the patient's coordinates",
+            "an affine to patient coordinates",
             "Write the label map with the affine of the image that was segmented.",
         )
     values = (
@@ -129,7 +129,7 @@ def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:
 
 
 def resample_labels(labels: NDArray[Any], grid: Grid, target: Grid) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """A label map on another grid, each voxel the nearest.
+    """Resample a label map onto another grid by nearest neighbour.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def resample_labels(labels: NDArray[Any], grid: Grid, target: Grid) -> tuple[NDA
     Returns
     -------
     labels : ndarray, int16
-        On ``target``; 0 where ``grid`` does not reach.
+        On ``target``; 0 outside ``grid``.
     covered : ndarray of bool
-        Where it does.
+        Voxels of ``target`` that lie inside ``grid``.
     """
     found = labels.astype(np.int16)
     if grid.same_as(target):

@@ -1,4 +1,4 @@
-"""A label map with what is known of its making, as it goes from the segmentation to the writers."""
+"""A label map and how it was made, as it is passed from the segmentation to the writers."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ LABELLING_FLAGS = frozenset(
         "wider-structure",
     }
 )
-"""Codes of the flags that belong to a label map. When a study is measured again with other labels these are left out,
-and all codes that are declared nowhere stay, for they are of loading and fusion. So every code must be declared."""
+"""Codes of the flags that belong to a label map. When a study is measured again with other labels, flags with these
+codes are dropped. Flags with any other code are kept, because they come from loading and fusion. So every code of a
+label map must be listed here."""
 
 
 @dataclass(frozen=True)
 class LabelMap(Volume):
-    """Labels of the table on a grid, and what must be said about them.
+    """Labels of the label table on a grid, and what a reader must know about them.
 
     Attributes
     ----------
     confidence : Volume or None
-        float32 in [0, 1] on the same grid: the probability of the label that
-        won; None when it was not asked for or cannot be known.
+        float32 in [0, 1] on the same grid: the probability of each voxel's
+        label; None when it was not requested or is not known.
     groups : mapping of str to tuple of str
-        Structures that the labels hold only together, by the group's name
+        Structures that are labelled only together, by the group's name
         (``quadriceps``); `group_voxels` says where.
     group_voxels : Volume or None
-        uint8 on the same grid: the position (from 1) of a group in `groups`,
-        0 elsewhere.
+        uint8 on the same grid: the number of a group, counted from 1 in the
+        order of `groups`; 0 elsewhere.
     cut : frozenset of str
         Structures of which only a part is labelled, because the label map
         ended inside the body.
@@ -54,8 +55,8 @@ class LabelMap(Volume):
     Raises
     ------
     InternalError
-        When a further volume is not on the grid of the labels, or the code of
-        a flag is not among `LABELLING_FLAGS`.
+        When `confidence` or `group_voxels` is not on the grid of the labels,
+        or the code of a flag is not among `LABELLING_FLAGS`.
     """
 
     confidence: Volume | None = None
@@ -70,13 +71,13 @@ class LabelMap(Volume):
         for name in ("confidence", "group_voxels"):
             volume = getattr(self, name)
             if volume is not None and not volume.grid.same_as(self.grid):
-                raise InternalError(f"label map, {name}", "a grid of its own", "the grid of the labels")
+                raise InternalError(f"label map, {name}", "a different grid", "the grid of the labels")
         if undeclared := {flag.code for flag in self.flags} - LABELLING_FLAGS:
             raise InternalError("label map", f"flags {', '.join(sorted(undeclared))}", "codes of LABELLING_FLAGS")
 
 
 def label_digest(labels: Volume) -> str:
-    """SHA-256 of a label map: of its voxels and of where they lie, to a nanometre."""
+    """SHA-256 of a label map's voxels and of its affine, the latter rounded to a nanometre."""
     digest = hashlib.sha256(np.ascontiguousarray(labels.voxels, dtype=np.uint8).data)
     digest.update(np.round(labels.grid.affine, 6).tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Packages whose public names are imported when they are first used."""
+"""Packages whose public names are imported on first use."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, homes: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package.
+    """The ``__getattr__`` and ``__dir__`` of a package that imports its public names on first use.
 
-    Importing one module of the package then costs that module only.
+    Importing one module of the package then imports that module only.
 
     Parameters
     ----------
     package : str
         Its ``__name__``.
     homes : mapping of str to tuple of str
-        Module, and the names that are public in the package. No module may
-        have the name of one of them: once imported, it would take its place.
+        For each module, the names that the package makes public. No module
+        may share a name with one of them: once imported, the module would
+        hide it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is known about the network that made a segmentation, carried to every output."""
+"""The model card: what is known about the network that made a segmentation. It is carried to every output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operators.core.errors import SegmentationError
 __all__ = ["CARD_FILE", "SHIPPED_BUNDLE", "ModelCard", "check_bundle_folder"]
 
 CARD_FILE = "models/shipped.json"
-"""Where a bundle says what its weights are."""
+"""The model card of a bundle, relative to its folder."""
 
 SHIPPED_BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
 """The bundle that comes with SarcoMAP, with demonstration weights."""
@@ -26,21 +26,23 @@ class ModelCard:
     name, version : str
         As in the bundle's ``metadata.json``.
     sha256 : str
-        Hex digest of the weights file: the same name and version with other
+        Hex digest of the weights file. The same name and version with other
         weights is another model.
     training_data : str
         One sentence: what it was trained on.
     intended_use : str
         One sentence, as in the bundle's ``metadata.json``.
     synthetic_training : bool
-        Trained on synthetic anatomy only; every output then says so.
+        Whether it was trained on synthetic anatomy only. If so, every output
+        says it.
     made_elsewhere : bool
-        The labels are not our network's but came from a file; ``name`` and
-        ``version`` are of what made them, ``sha256`` is of that file.
+        Whether the labels came from a file instead of our network. ``name``
+        and ``version`` are then those of the tool that made them, and
+        ``sha256`` is the digest of that file.
     made : {"automatic", "semiautomatic", "manual"}
         How the labels were made (DICOM PS3.3 C.8.20.2, Segment Algorithm
-        Type). A network's own are automatic, and semiautomatic once they
-        were edited by hand.
+        Type). A network's labels are automatic, or semiautomatic once they
+        have been edited by hand.
     """
 
     name: str
@@ -54,14 +56,14 @@ class ModelCard:
 
     @property
     def edited(self) -> bool:
-        """Whether somebody edited what our network labelled."""
+        """Whether our network's labels were edited by hand."""
         return not self.made_elsewhere and self.made != "automatic"
 
     @property
     def remark(self) -> str:
-        """What a description must add in brackets, with a space before it; empty when there is nothing to add.
+        """What a description must add: a space and a remark in brackets, or nothing.
 
-        Short, for DICOM allows 64 characters for the whole.
+        It is short because DICOM allows 64 characters for the whole description.
         """
         if self.made_elsewhere:
             return " (labels made elsewhere)"
@@ -70,12 +72,12 @@ class ModelCard:
         return " (network trained on synthetic anatomy)" if self.synthetic_training else ""
 
     def after_editing(self) -> ModelCard:
-        """The card of the same labels once they were edited by hand: what the weights have seen is still in them."""
+        """The card of the same labels after editing by hand. It keeps what the weights were trained on."""
         return replace(self, made="semiautomatic") if self.made == "automatic" else self
 
 
 def check_bundle_folder(bundle: Path) -> None:
-    """Refuse what is no bundle, without reading it.
+    """Check that a folder is a bundle, without reading the model.
 
     Raises
     ------

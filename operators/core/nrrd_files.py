@@ -1,9 +1,9 @@
 """NRRD files: fused volumes, and segmentations that 3D Slicer opens with names and colours.
 
-Files are written in ``left-posterior-superior``, gzip-compressed, to a
-temporary name that is renamed when the file is whole. The segmentation fields
-follow 3D Slicer's developer guide, "Segmentation labelmap file format
-(.seg.nrrd)".
+Files are written in ``left-posterior-superior`` space and compressed with gzip.
+A file is written under a temporary name and renamed when it is complete. The
+segmentation fields follow 3D Slicer's developer guide, "Segmentation labelmap
+file format (.seg.nrrd)".
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = [
 ]
 
 _LPS = "left-posterior-superior"
-#: NRRD's other patient spaces of common use, and the signs that take them to LPS.
+#: NRRD's common patient spaces, and the signs that convert each to LPS.
 _TO_LPS = {_LPS: (1, 1, 1), "lps": (1, 1, 1), "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1)}
 
 _PIECE_BYTES = 1 << 20
 
-#: Slicer's terminology contexts; it shows the stored meanings also for codes that its lists lack.
+#: Slicer's terminology contexts. Slicer shows the stored meaning even for a code that its own lists lack.
 _TYPES = "Segmentation category and type - 3D Slicer General Anatomy list"
 _REGIONS = "Anatomic codes - DICOM master list"
 _CATEGORIES = {
@@ -56,17 +56,17 @@ _CATEGORIES = {
 def write_volume(path: Path, volume: Volume, *, compression_level: int = 2) -> None:
     """Write a volume as gzip-compressed NRRD.
 
-    The data are packed with ISA-L, six times faster than with zlib at level 1
-    and to the same size; any reader of gzip reads them.
+    The data are compressed with ISA-L, which is six times faster than zlib at
+    level 1 for the same size. Any gzip reader can read them.
 
     Parameters
     ----------
     path : Path
-        Its folder is made when missing.
+        Its folder is created if it does not exist.
     volume : Volume
         float32 or uint8.
     compression_level : int
-        ISA-L's, 0 (fast) to 3 (small).
+        ISA-L's level, from 0 (fast) to 3 (small).
 
     Raises
     ------
@@ -77,16 +77,16 @@ def write_volume(path: Path, volume: Volume, *, compression_level: int = 2) -> N
 
 
 def write_volumes(folder: Path, volumes: Mapping[str, Volume], *, compression_level: int = 2) -> tuple[Path, ...]:
-    """Write each volume as ``folder/<name>.nrrd``, several at once (packing works outside the interpreter lock).
+    """Write each volume as ``folder/<name>.nrrd``, several at once (compression releases the interpreter lock).
 
     Raises
     ------
     OutputError
-        When the folder cannot be made or a file not be written.
+        When the folder cannot be created or a file cannot be written.
     """
     paths = tuple(folder / f"{name}.nrrd" for name in volumes)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        # list() raises what a worker raised.
+        # list() re-raises an error of a worker.
         list(
             pool.map(
                 lambda path, volume: write_volume(path, volume, compression_level=compression_level),
@@ -107,13 +107,13 @@ def read_volume(path: Path) -> Volume:
     Returns
     -------
     Volume
-        uint8 as stored, all other types as float32; the affine is in LPS
-        whichever patient space the file uses.
+        uint8 as stored, all other types as float32. The affine is in LPS,
+        whatever patient space the file uses.
 
     Raises
     ------
     InputError
-        When the file cannot be read, or is no 3-D volume in patient space.
+        When the file cannot be read, or is not a 3-D volume in patient space.
     """
     voxels, header = _read(path, path.name)
     if voxels.dtype != np.uint8:
@@ -122,13 +122,13 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_layers(path: Path, where: str = "") -> tuple[NDArray[Any], Grid, Mapping[str, Any]]:
-    """Read a NRRD file of one or more label maps on one grid, as 3D Slicer saves segments that may overlap.
+    """Read an NRRD file of one or more label maps on one grid: 3D Slicer saves overlapping segments in layers.
 
     Parameters
     ----------
     path : Path
     where : str
-        How messages call the file; its name by default.
+        What messages call the file; its name by default.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def read_layers(path: Path, where: str = "") -> tuple[NDArray[Any], Grid, Mappin
     Raises
     ------
     InputError
-        When the file cannot be read, or has no place in patient space.
+        When the file cannot be read, or gives no position in patient space.
     """
     where = where or path.name
     voxels, header = _read(path, where, layers=True)
@@ -151,16 +151,16 @@ def read_layers(path: Path, where: str = "") -> tuple[NDArray[Any], Grid, Mappin
 def write_segmentation(path: Path, labels: Volume, *, compression_level: int = 2) -> None:
     """Write a label map as ``.seg.nrrd`` with the names, colours and codes of the label table.
 
-    All muscles and bones are listed in table order, also those without a
-    voxel, so that the segments of two participants can be matched by number;
-    adipose tissue is listed when it occurs.
+    All muscles and bones are listed in table order, even those without a
+    voxel, so that the segments of two participants can be matched by number.
+    Adipose tissue is listed only if it occurs.
 
     Parameters
     ----------
     path : Path
         By convention ending in ``.seg.nrrd``.
     labels : Volume
-        uint8; 0 background, else an index of the label table.
+        uint8; 0 is background, any other value an index of the label table.
 
     Raises
     ------
@@ -201,10 +201,10 @@ def write_segmentation(path: Path, labels: Volume, *, compression_level: int = 2
 
 
 def read_segmentation(path: Path) -> Volume:
-    """Read a ``.seg.nrrd`` file, ours or one that 3D Slicer saved after editing.
+    """Read a ``.seg.nrrd`` file: ours, or one that 3D Slicer saved after editing.
 
-    Slicer may renumber segments; they are matched to the label table by name
-    or SNOMED CT code (`match_segment`). One without a voxel is passed over.
+    Slicer may renumber segments, so they are matched to the label table by name
+    or SNOMED CT code (`match_segment`). A segment without a voxel is ignored.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def read_segmentation(path: Path) -> Volume:
     Returns
     -------
     Volume
-        uint8 labels of the table.
+        uint8 labels of the label table.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def _write(path: Path, volume: Volume, fields: Mapping[str, str], compression_le
     voxels = np.ascontiguousarray(volume.voxels)
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(_header_text(volume, fields))
-        # gzip's own wrapping, as NRRD asks for
+        # 16 + MAX_WBITS selects the gzip format, which NRRD requires
         packer = isal_zlib.compressobj(compression_level, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
         data = voxels.reshape(-1).view(np.uint8).data
         for start in range(0, len(data), _PIECE_BYTES):
@@ -246,7 +246,7 @@ def _write(path: Path, volume: Volume, fields: Mapping[str, str], compression_le
 
 
 def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
-    """What precedes the data, as pynrrd writes it."""
+    """The NRRD header as pynrrd writes it."""
     affine = volume.grid.affine
     header = {
         "space": _LPS,
@@ -256,12 +256,12 @@ def _header_text(volume: Volume, fields: Mapping[str, str]) -> bytes:
         "encoding": "gzip",
         **fields,
     }
-    # pynrrd packs with zlib, so it is given one voxel, and the sizes are put right.
+    # pynrrd would compress with zlib, so it writes one voxel only; the sizes are then corrected.
     text = io.BytesIO()
     nrrd.write(text, np.zeros((1, 1, 1), volume.voxels.dtype), header, index_order="C")
     z, y, x = volume.voxels.shape
     head, _, _ = text.getvalue().partition(b"\n\n")
-    # The same volume is the same file whenever it is written, and tells nobody when that was.
+    # Without the date, equal volumes give equal files, and the file does not reveal when it was written.
     head = re.sub(rb"\n# on [^\n]*", b"", head, count=1)
     return head.replace(b"\nsizes: 1 1 1\n", f"\nsizes: {x} {y} {z}\n".encode()) + b"\n\n"
 
@@ -273,7 +273,7 @@ def _read(path: Path, where: str, *, layers: bool = False) -> tuple[NDArray[Any]
         raise InputError(
             where, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
         ) from error
-    if layers:  # the last axis, since index_order="C" turns the order of the file round
+    if layers:  # the last axis, because index_order="C" reverses the order of the axes
         voxels = np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels[None]
     if voxels.ndim != 3 + layers:
         raise InputError(where, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume.")
@@ -292,7 +292,7 @@ def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid
         )
     rows = np.asarray(directions, dtype=np.float64)
     affine = np.eye(4)
-    affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # an axis of layers has no direction
+    affine[:3, :3] = rows[~np.isnan(rows).any(axis=1)].T  # the axis of layers has no direction
     affine[:3, 3] = origin
     affine[:3] *= np.array(signs)[:, None]
     try:

@@ -1,4 +1,4 @@
-"""Results appear whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["check_writable", "new_folder", "replacing", "require_new"]
 
 @contextmanager
 def replacing(path: Path | str, ending: str = ".part") -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well, else remove it.
+    """Give a temporary path beside ``path``, and rename it to ``path`` when the block succeeds; otherwise remove it.
 
     Parameters
     ----------
     path : Path or str
-        Its folder is made when missing.
+        Its folder is created if it does not exist.
     ending : str
-        Of the temporary name, for libraries that choose the format by it.
+        Ending of the temporary name, for libraries that choose the format by it.
 
     Raises
     ------
@@ -31,8 +31,8 @@ def replacing(path: Path | str, ending: str = ".part") -> Iterator[Path]:
 
     Examples
     --------
-    >>> with replacing("report.json") as temporary:  # doctest: +SKIP
-    ...     temporary.write_text("{}")
+    >>> with replacing("report.json") as temporary:
+    ...     _ = temporary.write_text("{}")
     """
     path = Path(path)
     temporary = _beside(path, ending)
@@ -48,7 +48,7 @@ def replacing(path: Path | str, ending: str = ".part") -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path | str) -> Iterator[Path]:
-    """Give a hidden folder beside ``path``; rename it to ``path`` when the block ends well, else remove it.
+    """Give a hidden folder beside ``path``, and rename it to ``path`` when the block succeeds; otherwise remove it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        When something is there already, and when it cannot be written.
+        When ``path`` is a file or a folder that is not empty, or cannot be written.
     """
     path = Path(path).resolve()
     require_new(path)
@@ -74,7 +74,7 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 
 
 def require_new(path: Path | str) -> None:
-    """Raise `OutputError` unless ``path`` can become a new folder: nothing is there, or an empty folder."""
+    """Raise `OutputError` unless ``path`` can become a new folder: it does not exist, or is an empty folder."""
     path = Path(path).resolve()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder with something in it" if path.is_dir() else "a file"
@@ -83,17 +83,17 @@ def require_new(path: Path | str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that could not be made or written to, without making it.
+    """Check that a folder can be created or written to, without creating it.
 
     Raises
     ------
     OutputError
-        When a file stands in its place, or writing is not permitted.
+        When a file is in its place, or writing is not permitted.
     """
     folder = folder.absolute()
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     if not nearest.is_dir():
-        raise _not_written(folder, f"{nearest.name} is no folder")
+        raise _not_written(folder, f"{nearest.name} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _not_written(folder, "permission denied")
 

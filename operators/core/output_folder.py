@@ -1,4 +1,4 @@
-"""A run's output folder: results appear there together, when all are there."""
+"""A run's output folder: all results appear there together, when the last one is complete."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ DERIVED_FILES = "derived/*/*.dcm"
 
 _PREFIX = ".sarcomap-"
 _YOUNG_S = 10.0
-"""A staging folder may be this old before its run has locked it."""
+"""A staging folder younger than this is left alone: its run may not have locked it yet."""
 
 
 @contextmanager
 def beside(output: Path) -> Iterator[Path]:
-    """A hidden folder inside ``output`` for what a run needs and does not give; removed when the block ends.
+    """A hidden folder inside ``output`` for a run's temporary files; it is removed when the block ends.
 
-    What a killed run leaves of it, the next run into ``output`` removes.
+    If the run is killed, the next run into ``output`` removes it.
 
     Raises
     ------
     OutputError
-        When ``output`` cannot be made or written to.
+        When ``output`` cannot be created or written to.
     """
     staging = _Staging(output)
     _open_stagings.append(staging)
@@ -56,23 +56,23 @@ def beside(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def staged(output: Path, stale: tuple[str, ...] = (DERIVED_FILES,)) -> Iterator[Path]:
-    """A hidden folder inside ``output`` to write into; its contents move up when the block ends well.
+    """A hidden folder inside ``output`` to write into; its contents move to ``output`` when the block succeeds.
 
-    Files of an earlier run are replaced one by one, never mixed with half of a
-    new one; after a failure ``output`` is as it was before.
+    They replace the files of an earlier run only after all of them have been
+    written. After a failure, ``output`` is as it was before.
 
     Parameters
     ----------
     output : Path
     stale : tuple of str
-        Glob patterns of files in ``output`` that are removed unless they are
-        written anew. A derived series of an earlier run may be longer, or of
-        a contrast that this run does not write.
+        Glob patterns of files in ``output`` that are removed unless this run
+        writes them again. A derived series of an earlier run may be longer, or
+        of a contrast that this run does not write.
 
     Raises
     ------
     OutputError
-        When ``output`` cannot be made or written to, or what lies there cannot be replaced.
+        When ``output`` cannot be created or written to, or a file in it cannot be replaced.
     """
     staging = _Staging(output)
     _open_stagings.append(staging)
@@ -86,9 +86,9 @@ def staged(output: Path, stale: tuple[str, ...] = (DERIVED_FILES,)) -> Iterator[
 
 
 def abandon() -> None:
-    """Remove what unfinished runs of this process have written; those that are just finishing are waited for.
+    """Remove what unfinished runs of this process have written, after waiting for a run that is moving its results.
 
-    Nothing can be finished after this: the process is expected to end.
+    No run can finish after this: the process is expected to end.
     """
     _settling.acquire()
     for staging in tuple(_open_stagings):
@@ -96,12 +96,12 @@ def abandon() -> None:
 
 
 def missing(folder: Path, names: tuple[str, ...]) -> list[str]:
-    """Which of ``names`` are not there, or are empty."""
+    """Those of ``names`` that are not in the folder, or are empty files."""
     return [name for name in names if not (folder / name).is_file() or (folder / name).stat().st_size == 0]
 
 
 class _Staging:
-    """The hidden folder, and the folders above it that had to be made."""
+    """The hidden folder, and the folders above it that had to be created."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
@@ -123,13 +123,13 @@ class _Staging:
                 "Choose another folder with -o, or change its permissions.",
             ) from error
         try:
-            self._check_replaceable(OUTPUT_FILES)  # now, not after the minutes that the work takes
+            self._check_replaceable(OUTPUT_FILES)  # before the work, which takes minutes
         except OutputError:
             self.discard()
             raise
 
     def move_up(self, stale: tuple[str, ...]) -> None:
-        # The report goes last: whoever watches the folder takes it for the end of the run.
+        # The report goes last, because programs that watch the folder take it as the end of the run.
         files = sorted(
             (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()),
             key=lambda name: name == "report.json",
@@ -155,7 +155,7 @@ class _Staging:
                 if path.relative_to(self.output).as_posix() not in files:
                     path.unlink()
         for folder in (self.output / "derived").glob("*"):
-            with suppress(OSError):  # not empty, or no folder
+            with suppress(OSError):  # not empty, or not a folder
                 folder.rmdir()
 
     def discard(self) -> None:
@@ -170,7 +170,7 @@ class _Staging:
         self._remove_made()
 
     def _remove_made(self) -> None:
-        with suppress(OSError):  # not empty: somebody else wrote there meanwhile
+        with suppress(OSError):  # not empty: another program has written there since
             for folder in self.made:
                 folder.rmdir()
 
@@ -178,14 +178,14 @@ class _Staging:
         for name in names:
             target = self.output / name
             if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
-                kind = "a folder" if target.is_dir() else f"not to be made, for {target.parent.name} is a file"
+                kind = "a folder" if target.is_dir() else f"cannot be made, because {target.parent.name} is a file"
                 raise OutputError(str(target), kind, "a file, or nothing yet", "Choose another folder with -o.")
 
 
 def _sweep(output: Path) -> None:
-    """Remove what killed runs have left: their locks went with them."""
+    """Remove what killed runs have left. Their locks were released when they died."""
     for folder in output.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # in use, or gone meanwhile
+        with suppress(OSError):  # in use, or already removed
             if time.time() - folder.stat().st_mtime < _YOUNG_S:
                 continue
             lock = os.open(folder, os.O_RDONLY)
@@ -198,4 +198,4 @@ def _sweep(output: Path) -> None:
 
 _open_stagings: list[_Staging] = []
 _settling = threading.Lock()
-"""Held while results move up: that is never cut in half."""
+"""Held while results move to the output folder, so that `abandon` never interrupts the move."""

@@ -1,14 +1,14 @@
-"""The JSON Schema of ``report.json``; what it says of structures and phenotypes is generated.
+"""The JSON Schema of ``report.json``; its parts about structures and phenotypes are generated.
 
-``schema/report.schema.json`` is one file for people and for programs that do
-not import SarcoMAP's code. Its hand-written parts are edited there;
-``python -m operators.core.report_schema`` writes the generated parts again
-from the label table and the registry of phenotypes.
+``schema/report.schema.json`` is a single file, for people and for programs that
+do not import SarcoMAP's code. Edit its hand-written parts there. The command
+``python -m operators.core.report_schema`` regenerates the other parts from the
+label table and the registry of phenotypes.
 
-Annotations that JSON Schema does not define: ``x-unit``, ``x-since`` (the
-version of the schema that has a phenotype first), ``x-replaced-by`` and, at
-the top, ``x-readable-versions``: versions of reports that the schema can be
-used for when phenotypes that came later are not required.
+The schema has annotations that JSON Schema does not define: ``x-unit``,
+``x-since`` (the first version of the schema with that phenotype) and
+``x-replaced-by``. At the top, ``x-readable-versions`` lists the versions of
+reports that the schema can validate if later phenotypes are not required.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from operators.core.phenotypes import PHENOTYPES, Phenotype
 
 __all__ = ["report_schema", "schema_text", "schema_version"]
 
-# 1.1.0: the options of the run, a digest of the labels; of phenotypes the title, the unit and the version that has
-# them first.
+# 1.1.0 added the options of the run, a digest of the labels, and each phenotype's title, unit and first version.
 _VERSIONS = ("1.0.0", "1.1.0")
 _FILE = "schema/report.schema.json"
 
 
 def schema_version() -> str:
-    """The version of the reports written now: that of the schema, or of its newest phenotype."""
+    """The version of the reports that are written now: the newest of the schema and its phenotypes."""
     return _versions()[-1]
 
 
@@ -58,7 +57,7 @@ def report_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """`report_schema` as the file has it."""
+    """`report_schema` as the text of its file."""
     return json.dumps(report_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -82,7 +81,7 @@ def _property(phenotype: Phenotype) -> dict[str, Any]:
         "minimum": 0,
     }
     if phenotype.unit.maximum is not None:
-        # A whole number is written without its decimals, as people write it.
+        # A whole number is written without decimals, as people write it.
         about["maximum"] = int(phenotype.unit.maximum) if phenotype.unit.maximum % 1 == 0 else phenotype.unit.maximum
     about |= {"x-unit": phenotype.unit.name, "x-since": phenotype.since}
     if phenotype.replaced_by is not None:
@@ -91,7 +90,7 @@ def _property(phenotype: Phenotype) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the generated parts of the schema's file again."""
+    """Regenerate the schema's file."""
     path = Path(__file__).parent / _FILE
     with replacing(path) as temporary:
         temporary.write_text(schema_text(), encoding="utf-8")

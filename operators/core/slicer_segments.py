@@ -1,9 +1,9 @@
-"""What a segment of a ``.seg.nrrd`` file is: by its name or SNOMED CT code, never by its number.
+"""Which structure a segment of a ``.seg.nrrd`` file is, by its name or SNOMED CT code and never by its number.
 
-3D Slicer numbers segments in the order in which they were made, so the same
-number means another muscle in the next file. What a segment is stands in its
-name and in its terminology (3D Slicer developer guide, "Segmentation labelmap
-file format (.seg.nrrd)").
+3D Slicer numbers segments in the order in which they were created, so the same
+number may mean another muscle in the next file. The name and the terminology
+identify a segment (3D Slicer developer guide, "Segmentation labelmap file
+format (.seg.nrrd)").
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Segment:
     codes : tuple of str
         ``scheme^value`` of the terminology's type and region.
     value, layer : int
-        The voxels that are this segment's.
+        Label value and layer of the segment's voxels.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Segment:
 
 
 def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
-    """The segments of a header, in its order; none for a NRRD file that is no segmentation."""
+    """The segments of a header, in its order; empty for an NRRD file that is not a segmentation."""
     segments = []
     number = 0
     while f"Segment{number}_LabelValue" in header:
@@ -69,18 +69,18 @@ def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
 
 
 def match_segment(segment: Segment, where: str, otherwise: str = "remove it") -> int:
-    """The class of the label table that a segment is.
+    """Match a segment to a structure of the label table.
 
-    Left and right share a class, so "Left sartorius" and "sartorius_right" are
-    both sartorius; "m." and "muscle" are passed over.
+    Left and right share a label, so "Left sartorius" and "sartorius_right" are
+    both sartorius. The words "m." and "muscle" are ignored.
 
     Parameters
     ----------
     segment : Segment
     where : str
-        The file, for the error.
+        Name of the file, for the error message.
     otherwise : str
-        What the user can do instead of renaming the segment, for the error.
+        What the user can do instead of renaming the segment, for the error message.
 
     Returns
     -------
@@ -90,8 +90,8 @@ def match_segment(segment: Segment, where: str, otherwise: str = "remove it") ->
     Raises
     ------
     InputError
-        When neither name nor code is in the label table (the nearest name is
-        suggested), or they say different things.
+        When neither the name nor the code is in the label table (the message
+        suggests the nearest name), or the two contradict each other.
     """
     found = find_structure(segment, where)
     if found is None:
@@ -111,16 +111,16 @@ def find_structure(segment: Segment, where: str) -> int | None:
     Raises
     ------
     InputError
-        When name and code say different things.
+        When the name and the code contradict each other.
     """
     by_name = next((_NAMES[n] for n in map(_plain, (segment.name, segment.identifier)) if n in _NAMES), None)
     by_code = next((_CODES[code] for code in segment.codes if code in _CODES), None)
     if by_name is not None and by_code is not None and by_name != by_code:
         raise InputError(
             where,
-            f"segment {segment.name!r} bears the code of {_name(by_code)}",
+            f"segment {segment.name!r} has the code of {_name(by_code)}",
             "a name and a terminology that agree",
-            "Correct the one or the other in 3D Slicer.",
+            "Correct one of them in 3D Slicer.",
         )
     return by_name if by_name is not None else by_code
 

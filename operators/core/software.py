@@ -1,4 +1,4 @@
-"""Which software made a report."""
+"""The software that made a report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NAME = "sarcomap"
 
 
 def software() -> dict[str, str | None]:
-    """Name, version and git commit for ``report.json``; the commit is None when it cannot be known."""
+    """Name, version and git commit for ``report.json``; the commit is None when it is not known."""
     return {"name": _NAME, "version": software_version(), "git": git_commit()}
 
 
 @cache
 def git_commit() -> str | None:
-    """The commit that this code is: of the installed distribution, else of the work tree that it lies in."""
+    """The commit of this code: that of the installed distribution, or else of the working tree that holds it."""
     return _installed_commit() or _work_tree_commit()
 
 

@@ -1,4 +1,4 @@
-"""How long each stage of a run took, and which one failed."""
+"""How long each stage of a run took, and the error of a stage that failed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class StageClock:
     ----------
     seconds : dict of str to float
     failure : BaseException or None
-        What the failing stage raised: Holoscan may hand on another exception.
+        The exception of the stage that failed. Holoscan may pass on a different one.
 
     Parameters
     ----------
     on_stage : callable, optional
-        Called with the stage's name and None when it starts, and with its
-        name and seconds when it is done.
+        Called with a stage's name and None when the stage starts, and with its
+        name and duration in seconds when it ends.
     """
 
     def __init__(self, on_stage: Callable[[str, float | None], None] | None = None) -> None:
@@ -36,7 +36,7 @@ class StageClock:
         self._on_stage = on_stage or (lambda stage, seconds: None)
 
     def run(self, stage: str, work: Callable[[], Result]) -> Result:
-        """Do ``work``, note how long it took, and return what it returned."""
+        """Call ``work``, record how long it took, and return its result."""
         self._on_stage(stage, None)
         start = clock.seconds()
         try:

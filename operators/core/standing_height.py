@@ -1,4 +1,4 @@
-"""Standing height, from what a DICOM header says."""
+"""Standing height from a DICOM header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 __all__ = ["height_of", "metres_of"]
 
-#: Living people, in metres; PatientSize is often left at 0 or typed in centimetres.
+#: Plausible heights in metres. PatientSize is often left at 0 or entered in centimetres.
 _PLAUSIBLE_M = (0.5, 2.5)
 #: Without a unit, 67 may be inches or a small child's centimetres; from here on only centimetres are meant.
 _LEAST_CENTIMETRES = 100.0

@@ -8,10 +8,10 @@ __all__ = ["study_key"]
 
 
 def study_key(study_uid: str) -> str:
-    """How a study is called where its own names must not appear: as a pseudonym in reports, in queues and logs.
+    """A name for a study where its own must not appear: the pseudonym in reports, and its name in queues and logs.
 
-    The same study has the same key everywhere. Who knows the UID can compute
-    it, so it is no de-identification.
+    The same study has the same key everywhere. Anyone who knows the UID can
+    compute the key, so it does not de-identify the study.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""The data that flows between the stages: small frozen classes, checked at birth.
+"""The data that the stages pass on: small frozen classes that check their values when they are created.
 
-Arrays are (z, y, x), C-order. Affines are 4x4 and take voxel indices
+Arrays are (z, y, x) in C order. Affines are 4x4 matrices that map voxel indices
 (i = x, j = y, k = z) to LPS millimetres, the patient coordinates of DICOM
 (PS3.3 C.7.6.2.1.1).
 """
@@ -32,7 +32,7 @@ class QualityFlag:
     code : str
         Kebab-case, stable across versions, e.g. ``duplicate-station``.
     severity : {"info", "warning", "error"}
-        ``error`` means that phenotypes cannot be trusted and are not given.
+        ``error`` means that phenotypes cannot be trusted and are not reported.
     message : str
         One sentence; names stations and series by number, never the patient.
     """
@@ -44,7 +44,7 @@ class QualityFlag:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie: a shape and an affine.
+    """The positions of voxels: a shape and an affine.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class Station:
     voxels : ndarray, shape (z, y, x), float32
         Rescaled signal; z runs inferior to superior.
     grid : Grid
-        Where those voxels lie.
+        The positions of those voxels.
     acquired : datetime or None
         From SeriesDate and SeriesTime; decides between duplicates.
     series_uid, frame_of_reference_uid : str
@@ -144,8 +144,9 @@ class Station:
     contrast_told_by : {"ImageType", "description", "images"}
         What says that it is of this contrast.
     decoded : bool
-        False for a station that was known not to be needed: its place, time
-        and headers count, and ``voxels`` are one NaN that fills no memory.
+        False for a station that is not needed for fusion. Its position, time
+        and headers are valid, but ``voxels`` is a single NaN broadcast to the
+        shape, which takes no memory.
     """
 
     contrast: Contrast
@@ -176,7 +177,7 @@ class Station:
 
     @property
     def title(self) -> str:
-        """What messages call it: never by its description, in which an operator may have typed a name."""
+        """Its name in messages. The series description is not used: an operator may have typed a patient's name."""
         return f"series {self.series_number} ({self.contrast.value})"
 
     @property
@@ -190,7 +191,7 @@ class Station:
 
 @dataclass(frozen=True)
 class Study:
-    """One Dixon study: every station of every contrast that was found and understood.
+    """One Dixon study: every station of every contrast that could be read.
 
     Attributes
     ----------
@@ -198,16 +199,16 @@ class Study:
         In no particular order; `operators.station_fusion` chooses among them.
     study_uid : str
     pseudonym : str
-        The eid of a UK Biobank name, else a digest of the study UID; never a PatientID.
+        The eid of a UK Biobank file name, or else a digest of the study UID; never a PatientID.
     height_m : float or None
         PatientSize (0010,1020) when present and plausible.
     patient : mapping of str to str
-        Patient and study module attributes, by DICOM keyword, for the DICOM
-        objects that we write; never logged, never in the report.
+        Attributes of the patient and study modules by DICOM keyword, for the
+        DICOM objects that we write. They are never logged or reported.
     flags : tuple of QualityFlag
     deidentified : tuple of str
         Codes of the confidentiality profile and options that were applied
-        (PS3.16 CID 7050); empty for a study as it came.
+        (PS3.16 CID 7050); empty for a study that was not de-identified.
     """
 
     stations: tuple[Station, ...]
@@ -221,13 +222,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Fused:
-    """The fused study: four contrasts and what follows from them, on one grid.
+    """The fused study: four contrasts, body mask and fat fraction on one grid.
 
     Attributes
     ----------
     water, fat, in_phase, opposed : ndarray, shape (z, y, x), float32
     grid : Grid
-        Axis-aligned with the stations; extent is the union of the stations.
+        Axis-aligned with the stations; its extent is the union of the stations.
     body : ndarray, shape (z, y, x), bool
         Body mask.
     fat_fraction : ndarray, shape (z, y, x), float32
@@ -254,7 +255,7 @@ class Fused:
     flags: tuple[QualityFlag, ...] = ()
 
     def volumes(self) -> dict[str, Volume]:
-        """The six volumes by the stem of the file that holds them (``fused/<stem>.nrrd``)."""
+        """The six volumes by the stem of their file (``fused/<stem>.nrrd``)."""
         return {
             "in": Volume(self.in_phase, self.grid),
             "opp": Volume(self.opposed, self.grid),

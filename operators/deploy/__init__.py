@@ -1,8 +1,8 @@
-"""The one door to MONAI Deploy: import it from here, never from `monai.deploy` or `holoscan`.
+"""The classes of MONAI Deploy and Holoscan that our operators and the application use.
 
-Importing this module prepares the process for Holoscan (see
-`operators.deploy.holoscan_process`) and then hands on the classes that our operators
-and the application are made of.
+Import them from here, never from `monai.deploy` or `holoscan`: importing this
+module first prepares the process for Holoscan (see
+`operators.deploy.holoscan_process`).
 """
 
 from __future__ import annotations

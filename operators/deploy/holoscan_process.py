@@ -1,8 +1,8 @@
-"""What Holoscan needs of the process before it can be imported.
+"""Preparation of the process for the import of Holoscan.
 
-Holoscan's extension modules are linked against ``libcudart.so.13``, also on a
-machine without a GPU. The PyPI wheel ``nvidia-cuda-runtime`` brings that
-library, but in a folder that the dynamic linker does not search.
+Holoscan's extension modules are linked against ``libcudart.so.13``, and need it
+even on a machine without a GPU. The PyPI wheel ``nvidia-cuda-runtime`` contains
+that library, but in a folder that the dynamic linker does not search.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operators.core.errors import SarcoMapError
 
 __all__ = ["RECOMMENDED_STACK_BYTES", "preload_cudart", "prepare_process"]
 
-#: What ``holoscan.core`` recommends at import; with less it warns of crashes.
+#: The stack that ``holoscan.core`` recommends when it is imported; with less, it warns of crashes.
 RECOMMENDED_STACK_BYTES = 32 * 1024 * 1024
 
 
@@ -45,12 +45,12 @@ def preload_cudart() -> str:
 
 
 def prepare_process() -> None:
-    """Everything that has to happen before the first ``import holoscan``: library, log level, stack.
+    """Set library, log level and stack before the first ``import holoscan``.
 
-    Holoscan logs each step of its graph, and an operator's exception five times
-    over before ``Application.run`` raises it again; ``HOLOSCAN_LOG_LEVEL`` is
-    set to ``CRITICAL`` unless the user has set it. The soft limit of the stack is raised
-    to what Holoscan recommends, as far as the hard limit allows.
+    Holoscan logs each step of its graph, and logs an operator's exception five
+    times before ``Application.run`` raises it again. So ``HOLOSCAN_LOG_LEVEL`` is
+    set to ``CRITICAL`` unless the user has set it. The soft limit of the stack
+    is raised to what Holoscan recommends, if the hard limit allows it.
     """
     preload_cudart()
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "CRITICAL")

@@ -1,4 +1,4 @@
-"""An operator whose `compute` is clocked."""
+"""Operators whose `compute` is timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AnyOperator = TypeVar("AnyOperator", bound=type[Operator])
 
 
 def timed(operator: AnyOperator, stage: str, clock: StageClock) -> AnyOperator:
-    """The same operator; ``clock`` notes how long its ``compute`` takes, and what it raises."""
+    """A subclass of an operator; ``clock`` records how long its ``compute`` takes and what it raises."""
 
     def compute(self: Operator, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         clock.run(stage, lambda: operator.compute(self, op_input, op_output, context))

@@ -1,4 +1,4 @@
-"""The fused volume as MR images of its own, so that a segmentation of it has a series to lie on."""
+"""Derived MR series: the fused volume as DICOM images, to which a segmentation can refer."""
 
 from operators.derived_series.series import DerivedSeries, SeriesHeaders, derive, write_derived
 from operators.derived_series.stored_values import StoredValues, stored_values

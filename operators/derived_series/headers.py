@@ -1,4 +1,4 @@
-"""The attributes of a derived MR image (PS3.3 A.4), modules in the order of table A.4-1."""
+"""The attributes of a derived MR image (PS3.3 A.4), with modules in the order of table A.4-1."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ __all__ = ["series_header"]
 
 _SERIES_NUMBER = {Contrast.WATER: 9011, Contrast.FAT: 9012, Contrast.IN: 9013, Contrast.OPPOSED: 9014}
 _NAME = {Contrast.WATER: "water", Contrast.FAT: "fat", Contrast.IN: "in-phase", Contrast.OPPOSED: "opposed-phase"}
-#: The third value says that it is none of the special kinds of MR image; ``COMPOSED`` is what Siemens calls an image
-#: of several stations, and what the loader knows not to take for a station.
+#: The third value says that it is not one of the special kinds of MR image. ``COMPOSED`` is Siemens's term for an image
+#: of several stations, and tells the loader that it is not a station.
 _IMAGE_TYPE = {
     Contrast.WATER: ["DERIVED", "SECONDARY", "OTHER", "WATER", "COMPOSED"],
     Contrast.FAT: ["DERIVED", "SECONDARY", "OTHER", "FAT", "COMPOSED"],
     Contrast.IN: ["DERIVED", "SECONDARY", "OTHER", "IN_PHASE", "COMPOSED"],
     Contrast.OPPOSED: ["DERIVED", "SECONDARY", "OTHER", "OPP_PHASE", "COMPOSED"],
 }
-#: Type 1 where the source says nothing: research mode, no variant (PS3.3 C.8.3.1).
+#: Values of type 1 attributes that the source does not give: research mode, no variant (PS3.3 C.8.3.1).
 _SEQUENCE_WHEN_UNKNOWN = {"ScanningSequence": "RM", "SequenceVariant": "NONE"}
 _TYPE_2 = ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "PatientPosition")
 _OPTIONAL = ("RepetitionTime", "FlipAngle", "MagneticFieldStrength")
-#: Body parts (PS3.16 annex L) that have no left and right; of others, Laterality would have to say which.
+#: Body parts (PS3.16 annex L) without left and right. Any other would need a value for Laterality.
 _UNPAIRED = ("WHOLEBODY", "ABDOMEN", "ABDOMENPELVIS", "PELVIS")
 
 
 def series_header(
     study: Study, stations: Sequence[Station], contrast: Contrast, grid: Grid, values: StoredValues, series_uid: str
 ) -> Dataset:
-    """Every attribute that the images of a derived series share.
+    """All attributes that the images of a derived series share.
 
-    What all stations of the contrast say alike of their acquisition is
-    repeated; what they contradict each other in is left out or empty.
+    Acquisition attributes with the same value in all stations of the contrast
+    are repeated. Those with different values are left out or empty.
 
     Parameters
     ----------
     study : Study
     stations : sequence of Station
-        What was fused, of this contrast.
+        The stations of this contrast that were fused.
     contrast : Contrast
     grid : Grid
     values : StoredValues
@@ -81,7 +81,7 @@ def _series_and_equipment(
     header.SeriesInstanceUID = series_uid
     header.SeriesNumber = _SERIES_NUMBER[contrast]
     header.SeriesDescription = f"SarcoMAP fused {_NAME[contrast]}"
-    # To be filled by `settle_dates`.
+    # `settle_dates` fills these.
     header.SeriesDate = header.SeriesTime = header.ContentDate = header.ContentTime = ""
     header.InstanceCreationDate = header.InstanceCreationTime = ""
     frames = sorted({station.frame_of_reference_uid for station in study.stations} - {""})
@@ -117,7 +117,7 @@ def _image(header: Dataset, contrast: Contrast, grid: Grid, values: StoredValues
     header.HighBit = 15
     header.PixelRepresentation = 0
     header.WindowCenter, header.WindowWidth = (f"{value:g}" for value in values.window)
-    # The classic MR image has no Modality LUT module, yet this is where every reader looks for the scale.
+    # The classic MR image has no Modality LUT module, but every reader looks for the scale in these attributes.
     header.RescaleIntercept, header.RescaleSlope = f"{values.intercept:g}", f"{values.slope!r}"
     header.RescaleType = "US"
 

@@ -1,8 +1,8 @@
 """A fused contrast as a derived MR series: one MR Image instance for each plane (PS3.3 A.4).
 
-Classic single-frame images rather than an Enhanced MR: every PACS and viewer
-shows them as a stack, and a segmentation can refer to each plane by its own
-UID.
+These are classic single-frame images, not an Enhanced MR, because every PACS
+and viewer shows them as a stack and a segmentation can refer to each plane by
+its own UID.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _IMPLEMENTATION_NAME = "SARCOMAP"
 
 @dataclass(frozen=True)
 class SeriesHeaders:
-    """What a segmentation needs to know of a derived series: where its images lie and what they say, not their pixels.
+    """The parts of a derived series that a segmentation needs: its grid and headers, without pixels.
 
     Attributes
     ----------
     contrast : Contrast
     grid : Grid
-        Image n is plane n of it.
+        Image n is plane n of this grid.
     headers : tuple of Dataset
-        One for each plane, all attributes but the pixels.
+        One for each plane, with all attributes except the pixels.
     """
 
     contrast: Contrast
@@ -60,18 +60,18 @@ class SeriesHeaders:
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
-        """In the order of the grid's planes."""
+        """SOP Instance UIDs, in the order of the grid's planes."""
         return tuple(str(header.SOPInstanceUID) for header in self.headers)
 
 
 @dataclass(frozen=True)
 class DerivedSeries(SeriesHeaders):
-    """One contrast of the fused volume as DICOM images, before they are files.
+    """One contrast of the fused volume as DICOM images that have not been written yet.
 
     Attributes
     ----------
     values : StoredValues
-        The pixels of all images.
+        Pixels of all images.
     """
 
     values: StoredValues
@@ -82,8 +82,8 @@ def derive(
 ) -> DerivedSeries:
     """Make the derived series of one contrast.
 
-    All UIDs follow from the study, the images it was fused from, the fused
-    voxels and our version: the same input gives the same series again.
+    All UIDs are derived from the study, the images that were fused, the fused
+    voxels and our version, so the same input gives the same series again.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def derive(
     Raises
     ------
     GeometryError
-        When the grid's axes are not at right angles, which images cannot express.
+        When the grid's axes are not at right angles: DICOM images cannot express such a grid.
     OutputError
-        When the stations name no SOP instance.
+        When the stations have no SOP Instance UIDs.
     """
     stations = [station for station in fused.stations if station.contrast is contrast] or list(fused.stations)
     for station in stations:
@@ -120,10 +120,10 @@ def derive(
 def write_derived(
     folder: Path | str, series: DerivedSeries, transfer_syntax: UID = ExplicitVRLittleEndian
 ) -> tuple[Path, ...]:
-    """Write ``folder/0001.dcm`` and on, inferior to superior as the grid runs; the folder appears when it is whole.
+    """Write ``folder/0001.dcm`` and so on, in the order of the grid's planes; the folder appears when it is complete.
 
-    A folder of that name is replaced as a whole: no image of an earlier
-    series stays behind.
+    An existing folder of that name is replaced as a whole, so no image of an
+    earlier series is left.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def write_derived(
     Raises
     ------
     OutputError
-        When it cannot be written; what was there before is then there still.
+        When it cannot be written; an existing folder is then unchanged.
     """
     folder = Path(folder)
     partial: Path | None = None
@@ -184,7 +184,7 @@ def _headers(
     headers = []
     for k, position in enumerate(positions_mm(grid)):
         header = Dataset()
-        header.update(shared)  # the planes share the elements that are alike; those set below are not among them
+        header.update(shared)  # the planes share these element objects; those that are set below are new for each
         header.SOPInstanceUID = derived_uid("derived-instance", *identity, str(k))
         header.InstanceNumber = k + 1
         header.ImagePositionPatient = [format_number_as_ds(float(v)) for v in np.round(position, 9)]
@@ -218,7 +218,7 @@ def _with_pixels(header: Dataset, plane: np.ndarray, transfer_syntax: UID) -> Da
 
 def _put_in_place(partial: Path, folder: Path) -> None:
     if folder.is_dir() and not folder.is_symlink():
-        # A folder can only take the place of an empty one: the old one goes into the new one's temporary place.
+        # A folder can only replace an empty one, so the old one is first renamed to a temporary name.
         old = partial.with_name(f"{partial.name}.old")
         folder.rename(old)
         try:

@@ -1,4 +1,4 @@
-"""Which source images a plane of the fused volume was made of."""
+"""The source images from which each plane of the fused volume was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators.core.volume import Grid, Station
 
 __all__ = ["referenced_series", "source_image_items", "source_slices"]
 
-_WHOLE_SLICE = 1e-3  # how near to a slice a plane is taken to lie in it
+_WHOLE_SLICE = 1e-3  # a plane this near to a slice counts as lying in it
 
 
 def source_slices(grid: Grid, station: Station) -> list[range]:
@@ -21,13 +21,13 @@ def source_slices(grid: Grid, station: Station) -> list[range]:
     Parameters
     ----------
     grid : Grid
-        Of the fused volume.
+        The grid of the fused volume.
     station : Station
 
     Returns
     -------
     list of range
-        Indices along the station's z; empty where the plane does not meet it.
+        Indices along the station's z; empty if the plane does not intersect it.
     """
     planes, rows, columns = grid.shape
     depth = station.grid.shape[0]
@@ -48,8 +48,9 @@ def source_slices(grid: Grid, station: Station) -> list[range]:
 def source_image_items(station: Station, slices: range) -> list[Dataset]:
     """Items of a Source Image Sequence for some slices of a station.
 
-    One item for an Enhanced MR, which holds them all; all images of a station
-    some of whose slices were interpolated, for then indices do not tell which.
+    An Enhanced MR has one item, because it holds all slices. If some slices of a
+    station were interpolated, all its images are listed, because indices then do
+    not identify them.
     """
     uids: Sequence[str] = station.sop_instance_uids
     if len(uids) == station.grid.shape[0]:

@@ -1,4 +1,4 @@
-"""Signal as the 16-bit integers of an MR image."""
+"""Conversion of signal to the 16-bit integers of an MR image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from operators.core.volume import Volume
 
 __all__ = ["StoredValues", "stored_values"]
 
-#: Half of what 16 bits hold: readers that take the values for signed then read them rightly too.
+#: Half the range of 16 bits, so that readers that take the values as signed also read them correctly.
 _LARGEST = 32767
-#: A signal below this is noise; a finer step would only make windows awkward.
+#: Signal below this is noise. A finer step would only make window settings awkward.
 _FINEST_STEP = 2.0**-10
 #: Percentiles of the signal inside the body that the display window spans.
 _WINDOW_PERCENTILES = (1.0, 99.5)
@@ -22,7 +22,7 @@ _WINDOW_PERCENTILES = (1.0, 99.5)
 
 @dataclass(frozen=True)
 class StoredValues:
-    """Integers, and how they become signal: signal = slope x stored + intercept.
+    """Stored integers and their scale: signal = slope x stored + intercept.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class StoredValues:
         0 to 32767.
     slope, intercept : float
         The slope is a power of two, so that a decimal string holds it exactly
-        and integers of the scanner that fit come back exactly.
+        and the scanner's own integers are restored exactly if they fit.
     window : tuple of float
         Centre and width of a display window, in units of signal.
     """
@@ -42,14 +42,14 @@ class StoredValues:
 
 
 def stored_values(volume: Volume, body: NDArray[np.bool_]) -> StoredValues:
-    """The finest step by a power of two that 15 bits have room for, one for the whole volume.
+    """Store a volume in 15 bits, with the finest power of two as its step, the same for the whole volume.
 
     Parameters
     ----------
     volume : Volume
         Finite signal.
     body : ndarray, shape (z, y, x), bool
-        Where the display window is taken from; everywhere when it is empty.
+        Voxels from which the display window is computed; all voxels when it is empty.
     """
     signal = volume.voxels.astype(np.float32, copy=False)
     lowest, highest = float(signal.min()), float(signal.max())

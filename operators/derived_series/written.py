@@ -1,4 +1,4 @@
-"""A derived series that was written, read back as far as a segmentation of it needs."""
+"""Reading back the headers of a written derived series, which a segmentation needs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def read_headers(folder: Path | str, contrast: Contrast, grid: Grid) -> SeriesHe
     Parameters
     ----------
     folder : Path or str
-        Holds ``0001.dcm`` and on.
+        Folder with ``0001.dcm`` and so on.
     contrast : Contrast
     grid : Grid
-        Of the fused volumes.
+        The grid of the fused volumes.
 
     Raises
     ------
     DicomError
-        When an image is missing or damaged, belongs to another series, or
-        does not lie on its plane of ``grid``.
+        When an image is missing or damaged, belongs to another series, or is
+        not at its plane of ``grid``.
     """
     folder = Path(folder)
     place = f"{folder.parent.name}/{folder.name}"
@@ -49,16 +49,16 @@ def read_headers(folder: Path | str, contrast: Contrast, grid: Grid) -> SeriesHe
             raise _wrong(f"{place}/{name}", "another position", f"plane {number} of the fused volumes")
         headers.append(header)
     if extra := sorted(path.name for path in folder.glob("*.dcm"))[len(headers) :]:
-        raise _wrong(f"{place}/{extra[0]}", "an image too many", f"{len(headers)} images, as the fused grid has planes")
+        raise _wrong(f"{place}/{extra[0]}", "an extra image", f"{len(headers)} images, one for each plane of the grid")
     return SeriesHeaders(contrast, grid, tuple(headers))
 
 
 def _header(path: Path, where: str) -> Dataset:
     try:
-        # pydicom's warnings about values would quote them, names of patients included.
+        # pydicom's warnings would quote values, including names of patients.
         with disable_value_validation():
             header = pydicom.dcmread(path, stop_before_pixels=True)
-            header.ImagePositionPatient, header.SeriesInstanceUID  # noqa: B018 (parsed when first asked for)
+            header.ImagePositionPatient, header.SeriesInstanceUID  # noqa: B018 (parsed on first access)
     except FileNotFoundError as error:
         raise _wrong(where, "no such file", "every image of the derived series") from error
     except (OSError, AttributeError, ValueError, KeyError, pydicom.errors.InvalidDicomError) as error:

@@ -1,8 +1,8 @@
-"""The first stage: one Dixon study, from a zip or a folder of DICOM files to its stations.
+"""The first stage: read the stations of one Dixon study from a zip or a folder of DICOM files.
 
 The MONAI Deploy operator is in `operators.dicom_loader.operator`, so that
-loading needs no Holoscan. The limits of archives (`operators.dicom_loader.source`)
-need no pydicom.
+loading works without Holoscan. `ArchiveLimits` (in
+`operators.dicom_loader.source`) can be imported without pydicom.
 """
 
 from typing import TYPE_CHECKING

@@ -1,9 +1,9 @@
 """Which of the four Dixon contrasts an image is.
 
 The scanner's reconstruction writes ImageType (0008,0008) or, in Enhanced MR,
-FrameType (0008,9007) (PS3.3 C.8.13.1); SeriesDescription (0008,103E) is text
+FrameType (0008,9007) (PS3.3 C.8.13.1). SeriesDescription (0008,103E) is text
 that an operator or an export may have changed. So ImageType decides, and the
-description only where ImageType is silent.
+description is used only if ImageType names no contrast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from operators.core.volume import Contrast
 
 __all__ = ["contrast_of_description", "contrast_of_image_type", "is_magnitude", "is_reformatted"]
 
-#: Values of ImageType, from the third on: Siemens spells them out, Philips abbreviates, GE has OUT_PHASE.
+#: Values of ImageType, from the third on. Siemens spells them out, Philips abbreviates them, GE writes OUT_PHASE.
 _IMAGE_TYPE_VALUES = {
     "W": Contrast.WATER,
     "WATER": Contrast.WATER,
@@ -74,14 +74,14 @@ _NO_CONTRAST = frozenset(
 #: Behind these, W means weighted.
 _WEIGHTED = frozenset({"t1", "t2", "pd"})
 
-#: Third value of ImageType, or ComplexImageComponent, of what is not a magnitude.
+#: Values of ImageType (from the third on) of images that are not magnitudes.
 _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
-#: Volumes computed from several stations or in other planes: no station, though they carry a Dixon contrast.
+#: Volumes composed of several stations or reformatted in other planes. They have a Dixon contrast but are not stations.
 _REFORMATTED = {"COMPOSED", "MPR", "MIP", "PROJECTION IMAGE"}
 
 
 def contrast_of_image_type(image_type: Sequence[str]) -> Contrast | None:
-    """The contrast that ImageType names; None when it names none, or two.
+    """The contrast that ImageType names; None when it names none or more than one.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _words(text: str) -> list[str]:
 
 
 def is_magnitude(image_type: Sequence[str], complex_component: str) -> bool:
-    """Whether an image is a magnitude, and not phase, real or imaginary part."""
+    """Whether an image is a magnitude image, and not a phase, real or imaginary one."""
     if complex_component:
         return complex_component.upper() == "MAGNITUDE"
     return not _NOT_MAGNITUDE.intersection(_values(image_type))
@@ -151,5 +151,5 @@ def is_reformatted(image_type: Sequence[str]) -> bool:
 
 
 def _values(image_type: Sequence[str]) -> list[str]:
-    """The values behind the two that every image has (pixel data and patient examination characteristics)."""
+    """The values after the first two, which every image has (pixel data and patient examination characteristics)."""
     return [value.strip().upper() for value in image_type[2:]]

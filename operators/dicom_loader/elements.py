@@ -1,12 +1,12 @@
-"""The elements of a DICOM file that the loader asks for, read quickly.
+"""Fast reading of the DICOM elements that the loader needs.
 
-pydicom reads whatever is DICOM, at about two milliseconds a file, and a study
-has more than a thousand files. Nearly all of them have the same plain form:
-explicit VR, little endian, no sequence among the elements asked for, tags in
-ascending order. Such a file is walked here by its lengths, and a value that
-another file of the study had byte for byte (a series repeats most of them) is
-not converted again; the conversion itself is pydicom's. Everything else, and
-every file in which anything is unusual or broken, is left to pydicom.
+pydicom reads any DICOM file, but takes about two milliseconds for each, and a
+study has more than a thousand files. Nearly all of them have the same plain
+form: explicit VR, little endian, no sequence among the wanted elements, tags in
+ascending order. This module steps through such a file by its element lengths.
+pydicom converts the values, but a value that occurred before in the study, byte
+for byte, is not converted again (a series repeats most values). Any other file,
+and any file with something unusual or broken in it, is left to pydicom.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from operators.core.errors import DicomError
 __all__ = ["ElementReader", "Elements", "PixelElement", "starts_like_a_dataset"]
 
 _PREAMBLE_BYTES = 132
-#: What precedes the pixels of a classic image takes a few kilobytes.
+#: The header of a classic image takes only a few kilobytes.
 _WALKED_BYTES = 64 * 1024
-# Plain numbers: pydicom's tags compare slowly.
+# Plain integers, because pydicom's tags are slow to compare.
 _PIXEL_DATA = int(Tag("PixelData"))
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _SYNTAX = int(Tag("TransferSyntaxUID"))
 _STORAGE_CLASS = int(Tag("MediaStorageSOPClassUID"))
 _CHARACTER_SET = int(Tag("SpecificCharacterSet"))
 _SERIES_INSTANCE_UID = struct.pack("<HH2s", 0x0020, 0x000E, b"UI")
-#: They decide how other elements are read.
+#: Elements that decide how other elements are read.
 _RULING = frozenset({_SYNTAX, _STORAGE_CLASS, _CHARACTER_SET})
 
-#: Value representations with a length of four bytes (PS3.5 table 7.1-1), and the others.
+#: Value representations with a four-byte length (PS3.5 table 7.1-1), and those with a two-byte length.
 _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT = frozenset(re.findall(b"..", b"AEASATCSDADSDTFDFLISLOLTPNSHSLSSSTTMUIULUS"))
 #: What pydicom finds where a file does not state its transfer syntax: implicit VR, little endian.
@@ -81,23 +81,23 @@ def starts_like_a_dataset(opening: bytes) -> bool:
 
 
 class Values(Protocol):
-    """Values by keyword; a pydicom dataset is one too."""
+    """Values by keyword. A pydicom dataset also fits this protocol."""
 
     def get(self, key: str, /) -> Any:
         """The value, or None."""
 
     def __contains__(self, key: str, /) -> bool:
-        """Whether the element is there."""
+        """Whether the element is present."""
 
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where a file's PixelData lie.
+    """The position of PixelData in a file.
 
     Attributes
     ----------
     offset : int
-        Of the value, in bytes.
+        Offset of the value in bytes.
     length : int
         0xFFFFFFFF when encapsulated.
     vr : str
@@ -111,16 +111,16 @@ class PixelElement:
 
 @dataclass(frozen=True)
 class Elements:
-    """What one file says before its pixels.
+    """The elements of one file that precede its pixels.
 
     Attributes
     ----------
     transfer_syntax_uid, media_storage_sop_class_uid : str
         Empty when the file does not state them.
     values : Values
-        Of the keywords asked for, as pydicom converts them.
+        Values of the requested keywords, as pydicom converts them.
     pixels : PixelElement or None
-        None when the file ends before.
+        None when the file ends before its pixels.
     """
 
     transfer_syntax_uid: str
@@ -137,7 +137,7 @@ class _Element(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Elements that follow one another and are the same in all files of a series, or one that is not."""
+    """Consecutive elements that are the same in all files of a series, or one element that varies."""
 
     raw: bytes
     values: dict[str, Any]
@@ -145,7 +145,7 @@ class _Piece(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """A file that was walked element by element, cut into pieces to recognise the others of its series by."""
+    """A file that was read element by element, cut into pieces by which other files of its series are recognised."""
 
     raw: dict[int, bytes]
     ruling: dict[int, bytes]
@@ -155,13 +155,13 @@ class _Layout(NamedTuple):
 class ElementReader:
     """Reads the same elements from many files of one study.
 
-    The files of a series differ in a handful of elements. What lies between
-    those is compared with an earlier file as a whole instead of being walked.
+    The files of a series differ in only a few elements. The stretches between
+    them are compared with an earlier file as a whole, not element by element.
 
     Parameters
     ----------
     keywords : sequence of str
-        Of the elements that are wanted.
+        Keywords of the wanted elements.
     """
 
     def __init__(self, keywords: Sequence[str]) -> None:
@@ -173,7 +173,7 @@ class ElementReader:
         self._varying: set[int] = set()
 
     def read(self, stream: BinaryIO, where: str) -> Elements:
-        """Read one file, whose stream may stand anywhere.
+        """Read one file; the stream may be at any position.
 
         Raises
         ------
@@ -187,16 +187,16 @@ class ElementReader:
         return walked if walked is not None else self._parse(stream, where)
 
     def _walk(self, content: bytes) -> Elements | None:
-        """Walk a plain file; None when it is not, or its pixels begin further on."""
+        """Read a plain file; None when it is not plain, or its pixels begin beyond ``content``."""
         try:
             return self._walked(content)
         except (struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError):
-            return None  # pydicom finds the words for what is wrong
+            return None  # pydicom then reports what is wrong
 
     def _walked(self, content: bytes) -> Elements | None:
         if content[_PREAMBLE_BYTES - 4 : _PREAMBLE_BYTES] != b"DICM":
             return None
-        # Found by its bytes: another element that happens to hold them leads to a layout that does not fit.
+        # A search for these bytes may hit another element by chance. The layout found then does not fit the file.
         at = content.find(_SERIES_INSTANCE_UID)
         series = content[at + 8 : at + 8 + content[at + 6]] if at >= 0 else b""
         layout = self._layouts.get(series)
@@ -204,7 +204,7 @@ class ElementReader:
         return again if again is not None else self._walked_singly(content, series)
 
     def _repeated(self, content: bytes, layout: _Layout) -> Elements | None:
-        """A file that differs from another of its series only where files have differed so far; else None."""
+        """Read a file that differs from an earlier one of its series only in known varying elements; else None."""
         at = _PREAMBLE_BYTES
         values: dict[str, Any] = {}
         charset = layout.ruling.get(_CHARACTER_SET, b"")
@@ -229,7 +229,7 @@ class ElementReader:
         while True:
             element = _element(content, at)
             tag, end = element.tag, element.start + element.length
-            # The last piece of the file meta information decides how what follows is to be read.
+            # At the end of the file meta information, the transfer syntax decides how the rest is read.
             if tag <= last or (last >> 16 <= 2 < tag >> 16 and not self._is_plain(ruling.get(_SYNTAX, b""))):
                 return None
             if tag >= _PIXEL_DATA:
@@ -243,7 +243,7 @@ class ElementReader:
             at, last = end, tag
 
     def _take(self, element: _Element, content: bytes, charset: bytes, values: dict[str, Any]) -> bool:
-        """Note the value of an element that was asked for; False when the element is nothing for us."""
+        """Record the value of a wanted element; False when this reader cannot handle the element."""
         end = element.start + element.length
         if element.length == _UNDEFINED_LENGTH or end > len(content):
             return False
@@ -255,7 +255,7 @@ class ElementReader:
         return True
 
     def _learn(self, series: bytes, raw: dict[int, bytes], values: dict[str, Any], ruling: dict[int, bytes]) -> None:
-        """See in what a file differs from another of its series, and cut it into the pieces between those elements."""
+        """Find the elements in which a file differs from another of its series, and cut it into pieces at them."""
         if series in self._layouts:
             before = self._layouts[series].raw
             self._varying |= {tag for tag in raw if raw[tag] != before.get(tag)}
@@ -297,7 +297,7 @@ class ElementReader:
         stream.seek(0 if bare else _PREAMBLE_BYTES)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
         syntax = str(meta.get("TransferSyntaxUID") or "")
-        # Its dataset is one deflate stream, which pydicom inflates without a bound.
+        # Such a dataset is one deflate stream, which pydicom inflates without a size limit.
         if syntax == DeflatedExplicitVRLittleEndian:
             raise DicomError(
                 where,
@@ -318,7 +318,7 @@ class ElementReader:
         pixels = None
         if found is not None:
             vr, length = found
-            # Bytes of the element before its value: implicit VR has none, OB and OW have a long length.
+            # Size of the element before its value: 8 bytes without a VR, 12 with the long length of OB and OW.
             pixels = PixelElement(stream.tell() + (8 if vr is None else 12), length, vr or "")
             if not syntax and length != _UNDEFINED_LENGTH:
                 syntax = _SYNTAX_OF_ENCODING.get(header.original_encoding, "")
@@ -326,7 +326,7 @@ class ElementReader:
 
 
 def _element(content: bytes, at: int) -> _Element:
-    """The element whose tag stands at ``at``, in explicit VR, little endian (PS3.5 7.1.2)."""
+    """The element whose tag begins at ``at``, in explicit VR, little endian (PS3.5 7.1.2)."""
     group, element, vr, length = _header(content, at)
     start = at + 8
     if vr in _LONG:
@@ -338,7 +338,7 @@ def _element(content: bytes, at: int) -> _Element:
 
 
 def _at_pixels(content: bytes, at: int, values: Values, ruling: Mapping[int, bytes]) -> Elements | None:
-    """What was read of a file whose pixels begin at ``at``; None when they do not."""
+    """The elements of a file whose pixels begin at ``at``; None when they do not begin there."""
     element = _element(content, at)
     if element.tag != _PIXEL_DATA or element.vr not in (b"OB", b"OW"):
         return None

@@ -1,4 +1,4 @@
-"""One 2-D image of a classic or an Enhanced MR object: its contrast and where it lies."""
+"""One 2-D image of a classic or an Enhanced MR object: its contrast and its position."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
-#: How far direction cosines may be from unit length and from a right angle.
+#: How far direction cosines may deviate from unit length and from a right angle.
 _COSINE_TOLERANCE = 1e-2
 
 
@@ -61,7 +61,7 @@ class Frame:
     position_mm : ndarray, shape (3,)
         ImagePositionPatient: LPS centre of the first voxel.
     row_direction, column_direction : ndarray, shape (3,)
-        Unit LPS directions of growing column and growing row index.
+        Unit LPS directions of increasing column index and increasing row index.
     spacing_mm : tuple of float
         Between columns (along x) and between rows (along y).
     rows, columns : int
@@ -106,7 +106,7 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     Raises
     ------
     DicomError, GeometryError
-        When a Dixon frame lacks what is needed to place or scale it.
+        When a Dixon frame lacks an attribute that is needed to place or scale it.
     """
     enhanced = header.get("SOPClassUID") in MULTI_FRAME
     views = _frame_views(header, where) if enhanced else [_classic_view(header)]
@@ -126,7 +126,7 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What an image shows: no contrast when it is no Dixon image of a station."""
+    """What an image shows; ``contrast`` is None unless it is a Dixon image of a station."""
 
     contrast: Contrast | None
     phase: bool = False
@@ -135,7 +135,7 @@ class _Kind:
     untold: bool = False
 
 
-# All images of a series are of one kind, and of one orientation below.
+# Cached, because all images of a series are of one kind. The same holds for orientations below.
 @lru_cache(maxsize=256)
 def _kind(image_type: tuple[str, ...], complex_component: str, description: str, protocol: str) -> _Kind:
     by_type = contrast_of_image_type(image_type)
@@ -290,7 +290,7 @@ def _frame(index: int, kind: _Kind, contrast: Contrast, view: _View, where: str)
 
 
 def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Orthonormal row and column directions, cleaned of the rounding of decimal strings."""
+    """Row and column directions, made orthonormal again after the rounding of decimal strings."""
     cosines = _numbers(orientation, 6)
     if cosines is None:
         raise UnplacedImageError(

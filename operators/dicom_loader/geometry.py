@@ -1,4 +1,4 @@
-"""From 2-D images in space to one regular stack of slices."""
+"""Sorting of 2-D images in space into one regular stack of slices."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from operators.dicom_loader.frames import Frame
 
 __all__ = ["stack_slices", "z_range_mm"]
 
-#: A distance of more than this many slice spacings between neighbours is a missing slice.
+#: Neighbours further apart than this many slice spacings have a missing slice between them.
 _GAP = 1.5
-#: How far, in slice spacings, a slice may lie from its place in a regular stack.
+#: How far a slice may be from its position in a regular stack, in slice spacings.
 _IRREGULARITY = 0.25
-#: How far images of one stack may be tilted or sheared against one another: direction cosines, and millimetres.
+#: How far images of one stack may be tilted or sheared against each other: in direction cosines, and in millimetres.
 _COSINE_TOLERANCE = 1e-3
 _LATERAL_TOLERANCE_MM = 0.5
-#: Slices must face along the body within 45 degrees, so that z can run inferior to superior.
+#: The slice normal must be within 45 degrees of the body's axis, so that z can run inferior to superior.
 _LEAST_AXIAL_COSINE = np.cos(np.pi / 4)
 _FETCH_AGAIN = "Fetch the series again, or leave it out."
-#: Of so many consecutive slices the tissue between the neighbours is still the same; a longer hole is never bridged.
+#: Over this many missing slices the neighbours still show similar tissue. A longer gap is never interpolated.
 _MOST_BRIDGED = 2
 
 
@@ -41,23 +41,23 @@ def stack_slices(
     frames : sequence of Frame
         All images of one series and contrast, in any order.
     where : str
-        What messages call the series.
+        The series' name in messages.
     allow_missing_slices : bool
-        Accept holes of one or two slices; the grid then has room for them.
+        Accept gaps of one or two slices. The grid then includes them.
 
     Returns
     -------
     order : list of int
         ``frames[order[n]]`` is the n-th slice from below.
     places : list of int
-        Its slice index in the grid, ascending; without a missing slice 0, 1, 2, ...
+        Slice index of each in the grid, ascending: 0, 1, 2, ... if no slice is missing.
     grid : Grid
 
     Raises
     ------
     GeometryError
         For fewer than two slices, images that differ in size, spacing or
-        orientation, two slices at one place, or a missing slice that may not be missing.
+        orientation, two slices at one position, or a missing slice that is not allowed.
     """
     if len(frames) < 2:
         raise GeometryError(
@@ -69,11 +69,11 @@ def stack_slices(
     if abs(normal[2]) < _LEAST_AXIAL_COSINE:
         raise GeometryError(
             where,
-            f"slices facing along ({normal[0]:.2f}, {normal[1]:.2f}, {normal[2]:.2f})",
+            f"slices with normal ({normal[0]:.2f}, {normal[1]:.2f}, {normal[2]:.2f})",
             "axial slices, up to 45 degrees oblique",
             "Leave this series out of the input.",
         )
-    # Right-handed or left-handed, the third axis of the stack points to the head.
+    # The third axis of the stack points to the head, whether that makes the system right-handed or left-handed.
     upward = normal * np.sign(normal[2])
     positions = np.array([frame.position_mm for frame in frames])
     heights = positions @ upward
@@ -119,15 +119,19 @@ def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
 def _slice_places(
     heights: NDArray[np.float64], z: NDArray[np.float64], where: str, allow_missing_slices: bool
 ) -> tuple[float, list[int]]:
-    """Median distance of neighbours, and slice indices; ``heights`` ascend along the normal, ``z`` are their LPS z."""
+    """Median distance between neighbours, and slice indices.
+
+    ``heights`` are positions along the normal in ascending order, and ``z`` their LPS z.
+    """
     gaps = np.diff(heights)
     spacing = float(np.median(gaps))
-    # A series stored twice has a median of zero; its duplicates must be named all the same.
+    # A series that is stored twice has a median of zero, but its duplicates must still be reported.
     twice = np.flatnonzero(gaps <= max(0.01, 0.1 * spacing))
     if twice.size:
         raise GeometryError(
             where,
-            f"{twice.size + 1 if twice.size > 1 else 'two'} slices share a place (first at z = {z[twice[0]]:.1f} mm)",
+            f"{twice.size + 1 if twice.size > 1 else 'two'} slices share a position "
+            f"(first at z = {z[twice[0]]:.1f} mm)",
             "each slice position once",
             "Remove the surplus images, or fetch the series again.",
         )
@@ -162,14 +166,14 @@ def _slice_places(
 
 
 def _check_straight(positions: NDArray[np.float64], upward: NDArray[np.float64], where: str) -> None:
-    """The first voxels of all slices must lie on one line along the normal, or no affine describes the stack."""
+    """Check that the first voxels of all slices are on one line along the normal; otherwise no affine fits them."""
     offsets = positions - positions[0]
     lateral = np.linalg.norm(offsets - np.outer(offsets @ upward, upward), axis=1)
     worst = int(lateral.argmax())
     if lateral[worst] > _LATERAL_TOLERANCE_MM:
         raise GeometryError(
             where,
-            f"slice at z = {positions[worst, 2]:.1f} mm lies {lateral[worst]:.1f} mm beside the stack's axis",
+            f"slice at z = {positions[worst, 2]:.1f} mm is {lateral[worst]:.1f} mm off the stack's axis",
             "slices exactly above one another",
             _FETCH_AGAIN,
         )

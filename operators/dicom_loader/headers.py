@@ -1,4 +1,4 @@
-"""The header pass: what every file of a study is, without its pixels."""
+"""The header pass: read what each file of a study is, without its pixels."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ _PREAMBLE_BYTES = 132
 _CLUTTER_NAME = re.compile(
     r"^(\..*|thumbs\.db|desktop\.ini|ehthumbs\.db|dicomdir.*|manifest.*|readme.*|licen[cs]e.*)$", re.IGNORECASE
 )
-#: What the names of DICOM files end with: nothing, a usual suffix, or the last component of a UID.
+#: Endings of the names of DICOM files: none, a usual suffix, or the last component of a UID.
 _DICOM_SUFFIX = re.compile(r"^(|\.dcm|\.dicom|\.dic|\.ima|\.mr|\.\d+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A DICOM object that is no Dixon magnitude image.
+    """A DICOM object that is not a Dixon magnitude image.
 
     Attributes
     ----------
     series_uid : str
-        Empty when the object names none.
+        Empty when the object has none.
     kind : {"phase", "other"}
     untold : ImageFile or None
         An MR image of which no header says what contrast it shows; that of its frame means nothing.
@@ -113,9 +113,9 @@ class ImageFile:
     scanned : datetime or None
         When the image itself was acquired, which tells scans in one series apart.
     pixels : PixelElement
-        Where its pixels are.
+        Position of its pixels in the file.
     pixel_options : mapping
-        How pydicom's decoders are to read them.
+        Options for pydicom's decoders.
     patient, acquisition : mapping of str to str
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     """
@@ -139,25 +139,25 @@ class ImageFile:
 
 
 def header_reader() -> ElementReader:
-    """What `read_header` reads a study's files with; one for the whole study, since files repeat one another."""
+    """The reader for `read_header`. Use one for the whole study, because it reuses what its files have in common."""
     return ElementReader(
         (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *_PIXEL_OPTIONS, *_OFFSET_KEYWORDS)
     )
 
 
 def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile | OtherFile | None:
-    """Read one file as far as its pixels.
+    """Read the header of one file, up to its pixels.
 
     Returns
     -------
     ImageFile, OtherFile or None
-        None for what is no DICOM and does not look as if it should be:
-        manifests, texts, thumbnails and other companions of an export.
+        None for a file that is not DICOM and is not named like DICOM:
+        manifests, texts, thumbnails and other files of an export.
 
     Raises
     ------
     DicomError
-        For a damaged file, and for a file named like DICOM that is none.
+        For a damaged file, and for a file that is named like DICOM but is not DICOM.
     GeometryError
         For a Dixon image with unusable position, orientation or spacing; `UnplacedImageError` where it has none.
     """
@@ -167,7 +167,7 @@ def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile |
         if opening[128:] != b"DICM" and not starts_like_a_dataset(opening):
             if _is_clutter(file, opening):
                 return None
-            found = "an empty file" if not opening else "no DICOM file"
+            found = "an empty file" if not opening else "not a DICOM file"
             raise DicomError(where, found, "a DICOM image", "Fetch this file again, or take it out of the input.")
         return _guarded(where, lambda: _understand(stream, file, where, reader))
 
@@ -179,18 +179,18 @@ def _is_clutter(file: str, opening: bytes) -> bool:
     suffix = PurePosixPath(name).suffix.lower()
     if not _DICOM_SUFFIX.match(suffix):
         return True
-    # A text without suffix is a note of somebody's; zeros or bits are a DICOM file that broke.
+    # A text file without a suffix is a note. Zeros or binary data are a damaged DICOM file.
     return suffix == "" and opening != b"" and all(byte in b"\t\n\r" or byte >= 0x20 for byte in opening)
 
 
 def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> ImageFile | OtherFile | None:
-    """Run ``read`` and turn whatever a damaged header makes pydicom raise into a DicomError."""
+    """Call ``read``, and turn any error that pydicom raises for a damaged header into a DicomError."""
     try:
         return read()
     except SarcoMapError:
         raise
     except Exception as error:  # pydicom parses lazily and raises many types; their texts may quote a patient's name
-        # A damaged length can make pydicom seek before the start of the file: no fault of the disk.
+        # A damaged length can make pydicom seek before the start of the file. That is not an error of the disk.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise InputError(
                 where, f"cannot be read ({error.strerror})", "a readable file", "Check the disk, then try again."
@@ -314,7 +314,7 @@ def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
 
 
 def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
-    """Whether the pixel data end within the file; decoders make do with what is left of a cut fragment."""
+    """Whether the pixel data end within the file. Decoders would accept a truncated fragment without an error."""
     end = stream.seek(0, os.SEEK_END)
     if length != _UNDEFINED_LENGTH:
         return start + length <= end
@@ -334,7 +334,7 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
 
 
 def _acquired(header: Values) -> datetime | None:
-    """When the series began; the date decides first, since times wrap at midnight."""
+    """When the series began. It needs the date, because times wrap at midnight."""
     for kind in ("Series", "Acquisition", "Content"):
         found = _moment(_said(header, f"{kind}Date"), _said(header, f"{kind}Time"))
         if found is not None:

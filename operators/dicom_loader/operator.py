@@ -24,9 +24,9 @@ __all__ = ["DicomLoaderOperator"]
 
 
 class DicomLoaderOperator(Operator):
-    """A path in, one `Study` out on port ``study``; see `load_study`.
+    """Load a study from a path and emit it as a `Study` on port ``study``; see `load_study`.
 
-    It runs once: a source operator without a count would run for ever, so the
+    It runs once. A source operator without a count would run forever, so the
     condition is set here and not left to the application.
 
     Parameters

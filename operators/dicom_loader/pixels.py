@@ -16,22 +16,22 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, SarcoMapError
-from operators.dicom_loader.codecs import DECODED_HERE, StreamError, decode_frame
+from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
 
 __all__ = ["Target", "check_transfer_syntaxes", "decode_into", "same_image"]
 
-#: Decoding waits on zlib and codecs, which release the GIL; more threads than this only add copies in flight.
+#: Most of the decoding time is in zlib and codecs, which release the GIL. More threads than this only use more memory.
 _MOST_THREADS = 4
-#: Files that a thread takes at once: handing one over costs a third of decoding it.
+#: Files in one task of a thread: submitting a file on its own costs a third of the time to decode it.
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where one frame of a file goes: ``voxels[slice_index]``, float32."""
+    """Destination of one frame of a file: ``voxels[slice_index]``, float32."""
 
     frame: Frame
     voxels: NDArray[np.float32]
@@ -39,11 +39,12 @@ class Target:
 
 
 def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
-    """Refuse, before anything is decoded, what no installed decoder reads.
+    """Check, before anything is decoded, that the installed decoders can read all files.
 
     Raises
     ------
     DicomError
+        For a transfer syntax that no installed decoder reads.
     """
     for syntax, file in {file.transfer_syntax_uid: file for file in reversed(files)}.items():
         uid = UID(syntax)
@@ -57,7 +58,7 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
             raise DicomError(
                 f"{where}, file {file.file}",
                 f"transfer syntax {uid.name} ({uid}), which no installed package decodes",
-                "uncompressed, RLE, JPEG, JPEG Lossless, JPEG-LS or JPEG 2000 images",
+                f"uncompressed, RLE, {', '.join(codec.name for codec in CODECS)} images",
                 "Export the study uncompressed.",
             )
 
@@ -75,7 +76,7 @@ def _pixel_bytes(source: Source, file: ImageFile) -> bytes:
 
 
 def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]) -> None:
-    """Decode each file's frames to their targets, on a few threads.
+    """Decode each file's frames into their targets, on a few threads.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]
     Raises
     ------
     DicomError
-        Names the file whose pixels are damaged or do not fit its header.
+        For damaged pixels, or pixels that do not match the header; the error names the file.
     """
     threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads, thread_name_prefix="dicom-decode") as executor:
@@ -113,7 +114,7 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
     try:
         with (
             source.open(file.file) as stream,
-            # Closed before the file, which it seeks in when it ends.
+            # Closed before the file, because it seeks in the file when it ends.
             closing(_frames(stream, file, targets)) as images,
         ):
             for target, image in zip(targets, images, strict=True):
@@ -122,7 +123,7 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
                 target.voxels[target.slice_index] = _rescaled(image, target.frame, where)
     except SarcoMapError:
         raise
-    except Exception as error:  # each decoder raises what it likes
+    except Exception as error:  # each decoder raises its own types
         raise DicomError(
             where, f"truncated or damaged pixel data ({type(error).__name__})", "the pixels its header states", remedy
         ) from error
@@ -132,7 +133,7 @@ def _rescaled(stored: NDArray[Any], frame: Frame, where: str) -> NDArray[Any]:
     """Signal = slope x stored value + intercept, finite in float32."""
     if frame.slope == 1 and frame.intercept == 0 and stored.dtype.kind in "iu":
         return stored
-    with np.errstate(over="ignore"):  # what overflows is refused
+    with np.errstate(over="ignore"):  # an overflow is refused below
         signal = (stored * np.float64(frame.slope) + frame.intercept).astype(np.float32)
     if not np.isfinite(signal).all():
         raise DicomError(
@@ -152,7 +153,7 @@ def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Gen
         for index in indices:
             encoded = get_frame(stream, index, **offsets)
             try:
-                yield decode_frame(encoded, options)
+                yield decode_frame(encoded, file.transfer_syntax_uid, options)
             except StreamError:
                 raise
             except Exception as error:  # whatever imagecodecs raises for a kind of stream that it does not know

@@ -1,8 +1,8 @@
-"""Where the bytes come from: a folder, or a zip archive read without unpacking it.
+"""The source of the files: a folder, or a zip archive that is read without unpacking it.
 
-A zip from outside is hostile until shown otherwise: its directory is checked
-before anything is inflated (names, number, sizes, ratios), and what is
-inflated is counted again against what the directory promised.
+A zip from outside is treated as hostile. Names, number, sizes and ratios in its
+directory are checked before anything is inflated, and each inflated size is
+compared with the one in the directory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from operators.core.errors import ArchiveError, InputError
 __all__ = ["DEFAULT_LIMITS", "ArchiveLimits", "Source", "open_source"]
 
 _MEBIBYTE = 1024 * 1024
-#: Empty slices deflate by up to 1032:1, so small members are never judged by their ratio.
+#: Empty slices deflate by up to 1032:1, so the ratio of small members is not checked.
 _RATIO_FLOOR_BYTES = _MEBIBYTE
 _ENCRYPTED_BIT = 0x1
 _REPAIR = "Fetch the archive again and check its size or checksum."
@@ -32,7 +32,7 @@ _REPAIR = "Fetch the archive again and check its size or checksum."
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """How much a study may hold before it is taken for an attack or a mistake.
+    """How large a study may be before it is refused as an attack or a mistake.
 
     A UK Biobank neck-to-knee study has about 1,400 members and 110 MiB.
 
@@ -41,10 +41,10 @@ class ArchiveLimits:
     max_members : int
         Files in the archive.
     max_member_bytes, max_total_bytes : int
-        Inflated size of one member and of all; the decoded pixels of a study
-        are held to ``max_total_bytes`` too.
+        Inflated size of one member and of all together. ``max_total_bytes``
+        also limits the decoded pixels of a study.
     max_ratio : float
-        Inflated over deflated size, for members above 1 MiB and for the whole.
+        Inflated over deflated size, for members above 1 MiB and for the whole archive.
     """
 
     max_members: int = 20_000
@@ -61,13 +61,13 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call this input: its last path component."""
+        """This input's name in messages: its last path component."""
 
     def members(self) -> tuple[str, ...]:
         """Names of all files, relative to the input, sorted."""
 
     def open(self, member: str) -> BinaryIO:
-        """A seekable binary stream of one file."""
+        """Open one file as a seekable binary stream."""
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def open_source(path: Path, limits: ArchiveLimits) -> Iterator[Source]:
             path.name,
             "neither a folder nor a zip archive",
             "a folder or a zip archive of one study",
-            "Give the folder that holds the DICOM files, or the archive as it was fetched.",
+            "Give the folder with the DICOM files, or the archive as it was fetched.",
         )
     try:
         archive = zipfile.ZipFile(path)
@@ -137,7 +137,7 @@ class _Folder:
         for folder, _, names in os.walk(self._path, onerror=refuse):
             for name in names:
                 file = Path(folder, name)
-                # A pipe or a device would block or never end; a dangling link is nothing.
+                # A pipe or a device would block or never end, and a broken link has no content.
                 if file.is_file():
                     found.append(file.relative_to(self._path).as_posix())
         return tuple(sorted(found))
@@ -180,11 +180,11 @@ class _Zip:
         return tuple(sorted(self._infos))
 
     def open(self, member: str) -> BinaryIO:
-        """The whole member in memory; its size is within the limits."""
+        """Read the whole member into memory. Its size has been checked against the limits."""
         info = self._infos[member]
         try:
             with self._archive.open(info) as stream:
-                # One byte more than promised is enough to know that the promise is broken.
+                # One byte more than the directory states is enough to detect that it is wrong.
                 content = stream.read(info.file_size + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise ArchiveError(f"{self.name}, member {member}", f"damaged ({error})", "intact data", _REPAIR) from error
@@ -206,7 +206,8 @@ class _Zip:
             raise ArchiveError(
                 self.name, f"inflates to {total} bytes", f"at most {limits.max_total_bytes} bytes", remedy
             )
-        # Against the size of the file: members that share their bytes would hide a bomb from the directory's sizes.
+        # Compared with the size of the file, because members that share their bytes would make the ratios in the
+        # directory look harmless.
         if total > _RATIO_FLOOR_BYTES and total > limits.max_ratio * archive_bytes:
             raise ArchiveError(
                 self.name,
@@ -224,7 +225,7 @@ class _Zip:
             raise ArchiveError(
                 where, "encrypted", "an archive without a password", "Decrypt the archive, then give the result."
             )
-        # bzip2 and LZMA inflate without a bound on the output of one step.
+        # bzip2 and LZMA do not limit the output of one step.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ArchiveError(
                 where,

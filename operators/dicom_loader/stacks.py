@@ -1,4 +1,4 @@
-"""Series sorted into stations: one stack of slices per series and contrast, and what must hold among them."""
+"""Series sorted into stations: one stack of slices for each series and contrast, and checks across stacks."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ __all__ = [
     "untold_stacks",
 ]
 
-#: Two series are of one table position when they share more than this part of the shorter one's height.
+#: Two series belong to one table position when they share more than this fraction of the shorter one's height.
 _SAME_POSITION_OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One station of one contrast before its pixels: slices inferior to superior.
+    """One station of one contrast before its pixels are read: slices inferior to superior.
 
     Attributes
     ----------
     contrast : Contrast
     files, frames : tuple
-        One for each slice that is there.
+        One for each slice that is present.
     places : tuple of int
-        Their slice indices in the grid.
+        Slice index of each in the grid.
     grid : Grid
-        With room for slices that are missing.
+        Includes missing slices.
     told_by : str
         What sets it apart from other stacks of its series; empty when it is the only one.
     regrouped : bool
@@ -72,12 +72,12 @@ class Stack:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """Slice indices that no image fills."""
+        """Slice indices without an image."""
         return tuple(sorted(set(range(self.grid.shape[0])) - set(self.places)))
 
     @property
     def title(self) -> str:
-        """What messages call it: never by its description, in which an operator may have typed a name."""
+        """Its name in messages. The series description is not used: an operator may have typed a patient's name."""
         return _title(self.files[0], self.contrast)
 
 
@@ -118,12 +118,12 @@ def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
 
 
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
-    """Group images by series, Enhanced MR stack and contrast; sort slices, then stacks from the head down.
+    """Group images by series, Enhanced MR stack and contrast; sort the slices, then the stacks from the head down.
 
     Raises
     ------
     GeometryError
-        When the images of a series do not make a regular stack.
+        When the images of a series do not form a regular stack.
     """
     groups, regrouped = _groups(images)
     stacks = []
@@ -223,7 +223,7 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
 
 
 def table_positions(stacks: Sequence[Stack]) -> list[list[Stack]]:
-    """Stacks that cover the same height of the body, together."""
+    """Group stacks that cover the same height of the body."""
     positions: list[list[Stack]] = []
     for stack in stacks:
         for position in positions:

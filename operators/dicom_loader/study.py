@@ -1,4 +1,4 @@
-"""`load_study`: the first stage, from files to stations."""
+"""`load_study`, the first stage: from files to stations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
 from operators.core.volume import QualityFlag, Station, Study
-from operators.dicom_loader.contrast_from_images import Told, told_by_images
 from operators.dicom_loader.frames import UnplacedImageError
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -37,6 +37,9 @@ from operators.dicom_loader.stacks import (
     top_down,
     untold_stacks,
 )
+
+if TYPE_CHECKING:
+    from operators.dicom_loader.contrast_from_images import Told
 
 __all__ = ["load_study"]
 
@@ -58,22 +61,22 @@ def load_study(
     select: Select | None = None,
     deidentification: Deidentification | None = None,
 ) -> Study:
-    """Read one Dixon study: every station of every contrast, with its place in the body.
+    """Read one Dixon study: every station of every contrast, with its position in the patient.
 
-    Headers come first, without pixels; then the geometry and completeness are
-    checked; only then are pixels decoded. A zip is read without unpacking it.
+    Headers are read first, without pixels. Then geometry and completeness are
+    checked, and only then are pixels decoded. A zip is read without unpacking it.
 
     Parameters
     ----------
     path : Path
         A zip archive (UK Biobank field 20201) or a folder, searched recursively.
     limits : ArchiveLimits
-        Bounds on what an archive may hold.
+        Limits on the size of an archive.
     progress : callable, optional
-        Called as ``progress(done, total)``; ends with ``done == total``.
+        Called as ``progress(done, total)``; at the end ``done == total``.
     allow_missing_slices : bool
         Interpolate one or two missing slices in a row linearly between their
-        neighbours, and flag the station ``missing-slice`` (warning), instead of
+        neighbours and flag the station ``missing-slice`` (warning), instead of
         refusing the study.
     one_frame_of_reference : bool
         Take series that name different frames of reference for series of one, and
@@ -81,12 +84,12 @@ def load_study(
     study_uid : str, optional
         Of several studies, the one to read: its UID, or its `study_key`.
     select : callable, optional
-        Given all stations before their pixels are decoded, returns those that
-        will be needed, for instance by `station_fusion.stations_to_fuse`. The
-        others stay in the study, not `Station.decoded`: they are judged by
-        their headers alone. By default all are decoded.
+        Takes all stations before their pixels are decoded and returns those
+        that will be needed, for example with `station_fusion.stations_to_fuse`.
+        The others remain in the study with only their headers, and are not
+        `Station.decoded`. By default all stations are decoded.
     deidentification : Deidentification, optional
-        Remove who the patient is, so that no later stage learns it; see `deidentify`.
+        De-identify the study, so that no later stage sees the patient's identity; see `deidentify`.
 
     Returns
     -------
@@ -95,14 +98,14 @@ def load_study(
     Raises
     ------
     ArchiveError
-        A zip that is damaged, encrypted, unsafe or beyond the limits.
+        For a zip that is damaged, encrypted, unsafe or beyond the limits.
     DicomError
-        A damaged DICOM file; no Dixon series; a contrast missing at a table
-        position; several studies.
+        For a damaged DICOM file, no Dixon series, a contrast missing at a table
+        position, or several studies.
     GeometryError
-        Images that do not make a volume, or stations of different frames of reference.
+        For images that do not form a volume, or stations in different frames of reference.
     InputError
-        A path that cannot be read or holds no DICOM file.
+        For a path that cannot be read or holds no DICOM file.
     """
     path = Path(path)
     gate = Gate()
@@ -139,7 +142,7 @@ def load_study(
 
 
 class _Ticker:
-    """Counts every file through both passes; one that the second pass does not need is counted as done."""
+    """Counts every file in both passes. A file that the second pass does not need is counted as done."""
 
     def __init__(self, progress: Progress | None, files: int) -> None:
         self.files = files
@@ -269,6 +272,8 @@ def _told_by_images(source: Source, headers: _Headers, stacks: Sequence[Stack], 
     if not images or len(uids) > 1 or not lacks_a_contrast(stacks):
         return []
 
+    from operators.dicom_loader.contrast_from_images import told_by_images  # needs SciPy, and is rarely needed
+
     def decode(some: Sequence[Stack]) -> list[NDArray[np.float32]]:
         silent = _Ticker(None, sum(len(stack.files) for stack in some))
         return [station.voxels for station in _decode(source, some, limits, silent, None, Gate())]
@@ -307,7 +312,7 @@ def _decode(
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
-    """Fill the slices that no image fills, linearly between their neighbours; the outermost are never missing."""
+    """Interpolate missing slices linearly between their neighbours. The first and last slice are never missing."""
     for k in stack.missing:
         below = max(place for place in stack.places if place < k)
         above = min(place for place in stack.places if place > k)
@@ -341,7 +346,7 @@ def _flags(stacks: Sequence[Stack], headers: _Headers, frames: Sequence[str]) ->
         QualityFlag(
             "contrast-disagreement",
             "warning",
-            f"{stack.title}: ImageType says {stack.contrast}, which its description contradicts; ImageType was used.",
+            f"{stack.title}: ImageType says {stack.contrast}, but its description contradicts it; ImageType was used.",
         )
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
@@ -379,7 +384,7 @@ def _flags(stacks: Sequence[Stack], headers: _Headers, frames: Sequence[str]) ->
             QualityFlag(
                 "no-frame-of-reference",
                 "warning",
-                "Some series name no frame of reference; they were taken to share the others'.",
+                "Some series have no frame of reference; they were assumed to share that of the others.",
             )
         )
     if len(frames) > 1:
@@ -420,7 +425,7 @@ def _flags(stacks: Sequence[Stack], headers: _Headers, frames: Sequence[str]) ->
             QualityFlag(
                 "ignored-series",
                 "info",
-                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast left out, "
+                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast were left out, "
                 f"{len(phase)} of them phase images.",
             )
         )
@@ -433,5 +438,5 @@ def _pseudonym(path: Path, study_uid: str) -> str:
 
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
-    """The first plausible PatientSize (0010,1020); an Enhanced MR may have it where a classic one has not."""
+    """The first plausible PatientSize (0010,1020): not every image of a study has one."""
     return next((height for patient in patients if (height := height_of(patient)) is not None), None)

@@ -1,4 +1,4 @@
-"""The whole of stage four: the derived series, then the segmentation that lies on it."""
+"""The whole fourth stage: write the derived series, then the segmentation that refers to it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["DicomFiles", "write_dicom"]
 
 @dataclass(frozen=True)
 class DicomFiles:
-    """Where the images of a study are.
+    """The DICOM outputs of a study.
 
     Attributes
     ----------
     segmentation : Path
     derived : tuple of DerivedSeries
-        Below ``derived/``, each in a folder named after its contrast.
+        Written below ``derived/``, each in a folder named after its contrast.
     """
 
     segmentation: Path
@@ -47,8 +47,8 @@ def write_dicom(
     labels, fused, study, model
         See `derive` and `make_seg`.
     contrasts : tuple of Contrast
-        What the network read: the segmentation refers to the derived series
-        of these, or to all when none of them is written.
+        The network's input contrasts. The segmentation refers to the derived
+        series of these, or to all derived series when none of them is written.
     options : DicomOptions
 
     Raises

@@ -14,18 +14,18 @@ __all__ = ["DicomSegWriterOperator"]
 
 
 class DicomSegWriterOperator(Operator):
-    """A label map in, a derived MR series and a DICOM-SEG on it out; see `write_dicom`.
+    """Write a derived MR series, and a label map as a DICOM SEG that refers to it; see `write_dicom`.
 
     Receives ``labels`` (`Volume`), ``fused`` (`Fused`), ``study`` (`Study`)
-    and ``model`` (`ModelCard`); emits the DICOM-SEG's path on ``segmentation``.
+    and ``model`` (`ModelCard`); emits the path of the DICOM SEG on ``segmentation``.
 
     Parameters
     ----------
     fragment : Fragment
     output_folder : Path
-        Where ``derived/`` and ``segmentation.dcm`` are written.
+        Folder for ``derived/`` and ``segmentation.dcm``.
     contrasts : tuple of Contrast
-        What the network reads.
+        The network's input contrasts.
     options : DicomOptions
     """
 
@@ -50,7 +50,7 @@ class DicomSegWriterOperator(Operator):
         spec.output("segmentation")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Write the derived series and the DICOM-SEG; pass the latter's path on."""
+        """Write the derived series and the DICOM SEG, and emit the path of the DICOM SEG."""
         files = write_dicom(
             self.output_folder,
             op_input.receive("labels"),

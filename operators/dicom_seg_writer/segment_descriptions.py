@@ -1,4 +1,4 @@
-"""What a segmentation says of each of its segments (PS3.3 C.8.20.4)."""
+"""Descriptions of the segments of a segmentation (PS3.3 C.8.20.4)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CATEGORIES = {
 
 
 def segment_descriptions(study: Study, model: ModelCard, structures: Iterable[Structure]) -> list[SegmentDescription]:
-    """A segment for each of these rows of the label table, numbered as there.
+    """A segment for each of these rows of the label table, with the same numbers.
 
-    Left and right share a segment, as they share a label; paired structures
-    say so by the modifier "Right and left".
+    Left and right share a segment, just as they share a label. Paired structures
+    have the modifier "Right and left".
     """
     kind = SegmentAlgorithmTypeValues(model.made.upper())
     algorithm = None if kind is SegmentAlgorithmTypeValues.MANUAL else algorithm_identification(model)

@@ -47,7 +47,7 @@ def write_seg(
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
     created: datetime | None = None,
 ) -> Path:
-    """Write a label map as a DICOM-SEG; see `make_seg`.
+    """Write a label map as a DICOM SEG; see `make_seg`.
 
     Returns
     -------
@@ -73,20 +73,20 @@ def make_seg(
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
     created: datetime | None = None,
 ) -> Segmentation:
-    """Build the DICOM-SEG of a label map.
+    """Build the DICOM SEG of a label map.
 
-    Segment numbers are the values of the label table in every study, so
-    structures that are not in the image are described and have no frames.
-    Frames without a voxel are left out. Every frame names the derived image
-    that it covers voxel for voxel; which images of the scanner that one was
-    made of, it says itself.
+    Segment numbers are the values of the label table in every study. Structures
+    that are not in the image are therefore described but have no frames. Frames
+    without a voxel are left out. Every frame refers to the derived image that it
+    covers voxel for voxel. The derived image itself lists the scanner's images
+    that it was made from.
 
     Parameters
     ----------
     labels : Volume, uint8
-        On the grid of ``derived``; values of the label table.
+        Values of the label table, on the grid of ``derived``.
     derived : sequence of SeriesHeaders
-        The derived series of what the network read; viewers show the
+        Derived series of the network's input contrasts. Viewers show the
         segmentation on the first.
     study : Study
     model : ModelCard
@@ -101,12 +101,12 @@ def make_seg(
     """
     reference, *further = derived
     if not labels.grid.same_as(reference.grid):
-        raise InternalError("label map", "a grid of its own", "the grid of the fused volumes")
+        raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     voxels = np.ascontiguousarray(labels.voxels, dtype=np.uint8)
     positions = plane_positions(labels.grid)
     if not voxels.any():
-        # Nothing to leave out then, and every empty frame would be written:
-        # one plane says as much as all of them.
+        # If all frames are empty, highdicom writes every one of them. One
+        # empty plane says as much.
         voxels, positions = voxels[:1], positions[:1]
     identity = _identity(labels, derived, study, model, options)
     segmentation = Segmentation(
@@ -156,6 +156,6 @@ def _identity(
 
 
 def _fix_dimension_uid(segmentation: Segmentation, uid: str) -> None:
-    """Give the dimension organisation a UID that is the same in every run (highdicom draws one)."""
+    """Give the dimension organisation a UID that is the same in every run (highdicom generates a random one)."""
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid

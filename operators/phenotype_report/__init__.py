@@ -1,4 +1,4 @@
-"""Stage five: phenotypes, and the report in its three forms."""
+"""The fifth stage: phenotypes, and the report in its three forms."""
 
 from operators.phenotype_report.html import pictures_of, render_html, write_html
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure

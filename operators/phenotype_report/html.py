@@ -1,4 +1,4 @@
-"""`report.html`: the report for people, one page with nothing outside it."""
+"""`report.html`: the report for people, a single self-contained page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Picture", "pictures_of", "render_html", "write_html"]
 BANNER = "trained on synthetic anatomy: not for clinical use"
 """Follows the network's name, as its model card gives it."""
 
-# Title, plane, and the structures whose widest slice is shown.
+# Title, plane, and the structures whose largest slice is shown.
 _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Coronal", "coronal", None),
     ("Axial, pelvis", "axial", ("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "piriformis")),
@@ -38,7 +38,7 @@ _COMPARTMENT_COLOURS = {c: next(s.colour_rgb for s in STRUCTURES if s.compartmen
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with what it shows.
+    """A PNG with its title and caption.
 
     Attributes
     ----------
@@ -57,14 +57,14 @@ class Picture:
 
 
 def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tuple[Picture, ...]:
-    """A coronal slice, and axial ones through pelvis, thigh and lower thigh.
+    """A coronal slice, and axial slices through pelvis, thigh and lower thigh.
 
-    Labels are drawn only where phenotypes are given: what is not trusted
-    enough to be measured is not shown as anatomy either.
+    If phenotypes are withheld, labels are not drawn: labels that are not
+    trusted for measurements are not shown as anatomy either.
     """
     voxels = labels.voxels.astype(np.uint8, copy=False)
     shown = None if measurements.withheld else voxels
-    over = "" if shown is None else ", labels over it; the dashed line parts left and right"
+    over = "" if shown is None else ", with labels; the dashed line separates left and right"
     wanted: tuple[tuple[str, Plane, int], ...]
     if shown is None:
         wanted = tuple((title, plane, _widest_slice(fused, plane)) for title, plane in _UNLABELLED)
@@ -83,14 +83,14 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
 
 
 def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
-    """The page for a report.
+    """Render the page of a report.
 
     Parameters
     ----------
     report : mapping
-        As `build_report` gives it; nothing else about the study is shown.
+        From `build_report`; nothing else about the study is shown.
     pictures : sequence of Picture
-        The first is shown tall, the others beside it.
+        The first is shown large, the others beside it.
     """
     return _template().render(
         report=report,
@@ -106,7 +106,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> 
 
 def _banner(model: Mapping[str, Any]) -> str | None:
     if model.get("made_elsewhere"):
-        return f"Labels made elsewhere ({model['name']}): measured here, not made or checked here"
+        return f"Labels made elsewhere ({model['name']}): SarcoMAP measured them but did not make or check them"
     name, edited = f"{model['name']} {model['version']}", model.get("made", "automatic") != "automatic"
     if model["synthetic_training"]:
         return f"{name}, {BANNER}{'. Labels edited by hand' if edited else ''}"
@@ -114,7 +114,7 @@ def _banner(model: Mapping[str, Any]) -> str | None:
 
 
 def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:
-    """Write `render_html`.
+    """Render the page (see `render_html`) and write it.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _widest_slice(fused: Fused, plane: Plane) -> int:
 
 
 def _cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the page shows of each phenotype of the registry that has a card."""
+    """The content of the card of each phenotype in the registry that has one."""
     values, quality = report["phenotypes"], report["quality"]
     shown = {key: _shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
     cards = []
@@ -182,7 +182,7 @@ def _rgb(colour: tuple[int, int, int]) -> str:
 
 
 def _fixed(value: float | None, decimals: int = 1) -> str:
-    """A number for reading; an em dash where there is none."""
+    """A number as shown on the page; an em dash if there is none."""
     return "\N{EM DASH}" if value is None else f"{value:,.{decimals}f}".translate(_TYPOGRAPHY)
 
 

@@ -1,4 +1,4 @@
-"""What is measured of one study: structures, phenotypes, and why something is missing."""
+"""The measurements of one study: structures, phenotypes, and the reasons for missing values."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from operators.phenotype_report.sides import MidSurface
 __all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
 
 MEASURING_FLAGS = frozenset({"absent-structures", "merged-structures", "one-sided-structures", "sides-undetermined"})
-"""Codes of the flags that measuring raises. When a study is measured again they are raised anew; see also
-`operators.core.label_map.LABELLING_FLAGS`. So every code must be declared."""
+"""Codes of the flags that measuring raises. When a study is measured again, they are dropped and raised again, so every
+such code must be listed here; see also `operators.core.label_map.LABELLING_FLAGS`."""
 
 
 @dataclass(frozen=True)
 class StructureMeasure:
-    """What was measured of one structure; None where it is absent or withheld.
+    """The measurements of one structure; None if it is absent or withheld.
 
     Attributes
     ----------
     structure : Structure
     volume_cm3, left_cm3, right_cm3 : float or None
-        None, never 0, when no voxel bears the label (on that side).
+        None, never 0, when no voxel has the label (on that side).
     fat_fraction_mean : float or None
         Mean over its voxels, 0 to 1.
     cut_by_field_of_view : bool
-        It reaches the first or last slice, or the edge of a label map that
-        covers a part of the body, so that its volume is a lower bound.
+        Whether it reaches the first or last slice, or the edge of a label map
+        that covers only a part of the body, so that its volume is a lower bound.
     confidence_mean : float or None
         Mean over its voxels of the probability that the network gave its
-        label; None where that is not known.
+        label; None if that is not known.
     """
 
     structure: Structure
@@ -49,15 +49,15 @@ class StructureMeasure:
 
 
 class Phenotypes(Mapping[str, float | None]):
-    """The phenotypes of one study, by key or as attributes; None where one cannot be given.
+    """The phenotypes of one study, by key or as attributes; None for a missing value.
 
-    Its keys are those of the registry (`operators.core.phenotypes`), which
-    says what each one means.
+    The keys are those of the registry (`operators.core.phenotypes`), which
+    defines each phenotype.
 
     Parameters
     ----------
     values : mapping of str to float or None
-        Keys that are left out are None.
+        Missing keys become None.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class Phenotypes(Mapping[str, float | None]):
         return len(self._values)
 
     def __getattr__(self, name: str) -> float | None:
-        # Private names first: copying and unpickling ask for them before there are values.
+        # Private names are refused first, because copying and unpickling look them up before there are values.
         if name.startswith("_") or name not in self._values:
             raise AttributeError(f"no phenotype {name!r}")
         return self._values[name]
@@ -105,7 +105,7 @@ class Phenotypes(Mapping[str, float | None]):
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that the report says about the body.
+    """Everything that the report says about the body.
 
     Attributes
     ----------
@@ -113,16 +113,15 @@ class Measurements:
         All muscles and bones, in the order of the label table.
     phenotypes : Phenotypes
     not_given : mapping of str to str
-        Why each phenotype that is None is None.
+        For each phenotype that is None, why.
     flags : tuple of QualityFlag
-        What was noticed while measuring; the study's and the fusion's own
-        flags are not repeated.
+        Flags of labelling and measuring, without those of loading and fusion.
     withheld : str or None
-        Why nothing at all is given, when so.
+        Why all values are withheld; None if they are not.
     mid_surface : MidSurface or None
-        Where left ends and right begins.
+        The surface between left and right.
     engine : str
-        What ran the network; empty when that is not known.
+        Backend, device and precision of the network; empty when not known.
 
     Raises
     ------

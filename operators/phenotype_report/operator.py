@@ -14,21 +14,22 @@ __all__ = ["PhenotypeReportOperator"]
 
 
 class PhenotypeReportOperator(Operator):
-    """A label map in, three reports out; see `write_reports`.
+    """Measure a label map and write the three reports; see `write_reports`.
 
     Receives ``labels`` (`Volume`), ``fused`` (`Fused`), ``study`` (`Study`),
-    ``model`` (`ModelCard`) and ``segmentation`` (path of the DICOM-SEG);
-    leaves `ReportFiles` in ``files``, for nothing comes after it.
+    ``model`` (`ModelCard`) and ``segmentation`` (path of the DICOM SEG).
+    It is the last operator, so it emits nothing and stores its `ReportFiles` in
+    ``files``.
 
     Parameters
     ----------
     fragment : Fragment
     output_folder : Path
     timings_s : mapping of str to float, optional
-        Seconds of the stages before; read when the report is written, so the
-        application may go on filling it until then.
+        Seconds of the earlier stages. It is read when the report is written, so
+        the application may fill it until then.
     options : RunOptions, optional
-        Those of the run, for the record in ``report.json``.
+        Options of the run, for the record in ``report.json``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From a label map to muscle volumes and phenotypes (method, section 6)."""
+"""Muscle volumes and phenotypes from a label map (method, section 6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["measure", "withheld_reason"]
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
-    """Why phenotypes must not be given: the messages of the flags of severity ``error``; None when there are none."""
+    """Why phenotypes must be withheld: the messages of all flags of severity ``error``; None if there are none."""
     messages = dict.fromkeys(flag.message for flag in flags if flag.severity == "error")
     return " ".join(messages) or None
 
@@ -33,14 +33,14 @@ def measure(
     Parameters
     ----------
     labels : Volume, uint8
-        Values of the label table, on ``fused.grid``; what a `LabelMap` says
-        besides (confidence, groups, flags) is used too.
+        Values of the label table, on ``fused.grid``. Confidence, groups and
+        flags of a `LabelMap` are also used.
     fused : Fused
-        Gives the fat fraction, and flags that can withhold everything.
+        Gives the fat fraction. An ``error`` among its flags withholds all values.
     height_m : float or None
         Standing height; without it TVI is None.
     flags : sequence of QualityFlag
-        Further flags of the study, which can withhold everything too.
+        Further flags of the study. An ``error`` among them also withholds all values.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def measure(
         When the label map is not on the fused grid.
     """
     if not labels.grid.same_as(fused.grid):
-        raise InternalError("label map", "a grid of its own", "the grid of the fused volumes")
+        raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     withheld = withheld_reason((*flags, *fused.flags))
     if withheld is not None:
         reasons = dict.fromkeys(PHENOTYPES, withheld)
@@ -65,7 +65,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Group:
-    """Structures that are labelled only together: voxels and summed fat fraction on the left and the right."""
+    """Structures that are labelled only together, with voxels and summed fat fraction on the left and the right."""
 
     members: tuple[str, ...]
     voxels: NDArray[np.int64]
@@ -90,7 +90,7 @@ def _measure_groups(labels: LabelMap, fused: Fused, surface: MidSurface | None) 
 
 
 def _with_stand_ins(labels: LabelMap) -> Volume:
-    """Labels in which each group bears the label of its first member, for finding the middle of the body."""
+    """Labels in which each group has the label of its first member, for finding the middle of the body."""
     if labels.group_voxels is None:
         return labels
     table = np.array([0, *(by_name(members[0]).index for members in labels.groups.values())], dtype=np.uint8)
@@ -138,7 +138,7 @@ def _measured_body(
     height_m: float | None,
     cut: frozenset[str],
 ) -> MeasuredBody:
-    """What phenotypes may be computed from: structures and groups that are there as a whole."""
+    """The measurements for phenotypes: structures and groups that are completely labelled."""
     whole = [m for m in structures if m.structure.name not in cut]
     merged = {name: group for name, group in groups.items() if cut.isdisjoint(group.members)}
     both = {m.structure.name: m.volume_cm3 for m in whole if m.volume_cm3 is not None}
@@ -147,7 +147,7 @@ def _measured_body(
     for volumes, side in ((both, None), (left, LEFT), (right, RIGHT)):
         if side is None or counts.sided:
             volumes |= {name: v for name, group in merged.items() if (v := group.volume(side)) is not None}
-    # A part is enough for a mean: these tell of cut structures, too.
+    # A part of a structure is enough for a mean, so these include cut structures.
     voxels = {s.name: counts.voxels[s.index] for s in STRUCTURES}
     fat = {s.name: counts.fat_fraction_sum[s.index] for s in STRUCTURES}
     return MeasuredBody(
@@ -185,7 +185,7 @@ def _flags(
             QualityFlag(
                 "sides-undetermined",
                 "warning",
-                "Left and right could not be told apart, for no bone or muscle is labelled on two sides.",
+                "Left and right could not be told apart, because no bone or muscle is labelled on both sides.",
             )
         )
         return tuple(flags)

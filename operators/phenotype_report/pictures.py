@@ -1,7 +1,7 @@
-"""Slices of the fused water image with the labels over them, as PNG.
+"""Slices of the fused water image with the labels drawn over them, as PNG.
 
-Radiological convention: the patient's right is on the left of the picture,
-anterior or superior is up.
+Pictures follow the radiological convention: the patient's right is on the left
+of the picture, and anterior or superior is up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Plane", "busiest_slice", "overlay_png", "plane_axis"]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
-# LPS axis (0 = x, 1 = y, 2 = z) that is normal to the picture, runs down it,
-# runs along it; and whether the axis that runs down must be flipped.
+# The LPS axes (0 = x, 1 = y, 2 = z) normal to the picture, down it and along
+# it; and whether the axis that runs down must be flipped.
 _LAYOUT: dict[Plane, tuple[int, int, int, bool]] = {
     "axial": (2, 1, 0, False),
     "coronal": (1, 2, 0, True),
@@ -42,7 +42,7 @@ def plane_axis(grid: Grid, plane: Plane) -> int:
 
 
 def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structures: Iterable[str] | None = None) -> int:
-    """The index, along the normal of ``plane``, of the slice with most labelled voxels; the middle one when none has.
+    """Index along the normal of ``plane`` of the slice with the most labelled voxels; the middle slice if none has any.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structure
     grid : Grid
     plane : {"axial", "coronal", "sagittal"}
     structures : iterable of str, optional
-        Count these only; all structures by default.
+        The structures to count; all by default.
     """
     chosen = np.zeros(256, dtype=bool)
     chosen[
@@ -72,7 +72,7 @@ def overlay_png(
     body: NDArray[np.bool_] | None = None,
     pixel_mm: float = 0.8,
 ) -> bytes:
-    """One slice of the water image, labels filled and outlined in the colours of the label table.
+    """Draw one slice of the water image, with labels filled and outlined in the colours of the label table.
 
     Parameters
     ----------
@@ -80,17 +80,17 @@ def overlay_png(
     labels : ndarray, shape (z, y, x), uint8, or None
         None draws the water image alone.
     grid : Grid
-        Of both arrays; pictures follow the array axes nearest to the
+        The grid of both arrays. Pictures follow the array axes nearest to the
         patient's, so an oblique grid is shown as acquired.
     plane : {"axial", "coronal", "sagittal"}
     index : int
-        Along `plane_axis`.
+        Index of the slice along `plane_axis`.
     mid_surface : MidSurface, optional
-        Drawn as a dashed line: where left and right part.
+        The surface between left and right, drawn as a dashed line.
     body : ndarray, shape (z, y, x), bool, optional
         The picture is cropped to it, with a margin.
     pixel_mm : float
-        Size of a picture element.
+        Size of a pixel in mm.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def overlay_png(
 
 
 def _array_axes(grid: Grid) -> tuple[int, int, int]:
-    """For LPS x, y, z: the (z, y, x) array axis nearest to it."""
+    """For each of LPS x, y and z, the nearest axis of a (z, y, x) array."""
     cosines = np.abs(grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0))
     best = max(permutations(range(3)), key=lambda p: sum(cosines[lps, voxel] for lps, voxel in enumerate(p)))
     x, y, z = (2 - voxel for voxel in best)
@@ -126,7 +126,7 @@ def _array_axes(grid: Grid) -> tuple[int, int, int]:
 
 
 def _slice(array: NDArray[Any], grid: Grid, plane: Plane, index: int) -> NDArray[Any]:
-    """A slice in display order: rows down, columns along the picture."""
+    """A slice in display order: rows run down the picture, columns along it."""
     axes = _array_axes(grid)
     normal, down, along, flip_down = _LAYOUT[plane]
     taken = np.moveaxis(array, (axes[normal], axes[down], axes[along]), (0, 1, 2))[index]
@@ -134,7 +134,7 @@ def _slice(array: NDArray[Any], grid: Grid, plane: Plane, index: int) -> NDArray
 
 
 def _direction(grid: Grid, lps: int, flip: bool) -> int:
-    """Step (1 or -1) along an array axis so that the LPS coordinate grows (shrinks, when ``flip``)."""
+    """Step (1 or -1) along an array axis with which the LPS coordinate increases (decreases if ``flip``)."""
     runs_up = grid.affine[lps, 2 - _array_axes(grid)[lps]] > 0
     return 1 if runs_up != flip else -1
 
@@ -175,7 +175,7 @@ def _crop(picture: NDArray[np.float64], inside: NDArray[Any], margin: int) -> ND
 
 
 def _draw_mid_line(picture: NDArray[np.float64], grid: Grid, plane: Plane, index: int, surface: MidSurface) -> None:
-    # Views without memory of their own: only the slice is ever filled.
+    # These are views that take no memory; only the slice is copied.
     k, j, i = (np.broadcast_to(n, grid.shape) for n in np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]])
     shown = np.stack([_slice(n, grid, plane, index) for n in (i, j, k)]).astype(np.float64)
     x, y, z = np.tensordot(grid.affine[:3, :3], shown, axes=1) + grid.affine[:3, 3][:, None, None]

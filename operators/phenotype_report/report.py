@@ -1,4 +1,4 @@
-"""`report.json`: the contract between one study and the cohort (docs/architecture.md, "The files of one study")."""
+"""`report.json`, which the cohort analysis reads for each study (docs/architecture.md, "The files of one study")."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ def build_report(
     labels_sha256: str | None = None,
     station_table: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Everything that ``report.json`` holds, as plain JSON types.
+    """Build the content of ``report.json``, in JSON types.
 
     Parameters
     ----------
     measurements : Measurements
     fused : Fused
     study : Study
-        Only its UID, pseudonym and flags are read: no patient attribute can
-        come into the report.
+        Only its UID, pseudonym, flags and de-identification are read, so no
+        patient attribute can get into the report.
     model : ModelCard
     timings_s : mapping of str to float
-        Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``; one
-        that is not known is given as null, others are kept.
+        Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``. A stage
+        that is missing becomes null; other stages are kept.
     options : RunOptions or mapping, optional
-        Those of the run, or their record in an earlier report; the defaults
-        where they are not given.
+        Options of the run, or their record in an earlier report; by default,
+        the default options.
     created : datetime, optional
-        Aware; now by default, and `NO_DATE` for a de-identified study.
+        With time zone; now by default. A de-identified study always has `NO_DATE`.
     labels_sha256 : str, optional
         `label_digest` of the labels that were measured.
     station_table : sequence of mapping, optional
-        That of an earlier report, where the stations are not there any more.
-        By default it is made of ``fused.stations``.
+        The station table of an earlier report, for when the stations are no
+        longer available. By default it is made from ``fused.stations``.
     """
-    # The time of making is close to that of scanning where studies are processed as they come.
+    # Where studies are processed as they arrive, the time of the report is close to the time of the scan.
     created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or clock.now()
     phenotypes = {name: _number(value) for name, value in measurements.phenotypes.items()}
     return {
@@ -96,7 +96,7 @@ def build_report(
 
 
 def unique_flags(study: Study, fused: Fused, measurements: Measurements) -> tuple[QualityFlag, ...]:
-    """Flags of loading, fusing and measuring, each once, the gravest first."""
+    """Flags of loading, fusing and measuring, each once, most severe first."""
     gravity = {"error": 0, "warning": 1, "info": 2}
     flags = dict.fromkeys((*study.flags, *fused.flags, *measurements.flags))
     return tuple(sorted(flags, key=lambda flag: gravity[flag.severity]))
@@ -108,14 +108,14 @@ def validate(report: Mapping[str, Any]) -> None:
     Raises
     ------
     InternalError
-        Naming the first entry that does not fit.
+        When the report does not fit; the error names the first wrong entry.
     """
     error = next(Draft202012Validator(report_schema()).iter_errors(dict(report)), None)
     if error is not None:
         raise InternalError(
             f"report.json, {'/'.join(map(str, error.instance_path)) or 'top level'}",
             error.message[:200],
-            f"what version {schema_version()} of its schema asks for",
+            f"an entry that fits version {schema_version()} of its schema",
         )
 
 
@@ -154,7 +154,7 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
 
 
 def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
-    """One row per table position, superior to inferior, with the series found there."""
+    """One row for each table position, superior to inferior, with its series."""
     rows: list[dict[str, Any]] = []
     for station in stations:
         low, high = station.z_range_mm
@@ -190,7 +190,7 @@ def _same_place(row: Mapping[str, Any], low: float, high: float) -> bool:
 
 
 def _number(value: float | None) -> float | int | None:
-    """A JSON number: rounded, and null for what JSON cannot write."""
+    """A JSON number, rounded; None for a value that JSON cannot represent."""
     if value is None or not math.isfinite(value):
         return None
     return int(value) if isinstance(value, Integral) else round(float(value), _DECIMALS)

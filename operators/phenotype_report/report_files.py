@@ -1,4 +1,4 @@
-"""The whole of stage five: measure, and write the report in its three forms."""
+"""The whole fifth stage: measure, and write the report in its three forms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ReportFiles", "write_reports"]
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where the reports of a study are, and what they say.
+    """The report files of a study, and the measurements in them.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ def write_reports(
     labels, fused, study, model
         See `measure` and `build_report`.
     segmentation : Path or str
-        The DICOM-SEG of ``labels``, which the SR refers to.
+        The DICOM SEG of ``labels``, which the SR refers to.
     timings_s : mapping of str to float, optional
-        Seconds of the stages before. The time spent here until the JSON is
+        Seconds of the earlier stages. The time spent here before the JSON is
         written is added to ``write``.
     options, station_table
         See `build_report`.
@@ -70,7 +70,7 @@ def write_reports(
     Raises
     ------
     OutputError
-        When something cannot be written, or the DICOM-SEG cannot be read back.
+        When a file cannot be written, or the DICOM SEG cannot be read back.
     """
     start = clock.seconds()
     folder = Path(folder)
@@ -91,7 +91,7 @@ def write_reports(
         station_table=station_table,
     )
     html = write_html(folder / "report.html", report, pictures)
-    # Last, for whoever collects reports takes its presence for a finished study.
+    # Written last, because programs that collect reports take its presence as the sign of a finished study.
     json = write_report(folder / "report.json", report)
     return ReportFiles(json, html, sr, measurements)
 
@@ -102,7 +102,7 @@ def _header(segmentation: Path) -> pydicom.Dataset:
     except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise OutputError(
             str(segmentation),
-            f"it cannot be read back ({type(error).__name__})",
-            "the DICOM-SEG that was just written",
+            f"cannot be read back ({type(error).__name__})",
+            "the DICOM SEG that was just written",
             "Check the output folder, then run the study again.",
         ) from error

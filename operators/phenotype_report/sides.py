@@ -1,14 +1,14 @@
-"""Left and right: the labels are unsided, the body is not.
+"""Division of the unsided labels into left and right.
 
-The body's mid-surface is found from the paired bones and described in LPS
-millimetres, where +x is the patient's left, so any grid orientation is
-handled alike:
+The body's mid-surface is found from the paired bones. It is described in LPS
+millimetres, where +x is the patient's left, so that it does not depend on the
+orientation of the grid:
 
     x_mid(y, z) = f(z) + roll * (y - y_ref)
 
-``f`` is piecewise linear over slabs along z (a robust line plus a smoothed
-departure from it, because legs often lie to one side of the pelvis's axis),
-``roll`` is the patient's rotation about z, read from the pelvis.
+``f`` is piecewise linear over slabs along z. It is a robust line plus a smoothed
+deviation from it, because legs are often to one side of the pelvis's axis.
+``roll`` is the patient's rotation about z, estimated from the pelvis.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _MUSCLES = tuple(by_name(name).index for name in MUSCLES)
 
 _SLAB_MM = 20.0
 _ITERATIONS = 6
-# Two halves of one bone or muscle lie closer than this; the bones of the two
-# legs do not, even with the knees together. Femoral head to trochanter is the
-# widest single bone: about 95 mm, so halves about 47 mm apart.
+# Two halves of one bone or muscle are closer than this. The bones of the two
+# legs are not, even with the knees together. The widest single bone is about
+# 95 mm, from femoral head to trochanter, so its halves are about 47 mm apart.
 _BONES_APART_MM = 60.0
 _MUSCLES_APART_MM = 40.0
-_LEAST_BALANCE = 0.2  # smaller over larger side; below it one side is cut off or mislabelled
+_LEAST_BALANCE = 0.2  # smaller over larger side; below this, one side is cut off or mislabelled
 _LEAST_VOXELS = 5
 _LEAST_SLABS = 3
 _STEEPEST_ROLL = float(np.tan(np.radians(25.0)))
@@ -54,14 +54,14 @@ class MidSurface:
     Attributes
     ----------
     z_mm : ndarray, shape (n,)
-        Knots along LPS z, increasing, evenly spaced.
+        Knots along LPS z, increasing and evenly spaced.
     x_mm : ndarray, shape (n,)
         LPS x of the surface at the knots, for y = ``y_ref_mm``.
     roll : float
         dx/dy of the surface: the tangent of the patient's rotation about z.
     y_ref_mm : float
     source : {"bones", "muscles"}
-        What it was read from.
+        Structures from which it was found.
     """
 
     z_mm: NDArray[np.float64]
@@ -71,7 +71,7 @@ class MidSurface:
     source: Literal["bones", "muscles"]
 
     def x_at(self, y_mm: NDArray[np.float64], z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """LPS x of the surface; constant in z beyond the first and last knot."""
+        """LPS x of the surface. It is constant in z beyond the first and the last knot."""
         return np.asarray(np.interp(z_mm, self.z_mm, self.x_mm) + self.roll * (np.asarray(y_mm) - self.y_ref_mm))
 
 
@@ -82,11 +82,11 @@ class Tally:
     Attributes
     ----------
     voxels : ndarray, shape (structures + 1, 2), int64
-        Row is the label value; columns are left and right. Without a
-        mid-surface every voxel is in the first column.
+        Rows are label values; columns are left and right. Without a
+        mid-surface, every voxel is in the first column.
     fat_fraction_sum : ndarray, shape (structures + 1, 2), float64
     sided : bool
-        Whether the columns mean anything.
+        Whether left and right were divided.
     """
 
     voxels: NDArray[np.int64]
@@ -95,26 +95,26 @@ class Tally:
 
 
 def find_mid_surface(labels: Volume) -> MidSurface | None:
-    """The mid-surface of an unsided label map.
+    """Find the mid-surface of an unsided label map.
 
     Parameters
     ----------
     labels : Volume, uint8
-        Values of the label table; all but muscles and bones are ignored.
+        Values of the label table; only muscles and bones are used.
 
     Returns
     -------
     MidSurface or None
-        From femora and iliac bones; from the muscles where too little bone is
-        labelled; None when no structure appears on two sides (a single leg),
-        for then any surface would cut one limb in half.
+        Found from femora and iliac bones, or from the muscles if too little
+        bone is labelled. None when no structure is on both sides (a single
+        leg), because any surface would then cut one limb in half.
     """
     slabs = _slabs(labels.grid)
     return _from_structures(labels, slabs, _BONES) or _from_structures(labels, slabs, _MUSCLES)
 
 
 def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface | None) -> Tally:
-    """Count the voxels and add up the fat fraction of every label, by side.
+    """Count the voxels and sum the fat fraction of every label, by side.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface
 
 
 def side_volume(grid: Grid, surface: MidSurface) -> Volume:
-    """Every voxel's side on a grid: 1 left, 2 right (uint8)."""
+    """The side of every voxel of a grid: 1 is left, 2 is right (uint8)."""
     depth, rows, columns = grid.shape
     a = grid.affine
     j, i = np.arange(rows)[:, None], np.arange(columns)[None, :]
@@ -166,12 +166,12 @@ def _slabs(grid: Grid) -> _Slabs:
     depth, rows, columns = grid.shape
     corners = np.array([[i, j, k, 1.0] for i in (0, columns - 1) for j in (0, rows - 1) for k in (0, depth - 1)])
     heights = corners @ grid.affine[2]
-    # Two knots at least: the kernels interpolate between neighbours.
+    # At least two knots, because the kernels interpolate between neighbours.
     return _Slabs(float(heights.min()) + _SLAB_MM / 2, max(2, int(np.ceil(np.ptp(heights) / _SLAB_MM))))
 
 
 def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) -> MidSurface | None:
-    """The mid-surface from ``leading`` structures, and from muscles in slabs where those have no vote."""
+    """The mid-surface from ``leading`` structures, and in slabs where these have no vote, from muscles."""
     voxels = _as_labels(labels)
     affine = labels.grid.affine[:3]
 
@@ -185,7 +185,7 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
     if not occupied.any():
         return None
     count, centroids = undivided[occupied][:, 0], undivided[occupied][:, 1:] / undivided[occupied][:, :1]
-    # The median over slabs: those where one side is cut off or unlabelled are few.
+    # The median over slabs is robust, because one side is cut off or unlabelled in only a few.
     x_mm = np.full(slabs.count, _weighted_median(centroids[:, 0], np.sqrt(count)))
     roll, y_ref = 0.0, float(np.average(centroids[:, 1], weights=count))
     for _ in range(_ITERATIONS):
@@ -201,7 +201,7 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
 
 @dataclass(frozen=True)
 class _Vote:
-    """What one structure in one slab says: the middle of its two centroids and the line between them."""
+    """The evidence of one structure in one slab: the midpoint of its two centroids and the vector between them."""
 
     structure: int
     slab: int
@@ -224,7 +224,7 @@ def _votes(moments: NDArray[np.float64]) -> list[_Vote]:
 
 
 def _roll(votes: list[_Vote]) -> float:
-    """Rotation about z, from the pelvis where it is seen: each leg turns and bends on its own."""
+    """Rotation about z, from the pelvis if it is visible, because each leg rotates and bends independently."""
     chosen = [vote for vote in votes if vote.structure == _ILIAC] or votes
     slopes = np.array([-vote.apart_mm[1] / vote.apart_mm[0] for vote in chosen])
     weights = np.array([vote.weight for vote in chosen])
@@ -248,7 +248,7 @@ def _knots(votes: list[_Vote], roll: float, y_ref: float, slabs: _Slabs) -> NDAr
 
 
 def _robust_line(z: NDArray[np.float64], x: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    """Weighted line x = a + b z with Huber's weights, so that a mislabelled slab does not tilt it."""
+    """Weighted line x = a + b z with Huber weights, so that a mislabelled slab does not tilt it."""
     robust = np.ones_like(x)
     middle = float(np.average(z, weights=weights))
     design = np.column_stack([np.ones_like(z), z - middle])
@@ -276,7 +276,7 @@ def _as_labels(labels: Volume) -> NDArray[np.uint8]:
 def _mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
     t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
     n = min(int(t), len(x_mm) - 2)
-    # Equal knots are returned as they are: infinite ones stand for "no surface".
+    # Equal knots are returned unchanged, because infinite knots mean "no surface".
     if x_mm[n] == x_mm[n + 1]:
         return x_mm[n] + roll * (y - y_ref)
     return x_mm[n] + (t - n) * (x_mm[n + 1] - x_mm[n]) + roll * (y - y_ref)

@@ -81,18 +81,18 @@ def make_sr(
     model: ModelCard,
     created: datetime | None = None,
 ) -> ComprehensiveSR:
-    """Build the SR: a group for each measured structure, bound to its segment, and one for the phenotypes.
+    """Build the SR: one group for each measured structure, linked to its segment, and one for the phenotypes.
 
-    Flags are given as qualitative evaluations, and so is that the weights
-    were trained on synthetic anatomy. Where phenotypes are withheld there are
-    no numbers, only the flags that say why. Evidence is the segmentation and
-    the derived images that it refers to.
+    Flags are qualitative evaluations, and so is the statement that the weights
+    were trained on synthetic anatomy. If phenotypes are withheld, there are no
+    numbers, only the flags that give the reasons. The evidence is the
+    segmentation and the derived images that it refers to.
 
     Parameters
     ----------
     measurements : Measurements
     segmentation : Dataset
-        Header of the DICOM-SEG that was measured; pixels are not needed.
+        Header of the DICOM SEG that was measured; pixels are not needed.
     fused : Fused
     study : Study
     model : ModelCard
@@ -141,7 +141,7 @@ def make_sr(
 
 
 def _referenced_images(segmentation: Dataset) -> list[Dataset]:
-    """The images that a segmentation refers to, as far as a reference needs to know them."""
+    """The images that a segmentation refers to, with the attributes that a reference needs."""
     images = []
     for series in segmentation.ReferencedSeriesSequence:
         for instance in series.ReferencedInstanceSequence:
@@ -195,7 +195,7 @@ def _structure_group(
         "measurements": numbers,
     }
     if segmentation.SOPClassUID != SegmentationStorage:
-        # Only references to Segmentation Storage may name segments; a label map's are told by their tracking UID.
+        # Only references to Segmentation Storage may name segments. A label map's are identified by their tracking UID.
         return MeasurementsAndQualitativeEvaluations(**described)
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=ReferencedSegment(
@@ -211,7 +211,7 @@ def _structure_group(
 def _phenotype_group(
     measurements: Measurements, flags: Sequence[QualityFlag], study: Study, model: ModelCard
 ) -> MeasurementsAndQualitativeEvaluations:
-    # What is of both sides first, then the sides of it.
+    # Phenotypes of both sides first, then those of one side.
     shown = sorted(PHENOTYPES.values(), key=lambda phenotype: len(phenotype.sides) == 1)
     numbers = [
         _phenotype_measurement(phenotype, phenotype.sr, value)

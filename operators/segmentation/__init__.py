@@ -1,6 +1,6 @@
-"""The third stage: the bundle's network labels the fused volume, or a label map made elsewhere does.
+"""The third stage: label the fused volume with the bundle's network, or with a label map made elsewhere.
 
-What needs PyTorch is imported when it is first asked for.
+Modules that need PyTorch are imported on first use.
 """
 
 from importlib import import_module

@@ -1,8 +1,9 @@
-"""What a bundle's configs may say before anything of them is evaluated.
+"""Check of a bundle's configs before anything in them is evaluated.
 
-MONAI evaluates a config's ``$...`` as Python and calls whatever ``_target_``
-names, so that loading a bundle runs what its maker wrote. Here is the short
-list of what loading a network needs; nothing else ever reaches MONAI.
+MONAI evaluates ``$...`` in a config as Python and calls whatever ``_target_``
+names, so loading a bundle runs code that its maker wrote. This module has the
+short list of expressions and classes that loading a network needs. Nothing else
+ever reaches MONAI.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from operators.segmentation.monai_parts import ReferenceResolver
 
 __all__ = ["EXPRESSIONS", "TARGETS", "harmless"]
 
-#: Expressions that may stand in a config, with one space for any white space.
+#: Expressions that are allowed in a config, with any white space replaced by one space.
 EXPRESSIONS = frozenset(
     {
         "$@network_def.to(@device)",
@@ -57,8 +58,8 @@ _TRANSFORMS = (
     "SpatialPadd",
     "ThresholdIntensityd",
 )
-#: Classes of MONAI that compute and do nothing else: none takes a path, a URL, a module's name or a function of a
-#: config's. By their short name, or with the package in front.
+#: MONAI classes that only compute: none takes a path, a URL, a module name or a function from a config. A config names
+#: them with or without their package.
 TARGETS: Mapping[str, str] = {
     **dict.fromkeys(_NETWORKS, "monai.networks.nets"),
     **dict.fromkeys(_TRANSFORMS, "monai.transforms"),
@@ -68,24 +69,24 @@ _TARGET, _DESCRIPTION = "_target_", "_desc_"
 
 
 def harmless(config: Mapping[str, Any], needed: Iterable[str], where: str) -> dict[str, Any]:
-    """The part of a config that ``needed`` reaches, when there is nothing in it but what is on the lists above.
+    """The part of a config that ``needed`` refers to, if it contains only what is on the lists above.
 
-    The rest, imports included, is left out: what is not looked at is never
-    evaluated either.
+    The rest of the config, including imports, is dropped, so it is never
+    evaluated.
 
     Parameters
     ----------
     config : mapping
-        As MONAI merged it from its files, unevaluated.
+        As merged by MONAI from its files, not evaluated.
     needed : iterable of str
-        Keys whose content will be asked for; those that are missing are passed over.
+        Keys whose content will be used; missing keys are ignored.
     where : str
-        Names the bundle in messages.
+        Name of the bundle in messages.
 
     Raises
     ------
     SegmentationError
-        Naming the key of an expression, a class or a macro that is not on the lists.
+        For an expression, a class or a macro that is not on the lists; the error names its key.
     """
     kept: dict[str, Any] = {}
     waiting = list(needed)
@@ -102,7 +103,7 @@ def harmless(config: Mapping[str, Any], needed: Iterable[str], where: str) -> di
 
 
 def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Names and values of everything in a config that is no container, and all ``_target_``."""
+    """Names and values of everything in a config that is not a container, and of every ``_target_``."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if str(key).startswith("_") and _TARGET in value and key not in (_TARGET, _DESCRIPTION):
@@ -127,7 +128,7 @@ def _check(name: str, value: Any, where: str) -> None:
         written = " ".join(value.split())
         if written not in EXPRESSIONS and not _ELEMENT.fullmatch(written):
             raise _refusal(where, name, repr(written))
-    elif isinstance(value, str) and value.startswith("%"):  # takes in another file
+    elif isinstance(value, str) and value.startswith("%"):  # includes another file
         raise _refusal(where, name, repr(value))
 
 
@@ -135,7 +136,7 @@ def _refusal(where: str, name: str, found: str) -> SegmentationError:
     short = found if len(found) <= 80 else f"{found[:77]}..."
     return SegmentationError(
         f"{where}, key {name}",
-        f"{short}, which would be run as a program",
+        f"{short}, which would be run as code",
         "the expressions and classes of the shipped configs (docs/security.md lists them)",
-        "Read the configs; if you trust whoever wrote them, run again with --trust-bundle.",
+        "Read the configs. If you trust their author, run again with --trust-bundle.",
     )

@@ -1,4 +1,4 @@
-"""Loading a trained network as the bundle describes it."""
+"""Loading of a trained network from its bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operators.segmentation.windows import WindowSettings
 __all__ = ["SegmentationModel", "load_model"]
 
 _KEYS = ("network", "device", "preprocessing", "inferer", "images")
-_INTERPOLATED = "interpolate"  # may be missing
+_INTERPOLATED = "interpolate"  # an optional key
 _CARD: dict[str, type] = {
     "name": str,
     "version": str,
@@ -37,7 +37,7 @@ _CARD: dict[str, type] = {
 
 @dataclass(frozen=True)
 class SegmentationModel:
-    """A network, ready to run, with what must be done to an image before it.
+    """A network that is ready to run, with the preprocessing of its images.
 
     Attributes
     ----------
@@ -47,18 +47,18 @@ class SegmentationModel:
     preprocessing : Compose
         MONAI dictionary transforms of ``image`` (channel, x, y, z).
     inferer : SlidingWindowInferer
-        How windows are laid over an image and weighted.
+        Defines the placement and weights of windows.
     network : torch.nn.Module
         In evaluation mode, on ``device``.
     device : torch.device
     bf16_dice_loss : float or None
-        By how much mean Dice fell on held-out participants when these weights
-        ran in bfloat16; None when nobody has measured it.
+        Loss of mean Dice on held-out participants when these weights run in
+        bfloat16; None when it has not been measured.
     probabilities : bool
         Whether windows are merged and interpolated to the fused grid as
-        probabilities (config key ``interpolate``). Scores are what MONAI
-        interpolates; a network that was taught shares of voxels
-        (`bundle.scripts.SubvoxelLabelsd`) says them in probabilities.
+        probabilities (config key ``interpolate``) instead of scores. MONAI
+        interpolates scores. A network that was trained on fractions of voxels
+        (`bundle.scripts.SubvoxelLabelsd`) expresses them as probabilities.
     """
 
     card: ModelCard
@@ -72,28 +72,29 @@ class SegmentationModel:
 
     @property
     def windows(self) -> WindowSettings:
-        """What `inferer` says of windows."""
+        """The settings of `inferer` for windows."""
         return WindowSettings.of(self.inferer)
 
 
-def load_model(bundle: Path, *, trusted: bool = False) -> SegmentationModel:
-    """The model that a bundle ships: ``models/shipped.json`` names its weights and configs.
+def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationModel:
+    """Load the model of a bundle. The file ``models/shipped.json`` names its weights and configs.
 
     Parameters
     ----------
-    bundle : Path
+    bundle : path
         A bundle folder with ``configs/`` and ``models/``.
     trusted : bool
-        Evaluate whatever its configs say: they are a program then, with the
-        user's rights. Without it they may say what `harmless` lets pass.
+        Evaluate everything in the configs, as a program with the user's
+        permissions. If False, they may contain only what `harmless` allows.
 
     Raises
     ------
     SegmentationError
-        When the bundle is incomplete, its configs are more than a description of
-        a network, its weights are not what the card says, do not fit the network,
-        or are a pickle with more in it than tensors.
+        When the bundle is incomplete, its configs contain more than the
+        description of a network, or its weights differ from the card's digest,
+        do not fit the network, or are a pickle that contains more than tensors.
     """
+    bundle = Path(bundle)
     card_path = bundle / CARD_FILE
     facts = _read_card(card_path)
     weights = bundle / facts["weights"]
@@ -155,7 +156,7 @@ def _read_card(path: Path) -> dict[str, Any]:
             str(path),
             f"no readable model card ({type(error).__name__})",
             "the JSON file that names the weights",
-            "Point -m at the folder of a bundle; the one shipped is `bundle`.",
+            "Point -m at the folder of a bundle; the shipped one is `bundle`.",
         ) from error
     facts = facts if isinstance(facts, dict) else {}
     wrong = [name for name, kind in _CARD.items() if not isinstance(facts.get(name), kind)]
@@ -173,7 +174,7 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 def _load_weights(network: torch.nn.Module, weights: Path, sha256: str, device: torch.device) -> None:
     try:
-        content = weights.read_bytes()  # once, so that what is loaded is what was checked
+        content = weights.read_bytes()  # read once, so that the bytes that are loaded are those that were checked
     except OSError as error:
         raise SegmentationError(
             str(weights), "cannot be read", "the network's weights", "Check the bundle's models folder."
@@ -198,5 +199,5 @@ def _load_weights(network: torch.nn.Module, weights: Path, sha256: str, device: 
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what torch or MONAI says over many."""
+    """The first line of an error message of torch or MONAI."""
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

@@ -1,4 +1,4 @@
-"""Islands of a label go to what surrounds them."""
+"""Relabelling of small islands of a label."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from scipy import ndimage
 
 __all__ = ["clean_up"]
 
-_SMALLEST_PART = 0.05  # of the largest part; a muscle's other side is never as small
+_SMALLEST_PART = 0.05  # of the largest part; the same muscle on the other side is never this small
 _CROSS = ndimage.generate_binary_structure(3, 1)
 
 
 def clean_up(labels: NDArray[np.uint8], smallest_part: float = _SMALLEST_PART) -> tuple[NDArray[np.uint8], int]:
     """Relabel connected parts that are far smaller than the largest part of their label.
 
-    Left and right share a label, so both of a muscle's bodies stay. An island
+    Left and right share a label, so both sides of a muscle are kept. An island
     takes the label (or the background) that most of its face neighbours have.
 
     Parameters
     ----------
     labels : ndarray, shape (z, y, x), uint8
     smallest_part : float
-        Parts with fewer voxels than this fraction of the largest are islands.
+        Parts with fewer voxels than this fraction of the largest part's are islands.
 
     Returns
     -------
     labels : ndarray, shape (z, y, x), uint8
         A copy.
     changed : int
-        How many voxels were relabelled.
+        Number of voxels that were relabelled.
     """
     cleaned = labels.copy()
     changed = 0
@@ -57,7 +57,7 @@ def clean_up(labels: NDArray[np.uint8], smallest_part: float = _SMALLEST_PART) -
 def _island(
     parts: NDArray[np.int32], number: int, box: tuple[slice, ...], whole: tuple[slice, ...]
 ) -> NDArray[np.bool_]:
-    """Part ``number``, which lies in ``box`` of the volume, within ``whole``, which may reach beyond."""
+    """The mask of part ``number`` on ``whole``, which may extend beyond ``box``, the extent of ``parts``."""
     inside = tuple(
         slice(max(part.start - outer.start, 0), part.stop - outer.start) for part, outer in zip(whole, box, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Our own label map, after somebody edited it."""
+"""Reading of our own label map after it was edited by hand."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ __all__ = ["read_edited_labels"]
 
 
 def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple[QualityFlag, ...]]:
-    """Read a label map in the terms of the label table and lay it on the fused grid, voxel for voxel.
+    """Read a label map with the labels of the label table, and place it on the fused grid voxel for voxel.
 
-    3D Slicer saves the smallest box around the segments, numbers the segments
-    anew and may put them into layers. Where the file does not reach, nothing
-    is labelled.
+    3D Slicer saves the smallest box around the segments, renumbers the segments
+    and may put them into layers. Voxels outside that box are background.
 
     Parameters
     ----------
     path : Path
         A ``.seg.nrrd`` file, or a plain label map with the numbers of the label table.
     grid : Grid
-        Of the fused volumes.
+        The grid of the fused volumes.
 
     Returns
     -------
     labels : ndarray, shape ``grid.shape``, uint8
     flags : tuple of QualityFlag
-        ``unknown-labels`` where there are segments that the label table does
-        not have; they are left out.
+        ``unknown-labels`` if there are segments that are not in the label
+        table; they are left out.
 
     Raises
     ------
     InputError
         When the file cannot be read, or none of its segments is in the label table.
     GeometryError
-        When its voxels are not those of ``grid``, or labels lie outside it.
+        When its voxels do not coincide with those of ``grid``, or labels are outside it.
     """
     file = read_label_file(path)
     if not voxels_coincide(file.volume.grid, grid):
         raise GeometryError(
             path.name,
-            f"voxels of {_mm(file.volume.grid)}, elsewhere than those of the fused volumes ({_mm(grid)})",
+            f"voxels of {_mm(file.volume.grid)} that do not coincide with those of the fused volumes ({_mm(grid)})",
             "the fused grid, or a box of it",
             "In 3D Slicer, load fused/water.nrrd, set it as the segmentation's source geometry and save again. For "
             "labels that were made on other images, name their scheme (--scheme).",
@@ -65,7 +64,7 @@ def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple
             "labels of this study",
             "Check that the labels and the folder are of the same study.",
         )
-    placed[placed == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as with the network: not a structure that is measured
+    placed[placed == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for the network: adipose tissue is not measured
     return placed.astype(np.uint8), (unknown_labels(scheme, unknown),) if unknown else ()
 
 

@@ -32,23 +32,23 @@ __all__ = ["DEFAULT_OPTIONS", "Prepared", "label_windows", "prepare", "segment"]
 DEFAULT_OPTIONS = SegmentationOptions()
 _MARGIN_VOXELS = 4
 _GPU_BATCH = 4
-_CONSTANT = 1e-4  # relative; blending stations leaves rounding in a constant image
+_CONSTANT = 1e-4  # relative; blending of stations leaves rounding errors in a constant image
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the network sees, and where it lies.
+    """The network's input image and its position.
 
     Attributes
     ----------
     image : Tensor, shape (channels, x, y, z), float32
-        Cut to the body, in the network's orientation, spacing and intensities.
+        Cropped to the body, in the network's orientation, spacing and intensities.
     affine : ndarray, shape (4, 4)
-        Its voxels to LPS millimetres.
+        Voxels of the image to LPS millimetres.
     box : tuple of slice, (z, y, x)
-        The part of the fused grid that it was made from.
+        The part of the fused grid that the image was made from.
     grid : Grid
-        That part.
+        The grid of that part.
     """
 
     image: torch.Tensor
@@ -64,21 +64,21 @@ class Prepared:
 
     @property
     def left_right_axis(self) -> int:
-        """The axis of the image along which left and right lie."""
+        """The axis of the image that runs from left to right."""
         return int(np.abs(self.affine[0, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).argmax())
 
 
 def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS) -> LabelMap:
     """Label every voxel of the fused grid.
 
-    The image is cut to the body, brought to the network's orientation, spacing
-    and intensities by the bundle's own transforms, and scored window by window;
-    windows without a voxel of the body are passed over. Scores, not labels, are
-    interpolated back to the fused grid, a band of slices at a time, so that the
-    volumes of all channels never exist together.
+    The image is cropped to the body, brought to the network's orientation,
+    spacing and intensities by the bundle's own transforms, and scored window by
+    window. Windows without a voxel of the body are skipped. Scores, not labels,
+    are interpolated back to the fused grid, a band of slices at a time, so that
+    the full volumes of all channels are never in memory together.
 
-    A study whose flags say that its coverage cannot be trusted gets no labels:
-    a network that has only seen pelvis to knee names something everywhere.
+    A study with an ``error`` flag gets no labels: a network that was trained on
+    pelvis to knee only would find structures in any image.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     Returns
     -------
     LabelMap
-        uint8 label table indices, shape (z, y, x); 0 outside the body.
+        Indices of the label table, uint8, shape (z, y, x); 0 outside the body.
 
     Raises
     ------
     SegmentationError
-        For an image without a body or with values that are not finite, for a
-        network that fails, gives scores that are not finite or has another number
-        of channels, and when nothing is found.
+        For an image without a body or with values that are not finite; for a
+        network that fails, gives scores that are not finite or has the wrong
+        number of channels; and when no structure is found.
     UsageError
         For a backend, device or precision that is not available on this machine.
     """
@@ -113,7 +113,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         found, sure = label_windows(prepared, fused.body, model, options, scorer)
     except SarcoMapError:
         raise
-    except Exception as error:  # every backend has errors of its own; torch says RuntimeError also for want of memory
+    except Exception as error:  # each backend has its own errors; torch may raise RuntimeError when memory runs out
         raise SegmentationError(
             f"model {model.card.name}",
             f"failed on the fused volume ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})",
@@ -124,14 +124,14 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         found = clean_up(found)[0]
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     labels[prepared.box] = found
-    labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, hence never learnt
+    labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, so the network cannot know it
     labels[~fused.body] = anatomy.BACKGROUND_INDEX
     if not labels.any():
         raise SegmentationError(
             "fused volume",
             "no structure of the label table",
             "a body from pelvis to knee",
-            "Look at fused/water.nrrd: does it show muscle bright on dark fat?",
+            "Look at fused/water.nrrd: does it show bright muscle and dark fat?",
         )
     confidence = None
     if sure is not None:
@@ -148,16 +148,16 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
 
 
 def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
-    """Apply the bundle's transforms to a fused study and cut the result to the body.
+    """Apply the bundle's transforms to a fused study and crop the result to the body.
 
-    In this order, for transforms may look at the whole image, as they do in
-    training: percentiles of intensity depend on how much air there is.
+    The order matters, because transforms see the whole image, as in training.
+    For example, percentiles of intensity depend on the amount of air.
 
     Raises
     ------
     SegmentationError
-        For an image without a body, of one value, or with values that are not
-        finite.
+        For an image without a body, with a constant value, or with values that
+        are not finite.
     """
     box = _body_box(fused.body)
     image = np.stack([_contrast(fused, contrast) for contrast in model.contrasts])
@@ -167,14 +167,14 @@ def prepare(fused: Fused, model: SegmentationModel) -> Prepared:
         )
     for contrast, channel in zip(model.contrasts, image, strict=True):
         low, high = channel.min(where=fused.body, initial=np.inf), channel.max(where=fused.body, initial=-np.inf)
-        if high - low <= _CONSTANT * abs(high):  # a network names something on it all the same
+        if high - low <= _CONSTANT * abs(high):  # a network would find structures even in this
             raise SegmentationError(
                 f"fused {contrast.value} volume",
                 f"one value ({high:g}) in the whole body",
                 "an image of a body",
                 f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
             )
-    # MONAI's arrays are (channel, x, y, z) and its affines lead to RAS.
+    # MONAI's arrays are (channel, x, y, z), and its affines map to RAS.
     tensor = MetaTensor(
         torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine)
     )
@@ -197,7 +197,7 @@ def _part_of(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
 
 
 def _voxels_around(grid: Grid, affine: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """The voxels of an image (x, y, z) between which all voxel centres of ``grid`` lie."""
+    """The part of an image (x, y, z) that encloses all voxel centres of ``grid``."""
     z, y, x = (size - 1 for size in grid.shape)
     corners = np.array([[i, j, k, 1.0] for i in (0, x) for j in (0, y) for k in (0, z)]).T
     places = (np.linalg.inv(affine) @ grid.affine @ corners)[:3]
@@ -208,7 +208,7 @@ def _voxels_around(grid: Grid, affine: NDArray[np.float64], shape: tuple[int, ..
 
 
 def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]) -> Network:
-    """The network; PyTorch stands in for a backend that nobody asked for and that cannot take it."""
+    """Open the network. If the backend was chosen by ``auto`` and cannot load it, PyTorch is used instead."""
     try:
         return open_network(model, options)
     except SarcoMapError:
@@ -218,7 +218,7 @@ def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[Qu
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         flags.append(
-            QualityFlag("segmentation-backend", "info", f"PyTorch ran the network, for OpenVINO could not: {reason}")
+            QualityFlag("segmentation-backend", "info", f"PyTorch ran the network because OpenVINO could not: {reason}")
         )
         return open_network(model, replace(options, backend="torch"))
 
@@ -226,14 +226,14 @@ def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[Qu
 def _cpu_stand_in(
     model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]
 ) -> Callable[[], Network] | None:
-    """What opens the network on the CPU when the GPU's memory is too small; None where no GPU is used."""
+    """A function that opens the network on the CPU, for when the GPU's memory is too small; None if no GPU is used."""
     if not torch.cuda.is_available() or options.device == "cpu":
         return None
     backend: Backend = "onnxruntime" if options.backend == "onnxruntime" else "auto"
     cpu_options = replace(options, device="cpu", backend=backend, precision="auto")
 
     def on_cpu() -> Network:
-        model.network.cpu()  # else it is exported on the GPU, whose memory is full
+        model.network.cpu()  # otherwise it would be exported on the GPU, whose memory is full
         return _open(model, cpu_options, flags)
 
     return on_cpu
@@ -246,7 +246,7 @@ def label_windows(
     options: SegmentationOptions,
     scorer: Scorer,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Labels and, if asked for, confidence on ``prepared.grid``, with ``body`` on the fused grid."""
+    """Labels on ``prepared.grid``, and the confidence if the options request it; ``body`` is on the fused grid."""
     inside = body[prepared.box]
     mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
     settings = model.windows
@@ -267,7 +267,7 @@ def label_windows(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """PyTorch stitches with one: more of them would take the cores of a network that runs at the same time."""
+    """PyTorch merges windows with one thread; more would compete with the network, which runs at the same time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

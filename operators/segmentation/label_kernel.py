@@ -1,7 +1,8 @@
-"""Interpolating scores and comparing classes in one pass: nothing but labels, and confidence if asked for, is written.
+"""Interpolation of scores and comparison of classes in one pass; only labels (and confidence if requested) are written.
 
-A row of scores is interpolated in the plane for all its slices at once, then
-along the slices, and compared with the best so far before the next is read.
+A row of scores is interpolated in the plane for all its slices at once and then
+along the slices. It is compared with the best scores so far before the next row
+is read.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ def label_band(  # type: ignore[no-untyped-def]
         a0, a1 = a_lower[p] + origin[0], a_upper[p] + origin[0]
         inside = body[p, :, n_start:n_stop]
         ends = _ends(inside)
-        found = np.zeros(inside.shape, dtype=np.uint8)  # contiguous, as a part of labels is not: for whole vectors
+        found = np.zeros(inside.shape, dtype=np.uint8)  # contiguous, unlike a part of labels, so that it vectorises
         best = np.empty(inside.shape, dtype=np.float32)
         values = np.empty((scores.shape[0] if confidence.size > 0 else 0, *found.shape), dtype=np.float32)
-        for c in range(scores.shape[0]):  # a plane of one class after the other, for so they lie in memory
+        for c in range(scores.shape[0]):  # one plane of each class in turn, because they are stored in this order
             planes = scores[c, a0], scores[c, a1], a_weight[p]
             _label_plane(planes, (b0, b1, b_weight), (below, above, weight), ends, c, best, found, values)
         for q, n in np.ndindex(found.shape):
@@ -65,7 +66,7 @@ def _softmax_of_best(values, best):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _label_plane(planes, b_axis, n_axis, ends, c, best, found, values):  # type: ignore[no-untyped-def]
-    """Compare class ``c``'s scores, between two planes (b, n) of them, with the best so far."""
+    """Compare the scores of class ``c``, interpolated between two planes (b, n), with the best so far."""
     b0, b1, b_weight = b_axis
     below, above, n_weight = n_axis
     line = np.empty(planes[0].shape[1], dtype=np.float32)
@@ -88,7 +89,7 @@ def _label_plane(planes, b_axis, n_axis, ends, c, best, found, values):  # type:
 
 @numba.njit(cache=True)
 def _ends(inside):  # type: ignore[no-untyped-def]
-    """First and one past the last True of each row; equal where there is none."""
+    """Index of the first True of each row, and one past the last; equal if there is none."""
     ends = np.empty((inside.shape[0], 2), dtype=np.int64)
     for q in range(inside.shape[0]):
         low, high = 0, inside.shape[1]
@@ -100,7 +101,7 @@ def _ends(inside):  # type: ignore[no-untyped-def]
     return ends
 
 
-# Loops below run from 0 over whole arrays: only so does numba know that no index is negative, and takes vectors.
+# The loops below run from 0 over whole arrays. Only then does numba know that no index is negative, and vectorises.
 
 
 @numba.njit(cache=True)
@@ -119,7 +120,7 @@ def _interpolate(line, below, above, weight, found):  # type: ignore[no-untyped-
 
 @numba.njit(cache=True)
 def _interpolate_in_plane(planes, b0, b1, wb, first, last, line):  # type: ignore[no-untyped-def]
-    """Slices [first, last) of ``line``, between four rows of scores; where grids meet, one will do."""
+    """Fill slices [first, last) of ``line`` from four rows of scores; one row is enough where grids coincide."""
     lower, upper, wa = planes
     if (wa == 0 or wa == 1) and (wb == 0 or wb == 1):
         line[first:last] = (upper if wa == 1 else lower)[b1 if wb == 1 else b0, first:last]

@@ -1,4 +1,4 @@
-"""The files of a label map."""
+"""Writing of a label map's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIDENCE_FILE = "segmentation_confidence.nrrd"
 
 
 def write_label_map(folder: Path, labels: LabelMap) -> None:
-    """Write ``segmentation.seg.nrrd``, and ``segmentation_confidence.nrrd`` where the confidence is known.
+    """Write ``segmentation.seg.nrrd``, and ``segmentation_confidence.nrrd`` if the confidence is known.
 
     Raises
     ------

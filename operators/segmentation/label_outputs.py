@@ -1,4 +1,4 @@
-"""The whole of stage three: label a fused study, or take labels made elsewhere, and write the label map."""
+"""The whole third stage: label a fused study, or import labels made elsewhere, and write the label map."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_labels(
     Parameters
     ----------
     folder : Path or str
-        Also gets ``segmentation_confidence.nrrd`` where ``options.confidence`` asks for it.
+        ``segmentation_confidence.nrrd`` is also written there if ``options.confidence`` is set.
     fused, model, options
         See `segment`.
 

@@ -1,4 +1,4 @@
-"""Label maps that were made elsewhere take the place of our network's."""
+"""Import of label maps that were made elsewhere, in place of our network's labels."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from operators.core.volume import Fused, QualityFlag, Volume
 
 __all__ = ["import_labels", "map_labels", "unknown_labels"]
 
-# Below these a label map is of another study, or its affine is wrong.
-_LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid: a scan of the thighs alone is welcome
+# Below these fractions, a label map belongs to another study or its affine is wrong.
+_LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid; a scan of the thighs alone is accepted
 _LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
-_LEAST_ON_GRID = 0.5  # of the labelled volume: tools that label the whole body also label what we do not measure
-_COVERED = 0.98  # of the body; less is said in the report, and so is any structure that is cut off
+_LEAST_ON_GRID = 0.5  # of the labelled volume; tools that label the whole body also label parts that we do not measure
+_COVERED = 0.98  # of the body; a smaller coverage is flagged, and so is any structure that is cut off
 
 
 def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMap, ModelCard]:
     """Bring label maps that were made elsewhere onto the fused grid.
 
-    Each is resampled to the nearest label and translated by its scheme; a
-    later one fills only what the earlier ones left empty. Labels that a
-    scheme does not know are left out and flagged; structures that no scheme
-    has are absent.
+    Each is resampled by nearest neighbour and translated by its scheme. A later
+    label map fills only voxels that the earlier ones left empty. Labels that a
+    scheme does not know are left out and flagged. Structures that no scheme has
+    are absent.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     labels : LabelMap
         On the fused grid.
     model : ModelCard
-        Says that the labels were made elsewhere, and by what.
+        States that the labels were made elsewhere, and with which tool.
 
     Raises
     ------
     InputError
-        When a file cannot be read or used, does not lie where the study
-        lies, or holds no structure of ours.
+        When a file cannot be read or used, is not at the position of the
+        study, or holds none of our structures.
     """
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     group_voxels = np.zeros(fused.grid.shape, dtype=np.uint8)
@@ -75,7 +75,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
             )
         here, covered = resample_labels(mapped, file.volume.grid, fused.grid)
         if file.segments and voxels_coincide(file.volume.grid, fused.grid):
-            # 3D Slicer saves the box around the segments of an image: beyond it nothing is left out, nothing was drawn.
+            # 3D Slicer saves the box around the segments. Outside it nothing was drawn, so nothing is missing there.
             covered[:] = True
         labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
         _check_place(source.path.name, here, covered, labelled_mm3, fused)
@@ -87,7 +87,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         for number, (name, (of, _)) in enumerate(source.scheme.groups.items(), start=1):
             groups.setdefault(name, of)
             group_voxels[free & (here == -number)] = list(groups).index(name) + 1
-    labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as with our network: not a structure that is measured
+    labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for our network: adipose tissue is not measured
     flags.insert(0, _elsewhere(sources))
     made = LabelMap(
         labels,
@@ -101,24 +101,24 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
 
 
 def map_labels(file: LabelFile, scheme: Scheme, where: str) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """A label map in the terms of the label table, on its own grid.
+    """Translate a label map to the label table, on its own grid.
 
-    Segments are matched by name (of our own label table also by SNOMED CT
-    code), for 3D Slicer numbers them anew; numbers count only in a file
-    without segments.
+    Segments are matched by name, because 3D Slicer renumbers them; with our own
+    scheme also by SNOMED CT code. Numbers count only in a file without
+    segments.
 
     Returns
     -------
     mapped : ndarray, shape (z, y, x), int8
-        Label table indices; minus the position of a group (from 1).
+        Indices of the label table; for a group, minus its number (counted from 1).
     unknown : tuple of str
-        Labels that occur and that the scheme does not list.
+        Labels in the file that the scheme does not list.
 
     Raises
     ------
     InputError
-        When name and code of a segment disagree, or ``where`` has segments
-        and the scheme knows none of them.
+        When name and code of a segment contradict each other, or the file has
+        segments but the scheme knows none of them.
     """
     present = np.flatnonzero(np.bincount(file.volume.voxels.ravel())).tolist()
     meaning = _meaning_of_segments(file.segments, scheme, where) if file.segments else scheme.labels
@@ -141,14 +141,14 @@ def _meaning_of_segments(segments: Sequence[Segment], scheme: Scheme, where: str
     for segment in segments:
         index = None if named[segment.value] else find_structure(segment, where)
         ours = None if index is None else by_index(index).name
-        if ours and scheme.structures.get(ours) == (ours,):  # a scheme in our own terms
+        if ours and scheme.structures.get(ours) == (ours,):  # a scheme with our own names
             named[segment.value] = ours
     if not any(named.values()):
         shown = ", ".join(segment.name for segment in segments[:4])
         raise InputError(
             where,
             f"segments that scheme {scheme.name} does not know ({shown}{', ...' if len(segments) > 4 else ''})",
-            "segments named as the scheme names its labels; their numbers are 3D Slicer's own",
+            "segments with the names of the scheme's labels (3D Slicer changes their numbers)",
             "Rename them in 3D Slicer, or export them as a label map (NIfTI or NRRD), in which numbers count.",
         )
     return named
@@ -157,7 +157,7 @@ def _meaning_of_segments(segments: Sequence[Segment], scheme: Scheme, where: str
 def _cut_structures(
     labels: NDArray[np.int16], covered: NDArray[np.bool_], body: NDArray[np.bool_], scheme: Scheme
 ) -> set[str]:
-    """Structures that reach the edge of a label map where the body goes on: what is there of them is a part."""
+    """Structures that reach the edge of a label map inside the body, so that only a part of them is labelled."""
     beyond = body & ~covered
     if not beyond.any():
         return set()
@@ -186,15 +186,15 @@ def _check_place(
             f"a grid that covers {part:.0%} of the body; {on_grid:.0%} of its labels on the fused grid, "
             f"{inside:.0%} of those inside the body",
             f"at least {_LEAST_BODY_COVERED:.0%}, {_LEAST_ON_GRID:.0%} and {_LEAST_INSIDE_BODY:.0%}: "
-            "labels of this study, where it lies",
-            "Check that they were made on this study's images (fused/water.nrrd does) and kept their affine.",
+            "labels of this study at its position",
+            "Check that they were made on this study's images (such as fused/water.nrrd) and kept their affine.",
         )
 
 
 def unknown_labels(scheme: Scheme, unknown: Sequence[str]) -> QualityFlag:
     """The flag for labels that a scheme does not list."""
     shown = ", ".join(unknown[:8]) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
-    message = f"Labels that {scheme.name} {scheme.version} does not list: {shown}; left out."
+    message = f"Labels that {scheme.name} {scheme.version} does not list were left out: {shown}."
     return QualityFlag("unknown-labels", "warning", message)
 
 
@@ -206,13 +206,13 @@ def _flags(scheme: Scheme, unknown: Sequence[str], covered: float, cut: bool) ->
                 "partial-labels",
                 "warning",
                 f"The label map of {scheme.name} covers {covered:.0%} of the body; "
-                "phenotypes are not given that need a structure which reaches its edge.",
+                "phenotypes that need a structure at its edge are not given.",
             )
         )
     for name, what in scheme.wider.items():
         flags.append(
             QualityFlag(
-                "wider-structure", "info", f"{by_name(name).display_name} holds {what} too, as {scheme.name} labels it."
+                "wider-structure", "info", f"As {scheme.name} labels it, {by_name(name).display_name} includes {what}."
             )
         )
     return flags

@@ -1,4 +1,4 @@
-"""Giving memory back to the system when what it held is done with; on systems other than Linux nothing is done."""
+"""Return of unused memory to the system; on systems other than Linux, these functions do nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MADV_DONTNEED = 4  # Linux, all architectures that PyTorch has
 
 
 def return_freed_memory() -> None:
-    """Return what has been freed; glibc would keep hundreds of megabytes of it for later."""
+    """Return freed memory to the system; glibc would keep hundreds of megabytes of it for later."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
 
 
 def drop_mapped_pages(folder: Path, suffix: str) -> None:
-    """Forget the pages of a folder's files that are mapped for reading only; they are read again when needed.
+    """Drop the pages of a folder's files that are mapped read-only; they are read again when needed.
 
-    Not for libraries: their pages, though for reading only, have been written to.
+    Do not use it for libraries: their pages are read-only now but were written to when they were loaded.
     """
     if not _MAPS.is_file():
         return

@@ -1,9 +1,10 @@
-"""The one door to MONAI for inference: the parts that it needs, in a third of the time of a whole `import monai`.
+"""The parts of MONAI that inference needs, imported in a third of the time of `import monai`.
 
-MONAI imports every subpackage of itself when it is imported: ``monai.deploy``
-with Holoscan, ``monai.apps``, engines with Ignite, TensorBoard, matplotlib,
-and a JSON grammar. Inference needs transforms, networks, inferers and the
-config parser. Where MONAI is imported already, nothing changes.
+Inference imports MONAI only through this module. MONAI imports all of its own
+subpackages when it is imported: ``monai.deploy`` with Holoscan, ``monai.apps``,
+engines with Ignite, TensorBoard, matplotlib, and a JSON grammar. Inference needs
+only transforms, networks, inferers and the config parser. If MONAI has already
+been imported, nothing changes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = [
     "monai",
 ]
 
-#: Packages that MONAI uses only for what inference does not do; each is optional to MONAI.
+#: Packages that MONAI does not need for inference; each is optional in MONAI.
 _NOT_NEEDED = (
     *("cupy", "ignite", "jsonschema", "matplotlib", "pandas", "scipy.signal"),
     *("tensorboard", "torch.utils.tensorboard"),
@@ -35,9 +36,9 @@ _NOT_NEEDED = (
 
 @contextmanager
 def _without(*names: str) -> Iterator[None]:
-    """These packages cannot be imported in the block, unless they are there already."""
+    """Prevent the import of these packages in the block, unless they have already been imported."""
     absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None stands for "not importable"
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None means "not importable"
     try:
         yield
     finally:
@@ -47,7 +48,7 @@ def _without(*names: str) -> Iterator[None]:
 
 @contextmanager
 def _without_submodules() -> Iterator[None]:
-    """MONAI finds no subpackages of itself to import."""
+    """Keep MONAI from finding its own subpackages, so that it does not import them."""
     walk_packages = pkgutil.walk_packages
 
     def none(*_: Any, **__: Any) -> Iterator[Any]:
@@ -59,7 +60,7 @@ def _without_submodules() -> Iterator[None]:
     finally:
         pkgutil.walk_packages = walk_packages
         if (module := sys.modules.get("monai.utils.module")) is not None:
-            module.walk_packages = walk_packages  # type: ignore[attr-defined]  # it took the name when it was imported
+            module.walk_packages = walk_packages  # type: ignore[attr-defined]  # the module has imported the name
 
 
 if "monai" in sys.modules:
@@ -81,7 +82,7 @@ from monai.transforms import Compose  # noqa: E402
 
 
 def import_all() -> None:
-    """Import the rest of MONAI, for configs that may name any class of it by its short name."""
+    """Import the rest of MONAI, for configs that may name any of its classes by their short names."""
     load_submodules = monai.utils.module.load_submodules
-    for load_all in (False, True):  # as MONAI does itself
+    for load_all in (False, True):  # as MONAI itself does
         load_submodules(monai, load_all, exclude_pattern=r"(^monai\.deploy|\.tests)")

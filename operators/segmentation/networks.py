@@ -1,9 +1,9 @@
-"""The network behind one interface, whatever runs it: PyTorch, ONNX Runtime or OpenVINO.
+"""One interface to the network for all backends: PyTorch, ONNX Runtime and OpenVINO.
 
-Which one ``auto`` takes was measured with the full-size network on two cores
-of an AMD EPYC with AVX-512 bf16 (docs/inference.md): OpenVINO is the fastest
-there in either precision, then PyTorch, then ONNX Runtime. On a GPU ``auto``
-stays with PyTorch, which needs no conversion and no further package.
+The choice of ``auto`` was measured with the full-size network on two cores of
+an AMD EPYC with AVX-512 bf16 (docs/inference.md). OpenVINO is the fastest there
+in either precision, then PyTorch, then ONNX Runtime. On a GPU, ``auto`` takes
+PyTorch, which needs no conversion and no further package.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ __all__ = [
 ]
 
 HARMLESS_DICE_LOSS = 0.002
-_STREAMS = 2  # each needs the memory of a window's features
+_STREAMS = 2  # each needs memory for the features of one window
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
 
 
 class Network(Protocol):
-    """Something that scores windows.
+    """A network that scores windows.
 
     Attributes
     ----------
@@ -59,26 +59,26 @@ class Network(Protocol):
 
 @runtime_checkable
 class RunsAhead(Network, Protocol):
-    """A network that scores one window while the scores of another are put to use.
+    """A network that scores one window while the caller uses the scores of another.
 
     Attributes
     ----------
     ahead : int
-        Windows that can be begun before the scores of the first are asked for.
+        Number of windows that can be started before the scores of the first are fetched.
     """
 
     ahead: int
 
     def start(self, window: torch.Tensor) -> Callable[[], torch.Tensor]:
-        """Begin to score one window (1, channels, x, y, z): its scores, when called.
+        """Start scoring one window (1, channels, x, y, z); the function that is returned gives its scores.
 
-        They are to be asked for in the order of the starts, and valid for ``ahead - 1`` more starts.
+        Fetch scores in the order of the starts. They stay valid for ``ahead - 1`` more starts.
         """
         ...
 
 
 class TorchNetwork:
-    """PyTorch, eager; bfloat16 by autocast.
+    """PyTorch in eager mode, with autocast for bfloat16.
 
     Parameters
     ----------
@@ -103,14 +103,15 @@ class TorchNetwork:
 class OpenVinoNetwork:
     """OpenVINO on the CPU.
 
-    Where there are threads for it, two windows are scored at a time, each by half
-    of them: threads that need not wait for each other after every layer are faster
-    (7% on two cores), and while scores are stitched the other window goes on.
+    With more than one thread, two windows are scored at the same time, each by
+    half of the threads. This is faster (7% on two cores), because the threads of
+    one window need not wait for the others after every layer, and because one
+    window continues while the scores of the other are merged.
 
     Parameters
     ----------
     path : Path
-        ONNX, one window at a time.
+        ONNX file that takes one window at a time.
     bf16 : bool
     """
 
@@ -118,16 +119,16 @@ class OpenVinoNetwork:
         openvino = importlib.import_module("openvino")
         threads = thread_count()
         streams = min(threads, _STREAMS)
-        self.ahead = streams + 1  # one holds the scores that are in use
+        self.ahead = streams + 1  # one request holds the scores that are in use
         settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # left alone it takes bf16 wherever it can
-            "CACHE_DIR": str(path.parent),  # compiled, it opens faster and needs the weights once less
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is bf16 wherever possible
+            "CACHE_DIR": str(path.parent),  # a compiled model opens faster and holds one copy of the weights less
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
         }
         core = openvino.Core()
         compiled = core.compile_model(str(path), "CPU", settings)
-        if not compiled.get_property("LOADED_FROM_CACHE"):  # then it holds the weights once more than from its file
+        if not compiled.get_property("LOADED_FROM_CACHE"):  # a model just compiled holds one copy of the weights more
             del compiled
             return_freed_memory()
             compiled = core.compile_model(str(path), "CPU", settings)
@@ -152,7 +153,7 @@ class OpenVinoNetwork:
 
         def scores() -> torch.Tensor:
             request.wait()
-            if self._compiled_in is not None:  # by now it has weights of its own, in the order that its kernels take
+            if self._compiled_in is not None:  # by now it has its own copy of the weights, in the order of its kernels
                 drop_mapped_pages(self._compiled_in, ".blob")
                 self._compiled_in = None
             return torch.from_numpy(request.get_output_tensor(0).data)
@@ -161,12 +162,12 @@ class OpenVinoNetwork:
 
 
 class OnnxRuntimeNetwork:
-    """ONNX Runtime on the CPU, or on a GPU by TensorRT where it is installed, else by CUDA.
+    """ONNX Runtime on the CPU, or on a GPU with TensorRT if it is installed, else with CUDA.
 
     Parameters
     ----------
     path : Path
-        ONNX, one window at a time.
+        ONNX file that takes one window at a time.
     cuda, bf16 : bool
         bf16 needs TensorRT.
     """
@@ -187,7 +188,7 @@ class OnnxRuntimeNetwork:
         if cuda and not providers:
             raise UsageError(
                 "--backend onnxruntime",
-                "a build of onnxruntime for the CPU",
+                "an onnxruntime package for the CPU only",
                 "onnxruntime-gpu",
                 "Install the extra `gpu`, or use --device cpu.",
             )
@@ -210,15 +211,15 @@ class OnnxRuntimeNetwork:
 
 
 def open_network(model: SegmentationModel, options: SegmentationOptions) -> Network:
-    """The network of a model, on the backend that the options ask for.
+    """Open the network of a model on the backend that the options name.
 
     Raises
     ------
     UsageError
-        When a backend is asked for that is not installed, a GPU that is not
-        there, or a precision that the backend does not have.
+        When the backend is not installed, the machine has no GPU, or the
+        backend does not have the precision.
     RuntimeError
-        When the backend cannot take the network.
+        When the backend cannot load the network.
     """
     cuda = _on_cuda(options)
     backend: Backend = options.backend
@@ -226,7 +227,9 @@ def open_network(model: SegmentationModel, options: SegmentationOptions) -> Netw
         backend = "torch" if cuda or importlib.util.find_spec("openvino") is None else "openvino"
     package = _PACKAGES.get(backend)
     if package is not None and importlib.util.find_spec(package) is None:
-        raise UsageError(f"--backend {backend}", f"no package {package}", "it installed", f"pip install {package}")
+        raise UsageError(
+            f"--backend {backend}", f"no package {package}", "the package installed", f"Run `pip install {package}`."
+        )
     if backend == "openvino" and options.device == "cuda":
         raise UsageError("--backend openvino", "--device cuda", "the CPU", "Use torch or onnxruntime on a GPU.")
     bf16 = _in_bf16(model, options, backend, cuda)
@@ -246,22 +249,23 @@ def _on_cuda(options: SegmentationOptions) -> bool:
 
 
 def thread_count() -> int:
-    """Threads for a network: ``OMP_NUM_THREADS``, else one for each core that this process may use.
+    """Number of threads for a network: ``OMP_NUM_THREADS``, or else one for each core that this process may use.
 
-    PyTorch's own count is another in a thread that has not computed yet, and
-    with the number of threads OpenVINO's sums differ in their last bits.
+    PyTorch's own count is not used, because it differs in a thread that has not
+    computed yet. The last bits of OpenVINO's sums depend on the number of
+    threads.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
 
 
 def _in_bf16(model: SegmentationModel, options: SegmentationOptions, backend: Backend, cuda: bool) -> bool:
-    """Whether the network is to run in bfloat16."""
+    """Whether the network runs in bfloat16."""
     if backend == "onnxruntime":
-        return options.precision == "bf16"  # which of its providers have it, it is asked itself
+        return options.precision == "bf16"  # `OnnxRuntimeNetwork` checks whether its provider has it
     possible = has_bf16(cuda)
     if options.precision == "bf16" and not possible:
-        # PyTorch would emulate it, thirty times slower than fp32; OpenVINO would compute in fp32 and not say so.
+        # PyTorch would emulate it, thirty times slower than fp32. OpenVINO would compute in fp32 without saying so.
         raise UsageError(
             "--precision bf16",
             f"a {'GPU' if cuda else 'processor'} without instructions for bfloat16",

@@ -1,4 +1,4 @@
-"""The network as ONNX, made from the bundle's weights once and kept in the user's cache folder."""
+"""The network as an ONNX file, exported once from the bundle's weights and kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from operators.segmentation.monai_parts import monai
 __all__ = ["CACHE_VARIABLE", "cache_folder", "onnx_model"]
 
 CACHE_VARIABLE = "SARCOMAP_CACHE"
-_FORMAT = "1"  # of what lies in the cache; raise it when the export changes
+_FORMAT = "1"  # version of the files in the cache; raise it when the export changes
 _OPSET = 18
 
 
 def cache_folder() -> Path:
-    """``$SARCOMAP_CACHE``, else ``sarcomap`` in the user's cache folder (XDG), else, unless that can be written, a
-    temporary folder that goes when the process ends."""
+    """``$SARCOMAP_CACHE``, or else ``sarcomap`` in the user's cache folder (XDG).
+
+    If that folder cannot be written, it is a temporary folder that is removed
+    when the process ends.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(chosen) if chosen else base / "sarcomap"
@@ -42,11 +45,11 @@ def cache_folder() -> Path:
 
 
 def onnx_model(model: SegmentationModel) -> Path:
-    """The ONNX file of a model: one window in, its scores out, float32.
+    """The ONNX file of a model. It takes one window and returns its scores, in float32.
 
-    It is named by a digest of the weights in memory, the architecture and
-    the window, so another model never finds it; nothing is downloaded, and
-    the bundle's folder is only read.
+    The file is named by a digest of the weights in memory, the architecture and
+    the window, so that no other model uses it. Nothing is downloaded, and
+    nothing is written to the bundle's folder.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def onnx_model(model: SegmentationModel) -> Path:
 
 
 def _digest(model: SegmentationModel) -> str:
-    # Of the tensors, not of the file: what is exported is what is in memory.
+    # A digest of the tensors, not of the weights file, because the tensors in memory are what is exported.
     text = (_FORMAT, torch.__version__, monai.__version__, repr(model.network), repr(_window_shape(model)))
     digest = hashlib.sha256("\0".join(text).encode())
     for name, tensor in model.network.state_dict().items():
@@ -80,7 +83,7 @@ def _export(model: SegmentationModel, path: Path) -> None:
     try:
         # Without no_grad the exporter keeps every layer's output: 2.2 instead of 1.2 GiB for the full-size network.
         with replacing(path) as partial, warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the exporter about itself
+            warnings.simplefilter("ignore")  # the exporter warns about itself
             torch.onnx.export(
                 model.network,
                 (torch.zeros(_window_shape(model), device=device),),
@@ -88,12 +91,12 @@ def _export(model: SegmentationModel, path: Path) -> None:
                 input_names=["image"],
                 output_names=["scores"],
                 opset_version=_OPSET,
-                # The tracing exporter: the other one needs onnxscript, and UNETR has no control flow to lose.
+                # The tracing exporter is enough, because UNETR has no control flow. The other one needs onnxscript.
                 dynamo=False,
             )
     except (OutputError, RuntimeError):
         raise
-    except Exception as error:  # the exporter has classes of its own
+    except Exception as error:  # the exporter has its own error classes
         raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
     finally:
         return_freed_memory()  # the exporter's copies of the weights

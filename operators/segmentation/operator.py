@@ -17,7 +17,7 @@ __all__ = ["ImportedLabelsOperator", "SegmentationOperator"]
 
 
 class SegmentationOperator(Operator):
-    """Fused volumes in, a label map out; see `write_labels`.
+    """Label the fused volumes with the network; see `write_labels`.
 
     Receives a `Fused` on ``fused``; emits the label map (`Volume`) on
     ``labels`` and the `ModelCard` on ``model``.
@@ -27,7 +27,7 @@ class SegmentationOperator(Operator):
     fragment : Fragment
     model : SegmentationModel
     output_folder : Path
-        Where ``segmentation.seg.nrrd`` is written, and ``segmentation_confidence.nrrd`` when asked for.
+        Folder for ``segmentation.seg.nrrd``, and for ``segmentation_confidence.nrrd`` if requested.
     options : SegmentationOptions
     """
 
@@ -52,14 +52,14 @@ class SegmentationOperator(Operator):
         spec.output("model")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Label one fused study, write the label map, pass it on."""
+        """Label one fused study, write the label map and emit it."""
         labels, card = write_labels(self.output_folder, op_input.receive("fused"), self.model, self.options)
         op_output.emit(labels, "labels")
         op_output.emit(card, "model")
 
 
 class ImportedLabelsOperator(Operator):
-    """Fused volumes in, a label map that was made elsewhere out; see `write_imported_labels`.
+    """Import label maps that were made elsewhere; see `write_imported_labels`.
 
     The ports are those of `SegmentationOperator`.
 
@@ -68,7 +68,7 @@ class ImportedLabelsOperator(Operator):
     fragment : Fragment
     sources : sequence of LabelSource
     output_folder : Path
-        Where ``segmentation.seg.nrrd`` is written.
+        Folder for ``segmentation.seg.nrrd``.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ImportedLabelsOperator(Operator):
         spec.output("model")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Translate the labels of one study, write the label map, pass it on."""
+        """Translate the labels of one study, write the label map and emit it."""
         labels, card = write_imported_labels(self.output_folder, op_input.receive("fused"), self.sources)
         op_output.emit(labels, "labels")
         op_output.emit(card, "model")

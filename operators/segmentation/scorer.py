@@ -1,4 +1,4 @@
-"""Windows to scores, checked; with less memory when there is too little."""
+"""Scoring of windows with a network: it checks the scores, and uses less memory when there is too little."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudnn_status_al
 class Scorer:
     """Scores lists of windows with a network.
 
-    A GPU that runs out of memory gets half as many windows, down to one; then
-    the network goes to the CPU. `flags` says so.
+    When a GPU runs out of memory, it gets half as many windows at a time, down
+    to one. After that, the network runs on the CPU. `flags` records this.
 
     Parameters
     ----------
     network : Network
     name : str
-        Of the model, for messages.
+        Name of the model in messages.
     on_cpu : callable
-        Opens the network on the CPU; None when it is there already.
+        Opens the network on the CPU; None when it already runs there.
     mirror_axis : int or None
-        Spatial axis of a window along which left and right lie: scores are
-        then the mean of the window's and of its mirror image's.
+        Spatial axis of a window that runs from left to right. If given, scores
+        are the mean over the window and its mirror image.
 
     Attributes
     ----------
     network : Network
-        The one in use.
+        The network in use.
     flags : list of QualityFlag
     """
 
@@ -62,24 +62,24 @@ class Scorer:
         Raises
         ------
         SegmentationError
-            For scores of another shape than the label table's, or not finite.
+            For scores that do not fit the label table, or are not finite.
         """
         return self._in_parts(windows, _as_they_are)
 
     def probabilities(self, windows: list[torch.Tensor]) -> torch.Tensor:
-        """As calling it, but each voxel's softmax over the classes."""
+        """Like calling the scorer, but returns each voxel's softmax over the classes."""
         return self._in_parts(windows, _softmax)
 
     def in_order(self, batches: Iterable[list[torch.Tensor]], *, probabilities: bool = False) -> Iterator[torch.Tensor]:
-        """As calling it, or `probabilities`, with each batch; what a network can do in the meantime, it has begun.
+        """Like calling the scorer (or `probabilities`) for each batch, but later windows are already being scored.
 
-        Scores are valid until the next are asked for.
+        Scores are valid until the next ones are fetched.
         """
         finish = _softmax if probabilities else _as_they_are
         begun: deque[Callable[[], torch.Tensor]] = deque()
         for batch in batches:
             network = self.network
-            if len(batch) > 1 or not isinstance(network, RunsAhead):  # it takes the whole network: nothing beside it
+            if len(batch) > 1 or not isinstance(network, RunsAhead):  # needs the whole network, so nothing runs beside
                 yield from _finished(begun)
                 yield self._in_parts(batch, finish)
                 continue
@@ -110,7 +110,7 @@ class Scorer:
         return lambda: plain().add(mirrored().flip(axis)).div_(2)
 
     def _in_parts(self, windows: list[torch.Tensor], finish: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """All windows, as many at a time as there is memory for."""
+        """Score all windows, as many at a time as memory allows."""
         size = min(self._at_once or len(windows), len(windows))
         done: list[torch.Tensor] = []
         while (start := sum(map(len, done))) < len(windows):
@@ -120,9 +120,9 @@ class Scorer:
                 scores = finish(scores)
                 if len(scores) == len(windows):
                     return scores
-                # A copy: a backend may give its one output buffer every time.
+                # A copy, because a backend may return the same output buffer every time.
                 done.append(scores.to("cpu", copy=True))
-            except Exception as error:  # of ONNX Runtime not even a RuntimeError
+            except Exception as error:  # ONNX Runtime's errors are not even RuntimeErrors
                 if not _is_out_of_memory(error) or (size == 1 and self._on_cpu is None):
                     raise
                 size = self._with_less(size)
@@ -136,7 +136,7 @@ class Scorer:
         return scores.div_(2)
 
     def _with_less(self, size: int) -> int:
-        """What to do when ``size`` windows were too many: how many to try next."""
+        """The number of windows to try next after ``size`` were too many; at 1, the network moves to the CPU."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if size > 1:
@@ -151,9 +151,9 @@ class Scorer:
         return 1
 
     def _flag(self, instead: str) -> None:
-        message = f"The GPU ran out of memory; the network was run with {instead}. The labels are the same but slower."
+        message = f"The GPU ran out of memory; the network ran with {instead}: slower, but with the same labels."
         if instead.startswith("on the CPU"):
-            message = f"The GPU ran out of memory; the network was run {instead}, which is slower."
+            message = f"The GPU ran out of memory; the network ran {instead}, which is slower."
         self.flags = [flag for flag in self.flags if flag.code != "segmentation-memory"]
         self.flags.append(QualityFlag("segmentation-memory", "info", message))
 
@@ -166,7 +166,7 @@ class Scorer:
                 f"{wanted}: the label table's {anatomy.CHANNEL_COUNT} channels, and a score for every voxel",
                 "Use weights trained with this version's configs.",
             )
-        if not torch.isfinite(scores.sum()):  # the sum is not finite when one score is not
+        if not torch.isfinite(scores.sum()):  # the sum is not finite if any score is not
             raise SegmentationError(
                 f"model {self._name}", "scores that are not finite", "a score of every class", "Check its weights."
             )

@@ -1,8 +1,8 @@
-"""Class scores on the network's grid become labels on another, band by band.
+"""Conversion of class scores on the network's grid to labels on another grid, band by band.
 
-Scores, not labels, are interpolated: that places a border between voxels of
-the network's grid, where interpolating labels could only follow their edges
-(docs/inference.md has what this is worth in Dice). numba does it on the CPU
+Scores are interpolated, not labels, so a border can be between voxels of the
+network's grid. Interpolated labels could only follow the edges of its voxels
+(docs/inference.md says how much Dice this gains). numba does this on the CPU
 for any device (`operators.segmentation.label_kernel`).
 """
 
@@ -23,12 +23,12 @@ from operators.segmentation.windows import Triple
 
 __all__ = ["ScoreMapping", "labels_from_bands", "labels_from_scores", "map_scores"]
 
-_MET = 1e-5  # of a voxel: rounding in the affines
+_MET = 1e-5  # of a voxel; tolerates rounding in the affines
 
 
 @dataclass(frozen=True)
 class ScoreMapping:
-    """How the voxels of a grid lie among those of an array of scores with parallel axes.
+    """The positions of a grid's voxels among those of an array of scores with parallel axes.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class ScoreMapping:
     lower, upper : tuple of ndarray, int32
         For each axis of the scores: the two samples that surround each voxel of the grid.
     weight : tuple of ndarray, float32
-        The part of the upper one.
+        Weight of the upper sample.
     """
 
     order: Triple
@@ -52,7 +52,7 @@ class ScoreMapping:
         return a, b, n
 
     def turned(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """A volume (z, y, x) of the grid as a view whose axes run as those of the scores."""
+        """A volume (z, y, x) of the grid as a view with the axes of the scores."""
         return voxels.transpose([2 - axis for axis in self.order])
 
     def turned_back(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -60,7 +60,7 @@ class ScoreMapping:
         return voxels.transpose(np.argsort([2 - axis for axis in self.order]).tolist())
 
     def covers(self, start: Triple, size: Triple) -> tuple[slice, slice, slice]:
-        """Which voxels of the grid, in the axes of the scores, need a score of a window."""
+        """The voxels of the grid, in the axes of the scores, that need scores of a window."""
         parts = []
         for axis in range(3):
             near = (self.upper[axis] >= start[axis]) & (self.lower[axis] < start[axis] + size[axis])
@@ -70,17 +70,17 @@ class ScoreMapping:
 
 
 def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreMapping:
-    """Find where the voxels of ``grid`` lie among scores.
+    """Find the positions of the voxels of ``grid`` among scores.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the scores, along their three axes.
+        Shape of the scores along their three axes.
     affine : ndarray, shape (4, 4)
-        Score voxel (i, j, k) to LPS millimetres; axes parallel to those of
-        ``grid`` in any order and direction.
+        Score voxel (i, j, k) to LPS millimetres. The axes are parallel to those
+        of ``grid``, in any order and direction.
     grid : Grid
-        Voxels beyond the scores take the nearest.
+        Voxels outside the scores take the nearest score.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def map_scores(shape: Triple, affine: NDArray[np.float64], grid: Grid) -> ScoreM
     off_axis[axes, range(3)] = 0
     sizes = np.array(grid.shape)[::-1]
     if len(set(axes)) != 3 or np.abs(off_axis * sizes).max() > 0.5:
-        raise InternalError("class scores", "axes that are turned against the fused grid", "parallel axes")
+        raise InternalError("class scores", "axes that are rotated against the fused grid", "parallel axes")
     order = np.argsort(axes)
     lower, upper, weight = [], [], []
     for axis in range(3):
@@ -123,12 +123,12 @@ def labels_from_bands(
     bands : iterable of Band
         In the order of `stream_scores`.
     mapping : ScoreMapping
-        Of the grid of ``body``.
+        Mapping of the grid of ``body``.
     body : ndarray, shape (z, y, x), bool
-        Where labels are wanted.
+        Voxels to label.
     with_confidence : bool
     probabilities : bool
-        The bands hold probabilities rather than scores.
+        Whether the bands hold probabilities instead of scores.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def labels_from_bands(
 
 
 def labels_from_scores(scores: torch.Tensor, affine: NDArray[np.float64], grid: Grid) -> NDArray[np.uint8]:
-    """The labels of `labels_from_bands`, from scores that are all there.
+    """Like `labels_from_bands`, for scores of the whole image.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Scores of windows, weighted and summed, a band of slices at a time.
+"""Weighted sums of the scores of windows, a band of slices at a time.
 
-What MONAI's `sliding_window_inference` holds for the whole image (a score of
-every class for every voxel: gigabytes) exists here only for as many slices as
-a window has. A band is handed on when no further window touches it.
+MONAI's `sliding_window_inference` holds a score of every class for every voxel
+of the whole image, which takes gigabytes. Here they exist only for as many
+slices as a window has. A band is yielded when no further window touches it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Band:
     first : int
         The first slice of the image that is finished.
     count : int
-        How many are.
+        The number of finished slices.
     sums : Tensor, shape (channels, x, y, slices), float32, contiguous
-        On the CPU; valid until the next band is asked for. 0 where no window
-        was looked at. It holds more than the band, so that nothing is copied.
+        On the CPU; valid until the next band is fetched. 0 where no window was
+        scored. It holds more than the band, so that nothing is copied.
     origin : tuple of int
-        Where in ``sums`` the image's voxel (0, 0, first) is.
+        Position in ``sums`` of the image's voxel (0, 0, first).
     """
 
     first: int
@@ -42,7 +42,7 @@ class Band:
 
     @classmethod
     def whole(cls, scores: torch.Tensor) -> Band:
-        """The one band of scores that are all there."""
+        """Scores of the whole image as one band."""
         return cls(0, int(scores.shape[-1]), scores.cpu().contiguous(), (0, 0, 0))
 
 
@@ -60,22 +60,23 @@ def stream_scores(
     ----------
     image : Tensor, shape (channels, x, y, z), float32
     windows : Windows
-        Over ``image``.
+        The windows over ``image``.
     settings : WindowSettings
     score : callable
-        Batches of at most ``batch_size`` windows of shape (channels, *roi) to
-        scores (windows, classes, *roi), float32, on any device, in the batches'
-        order; it may take batches before the scores of earlier ones are asked for.
+        Takes batches of at most ``batch_size`` windows of shape (channels, *roi)
+        and yields scores (windows, classes, *roi), float32, on any device, in the
+        order of the batches. It may take batches before the scores of earlier
+        ones are fetched.
     wanted : callable
-        Whether the window that starts at that voxel of the image (it may lie
-        before the first) is looked at.
+        Whether to score the window that starts at that voxel of the image; the
+        voxel may be before the first.
     batch_size : int
 
     Yields
     ------
     Band
-        Neighbours share one slice, so that one can interpolate between any two.
-        Nothing at all when no window is wanted.
+        Neighbouring bands share one slice, so that values between any two
+        slices can be interpolated. Nothing is yielded when no window is wanted.
     """
     margins = [n for axis in (2, 1, 0) for n in (windows.before[axis], windows.after[axis])]
     if any(margins):
@@ -83,7 +84,7 @@ def stream_scores(
     weights = settings.importance()
     rows = windows.starts[2]
     depth = settings.roi[2]
-    sums: torch.Tensor | None = None  # slot 0 holds the last slice of the band before
+    sums: torch.Tensor | None = None  # slot 0 holds the last slice of the previous band
     counts = torch.zeros((*image.shape[1:3], depth + 1))
     batches = [_batches(windows, settings, row, wanted, batch_size) for row in rows]
     all_scores = score([image[(slice(None), *part)] for part in here] for row in batches for here in row)
@@ -111,7 +112,7 @@ def stream_scores(
 def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
     try:
         return torch.zeros(shape, device=device)
-    except torch.OutOfMemoryError:  # a GPU that has room for the network may have none for this
+    except torch.OutOfMemoryError:  # a GPU with enough memory for the network may not have enough for this as well
         return torch.zeros(shape)
 
 
@@ -131,7 +132,7 @@ def _part(start: Triple, roi: Triple) -> tuple[slice, slice, slice]:
 
 
 def _band(sums: torch.Tensor, row: int, finished: int, windows: Windows) -> Band:
-    """What is finished, without the padding; with the last slice of the band before, if there was one."""
+    """The finished slices without the padding, and the last slice of the previous band if there is one."""
     x, y, z = windows.before
     low = max(row - 1, 0) if row else z
     high = min(row + finished, z + windows.shape[2])
@@ -139,8 +140,8 @@ def _band(sums: torch.Tensor, row: int, finished: int, windows: Windows) -> Band
 
 
 def _advance(slots: torch.Tensor, finished: int) -> None:
-    """Move slices to the front; the last of the finished ones comes to slot 0."""
-    for part in slots if slots.ndim > 3 else slots[None]:  # a class at a time: the copy is large
+    """Move slices to the front, so that the last finished one is in slot 0."""
+    for part in slots if slots.ndim > 3 else slots[None]:  # one class at a time, because the copy is large
         kept = part[..., finished:].clone()
         part[..., : kept.shape[-1]] = kept
         part[..., kept.shape[-1] :] = 0

@@ -1,4 +1,4 @@
-"""The runner of `inference.yaml`: fused studies labelled by the engine that the application uses."""
+"""The runner of `inference.yaml`: it labels fused studies in the same way as the application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from operators.core.output_files import replacing
 from operators.core.volume import Contrast, Fused, Grid, Volume
 from operators.segmentation.monai_parts import Compose, Inferer, SlidingWindowInferer
 
-if TYPE_CHECKING:  # it is imported when it runs, for it reads this bundle's configs itself
+if TYPE_CHECKING:  # imported only when it runs, because it reads this bundle's configs itself
     from operators.segmentation import SegmentationModel
 
 __all__ = ["LabelStudies"]
@@ -37,37 +37,37 @@ _log = logging.getLogger(__name__)
 
 
 class LabelStudies:
-    """Labels every fused study of a list; see `operators.segmentation.segment` for how.
+    """Labels every fused study of a list; see `operators.segmentation.segment`.
 
-    A study that cannot be labelled is named, and the others are labelled all the same.
+    If a study cannot be labelled, the log names it and the others are still labelled.
 
     Parameters
     ----------
     items : sequence of dict
-        From `list_images`. A ``body.nrrd`` beside an image, as the application writes it, says
-        where labels are wanted; without one they are wanted everywhere.
+        From `list_images`. If there is a ``body.nrrd`` beside an image, as the application writes
+        it, only voxels inside it are labelled; otherwise all voxels are.
     dataset_dir, output_dir : path
         ``dataset_dir/A/B/water.nrrd`` becomes ``output_dir/A/B/water_labels`` with ``output_format``.
     network : torch.nn.Module
         With its weights, on ``device``.
     weights : path
-        Where they came from.
+        The file that they were loaded from.
     preprocessing : sequence of transforms
     inferer : SlidingWindowInferer
     images : sequence of str
         Input channels: ``water.nrrd``, ``fat.nrrd``, ``in.nrrd``, ``opp.nrrd``.
     device : torch.device
     interpolate : {"scores", "probabilities"}
-        What is brought back to the images' grids.
+        What is interpolated to the images' grids.
     output_format : {".nii.gz", ".seg.nrrd"}
-        Either lies on the image's grid.
+        Either is on the image's grid.
     options : mapping
-        Of `SegmentationOptions`, except ``device``.
+        Fields of `SegmentationOptions`, except ``device``.
 
     Raises
     ------
     UsageError
-        For another output format, other images or options, and windows that are not sliding.
+        For an unknown output format, image or option, and for an inferer without sliding windows.
     """
 
     def __init__(
@@ -94,7 +94,8 @@ class LabelStudies:
         try:
             self.contrasts = tuple(Contrast(Path(name).stem) for name in images)
             wanted = dict(options or {})
-            on = "cpu" if wanted.get("backend") == "openvino" else torch.device(device).type  # which has no other
+            # OpenVINO runs on the CPU only.
+            on = "cpu" if wanted.get("backend") == "openvino" else torch.device(device).type
             self.options = SegmentationOptions(**{**wanted, "device": on})
         except (TypeError, ValueError) as error:
             raise UsageError(
@@ -118,7 +119,7 @@ class LabelStudies:
         Raises
         ------
         SegmentationError
-            At the end, when studies could not be labelled.
+            At the end, when some studies could not be labelled.
         UsageError
             For a backend, device or precision that is not available on this machine.
         """
@@ -140,7 +141,7 @@ class LabelStudies:
                 f"{len(failed)} of {len(self.items)} studies",
                 f"not labelled (first {failed[0]})",
                 "fused studies that show a body",
-                "The log names each; the others are labelled.",
+                "The log names each of them; the others are labelled.",
             )
         return written
 
@@ -165,7 +166,7 @@ class LabelStudies:
             card=ModelCard(self.weights.stem, "", digest, "", "", synthetic_training=False),
             contrasts=self.contrasts,
             preprocessing=self.preprocessing,
-            inferer=self.inferer,  # type: ignore[arg-type]  # checked at birth
+            inferer=self.inferer,  # type: ignore[arg-type]  # checked in __init__
             network=self.network.eval(),
             device=self.device,
             bf16_dice_loss=_bf16_dice_loss(self.weights, digest),
@@ -174,11 +175,11 @@ class LabelStudies:
 
 
 def _fused(paths: Sequence[Path], contrasts: Sequence[Contrast]) -> Fused:
-    """What the engine needs of a fused study, read from its folder."""
+    """Read the parts of a fused study that `segment` needs from its folder."""
     voxels, grid = read_image(paths)
     by_contrast = dict(zip(contrasts, voxels, strict=True))
     water, fat, in_phase, opposed = (
-        by_contrast.get(contrast, voxels[0])  # a contrast that the network is not shown is not looked at
+        by_contrast.get(contrast, voxels[0])  # a contrast that the network does not use can be any array
         for contrast in (Contrast.WATER, Contrast.FAT, Contrast.IN, Contrast.OPPOSED)
     )
     return Fused(water, fat, in_phase, opposed, grid, _body(paths[0].with_name(_BODY), grid), voxels[0], ())
@@ -191,7 +192,7 @@ def _body(path: Path, grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
     if not body.grid.same_as(grid):
         raise InputError(
             f"{path.parent.name}/{path.name}",
-            "another grid than the image's",
+            "a grid that differs from the image's",
             "the mask of one fused study",
             "Fuse again.",
         )
@@ -199,7 +200,7 @@ def _body(path: Path, grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _bf16_dice_loss(weights: Path, digest: str) -> float | None:
-    """What the card beside the weights says of them, if it is theirs."""
+    """The value on the card beside the weights, if the card belongs to them."""
     try:
         card = json.loads((weights.parent / "shipped.json").read_text(encoding="utf-8"))
         return float(card["bf16_dice_loss"]) if card["sha256"] == digest else None

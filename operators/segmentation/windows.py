@@ -1,4 +1,4 @@
-"""Where the windows lie and how they are weighted: the arithmetic of MONAI's `sliding_window_inference`."""
+"""Placement and weights of windows, with the arithmetic of MONAI's `sliding_window_inference`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """A bundle's inferer, as far as it bears on scores.
+    """The settings of a bundle's inferer that affect scores.
 
     Attributes
     ----------
     roi : tuple of int
         Size of a window along the image's axes.
     overlap : tuple of float
-        Fraction of a window that its neighbour covers too.
+        Fraction of a window that its neighbour also covers.
     mode : str
-        ``gaussian`` or ``constant``: the weight of a score by its place in the window.
+        ``gaussian`` or ``constant``: how a score's weight depends on its position in the window.
     sigma_scale : float or tuple of float
-        Standard deviation of the Gaussian over the window's size.
+        Standard deviation of the Gaussian as a fraction of the window's size.
     padding_mode : str
     padding_value : float
-        What surrounds an image smaller than a window.
+        How an image smaller than a window is padded.
     """
 
     roi: Triple
@@ -78,11 +78,11 @@ class Windows:
     Attributes
     ----------
     shape : tuple of int
-        Of the image, before it is padded.
+        Shape of the image before padding.
     before, after : tuple of int
-        Voxels to pad with, so that a window fits.
+        Voxels to pad on either side, so that a window fits.
     starts : tuple of tuple of int
-        First voxel of the windows along each axis of the padded image.
+        First voxels of the windows along each axis of the padded image.
     """
 
     shape: Triple
@@ -91,7 +91,7 @@ class Windows:
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     def in_plane(self) -> list[tuple[int, int]]:
-        """Starts along the first two axes, of every window of one row."""
+        """Starts along the first two axes of all windows in one row."""
         return list(product(self.starts[0], self.starts[1]))
 
 

@@ -1,7 +1,7 @@
-"""Station fusion: four contrasts of all table positions on one grid (method, section 3).
+"""Station fusion: the four contrasts of all table positions on one grid (method, section 3).
 
-`StationFusionOperator` lives in `operators.station_fusion.operator`, so that
-the functions can be used without MONAI Deploy.
+`StationFusionOperator` is in `operators.station_fusion.operator`, so that the
+functions can be used without MONAI Deploy.
 """
 
 from operators.station_fusion.body import body_mask, fat_fraction

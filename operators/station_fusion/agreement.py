@@ -1,4 +1,4 @@
-"""How well neighbouring stations agree where they overlap, and how much of their seam is left in the fused volume."""
+"""How well neighbouring stations agree where they overlap, and how visible their seam is in the fused volume."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from operators.station_fusion.shift import residual_shift
 __all__ = ["SHIFT_LIMIT_MM", "gain_ratio", "overlap_agreement", "seam_visibility", "shift_flags"]
 
 SHIFT_LIMIT_MM = 6.0
-"""A larger displacement between neighbours is flagged; breathing moves the body less between breath holds."""
+"""A larger displacement between neighbours is flagged. Between breath holds the body moves less than this."""
 
 _TRUSTED_CORRELATION = 0.5
 _LEAST_IMPROVEMENT = 0.03
-"""Of the correlation by the displacement: where a thigh hardly changes along z, its height cannot be told."""
+"""By how much the displacement must raise the correlation. Where a thigh hardly changes along z, its position along z
+cannot be determined."""
 
 _SEAM_NEIGHBOURS = 3
-"""Slice pairs on either side of a seam that say how much the body itself changes from slice to slice."""
+"""Slice pairs on either side of a seam that show how much the body itself changes from slice to slice."""
 
 
 def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
-    """Compare the in-phase signal of two neighbouring stations, as acquired, over the tissue that both show.
+    """Compare the in-phase signal of two neighbouring stations, as acquired, in the tissue that both show.
 
     Parameters
     ----------
@@ -40,9 +41,9 @@ def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
         (along z, voxel faces included), ``mean_absolute_difference`` (fraction
         of the mean signal of both), ``gain_ratio`` (median of upper over
         lower), ``shift_mm`` with ``shift_x_mm``, ``shift_y_mm``, ``shift_z_mm``
-        (how far the body lies elsewhere in the lower station) and
-        ``shift_correlation``, and ``correlation_at_rest`` before it is undone;
-        these six are NaN where there are no edges.
+        (displacement of the body in the lower station), ``shift_correlation``
+        (after the displacement is undone) and ``correlation_at_rest`` (before).
+        The last six are NaN if there are no edges.
     """
     above, below, tissue = overlap.above[Contrast.IN], overlap.below[Contrast.IN], overlap.tissue
     mean = (above[tissue].mean(dtype=np.float64) + below[tissue].mean(dtype=np.float64)) / 2
@@ -64,28 +65,29 @@ def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
 
 
 def gain_ratio(overlap: Overlap) -> float:
-    """Median over tissue of the upper station's in-phase signal over the lower's."""
+    """Median over tissue of the ratio of the upper station's in-phase signal to the lower's."""
     tissue = overlap.tissue
     return float(np.median(overlap.above[Contrast.IN][tissue] / overlap.below[Contrast.IN][tissue]))
 
 
 def seam_visibility(overlap: Overlap, in_phase: NDArray[np.float32], grid: Grid) -> float:
-    """How much more the fused signal steps where a station begins or ends than it does nearby.
+    """How much larger the step of the fused signal is where a station begins or ends than it is nearby.
 
     Parameters
     ----------
     overlap : Overlap
     in_phase : ndarray, shape (z, y, x)
-        Fused.
+        The fused signal.
     grid : Grid
         Of ``in_phase``.
 
     Returns
     -------
     float
-        Mean absolute step between the two slices at the seam over that between
-        slices nearby, over tissue; of the overlap's two borders the larger.
-        About 1 where no seam can be seen; NaN where there are no slices to compare.
+        Mean absolute step in tissue between the two slices at the seam, divided
+        by the mean step between slices nearby; the larger of the values at the
+        overlap's two borders. It is about 1 if no seam is visible, and NaN if
+        there are no slices to compare.
     """
     first = round(float((np.linalg.inv(grid.affine) @ overlap.grid.affine)[2, 3]))
     last = first + overlap.grid.shape[0] - 1
@@ -96,7 +98,7 @@ def seam_visibility(overlap: Overlap, in_phase: NDArray[np.float32], grid: Grid)
             continue
         start, end = max(0, lower - _SEAM_NEIGHBOURS), min(grid.shape[0], lower + _SEAM_NEIGHBOURS + 2)
         slab = in_phase[start:end]
-        # A slice without a station is no step of the seam.
+        # A step to a slice without a station is not a step at the seam.
         tissue = (slab > 0.1 * np.percentile(slab, 99)).all(axis=0)
         steps = np.array([np.abs(b[tissue] - a[tissue]).mean() for a, b in itertools.pairwise(slab)])
         at = lower - start
@@ -109,9 +111,10 @@ def seam_visibility(overlap: Overlap, in_phase: NDArray[np.float32], grid: Grid)
 def shift_flags(
     agreements: Sequence[Mapping[str, float]], positions: Sequence[TablePosition]
 ) -> tuple[QualityFlag, ...]:
-    """A warning for each pair of neighbours that shows the body at different places, naming the station to blame.
+    """A warning for each pair of neighbours that show the body at different places.
 
-    A station that both neighbours contradict in the same way is the one that moved; of a pair alone either may be.
+    If both neighbours of a station contradict it in the same way, that station
+    is the one that moved. In a single pair, either one may have moved.
     """
     large = [
         pair
@@ -126,13 +129,14 @@ def shift_flags(
         if pair["lower"] == following["upper"] and np.linalg.norm(there + back) <= SHIFT_LIMIT_MM:
             moved = (there - back) / 2
             name = positions[int(pair["lower"])].name
-            flags.append(_shifted(f"The station of {name} shows the body", moved, "of where both its neighbours do"))
+            body = f"The station of {name} shows the body"
+            flags.append(_shifted(body, moved, "from where both its neighbours show it"))
             explained |= {pair["upper"], following["upper"]}
     for pair in large:
         if pair["upper"] not in explained:
             upper, lower = (positions[int(pair[end])].name for end in ("upper", "lower"))
             moved = np.array([pair[f"shift_{axis}_mm"] for axis in "xyz"])
-            flags.append(_shifted(f"The station of {lower} shows the body", moved, f"of where that of {upper} does"))
+            flags.append(_shifted(f"The station of {lower} shows the body", moved, f"from where that of {upper} does"))
     return tuple(flags)
 
 

@@ -1,12 +1,12 @@
 """The scalar arithmetic of station fusion, written once for the CPU and for CUDA.
 
 These are plain Python functions. `resample_cpu` compiles them with
-``numba.njit``, `resample_cuda` with ``numba.cuda.jit(device=True)``, so both
-machines compute the same thing. None of them calls another, because a compiled
-function cannot call a plain one. numba's cache on disk notices changes only in
-the file of a kernel itself: after editing this one, empty ``__pycache__``.
+``numba.njit`` and `resample_cuda` with ``numba.cuda.jit(device=True)``, so CPU
+and GPU compute the same thing. None of them calls another, because a compiled
+function cannot call a plain one. numba's disk cache notices changes only in the
+file of a kernel itself, so empty ``__pycache__`` after editing this one.
 
-What a station contributes along one axis of n voxels, at index t:
+The contribution of a station along one axis of n voxels, at index t:
 
 =====================  =====================================================
 0 <= t <= n-1          interpolated, with full share
@@ -15,13 +15,13 @@ further out            nothing
 =====================  =====================================================
 
 A voxel has an extent, so a station reaches half a voxel beyond the centres of
-its end voxels: two stations that touch without overlapping leave no hole
-between them, and no end slice is lost. But there the signal is repeated, not
-measured, so it must not pull on a neighbour's interpolated value. ``EDGE_SHARE``
-is so small that it vanishes in float32 beside a full share, and being a power
-of two it cancels exactly where nothing else is there. The shares of the three
-axes are multiplied: of two repeated samples the one that lies outside along
-fewer axes counts.
+its end voxels. Two stations that touch without overlapping therefore leave no
+gap between them, and no end slice is lost. But the signal there is repeated,
+not measured, so it must not change a neighbour's interpolated value.
+``EDGE_SHARE`` is so small that in float32 it vanishes beside a full share.
+Because it is a power of two, it cancels exactly if no other station contributes.
+The shares of the three axes are multiplied, so of two repeated samples the one
+that is outside along fewer axes counts.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ __all__ = ["EDGE_SHARE", "EDGE_SLACK", "INDEX_SNAP", "blend", "blend_four", "loc
 
 EDGE_SHARE = 2.0**-30
 EDGE_SLACK = 0.02
-"""Voxels by which a station reaches beyond its half voxel: table positions are rounded."""
+"""Voxels by which a station reaches beyond its half voxel, because table positions are rounded."""
 
 _ONE = np.float32(1.0)
 
 
 def blend(low, high, weight):  # type: ignore[no-untyped-def]
-    """Linear interpolation, ``weight`` of ``high``; exact at 0 and at 1 (method, section 3, w_i(d))."""
+    """Linear interpolation with ``weight`` for ``high``; exact at 0 and at 1 (method, section 3, w_i(d))."""
     return low * (_ONE - weight) + high * weight
 
 
@@ -54,7 +54,7 @@ def blend_four(low_low, low_high, high_low, high_high, weight_y, weight_z):  # t
 
 
 def locate(index, size):  # type: ignore[no-untyped-def]
-    """Where a voxel index falls along an axis of ``size`` voxels.
+    """Locate a voxel index along an axis of ``size`` voxels.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def locate(index, size):  # type: ignore[no-untyped-def]
     lower : int
         The lower of the two neighbours, 0 to size - 2.
     weight : float
-        Of the upper neighbour, 0 to 1.
+        Weight of the upper neighbour, 0 to 1.
     share : float
         1 inside, ``EDGE_SHARE`` in the outer half voxel, 0 outside.
     """

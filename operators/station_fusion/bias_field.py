@@ -1,4 +1,4 @@
-"""Coil brightness taken out of each station before fusion, with SimpleITK's N4 (Tustison et al., 2010)."""
+"""Removal of each station's bias field before fusion, with SimpleITK's N4 (Tustison et al., 2010)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from operators.station_fusion.positions import TablePosition
 __all__ = ["bias_corrected"]
 
 _WORKING_MM = 9.0
-"""The field is smooth: N4 sees voxels of about this size, hundreds of times fewer than acquired."""
+"""The field is smooth, so N4 works on voxels of about this size: hundreds of times fewer than acquired."""
 
 _ITERATIONS = (50, 50, 30)
 _LARGEST_FACTOR = 4.0
-"""Beyond the body the field is extrapolated; it must not run away there."""
+"""Outside the body the field is extrapolated, and this limits it there."""
 
 
 def bias_corrected(position: TablePosition) -> TablePosition:
-    """A station divided by the coil field that N4 finds in its in-phase image.
+    """Divide a station by the bias field that N4 finds in its in-phase image.
 
-    All contrasts are divided by the same field, which leaves the fat fraction
-    as it is; the field's geometric mean over the body is 1.
+    All contrasts are divided by the same field, so the fat fraction does not
+    change. The field's geometric mean over the body is 1.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def _field(in_phase: NDArray[np.float32], spacing_mm: tuple[float, float, float]
     sitk = _simpleitk()
     image = sitk.GetImageFromArray(np.maximum(in_phase, 0.0))
     image.SetSpacing(spacing_mm)
-    # A spline needs some voxels along each axis to be fitted to.
+    # N4 needs several voxels along each axis to fit its spline.
     factors = [
         max(1, min(round(_WORKING_MM / mm), size // 8))
         for mm, size in zip(spacing_mm, in_phase.shape[::-1], strict=True)

@@ -1,4 +1,4 @@
-"""How much each station counts where stations overlap, and how their intensities are made to match."""
+"""Weights of overlapping stations, and factors that match their intensities."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from operators.station_fusion.positions import TablePosition
 __all__ = ["fades", "matching_gains", "scaled"]
 
 _LOGISTIC_STEEPNESS = 10.0
-"""Over the whole overlap: the weight at a station's end is 0.7%."""
+"""Over the whole overlap; the weight at a station's end is then 0.7%."""
 
 
 def fades(positions: Sequence[TablePosition], blend: Blend) -> list[NDArray[np.float32]] | None:
     """The weight of each slice of each station.
 
-    The weights of two neighbours add up to 1 throughout their overlap, which
-    runs from face to face.
+    The weights of two neighbours add up to 1 throughout their overlap, voxel
+    faces included.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def fades(positions: Sequence[TablePosition], blend: Blend) -> list[NDArray[np.f
     Returns
     -------
     list of ndarray, shape (z,), float32, or None
-        Positive and at most 1; None for ``average``, where all weigh alike.
+        Positive and at most 1; None for ``average``, where all weights are equal.
     """
     if blend == "average":
         return None
@@ -54,17 +54,17 @@ def fades(positions: Sequence[TablePosition], blend: Blend) -> list[NDArray[np.f
 
 
 def matching_gains(count: int, overlaps: Sequence[Overlap]) -> NDArray[np.float64]:
-    """One factor for each station that makes neighbours equally bright over the tissue that they share.
+    """One factor for each station that makes neighbours equally bright in the tissue that they share.
 
-    Chained from neighbour to neighbour by the median ratio; the geometric mean
-    over the stations that hang together is 1, so that the whole becomes neither
-    brighter nor darker. All contrasts of a station take its one factor, which
-    leaves the fat fraction as it is.
+    The factors are chained from neighbour to neighbour by the median ratio.
+    Their geometric mean over each chain of overlapping stations is 1, so that
+    the whole becomes neither brighter nor darker. One factor applies to all
+    contrasts of a station, so the fat fraction does not change.
 
     Parameters
     ----------
     count : int
-        Stations.
+        Number of stations.
     overlaps : sequence of Overlap
 
     Returns
@@ -85,7 +85,7 @@ def matching_gains(count: int, overlaps: Sequence[Overlap]) -> NDArray[np.float6
 
 
 def scaled(position: TablePosition, gain: float) -> TablePosition:
-    """All contrasts of a station times one factor."""
+    """Multiply all contrasts of a station by one factor."""
     factor = np.float32(gain)
     return TablePosition(
         {c: replace(station, voxels=station.voxels * factor) for c, station in position.stations.items()}
@@ -93,7 +93,7 @@ def scaled(position: TablePosition, gain: float) -> TablePosition:
 
 
 def _ramp(part: NDArray[np.float64], blend: Blend) -> NDArray[np.float64]:
-    """Weight at a part of the overlap, 0 at the station's end and 1 at the neighbour's."""
+    """Weight at a fraction of the overlap, which is 0 at the station's end and 1 at the neighbour's."""
     if blend == "linear":
         return np.clip(part, 0.0, 1.0)
     return np.asarray(1.0 / (1.0 + np.exp(-_LOGISTIC_STEEPNESS * (part - 0.5))))

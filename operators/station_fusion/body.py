@@ -11,25 +11,25 @@ from operators.station_fusion.mask_kernels import close_and_fill, keep_large_par
 __all__ = ["body_mask", "fat_fraction", "otsu_threshold"]
 
 _SMALLEST_PART = 0.1
-"""Of the largest component's volume: keeps both legs of a station below the crotch, drops hands, coils and table."""
+"""Fraction of the largest part's volume. It keeps both legs below the crotch and drops hands, coils and table."""
 
 _CLOSING_MM = 6.0
-"""Radius that bridges skin folds and signal voids at the surface."""
+"""Radius that closes skin folds and signal voids at the surface."""
 
 _HISTOGRAM_BINS = 512
 _HISTOGRAM_VOXELS = 1_000_000
 
 
 def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) -> NDArray[np.bool_]:
-    """Where the body is: Otsu on water + fat, its large parts, closed and filled slice by slice.
+    """Body mask: Otsu's threshold on water + fat, then the large parts, closed and filled slice by slice.
 
-    Closing and filling stay within axial slices, so that a gap between
-    stations is never bridged.
+    Closing and filling stay within axial slices, so that they never bridge a
+    gap between stations.
 
     Parameters
     ----------
     water, fat : ndarray, shape (z, y, x), float32
-        Fused signals, 0 where no station is.
+        Fused signals, 0 where there is no station.
     grid : Grid
 
     Returns
@@ -41,12 +41,12 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     high = float(signal.max())
     if high <= 0:
         return np.zeros(signal.shape, dtype=np.bool_)
-    # The square root evens out coil brightness and bright fat, which would
-    # otherwise draw the threshold up between muscle and fat.
+    # The square root compresses coil brightness and bright fat. Otherwise they
+    # would raise the threshold to between muscle and fat.
     sample = np.append(_sampled(signal), [max(float(signal.min()), 0.0), high])
     threshold = otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2
     mask = np.zeros(signal.shape, dtype=np.uint8)
-    # Opening by one voxel cuts thin bridges to whatever lies beside the body.
+    # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)
     keep_large_parts(mask, _SMALLEST_PART)
     close_and_fill(mask, _disc(_CLOSING_MM, *grid.spacing_mm[:2]))
@@ -74,7 +74,7 @@ def fat_fraction(water: NDArray[np.float32], fat: NDArray[np.float32], body: NDA
 
 
 def otsu_threshold(values: NDArray[np.float32]) -> float:
-    """The threshold that separates two classes best: greatest variance between them (Otsu 1979)."""
+    """The threshold with the greatest variance between the two classes that it separates (Otsu 1979)."""
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return low
@@ -92,12 +92,12 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
 
 
 def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every so-manyth voxel, which gives the same histogram; an odd step keeps out of step with rows."""
+    """Every n-th voxel, which gives the same histogram. An odd n avoids sampling the same columns in all rows."""
     return values.ravel()[:: max(1, values.size // _HISTOGRAM_VOXELS) | 1]
 
 
 def _disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
-    """A disc's rows, from above its centre to below: voxels on either side of the centre."""
+    """The rows of a disc, from above its centre to below: for each, the voxels on either side of the centre."""
     rows = int(radius_mm / y_mm)
     heights_mm = np.arange(-rows, rows + 1) * y_mm
     return (np.sqrt(radius_mm**2 - heights_mm**2) / x_mm).astype(np.int64)

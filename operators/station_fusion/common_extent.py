@@ -1,4 +1,4 @@
-"""Contrasts of one station whose matrices differ, brought onto the voxels that all of them cover."""
+"""Cropping of a station's contrasts to the voxels that all of them cover, when their matrices differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SAME_GRID_MM", "on_common_extent", "without_end_slices"]
 SAME_GRID_MM = 0.05
 
 _LEAST_SHARED = 0.75
-"""Of the largest contrast's volume; contrasts that share less were not cropped but taken elsewhere."""
+"""Fraction of the largest contrast's volume. Contrasts that share less were acquired elsewhere, not cropped."""
 
 _SAME_DIRECTION = 1e-3
 
@@ -24,8 +24,8 @@ _SAME_DIRECTION = 1e-3
 def on_common_extent(stations: Mapping[Contrast, Station]) -> tuple[Mapping[Contrast, Station], QualityFlag | None]:
     """Crop the contrasts of one acquisition to the extent that all share, when their matrices differ.
 
-    Voxels that coincide are copied; otherwise the contrast is interpolated onto
-    the in-phase voxels.
+    A contrast whose voxels coincide with the in-phase voxels is copied. Any
+    other is interpolated onto them.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def on_common_extent(stations: Mapping[Contrast, Station]) -> tuple[Mapping[Cont
     Returns
     -------
     stations : mapping of Contrast to Station
-        On one grid; unchanged when they are already, or when they share too
-        little or are turned against one another.
+        On one grid; unchanged when they are already on one grid, share too
+        little, or are rotated against each other.
     flag : QualityFlag or None
-        ``contrast-cropped`` (warning) when something was cut or interpolated.
+        ``contrast-cropped`` (warning) when a contrast was cropped or interpolated.
     """
     reference = stations[Contrast.IN].grid
     grids = [station.grid for station in stations.values()]
@@ -65,7 +65,7 @@ def on_common_extent(stations: Mapping[Contrast, Station]) -> tuple[Mapping[Cont
 
 
 def without_end_slices(station: Station, count: int) -> Station:
-    """A station without its ``count`` lowest and highest slices, which the slab's profile folds over or darkens."""
+    """A station without its ``count`` lowest and highest slices, where the slab profile wraps around or darkens."""
     if count == 0:
         return station
     affine = station.grid.affine.copy()

@@ -1,4 +1,4 @@
-"""The one grid that all stations are sampled onto."""
+"""The grid onto which all stations are resampled."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ROUNDING_MM = 1e-3
 
 
 def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, float] | None = None) -> Grid:
-    """Axis-aligned with the first station, as fine as the finest along each axis, over the union of all.
+    """A grid over the union of all stations, aligned with the first one, with the finest spacing along each axis.
 
-    Extents are those of voxels, not of voxel centres, so a single station gets
-    its own grid back. The number of voxels is rounded: no voxel centre lies
-    outside the stations' union along an axis, and less than half a voxel of it
-    is cut off, which is less than an end slice.
+    Extents include the voxel faces, so a single station gets its own grid back.
+    The number of voxels is rounded. No voxel centre is outside the stations'
+    union along an axis, and less than half a voxel of the union is cut off,
+    which is less than an end slice.
 
     Parameters
     ----------
     station_grids : sequence of Grid
         Superior to inferior; the first gives the orientation.
     spacing_mm : tuple of float, (x, y, z), optional
-        Instead of the finest.
+        Spacing to use instead of the finest.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for grid in station_grids:
         axes = to_axes @ grid.affine[:3, :3]
-        # A rotated station's spacing counts for the axis that it runs along most.
+        # The spacing along an axis of a rotated station counts for the grid axis nearest to it.
         nearest = np.abs(axes).argmax(axis=0)
         for station_axis, spacing in enumerate(grid.spacing_mm):
             finest[nearest[station_axis]] = min(finest[nearest[station_axis]], spacing)
@@ -64,7 +64,7 @@ def common_grid(station_grids: Sequence[Grid], spacing_mm: tuple[float, float, f
     if counts.prod() > LARGEST_GRID_VOXELS:
         raise GeometryError(
             "stations",
-            f"their union takes {counts.prod():.2g} voxels of {' x '.join(f'{mm:.2f}' for mm in spacing_xyz)} mm",
+            f"their union needs {counts.prod():.2g} voxels of {' x '.join(f'{mm:.2f}' for mm in spacing_xyz)} mm",
             f"at most {LARGEST_GRID_VOXELS:.2g}",
             "Check the stations' positions, or ask for a coarser spacing.",
         )

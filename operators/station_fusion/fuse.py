@@ -1,4 +1,4 @@
-"""Stations in, fused volumes out: the second stage (method, section 3)."""
+"""The second stage: fuse stations into whole volumes (method, section 3)."""
 
 from __future__ import annotations
 
@@ -36,42 +36,43 @@ Progress = Callable[[str, float], None]
 def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progress | None = None) -> Fused:
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
 
-    Series are grouped into table positions; of acquisitions at the same place
-    the newest is kept. The grid has the orientation of the highest station, the
-    finest spacing along each axis and the extent of all; stations are sampled
-    by trilinear interpolation and averaged where they overlap. A gap between
-    stations stays 0 and outside the body.
+    Series are grouped into table positions. Of several acquisitions at the same
+    place, the newest is kept. The grid has the orientation of the highest
+    station, the finest spacing along each axis and the extent of all stations.
+    Stations are sampled by trilinear interpolation and averaged where they
+    overlap. A gap between stations stays 0 and outside the body mask.
 
     Parameters
     ----------
     study : Study
     options : FusionOptions, optional
-        The paper's by default.
+        The paper's settings by default.
     progress : callable, optional
-        Called with what is being done and the part done so far, 0 to 1.
+        Called with the current step and the fraction done so far, 0 to 1.
 
     Returns
     -------
     Fused
-        ``stations`` holds four entries for each position, in the order of
-        `Contrast`. ``overlaps`` compares stations as acquired;
-        `overlap_agreement` says what each entry is, ``seam_visibility`` joins
-        them. ``flags`` are the study's and those of fusion:
+        ``stations`` has four entries for each position, in the order of
+        `Contrast`. ``overlaps`` compares stations as acquired: its entries are
+        those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
+        study's and those of fusion:
         ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``contrast-cropped`` and
         ``shifted-station`` (warning), ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
-        ``water-fat-swap`` (error; warning when put right).
+        ``water-fat-swap`` (error; warning when corrected).
 
     Raises
     ------
     UsageError
         For ``cuda`` without a device, or an unusable spacing.
     InputError
-        When there is no station, one lacks a contrast, was not decoded, or holds NaN or infinite signal.
+        When there is no station, or a station lacks a contrast, was not decoded, or has NaN or infinite signal.
     GeometryError
-        When contrasts of one station share too little, stations differ in
-        their frame of reference, are trimmed away, or the grid would be too large.
+        When contrasts of one station share too little, stations have different
+        frames of reference or too few slices left after trimming, or the grid
+        would be too large.
     """
     options = options or FusionOptions()
     tell = progress or _silent
@@ -155,9 +156,9 @@ def _check_voxels(positions: Sequence[TablePosition]) -> None:
                     station.title,
                     "a station whose pixels were not decoded",
                     "the voxels of every station that is fused",
-                    "Load the study with the choice of stations that it is fused with.",
+                    "Load the study with the same choice of stations as for fusion.",
                 )
-            # Sums are quick, and no sum of finite magnitudes of an image overflows float64.
+            # A sum is fast to compute, and a sum of an image's finite magnitudes never overflows float64.
             if not np.isfinite(station.voxels.sum(dtype=np.float64)):
                 raise DicomError(
                     station.title,
@@ -173,7 +174,7 @@ def _evened_out(
     grid: Grid,
     options: FusionOptions,
 ) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
-    """The positions with coil brightness and station gains taken out, as asked for."""
+    """The positions after bias correction and intensity matching, if the options request them."""
     changed = tuple(positions)
     if options.bias_correction == "n4":
         changed = tuple(bias_corrected(position) for position in changed)
@@ -193,18 +194,18 @@ def _knee_flags(reached: bool | None) -> tuple[QualityFlag, ...]:
         return ()
     message = (
         "The lean cross-section at the lower end is that of a thigh, not of a knee: the lowest station seems to be "
-        "missing, and muscles that end below are cut off."
+        "missing, and muscles that extend below it are cut off."
     )
     return (QualityFlag("no-knee-coverage", "error", message),)
 
 
 def _count_flags(found: int, choice: StationChoice) -> tuple[QualityFlag, ...]:
-    """A warning when the lowest four were chosen from a number that is not the archive's six."""
+    """A warning when the lowest four positions were chosen from a number other than the archive's six."""
     if choice == "all" or found <= 4 or found == _ARCHIVE_POSITIONS:
         return ()
     message = (
-        f"{found} table positions where the archive scans {_ARCHIVE_POSITIONS}; the lowest four are taken for "
-        "pelvis to knee, which is wrong if a lower one is missing."
+        f"{found} table positions were found, but the archive scans {_ARCHIVE_POSITIONS}; the lowest four are taken "
+        "for pelvis to knee, which is wrong if a lower one is missing."
     )
     return (QualityFlag("station-count", "warning", message),)
 

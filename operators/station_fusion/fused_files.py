@@ -1,4 +1,4 @@
-"""The whole of stage two: fuse a study and write its volumes; and what was written, read back."""
+"""The whole second stage: fuse a study and write its volumes; also reading them back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_fused(folder: Path | str, study: Study, options: FusionOptions | None 
 
 
 def read_fused(folder: Path | str) -> Fused:
-    """Read ``fused/*.nrrd`` back: the volumes, without the stations, overlaps and flags that they came from.
+    """Read ``fused/*.nrrd`` back: the volumes only, without stations, overlaps and flags.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def read_fused(folder: Path | str) -> Fused:
         When the volumes are not on one grid.
     """
     paths = {Path(name).stem: Path(folder) / name for name in FUSED_FILES}
-    with ThreadPoolExecutor(max_workers=len(paths)) as pool:  # unpacking works outside the interpreter lock
+    with ThreadPoolExecutor(max_workers=len(paths)) as pool:  # decompression releases the interpreter lock
         volumes = dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
     grid = volumes["water"].grid
     for stem, volume in volumes.items():
         if not volume.grid.same_as(grid):
             raise GeometryError(
                 f"fused/{stem}.nrrd",
-                "a grid of its own",
+                "a different grid",
                 "the grid of fused/water.nrrd",
                 "Process the study again with `sarcomap run`.",
             )

@@ -10,32 +10,32 @@ from operators.core.volume import Grid
 __all__ = ["reaches_knees"]
 
 _LOWEST_MM = 120.0
-"""The archive's lowest station ends just below the knee joint (method, section 2), so it lies within this reach."""
+"""The archive's lowest station ends just below the knee joint (method, section 2), so the joint is in this range."""
 
 _THIGH_MM = 450.0
-"""From the lowest slice up: a thigh's length, with its thickest part."""
+"""Range above the lowest slice: a thigh's length, including its thickest part."""
 
 _KNEE_SHARE = 0.45
-"""Hardly any muscle crosses the knee joint: the lean cross-section there is 10 to 25% of the thigh's largest, and at
-the lower third of the thigh still two thirds."""
+"""Hardly any muscle crosses the knee joint. The lean cross-section there is 10 to 25% of the thigh's largest; at the
+lower third of the thigh it is still two thirds."""
 
 
 def reaches_knees(
     water: NDArray[np.float32], fat: NDArray[np.float32], body: NDArray[np.bool_], grid: Grid
 ) -> bool | None:
-    """Whether the lean cross-section shrinks at the lower end as it does from thigh to knee.
+    """Whether the lean cross-section decreases at the lower end as it does from thigh to knee.
 
     Parameters
     ----------
     water, fat : ndarray, shape (z, y, x), float32
-        Fused.
+        Fused signals.
     body : ndarray, shape (z, y, x), bool
     grid : Grid
 
     Returns
     -------
     bool or None
-        None when no body is seen there.
+        None when there is no body in that range.
     """
     step = grid.spacing_mm[2]
     thigh = slice(0, max(1, int(_THIGH_MM / step)))

@@ -1,8 +1,9 @@
-"""Morphology of a body mask, compiled: opening, large parts, closing and filling.
+"""Compiled morphology of a body mask: opening, large parts, closing and filling.
 
-scipy.ndimage does the same in five times the time; the tests hold these
-against it. Slices are independent but in `keep_large_parts`, and every slice is
-written by one thread: the result is the same for any number of threads.
+scipy.ndimage takes five times as long for the same result, and the tests
+compare these kernels with it. Slices are independent except in
+`keep_large_parts`, and each slice is written by one thread, so the result is
+the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ __all__ = ["close_and_fill", "keep_large_parts", "open_slices"]
 
 @numba.njit(parallel=True, cache=True)
 def open_slices(signal, threshold, mask):  # type: ignore[no-untyped-def]
-    """Write ``signal > threshold`` into ``mask``, opened by a cross within slices; beyond the border there is nothing.
+    """Write ``signal > threshold`` into ``mask``, opened by a cross within slices. Beyond the border it counts as 0.
 
     Parameters
     ----------
     signal : ndarray, shape (z, y, x), float32
     threshold : float32
     mask : ndarray, shape (z, y, x), uint8
-        Written; all 0 before.
+        Output; must be all 0.
     """
     depth, rows, columns = signal.shape
     for z in numba.prange(depth):
@@ -38,8 +39,8 @@ def open_slices(signal, threshold, mask):  # type: ignore[no-untyped-def]
 def keep_large_parts(mask, share):  # type: ignore[no-untyped-def]
     """Clear the face-connected parts of ``mask`` smaller than ``share`` of the largest.
 
-    Rows are taken as runs of voxels, of which there are a hundred times fewer
-    than voxels; touching runs are joined (union-find).
+    Rows are divided into runs of voxels, and touching runs are joined
+    (union-find). There are a hundred times fewer runs than voxels.
 
     Parameters
     ----------
@@ -90,14 +91,15 @@ def keep_large_parts(mask, share):  # type: ignore[no-untyped-def]
 
 @numba.njit(parallel=True, cache=True)
 def close_and_fill(mask, reach):  # type: ignore[no-untyped-def]
-    """Close each slice of ``mask`` by a flat shape, then fill its holes.
+    """Close each slice of ``mask`` with a flat structuring element, then fill its holes.
 
     Parameters
     ----------
     mask : ndarray, shape (z, y, x), uint8
-        0 and 1; changed in place. What touches the border keeps touching it.
+        0 and 1; changed in place. Parts that touch the border still touch it afterwards.
     reach : ndarray, shape (2 n + 1,), int64
-        The shape, symmetric: for each row from n above its centre to n below, its voxels on either side of the centre.
+        The structuring element, which is symmetric: for each row from n above its centre to n below, the number of
+        voxels on either side of the centre.
     """
     depth, rows, columns = mask.shape
     margin = max(reach.size // 2, reach.max())
@@ -117,7 +119,7 @@ def close_and_fill(mask, reach):  # type: ignore[no-untyped-def]
         if bottom <= top:
             continue
         height, width = bottom - top, right - left
-        # A closing stays within the box around the body; its dilation within a margin of that.
+        # The closing stays within the box around the body, and its dilation within a margin around that box.
         dilated = np.zeros((height + 2 * margin, width + 2 * margin), dtype=np.uint8)
         solid = np.ones((height, width), dtype=np.uint8)
         for n in range(reach.size):
@@ -148,7 +150,7 @@ def _and_into(target, source):  # type: ignore[no-untyped-def]
 
 @numba.njit
 def _fill_holes(solid):  # type: ignore[no-untyped-def]
-    """Of the background only what reaches the border stays background."""
+    """Fill the background, except where it is connected to the border."""
     rows, columns = solid.shape
     waiting = np.empty(rows * columns + 1, dtype=np.int64)
     count = 0
@@ -181,7 +183,7 @@ def _root(parent, run):  # type: ignore[no-untyped-def]
 
 @numba.njit
 def _join_touching(row, other, first, start, end, parent):  # type: ignore[no-untyped-def]
-    """Join the runs of two rows that lie beside each other."""
+    """Join the runs of two rows that touch each other."""
     a, b = first[row], first[other]
     while a < first[row + 1] and b < first[other + 1]:
         if start[a] < end[b] and start[b] < end[a]:

@@ -13,7 +13,7 @@ __all__ = ["StationFusionOperator"]
 
 
 class StationFusionOperator(Operator):
-    """Stations in, fused volumes out; see `write_fused`.
+    """Fuse the stations of a study and write the volumes; see `write_fused`.
 
     Receives a `Study` on ``study`` and emits a `Fused` on ``fused``.
 
@@ -21,7 +21,7 @@ class StationFusionOperator(Operator):
     ----------
     fragment : Fragment
     output_folder : Path
-        Where ``fused/`` is written.
+        Folder in which ``fused/`` is written.
     options : FusionOptions, optional
     """
 
@@ -43,5 +43,5 @@ class StationFusionOperator(Operator):
         spec.output("fused")
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Fuse one study, write its volumes, pass them on."""
+        """Fuse one study, write its volumes and emit them."""
         op_output.emit(write_fused(self.output_folder, op_input.receive("study"), self.options), "fused")

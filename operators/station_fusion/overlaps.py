@@ -1,4 +1,4 @@
-"""The parts of the body that two neighbouring stations both show, sampled side by side."""
+"""The parts of the body that two neighbouring stations both show, sampled onto the same voxels."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from operators.station_fusion.resample import average_stations
 __all__ = ["Overlap", "sample_overlaps"]
 
 _TISSUE_FRACTION = 0.1
-"""Of the overlap's bright signal (99th percentile); what is darker is air or bone and says nothing about gain."""
+"""Fraction of the overlap's bright signal (99th percentile). Darker voxels are air or bone, which do not show gain."""
 
 _SAMPLED = (Contrast.IN, Contrast.WATER, Contrast.FAT)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two neighbours show of the same place.
+    """The signals of two neighbouring stations in the part of the body that both show.
 
     Attributes
     ----------
     upper, lower : int
         Numbers of the positions; 0 is the most superior.
     grid : Grid
-        The part of the fused grid that lies between the end voxel centres of both.
+        The part of the fused grid between the end voxel centres of both.
     overlap_mm : float
-        Along z, voxel faces included.
+        Height of the overlap along z, voxel faces included.
     above, below : mapping of Contrast to ndarray, shape (z, y, x)
         In-phase, water and fat of the upper and of the lower station.
     tissue : ndarray, shape (z, y, x), bool
-        Where both have in-phase signal well above air.
+        Voxels in which both have in-phase signal well above air.
     """
 
     upper: int
@@ -61,7 +61,7 @@ def sample_overlaps(positions: Sequence[TablePosition], grid: Grid) -> tuple[Ove
     Returns
     -------
     tuple of Overlap
-        One for each pair that overlaps by a grid slice or more and shares tissue.
+        One for each pair that overlaps by at least one grid slice and shares tissue.
     """
     overlaps = []
     for upper in range(len(positions) - 1):

@@ -1,4 +1,4 @@
-"""Where each voxel of a grid falls in each station: worked out once, shared by all contrasts and both machines."""
+"""The position of each grid voxel in each station, computed once for all contrasts, on CPU and GPU alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from operators.station_fusion.arithmetic import EDGE_SLACK, INDEX_SNAP, locate
 
 __all__ = ["SamplingPlan", "plan_sampling"]
 
-#: An aligned station drifts less than this across the whole grid, in voxels.
+#: The axes of an aligned station deviate from the grid's by less than this across the whole grid, in voxels.
 ALIGNMENT_TOLERANCE = 1e-3
 
 _locate = numba.njit(cache=True)(locate)
@@ -28,12 +28,12 @@ class SamplingPlan:
     Attributes
     ----------
     shape : tuple of int, (z, y, x)
-        Of the grid that is sampled onto.
+        Shape of the grid to sample onto.
     station_shapes : ndarray, shape (stations, 3), int64
         (z, y, x) of each station.
     aligned : ndarray, shape (stations,), bool
-        Whether the station's axes are the grid's; then its tables hold, else
-        its matrix is evaluated voxel by voxel.
+        Whether the station's axes are parallel to the grid's. If so, its tables
+        are used; otherwise its matrix is evaluated voxel by voxel.
     matrices : ndarray, shape (stations, 3, 4), float64
         Grid voxel (i = x, j = y, k = z, 1) to station voxel (i, j, k).
     bounds : ndarray, shape (stations, 3, 2), int64
@@ -43,11 +43,11 @@ class SamplingPlan:
     weight, share : ndarray, like ``lower``, float32
         An aligned station's ``share`` along z includes its fade.
     fade : ndarray, shape (stations, most slices), float32
-        Weight of each of a station's slices; read by the voxel by voxel path.
+        Weight of each of a station's slices, for stations that are not aligned.
     coincides : ndarray, shape (stations,), bool
-        Whether an aligned station's columns are the grid's along x, so that nothing is interpolated along them.
+        Whether an aligned station's columns coincide with the grid's along x, so that x needs no interpolation.
     column_offset : ndarray, shape (stations,), int64
-        Then the station's column at grid index 0.
+        The station's column at grid index 0, if they coincide.
     """
 
     shape: tuple[int, int, int]
@@ -63,9 +63,9 @@ class SamplingPlan:
     column_offset: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        # The kernels index without checks, so what they rely on is checked here.
+        # The kernels do not check their indices, so the values that they rely on are checked here.
         if (self.station_shapes < 2).any():
-            raise ValueError("a station needs two voxels along each axis to interpolate between")
+            raise ValueError("a station needs at least two voxels along each axis for interpolation")
         if self.fade.shape[1] < self.station_shapes[:, 0].max(initial=0):
             raise ValueError("a station has slices without a weight")
         for axis in range(3):
@@ -76,13 +76,13 @@ class SamplingPlan:
                 raise ValueError("bounds reach outside the grid")
         columns = self.bounds[:, 2] + self.column_offset[:, None]
         if (self.coincides & ((columns[:, 0] < 0) | (columns[:, 1] > self.station_shapes[:, 2]))).any():
-            raise ValueError("a station is read beside its columns")
+            raise ValueError("a station is read outside its columns")
 
 
 def plan_sampling(
     station_grids: Sequence[Grid], grid: Grid, fades: Sequence[NDArray[np.float32]] | None = None
 ) -> SamplingPlan:
-    """Work out tables and matrices for sampling stations on ``station_grids`` onto ``grid``.
+    """Compute tables and matrices for sampling stations on ``station_grids`` onto ``grid``.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def plan_sampling(
         At least two voxels along each axis.
     grid : Grid
     fades : sequence of ndarray, shape (z,), optional
-        Positive weight of each of a station's slices; all alike by default.
+        Positive weight of each of a station's slices; all equal by default.
 
     Returns
     -------
@@ -125,11 +125,12 @@ def plan_sampling(
                 )
             along_z = lower[0, number], lower[0, number] + 1
             upper_part = weight[0, number]
-            # At equal weights the sum is exactly 1, so a plain average stays what it was to the last bit.
+            # With equal weights the sum is exactly 1, so a plain average is not changed by a single bit.
             share[0, number] *= fade[number, along_z[0]] * (1 - upper_part) + fade[number, along_z[1]] * upper_part
         else:
             bounds[number] = _reach(station_grid, grid)
-    # Same spacing and direction along x, at a whole number of columns: as with the tables, to a millionth of a voxel.
+    # Columns coincide if spacing and direction along x are the same and the offset is a whole number of columns, to a
+    # millionth of a voxel as in the tables.
     offset = np.rint(matrices[:, 0, 3])
     drift = np.abs(matrices[:, 0, 3] - offset) + np.abs(matrices[:, 0, 0] - 1) * grid.shape[2]
     coincides = aligned & (drift < INDEX_SNAP)
@@ -156,7 +157,7 @@ def _is_aligned(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> boo
 
 @numba.njit(cache=True)
 def _fill_table(step, start, size, lower, weight, share):  # type: ignore[no-untyped-def]
-    """Evaluate `locate` at every index of one grid axis; returns the reached range [first, end)."""
+    """Evaluate `locate` at every index of one grid axis; return the range [first, end) that the station reaches."""
     first, end = lower.shape[0], 0
     for index in range(lower.shape[0]):
         below, of_upper, part = _locate(step * index + start, size)

@@ -1,4 +1,4 @@
-"""From series to table positions: which belong together, which are duplicates, which to fuse."""
+"""Table positions: which series belong together, which are duplicates, and which to fuse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Acquisition = dict[Contrast, Station]
-"""What was scanned at one place in one go; complete with four contrasts."""
+"""The series of one scan at one place; complete with four contrasts."""
 
 Place = TypeVar("Place")
 
@@ -37,10 +37,11 @@ PELVIS_TO_KNEE_POSITIONS = 4
 """The lower four of the archive's six table positions (method, sections 2 and 3)."""
 
 MINIMUM_COVERAGE_MM = 600.0
-"""Iliac crest to knee is longer than this in any adult; the archive's lower four stations cover about 830 mm."""
+"""The distance from iliac crest to knee is larger than this in any adult. The archive's lower four stations cover about
+830 mm."""
 
 _SAME_PLACE_OVERLAP = 0.5
-"""Stations that share half of the smaller one's extent were taken at the same place; neighbours share about a tenth."""
+"""Stations that share half of the smaller one's extent are at the same place. Neighbours share about a tenth."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TablePosition:
     InputError
         When a contrast is missing.
     GeometryError
-        When the contrasts do not lie on the same grid.
+        When the contrasts are not on the same grid.
     """
 
     stations: Mapping[Contrast, Station]
@@ -78,7 +79,7 @@ class TablePosition:
                     f"station of {_series(self.stations.values())}",
                     f"{station.contrast.value} has {_describe(station.grid)} where {first.contrast.value} has "
                     f"{_describe(first.grid)}",
-                    "matrices and positions in all four contrasts that differ by little",
+                    "nearly the same matrix and position in all four contrasts",
                     "Fetch the study again; series that were cut or moved after scanning cannot be combined.",
                 )
 
@@ -99,12 +100,12 @@ class TablePosition:
 
     @property
     def name(self) -> str:
-        """How messages call it: by series numbers."""
+        """Its name in messages: the series numbers."""
         return _series(self.stations.values())
 
 
 def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
-    """Group series into table positions, superior to inferior; of acquisitions at the same place the newest stays.
+    """Group series into table positions, superior to inferior, and keep the newest acquisition at each.
 
     Parameters
     ----------
@@ -115,16 +116,17 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
     -------
     positions : tuple of TablePosition
     flags : tuple of QualityFlag
-        ``duplicate-station`` for each acquisition left out, ``incomplete-duplicate``
-        (warning) when that is the newer one because a contrast of it is missing,
-        ``contrast-cropped`` (warning) where matrices of one acquisition differ.
+        ``duplicate-station`` for each older acquisition that is left out,
+        ``incomplete-duplicate`` (warning) for a newer one that is left out
+        because it lacks a contrast, and ``contrast-cropped`` (warning) where
+        the matrices of one acquisition differ.
 
     Raises
     ------
     InputError
-        When there is no station, or no acquisition at a place has all four contrasts.
+        When there is no station, or no acquisition at some place has all four contrasts.
     GeometryError
-        When stations lie in different frames of reference, or contrasts of one acquisition share too little.
+        When stations have different frames of reference, or contrasts of one acquisition share too little.
     """
     if not stations:
         raise InputError("study", "no Dixon station", "at least one", "Check that the study holds a Dixon acquisition.")
@@ -134,23 +136,23 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
             "study",
             f"stations in {len(frames)} frames of reference",
             "one frame of reference, in which positions can be compared",
-            "Give the series of one session without a repeated localisation.",
+            "Give only series that were acquired without repositioning the participant.",
         )
     positions = []
     flags: list[QualityFlag] = []
     for acquisitions, kept in _places(stations):
         cropped, crop_flags = _on_one_grid(acquisitions[kept])
-        position = TablePosition(cropped)  # which says what is missing
+        position = TablePosition(cropped)  # raises an error that names a missing contrast
         positions.append(position)
         flags += [*crop_flags, *_left_out_flags(acquisitions, kept, position)]
     return tuple(positions), tuple(flags)
 
 
 def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple[Place, ...]:
-    """The positions to fuse: all, or of five and more the lowest four.
+    """The positions to fuse: all, or the lowest four of five or more.
 
-    The archive scans six positions from neck to knee, of which the paper uses
-    the lower four. What has four positions or fewer is taken whole.
+    The archive scans six positions from neck to knee, and the paper uses the
+    lower four. Of four positions or fewer, all are taken.
 
     Parameters
     ----------
@@ -164,7 +166,7 @@ def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple
 
 
 def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tuple[Station, ...]:
-    """The stations whose voxels a fusion will read, told without reading any.
+    """The stations whose voxels a fusion will need, found without reading any voxels.
 
     Parameters
     ----------
@@ -182,12 +184,12 @@ def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tupl
 
 
 def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
-    """What the fused positions, superior to inferior, leave uncovered: gaps, and too short a reach."""
+    """Flags for gaps between the fused positions (superior to inferior), and for too short a coverage."""
     flags = []
     ranges = [position.extent_mm[:, 2] for position in positions]
     for upper, lower in itertools.pairwise(positions):
         bottom, top = upper.extent_mm[0, 2], lower.extent_mm[1, 2]
-        # Each station reaches this much further when it is sampled, so that nothing is left open.
+        # When stations are sampled, each reaches this much further, so a gap of this size is closed.
         rounding = EDGE_SLACK * (upper.grid.spacing_mm[2] + lower.grid.spacing_mm[2])
         if bottom - top > rounding:
             message = f"No station between z = {top:.1f} and {bottom:.1f} mm, between {upper.name} and {lower.name}."
@@ -195,7 +197,7 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
     covered = _union_length(ranges)
     if len(positions) < PELVIS_TO_KNEE_POSITIONS or covered < MINIMUM_COVERAGE_MM:
         message = (
-            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee takes "
+            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs "
             f"{PELVIS_TO_KNEE_POSITIONS} stations and at least {MINIMUM_COVERAGE_MM:.0f} mm."
         )
         flags.append(QualityFlag("no-pelvis-to-knee-coverage", "error", message))
@@ -203,10 +205,10 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
 
 
 def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int]]:
-    """At each place, superior first: its acquisitions, oldest first, and the number of the one to keep."""
+    """For each place, superior first: its acquisitions, oldest first, and the index of the one to keep."""
     places: list[list[Station]] = []
     for station in sorted(stations, key=lambda s: (_rank(s.grid), _recency(s), s.contrast, s.series_uid)):
-        # Stations that share most of their extent, whatever their contrast and time.
+        # A place holds stations that share most of their extent, whatever their contrast and time.
         extent = extent_mm(station.grid)
         for place in places:
             if _shared_part(extent, extent_mm(place[0].grid)) > _SAME_PLACE_OVERLAP:
@@ -219,9 +221,9 @@ def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int]]:
 
 
 def _acquisitions(place: Sequence[Station]) -> tuple[list[Acquisition], int]:
-    """The acquisitions at one place, oldest first, and the number of the newest that has all four contrasts."""
+    """The acquisitions at one place, oldest first, and the index of the newest that has all four contrasts."""
     acquisitions: list[Acquisition] = []
-    # A contrast that comes a second time begins the next acquisition.
+    # A contrast that occurs a second time begins the next acquisition.
     for station in sorted(place, key=lambda s: (_recency(s), s.series_uid)):
         if not acquisitions or station.contrast in acquisitions[-1]:
             acquisitions.append({})
@@ -231,7 +233,7 @@ def _acquisitions(place: Sequence[Station]) -> tuple[list[Acquisition], int]:
 
 
 def _first(acquisition: Acquisition) -> Station:
-    """The in-phase station, on whose grid the others are brought; another one when it is missing."""
+    """The in-phase station, whose grid the others are brought to; another station if it is missing."""
     return acquisition.get(Contrast.IN) or next(iter(acquisition.values()))
 
 
@@ -247,16 +249,16 @@ def _left_out_flags(acquisitions: Sequence[Acquisition], kept: int, position: Ta
     for number, acquisition in enumerate(acquisitions):
         left_out = _series(acquisition.values())
         if number < kept:
-            message = f"{left_out} and {position.name} lie at the same place; the newer, {position.name}, is used."
+            message = f"{left_out} and {position.name} are at the same place; the newer, {position.name}, is used."
             flags.append(QualityFlag("duplicate-station", "info", message))
         elif number > kept:
-            message = f"{left_out} lies at the place of {position.name} and is newer but incomplete; it is left out."
+            message = f"{left_out} is at the place of {position.name} and is newer but incomplete; it is left out."
             flags.append(QualityFlag("incomplete-duplicate", "warning", message))
     return flags
 
 
 def _recency(station: Station) -> tuple[bool, datetime, int]:
-    """Sort key, oldest first; a series of unknown time counts as older, and then its number decides."""
+    """Sort key, oldest first. A series of unknown time counts as older; among such series, the number decides."""
     known = station.acquired is not None
     return known, station.acquired or datetime.min, station.series_number
 
@@ -268,7 +270,7 @@ def _rank(grid: Grid) -> tuple[float, float, float]:
 
 
 def _shared_part(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Volume that two boxes share, as a part of the smaller one."""
+    """Volume that two boxes share, as a fraction of the smaller one."""
     sides = np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0.0, None)
     return float(np.prod(sides) / min(np.prod(a[1] - a[0]), np.prod(b[1] - b[0])))
 

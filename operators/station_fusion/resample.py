@@ -1,4 +1,4 @@
-"""One resampler, two machines: choose the device and sample stations onto a grid."""
+"""Resampling of stations onto a grid, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["average_stations", "choose_device"]
 
 
 def choose_device(device: Device) -> Literal["cpu", "cuda"]:
-    """The machine to fuse on: ``auto`` takes CUDA where there is a device for it.
+    """The device to fuse on. ``auto`` takes CUDA if there is a device for it.
 
     Raises
     ------
     UsageError
-        For ``cuda`` where no CUDA device or no numba-cuda is found, and for any other word.
+        For ``cuda`` without a CUDA device or without numba-cuda, and for any other value.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError("device", f"{device!r}", "auto, cpu or cuda", "Choose one of the three.")
@@ -35,7 +35,7 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
     if reason is None:
         return "cuda"
     if device == "cuda":
-        raise UsageError("device", reason, "a CUDA device, as asked for", "Use --device auto or --device cpu.")
+        raise UsageError("device", reason, "a CUDA device", "Use --device auto or --device cpu.")
     return "cpu"
 
 
@@ -47,30 +47,31 @@ def average_stations(
     *,
     fades: Sequence[NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Sample stations onto a grid by trilinear interpolation; average them where they overlap (method, section 3).
+    """Sample stations onto a grid by trilinear interpolation and average them where they overlap (method, section 3).
 
     Parameters
     ----------
     signals : sequence of sequence of ndarray, shape (z, y, x)
-        ``signals[station][contrast]``; as many contrasts in each station (four on ``cuda``).
+        ``signals[station][contrast]``, with the same number of contrasts in each station (four on ``cuda``).
     station_grids : sequence of Grid
         One for each station; at least two voxels along each axis.
     grid : Grid
-        To sample onto.
+        Grid to sample onto.
     device : {"cpu", "cuda"}
     fades : sequence of ndarray, shape (z,), optional
-        Positive weight of each slice of each station, instead of all alike.
+        Positive weight of each slice of each station; all equal by default.
 
     Returns
     -------
     ndarray, shape (contrasts, z, y, x), float32
-        0 where no station is. In the outer half voxel of a station its end
-        voxel counts only where no other station interpolates; see `arithmetic`.
+        0 where there is no station. In the outer half voxel of a station, its
+        end voxel counts only if no other station covers that place; see
+        `arithmetic`.
 
     Raises
     ------
     ValueError
-        When a signal has not its grid's shape.
+        When a signal does not have the shape of its grid, or stations differ in their number of contrasts.
     """
     contiguous = [[np.ascontiguousarray(signal, dtype=np.float32) for signal in station] for station in signals]
     for station, station_grid in zip(contiguous, station_grids, strict=True):
@@ -90,7 +91,7 @@ def average_stations(
 def _cuda_missing() -> str | None:
     """Why CUDA cannot be used, or None when it can."""
     numba_decides = {"NUMBA_CUDA_DRIVER", "NUMBA_ENABLE_CUDASIM"} & os.environ.keys()
-    # Asked first: importing numba-cuda takes half a second, which most machines would spend in vain.
+    # The driver is checked first, because importing numba-cuda takes half a second and most machines have no GPU.
     if not numba_decides and not driver_sees_device():
         return "no CUDA device is available"
     try:

@@ -1,8 +1,8 @@
-"""Sampling and averaging stations on the CPU: numba, one pass over the output.
+"""Sampling and averaging of stations on the CPU, with numba, in one pass over the output.
 
-Every output row is written by one thread from start to end, in the order of
-the stations, and nothing is compiled with fastmath: the result is bitwise the
-same for any number of threads.
+Each output row is written by one thread from start to end, in the order of the
+stations, and nothing is compiled with fastmath. The result is therefore
+bitwise the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def average_on_cpu(signals: Sequence[Sequence[NDArray[np.float32]]], plan: Sampl
     Returns
     -------
     ndarray, shape (contrasts, z, y, x), float32
-        0 where no station is.
+        0 where there is no station.
     """
     out = np.empty((len(signals[0]), *plan.shape), dtype=np.float32)
-    # Stations differ in shape, which no single array can hold without copying
-    # them all; the kernel takes their addresses instead.
+    # Stations differ in shape, so a single array of them would be a copy. The
+    # kernel takes their addresses instead.
     addresses = np.array([[signal.ctypes.data for signal in station] for station in signals], dtype=np.intp)
     _average(
         addresses,
@@ -141,7 +141,7 @@ def _add_aligned_row(  # type: ignore[no-untyped-def]
         signal = numba.carray(_float32_pointer(addresses[contrast]), shape)
         low_low, low_high = signal[z_low, y_low], signal[z_low, y_low + 1]
         high_low, high_high = signal[z_low + 1, y_low], signal[z_low + 1, y_low + 1]
-        # z and y first, over contiguous rows, so that only x has to gather.
+        # Interpolate along z and y first, over contiguous rows, so that only x needs scattered reads.
         for i in range(shape[2]):
             row[i] = _blend_four(low_low[i], low_high[i], high_low[i], high_high[i], y_weight, z_weight)
         target = out[contrast, z, y]
@@ -162,7 +162,7 @@ def _add_aligned_row(  # type: ignore[no-untyped-def]
 def _add_coinciding_row(  # type: ignore[no-untyped-def]
     addresses, shape, reach, offset, station, z, y, lower, weight, share, weighted, total, out
 ):
-    """As `_add_aligned_row` where no column is interpolated: whole rows, which the compiler vectorises."""
+    """As `_add_aligned_row`, without interpolation along x: the compiler vectorises whole rows."""
     z_low, y_low = np.intp(lower[0, station, z]), np.intp(lower[1, station, y])
     z_weight, y_weight = weight[0, station, z], weight[1, station, y]
     row_share = share[0, station, z] * share[1, station, y]

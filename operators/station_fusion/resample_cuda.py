@@ -1,8 +1,9 @@
-"""Sampling and averaging stations on an NVIDIA GPU: the arithmetic of the CPU, one launch per study.
+"""Sampling and averaging of stations on an NVIDIA GPU, with the arithmetic of the CPU and one launch per study.
 
-One thread computes one voxel of all four contrasts, x fastest, so that a warp
-writes neighbouring floats. Import this module only when `resample.choose_device`
-said ``cuda``: it needs the package numba-cuda.
+One thread computes one voxel of all four contrasts, with x fastest, so that a
+warp writes neighbouring floats. Import this module only when
+`resample.choose_device` returns ``cuda``, because it needs the package
+numba-cuda.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def average_on_cuda(
     sizes = np.array([[signal.size for signal in station] for station in signals], dtype=np.int64)
     ends = np.cumsum(sizes).reshape(sizes.shape)
     offsets = ends - sizes
-    # Pinned memory lets the driver copy without a staging buffer of its own.
+    # From pinned memory the driver copies without its own staging buffer.
     packed = cuda.pinned_array(int(sizes.sum()), dtype=np.float32)
     for station, station_offsets in zip(signals, offsets, strict=True):
         for signal, offset in zip(station, station_offsets, strict=True):
@@ -91,7 +92,7 @@ def _average(  # type: ignore[no-untyped-def]
     x, y, z = cuda.grid(3)
     if x >= out.shape[3] or y >= out.shape[2] or z >= out.shape[1]:
         return
-    # Four named sums, not an array: an indexed array would live in slow local memory.
+    # Four named sums, because an indexed array would be placed in slow local memory.
     sum_0 = sum_1 = sum_2 = sum_3 = total = np.float32(0)
     for station in range(shapes.shape[0]):
         if z < bounds[station, 0, 0] or z >= bounds[station, 0, 1]:

@@ -1,4 +1,4 @@
-"""By how much the body lies elsewhere in one station than in its neighbour."""
+"""The displacement of the body in one station relative to its neighbour."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from scipy import fft
 __all__ = ["Shift", "residual_shift"]
 
 _LARGEST_MM = 40.0
-"""Further than a leg is wide beside the other one, correlation would match the wrong leg."""
+"""Beyond this, correlation would match one leg with the other."""
 
 _BLUR_MM = 3.0
-"""Edges of this width carry the match; what is smoother is coil bias, what is finer is noise."""
+"""Width of the edges that are matched. Smoother structure is coil bias, and finer structure is noise."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Displacement that brings two images of the same part of the body together.
+    """Displacement that aligns two images of the same part of the body.
 
     Attributes
     ----------
     mm : tuple of float, (x, y, z)
-        How far the second image's body lies along the grid's axes from the first's.
+        Position of the body in the second image relative to the first, along the grid's axes.
     correlation : float
-        Normalised cross-correlation of edges at that displacement, at most 1; below about 0.5 it is not to be trusted.
+        Normalised cross-correlation of edges at that displacement, at most 1. Below about 0.5 it is not reliable.
     correlation_at_rest : float
-        The same without displacement.
+        The same correlation without displacement.
     """
 
     mm: tuple[float, float, float]
@@ -46,10 +46,10 @@ def residual_shift(
 ) -> Shift | None:
     """Displacement between two images by cross-correlation of their edges, with parabolic sub-voxel peaks.
 
-    In plane the correlation is circular over Fourier coefficients, band-passed
-    so that neither gain nor coil bias moves the peak; along z, where an overlap
-    is only a few slices high, every whole-slice displacement is tried over the
-    slices that then remain.
+    In plane, the correlation is computed from Fourier coefficients (so it is
+    circular), band-passed so that neither gain nor coil bias moves the peak.
+    Along z, where an overlap is only a few slices high, every whole-slice
+    displacement is tried over the slices that remain.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def residual_shift(
     squared = (2 * np.pi) ** 2 * (along_x**2 + along_y**2)
     band = (np.sqrt(squared) * np.exp(-squared * _BLUR_MM**2 / 2)).astype(np.float32)
     spectra = [fft.rfft2(image, fast) * band for image in (first, second)]
-    # The half spectrum holds every coefficient but those of its two ends once of twice.
+    # The half spectrum holds one of each pair of conjugate coefficients; only those at its two ends have no partner.
     twice = np.full(along_x.shape, 2.0)
     twice[0, 0] = 1.0
     if fast[1] % 2 == 0:
@@ -88,7 +88,7 @@ def residual_shift(
     table = np.stack(correlations)
     near_y, near_x = (min(int(_LARGEST_MM / mm), size // 2 - 1) for mm, size in ((y_mm, fast[0]), (x_mm, fast[1])))
     near_y, near_x = max(near_y, 0), max(near_x, 0)
-    # Circular: negative displacements stand at the end.
+    # The correlation is circular, so negative displacements are at the end.
     table = np.roll(table, (near_y, near_x), axis=(1, 2))[:, : 2 * near_y + 1, : 2 * near_x + 1]
     k, j, i = (int(n) for n in np.unravel_index(int(table.argmax()), table.shape))
     return Shift(

@@ -1,9 +1,9 @@
-"""Stations in which water and fat are exchanged, as a two-point Dixon reconstruction sometimes leaves them.
+"""Detection of stations in which a two-point Dixon reconstruction has swapped water and fat.
 
-Two observations are weighed together. Under the skin lies fat and deep inside
-mostly not, so in a station whose images are exchanged the rim looks leaner than
-the core. And neighbours must agree on what is fat where they overlap. Neither
-in-phase nor opposed-phase signal can tell, being the same either way.
+Two observations are combined. Fat is under the skin and mostly not deep inside,
+so in a station with swapped images the rim looks leaner than the core. And
+neighbours must agree on what is fat where they overlap. In-phase and
+opposed-phase signal cannot tell, because they are the same either way.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from operators.station_fusion.positions import TablePosition
 __all__ = ["exchanged", "find_swaps", "rim_contrast", "swap_flags"]
 
 _EXAMINED_SLICES = 8
-"""Evenly over the station: enough to be sure of its rim, and quick."""
+"""Slices spread evenly over the station: enough to determine its rim reliably, and fast."""
 
 _RIM_MM = 6.0
-"""Skin and the fat below it."""
+"""Depth of the skin and the fat below it."""
 
 _CORE_DEPTH = 0.5
-"""Of the deepest point's distance from the skin."""
+"""Depth at which the core begins, as a fraction of the deepest point's distance from the skin."""
 
 _BENEFIT_OF_DOUBT = 0.15
-"""Evidence, on a scale of -1 to 1, that each exchange has to outweigh; the UK Biobank has about 1.8% of participants
-with one (recoh/pipeline)."""
+"""Evidence that each assumed swap must exceed, on a scale of -1 to 1. In the UK Biobank, about 1.8% of participants
+have a swap (recoh/pipeline)."""
 
 
 def find_swaps(positions: Sequence[TablePosition], overlaps: Sequence[Overlap]) -> tuple[int, ...]:
-    """Which stations have water and fat exchanged.
+    """Find the stations in which water and fat are swapped.
 
-    The assignment is sought that agrees best with all rims and all overlaps
-    together; with few stations every one can be tried.
+    The result is the assignment that agrees best with all rims and all overlaps
+    together. There are few stations, so every assignment is tried.
 
     Parameters
     ----------
     positions : sequence of TablePosition
     overlaps : sequence of Overlap
-        Of ``positions``, by number.
+        Overlaps of ``positions``, which they name by number.
 
     Returns
     -------
@@ -68,16 +68,16 @@ def find_swaps(positions: Sequence[TablePosition], overlaps: Sequence[Overlap]) 
 
 
 def rim_contrast(position: TablePosition) -> float:
-    """Mean fat fraction under the skin minus that deep inside: near 1 as it should be, negative when exchanged.
+    """Mean fat fraction under the skin minus that deep inside: near 1 if correct, negative if swapped.
 
     Returns
     -------
     float
-        -1 to 1; 0 when there is no body to look at.
+        -1 to 1; 0 when there is no body.
     """
     water, fat = (position.stations[contrast].voxels for contrast in (Contrast.WATER, Contrast.FAT))
     x_mm, y_mm, _ = position.grid.spacing_mm
-    # Half the voxels in plane are plenty, unless they are large already.
+    # Every second voxel in plane is enough, unless voxels are large.
     step = 2 if max(x_mm, y_mm) < _RIM_MM / 2 else 1
     chosen = np.unique(np.linspace(0, len(water) - 1, _EXAMINED_SLICES).astype(int))
     total = water[chosen, ::step, ::step] + fat[chosen, ::step, ::step]
@@ -87,7 +87,7 @@ def rim_contrast(position: TablePosition) -> float:
     rim, core = np.zeros_like(body), np.zeros_like(body)
     for k, axial in enumerate(body):
         filled = ndimage.binary_fill_holes(ndimage.binary_opening(axial))
-        # The border of the image is no skin: a margin would make it one, so none is added.
+        # The border of the image is not skin. No margin is added, because it would make it look like skin.
         depth = ndimage.distance_transform_edt(filled, sampling=(y_mm * step, x_mm * step))
         rim[k] = axial & (depth > 0) & (depth <= max(_RIM_MM, 1.5 * step * max(x_mm, y_mm)))
         core[k] = axial & (depth > _CORE_DEPTH * depth.max()) & ~rim[k]
@@ -97,7 +97,7 @@ def rim_contrast(position: TablePosition) -> float:
 
 
 def exchanged(position: TablePosition) -> TablePosition:
-    """The same station with its water series taken for fat and its fat series for water."""
+    """The same station with its water and fat series exchanged."""
     water, fat = position.stations[Contrast.WATER], position.stations[Contrast.FAT]
     return TablePosition(
         {
@@ -109,20 +109,20 @@ def exchanged(position: TablePosition) -> TablePosition:
 
 
 def swap_flags(positions: Sequence[TablePosition], swapped: Sequence[int], *, fixed: bool) -> tuple[QualityFlag, ...]:
-    """One flag for each exchanged station: a warning when it was put right, else an error."""
+    """One flag for each swapped station: a warning if it was corrected, otherwise an error."""
     return tuple(
         QualityFlag(
             "water-fat-swap",
             "warning" if fixed else "error",
-            f"Water and fat are exchanged in the station of {positions[number].name}; "
-            + ("they were put right." if fixed else "fuse with the correction of swaps to put them right."),
+            f"Water and fat are swapped in the station of {positions[number].name}; "
+            + ("this was corrected." if fixed else "fuse again with --fix-swaps to correct this."),
         )
         for number in swapped
     )
 
 
 def _same_species(overlap: Overlap) -> float:
-    """How much better the fat fractions of both neighbours agree as they are than with one exchanged; -1 to 1."""
+    """How much better the fat fractions of both neighbours agree as they are than with one swapped; -1 to 1."""
     above, below = (_fat_fraction(side[Contrast.WATER], side[Contrast.FAT]) for side in (overlap.above, overlap.below))
     as_is, crossed = np.abs(above - below), np.abs(above + below - 1)
     return float((crossed - as_is)[overlap.tissue].mean())

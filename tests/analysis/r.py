@@ -30,7 +30,7 @@ needs_survival = pytest.mark.skipif(
 
 
 def run_r(script: str, folder: Path, **tables: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Run ``script`` with each table as a data frame; what it puts with ``out(name, values)`` comes back."""
+    """Run ``script`` with each table as a data frame; returns the values that it passes to ``out(name, values)``."""
     lines = [
         "suppressMessages(library(MASS)); options(digits = 17)",
         'out <- function(name, x) cat(sprintf(\'{"name": "%s", "values": [%s]}\\n\', name, '

@@ -1,4 +1,4 @@
-"""Odds ratios: the truth is recovered, R agrees, and no number is printed that the data do not give."""
+"""Odds ratios: the truth is recovered, R agrees, and numbers that the data do not determine are not printed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
 from analysis.design import design_of
 from analysis.odds_ratios import associate
 from analysis.thirds import tertiles
+from phantom.cohort_model import OUTCOMES as MADE
 from tests.analysis.r import needs_r, run_r
 from tests.analysis.synthetic import cohort_of, drawn
 
@@ -30,13 +31,13 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_true_odds_ratios_lie_inside_the_intervals(summary: pd.DataFrame) -> None:
-    """Of 15 intervals of 95%, three or more would miss with a probability of 4%; the seed is fixed."""
+    """Of 15 intervals of 95%, three or more miss the truth with a probability of 4%; the seed is fixed."""
     truth = drawn(_N, _SEED).truth["odds_ratio_adjusted"]
-    adjusted = summary[summary["model"] == "adjusted"]
+    adjusted = summary[(summary["model"] == "adjusted") & summary["outcome"].isin(truth["pa_ratio"])]
     wanted = np.array([truth[row.exposure][row.outcome] for row in adjusted.itertuples()])
     inside = (adjusted["ci_low"] <= wanted) & (wanted <= adjusted["ci_high"])
     assert len(adjusted) == 15 and inside.sum() >= 13
-    # Far from nothing to say: the intervals of common outcomes are narrow, and weak grip is found.
+    # The estimates are informative: intervals of common outcomes are narrow, and the effect on weak grip is found.
     weak = adjusted[(adjusted["exposure"] == "pa_ratio") & (adjusted["outcome"] == "weak_grip")].iloc[0]
     assert weak["ci_low"] > 1.2 and weak["ci_high"] / weak["ci_low"] < 1.6
 
@@ -48,7 +49,7 @@ def test_the_table_has_the_promised_columns_first(summary: pd.DataFrame) -> None
     )
     assert list(summary.columns[:14]) == promised.split()
     assert set(summary["exposure"]) == set(EXPOSURES) and set(summary["outcome"]) == set(OUTCOMES)
-    assert len(summary) == 30
+    assert len(summary) == 2 * len(EXPOSURES) * len(OUTCOMES)
 
 
 @needs_r
@@ -79,12 +80,12 @@ def test_adjusted_models_of_the_cohort_agree_with_r(table: pd.DataFrame, summary
 
 def test_by_sex_the_sexes_add_up_and_no_interaction_is_found(table: pd.DataFrame, summary: pd.DataFrame) -> None:
     both = sex_stratified(table, COVARIATES, exposures=("pa_ratio",))
-    for outcome in OUTCOMES:
+    for outcome in MADE:
         parts = both[both["outcome"] == outcome]
         whole = summary[(summary["exposure"] == "pa_ratio") & (summary["outcome"] == outcome)].iloc[0]
         assert parts["events_high"].sum() == whole["events_high"] and parts["n_low"].sum() == whole["n_low"]
         assert parts["p_interaction"].nunique() == 1
-    assert both["p_interaction"].min() > 0.005  # the truth has none
+    assert both["p_interaction"].min() > 0.005  # there is no true interaction
 
 
 @needs_r
@@ -111,7 +112,7 @@ def test_interaction_and_likelihood_ratio_agree_with_r(
 
 def test_bh_column_is_over_the_odds_ratios_of_one_model(summary: pd.DataFrame) -> None:
     for model in ("crude", "adjusted"):
-        rows = summary[summary["model"] == model].sort_values("p_value", ascending=False)
+        rows = summary[summary["model"] == model].dropna(subset="p_value").sort_values("p_value", ascending=False)
         steps = rows["p_value"].to_numpy() * len(rows) / np.arange(len(rows), 0, -1)
         expected = np.minimum.accumulate(steps).clip(max=1)
         np.testing.assert_allclose(rows["p_bh"], expected)
@@ -154,7 +155,7 @@ def test_no_events_in_a_third_give_a_finite_flagged_odds_ratio(model: str) -> No
 
 
 @pytest.mark.parametrize(("low", "high", "says"), [(0, 0, "no events"), (60, 60, "everyone has the outcome")])
-def test_an_outcome_of_nobody_or_everybody_is_not_estimable(low: int, high: int, says: str) -> None:
+def test_an_outcome_that_nobody_or_everybody_has_is_not_estimable(low: int, high: int, says: str) -> None:
     table, group = _small(low, high)
     groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
     row = associate(table, "pa_ratio", "mortality", groups, (), "crude")
@@ -162,7 +163,7 @@ def test_an_outcome_of_nobody_or_everybody_is_not_estimable(low: int, high: int,
     assert not row.converged and says in row.note
 
 
-def test_a_constant_covariate_is_dropped_and_said_to_be() -> None:
+def test_a_constant_covariate_is_dropped_and_noted() -> None:
     table, group = _small(20, 30)
     groups = type(tertiles(np.arange(9.0)))(group, 0.0, 1.0)
     row = associate(table, "pa_ratio", "mortality", groups, ("age", "sex"), "adjusted")
@@ -177,7 +178,7 @@ def test_a_covariate_that_follows_from_others_is_dropped() -> None:
     assert design.names == ("age",) and "follows from" in design.notes[0]
 
 
-def test_exposures_of_one_value_leave_a_group_of_nobody() -> None:
+def test_an_exposure_with_one_value_leaves_an_empty_group() -> None:
     table = cohort_of(_N, _SEED).analysed.head(300).assign(pa_ratio=0.45)
     summary = associations(table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls",)).summary
     assert summary["odds_ratio"].isna().all() and summary["note"].str.contains("a group of nobody").all()

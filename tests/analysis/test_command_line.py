@@ -81,7 +81,7 @@ def test_the_page_is_self_contained_and_prints_no_nonsense(results: Path) -> Non
     assert len(re.findall("data:image/png", page)) == len(_FIGURES)
 
 
-def test_manuscript_tables_are_whole_and_escaped(results: Path) -> None:
+def test_manuscript_tables_are_complete_and_escaped(results: Path) -> None:
     lines = [line for line in (results / "tables/associations.md").read_text().splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 15 and len({line.count("|") for line in lines}) == 1
     for path in (results / "tables").glob("*.tex"):
@@ -92,7 +92,7 @@ def test_manuscript_tables_are_whole_and_escaped(results: Path) -> None:
     assert r"$\pm$" in (results / "tables/table1.tex").read_text()
 
 
-def test_synthetic_people_are_said_to_be_at_the_top_of_the_page_and_in_every_figure(results: Path) -> None:
+def test_synthetic_people_are_declared_at_the_top_of_the_page_and_in_every_figure(results: Path) -> None:
     page = (results / "report.html").read_text()
     assert page.index("Every participant is synthetic") < page.index("<h1>")
     assert "synthetic participants</h1>" in page
@@ -181,7 +181,7 @@ def test_options_change_what_they_name(data: Path, tmp_path: Path) -> None:
     assert "AWGS2019" in (tmp_path / "report.html").read_text()
 
 
-def test_cut_offs_of_ones_own_are_used_and_named(data: Path, tmp_path: Path) -> None:
+def test_own_cut_offs_are_used_and_named(data: Path, tmp_path: Path) -> None:
     own = {"name": "mine", "grip_men_kg": 35.5, "grip_women_kg": 20, "almi_men": 7.26, "almi_women": 5.45}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
     extra = ["--cut-offs", str(tmp_path / "mine.yaml"), "--min-age", "70", "--adjust", "none"]
@@ -231,12 +231,12 @@ def test_a_wrong_option_is_one_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["run", "--phenotyps", "p.csv"], 2, "--phenotypes instead of --phenotyps"),
+        (["run", "--phenotyps", "p.csv"], 2, "--phenotypes is missing; is --phenotyps meant for it?"),
         (["rnu"], 2, 'Did you mean "run"'),
         (["run", "--phenotypes", "absent.csv", "--participants", "absent.csv", "--out", "out"], 3, "no such file"),
         (["collect", "absent", "--out", "out.csv"], 3, "no such folder"),
         (["collect", ".", "--out", "out.xlsx"], 2, ".csv, .tsv or .parquet"),
-        (["collect", ".", "--out", "file/out.csv"], 5, "file is no folder"),
+        (["collect", ".", "--out", "file/out.csv"], 5, "file is not a folder"),
         (["audit", "absent.csv"], 3, "no such file"),
         (["audit", "example", "--out", "."], 2, "ending nothing"),
     ],
@@ -273,7 +273,7 @@ def test_wrong_words_and_paths_are_refused_before_pandas_is_imported(
         ("min_age: old", "min_age"),
         ("fixed_cuts: {pa_ratio: [0.5, 0.4]}", "--fixed-cuts: 0.5 and 0.4"),
         ("cut_offs: {name: mine}", "--cut-offs: not complete"),
-        ("- min_age", "no map of options"),
+        ("- min_age", "not a mapping of options"),
         ("min_age: [", "not readable"),
     ],
 )
@@ -306,7 +306,7 @@ def test_options_written_to_yaml_are_read_back_and_the_command_line_wins(tmp_pat
     assert read == replace(written, min_age=70, adjust=("age", "sex"), out=Path("again"))
 
 
-def test_it_runs_as_a_module_and_teaches() -> None:
+def test_it_runs_as_a_module_and_shows_examples() -> None:
     done = subprocess.run([sys.executable, "-m", "analysis", "run", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "Examples:" in done.stdout and "report.html" in done.stdout
 

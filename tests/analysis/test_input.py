@@ -1,4 +1,4 @@
-"""Tables in: names, codes, units, exclusions, and errors that say what to do."""
+"""Input tables: names, codes, units, exclusions, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _checked(people: pd.DataFrame) -> Checked:
 
 
 def _as_ukb(people: pd.DataFrame, style: str) -> pd.DataFrame:
-    """The same people under field numbers, in UK Biobank's codes and units."""
+    """The same people with field numbers, in UK Biobank's codes and units."""
     numbers = {
         "sex": 31, "age": 21003, "height_cm": 50, "weight_kg": 21002, "bmi": 21001, "grip_left_kg": 46,
         "grip_right_kg": 47, "arm_lean_left_kg": 23263, "arm_lean_right_kg": 23264, "leg_lean_left_kg": 23265,
@@ -79,7 +79,7 @@ def _as_ukb(people: pd.DataFrame, style: str) -> pd.DataFrame:
     names["sex"] = {"rap": "p31", "dash": "31-0.0", "f": "f.31.0.0"}[style]
     names["eid"] = "f.eid" if style == "f" else "eid"
     out = out.rename(columns=names)
-    # The first visit is there too, and must not be taken.
+    # The first visit is in the table too and must not be used.
     return out.assign(**{styles[style].format(50).replace("2", "0", 1): 999.0})
 
 
@@ -132,7 +132,7 @@ def test_tables_come_back_as_they_were_written(suffix: str, tmp_path: Path) -> N
         (lambda t: t.drop(columns="sex"), "no column for sex"),
         (lambda t: _with_bmi(t).assign(weight_kg=t["weight_kg"] * 2.2046), "weight over squared height is not the BMI"),
         (lambda t: t.assign(grip_left_kg=t["grip_left_kg"].astype(str).str.replace(".", ",")), "text where a number"),
-        (lambda t: t.assign(imaging_date="05/14/2015"), "no date in 40 of 40 rows"),
+        (lambda t: t.assign(imaging_date="05/14/2015"), "not a date in 40 of 40 rows"),
         (lambda t: t.assign(age=t["age"] * 12), "values outside 18 to 110 years in 40 of 40"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_column_that_cannot_be_trusted_is_one_clear_error(spoil, says) -> None
         _checked(spoil(_people()))
 
 
-def test_all_problems_of_a_table_are_told_at_once_without_identifiers() -> None:
+def test_all_problems_of_a_table_are_reported_at_once_without_identifiers() -> None:
     people = _people().assign(activity="vigorous")
     people["height_cm"] /= 100
     with pytest.raises(DataError) as caught:
@@ -168,7 +168,7 @@ def test_ukb_missing_codes_of_a_measurement_are_missing_and_noted() -> None:
     assert [(note.where, note.count) for note in checked.notes] == [("participants.csv, grip_right_kg", 2)]
 
 
-def test_two_in_five_missing_leave_complete_cases_and_everyone_beside_them() -> None:
+def test_with_two_in_five_missing_complete_cases_and_everyone_are_kept() -> None:
     rng = np.random.default_rng(5)
     people, images = _people(400), _images(400)
     people.loc[rng.random(400) < 0.4, "activity"] = None

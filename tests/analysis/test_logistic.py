@@ -31,7 +31,7 @@ for (i in unique(d$set)) {
 
 
 def _random_set(number: int) -> pd.DataFrame:
-    """Factors, binary and continuous exposures, common and sparse outcomes, ages on unlike scales."""
+    """Factors, binary and continuous exposures, common and sparse outcomes, ages on different scales."""
     rng = np.random.default_rng(number)
     n = int(rng.integers(80, 1500))
     x = rng.integers(0, 2, n).astype(float) if number % 2 else rng.normal(size=n)
@@ -61,13 +61,13 @@ def test_twenty_four_random_data_sets_agree_with_r(tmp_path: Path) -> None:
         np.testing.assert_allclose(fit.p_values, r[f"p{number}"], rtol=1e-5, atol=1e-12)
         np.testing.assert_allclose(np.array(interval, dtype=float), r[f"ci{number}"], atol=5e-5)
         np.testing.assert_allclose(np.array(interval, dtype=float), r[f"rough{number}"], atol=2e-4)
-        # MASS interpolates a spline; the deviance at our end shows which of the two is nearer.
+        # MASS interpolates a spline. The deviance at our end shows which of the two is more exact.
         np.testing.assert_allclose(r[f"dlow{number}"], 3.841458820694124, atol=1e-5)
         np.testing.assert_allclose(ratio_p, r[f"lr{number}"][0], rtol=1e-5, atol=1e-12)
 
 
 def test_budworm_interval_is_the_published_one() -> None:
-    """Venables & Ripley's tobacco budworm; confint gives 0.8228708 to 1.3390581 for the log2 dose."""
+    """Venables & Ripley's tobacco budworm: confint gives 0.8228708 to 1.3390581 for the log2 dose."""
     dose, male = np.tile(np.arange(6.0), 2), np.repeat([1.0, 0.0], 6)
     dead = np.array([1, 4, 9, 13, 18, 20, 0, 2, 6, 10, 12, 16]) / 20
     regressors, trials = np.column_stack([male, dose]), np.full(12, 20.0)
@@ -84,7 +84,7 @@ def test_two_by_two_table_gives_its_cross_product() -> None:
     assert fit.standard_errors[1] == pytest.approx(np.sqrt(1 / 257 + 1 / 12078 + 1 / 174 + 1 / 12161), rel=1e-8)
 
 
-def test_separation_is_noticed_and_has_no_finite_end() -> None:
+def test_separation_is_detected_and_gives_no_finite_end() -> None:
     x = np.repeat([0.0, 1.0], 50)
     y = np.concatenate([np.zeros(50), np.arange(50) % 2])
     fit = fit_logistic(x[:, None], y)

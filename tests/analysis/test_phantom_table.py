@@ -1,4 +1,4 @@
-"""The synthetic cohort: like the published one, and with the effects that it says it has."""
+"""The synthetic cohort matches the published one and has the stated effects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_means_and_spreads_are_the_published_ones_within_two_per_cent() -> None:
 
 
 def test_both_sexes_together_are_as_published_within_two_per_cent() -> None:
-    """Both sexes (method, section 1). The SD of TVI and P/A is printed with one digit: half a digit is allowed."""
+    """Both sexes (method, section 1). The SD of TVI and P/A is printed with one digit, so half a digit is allowed."""
     rows = table_one(cohort_of(_N, _SEED).analysed).set_index("variable")
     published = {"age": (64.5, 7.9), "bmi": (26.5, 4.4), "height_cm": (169.2, 9.3), "weight_kg": (76.1, 15.2)}
     published |= {"grip_kg": (31.5, 10.7), "tmv_cm3": (9321.7, 2276.5), "almi": (7.33, 1.21)}
@@ -42,7 +42,7 @@ def test_both_sexes_together_are_as_published_within_two_per_cent() -> None:
 
 
 def test_expected_prevalences_are_the_published_ones_within_two_per_cent() -> None:
-    """Expectations, not counts: of 417 cases the counts themselves vary by 5%."""
+    """Expectations, not counts, because counts of 417 cases vary by 5%."""
     expected = drawn(_N, _SEED).truth["expected_prevalence"]
     share_of_men = 17920 / 37004
     for outcome, by_sex in PREVALENCE.items():
@@ -68,7 +68,7 @@ def test_correlations_and_declines_are_those_of_the_truth() -> None:
             assert abs(row.per_decade - wanted) < 1.6 * half, (row.measure, row.sex)
 
 
-def test_those_who_must_be_excluded_are_the_ones_added() -> None:
+def test_the_excluded_people_are_the_ones_that_were_added() -> None:
     made, cohort = drawn(3000, 2), cohort_of(3000, 2)
     assert len(cohort.analysed) == 3000
     assert made.truth["ineligible"]["young"] == 120
@@ -92,7 +92,7 @@ def test_dates_and_deaths_belong_together_and_follow_the_hazard() -> None:
     assert (died.notna() == (people["died"] == 1)).all() and (died > imaged)[died.notna()].all()
     assert (died <= end)[died.notna()].all() and ((end - imaged).dt.days == 1826).all()
     years = ((died - imaged).dt.days / 365.25).dropna()
-    # Deaths are rare, so that they come evenly over the five years.
+    # Deaths are rare, so they are spread evenly over the five years.
     assert years.mean() == pytest.approx(2.5, abs=0.2) and years.std() == pytest.approx(5 / np.sqrt(12), rel=0.1)
     hazards = truth["hazard_ratio_of_death"]["pa_ratio"]
     # Rare deaths: between no effect and the odds ratio, and close to the latter.

@@ -1,4 +1,4 @@
-"""The auditor finds what was made wrong on purpose, and what the paper printed."""
+"""The audit finds deliberate errors, and what the paper printed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_papers_adjusted_odds_ratios_are_the_crude_ones() -> None:
     assert mortality["interval_is"] == "profile likelihood of the crude model"
 
 
-def test_what_agrees_is_said_to_agree() -> None:
+def test_agreeing_numbers_are_reported_as_agreeing() -> None:
     row = _verdict()
     assert row["odds_ratio_is"] == "the crude one" and row["p_is"] == "agrees"
     assert row["interval_is"] == "Wald or profile, which agree here"
@@ -40,7 +40,7 @@ def test_a_changed_odds_ratio_interval_and_p_are_each_found() -> None:
     assert _verdict(p_value="0.04")["p_is"].startswith("does not agree")
 
 
-def test_wald_and_profile_are_told_apart_where_they_differ() -> None:
+def test_wald_and_profile_intervals_are_distinguished_if_they_differ() -> None:
     sparse = {"n_low": "200", "n_high": "200", "events_low": "3", "events_high": "12", "odds_ratio": "4.19"}
     assert _verdict(**sparse, ci_low="1.16", ci_high="15.09")["interval_is"] == "Wald of the crude model"
     assert _verdict(**sparse, ci_low="1.29", ci_high="18.66")["interval_is"].startswith(("profile", "neither"))

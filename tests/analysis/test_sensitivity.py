@@ -1,4 +1,4 @@
-"""Per SD, curves and other cases, against R and by counting."""
+"""Odds ratios per SD, curves and other cases, compared with R and with counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _N, _SEED = 6000, 8
 
 @needs_r
 def test_per_sd_and_the_test_of_a_curve_agree_with_r(tmp_path: Path) -> None:
-    """R's natural splines have another basis of the same functions."""
+    """R's natural splines use another basis of the same functions."""
     table = cohort_of(_N, _SEED).analysed
     ours = per_sd(table, COVARIATES, exposures=("pa_ratio",), outcomes=("weak_grip",)).iloc[0]
     r = run_r(

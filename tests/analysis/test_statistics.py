@@ -1,4 +1,4 @@
-"""Correlation, trend, decline and tertiles against R and printed figures."""
+"""Correlation, trend, decline and tertiles, compared with R and printed figures."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_e_values_of_the_articles_example() -> None:
     assert e_value(3.9, common=False) == pytest.approx(7.26, abs=0.005)
     assert e_value(1 / 3.9, common=False) == pytest.approx(7.26, abs=0.005)
     assert e_value(1.0, common=True) == 1.0
-    # There, 3.9 (1.8 to 8.7): of the nearer end 3.0; and none where the interval holds 1.
+    # In the article: 3.9 (1.8 to 8.7) gives 3.0 for the nearer end, and 1 if the interval contains 1.
     assert e_value_of_interval(1.8, 8.7, common=False) == pytest.approx(3.0, abs=0.005)
     assert e_value_of_interval(0.3, 0.5, common=False) == e_value(0.5, common=False)
     assert e_value_of_interval(0.9, 2.0, common=False) == 1.0

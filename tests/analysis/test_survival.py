@@ -1,4 +1,4 @@
-"""Deaths with their dates: who is followed for how long, and hazard ratios against R and against the truth."""
+"""Deaths with dates: lengths of follow-up, and hazard ratios compared with R and with the truth."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _dated(**columns: list[str | None]) -> pd.DataFrame:
     return pd.DataFrame(dates).assign(died=pd.Series(columns.get("died", [None] * n), dtype="string"))
 
 
-def test_following_ends_at_death_at_ones_own_date_or_at_the_latest_death() -> None:
+def test_follow_up_ends_at_death_at_a_persons_own_date_or_at_the_latest_death() -> None:
     table = _dated(
         imaging_date=["2015-01-01", "2015-01-01", "2015-01-01", None, "2016-01-01"],
         death_date=["2016-01-01", None, None, None, "2020-01-01"],

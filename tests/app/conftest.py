@@ -17,7 +17,7 @@ def scanned() -> Scanned:
 
 @pytest.fixture(scope="session")
 def study(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound study as a folder; tests change copies of it only."""
+    """An intact study as a folder. Tests change only copies of it."""
     return scanned.write_folder(tmp_path_factory.mktemp("study") / "dicom")
 
 

@@ -1,4 +1,4 @@
-"""A synthetic participant at a fourth of the archive's resolution, and ways to run the application on it."""
+"""A synthetic participant at a quarter of the archive's resolution, and ways to run the application on it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 11
 PATIENT = Patient("9000011", "F", 71.6, 158.25, 61.3)
-NAME = "PHANTOM"  # of the patient's name in every header
+NAME = "PHANTOM"  # the patient's name in every header
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """What was scanned, before it is written.
+    """A scanned study before it is written.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Scanned:
 
 
 def scan() -> Scanned:
-    """All six stations, with the scan's noise, coil bias and gains."""
+    """Scan all six stations with noise, coil bias and gains."""
     stations = coarser(archive_stations(6))
     person = draw_participant(SEED)
     tissues = build_tissues(person, body_grid(person, (6.0, 6.0, 6.0)))
@@ -84,7 +84,7 @@ def scan() -> Scanned:
 
 
 def run_app(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """``python -m app`` in a process of its own."""
+    """Run ``python -m app`` in its own process."""
     return subprocess.run(
         [sys.executable, "-m", "app", *map(str, arguments)],
         cwd=ROOT,
@@ -97,24 +97,24 @@ def run_app(*arguments: object, environment: Mapping[str, str] | None = None) ->
 
 
 def clean_environment() -> dict[str, str]:
-    """Without what a user may have set for Holoscan."""
+    """The environment without variables that a user may have set for Holoscan."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HOLOSCAN_")}
 
 
 def run_here(*arguments: object) -> int:
-    """The same in this process, which spares the imports: the exit code."""
+    """The same in this process, which saves the imports; returns the exit code."""
     with warnings.catch_warnings():
         return main([str(argument) for argument in arguments])
 
 
 def linked_copy(study: Path, target: Path) -> Path:
-    """A copy without the bytes: files must be replaced, never changed in place."""
+    """A copy by hard links: tests must replace files and never change them in place."""
     shutil.copytree(study, target, copy_function=os.link)
     return target
 
 
 def contents(folder: Path) -> dict[str, bytes] | None:
-    """Every file below a folder with its bytes, every folder with none; None when it is not there."""
+    """Every file below a folder with its bytes and every subfolder without; None if the folder does not exist."""
     if not folder.exists():
         return None
     return {

@@ -1,4 +1,4 @@
-"""What cannot be used ends with one line that says what and where, the right exit code, and nothing written."""
+"""Unusable input ends with one line that says what and where, the right exit code, and no output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def one_contrast_missing_at_one_station(study: Path, scratch: Path) -> Path:
 
 
 def replaced(study: Path, scratch: Path, change: Callable[[bytes], bytes]) -> Path:
-    """One slice of the second water series with other bytes."""
+    """Change the bytes of one slice of the second water series."""
     copy = linked_copy(study, scratch / "copy")
     victim = sorted(sorted(copy.glob("*_W"))[1].iterdir())[4]
     before = victim.read_bytes()
@@ -158,7 +158,7 @@ def test_stations_of_different_frames_of_reference_are_refused(
 
 
 @pytest.mark.parametrize("value", [0, 100])
-def test_images_of_one_value_show_no_body(
+def test_constant_images_show_no_body(
     scanned: Scanned, bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], value: int
 ) -> None:
     blank = [replace(one, voxels=np.full_like(one.voxels, value)) for one in scanned.series]
@@ -227,7 +227,7 @@ def test_a_bundle_that_is_a_program_ends_with_code_4_unless_it_is_trusted(
     assert run_here("-i", study, "-o", tmp_path / "out", "-m", program, "--trust-bundle") == 0
 
 
-def test_no_arguments_say_what_is_missing_and_where_help_is() -> None:
+def test_without_arguments_the_message_says_what_is_missing_and_where_help_is() -> None:
     done = run_app()
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""DICOM outputs from the shell: stable identifiers, both kinds of segmentation, and no trace of the patient."""
+"""DICOM outputs of the command: stable identifiers, both kinds of segmentation, and no trace of the patient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from operators.dicom_loader.study import load_study
 from tests import dciodvfy
 from tests.app.made_study import linked_copy, run_app, run_here
 
-#: Unique strings, none of them a part of anything that we write of our own accord.
+#: Unique strings that nothing in our own output contains.
 IDENTIFYING = {
     "PatientName": "Qzxfamily^Qzxgiven",
     "PatientID": "QZX-PID-77341",
@@ -52,7 +52,7 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfRefe
 
 @dataclass(frozen=True)
 class Marked:
-    """A study whose every identifying attribute is unique, and all its values."""
+    """A study in which every identifying attribute is unique, and all these values."""
 
     folder: Path
     secrets: frozenset[str]
@@ -69,9 +69,9 @@ def marked(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Marked:
             setattr(image, keyword, value)
         image.SeriesDescription = description
         secrets |= {str(image[keyword].value) for keyword in _UIDS} | {description}
-        path.unlink()  # the original is linked, too
+        path.unlink()  # the file is a hard link to the original
         image.save_as(path)
-    # Sex and age are too short to be looked for in every byte; the tests look where they could stand.
+    # Sex and age are too short to search for in every byte. The tests look in the attributes that could hold them.
     secrets |= {value for keyword, value in IDENTIFYING.items() if keyword not in ("PatientSex", "PatientAge")}
     secrets |= {"Qzxfamily", "Qzxgiven", "Qzxreferring", "Qzxoperator", "Qzxdescription", "111213.14"}
     secrets |= {f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in _DATES}
@@ -79,7 +79,7 @@ def marked(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Marked:
 
 
 def everything_in(path: Path) -> bytes:
-    """A file's bytes, and those that it holds compressed; a NRRD's voxels are not text."""
+    """A file's bytes, and the decompressed bytes in it, without a NRRD's voxels, which are not text."""
     raw = path.read_bytes()
     if path.suffix == ".nrrd":
         return raw.partition(b"\n\n")[0]
@@ -124,7 +124,7 @@ def test_no_identifying_value_of_the_source_is_in_any_byte_of_any_output(
     marked: Marked, nameless: Path, plain: Path
 ) -> None:
     assert found_in(nameless, marked.secrets) == []
-    # The same search finds them where nobody asked for their removal.
+    # The same search finds them if de-identification was not requested.
     found = {secret for _, secret in found_in(plain, marked.secrets)}
     assert {"QZX-PID-77341", "QZXACC9914", "19431217", "20170829"} <= found
 
@@ -156,7 +156,7 @@ def test_replaced_uids_still_hold_the_study_together(marked: Marked, nameless: P
     seg = next(m for m in made if m.Modality == "SEG")
     referenced = {i.ReferencedSOPInstanceUID for i in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
     assert referenced == {m.SOPInstanceUID for m in water}
-    # As many sources as the study has water images, each under one new name.
+    # As many sources as the study has water images, each with one new UID.
     sources = {item.ReferencedSOPInstanceUID for m in water for item in m.SourceImageSequence}
     stations = load_study(marked.folder, limits=DEFAULT_LIMITS).stations
     assert len(sources) == sum(len(s.sop_instance_uids) for s in stations if s.contrast == "water")
@@ -182,7 +182,7 @@ def test_the_same_input_gives_the_same_identifiers_and_volumes(
     marked: Marked, plain: Path, bundle: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "again"
-    done = run_app("-q", "-o", again, "-i", marked.folder, "-m", bundle)  # a process of its own, hence other hashes
+    done = run_app("-q", "-o", again, "-i", marked.folder, "-m", bundle)  # a separate process, hence other hashes
     assert done.returncode == 0, done.stderr
 
     def uids(folder: Path) -> list[list[str]]:
@@ -223,7 +223,7 @@ def test_label_map_and_derived_series_hold_the_labels_and_the_water(nameless: Pa
 @pytest.mark.parametrize(
     "arguments", [("--pseudonym", "P1"), ("--deidentify", "--pseudonym", "a^b"), ("--derived", "water", "water")]
 )
-def test_options_that_do_not_go_together_are_refused(
+def test_contradictory_options_are_refused(
     study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     assert run_here("-i", study, "-o", tmp_path / "out", *arguments) == 2

@@ -1,6 +1,6 @@
-"""What archives get wrong, through loading, fusing and measuring: each is refused, or said in the report.
+"""Faults of archives, through loading, fusing and measuring: each is refused or reported.
 
-Labels are the truth's, so that what is withheld, or wrong, is not the network's doing.
+The labels are the true ones, so that the network cannot be the cause of missing or wrong values.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ REFUSED = {
 HARMLESS = {"shuffled-slices": set(), "duplicate-station": {"duplicate-station"}, COMPRESSED: set()}
 FLAGGED = {"wrong-description": {"contrast-disagreement"}}
 WITHHELD = {"missing-station": {"station-gap"}, "no-knees": {"no-pelvis-to-knee-coverage"}}
-#: What the fusion may put right, work around or refuse, but must say.
+#: Faults that the fusion may correct, work around or refuse, but must report.
 SAID = {"shifted-station", "size-mismatch", "swapped-station"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A study as far as the fused volumes, measured with true labels."""
+    """A study that was fused and measured with true labels."""
 
     study: Study
     fused: Fused
@@ -91,7 +91,7 @@ def test_a_sound_study_measures_the_truth(sound: Outcome, scanned: Scanned) -> N
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_a_study_that_cannot_be_read_right_is_refused(scanned: Scanned, tmp_path: Path, fault: str) -> None:
+def test_a_study_that_cannot_be_read_correctly_is_refused(scanned: Scanned, tmp_path: Path, fault: str) -> None:
     folder = scanned.write_folder(tmp_path / "dicom", [fault])
     with pytest.raises(InputError, match=REFUSED[fault]) as raised:
         fuse(load_study(folder), FusionOptions(device="cpu"))
@@ -99,7 +99,7 @@ def test_a_study_that_cannot_be_read_right_is_refused(scanned: Scanned, tmp_path
 
 
 @pytest.mark.parametrize("fault", [name for name in HARMLESS if name != COMPRESSED])
-def test_what_can_be_put_right_gives_the_images_of_the_sound_study(
+def test_correctable_faults_give_the_images_of_the_intact_study(
     outcome_of: Callable[..., Outcome], sound: Outcome, fault: str
 ) -> None:
     outcome = outcome_of(fault)
@@ -107,7 +107,7 @@ def test_what_can_be_put_right_gives_the_images_of_the_sound_study(
     np.testing.assert_array_equal(outcome.fused.water, sound.fused.water)
 
 
-def test_a_description_that_contradicts_the_image_type_is_said(
+def test_a_description_that_contradicts_the_image_type_is_reported(
     outcome_of: Callable[..., Outcome], sound: Outcome
 ) -> None:
     outcome = outcome_of("wrong-description")
@@ -124,20 +124,20 @@ def test_without_a_station_no_phenotype_is_given(outcome_of: Callable[..., Outco
     assert all(structure.volume_cm3 is None for structure in outcome.measurements.structures)
 
 
-def test_a_gap_in_the_whole_archive_is_seen_too(outcome_of: Callable[..., Outcome]) -> None:
-    """Of six stations with the fifth missing, the lowest four have a gap among them."""
+def test_a_gap_in_all_six_stations_is_found_too(outcome_of: Callable[..., Outcome]) -> None:
+    """If the fifth of six stations is missing, there is a gap among the lowest four."""
     outcome = outcome_of("missing-station", stations=6)
     assert "station-gap" in outcome.codes and outcome.measurements.withheld
 
 
-def test_knees_missing_from_the_whole_archive_are_at_least_said(outcome_of: Callable[..., Outcome]) -> None:
-    """Five stations without the lowest look like five without the highest: only a warning can be given so far."""
+def test_knees_missing_from_all_six_stations_are_at_least_reported(outcome_of: Callable[..., Outcome]) -> None:
+    """Five stations without the lowest look like five without the highest, so only a warning is possible so far."""
     outcome = outcome_of("no-knees", stations=6)
     assert {f.code for f in outcome.flags if f.severity == "warning"} >= {"station-count"}
 
 
 @pytest.mark.parametrize("fault", sorted(SAID))
-def test_nothing_wrong_is_passed_off_as_right(outcome_of: Callable[..., Outcome], fault: str) -> None:
+def test_no_wrong_value_is_reported_as_right(outcome_of: Callable[..., Outcome], fault: str) -> None:
     try:
         outcome = outcome_of(fault)
     except InputError:

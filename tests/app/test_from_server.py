@@ -1,4 +1,4 @@
-"""A study from a server: where it lies meanwhile, and what is sent back."""
+"""A study from a server: where it is kept during the run, and what is sent back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_study_lies_hidden_in_the_output_folder_and_goes_when_it_is_done(
     output = tmp_path / "out"
     with fetched(HERE, "1.2.3", output, quiet=True) as folder:
         assert (folder / "1.dcm").exists()
-        assert folder.relative_to(output).parts[0].startswith(".sarcomap-")  # which the next run sweeps
+        assert folder.relative_to(output).parts[0].startswith(".sarcomap-")  # the next run removes such folders
     assert not output.exists()
 
 
@@ -74,7 +74,7 @@ def test_images_in_the_clear_are_told(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("given", [{"study_uid": "1.2"}, {"stow": True}, {"dicomweb": "https://pacs.example"}])
-def test_options_of_a_server_that_do_not_go_together_are_refused(given: dict[str, Any]) -> None:
+def test_contradictory_server_options_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         DicomwebOptions(**given)
 

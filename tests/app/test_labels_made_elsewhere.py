@@ -1,4 +1,4 @@
-"""``python -m app --segmentation FILE --scheme NAME``: labels of another tool, measured and named as such."""
+"""``python -m app --segmentation FILE --scheme NAME``: labels of another tool are measured and declared as such."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = json.loads((ROOT / "operators" / "core" / "schema" / "report.schema.jso
 
 @pytest.fixture(scope="module")
 def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The output of a run on thighs labelled by hand in TotalSegmentator's numbers, and that label map."""
+    """The output of a run on thighs labelled with TotalSegmentator's numbers, and the label map."""
     folder = tmp_path_factory.mktemp("elsewhere")
     assert run_here("-q", "-i", study, "-o", folder / "first", "-m", bundle) == 0
     water = read_volume(folder / "first" / "fused" / "water.nrrd")

@@ -33,7 +33,7 @@ _OF_THE_RUN = ("created_utc", "timings_s", "software")
 
 @pytest.fixture(scope="module")
 def plain(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; tests change copies of it only."""
+    """A finished run. Tests change only copies of it."""
     out = tmp_path_factory.mktemp("plain") / "out"
     options = RunOptions(device="cpu", segmentation=SegmentationOptions(confidence=True))
     process_study(study, out, options, model=bundle)
@@ -55,7 +55,7 @@ def lasting(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def lasting_elements(path: Path) -> str:
-    """A DICOM object without when it was made."""
+    """A DICOM object without its creation times."""
     made = pydicom.dcmread(path)
 
     def forget(parent: pydicom.Dataset, element: pydicom.DataElement) -> None:
@@ -83,7 +83,7 @@ def without_part_of(folder: Path, name: str) -> Volume:
 def as_slicer_saves(
     path: Path, labels: Volume, *, layers: bool = False, space: str = "left-posterior-superior"
 ) -> None:
-    """Cropped to the segments, which are numbered anew from the last to the first; on request in two layers."""
+    """Crop to the segments and number them in reverse order; on request in two layers."""
     here = np.argwhere(labels.voxels)
     low, high = here.min(axis=0), here.max(axis=0) + 1
     box = labels.voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
@@ -111,11 +111,11 @@ def as_slicer_saves(
             f"Segment{number}_LabelValue": str(number + 1),
             f"Segment{number}_Layer": str(layer),
         }
-    voxels = np.stack(stack, axis=-1) if layers else stack[0]  # C order turns the file's axes round
+    voxels = np.stack(stack, axis=-1) if layers else stack[0]  # C order reverses the file's axes
     nrrd.write(str(path), voxels, header, index_order="C")
 
 
-def test_an_untouched_run_measured_again_says_the_same(plain: Path, out: Path) -> None:
+def test_an_unedited_run_measured_again_gives_the_same_result(plain: Path, out: Path) -> None:
     result = measure_study(out)
     assert lasting(dict(result.report)) == lasting(report_of(plain)) == lasting(report_of(out))
     for name in ("segmentation.dcm", "report.sr.dcm"):
@@ -160,13 +160,13 @@ def test_edited_labels_change_the_structure_that_was_edited_and_say_so(plain: Pa
     for name in ("segmentation.dcm", "report.sr.dcm"):
         assert dciodvfy.errors(out / name) == []
         assert pydicom.dcmread(out / name).SOPInstanceUID != pydicom.dcmread(plain / name).SOPInstanceUID
-    assert not (out / "segmentation_confidence.nrrd").exists()  # it was the network's, of other labels
+    assert not (out / "segmentation_confidence.nrrd").exists()  # it belonged to the network's labels
 
-    measure_study(out)  # untouched since: nothing more to say
+    measure_study(out)  # no further edit: nothing more to declare
     assert lasting(report_of(out)) == lasting(after)
 
 
-def test_a_file_that_slicer_only_saved_anew_is_not_edited(plain: Path, out: Path) -> None:
+def test_a_file_that_slicer_only_saved_again_is_not_edited(plain: Path, out: Path) -> None:
     as_slicer_saves(out / "segmentation.seg.nrrd", read_segmentation(plain / "segmentation.seg.nrrd"))
     measure_study(out)
     assert lasting(report_of(out)) == lasting(report_of(plain))
@@ -184,7 +184,7 @@ def test_an_edited_copy_elsewhere_keeps_what_the_weights_have_seen(
 
 
 def write_thighs(folder: Path, path: Path) -> None:
-    """The lower third of the body in TotalSegmentator's numbers of thigh muscles, as NIfTI."""
+    """The lower third of the body with TotalSegmentator's numbers of thigh muscles, as NIfTI."""
     body = read_volume(folder / "fused" / "body.nrrd")
     inside = body.voxels != 0
     z, y, x = np.indices(inside.shape)
@@ -194,7 +194,7 @@ def write_thighs(folder: Path, path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(labels.T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ body.grid.affine), path)
 
 
-def test_labels_of_another_tool_take_the_place_of_the_networks(plain: Path, out: Path, tmp_path: Path) -> None:
+def test_labels_of_another_tool_replace_the_networks(plain: Path, out: Path, tmp_path: Path) -> None:
     write_thighs(plain, tmp_path / "thighs.nii.gz")
     arguments = ("--segmentation", str(tmp_path / "thighs.nii.gz"), "--scheme", "totalsegmentator_thigh")
     assert main(["measure", str(out), "-q", *arguments]) == 0
@@ -208,12 +208,12 @@ def test_labels_of_another_tool_take_the_place_of_the_networks(plain: Path, out:
     assert {"labels-made-elsewhere", "merged-structures"} <= codes and "segmentation-backend" not in codes
     assert "Labels made elsewhere" in (out / "report.html").read_text(encoding="utf-8")
     assert dciodvfy.errors(out / "segmentation.dcm") == dciodvfy.errors(out / "report.sr.dcm") == []
-    # Quadriceps and hamstrings are labelled as groups, which our own file cannot hold.
+    # Quadriceps and hamstrings are labelled as groups; our own file cannot hold those.
     with pytest.raises(InputError, match="labelled only together"):
         measure_study(out)
 
 
-def test_the_same_labels_given_to_run_and_to_measure_are_measured_alike(
+def test_run_and_measure_give_the_same_result_for_the_same_labels(
     study: Path, plain: Path, out: Path, tmp_path: Path
 ) -> None:
     write_thighs(plain, tmp_path / "thighs.nii.gz")
@@ -258,7 +258,7 @@ def test_a_deidentified_study_stays_so(study: Path, bundle: Path, tmp_path: Path
         assert dciodvfy.errors(out / name) == []
 
 
-def test_what_fusion_found_wrong_still_withholds_everything(scanned: Scanned, bundle: Path, tmp_path: Path) -> None:
+def test_errors_found_by_fusion_still_withhold_everything(scanned: Scanned, bundle: Path, tmp_path: Path) -> None:
     source = scanned.write_folder(tmp_path / "dicom", ["missing-station"])
     out = tmp_path / "out"
     before = process_study(source, out, RunOptions(device="cpu"), model=bundle).report
@@ -276,7 +276,7 @@ def painted(folder: Path) -> Volume:
 
 
 def spoil(out: Path, how: str) -> tuple[str, ...]:
-    """Make a folder unfit to be measured; returns what the message must name."""
+    """Make a folder impossible to measure; returns the words that the message must contain."""
     if how == "no folder":
         shutil.rmtree(out)
         return ("no such folder",)
@@ -335,7 +335,7 @@ def spoil(out: Path, how: str) -> tuple[str, ...]:
         "other place",
     ],
 )
-def test_what_cannot_be_measured_is_named_and_left_as_it_is(
+def test_what_cannot_be_measured_is_named_and_left_unchanged(
     out: Path, capfd: pytest.CaptureFixture[str], how: str
 ) -> None:
     named = spoil(out, how)
@@ -349,7 +349,7 @@ def test_what_cannot_be_measured_is_named_and_left_as_it_is(
 def test_a_failure_while_writing_leaves_the_folder_byte_for_byte(plain: Path, out: Path, tmp_path: Path) -> None:
     as_slicer_saves(tmp_path / "edited.seg.nrrd", without_part_of(plain, largest(plain)))
     header = pydicom.dcmread(out / "derived" / "water" / "0003.dcm")
-    del header.Rows, header.PixelData  # the segmentation cannot be made of it, after its label map was written
+    del header.Rows, header.PixelData  # making the segmentation fails, after the label map was written
     header.save_as(out / "derived" / "water" / "0003.dcm")
     before = contents(out)
     with pytest.raises(Exception, match="Rows"):

@@ -1,4 +1,4 @@
-"""``python -m app`` from the shell: one study in, every file of it out."""
+"""``python -m app`` as a command: one study gives every output file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEMA = json.loads((ROOT / "operators" / "core" / "schema" / "report.schema.jso
 
 @dataclass(frozen=True)
 class Run:
-    """A run that went well."""
+    """A successful run."""
 
     out: Path
     stdout: str
@@ -57,7 +57,7 @@ def first(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -
     return run(out, "-i", study, "-o", out, "-m", bundle)
 
 
-def test_every_file_of_the_plan_is_there_and_nothing_else(first: Run) -> None:
+def test_every_planned_file_exists_and_nothing_else(first: Run) -> None:
     files = {p.relative_to(first.out).as_posix() for p in first.out.rglob("*") if p.is_file()}
     planned = {f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body")}
     planned |= {"segmentation.seg.nrrd", "segmentation.dcm", "report.sr.dcm", "report.json", "report.html"}
@@ -87,7 +87,7 @@ def test_simpleitk_reads_every_volume_on_one_grid_around_the_body(first: Run, sc
     assert len(seen) > 20 and 150 < np.median(seen) < 350  # muscle is bright where the truth has it
 
 
-def test_labels_lie_in_the_body_and_name_structures(first: Run) -> None:
+def test_labels_are_in_the_body_and_name_structures(first: Run) -> None:
     labels = sitk.GetArrayFromImage(first.image("segmentation.seg.nrrd"))
     fraction = sitk.GetArrayFromImage(first.image("fused/fat_fraction.nrrd"))
     assert labels.max() <= STRUCTURES[-1].index and len(np.unique(labels)) > 2
@@ -147,7 +147,7 @@ def test_a_second_run_with_options_replaces_the_first_and_takes_paths_from_the_e
     stale = (
         "derived/water/9999.dcm",
         "derived/fat/0001.dcm",
-    )  # of an earlier series that was longer, or is not written
+    )  # of an earlier, longer series, or one that is no longer written
     for folder in ("fused", "derived/water", "derived/fat"):
         (out / folder).mkdir(parents=True)
     for name in (*OUTPUT_FILES, *stale, "notes.txt"):
@@ -191,7 +191,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_help_teaches_without_waiting_for_torch() -> None:
+def test_the_help_has_examples_and_does_not_wait_for_torch() -> None:
     started = time.monotonic()
     done = run_app("--help")
     assert done.returncode == 0 and done.stderr == ""

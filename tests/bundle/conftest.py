@@ -1,4 +1,4 @@
-"""A few coarse participants, shared by all tests of the bundle, which only read them."""
+"""A few coarse participants for all tests of the bundle. Tests only read them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.bundle.tiny import write_pairs
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five folders as `list_pairs` wants them."""
+    """Five folders in the form that `list_pairs` needs."""
     return write_pairs(tmp_path_factory.mktemp("pairs"), 5)
 
 
 @pytest.fixture(autouse=True)
 def _leave_no_determinism() -> Iterator[None]:
-    """Training seeds everything; the tests after it are to be as they were."""
+    """Restore the random states: training seeds everything, and later tests must not depend on it."""
     yield
     set_determinism(None)

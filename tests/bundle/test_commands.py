@@ -1,4 +1,4 @@
-"""The phases of the shipped model's training follow one another, on a tiny network and two small participants."""
+"""The phases of the shipped model's training run in order, on a tiny network and two small participants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
 
     run_bundle("train.yaml", "demo.yaml", arguments=[*training, "--ckpt_dir", str(checkpoints), "--max_epochs", "2"])
     second = load_checkpoint(checkpoints / "training_checkpoint_epoch=2.pt")
-    assert second["trainer"]["iteration"] == 4  # resumed, not begun again
+    assert second["trainer"]["iteration"] == 4  # resumed, not restarted
     assert any(not torch.equal(second["network"][name], value) for name, value in first["network"].items())
 
     start = str(save_weights(str(latest_checkpoint(checkpoints)), tmp_path / "start.pt"))

@@ -33,7 +33,7 @@ def test_channels_of_the_metadata_are_the_label_table() -> None:
 
 
 @pytest.mark.parametrize("name", ["train.yaml", "inference.yaml"])
-def test_default_network_is_the_papers(name: str) -> None:
+def test_the_default_network_is_that_of_the_paper(name: str) -> None:
     parser = parser_of(name)
     settings = parser.get_parsed_content("network_def", instantiate=False).get_config()
     assert (settings["feature_size"], settings["hidden_size"], settings["mlp_dim"], settings["num_heads"]) == (
@@ -48,7 +48,7 @@ def test_default_network_is_the_papers(name: str) -> None:
     assert parser.get_parsed_content("channels_out") == anatomy.CHANNEL_COUNT
 
 
-def test_default_training_is_the_papers() -> None:
+def test_the_default_training_is_that_of_the_paper() -> None:
     parser = parser_of("train.yaml")
     config: dict[str, Any] = parser.get()
     assert config["learning_rate"] == 2e-5
@@ -80,7 +80,7 @@ def test_demo_network_is_built_by_the_override() -> None:
     parser = parser_of("inference.yaml", "demo.yaml")
     network = parser.get_parsed_content("network_def")
     parameters = sum(p.numel() for p in network.parameters())
-    assert 4e6 < parameters < 10e6  # 40 MB of float32 is the most that may ship
+    assert 4e6 < parameters < 10e6  # at most 40 MB of float32 may be shipped
 
 
 def test_metadata_describes_the_shipped_network() -> None:

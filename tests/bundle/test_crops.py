@@ -42,6 +42,6 @@ def test_each_end_is_shown_as_often_as_the_overhang_says(overhang: int, share: f
 
 
 @pytest.mark.parametrize(("roi", "overhang"), [([4, 4, 4], [0, 0]), ([4, 4, 4], [0, 0, -1]), ([4, 4, -1], [0, 0, 0])])
-def test_sizes_and_overhangs_that_are_none_are_refused(roi: list[int], overhang: list[int]) -> None:
+def test_invalid_sizes_and_overhangs_are_refused(roi: list[int], overhang: list[int]) -> None:
     with pytest.raises(ValueError, match=r"roi_size is .* and overhang is"):
         RandOverhangCropd(["image"], roi, overhang)

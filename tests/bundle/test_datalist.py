@@ -1,4 +1,4 @@
-"""Training data as users have it: segments by name or code, partial labels, folds without leaks, bad files refused."""
+"""Users' training data: segments by name or code, partial labels, folds without leaks, bad files refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TERMINOLOGY = "TerminologyEntry:Segmentation category and type~SCT^123037004^Ana
 
 
 def slicer_file(path: Path, voxels: np.ndarray, segments: list[dict[str, Any]], grid: Grid = GRID) -> Path:
-    """A .seg.nrrd as 3D Slicer lays it out; voxels (z, y, x) or, with layers, (layer, z, y, x)."""
+    """Write a .seg.nrrd like 3D Slicer's; voxels (z, y, x) or, with layers, (layer, z, y, x)."""
     header: dict[str, Any] = {
         "space": "left-posterior-superior",
         "space directions": grid.affine[:3, :3].T,
@@ -73,7 +73,7 @@ def two_segments() -> np.ndarray:
     ],
 )
 def test_a_segment_is_known_by_name_or_code_and_never_by_number(tmp_path: Path, segment: dict[str, Any]) -> None:
-    first = {"LabelValue": 2, "Layer": 0, "Name": "Sartorius"}  # numbers are not the label table's
+    first = {"LabelValue": 2, "Layer": 0, "Name": "Sartorius"}  # these numbers are not those of the label table
     path = slicer_file(tmp_path / "a.seg.nrrd", two_segments(), [first, {"LabelValue": 1, "Layer": 0, **segment}])
     read = read_labels(path)
     assert read.annotated == {SARTORIUS, GRACILIS}
@@ -82,7 +82,7 @@ def test_a_segment_is_known_by_name_or_code_and_never_by_number(tmp_path: Path, 
     assert read.labels.grid.same_as(GRID)
 
 
-def test_layers_are_laid_together_and_overlaps_refused(tmp_path: Path) -> None:
+def test_layers_are_merged_and_overlaps_refused(tmp_path: Path) -> None:
     voxels = np.zeros((2, *GRID.shape), np.uint8)
     voxels[0, 1, 1, 1], voxels[1, 2, 2, 2] = 1, 1
     segments = [{"LabelValue": 1, "Layer": n, "Name": name} for n, name in enumerate(("Sartorius", "Gracilis"))]
@@ -103,11 +103,11 @@ def test_unknown_segment_is_named_with_file_and_nearest_name(tmp_path: Path) -> 
 def test_name_and_code_that_disagree_are_refused(tmp_path: Path) -> None:
     tags = TERMINOLOGY.format("SCT^12595009^Structure of sartorius muscle")
     path = slicer_file(tmp_path / "a.seg.nrrd", two_segments(), [{"LabelValue": 1, "Name": "Gracilis", "Tags": tags}])
-    with pytest.raises(InputError, match="'Gracilis' bears the code of Sartorius"):
+    with pytest.raises(InputError, match="'Gracilis' has the code of Sartorius"):
         read_labels(path)
 
 
-def test_slicers_smaller_box_is_laid_on_the_image() -> None:
+def test_slicers_smaller_box_is_placed_on_the_image() -> None:
     box = two_segments()[1:3, 1:4, 1:6]
     affine = GRID.affine.copy()
     affine[:3, 3] = (GRID.affine @ [1, 1, 1, 1])[:3]
@@ -118,7 +118,7 @@ def test_slicers_smaller_box_is_laid_on_the_image() -> None:
 @pytest.mark.parametrize("shift_mm", [1.0, 4.0])
 def test_labels_of_another_grid_are_refused(shift_mm: float) -> None:
     affine = GRID.affine.copy()
-    affine[0, 3] += shift_mm * 2  # one voxel would cut off nothing; four cut off labelled voxels
+    affine[0, 3] += shift_mm * 2  # a shift of one voxel cuts off nothing; four voxels cut off labels
     affine[0, 0] = 2.5 if shift_mm == 1.0 else 2.0
     with pytest.raises(GeometryError, match="another grid|on a grid of|outside the image"):
         labels_on_grid(Volume(two_segments(), Grid(GRID.shape, affine)), GRID, "a")
@@ -194,10 +194,10 @@ def test_a_leak_between_folds_is_an_error(study: Path) -> None:
 
 
 def test_the_same_image_under_two_names_is_an_error(study: Path, tmp_path: Path) -> None:
-    for number in range(8):  # one of so many copies falls into another fold
+    for number in range(8):  # at least one of these copies falls into another fold
         shutil.copytree(study / "p5", study / f"copy{number}")
         water = read_volume(study / f"copy{number}" / "water.nrrd")
-        write_volume(study / f"copy{number}" / "water.nrrd", water)  # other bytes, for it bears the date
+        write_volume(study / f"copy{number}" / "water.nrrd", water)  # other bytes, because the file holds the date
     with pytest.raises(InputError, match="image.* in more than one fold"):
         make_datalist(study, tmp_path / "list.json", folds=3)
     assert not (tmp_path / "list.json").exists()
@@ -212,7 +212,7 @@ def test_a_datalist_that_lost_a_key_is_named_with_it(study: Path) -> None:
         read_datalist(study / "datalist.json")
 
 
-def test_a_weak_folder_that_is_not_there_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_weak_folder_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(study), "--weak-folder", "p44"]) == 2
     assert "--weak-folder p44" in capsys.readouterr().err
 

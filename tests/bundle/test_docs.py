@@ -1,4 +1,4 @@
-"""Every command that bundle/docs/README.md prints is run, read out of the text itself."""
+"""Every command in bundle/docs/README.md runs; the commands are read from the text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Mo
 
 
 def placed(words: list[str], pairs: Path, out: Path, weights: Path | None = None) -> list[str]:
-    """The words with DIR, OUT and the shipped weights put in."""
+    """The words with DIR, OUT and the shipped weights replaced by real paths."""
     found = []
     for word in words:
         parts = word.split("/", 1)

@@ -1,4 +1,4 @@
-"""`inference.yaml` labels fused studies with the application's engine: MONAI's labels, on each image's own grid."""
+"""`inference.yaml` labels fused studies with the application's engine and gives MONAI's labels on each image's grid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def studies(pairs: Path, tmp_path: Path) -> Path:
-    """Two fused studies, one of them a folder deeper, as the application writes it."""
+    """Two fused studies, one of them one folder deeper, as the application writes it."""
     folder = tmp_path / "studies"
     shutil.copytree(pairs / "000000", folder / "a" / "fused")
     shutil.copytree(pairs / "000001", folder / "b")
@@ -45,7 +45,7 @@ def label(studies: Path, out: Path, weights: Path, *arguments: str, config: str 
 
 
 def refused(kind: type[Exception], studies: Path, out: Path, weights: Path, *arguments: str) -> str:
-    """What our error says; MONAI wraps what a config's component raises."""
+    """Text of our error, which MONAI wraps if a config's component raises it."""
     with pytest.raises((RuntimeError, kind)) as raised:
         label(studies, out, weights, *arguments)
     error: BaseException | None = raised.value
@@ -55,7 +55,7 @@ def refused(kind: type[Exception], studies: Path, out: Path, weights: Path, *arg
 
 
 @pytest.mark.parametrize("interpolate", ["scores", "probabilities"])
-def test_labels_are_those_of_monais_evaluator_and_lie_on_the_image(
+def test_labels_are_those_of_monais_evaluator_on_the_images_grid(
     studies: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], interpolate: str
 ) -> None:
     label(studies, tmp_path / "ours", weights, "--interpolate", interpolate)
@@ -78,7 +78,9 @@ def test_labels_are_those_of_monais_evaluator_and_lie_on_the_image(
         np.testing.assert_allclose(labels.GetDirection(), image.GetDirection(), atol=1e-5)
 
 
-def test_a_body_mask_says_where_and_the_options_what_is_written(studies: Path, tmp_path: Path, weights: Path) -> None:
+def test_the_body_mask_limits_labels_and_the_options_choose_the_output(
+    studies: Path, tmp_path: Path, weights: Path
+) -> None:
     water = read_volume(studies / "b" / "water.nrrd")
     body = np.zeros(water.grid.shape, dtype=np.uint8)
     body[4:20, 6:18, 8:20] = 1
@@ -126,13 +128,13 @@ def test_two_channels_are_read_in_the_order_of_the_config(studies: Path, tmp_pat
     ("arguments", "said"),
     [
         (["--output_format", ".dcm"], "output_format"),
-        (["--options#backend", "tensorflow"], "--backend"),
+        (["--options#backend", "tensorflow"], "backend: "),
         (["--options#colour", "red"], "colour"),
         (["--inferer", "$monai.inferers.SimpleInferer()"], "a SlidingWindowInferer"),
         (["--runner#images", "['t1.nrrd']"], "t1"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused_before_anything_is_written(
+def test_invalid_settings_are_refused_before_anything_is_written(
     studies: Path, tmp_path: Path, weights: Path, arguments: list[str], said: str
 ) -> None:
     assert said in refused(UsageError, studies, tmp_path / "out", weights, *arguments)

@@ -1,4 +1,4 @@
-"""Metrics agree with what can be computed by hand, with SimpleITK and with brute force."""
+"""Metrics agree with hand calculations, with SimpleITK and with brute force."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def test_box_shifted_by_a_voxel_by_hand() -> None:
     assert score_structure(found, truth, SPACING, tolerance_mm=1.0).surface_dice < 0.9
 
 
-def test_surface_dice_is_of_area_not_of_voxels() -> None:
+def test_surface_dice_counts_area_not_voxels() -> None:
     truth, found = cube((16, 24, 24), (2, 2, 2), (10, 20, 20)), cube((16, 24, 24), (2, 2, 2), (11, 20, 20))
     slices, edge_mm, tall_mm = (6.0, 1.0, 1.0), 20.0, 60.0  # one slice, 6 mm, too tall
     areas = (2 * edge_mm**2 + 4 * edge_mm * tall_mm, 2 * edge_mm**2 + 4 * edge_mm * (tall_mm + 6))
     farther = edge_mm**2 + edge_mm**2 + 4 * edge_mm * (6 - 2)  # both tops, and the walls beyond 2 mm
-    expected = 1 - farther / sum(areas)  # 0.904; of surface voxels alike in size it would be 0.73
+    expected = 1 - farther / sum(areas)  # 0.904; with equal weights for surface voxels it would be 0.73
     assert score_structure(found, truth, slices).surface_dice == pytest.approx(expected, abs=0.03)
 
 
@@ -75,14 +75,14 @@ def test_overlap_is_simpleitks_and_distance_is_brute_forces(seed: int) -> None:
     overlap.Execute(*images)
     assert scores.dice == pytest.approx(overlap.GetDiceCoefficient(1))
     assert scores.iou == pytest.approx(overlap.GetJaccardCoefficient(1))
-    overlap.Execute(*images[::-1])  # source: what was found; target: the truth
+    overlap.Execute(*images[::-1])  # source: found labels; target: the truth
     assert 1 - scores.precision == pytest.approx(overlap.GetFalseDiscoveryRate(1))
     assert 1 - scores.recall == pytest.approx(overlap.GetFalseNegativeError(1))
 
     points = [np.argwhere(mask & ~binary_erosion(mask)) * np.array(SPACING) for mask in (truth, found)]
     directed = [cKDTree(points[1 - i]).query(points[i])[0] for i in range(2)]
     assert scores.hd95_mm == pytest.approx(max(np.percentile(d, 95) for d in directed), rel=1e-5)
-    # By area rather than by voxel, so comparable only where every voxel is near enough.
+    # By area, not by voxel, so comparable only if every voxel is within the tolerance.
     assert score_structure(found, truth, SPACING, max(d.max() for d in directed) + 3.0).surface_dice == 1.0
     assert 0.0 < scores.surface_dice < 1.0
 
@@ -122,7 +122,7 @@ def participant_file(folder: Path, name: str, index: int, mask: NDArray[np.bool_
     write_segmentation(folder / name / "segmentation.seg.nrrd", Volume(mask.astype(np.uint8) * index, grid))
 
 
-def test_weak_labels_have_rows_of_their_own(tmp_path: Path) -> None:
+def test_weak_labels_have_separate_rows(tmp_path: Path) -> None:
     mask, affine = blob(0), np.diag([1.5, 2.0, 3.0, 1.0])
     for name, found in (("a", blob(1)), ("b", mask)):
         participant_file(tmp_path / "truth", name, 4, mask, affine)
@@ -203,7 +203,7 @@ def test_a_folder_without_labels_is_an_error(tmp_path: Path) -> None:
         label_files(tmp_path)
 
 
-def test_figure_stands_with_one_participant_and_one_structure(tmp_path: Path) -> None:
+def test_figure_works_with_one_participant_and_one_structure(tmp_path: Path) -> None:
     from bundle.scripts.evaluation import report
 
     score = score_structure(blob(1), blob(0), SPACING)

@@ -1,4 +1,4 @@
-"""`multi_gpu_train.yaml` on two processes of one CPU: they train as one process with a batch twice as large would."""
+"""`multi_gpu_train.yaml` with two processes on one CPU: they train like one process with twice the batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bundle.scripts import latest_checkpoint, load_checkpoint
 from tests.bundle.test_docs import OTHERS, placed
 from tests.bundle.tiny import CONFIGS, NETWORK, ROOT, run_bundle
 
-#: Without chance in the crops, so that a step depends on the participants of its batch alone.
+#: Crops without randomness, so that a step depends only on the participants of its batch.
 CROPS = "[{'_target_': 'ResizeWithPadOrCropd', 'keys': ['image', 'label'], 'spatial_size': [32, 32, 32]}]"
 SHORT = ["--epoch_length", "2", "--val_interval", "1", "--validation_count", "3", "--random_transforms", CROPS]
 
@@ -39,17 +39,17 @@ def test_two_processes_train_validate_and_resume_as_one(
 ) -> None:
     monkeypatch.chdir(ROOT)
     two, one = tmp_path / "two", tmp_path / "one"
-    for epochs in (1, 2):  # the second goes on from the first
+    for epochs in (1, 2):  # the second resumes from the first
         said = torchrun(pairs, two, *SHORT, "--batch_size", "1", "--max_epochs", str(epochs))
-    assert said.count("resumed from") == 1  # process 0 alone speaks
+    assert said.count("resumed from") == 1  # only process 0 logs
     paths = ["--dataset_dir", str(pairs), "--ckpt_dir", str(one / "checkpoints"), "--output_dir", str(one / "log")]
     run_bundle("train.yaml", arguments=[*paths, *SHORT, "--batch_size", "2", "--max_epochs", "2"])
 
     found, expected = (state(folder) for folder in (two, one))
     assert found["trainer"]["iteration"] == expected["trainer"]["iteration"] == 4
-    assert found["network"].keys() == expected["network"].keys()  # without `module.`: a lone GPU can load it
-    # The running means of the gradients; the weights themselves divide by their size, which enlarges rounding. By the
-    # fourth step tensors with small ones differ by 2% (AVX-512); with half of the batch it is 100%.
+    assert found["network"].keys() == expected["network"].keys()  # without `module.`, so that a single GPU can load it
+    # Compare the running means of the gradients. The weights' updates divide by their size, which enlarges rounding. By
+    # the fourth step, tensors with small means differ by 2% (AVX-512). With half of the batch they differ by 100%.
     means, others = ([m["exp_avg"] for m in each["optimizer"]["state"].values()] for each in (expected, found))
     assert len(means) == len(others)
     assert max(map(difference, others, means)) < 0.1
@@ -65,7 +65,7 @@ def test_two_processes_train_validate_and_resume_as_one(
 
 
 def torchrun(pairs: Path, out: Path, *arguments: str) -> str:
-    """The documented command on CPUs; what it says."""
+    """Run the documented command on CPUs; returns its output."""
     words = next(words for words in OTHERS if words[0] == "torchrun")
     command = [
         sys.executable, "-W", "ignore", "-m", "torch.distributed.run", *placed(words[1:], pairs, out),
@@ -78,7 +78,7 @@ def torchrun(pairs: Path, out: Path, *arguments: str) -> str:
 
 
 def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Length of the difference over the length of what was expected."""
+    """Norm of the difference over the norm of the expected values."""
     return float((found - expected).norm() / expected.norm())
 
 

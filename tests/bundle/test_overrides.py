@@ -1,4 +1,4 @@
-"""Every named override trains for two iterations, and changes what it says that it changes."""
+"""Every named override trains for two iterations and changes what it claims to change."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_learning_rate_warms_up_and_falls(pairs: Path, tmp_path: Path) -> None:
     rates = [0.1 * schedule.lr_lambda(step) for step in range(5)]
     assert rates[0] == 0.0 and rates[1] == pytest.approx(0.05) and rates[2] == pytest.approx(0.1)
     assert rates[3] == pytest.approx(0.05) and rates[4] == pytest.approx(0.0)
-    assert schedule.get_last_lr()[0] == pytest.approx(0.0)  # the training ended where the cosine does
+    assert schedule.get_last_lr()[0] == pytest.approx(0.0)  # the cosine reaches zero at the end of the training
 
 
 @pytest.mark.parametrize("factor", [1.0, 7.3])
-def test_percentile_scaling_does_not_see_the_scanners_unit(factor: float, pairs: Path) -> None:
+def test_percentile_scaling_does_not_depend_on_the_scanners_unit(factor: float, pairs: Path) -> None:
     workflow = ConfigWorkflow(
         config_file=[str(CONFIGS / "train.yaml"), str(CONFIGS / "overrides/percentile_intensity.yaml")],
         workflow_type="train",
@@ -98,5 +98,5 @@ def test_percentile_scaling_does_not_see_the_scanners_unit(factor: float, pairs:
 
 
 def test_mirrored_labels_need_no_swap() -> None:
-    """A class holds both sides, so a label map turned round is as right as before."""
+    """A class holds both sides, so a mirrored label map is still correct."""
     assert not any(side in s.name.split("_") for s in anatomy.STRUCTURES for side in ("left", "right"))

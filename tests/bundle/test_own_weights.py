@@ -1,4 +1,4 @@
-"""docs/training.md walked from its first command to its last, on a tiny network and coarse phantoms."""
+"""Run docs/training.md from its first command to its last, on a tiny network and coarse phantoms."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def documented_commands() -> list[list[str]]:
 
 
 def placed(words: Sequence[str], places: dict[str, Path]) -> list[str]:
-    """The words with DIR, OUT and STUDY put in."""
+    """The words with DIR, OUT and STUDY replaced by real paths."""
     return [str(places[top] / rest) if (top := word.partition("/")[0]) in places else word
             for word in words for rest in [word.partition("/")[2]]]  # fmt: skip
 
 
 class Walk:
-    """The page's commands, each run by what its first words name."""
+    """Run the page's commands, each chosen by its first words."""
 
     def __init__(self, folder: Path) -> None:
         self.places = {"DIR": folder / "DIR", "OUT": folder / "OUT", "STUDY": folder / "STUDY"}
@@ -68,7 +68,7 @@ class Walk:
         self.done.append(" ".join(word for word in words[:3] if "/" not in word))
 
     def _annotate(self, folder: Path) -> None:
-        """What a person draws on the fused image; roughly, as people do."""
+        """Draw labels on the fused image roughly, as people do."""
         grid = read_volume(folder / "fused" / "water.nrrd").grid
         labels = build_labels(fit_body(draw_participant(SEED), 12.0, 2), grid)
         labels[labels == anatomy.by_name("piriformis").index] = 0  # nobody drew it
@@ -77,7 +77,7 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    """Every command of the page, run in its order."""
+    """Run every command of the page in order."""
     folder = tmp_path_factory.mktemp("walk")
     walk = Walk(folder)
     scan().write_folder(walk.places["STUDY"])
@@ -90,7 +90,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
 
 
 def outputs_that_say_synthetic(out: Path) -> set[str]:
-    """Which of a run's files speak of synthetic weights."""
+    """Files of a run that mention synthetic weights."""
     named = set()
     for name in ("report.json", "report.html"):
         text = (out / name).read_text(encoding="utf-8").lower().replace('"synthetic_training":', "")

@@ -1,4 +1,4 @@
-"""Classes that an annotator left out neither reward nor punish; checkpoints of strangers are refused."""
+"""Classes that an annotator left out neither reward nor punish; unsafe checkpoints are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 ANNOTATED = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 1]], dtype=torch.bool)
 
 
-def test_left_out_class_lends_its_probability_to_the_background() -> None:
+def test_the_probability_of_a_left_out_class_is_added_to_the_background() -> None:
     scores, _ = batch()
     before, after = scores.softmax(1), merge_unannotated(scores, ANNOTATED).softmax(1)
     torch.testing.assert_close(after[0], before[0])
@@ -47,7 +47,7 @@ def test_moving_probability_between_background_and_the_class_left_out_costs_noth
     moved = probability.clone()
     moved[1, 0], moved[1, 2] = 0.3 * (p := probability[1, 0] + probability[1, 2]), 0.7 * p
     assert partial(moved.log(), labels) == pytest.approx(float(partial(scores, labels)), rel=1e-4)
-    assert loss(moved.log(), labels) != pytest.approx(float(loss(scores, labels)), rel=1e-3)  # the plain loss minds
+    assert loss(moved.log(), labels) != pytest.approx(float(loss(scores, labels)), rel=1e-3)  # the plain loss changes
 
 
 def test_complete_labels_give_the_wrapped_loss_exactly() -> None:
@@ -58,7 +58,7 @@ def test_complete_labels_give_the_wrapped_loss_exactly() -> None:
     assert torch.equal(partial(scores, labels), loss(scores, labels))
 
 
-def test_the_batch_tells_the_loss_what_was_annotated() -> None:
+def test_the_batch_passes_the_annotated_classes_to_the_loss() -> None:
     partial = PartialLabelLoss(torch.nn.MSELoss())
     seen: list[torch.Tensor | None] = []
     engine = Engine(lambda *_: seen.append(partial.annotated))
@@ -85,7 +85,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused_with_the_first_difference(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(3, 2).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(SegmentationError, match=r"1 tensors of other shape.*weight \(2, 3\) for \(2, 2\)"):
+    with pytest.raises(SegmentationError, match=r"1 tensors of another shape.*weight \(2, 3\) for \(2, 2\)"):
         load_weights(torch.nn.Linear(2, 2), tmp_path / "other.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "other.pt").read_bytes()[:200])
     with pytest.raises(SegmentationError, match="not readable"):

@@ -1,4 +1,4 @@
-"""A release is a whole bundle that says what its maker said, or nothing at all."""
+"""A release is a complete bundle that states what its maker stated, or nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAID: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training leaves, of a network with one channel."""
+    """Files of a finished training of a network with one channel."""
     folder = tmp_path_factory.mktemp("checkpoints")
     network = write_weights(folder / "weights.pt", "train.yaml")
     torch.save({"network": network.state_dict(), "trainer": {"epoch": 3}}, folder / "training_checkpoint_epoch=3.pt")
@@ -93,7 +93,7 @@ def test_a_network_sees_at_inference_what_it_saw_in_training(override: str, tmp_
     assert list(model.windows.roi) == SET["roi"]
 
 
-def test_the_demo_networks_settings_come_along(tmp_path: Path) -> None:
+def test_the_demo_networks_settings_are_kept(tmp_path: Path) -> None:
     write_weights(tmp_path / "w.pt", "train.yaml", "demo.yaml")
     said = SAID | {"configs": [TRAIN, CONFIGS / "demo.yaml", CONFIGS / "demo_finetune.yaml"]}
     model = load_model(release(tmp_path / "w.pt", tmp_path / "b", **said))
@@ -148,7 +148,7 @@ def test_agreement_with_another_program_is_not_called_accuracy(checkpoint: Path,
     out = release(checkpoint, tmp_path / "b", **SAID, metrics=evaluation(tmp_path / "m", weak=True))
     assert facts_of(out)["held_out_mean_dice"] is None
     text = (out / "docs" / "README.md").read_text(encoding="utf-8")
-    assert "not accuracy" in text and "Against annotated participants" not in text
+    assert "not accuracy" in text and "Comparison with annotated participants" not in text
 
 
 def _empty(folder: Path) -> Path:
@@ -182,7 +182,7 @@ def test_what_cannot_be_released_leaves_nothing(name: str, checkpoint: Path, tmp
 
 
 def test_a_bundle_that_cannot_be_loaded_is_not_released(checkpoint: Path, tmp_path: Path) -> None:
-    """`load_model` refuses configs that would run a program; the release then says which key."""
+    """`load_model` refuses configs that would run a program, and the release names the key."""
     mine = tmp_path / "mine.yaml"
     mine.write_text("inferer#sw_device: '$torch.device(\"cpu\", 0)'\n", encoding="utf-8")
     with pytest.raises(SegmentationError, match="inferer#sw_device"):
@@ -190,7 +190,7 @@ def test_a_bundle_that_cannot_be_loaded_is_not_released(checkpoint: Path, tmp_pa
     assert contents(tmp_path) == ["mine.yaml"]
 
 
-def test_a_folder_with_something_in_it_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     release(checkpoint, tmp_path / "b", **SAID)  # empty: fine
     before = contents(tmp_path / "b")
@@ -200,7 +200,7 @@ def test_a_folder_with_something_in_it_is_left_alone(checkpoint: Path, tmp_path:
 
 
 def test_settings_that_the_training_did_not_have_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    """The weights fit a network with other voxels too: only the training's own record tells."""
+    """The weights also fit a network with other voxels; only the training's own record shows the difference."""
     shutil.copy(checkpoint, tmp_path / "best.pt")
     record_settings(tmp_path, spacing_mm=[2.0, 2.0, 3.0], scaling="ScaleIntensityRanged")
     with pytest.raises(UsageError, match=r"spacing_mm.*2\.0, 2\.0, 3\.0"):
@@ -213,7 +213,7 @@ def test_settings_that_the_training_did_not_have_are_refused(checkpoint: Path, t
 
 
 @pytest.mark.parametrize("given", [[], ["--synthetic", "--real"]])
-def test_the_maker_must_say_what_the_weights_have_seen(given: list[str], checkpoint: Path, tmp_path: Path) -> None:
+def test_the_maker_must_state_the_kind_of_training_data(given: list[str], checkpoint: Path, tmp_path: Path) -> None:
     words = ["release", str(checkpoint), "-o", str(tmp_path / "b"), "--name", "a", "--version", "1"]
     words += ["--training-data", "t", "--intended-use", "u", *given]
     with pytest.raises(UsageError, match="--synthetic or --real"):
@@ -251,7 +251,7 @@ def test_check_says_what_it_found(released: Path) -> None:
     found = check(released, coarse=True)
     assert found.card.name == "mine" and found.network == "UNETR" and found.contrasts == (Contrast.WATER,)
     assert 0 <= found.mean_dice < 0.2  # random weights
-    assert found.true_tmv_cm3 == pytest.approx(8277, rel=0.05)  # what the full resolution gives
+    assert found.true_tmv_cm3 == pytest.approx(8277, rel=0.05)  # the value at full resolution
     text = found.summary()
     assert "mine 1.0" in text and "Thirty people." in text and "none stated" in text
     assert f"{len(found.found)} of 27 structures" in text and "not how accurate" in text

@@ -1,4 +1,4 @@
-"""A training that is killed and resumed ends with the same weights as one that was left alone."""
+"""A training that is killed and resumed ends with the same weights as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         engine.run([0], max_epochs=1)
 
 
-def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_skipped(tmp_path: Path) -> None:
     torch.save({"network": {}}, tmp_path / "training_checkpoint_epoch=9.pt")
     torch.save({"network": {}}, tmp_path / "training_checkpoint_epoch=10.pt")
     whole = (tmp_path / "training_checkpoint_epoch=10.pt").read_bytes()

@@ -1,4 +1,4 @@
-"""The Python pieces that configs name."""
+"""The Python components that configs refer to."""
 
 from __future__ import annotations
 

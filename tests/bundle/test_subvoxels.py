@@ -21,7 +21,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def image_on(grid: Grid, flip: bool = False) -> MetaTensor:
-    """An image of ``grid`` in MONAI's axes; ``flip`` runs x and y the other way, as RAS does."""
+    """An image of ``grid`` in MONAI's axes. ``flip`` reverses x and y, as in RAS."""
     affine = LPS_TO_RAS @ grid.affine
     if flip:
         _, y, x = grid.shape
@@ -47,7 +47,7 @@ def test_parts_of_a_voxel_are_the_voxels_of_the_finer_file(tmp_path: Path, flip:
         assert sorted(parts[(slice(None), *at)]) == sorted(expected.ravel())
 
 
-def test_labels_on_the_images_grid_fill_their_voxels_and_nothing_lies_beyond(tmp_path: Path) -> None:
+def test_labels_on_the_images_grid_fill_their_voxels_and_nothing_beyond(tmp_path: Path) -> None:
     labels = np.random.default_rng(1).integers(1, ADIPOSE_INDEX, (3, 4, 5)).astype(np.uint8)
     grid = Grid(labels.shape, np.diag([2.0, 2.0, 3.0, 1.0]))
     write_volume(tmp_path / "labels.nrrd", Volume(labels, grid))
@@ -60,7 +60,7 @@ def test_labels_on_the_images_grid_fill_their_voxels_and_nothing_lies_beyond(tmp
     assert not parts[0][..., 3:].any()
 
 
-def test_turned_labels_are_refused(tmp_path: Path) -> None:
+def test_rotated_labels_are_refused(tmp_path: Path) -> None:
     grid = Grid((8, 8, 8), np.eye(4))
     write_volume(tmp_path / "labels.nrrd", Volume(np.ones((8, 8, 8), np.uint8), grid))
     turned = np.eye(4)
@@ -101,7 +101,7 @@ def test_gradient_for_shares_is_that_of_automatic_differentiation() -> None:
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_one_label_a_voxel_is_the_same_as_the_same_label_in_every_part() -> None:
+def test_one_label_per_voxel_equals_the_same_label_in_every_part() -> None:
     generator = torch.Generator().manual_seed(3)
     scores = torch.randn(1, 3, 4, 4, 2, generator=generator)
     labels = torch.randint(0, 3, (1, 1, 4, 4, 2), generator=generator)

@@ -1,4 +1,4 @@
-"""`make train-demo` from participants to weights that the bundle takes, small enough to wait for."""
+"""`make train-demo` in small, from participants to weights that the bundle loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny network, a few coarse participants, and MONAI's own commands run on them."""
+"""A tiny network and a few coarse participants, and MONAI's own commands to run on them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config_argument(*names: str) -> str:
 
 
 def bundle_command(arguments: Sequence[str]) -> None:
-    """``python -m monai.bundle ARGUMENTS`` in this process: the same functions behind the same parser."""
+    """Run ``python -m monai.bundle ARGUMENTS`` in this process, with the same functions and the same parser."""
     try:
         fire.Fire({name: getattr(monai.bundle, name) for name in COMMANDS}, command=list(arguments))
     finally:
@@ -44,15 +44,15 @@ def bundle_command(arguments: Sequence[str]) -> None:
 
 
 def run_bundle(*configs: str, arguments: Sequence[str], network: Sequence[str] = NETWORK) -> None:
-    """``python -m monai.bundle run`` with files of bundle/configs, on the tiny network."""
+    """Run ``python -m monai.bundle run`` with files of bundle/configs, on the tiny network."""
     bundle_command(["run", "--config_file", config_argument(*configs), *network, *arguments])
 
 
 def write_pairs(folder: Path, count: int) -> Path:
     """Coarse participants with ``water``, ``fat``, ``labels`` and ``fine_labels.nrrd`` and ``segmentation.seg.nrrd``.
 
-    The anatomy is drawn on the network's own grid instead of being scanned and fused, as
-    `phantom.training_set` does it (and tests/phantom tests it) in a hundred times the time.
+    The anatomy is drawn on the network's own grid. Scanning and fusing it, as
+    `phantom.training_set` does (and tests/phantom tests), takes a hundred times as long.
     """
     for seed in range(count):
         participant = draw_participant(seed)
@@ -71,7 +71,7 @@ def write_pairs(folder: Path, count: int) -> Path:
 
 
 def _grid_of(parts: int) -> Grid:
-    """Around every body; each voxel in so many parts along each axis."""
+    """A grid around every body, with each voxel divided into several parts along each axis."""
     spacing = np.array(SPACING_MM) / parts
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = np.array([-240.0, -190.0, -48.0]) + spacing / 2
@@ -79,13 +79,13 @@ def _grid_of(parts: int) -> Grid:
 
 
 def write_weights(path: Path, *configs: str) -> torch.nn.Module:
-    """Random weights of the tiny network of some configs, which name many structures; returns the network."""
+    """Write random weights of the tiny network for some configs that find many structures; returns the network."""
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / name) for name in configs])
     for name, value in zip(NETWORK[::2], NETWORK[1::2], strict=True):
         parser[name.lstrip("-")] = json.loads(value)
     torch.manual_seed(0)
     network: torch.nn.Module = parser.get_parsed_content("network_def")
-    torch.nn.init.zeros_(network.get_parameter("out.conv.conv.bias"))  # else it decides, whatever the image shows
+    torch.nn.init.zeros_(network.get_parameter("out.conv.conv.bias"))  # otherwise the bias alone decides
     torch.save(network.state_dict(), path)
     return network.eval()

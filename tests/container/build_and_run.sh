@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Builds the container and runs a whole synthetic study in it: no network, a read-only root, few processes and files.
-# Needs root and Debian's podman, buildah, debootstrap and runc, no Docker engine; what is missing is installed.
-#   BASE=IMAGE     the base image; without it one is made by debootstrap and kept as localhost/sarcomap-base
+# Builds the container and runs a whole synthetic study in it, without a network, with a read-only root, and with
+# limits on processes and files. Needs root and Debian's podman, buildah, debootstrap and runc, but no Docker engine.
+# Missing packages are installed.
+#   BASE=IMAGE     the base image; by default debootstrap makes one, which is kept as localhost/sarcomap-base
 #   VARIANT=gpu    the other variant, run without a GPU
-#   LAYERS=true    keeps layers for the next build
-#   SKIP_BUILD=1   takes the image that is there
+#   LAYERS=true    keep layers for the next build
+#   SKIP_BUILD=1   use the existing image
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 IMAGE=${IMAGE:-localhost/sarcomap}
 VARIANT=${VARIANT:-cpu}
 PYTHON=${PYTHON:-.venv/bin/python}
 PACKAGES=(podman buildah debootstrap runc)
-# runc asks for as much as the engine's defaults name, which a sandbox may not give; a study needs no more than this.
+# By default the engine requests higher limits than a sandbox may allow. A study needs no more than these.
 LIMITS=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -42,12 +43,12 @@ fi
 
 if [ -z "${SKIP_BUILD:-}" ]; then
     say "build ($VARIANT)"
-    # pip inside the build is configured as it is here: one merged file as a secret, and the local folders and
-    # certificates that it names mounted where they lie. Neither comes into a layer.
+    # Inside the build, pip has this machine's configuration: one merged file as a secret, and mounts of the local
+    # folders and certificates in it. Neither gets into a layer.
     "$PYTHON" tests/container/pip_configuration.py "$scratch/pip.conf" >"$scratch/mounts"
     mounts=()
     while read -r path; do mounts+=(-v "$path:$path:ro"); done <"$scratch/mounts"
-    # docker's format, for OCI's has no HEALTHCHECK
+    # Docker's format, because OCI's has no HEALTHCHECK
     buildah bud --format docker --isolation chroot --network host --layers="${LAYERS:-false}" --pull-never \
         --secret "id=pip_conf,src=$scratch/pip.conf" "${mounts[@]}" \
         --build-arg BASE="$BASE" --build-arg VARIANT="$VARIANT" ${TORCH_BUILD+--build-arg TORCH_BUILD="$TORCH_BUILD"} \
@@ -59,7 +60,7 @@ bytes=$(podman image inspect --format '{{.Size}}' "$IMAGE:$VARIANT")
 say "image: $((bytes / 1000000)) MB"
 [ "$VARIANT" = cpu ] && [ "$bytes" -gt 3000000000 ] && fail "the image is larger than 3 GB"
 
-podman_run() { # by another user than the image's: whoever owns the folders
+podman_run() { # as the owner of the folders, not as the image's user
     podman --runtime runc run --rm --no-healthcheck --network=none --read-only --cap-drop all --security-opt no-new-privileges \
         --user 12345:12345 "${LIMITS[@]}" "$@"
 }
@@ -159,9 +160,9 @@ podman_run "$IMAGE:$VARIANT" health
 name="sarcomap-test-$$"
 trap 'podman rm -f "$name" >/dev/null 2>&1; podman volume rm -f "$name" >/dev/null 2>&1; rm -rf "$scratch"' EXIT
 podman volume create "$name" >/dev/null
-service() { # what; options of the engine, which say where the queue lies and who may write it
+service() { # title; options of the engine: place of the queue and user
     what=$1; shift
-    # With the image's own health check; podman's timers for it need systemd, of which it complains where there is none.
+    # With the image's own health check. Podman's timers for it need systemd; without systemd it prints complaints.
     podman --runtime runc run -d --name "$name" --network=none --read-only --cap-drop all "${LIMITS[@]}" "$@" \
         "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap >/dev/null 2>"$scratch/error" ||
         { cat "$scratch/error" >&2; fail "the service does not start"; }
@@ -185,7 +186,7 @@ service "user 12345, a new volume" --user 12345:12345 -v "$name:/var/lib/sarcoma
 service "user 12345, the same volume again" --user 12345:12345 -v "$name:/var/lib/sarcomap"
 service "user 12345, a tmpfs" --user 12345:12345 --tmpfs /var/lib/sarcomap
 service "the image's user, a tmpfs" --tmpfs /var/lib/sarcomap
-mkdir "$scratch/theirs" # root's
+mkdir "$scratch/theirs" # owned by root
 code=0; podman_run -v "$scratch/theirs:/var/lib/sarcomap" "$IMAGE:$VARIANT" serve --spool /var/lib/sarcomap \
     2>"$scratch/error" || code=$?
 equal "a folder of another user's" $code 5; echo "   exit code 5: $(tail -1 "$scratch/error")"

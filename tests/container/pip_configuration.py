@@ -1,6 +1,6 @@
-"""Writes this machine's pip configuration as one file, and prints the local paths that it names, to be mounted.
+"""Write this machine's pip configuration as one file, and print the local paths in it, which must be mounted.
 
-Used by ``build_and_run.sh``: a build then fetches packages as this machine does.
+``build_and_run.sh`` uses it, so that a build downloads packages as this machine does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def configuration() -> dict[str, str]:
-    """Options of pip that are not about one command, the environment's winning."""
+    """Options of pip that apply to all commands. Those of the environment have priority."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
@@ -30,7 +30,7 @@ def local_paths(options: dict[str, str]) -> list[str]:
     """Folders and files of this machine that the options name."""
     words = (re.sub("^file://", "", word) for value in options.values() for word in value.split())
     found = [word for word in words if word.startswith("/") and Path(word).exists()]
-    # A simple index points to its files beside it.
+    # A simple index refers to files beside it.
     return sorted({str(Path(word).parent) if Path(word).name == "simple" else word for word in found})
 
 

@@ -1,4 +1,4 @@
-"""The compose file says what our service understands; that Docker understands it is not tested here."""
+"""Our service understands the compose file. Whether Docker understands it is not tested here."""
 
 from __future__ import annotations
 

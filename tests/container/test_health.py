@@ -1,4 +1,4 @@
-"""The health check asks the service at the port that it was given, and is not content with a dead one."""
+"""The health check asks the service at its configured port and reports a dead service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifests of the container say what the MAP specification asks, and what is true of this project."""
+"""The container's manifests follow the MAP specification and are true of this project."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_the_cpu_image_asks_for_the_build_of_torch_without_cuda_unless_told_othe
 
 
 def test_every_package_that_the_application_imports_is_in_the_container() -> None:
-    """Found in the source, so that a new import is not forgotten here."""
+    """Imports are found in the source, so that none is forgotten here."""
     imports = set()
     for room in ("app", "operators", "bundle"):
         for file in (ROOT / room).rglob("*.py"):
-            # Only a module's own level: what a function imports, it needs when called (figures, training).
+            # Module level only: imports inside functions are needed only when these are called (figures, training).
             for node in ast.parse(file.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.Import):
                     imports |= {alias.name.split(".")[0] for alias in node.names}

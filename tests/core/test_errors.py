@@ -1,4 +1,4 @@
-"""What an error says, and which exit code it is."""
+"""Messages and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from operators.core.errors import InputError, InternalError
 from operators.core.volume import Grid, Volume
 
 
-def test_a_broken_rule_of_our_own_does_not_blame_the_input() -> None:
+def test_an_internal_error_does_not_blame_the_input() -> None:
     with pytest.raises(InternalError) as caught:
         Volume(np.zeros((2, 2, 2), np.uint8), Grid((2, 2, 3), np.eye(4)))
     error = caught.value

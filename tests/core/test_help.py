@@ -1,4 +1,4 @@
-"""Every command's help is shown without the libraries that its work needs."""
+"""Every command shows its help without importing the libraries that its work needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Each of these takes longer to import than a help text may take to appear.
+#: Importing any of these takes longer than a help text may take to appear.
 HEAVY = {"torch", "monai", "holoscan", "numba", "pandas", "scipy", "matplotlib", "statsmodels", "pydicom", "pynetdicom"}
 HEAVY |= {"nibabel", "requests", "dicomweb_client", "SimpleITK", "numpy"}
 

@@ -1,4 +1,4 @@
-"""NRRD files as strangers read them: SimpleITK, slicerio and pynrrd."""
+"""Independent readers (SimpleITK, slicerio and pynrrd) read our NRRD files correctly."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_segment_outside_the_table_is_named(tmp_path: Path) -> None:
         read_segmentation(path)
 
 
-def test_plain_volume_is_no_segmentation(tmp_path: Path) -> None:
+def test_a_plain_volume_is_not_a_segmentation(tmp_path: Path) -> None:
     write_volume(tmp_path / "water.nrrd", noise(OBLIQUE))
     with pytest.raises(InputError, match="no segments"):
         read_segmentation(tmp_path / "water.nrrd")

@@ -61,7 +61,7 @@ def test_flags_follow_from_fields() -> None:
     assert flag_of("trim_slices", RunOptions) == "--trim-slices"
 
 
-def test_one_device_serves_fusion_and_segmentation_and_none_leaves_them_alone() -> None:
+def test_one_device_option_sets_fusion_and_segmentation() -> None:
     both = RunOptions(device="cpu")
     assert (both.fusion.device, both.segmentation.device) == ("cpu", "cpu")
     own = RunOptions(fusion=FusionOptions(device="cpu"))

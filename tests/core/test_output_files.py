@@ -50,7 +50,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
         require_new(tmp_path / "new" / "deeper")
 
 
-def test_a_file_above_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_parent_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         require_new(tmp_path / "file" / "new")

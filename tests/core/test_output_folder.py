@@ -1,4 +1,4 @@
-"""What an output folder holds while runs begin, end and are killed."""
+"""Content of an output folder when runs begin, end and are killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ with staged(Path(sys.argv[1])) as folder:
 
 
 def hold(output: Path) -> tuple[subprocess.Popen[str], Path]:
-    """A run that is under way, and its hidden folder, made to look a minute old."""
+    """A running process and its hidden folder, which is made to look a minute old."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     folder = Path(process.stdout.readline().strip())

@@ -1,4 +1,4 @@
-"""Small Dixon studies as DICOM files, made with pydicom alone, for the loader's tests."""
+"""Small Dixon studies as DICOM files for the loader's tests, made with pydicom only."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ORDER = (Contrast.OPPOSED, Contrast.IN, Contrast.FAT, Contrast.WATER)
 IMAGE_TYPE = {Contrast.OPPOSED: "OPP_PHASE", Contrast.IN: "IN_PHASE", Contrast.FAT: "FAT", Contrast.WATER: "WATER"}
 SUFFIX = {Contrast.OPPOSED: "opp", Contrast.IN: "in", Contrast.FAT: "F", Contrast.WATER: "W"}
 
-#: Changes a header in place; False leaves the image out.
+#: Changes a header in place. Returning False leaves the image out.
 Change = Callable[[Dataset], bool | None]
 
 
 def stored_pixels(contrast: Contrast, station: int, k: int) -> NDArray[np.uint16]:
-    """What slice ``k`` holds: different everywhere, so that a swap of any two voxels or slices shows."""
+    """Voxels of slice ``k``. All differ, so that a swap of any two voxels or slices is noticed."""
     base = 1000 * ORDER.index(contrast) + 400 * station + 64 * k
     return (base + np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)).astype(np.uint16)
 
@@ -76,7 +76,7 @@ def write_study(folder: Path, *, stations: int = 2, change: Change | None = None
             for k in range(SLICES):
                 header = classic_header(contrast, station, k)
                 if change is None or change(header) is not False:
-                    # Names that sort against the slices' order.
+                    # Names whose order is opposite to that of the slices.
                     name = f"{99 - header.InstanceNumber:02d}.{header.SeriesNumber}.dcm"
                     written.append(write(header, folder / name))
     return written
@@ -117,7 +117,7 @@ def enhanced_header(contrasts: tuple[Contrast, ...] = ORDER, station: int = 0, n
 
 
 def raw_decimal(keyword: str, text: str) -> RawDataElement:
-    """A decimal string with any text in it, as a faulty exporter would write it."""
+    """A decimal string with arbitrary text, as a faulty exporter would write it."""
     value = text.encode()
     value += b" " * (len(value) % 2)
     return RawDataElement(Tag(keyword), "DS", len(value), value, 0, False, True)

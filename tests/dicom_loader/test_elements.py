@@ -1,4 +1,4 @@
-"""The quick reading of a plain file: as pydicom reads it, and what is not plain is left to pydicom."""
+"""The quick reader reads a plain file as pydicom does and leaves all others to pydicom."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def file_of(header: Dataset, **options: Any) -> bytes:
 
 
 def assert_as_pydicom_reads(content: bytes, reader: ElementReader) -> bool:
-    """Whether the file was read quickly; if so, that nothing differs from pydicom's reading."""
+    """Whether the file was read quickly; if so, check that the result equals pydicom's."""
     quick = reader._walk(content)
     if quick is None:
         return False
@@ -42,7 +42,7 @@ def assert_as_pydicom_reads(content: bytes, reader: ElementReader) -> bool:
             slow.pixels,
         )
         for keyword in KEYWORDS:
-            # As text, since a value that is not a number is not equal to itself.
+            # Compared as text, because NaN does not equal itself.
             assert repr(quick.values.get(keyword)) == repr(slow.values.get(keyword)), keyword
             assert (keyword in quick.values) == (keyword in slow.values), keyword
     return True
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_read_as_pydicom_reads_it_or_left_to_it(damage: Any, d
 
 
 def test_files_of_a_study_in_any_order_are_read_as_one_by_one() -> None:
-    """Most are recognised by an earlier file of their series; some differ from it in more than the slice."""
+    """Most files are recognised from an earlier file of their series; some differ from it in more than the slice."""
     reader = header_reader()
     files = []
     for contrast in (Contrast.IN, Contrast.WATER):

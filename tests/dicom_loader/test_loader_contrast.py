@@ -1,4 +1,4 @@
-"""How the loader tells the contrasts apart, and what it leaves out."""
+"""How the loader distinguishes the contrasts, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_image_type_wins_over_a_description_that_disagrees_and_the_study_is_flag
 
 
 def add_series(folder: Path, number: int, change: Callable[[Dataset], None]) -> None:
-    """Copy the first water series under another number, changed."""
+    """Copy the first water series with another number and changes."""
 
     def rename(header: Dataset) -> bool:
         if header.SeriesNumber != series_number(Contrast.WATER, 0):
@@ -139,7 +139,7 @@ def test_phase_other_and_reformatted_series_are_left_out_and_counted(tmp_path: P
 
     def localizer(header: Dataset) -> None:
         header.ImageType, header.SeriesDescription = ["ORIGINAL", "PRIMARY", "M", "NORM"], "localizer_W"
-        del header.PixelSpacing  # nobody's business in a series that is not used
+        del header.PixelSpacing  # must not matter in a series that is not used
 
     add_series(tmp_path / "d", 63, localizer)
     study = load_study(tmp_path)

@@ -1,4 +1,4 @@
-"""What the loader makes of the files it meets in a folder."""
+"""How the loader handles the files in a folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rejection(path: Path, error: type[SarcoMapError]) -> str:
         "notes.txt", "report.pdf", "README", "LICENSE", "series.json", "old.zip", "._12.dcm", "__MACOSX/1.dcm",
     ],
 )  # fmt: skip
-def test_companions_of_an_export_are_passed_over_in_silence(tmp_path: Path, name: str) -> None:
+def test_companion_files_of_an_export_are_skipped_silently(tmp_path: Path, name: str) -> None:
     write_study(tmp_path, stations=1)
     companion = tmp_path / name
     companion.parent.mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def test_companions_of_an_export_are_passed_over_in_silence(tmp_path: Path, name
     assert study.flags == ()
 
 
-def test_a_real_dicomdir_is_passed_over(tmp_path: Path) -> None:
+def test_a_real_dicomdir_is_skipped(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     index = pydicom.Dataset()
     index.file_meta = pydicom.dataset.FileMetaDataset()
@@ -81,7 +81,7 @@ def test_a_truncated_image_is_named_wherever_it_ends(tmp_path: Path, end: int) -
 def test_damaged_headers_are_refused_with_our_errors_only(tmp_path: Path) -> None:
     files = write_study(tmp_path, stations=1)
     content = bytearray(files[0].read_bytes())
-    # Two bytes at a time: tags, value representations, lengths and values are all hit.
+    # Two bytes at a time, which reaches tags, value representations, lengths and values.
     for offset in range(132, content.index(b"\xe0\x7f\x10\x00"), 29):
         spoiled = bytearray(content)
         spoiled[offset : offset + 2] = b"\xff\xfe"
@@ -190,7 +190,7 @@ def test_patient_attributes_are_kept_for_derived_objects_and_shown_nowhere(tmp_p
         ({}, None),
     ],
 )  # fmt: skip
-def test_acquired_is_the_series_moment_or_the_next_best(
+def test_acquired_is_the_series_time_or_the_next_best(
     tmp_path: Path, moments: dict[str, str], expected: datetime
 ) -> None:
     def stamp(header: Dataset) -> None:

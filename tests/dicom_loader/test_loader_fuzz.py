@@ -1,4 +1,4 @@
-"""The loader against damaged studies by the thousand: it loads them soundly or refuses them in its own words."""
+"""The loader on thousands of damaged studies: it loads them correctly or refuses them with its own errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from operators.core.errors import SarcoMapError
 from operators.dicom_loader import load_study
 from tests.dicom_loader.dicom_maker import PATIENT_NAME, write_study
 
-#: What the loader reads, and the value representations that hold it.
+#: Attributes that the loader reads, and their value representations.
 HEADER = {
     "BitsAllocated": "US", "BitsStored": "US", "Columns": "US", "FrameOfReferenceUID": "UI", "HighBit": "US",
     "ImageOrientationPatient": "DS", "ImagePositionPatient": "DS", "ImageType": "CS", "NumberOfFrames": "IS",
@@ -50,7 +50,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @st.composite
 def byte_damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """A few bytes overwritten, left out, put in, or everything behind a place cut off."""
+    """Overwrite, remove or insert a few bytes, or cut off everything after a position."""
     spoilt = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(spoilt) - 1, 0)))
@@ -69,7 +69,7 @@ def byte_damage(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def header_damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """Attributes with any value, or without one, in a file that is whole otherwise."""
+    """Give attributes any value, or none, in an otherwise intact file."""
     header = pydicom.dcmread(io.BytesIO(content))
     for keyword in draw(st.lists(st.sampled_from(sorted(HEADER)), min_size=1, max_size=3, unique=True)):
         if draw(st.booleans()) and keyword in header:
@@ -95,7 +95,7 @@ def damaged_files(study: Path, data: st.DataObject, damage: object) -> Iterator[
 
 
 def load_or_refuse(study: Path, data: st.DataObject, damage: object) -> None:
-    """No exception but ours, no patient in its message, and nothing loaded that is no finite volume."""
+    """Allow only our exceptions, without the patient in the message, and only finite volumes."""
     sound: dict[Path, bytes] = {}
     try:
         for file in damaged_files(study, data, damage):

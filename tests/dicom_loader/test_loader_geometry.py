@@ -82,7 +82,7 @@ def test_slices_are_sorted_by_position_whatever_names_and_instance_numbers_say(t
     assert station.sop_instance_uids == tuple(f"{ROOT}.3.{series}.{k + 1}" for k in range(SLICES))
 
 
-def test_oblique_series_lies_where_simpleitk_reads_it(tmp_path: Path) -> None:
+def test_an_oblique_series_has_the_position_that_simpleitk_reads(tmp_path: Path) -> None:
     tilt = np.radians(7.0)
     row, column = np.array([np.cos(0.05), np.sin(0.05), 0.0]), np.array([-np.sin(0.05), np.cos(0.05), 0.0])
     column = column * np.cos(tilt) + np.array([0, 0, np.sin(tilt)])
@@ -183,12 +183,12 @@ def test_signal_that_overflows_after_rescaling_is_refused(tmp_path: Path) -> Non
         load_study(tmp_path)
 
 
-def test_two_slices_at_one_place_are_refused(tmp_path: Path) -> None:
+def test_two_slices_at_one_position_are_refused(tmp_path: Path) -> None:
     def twice(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[2] -= SPACING[2]
 
-    assert "share a place (first at z = 84.0 mm)" in rejection(tmp_path, twice)
+    assert "share a position (first at z = 84.0 mm)" in rejection(tmp_path, twice)
 
 
 def test_a_slice_out_of_step_is_refused(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_slice_shifted_sideways_is_refused(tmp_path: Path) -> None:
         if header.SeriesNumber == VICTIM and header.InstanceNumber == 3:
             header.ImagePositionPatient[0] += 3.0
 
-    assert "3.0 mm beside" in rejection(tmp_path, shift)
+    assert "3.0 mm off" in rejection(tmp_path, shift)
 
 
 @pytest.mark.parametrize("value", [None, ["nan", "nan"], [0, 2.2], [-2.2, 2.2], [2.2], ["inf", 2.2], ["two", "two"]])
@@ -223,7 +223,7 @@ def test_unusable_pixel_spacing_is_refused(tmp_path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient"])
-def test_a_slice_without_a_place_is_refused(tmp_path: Path, keyword: str) -> None:
+def test_a_slice_without_a_position_is_refused(tmp_path: Path, keyword: str) -> None:
     def spoil(header: Dataset) -> None:
         if header.SeriesNumber == VICTIM:
             delattr(header, keyword)
@@ -246,7 +246,7 @@ def test_coronal_slices_are_refused(tmp_path: Path) -> None:
     assert "axial" in rejection(tmp_path, turn)
 
 
-def test_one_slice_is_no_station(tmp_path: Path) -> None:
+def test_one_slice_is_not_a_station(tmp_path: Path) -> None:
     message = rejection(tmp_path, lambda h: h.SeriesNumber != VICTIM or h.InstanceNumber == 1)
     assert "1 slice;" in message
     assert f"series {VICTIM}" in message

@@ -1,4 +1,4 @@
-"""Messages call series by number and contrast: a description is what somebody typed at the scanner."""
+"""Messages name series by number and contrast, because somebody typed the description at the scanner."""
 
 from __future__ import annotations
 

@@ -46,14 +46,14 @@ def test_the_operator_emits_one_study_and_ends(tmp_path: Path) -> None:
     assert len(study.stations) == 4
 
 
-def test_the_operator_hands_on_its_options(tmp_path: Path) -> None:
+def test_the_operator_passes_on_its_options(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1, change=lambda header: header.InstanceNumber != 3)
     received: list[Study] = []
     OnlyLoading(tmp_path, received, allow_missing_slices=True).run()
     assert {flag.code for flag in received[0].flags} == {"missing-slice"}
 
 
-def test_an_error_leaves_the_graph_as_it_was_raised(tmp_path: Path) -> None:
+def test_an_error_leaves_the_graph_unchanged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file"):
         OnlyLoading(tmp_path, []).run()
 

@@ -1,4 +1,4 @@
-"""Only the stations that are needed are decoded; all are checked."""
+"""Only the needed stations are decoded, but all are checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UPPER, LOWER = origin_mm(0)[2], origin_mm(1)[2]
 
 
 def lower_only(stations: Sequence[Station]) -> list[Station]:
-    """What a caller may ask for, from headers alone."""
+    """A caller's selection, from headers only."""
     assert not any(station.decoded for station in stations)
     return [station for station in stations if station.grid.origin_mm[2] == LOWER]
 
@@ -44,14 +44,14 @@ def test_only_selected_stations_are_decoded_and_the_others_keep_their_place(tmp_
     assert part.flags == whole.flags
 
 
-def test_progress_rises_to_the_total_also_when_little_is_decoded(tmp_path: Path) -> None:
+def test_progress_rises_to_the_total_even_if_little_is_decoded(tmp_path: Path) -> None:
     write_study(tmp_path)
     seen = []
     load_study(tmp_path, select=lower_only, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 
-def test_pixels_that_are_not_needed_are_not_looked_at(tmp_path: Path) -> None:
+def test_pixels_that_are_not_needed_are_not_decoded(tmp_path: Path) -> None:
     for file in write_study(tmp_path):
         header = dcmread(file)
         if header.ImagePositionPatient[2] >= UPPER + 8:
@@ -64,7 +64,7 @@ def test_pixels_that_are_not_needed_are_not_looked_at(tmp_path: Path) -> None:
         load_study(tmp_path)
 
 
-def test_headers_of_stations_that_are_not_needed_are_checked_all_the_same(tmp_path: Path) -> None:
+def test_headers_of_stations_that_are_not_needed_are_still_checked(tmp_path: Path) -> None:
     files = write_study(tmp_path)
     next(f for f in files if dcmread(f).ImagePositionPatient[2] == UPPER + 8).unlink()
     with pytest.raises(GeometryError, match="1 missing slice"):

@@ -1,4 +1,4 @@
-"""Reading a study from a zip, and refusing zips that are damaged or meant to harm."""
+"""Reading a study from a zip, and refusing damaged or malicious zips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A study as the archive names and packs it: flat, deflated, with a manifest."""
+    """A study named and packed like the archive's: flat, deflated, with a manifest."""
     files = write_study(tmp_path / "files", stations=1)
     path = tmp_path / "1000123_20201_2_0.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
@@ -87,7 +87,7 @@ def test_members_that_share_their_bytes_do_not_hide_a_bomb(archive: Path, tmp_pa
     path = tmp_path / "overlap.zip"
     content = zlib.compressobj(9, zlib.DEFLATED, -15)
     deflated = content.compress(b"\0" * 1_000_000) + content.flush()
-    # Each member stays under the floor of the ratio check; all point to the same local header.
+    # Each member is below the size from which the ratio is checked, and all point to the same local header.
     local = struct.pack("<4s5HIIIHH", LOCAL, 20, 0, 8, 0, 0, zlib.crc32(b"\0" * 1_000_000),
                         len(deflated), 1_000_000, 1, 0) + b"a" + deflated  # fmt: skip
     directory = b"".join(

@@ -1,4 +1,4 @@
-"""Every object that we write, in every combination of options, is free of errors for ``dciodvfy``."""
+"""``dciodvfy`` finds no error in any object that we write, in every combination of options."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_every_encoding(tmp_path: Path, compression: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["silent", "paired-body-part"])
-def test_a_source_that_says_little(tmp_path: Path, said: str) -> None:
+def test_a_source_with_few_attributes(tmp_path: Path, said: str) -> None:
     assert_no_error(tmp_path, *study_with(SAID[said]), DicomOptions())
 
 

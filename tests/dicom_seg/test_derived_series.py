@@ -1,4 +1,4 @@
-"""The derived series lies where the fused volume lies and shows what it shows, also to independent readers."""
+"""The derived series has the position and values of the fused volume, also for independent readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
 
 def lopsided(where: Grid, **options: object) -> Fused:
-    """A fused study whose water is alike in no direction, with fractions that an integer does not hold."""
+    """A fused study whose water has no symmetry and has fractional values that no integer holds."""
     fused = box_body.fused_of(where, **options)  # type: ignore[arg-type]
     z, y, x = np.indices(where.shape, dtype=np.float32)
     return dataclasses.replace(fused, water=(x * 3.3 + y * 11.7 + z * z * 0.21).astype(np.float32))
@@ -44,7 +44,7 @@ def series_as_itk_reads_it(folder: Path) -> sitk.Image:
 
 
 def values_at_voxels_of(image: sitk.Image, grid: Grid) -> NDArray[np.float64]:
-    """What an image holds at the voxel centres of a grid, by physical position."""
+    """Values of an image at the voxel centres of a grid, by physical position."""
     k, j, i = np.indices(grid.shape).reshape(3, -1)
     points = (grid.affine @ np.stack([i, j, k, np.ones_like(i)]))[:3]
     axes = np.array(image.GetDirection()).reshape(3, 3) @ np.diag(image.GetSpacing())
@@ -64,7 +64,7 @@ def test_simpleitk_reads_the_same_volume_as_from_nrrd(tmp_path: Path, turned: di
     error = np.abs(values_at_voxels_of(dicom, fused.grid) - fused.water).max()
     assert error <= series.values.slope / 2 + 1e-4
     assert np.abs(sitk.GetArrayFromImage(nrrd) - fused.water).max() == 0
-    if "flip_x" not in turned:  # ITK runs through slices along row x column, which a left-handed grid runs against
+    if "flip_x" not in turned:  # ITK orders slices along row x column; a left-handed grid has the opposite order
         assert dicom.GetSize() == nrrd.GetSize()
         np.testing.assert_allclose(dicom.GetOrigin(), nrrd.GetOrigin(), atol=1e-4)
         np.testing.assert_allclose(dicom.GetDirection(), nrrd.GetDirection(), atol=1e-6)
@@ -116,7 +116,7 @@ def test_images_say_that_they_are_derived_and_from_what() -> None:
             assert sorted(sources) == sorted(uid for some in by_series.values() for uid in some)
             for series_uid, some in by_series.items():
                 named.setdefault(series_uid, set()).update(some)
-        # All of the series' images together refer to every image of every source series, and to no other.
+        # Together, the images of the series refer to every image of every source series and to no other.
         assert named == {s.series_uid: set(s.sop_instance_uids) for s in stations}
 
 
@@ -133,7 +133,7 @@ def test_a_plane_names_the_slices_that_it_was_interpolated_from() -> None:
     assert list(ranges[31]) == []
 
 
-def test_a_station_with_an_interpolated_slice_is_named_whole() -> None:
+def test_a_station_with_an_interpolated_slice_is_named_as_a_whole() -> None:
     fused = box_body.fused_of(box_body.grid())
     lower = dataclasses.replace(fused.stations[1], sop_instance_uids=fused.stations[1].sop_instance_uids[:-1])
     fused = dataclasses.replace(fused, stations=(fused.stations[0], lower))
@@ -152,7 +152,7 @@ def test_an_enhanced_mr_source_is_named_once() -> None:
     assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (ENHANCED_MR, station.sop_instance_uids[0])
 
 
-def test_what_all_stations_say_of_the_scan_is_repeated_and_what_they_contradict_is_not() -> None:
+def test_scan_attributes_are_copied_only_if_all_stations_agree() -> None:
     fused = box_body.fused_of(box_body.grid())
     said = {"ScanningSequence": "GR", "SequenceVariant": "SP\\OSP", "EchoTime": "4.77", "SyntheticData": "YES"}
     one = dataclasses.replace(fused.stations[0], acquisition={**said, "RepetitionTime": "6.53"})

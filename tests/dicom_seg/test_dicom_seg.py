@@ -1,4 +1,4 @@
-"""The DICOM-SEG says voxel for voxel, and in patient coordinates, what the label map says."""
+"""The DICOM-SEG equals the label map voxel for voxel, in patient coordinates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def labels_at_patient_positions(path: Path, grid: Grid) -> NDArray[np.uint8]:
     """The labels of a SEG file at the voxel centres of ``grid``, by the file's own positions."""
     seg = hd.seg.segread(path)
     volume = seg.get_volume(combine_segments=True)
-    # highdicom's affine takes (slice, row, column) to LPS.
+    # highdicom's affine maps (slice, row, column) to LPS.
     back = np.linalg.inv(volume.affine) @ grid.affine
     k, j, i = np.indices(grid.shape).reshape(3, -1)
     index = back @ np.stack([i, j, k, np.ones_like(i)])
@@ -58,7 +58,7 @@ def test_labels_read_back_voxel_for_voxel_where_they_were(
 ) -> None:
     grid = box_body.grid(**turned)  # type: ignore[arg-type]
     labels, _ = box_body.box_labels(left_scale=0.6)
-    # So that a result mirrored in any direction cannot pass.
+    # The labels have no symmetry, so that a mirrored result cannot pass.
     assert all(not np.array_equal(labels, np.flip(labels, axis)) for axis in range(3))
     fused = box_body.fused_of(grid)
     path, _ = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
@@ -77,7 +77,7 @@ def test_compressed_label_map_is_lossless(tmp_path: Path, compression: str) -> N
     assert np.array_equal(labels_at_patient_positions(path, fused.grid), labels)
 
 
-def test_binary_stays_uncompressed_for_one_bit_has_no_rle(tmp_path: Path) -> None:
+def test_binary_stays_uncompressed_because_one_bit_has_no_rle(tmp_path: Path) -> None:
     labels, _ = box_body.box_labels()
     path, _ = written(tmp_path / "s.dcm", labels, box_body.fused_of(box_body.grid()), DicomOptions(compression="rle"))
     read = pydicom.dcmread(path, stop_before_pixels=True)
@@ -125,7 +125,7 @@ def test_segments_carry_codes_sides_colours_and_the_network(tmp_path: Path, seg_
     fused = box_body.fused_of(box_body.grid())
     path, _ = written(tmp_path / "s.dcm", labels, fused, DicomOptions(seg_type=seg_type))
     seg = hd.seg.segread(path)
-    numbers = [n for n in seg.segment_numbers if n > 0]  # a label map describes its background, too
+    numbers = [n for n in seg.segment_numbers if n > 0]  # a label map also describes its background
     assert numbers == [*(s.index for s in STRUCTURES), ADIPOSE_INDEX]
     assert len({seg.get_segment_description(n).tracking_uid for n in numbers}) == len(numbers)
     for structure in STRUCTURES:
@@ -188,7 +188,7 @@ def test_uids_repeat_for_the_same_input_and_differ_for_other_labels(seg_type: Se
     assert first.SOPInstanceUID != other.SOPInstanceUID
     assert first.SeriesInstanceUID != other.SeriesInstanceUID
     compressed = made(labels, DicomOptions(seg_type=seg_type, compression="jpeg-ls"))
-    assert uids(first) == uids(compressed)  # the same values are the same object, however they are encoded
+    assert uids(first) == uids(compressed)  # equal values are the same object in any encoding
 
 
 def test_the_two_types_are_two_objects() -> None:

@@ -31,7 +31,7 @@ needs_orthanc = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Pacs:
-    """Where a running Orthanc listens."""
+    """Addresses of a running Orthanc."""
 
     http_port: int
     dicom_port: int
@@ -53,7 +53,7 @@ class Pacs:
         return answer
 
     def find(self, level: str, **keys: str) -> list[str]:
-        """Orthanc's own identifiers of what matches: its word, not DICOMweb's."""
+        """Orthanc's own identifiers of matching objects, not from DICOMweb."""
         asked: dict[str, Any] = {"Level": level, "Query": keys}
         answer = requests.post(f"{self.root}/tools/find", json=asked, auth=self.login, verify=self.verify, timeout=60)
         answer.raise_for_status()
@@ -61,18 +61,18 @@ class Pacs:
         return found
 
     def count(self) -> int:
-        """Instances that it holds."""
+        """Number of stored instances."""
         return int(self.get("/statistics").json()["CountInstances"])
 
 
 @contextmanager
 def orthanc(folder: Path, lua: str | None = None, **settings: Any) -> Iterator[Pacs]:
-    """Start it, wait until it answers, and end it.
+    """Start Orthanc, wait until it answers, and stop it at the end.
 
     Parameters
     ----------
     folder : Path
-        For its storage, configuration and log.
+        Folder for storage, configuration and log.
     lua : str, optional
         A script of callbacks, such as ``ReceivedInstanceFilter``.
     **settings
@@ -120,7 +120,7 @@ def orthanc(folder: Path, lua: str | None = None, **settings: Any) -> Iterator[P
 
 
 def store_by_dimse(pacs: Pacs, *paths: Path) -> subprocess.CompletedProcess[str]:
-    """DCMTK's ``storescu``; ``-R`` proposes only the SOP classes of the files."""
+    """Send with DCMTK's ``storescu``; ``-R`` proposes only the SOP classes of the files."""
     return subprocess.run(
         ["storescu", "-v", "-R", "-aec", AE_TITLE, "+sd", "+r", "127.0.0.1", str(pacs.dicom_port), *map(str, paths)],
         capture_output=True,
@@ -139,7 +139,7 @@ def free_port() -> int:
 
 
 def _without_delay() -> dict[str, str]:
-    """DCMTK waits for full packets (Nagle) unless told otherwise: 90 ms an object instead of 5."""
+    """Switch off Nagle's algorithm in DCMTK: with it, an object takes 90 ms instead of 5."""
     return os.environ | {"TCP_NODELAY": "1"}
 
 

@@ -1,4 +1,4 @@
-"""A relay between a client and a real server: it breaks connections, or adds TLS (Debian's Orthanc dies of its own)."""
+"""A relay between a client and a real server that breaks connections or adds TLS (Debian's Orthanc crashes with it)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def relay(port: int, break_after: list[int] | None = None, tls: ssl.SSLContext |
     ----------
     port : int
     break_after : list of int, optional
-        Answers longer than the first of these numbers are cut there; then it is the next one's turn.
+        An answer longer than the first of these numbers is cut there. Then the next number applies.
     tls : SSLContext, optional
-        Speak TLS with the client.
+        Use TLS with the client.
 
     Yields
     ------
@@ -40,7 +40,7 @@ def relay(port: int, break_after: list[int] | None = None, tls: ssl.SSLContext |
         while not stopped.is_set():
             try:
                 client, _ = listener.accept()
-            except ssl.SSLError:  # the client does not like the certificate
+            except ssl.SSLError:  # the client refuses the certificate
                 continue
             except OSError:
                 return
@@ -74,5 +74,5 @@ def _answer(source: socket.socket, target: socket.socket, break_after: list[int]
             passed += len(data)
     for end in (source, target):
         with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)  # closing alone says nothing while the other thread reads
+            end.shutdown(socket.SHUT_RDWR)  # closing alone has no effect while the other thread reads
             end.close()

@@ -1,4 +1,4 @@
-"""A DICOMweb server that answers what a test says: what no real one does, or not on demand."""
+"""A DICOMweb server with scripted answers that no real server gives, or not on demand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOUNDARY = "limit"
 
 @dataclass(frozen=True)
 class Answer:
-    """Sent chunk by chunk without a length, so that it may have no end."""
+    """An answer that is sent chunk by chunk without a length, so that it may be endless."""
 
     chunks: Iterable[bytes]
     kind: str = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
@@ -35,7 +35,7 @@ def multipart(*parts: bytes) -> Answer:
 
 @contextmanager
 def scripted(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[str]:
-    """Serve ``answer(path, query)`` for GET and POST alike; gives the root's URL."""
+    """Serve ``answer(path, query)`` for GET and POST; yields the root's URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,7 +44,7 @@ def scripted(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", said.kind)
             self.end_headers()
-            with suppress(OSError):  # the client has had enough
+            with suppress(OSError):  # the client has closed the connection
                 for chunk in said.chunks:
                     self.wfile.write(chunk)
 

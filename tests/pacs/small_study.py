@@ -1,4 +1,4 @@
-"""A synthetic study, and other series as a real study has them, written as DICOM files."""
+"""A synthetic study, with other series that real studies contain, written as DICOM files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.app.made_study import Scanned, scan
 
 __all__ = ["SECRETS", "few_slices", "other_series", "renamed", "scanned", "study_uid"]
 
-#: What stands in every header and must stand in no log.
+#: A value that is in every header and must be in no log.
 SECRETS = ("PHANTOM", "SYNTHETIC^", "9000011")
 
 
 @functools.cache
 def scanned() -> Scanned:
-    """Four stations at a fourth of the archive's resolution; made once in a test run."""
+    """Four stations at a quarter of the archive's resolution; made once per test run."""
     return scan()
 
 
 def few_slices(study: Path, folder: Path, slices: int = 4) -> Path:
-    """The first slices of the four series of one station: enough to be sent and fetched, not to be fused."""
+    """The first slices of the four series of one station: enough to send and fetch, not enough to fuse."""
     series = sorted(path for path in study.iterdir() if path.is_dir())[:4]
     for one in series:
         (folder / one.name).mkdir(parents=True)
@@ -58,7 +58,7 @@ def other_series(study: Path, folder: Path) -> dict[str, str]:
 
 
 def renamed(study: Path, folder: Path, number: int) -> str:
-    """The same images as another study, with UIDs of its own: returns the Study Instance UID."""
+    """Write the same images as another study with its own UIDs; returns the Study Instance UID."""
 
     def other(uid: UID) -> UID:
         return generate_uid(entropy_srcs=[str(uid), str(number)])
@@ -78,7 +78,7 @@ def renamed(study: Path, folder: Path, number: int) -> str:
 
 
 def study_uid(folder: Path) -> str:
-    """Of the first file below a folder."""
+    """Study Instance UID of the first file below a folder."""
     return str(pydicom.dcmread(_first(folder), stop_before_pixels=True).StudyInstanceUID)
 
 

@@ -29,7 +29,7 @@ TOKEN, PASSWORD = "t0ken-4711-not-to-be-seen", "passw0rd-0815-not-to-be-seen"
 
 @pytest.fixture(scope="module")
 def filled(pacs: Pacs, slices: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Sent by ``storescu``: a station's series, and three that are not to be taken."""
+    """Series sent by ``storescu``: those of a station, and three that must not be fetched."""
     others = tmp_path_factory.mktemp("others") / "dicom"
     uids = other_series(slices, others)
     done = store_by_dimse(pacs, slices, others)
@@ -100,12 +100,12 @@ def test_a_study_without_dixon_series(pacs: Pacs, slices: Path, tmp_path: Path) 
         fetch_study(access(pacs), str(item.StudyInstanceUID), tmp_path / "out")
 
 
-def test_no_server_there(tmp_path: Path) -> None:
+def test_an_unreachable_server(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be reached"):
         fetch_study(Access(f"http://127.0.0.1:{free_port()}/dicom-web", retry=AT_ONCE), ABSENT, tmp_path)
 
 
-def test_an_address_that_is_no_dicomweb_root(pacs: Pacs, tmp_path: Path) -> None:
+def test_an_address_that_is_not_a_dicomweb_root(pacs: Pacs, tmp_path: Path) -> None:
     for path in ("/nothing", "/system"):
         with pytest.raises(InputError, match=r"not found|not DICOMweb"):
             fetch_study(Access(pacs.root + path, retry=AT_ONCE), ABSENT, tmp_path)
@@ -133,7 +133,7 @@ def test_what_the_server_refuses_is_named_and_the_rest_is_stored(slices: Path, t
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
-    """An Orthanc that wants a user, behind TLS with a certificate of its own."""
+    """An Orthanc that requires a user, behind TLS with its own certificate."""
     folder = tmp_path_factory.mktemp("closed")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "server.pem"]
@@ -175,7 +175,7 @@ def test_a_missing_or_wrong_login_is_told_without_repeating_it(
     assert TOKEN not in everything and PASSWORD not in everything
 
 
-def test_a_bearer_token_opens_the_door(slices: Path, tmp_path: Path) -> None:
+def test_a_bearer_token_gives_access(slices: Path, tmp_path: Path) -> None:
     lua = f"""function IncomingHttpRequestFilter(method, uri, ip, username, headers)
         return headers['authorization'] == 'Bearer {TOKEN}'
     end"""
@@ -206,10 +206,10 @@ def test_a_login_file_of_another_shape_is_refused_without_repeating_it(tmp_path:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"https://reader:{PASSWORD}@pacs.example/dicom-web", "user or password in it"),
+        (f"https://reader:{PASSWORD}@pacs.example/dicom-web", "URL contains a user or password"),
         ("ftp://pacs.example/dicom-web", "not the address of a service"),
         ("pacs.example/dicom-web", "not the address of a service"),
-        ("http://pacs.example/dicom-web", "login that would travel over http"),
+        ("http://pacs.example/dicom-web", "login would be sent over http"),
     ],
 )
 def test_an_address_that_will_not_do(url: str, said: str) -> None:

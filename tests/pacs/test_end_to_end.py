@@ -1,4 +1,4 @@
-"""A study sent to a PACS, processed from there, and its results found there again."""
+"""A study is sent to a PACS and processed from there, and its results are found there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSWORD = "passw0rd-0815-not-to-be-seen"
 
 @dataclass(frozen=True)
 class Round:
-    """A study's way through a PACS that wants a password."""
+    """A study that went through a PACS with a password."""
 
     pacs: Pacs
     out: Path
@@ -46,7 +46,7 @@ class Round:
 
 
 def app(*arguments: object, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """``python -m app`` in a process: exit code, what it said, and what others could read of its command line."""
+    """Run ``python -m app`` in a process; returns exit code, output and the command line that others could read."""
     process = subprocess.Popen(
         [sys.executable, "-m", "app", *map(str, arguments)],
         cwd=ROOT,
@@ -165,7 +165,7 @@ def test_results_stay_when_the_server_is_gone(bundle: Path, study: Path, tmp_pat
             text=True,
         )
         deadline = time.monotonic() + 300
-        # Two hidden folders: of what was fetched, and of what is made of it.
+        # Two hidden folders: one for the fetched images, one for the results.
         while len(list(out.glob(".sarcomap-*"))) < 2 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
     _, said = process.communicate(timeout=300)

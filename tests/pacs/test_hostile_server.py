@@ -1,4 +1,4 @@
-"""A server that does not stop, inflates, or forgets: what comes of it is bounded, and told."""
+"""Servers with endless, inflated or incomplete answers: the damage is limited and reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def image(number: int = 1, size: int = 1000, syntax: str = ExplicitVRLittleEndia
 
 
 def holding(objects: Answer) -> Callable[[str, dict[str, str]], Answer]:
-    """One Dixon series, and what comes when it is fetched."""
+    """One Dixon series, and the answer when it is fetched."""
 
     def answer(path: str, query: dict[str, str]) -> Answer:
         if path.endswith("/instances"):
@@ -67,7 +67,7 @@ def test_objects_are_kept_byte_for_byte(tmp_path: Path) -> None:
     assert [file.read_bytes() for file in sorted(tmp_path.rglob("*.dcm"))] == [image(1), image(2)]
 
 
-def test_an_object_that_a_server_sends_without_wrapping_is_taken(tmp_path: Path) -> None:
+def test_an_object_without_multipart_framing_is_accepted(tmp_path: Path) -> None:
     with scripted(holding(Answer([image()], "application/dicom"))) as url:
         assert fetch_study(access(url), STUDY, tmp_path) == 1
 
@@ -88,7 +88,7 @@ def test_an_object_without_an_end_is_stopped_at_the_limit(tmp_path: Path) -> Non
         pytest.raises(InputError, match="1000000 bytes in one"),
     ):
         fetch_study(access(url), STUDY, tmp_path, limits=limits)
-    assert sent < 100_000_000  # what the sockets hold, and no more
+    assert sent < 100_000_000  # no more than the sockets' buffers
     assert not list(tmp_path.rglob("*.dcm"))
 
 
@@ -127,7 +127,7 @@ def test_uids_that_stand_behind_a_long_row_of_sequences_are_not_looked_for(
 
 
 class Chunked(requests.Response):
-    """An answer whose chunks are of one size, wherever its delimiters stand."""
+    """An answer with chunks of one size, wherever its delimiters are."""
 
     def __init__(self, answer: Answer, size: int) -> None:
         super().__init__()
@@ -139,20 +139,20 @@ class Chunked(requests.Response):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 10_000])
-def test_parts_are_told_apart_wherever_chunks_end(tmp_path: Path, size: int) -> None:
+def test_parts_are_separated_wherever_chunks_end(tmp_path: Path, size: int) -> None:
     parts = [b"", b"\r\n", b"one\r\n--limi", b"\r\n\r\n--" + BOUNDARY[:-1].encode(), b"--", bytes(range(256))]
     files = list(parts_into(tmp_path, Chunked(multipart(*parts), size), lambda size: None))
     assert [file.read_bytes() for file in files] == parts
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 11, 100])
-def test_an_answer_without_its_closing_delimiter_is_no_answer(tmp_path: Path, cut: int) -> None:
+def test_an_answer_without_its_closing_delimiter_is_refused(tmp_path: Path, cut: int) -> None:
     whole = b"".join(multipart(b"one", b"two" * 50).chunks)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         list(parts_into(tmp_path, Chunked(Answer([whole[:-cut]]), 16), lambda size: None))
 
 
-def test_what_is_missing_from_a_list_that_was_cut_off_is_asked_for_one_by_one(tmp_path: Path) -> None:
+def test_objects_missing_from_a_truncated_list_are_queried_one_by_one(tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.dcm" for number in range(4)]
     for number, file in enumerate(files):
         file.write_bytes(image(number))

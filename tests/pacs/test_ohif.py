@@ -1,4 +1,4 @@
-"""What a reader sees: the OHIF viewer in a real browser, on results that a PACS holds."""
+"""The OHIF viewer in a real browser shows results from a PACS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not (OHIF / "index.html").is_file() or not shutil.which("chromium"),
-        reason="OHIF and Chromium are not here (tests/install_pacs.sh)",
+        reason="OHIF and Chromium are not installed (tests/install_pacs.sh)",
     ),
 ]
 
@@ -33,7 +33,7 @@ SHOWN = "Vastus lateralis"
 
 
 def coloured(picture: bytes) -> NDArray[np.bool_]:
-    """Pixels that no grey image has."""
+    """Coloured pixels, which a grey image does not have."""
     rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
     return (rgb.max(axis=2) - rgb.min(axis=2)) > 40
 

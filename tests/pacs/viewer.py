@@ -1,4 +1,4 @@
-"""The OHIF viewer as npm has it, served on this machine in front of Orthanc: one origin for both, so that no CORS."""
+"""The OHIF viewer from npm, served on this machine in front of Orthanc, with one origin to avoid CORS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["OHIF", "View", "look", "ohif"]
 ROOT = Path(__file__).resolve().parents[2]
 OHIF = Path(os.environ.get("SARCOMAP_TEST_CACHE") or ROOT / ".cache") / "ohif-3.13.2" / "dist"
 
-#: The viewer's own configuration file; nothing in it is special to SarcoMAP.
+#: The viewer's configuration file. Nothing in it is specific to SarcoMAP.
 _CONFIGURATION = {
     "routerBasename": None,
     "extensions": [],
@@ -81,7 +81,7 @@ def ohif(pacs: Pacs) -> Iterator[str]:
         def _file(self, path: str) -> None:
             file = (OHIF / path.lstrip("/")).resolve()
             if not file.is_file() or OHIF.resolve() not in file.parents:
-                file = OHIF / "index.html"  # the viewer has routes of its own
+                file = OHIF / "index.html"  # the viewer has its own routes
             kind = "application/wasm" if file.suffix == ".wasm" else mimetypes.guess_type(file.name)[0]
             self._say(200, kind or "application/octet-stream", file.read_bytes())
 
@@ -89,14 +89,14 @@ def ohif(pacs: Pacs) -> Iterator[str]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
-            # What SharedArrayBuffer, and with it volume rendering, asks for.
+            # SharedArrayBuffer requires these headers, and volume rendering requires SharedArrayBuffer.
             self.send_header("Cross-Origin-Opener-Policy", "same-origin")
             self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Not a line for each image."""
+            """Log nothing: one line per image would be too much."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -110,12 +110,12 @@ def ohif(pacs: Pacs) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class View:
-    """What stood on the screen.
+    """Content of the screen.
 
     Attributes
     ----------
     text : str
-        Of the page, with the segments listed.
+        Text of the page, with the list of segments.
     image_before, image_after : bytes
         PNG of the image alone, without and with the segmentation.
     errors : list of str

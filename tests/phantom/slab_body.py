@@ -1,4 +1,4 @@
-"""A body made of slabs, with signal that varies along every axis: exact, and quick to scan."""
+"""A body of slabs with signal that varies along every axis: exact and quick to scan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SlabBody:
 
 
 def slab_body(spacing_mm: float = 8.0) -> SlabBody:
-    """Fat over muscle over fat along y, brighter towards the left and the head; linear along z and x."""
+    """Fat, muscle and fat along y, brighter towards the left and the head; linear along z and x."""
     shape = (int(1120 / spacing_mm), int(360 / spacing_mm), int(500 / spacing_mm))
     affine = np.diag([spacing_mm] * 3 + [1.0])
     affine[:3, 3] = (-248.0, -178.0, -80.0)

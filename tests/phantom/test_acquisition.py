@@ -1,4 +1,4 @@
-"""What the scanner sees: geometry, the relations between contrasts, noise, and training images."""
+"""The simulated scan: geometry, relations between contrasts, and noise."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_in_phase_is_water_plus_fat_and_opposed_is_their_difference_without_deca
         images[c].astype(int) for c in (Contrast.WATER, Contrast.FAT, Contrast.IN, Contrast.OPPOSED)
     )
     assert in_phase.max() > 300
-    assert np.abs(in_phase - (water + fat)).max() <= 1  # each is rounded by itself
+    assert np.abs(in_phase - (water + fat)).max() <= 1  # each is rounded separately
     assert np.abs(opposed - np.abs(water - fat)).max() <= 1
 
 
@@ -76,7 +76,7 @@ def test_decay_keeps_the_sum_and_leaves_the_earlier_opposed_echo_brighter() -> N
     water, fat = np.array([280.0, 20.0, 0.0], np.float32), np.array([20.0, 380.0, 0.0], np.float32)
     seen_water, seen_fat, opposed = decayed(water, fat)
     assert ECHO_TIME_OPPOSED_MS < ECHO_TIME_IN_MS
-    # One rate per voxel, so that the fat fraction survives, and both echoes tell the same rate.
+    # One rate per voxel, so the fat fraction is unchanged, and both echoes give the same rate.
     np.testing.assert_allclose(seen_fat[:2] / (seen_water + seen_fat)[:2], fat[:2] / (water + fat)[:2], rtol=1e-5)
     rate_from_in = -np.log((seen_water + seen_fat)[:2] / (water + fat)[:2]) / (ECHO_TIME_IN_MS / 1000)
     rate_from_opposed = -np.log(opposed[:2] / np.abs(water - fat)[:2]) / (ECHO_TIME_OPPOSED_MS / 1000)
@@ -102,7 +102,7 @@ def test_a_station_shows_the_signal_at_its_physical_position() -> None:
     indices = np.indices((z, y, x))[::-1].reshape(3, -1)
     mm = station.grid.affine[:3, :3] @ indices + station.grid.affine[:3, 3:] - np.array(shift)[:, None]
     source = np.linalg.solve(body.grid.affine[:3, :3], mm - body.grid.affine[:3, 3:])
-    # The signal is linear along z, so that its mean over the slice is its value at the centre.
+    # The signal is linear along z, so its mean over the slice equals its value at the centre.
     expected = ndimage.map_coordinates(body.water, source[::-1], order=1, mode="constant").reshape(z, y, x)
     inside = (source >= 0).all(axis=0) & (source <= np.array(body.water.shape[::-1])[:, None] - 1).all(axis=0)
     inside = inside.reshape(z, y, x)

@@ -1,4 +1,4 @@
-"""The synthetic body is one in which a muscle study makes sense."""
+"""The synthetic body is realistic enough for a muscle study."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_structure_is_there_on_both_sides(tissues: Tissues) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-def test_total_volume_and_ratio_are_those_asked_for(seed: int) -> None:
+def test_total_volume_and_ratio_are_the_requested_ones(seed: int) -> None:
     participant = draw_participant(seed)
     found = volumes(tissues_of(seed))
     assert total(found, anatomy.MUSCLES) == pytest.approx(participant.tmv_cm3, rel=0.03)
@@ -49,7 +49,7 @@ def test_total_volume_and_ratio_are_those_asked_for(seed: int) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.35, 0.55])
-def test_a_stated_ratio_is_met_and_leaves_the_rest_of_the_person_alone(ratio: float) -> None:
+def test_a_given_ratio_is_met_and_does_not_change_the_rest_of_the_person(ratio: float) -> None:
     drawn, stated = draw_participant(5), draw_participant(5, pa_ratio=ratio)
     assert (drawn.height_cm, drawn.tmv_cm3, drawn.bmi) == (stated.height_cm, stated.tmv_cm3, stated.bmi)
     found = volumes(tissues_of(5, pa_ratio=ratio))
@@ -81,7 +81,7 @@ def test_neighbours_touch_as_in_a_body(tissues: Tissues) -> None:
     assert not touches("multifidus", "vastus_medialis")
 
 
-def test_structures_lie_where_anatomy_puts_them(tissues: Tissues) -> None:
+def test_structures_are_where_anatomy_puts_them(tissues: Tissues) -> None:
     z, y, _ = (np.arange(n) for n in tissues.grid.shape)
 
     def height(name: str) -> float:
@@ -95,7 +95,7 @@ def test_structures_lie_where_anatomy_puts_them(tissues: Tissues) -> None:
     assert depth("rectus_abdominis") < depth("iliopsoas") < depth("multifidus")
 
 
-def test_fat_lies_under_the_skin_and_water_in_muscle(tissues: Tissues) -> None:
+def test_fat_is_under_the_skin_and_water_in_muscle(tissues: Tissues) -> None:
     muscle = np.isin(tissues.labels, [anatomy.by_name(name).index for name in anatomy.MUSCLES])
     signal = tissues.water + tissues.fat
     fraction = np.divide(tissues.fat, signal, out=np.zeros_like(signal), where=signal > 0)

@@ -32,7 +32,7 @@ def by_uid(series: list[Series]) -> dict[str, Series]:
 
 
 def changed(sound: list[Series], faulty: list[Series]) -> list[Series]:
-    """Series of the sound study that the faulty one has otherwise, or not at all."""
+    """Series of the intact study that differ or are missing in the faulty one."""
     now = by_uid(faulty)
     return [s for s in sound if now.get(s.uid) is not s]
 
@@ -87,7 +87,7 @@ def test_shuffled_slices_keep_positions_but_not_order(sound: list[Series]) -> No
         ("missing-contrast", lambda s: s.contrast is Contrast.FAT),
     ],
 )
-def test_what_is_missing_is_missing_whole(sound: list[Series], name: str, gone: Callable[[Series], bool]) -> None:
+def test_what_is_missing_is_missing_completely(sound: list[Series], name: str, gone: Callable[[Series], bool]) -> None:
     assert apply(sound, name) == [s for s in sound if not gone(s)]
 
 
@@ -181,6 +181,6 @@ def test_an_unknown_fault_names_those_that_exist(sound: list[Series]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"missing-contrast", "shuffled-slices"}))
-def test_a_single_station_is_too_few_to_spoil(sound: list[Series], name: str) -> None:
+def test_a_single_station_is_too_few_for_these_faults(sound: list[Series], name: str) -> None:
     with pytest.raises(UsageError, match="at least 2 stations"):
         apply_faults([s for s in sound if s.station == 4], [name], seed=3)

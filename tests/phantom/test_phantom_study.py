@@ -228,7 +228,7 @@ def test_every_fault_that_can_be_named_can_be_made() -> None:
     assert set(get_args(FaultName)) == {*FAULTS, COMPRESSED}
 
 
-def test_the_help_teaches_by_example() -> None:
+def test_the_help_has_examples() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "phantom", "study", "--help"], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Training pairs: cheap, aligned, and never half there."""
+"""Training pairs: cheap, aligned, and never incomplete."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_fine_labels_divide_each_voxel_around_its_centre(pair: TrainingPair) -> 
     parts = parts.transpose(0, 2, 4, 1, 3, 5).reshape(*coarse.grid.shape, 8)
     within = (parts == parts[..., :1]).all(axis=-1)
     assert within.mean() > 0.5
-    assert (parts[..., 0] == coarse.voxels)[within].mean() > 0.99  # what all parts are, the centre is
+    assert (parts[..., 0] == coarse.voxels)[within].mean() > 0.99  # if all parts have one label, so has the centre
 
 
 def test_images_are_those_that_fusion_makes_of_the_scan() -> None:
@@ -68,11 +68,11 @@ def test_images_are_those_that_fusion_makes_of_the_scan() -> None:
     signals = [[scan.images[c].astype(np.float32) for c in (Contrast.WATER, Contrast.FAT)] for scan in scans]
     expected = average_stations(signals, grids, grid)
     for found, wanted in zip((water, fat), expected, strict=True):
-        # Rows that only one of two stations covers with the outer half of a voxel are averaged here and not there.
+        # Rows that one of two stations covers only with half a voxel are averaged here but not in the fusion.
         assert np.mean(np.abs(found - wanted) > 0.01) < 0.01
 
 
-def test_a_resampled_line_stays_a_line_and_its_ends_go_on() -> None:
+def test_a_resampled_line_stays_a_line_and_its_ends_continue() -> None:
     source = Grid((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
     affine = np.diag([1.3, 3.0, 2.0, 1.0])
     affine[0, 3] = 1.0
@@ -82,7 +82,7 @@ def test_a_resampled_line_stays_a_line_and_its_ends_go_on() -> None:
     np.testing.assert_allclose(resampled(x, source, target), np.broadcast_to(line, target.shape), rtol=1e-5)
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_made(folder: Path, tmp_path: Path) -> None:
+def test_existing_participants_are_kept_and_missing_ones_are_made(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     shutil.copytree(folder, out)
     kept = (out / "000001" / "water.nrrd").stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""The last two stages run as MONAI Deploy operators and hand on what they wrote."""
+"""The last two stages run as MONAI Deploy operators and pass on what they wrote."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.dciodvfy import errors
 
-# In a process of its own, since Holoscan keeps its threads and log level for
-# the life of the one it runs in.
+# In a separate process, because Holoscan keeps its threads and log level for
+# the life of its process.
 _APPLICATION = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One entry in the registry is enough: the new phenotype comes into every form of the result."""
+"""One entry in the registry is enough: the new phenotype appears in every form of the result."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from tests import box_body
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "operators" / "core" / "schema" / "report.schema.json"
 
+#: A version of the schema that no phenotype of ours has.
+NEXT_VERSION = "99.0.0"
+
 TOY = Phenotype(
     key="gracilis_share",
     title="Gracilis share of the medial compartment",
@@ -39,7 +42,7 @@ TOY = Phenotype(
     ),
     needs=("gracilis", "adductor_longus", "adductor_brevis"),
     sides=("left",),
-    since="1.2.0",
+    since=NEXT_VERSION,
     decimals=2,
     card=Card("of {medial_cm3} cm³"),
     sr=SrConcept("Gracilis share", site=("SCT", "2577006", "Structure of gracilis muscle")),
@@ -71,7 +74,7 @@ def test_a_new_phenotype_is_in_result_json_page_and_sr(toy: Phenotype, tmp_path:
     assert files.measurements.phenotypes.gracilis_share == pytest.approx(expected_share())
     report = json.loads(files.json.read_text(encoding="utf-8"))
     assert report["phenotypes"][toy.key] == pytest.approx(expected_share(), abs=1e-6)
-    assert report["schema_version"] == "1.2.0"
+    assert report["schema_version"] == NEXT_VERSION
     page = files.html.read_text(encoding="utf-8")
     assert toy.title in page
     assert f"{100 * expected_share():.2f}\N{NO-BREAK SPACE}%" in page
@@ -99,13 +102,20 @@ def test_a_new_phenotype_that_is_missing_says_why(toy: Phenotype, tmp_path: Path
     assert reason in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_new_phenotype_is_in_the_schema_and_required_since_its_version(toy: Phenotype) -> None:
+def test_a_new_phenotype_is_in_the_schema_and_required_since_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = report_schema()["x-readable-versions"]
+    monkeypatch.setitem(PHENOTYPES, TOY.key, TOY)
     schema = report_schema()
-    entry = schema["properties"]["phenotypes"]["properties"][toy.key]
-    assert (entry["title"], entry["maximum"], entry["x-unit"], entry["x-since"]) == (toy.title, 1, "fraction", "1.2.0")
-    assert toy.key in schema["properties"]["phenotypes"]["required"]
-    assert schema["properties"]["schema_version"] == {"const": "1.2.0"}
-    assert schema["x-readable-versions"] == ["1.0.0", "1.1.0", "1.2.0"]
+    entry = schema["properties"]["phenotypes"]["properties"][TOY.key]
+    assert (entry["title"], entry["maximum"], entry["x-unit"], entry["x-since"]) == (
+        TOY.title,
+        1,
+        "fraction",
+        NEXT_VERSION,
+    )
+    assert TOY.key in schema["properties"]["phenotypes"]["required"]
+    assert schema["properties"]["schema_version"] == {"const": NEXT_VERSION}
+    assert schema["x-readable-versions"] == [*before, NEXT_VERSION]
 
 
 def test_a_new_phenotype_is_a_column_of_collect_beside_older_reports(toy: Phenotype, tmp_path: Path) -> None:
@@ -170,11 +180,12 @@ def test_the_schemas_file_is_what_the_registry_generates() -> None:
         "run `python -m operators.core.report_schema` to write the schema again"
     )
     jsonschema.Draft202012Validator.check_schema(report_schema())
-    assert schema_version() == "1.1.0"
+    assert report_schema()["x-readable-versions"][:2] == ["1.0.0", "1.1.0"]
+    assert report_schema()["x-readable-versions"][-1] == schema_version()
 
 
 def test_every_structure_that_a_phenotype_is_computed_from_is_one_that_it_needs() -> None:
-    """A structure too few in ``needs`` would leave a missing value without its reason."""
+    """A structure missing from ``needs`` would leave a missing value without a reason."""
     fused = box_body.fused_of(box_body.grid())
     for name in dict.fromkeys(s for p in PHENOTYPES.values() for s in p.needs):
         labels, _ = box_body.box_labels(absent=(name,))

@@ -1,4 +1,4 @@
-"""The three forms of the report: valid, self-contained, and silent about who the patient is."""
+"""The three forms of the report are valid, self-contained, and do not identify the patient."""
 
 from __future__ import annotations
 
@@ -134,11 +134,11 @@ def test_no_patient_attribute_comes_into_json_or_html(files: ReportFiles) -> Non
         for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate"):
             assert box_body.PATIENT[keyword] not in text
         assert "Secretname" not in text
-        assert "1000123" in text  # the pseudonym, so that the right study was looked at
+        assert "1000123" in text  # the pseudonym, which proves that this is the right study
 
 
 def test_page_carries_the_banner_only_for_synthetic_training(files: ReportFiles) -> None:
-    model = box_body.MODEL  # somebody else's synthetic weights are not called ours
+    model = box_body.MODEL  # the banner names the actual model, also for other people's synthetic weights
     assert f"{model.name} {model.version}, {BANNER}" in files.html.read_text(encoding="utf-8")
     report = json.loads(files.json.read_text(encoding="utf-8"))
     report["model"]["synthetic_training"] = False
@@ -166,7 +166,7 @@ def test_sr_is_valid_for_dciodvfy(files: ReportFiles, withheld: ReportFiles) -> 
 
 
 def code(concept: pydicom.Sequence) -> str:
-    """The code of a concept; longer ones have an attribute of their own (PS3.3 8.1)."""
+    """The code of a concept; long codes have a separate attribute (PS3.3 8.1)."""
     return str(concept[0].get("CodeValue") or concept[0].LongCodeValue)
 
 
@@ -250,7 +250,7 @@ def test_pictures_put_the_patients_left_on_the_right(plane: str, flip_x: bool) -
     assert row < height / 2
 
 
-def test_mid_line_is_drawn_where_the_sides_part() -> None:
+def test_mid_line_is_drawn_where_the_sides_meet() -> None:
     grid = box_body.grid()
     labels, _ = box_body.box_labels()
     surface = find_mid_surface(Volume(labels, grid))

@@ -1,4 +1,4 @@
-"""Left and right are told apart in patient coordinates, however the patient and the grid lie."""
+"""Left and right are separated in patient coordinates, for any orientation of patient and grid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_left_is_the_patients_left_when_columns_run_to_the_right() -> None:
     assert {s.name: counted.voxels[s.index, ::-1].tolist() for s in STRUCTURES} == expected
 
 
-def test_legs_that_lie_to_one_side_of_the_pelvis_keep_their_own_middle() -> None:
+def test_legs_to_one_side_of_the_pelvis_keep_their_own_middle() -> None:
     labels, expected = box_body.box_labels()
     low = slice(0, 32)  # the femora's slices; pelvis and trunk stay where they are
     bent = labels.copy()
@@ -60,7 +60,7 @@ def test_one_femur_cut_short_does_not_move_the_middle() -> None:
     assert {m: counted.voxels[by_name(m).index].tolist() for m in MUSCLES} == {m: expected[m] for m in MUSCLES}
 
 
-def test_muscles_part_the_sides_when_no_bone_is_labelled() -> None:
+def test_muscles_separate_the_sides_if_no_bone_is_labelled() -> None:
     labels, expected = box_body.box_labels(absent=("femur", "iliac_bone"))
     volume = Volume(labels, box_body.grid(tilt_degrees=3.0))
     surface = find_mid_surface(volume)

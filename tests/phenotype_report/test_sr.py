@@ -1,4 +1,4 @@
-"""What the SR says, read with highdicom and pydicom as a recipient would."""
+"""Content of the SR, read with highdicom and pydicom as a recipient would."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def meanings(item: pydicom.Dataset) -> list[str]:
 def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(files: ReportFiles) -> None:
     sr = hd.sr.srread(files.sr)
     seg = pydicom.dcmread(files.sr.parent / "segmentation.dcm", stop_before_pixels=True)
-    content: Any = sr.content  # of TID 1500, which the method is of
+    content: Any = sr.content  # a TID 1500 object, which has this method
     found = content.get_volumetric_roi_measurement_groups()
     assert len(found) == len(STRUCTURES)
     tracking = {item.SegmentNumber: item.TrackingUID for item in seg.SegmentSequence}
@@ -87,7 +87,7 @@ def test_every_structure_has_volume_on_both_sides_and_fat_fraction_by_the_networ
             assert algorithm == [box_body.MODEL.name, box_body.MODEL.version]
 
 
-def test_phenotypes_are_there_for_both_sides(files: ReportFiles) -> None:
+def test_phenotypes_exist_for_both_sides(files: ReportFiles) -> None:
     group = groups(files.sr)[-1]
     values: dict[str, list[float]] = {}
     for item in group.ContentSequence:
@@ -101,7 +101,7 @@ def test_phenotypes_are_there_for_both_sides(files: ReportFiles) -> None:
     assert "muscle_fat_fraction" in values
 
 
-def test_synthetic_weights_are_declared_where_they_are_and_only_there(files: ReportFiles, tmp_path: Path) -> None:
+def test_synthetic_weights_are_declared_if_and_only_if_used(files: ReportFiles, tmp_path: Path) -> None:
     statement = "Synthetic weights, not for clinical use"
     assert statement in meanings(groups(files.sr)[-1])
     report = pydicom.dcmread(files.sr)
@@ -114,7 +114,7 @@ def test_synthetic_weights_are_declared_where_they_are_and_only_there(files: Rep
     assert "ContentQualification" not in pydicom.dcmread(real)
 
 
-def test_with_a_label_map_the_segment_is_told_by_its_tracking_uid(tmp_path: Path) -> None:
+def test_with_a_label_map_the_segment_is_identified_by_its_tracking_uid(tmp_path: Path) -> None:
     """A reference may name a segment of Segmentation Storage only."""
     sr = written(tmp_path, "labelmap").sr
     seg = pydicom.dcmread(tmp_path / "segmentation.dcm", stop_before_pixels=True)

@@ -22,7 +22,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter on the packages below ``root``, with the contracts of this repository."""
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter", encoding="utf-8")
-    # import-linter has no optional root package: leave out those that are not there.
+    # import-linter does not allow optional root packages: leave out those that do not exist.
     packages = [name for name in contracts["importlinter"]["root_packages"].split() if (root / name).is_dir()]
     contracts["importlinter"]["root_packages"] = "\n" + "\n".join(packages)
     with (root / ".importlinter_of_the_test").open("w", encoding="utf-8") as file:
@@ -43,7 +43,7 @@ def rooms(root: Path) -> list[Path]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The modules of every room, without anything else, to be changed by a test."""
+    """A copy of the modules of every room and nothing else, for tests to change."""
     for file in rooms(ROOT):
         target = tmp_path / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)

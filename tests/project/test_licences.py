@@ -1,4 +1,4 @@
-"""docs/licences.md lists every package that pyproject.toml asks for, with the licence that the package states."""
+"""docs/licences.md lists every package that pyproject.toml requires, with the licence that the package states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| ([\w.-]+) \| ([^|]+?) \|", flags=re.M)
 
-# Licences of packages whose metadata has no SPDX expression, as their classifiers and free texts call them.
+# Licences of packages whose metadata has no SPDX expression, as named in their classifiers and free texts.
 FAMILIES = {
     "Apache": ("Apache",),
     "BSD": ("BSD",),
@@ -29,7 +29,7 @@ def normal(name: str) -> str:
 
 
 def required() -> set[str]:
-    """Packages that the project and its extras ask for."""
+    """Packages that the project and its extras require."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
     names = {normal(re.match(r"[\w.-]+", item)[0]) for items in lists for item in items}  # type: ignore[index]

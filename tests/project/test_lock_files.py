@@ -52,7 +52,7 @@ def test_every_line_has_a_digest_and_no_line_has_an_address(variant: str) -> Non
 
 
 def test_what_installed_packages_say_that_they_need_is_locked() -> None:
-    """Read from the packages themselves, not from the comments that `read_lock` reads."""
+    """The needs are read from the packages themselves, not from the comments that `read_lock` reads."""
     checked, missing = 0, []
     for each in CPU:
         try:
@@ -98,13 +98,13 @@ def test_the_cpu_variant_is_without_the_cuda_libraries_of_torch() -> None:
     assert len(torch.digests) > len({each.name: each for each in GPU}["torch"].digests)  # and a build without CUDA
 
 
-def test_what_is_left_out_takes_along_what_only_it_needs() -> None:
+def test_leaving_a_package_out_also_drops_its_own_dependencies() -> None:
     whole, part = select(CPU, ["statsmodels", "numpy"]), select(CPU, ["statsmodels", "numpy"], ["patsy", "formulaic"])
     assert names(whole) - names(part) >= {"patsy", "formulaic", "narwhals"}
     assert {"statsmodels", "numpy"} <= names(part)
 
 
-def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_missing_packages_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="left-pad"):
         select(CPU, ["left-pad"])
     with pytest.raises(UsageError, match="tpu"):

@@ -1,4 +1,4 @@
-"""References from code and documents to docs/method.md and to other pages lead somewhere."""
+"""References in code and documents to docs/method.md and to other pages are valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERNAL = re.compile(r"\b(?:PAPER|DESIGN|STYLE)\b")
 
 
 def tracked_texts() -> dict[str, str]:
-    """Every tracked text file of ours by its path, this one left out."""
+    """Every tracked text file of ours by its path, except this one."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True
     ).stdout.split("\0")

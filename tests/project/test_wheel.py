@@ -1,4 +1,4 @@
-"""A wheel holds the whole product and nothing else, and works where nothing but it is installed."""
+"""A wheel holds the whole product and nothing else, and works in an otherwise empty environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_PRODUCT = shutil.ignore_patterns("__pycache__", "checkpoints", "data", "eval
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the wheel is made of, so that the build leaves nothing in the work tree and finds nothing old."""
+    """A copy of the wheel's sources, so that the build leaves nothing in the work tree and finds no old files."""
     folder = tmp_path_factory.mktemp("source")
     for name in PACKAGES:
         shutil.copytree(PROJECT.parent / name, folder / name, ignore=NOT_PRODUCT)
@@ -49,7 +49,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
-    """Standard output of a command that must succeed, in which the work tree is not imported."""
+    """Standard output of a command that must succeed and that does not import the work tree."""
     without = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run([str(each) for each in command], cwd=cwd, env=without, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -57,7 +57,7 @@ def run(*command: object, cwd: Path | None = None) -> str:
 
 
 def install(python: Path, requirement: str, scratch: Path) -> None:
-    """As anyone would, from the wheel's own ranges; the versions are the locked ones, so that this repeats."""
+    """Install from the wheel's own ranges, as users do, but with the locked versions, so that this is repeatable."""
     locked = scratch / "constraints.txt"
     locked.write_text("".join(f"{each.name}=={each.version}\n" for each in read_lock(LOCKS / "cpu.txt")))
     run(python, "-m", "pip", "install", "--quiet", "--constraint", locked, requirement)

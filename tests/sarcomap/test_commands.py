@@ -1,4 +1,4 @@
-"""The `sarcomap` command from the shell: what it shows, what it refuses, and what it does not import for that."""
+"""The `sarcomap` command: what it shows, what it refuses, and that it does so without slow imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.app.made_study import NAME, PATIENT, ROOT, clean_environment, contents
 
-#: What takes long to import.
+#: Packages that take long to import.
 HEAVY = {"torch", "monai", "numba", "pydicom", "highdicom", "pandas", "statsmodels", "matplotlib", "scipy", "openvino"}
 
 
@@ -50,13 +50,13 @@ def imported_by(*arguments: object) -> tuple[int, set[str]]:
 
 
 def commands() -> list[str]:
-    from sarcomap.__main__ import _COMMANDS
+    from sarcomap.__main__ import COMMANDS
 
-    return sorted(_COMMANDS)
+    return sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in commands())], ids=lambda words: " ".join(words) or "none")
-def test_help_is_there_and_waits_for_nothing_heavy(command: list[str]) -> None:
+def test_help_appears_without_heavy_imports(command: list[str]) -> None:
     code, heavy = imported_by(*command, "--help")
     assert code == 0 and heavy == set()
     done = sarcomap(*command, "--help")
@@ -81,11 +81,11 @@ def test_help_is_there_and_waits_for_nothing_heavy(command: list[str]) -> None:
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else str(value),
 )
-def test_what_cannot_work_is_refused_in_two_lines_before_anything_heavy_is_imported(
+def test_unusable_arguments_are_refused_in_two_lines_before_heavy_imports(
     arguments: list[str], code: int, words: list[str]
 ) -> None:
     found, heavy = imported_by(*arguments)
-    assert (found, heavy - {"pydicom", "scipy", "numba"}) == (code, set())  # pydicom says whether a folder can be read
+    assert (found, heavy - {"pydicom", "scipy", "numba"}) == (code, set())  # pydicom tells whether a folder can be read
     done = sarcomap(*arguments)
     said = [line for line in done.stderr.splitlines() if not line.startswith("SarcoMAP:")]
     assert done.returncode == code and len(said) <= 2 and said[0].startswith("error: ")
@@ -110,7 +110,7 @@ def test_one_study_shows_that_it_started_one_line_of_progress_and_three_numbers(
     assert NAME not in done.stdout + done.stderr and PATIENT.eid not in done.stdout + done.stderr
 
 
-def test_of_several_studies_one_that_fails_does_not_stop_the_others(study: Path, bundle: Path, tmp_path: Path) -> None:
+def test_one_failing_study_does_not_stop_the_others(study: Path, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "empty").mkdir(parents=True)
     for name in ("a", "b"):
         shutil.copytree(study, tmp_path / "in" / name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.app.made_study import ROOT, clean_environment, contents
 
-#: Both ways in one process whose clock stands still.
+#: Both ways in one process with a fixed clock.
 _BOTH = """
 import sys
 from datetime import UTC, datetime

@@ -22,7 +22,7 @@ _WEIGHTS = "models/weights.pt"
 
 
 class IntensityBands(torch.nn.Module):
-    """A network whose answer is known: channel n scores highest where the signal is nearest to ``levels[n]``.
+    """A network with a known answer: channel n scores highest where the signal is nearest to ``levels[n]``.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def band_bundle(
 ) -> Path:
     """`IntensityBands` over signals from 0 (background) upwards, ten units to a channel.
 
-    Its network is not one of MONAI's, so that it loads with ``trusted=True`` only.
+    Its network is not one of MONAI's, so it loads only with ``trusted=True``.
     """
     defaults = {
         "roi": [24, 24, 24],
@@ -102,12 +102,12 @@ def bundle_of(folder: Path, weights: Any, changes: Mapping[str, Any]) -> Path:
 
 
 def card_of(bundle: Path) -> Path:
-    """Where the card is."""
+    """Path of the card."""
     return bundle / "models" / "shipped.json"
 
 
 def rewrite_card(bundle: Path, without: str | None = None, **changes: Any) -> None:
-    """Change entries of the card, with the digest of the weights as they are now unless it is given."""
+    """Change entries of the card. The digest is that of the current weights, unless it is given."""
     card = json.loads(card_of(bundle).read_text(encoding="utf-8"))
     digest = hashlib.sha256((bundle / _WEIGHTS).read_bytes()).hexdigest()
     card = {**card, "sha256": digest, **changes}

@@ -1,4 +1,4 @@
-"""Every backend gives the labels of PyTorch; the ONNX model is made once, never in the bundle's folder."""
+"""Every backend gives PyTorch's labels. The ONNX model is made once, and never in the bundle's folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from operators.segmentation.options import Backend
 from scipy import ndimage
 
 from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
 from operators.core.options import SegmentationOptions
+from operators.core.options.segmentation import Backend
 from operators.core.volume import Fused, Grid
 from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import prepare
@@ -65,7 +65,7 @@ def test_labels_in_fp32_are_those_of_pytorch(model: SegmentationModel, fused: Fu
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_bf16_is_what_was_asked_for_and_nearly_agrees_or_is_refused_where_it_would_be_emulated(
+def test_bf16_nearly_agrees_or_is_refused_if_it_would_be_emulated(
     model: SegmentationModel, fused: Fused, backend: Backend
 ) -> None:
     need(backend)
@@ -91,7 +91,7 @@ def test_bf16_is_chosen_only_where_it_was_measured_to_be_harmless_and_the_proces
         assert network.description.endswith(expected)
 
 
-def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(
+def test_the_onnx_model_is_made_once_for_each_set_of_weights(
     model: SegmentationModel, cache: Path, tmp_path: Path
 ) -> None:
     first = onnx_model(model)
@@ -104,9 +104,7 @@ def test_the_onnx_model_is_made_once_for_weights_and_anew_for_others(
     assert sorted(path.suffix for path in cache.iterdir()) == [".onnx", ".onnx"]
 
 
-def test_a_bundle_and_a_cache_that_are_read_only_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fused: Fused
-) -> None:
+def test_a_read_only_bundle_and_cache_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fused: Fused) -> None:
     need("openvino")
     bundle = random_unetr_bundle(tmp_path / "bundle", SPACING)
     before = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
@@ -124,7 +122,7 @@ def test_a_bundle_and_a_cache_that_are_read_only_do(
 
 
 class Unexportable(IntensityBands):
-    """What a tracer cannot follow: it asks numpy."""
+    """A network that cannot be traced, because it calls numpy."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         if torch.jit.is_tracing():
@@ -132,7 +130,7 @@ class Unexportable(IntensityBands):
         return super().forward(image)
 
 
-def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path: Path, fused: Fused) -> None:
+def test_pytorch_replaces_a_backend_that_cannot_run_the_network(tmp_path: Path, fused: Fused) -> None:
     need("openvino")
     model = load_model(band_bundle(tmp_path / "bundle", SPACING), trusted=True)
     model = replace(model, network=Unexportable(), device=torch.device("cpu"))
@@ -144,17 +142,19 @@ def test_pytorch_stands_in_for_a_backend_that_cannot_take_the_network(tmp_path: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "tensorflow"}, "--backend"),
-        ({"precision": "int8"}, "--precision"),
-        ({"batch_size": 0}, "batch size"),
+        ({"backend": "tensorflow"}, "backend: "),
+        ({"precision": "int8"}, "precision: "),
+        ({"batch_size": 0}, "batch_size: "),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         SegmentationOptions(**options)
 
 
-def test_what_this_machine_does_not_have_is_refused(model: SegmentationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backends_and_devices_that_this_machine_lacks_are_refused(
+    model: SegmentationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="--device cuda"):
             open_network(model, SegmentationOptions(device="cuda"))
@@ -182,7 +182,7 @@ def test_clean_up_confidence_and_mirroring_are_options_of_the_stage(model: Segme
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[SegmentationModel, Fused, np.ndarray]:
-    """The shipped model, an image on its own spacing, and the labels of MONAI's sliding window there."""
+    """The shipped model, an image at the network's spacing, and the labels of MONAI's sliding window on it."""
     model = load_model(Path(__file__).resolve().parents[2] / "bundle")
     spacing = tuple(float(step) for step in model.preprocessing.transforms[1].spacing_transform.pixdim)
     size = tuple(roi + 8 if axis == 2 else roi for axis, roi in enumerate(model.windows.roi))  # two windows
@@ -192,7 +192,7 @@ def shipped() -> tuple[SegmentationModel, Fused, np.ndarray]:
     grid = Grid(water.shape, np.diag([-spacing[0], -spacing[1], spacing[2], 1.0]))
     fused = Fused(water, water, water, water, grid, body, water, ())
     image = prepare(fused, model).image
-    assert tuple(image.shape[1:]) == size  # nothing was resampled, so that voxels can be compared
+    assert tuple(image.shape[1:]) == size  # nothing was resampled, so voxels can be compared
     merged = torch.nn.Sequential(model.network, torch.nn.Softmax(dim=1)) if model.probabilities else model.network
     with torch.inference_mode():
         theirs = model.inferer(image[None], merged)[0].argmax(dim=0).numpy().transpose(2, 1, 0)

@@ -1,4 +1,4 @@
-"""A bundle's configs are a description of a network, or they are refused before anything in them is run."""
+"""Configs that do more than describe a network are refused before anything in them is run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.segmentation.made_bundle import bundle_of, card_of, random_unetr_bund
 
 SHIPPED = Path(__file__).resolve().parents[2] / "bundle"
 NEEDED = ("network", "device", "preprocessing", "inferer", "images")
-HARM = "HARM"  # in a config: the file that an attack would make
+HARM = "HARM"  # placeholder in a config for the file that an attack would make
 
 
 def attacked(folder: Path, changes: dict[str, Any]) -> tuple[Path, Path]:
-    """A bundle that works, with ``changes`` over its configs, and the file that is there when they were run."""
+    """A working bundle with ``changes`` to its configs, and the file that exists if an attack was run."""
     bundle, harm = random_unetr_bundle(folder / "bundle"), folder / "harm"
     path = bundle / "configs" / "changes.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
@@ -69,7 +69,7 @@ def test_configs_that_would_run_something_are_refused_before_they_do(tmp_path: P
 )
 def test_the_attacks_are_real_ones(tmp_path: Path, name: str) -> None:
     bundle, harm = attacked(tmp_path, ATTACKS[name])
-    with suppress(SegmentationError):  # what is left of it is no network
+    with suppress(SegmentationError):  # the rest is not a network
         load_model(bundle, trusted=True)
     assert harm.exists()
 

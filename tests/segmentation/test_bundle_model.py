@@ -1,4 +1,4 @@
-"""A bundle is loaded as its card says, or not at all."""
+"""A bundle is loaded as its card states, or not at all."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_code_in_the_weights_is_never_executed(tmp_path: Path, format: str) -> N
     assert harm.exists()
 
 
-def test_a_checkpoint_cut_short_is_refused_though_its_digest_fits(bundle: Path) -> None:
+def test_a_truncated_checkpoint_is_refused_although_its_digest_fits(bundle: Path) -> None:
     weights = bundle / "models" / "weights.pt"
     weights.write_bytes(weights.read_bytes()[:-200])
     rewrite_card(bundle)
@@ -126,19 +126,19 @@ def test_a_missing_file_is_named(bundle: Path, gone: str, named: str) -> None:
     assert named in refused(bundle)
 
 
-def test_a_folder_that_is_no_bundle_is_refused_with_advice(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_bundle_is_refused_with_advice(tmp_path: Path) -> None:
     assert "-m" in refused(tmp_path)
     assert "-m" in refused(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "\xff"])
-def test_a_card_that_is_no_card_is_refused(bundle: Path, content: str) -> None:
+def test_a_file_that_is_not_a_card_is_refused(bundle: Path, content: str) -> None:
     card_of(bundle).write_bytes(content.encode("latin-1"))
     assert "card" in refused(bundle)
 
 
 @pytest.mark.parametrize("entry", ["sha256", "weights", "configs", "synthetic_training"])
-def test_a_card_that_lacks_an_entry_or_has_nonsense_there_is_refused(bundle: Path, entry: str) -> None:
+def test_a_card_with_a_missing_or_invalid_entry_is_refused(bundle: Path, entry: str) -> None:
     rewrite_card(bundle, without=entry)
     assert entry in refused(bundle)
     rewrite_card(bundle, without=None, **{entry: 3})

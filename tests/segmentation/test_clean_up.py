@@ -1,4 +1,4 @@
-"""Islands go to what surrounds them; a muscle's two bodies stay."""
+"""Islands take the label around them; both sides of a muscle stay."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def test_an_island_takes_the_label_around_it_and_both_sides_stay() -> None:
     labels[2:10, 2:10, 1:9] = labels[2:10, 2:10, 20:28] = 3  # left and right
     labels[2:10, 2:10, 9:13] = 5
     labels[5, 5, 4] = 5  # an island of 5 in 3
-    labels[0, 0, 29] = 3  # one in the corner, in nothing
-    labels[6, 6, 27] = 7  # all there is of 7: no island
+    labels[0, 0, 29] = 3  # an island in the corner, in the background
+    labels[6, 6, 27] = 7  # the only part of 7, so not an island
     cleaned, changed = clean_up(labels)
     expected = labels.copy()
     expected[5, 5, 4] = 3

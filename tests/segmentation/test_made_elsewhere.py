@@ -1,4 +1,4 @@
-"""Label maps of other tools: read where they lie, translated, measured as far as they go, or refused."""
+"""Label maps of other tools: read at their position, translated, measured as far as possible, or refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fused() -> Fused:
 
 
 def two_thighs(numbers: dict[str, tuple[int, int]]) -> NDArray[np.int16]:
-    """One slab along z for each name, in both thighs: the number of the left side and of the right side."""
+    """One slab along z for each name, in both thighs, with the numbers of the left and the right side."""
     labels = np.zeros(SHAPE, dtype=np.int16)
     height = SHAPE[0] // len(numbers)
     for place, (left, right) in enumerate(numbers.values()):
@@ -64,13 +64,13 @@ THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
 
 
 @pytest.mark.parametrize("name", scheme_names())
-def test_every_scheme_that_ships_is_whole(name: str) -> None:
+def test_every_shipped_scheme_is_complete(name: str) -> None:
     scheme = load_scheme(name)
     targets = scheme.targets()
     assert targets and set(targets) <= set(scheme.labels.values())
     sided = [label for label in targets if label.endswith(("_left", "_right"))]
     assert name == "ours" or len(sided) == len(targets)
-    for label in sided:  # no side is forgotten, and both mean one structure
+    for label in sided:  # both sides are listed and mean the same structure
         other = label[:-5] + "_right" if label.endswith("_left") else label[:-6] + "_left"
         assert targets[other] == targets[label]
 
@@ -83,7 +83,7 @@ def test_musclemap_has_all_but_two_of_our_structures() -> None:
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SPL", "AIR"])
 def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tmp_path: Path, axes: str) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172), "semimembranosus": (7161, 7162)})
-    labels[0, 10, 30] = 7131  # one voxel that tells the sides apart
+    labels[0, 10, 30] = 7131  # one voxel that distinguishes the sides
     found, card = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii.gz", labels, axes=axes), MUSCLEMAP)])
     expected = np.zeros(SHAPE, dtype=np.uint8)
     for name, numbers in {
@@ -100,7 +100,7 @@ def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tm
 MUSCLEMAP = load_scheme("musclemap")
 
 
-def test_a_finer_turned_grid_is_resampled_to_the_nearest_label(fused: Fused, tmp_path: Path) -> None:
+def test_a_finer_rotated_grid_is_resampled_to_the_nearest_label(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
     fine = labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
     affine = study_grid().affine.copy()
@@ -182,9 +182,7 @@ def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused: Fused, tmp_
     assert found.voxels[:15].any() and not found.voxels[15:].any()
 
 
-def test_what_a_partial_label_map_cuts_gives_no_phenotype_and_what_it_holds_whole_does(
-    fused: Fused, tmp_path: Path
-) -> None:
+def test_a_partial_label_map_gives_phenotypes_of_complete_structures_only(fused: Fused, tmp_path: Path) -> None:
     thigh = {name: (7000 + 10 * n + 1, 7000 + 10 * n + 2) for n, name in enumerate((*HAMSTRINGS, *QUADRICEPS))}
     scheme = tmp_path / "scheme.yaml"
     facts = CUSTOM | {
@@ -249,7 +247,7 @@ def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
-def test_a_label_map_that_lies_elsewhere_is_refused(
+def test_a_label_map_outside_the_image_is_refused(
     fused: Fused, tmp_path: Path, shift: tuple[float, float, float]
 ) -> None:
     grid = study_grid()
@@ -290,7 +288,7 @@ CUSTOM = {
 }
 
 
-def test_a_scheme_of_ones_own_works(fused: Fused, tmp_path: Path) -> None:
+def test_an_own_scheme_works(fused: Fused, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(CUSTOM), encoding="utf-8")
     path = write_nifti(tmp_path / "l.nii", two_thighs({"a": (4, 4), "b": (9, 9)}))
     found, card = import_labels(fused, [LabelSource(path, load_scheme(str(tmp_path / "own.yaml")))])
@@ -318,8 +316,28 @@ def test_a_scheme_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[st
         load_scheme(str(tmp_path / "own.yaml"))
 
 
-def test_a_scheme_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="musclemap"):
         load_scheme("muscle-map")
     with pytest.raises(UsageError, match="cannot be read"):
         load_scheme(str(tmp_path / "missing.yaml"))
+
+
+def test_a_box_that_3d_slicer_saved_around_the_segments_is_whole(fused: Fused, tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[12:18, 4:16, 25:36] = by_name("sartorius").index
+    labels[12:18, 4:16, 4:14] = by_name("sartorius").index
+    first = np.array([4, 4, 12])  # x, y, z
+    affine = study_grid().affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ first
+    box = labels[12:18, 4:16, 4:36]
+    write_segmentation(tmp_path / "cropped.seg.nrrd", Volume(box, Grid((6, 12, 32), affine)))
+    source = LabelSource(tmp_path / "cropped.seg.nrrd", load_scheme("ours"))
+    found, _ = import_labels(fused, [source])
+    assert np.array_equal(found.voxels, labels)
+    assert found.cut == frozenset() and [flag.code for flag in found.flags] == ["labels-made-elsewhere"]
+
+    affine[2, 3] += 2.0  # between the fused slices: made on other images, which may well end there
+    write_segmentation(tmp_path / "cropped.seg.nrrd", Volume(box, Grid((6, 12, 32), affine)))
+    with pytest.raises(InputError, match="covers"):
+        import_labels(fused, [source])

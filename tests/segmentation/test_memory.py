@@ -1,4 +1,4 @@
-"""Memory that is given back costs nothing that anybody still needs."""
+"""Releasing memory loses nothing that is still needed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pytest
 from operators.segmentation.memory import drop_mapped_pages
 
 SMAPS = Path("/proc/self/smaps")
-pytestmark = pytest.mark.skipif(not SMAPS.is_file(), reason="the kernel does not say what is in memory")
+pytestmark = pytest.mark.skipif(not SMAPS.is_file(), reason="the kernel does not report which pages are in memory")
 SIZE = 64 * mmap.PAGESIZE
 
 
 def resident_bytes(path: Path) -> int:
-    """Of a mapped file, what is in memory by this process's account."""
+    """Bytes of a mapped file that are in this process's memory."""
     parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", SMAPS.read_text(), flags=re.MULTILINE)
     return sum(
         1024 * int(found[1]) for part in parts if str(path) in part and (found := re.search(r"Rss: +(\d+)", part))
     )
 
 
-def test_pages_mapped_for_reading_go_and_come_back_as_they_were(tmp_path: Path) -> None:
+def test_pages_mapped_for_reading_are_released_and_read_again_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "compiled.blob"
     content = os.urandom(SIZE)
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Scores on a coarse grid become labels on a fine one, as SimpleITK's linear interpolation has it."""
+"""Scores on a coarse grid become labels on a fine one, with the result of SimpleITK's linear interpolation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fine_grid(turned: NDArray[np.float64]) -> Grid:
 def coarse_affine(
     grid: Grid, spacing: NDArray[np.float64], shift: NDArray[np.float64], flips: tuple[int, int, int]
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
-    """Axes along those of ``grid`` (some of them backwards), covering it; and the size along (x, y, z)."""
+    """A grid that covers ``grid`` with parallel axes (some reversed), and its size along (x, y, z)."""
     extent = (np.array(grid.shape[::-1]) - 1) * grid.spacing_mm
     sizes = np.ceil((extent + 2 * spacing) / spacing).astype(int) + 1
     directions = grid.affine[:3, :3] / grid.spacing_mm
@@ -53,7 +53,7 @@ def smooth_scores(channels: int, sizes: tuple[int, int, int], seed: int) -> torc
 
 
 def by_simpleitk(scores: torch.Tensor, affine: NDArray[np.float64], grid: Grid) -> NDArray[np.float32]:
-    """Each channel resampled by ITK onto the grid: shape (channels, z, y, x)."""
+    """Resample each channel to the grid with ITK: shape (channels, z, y, x)."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     reference = sitk.Image(*(int(n) for n in grid.shape[::-1]), sitk.sitkFloat32)
     reference.SetSpacing(grid.spacing_mm)
@@ -124,7 +124,7 @@ def test_an_axis_of_one_score_is_constant() -> None:
 
 
 @pytest.mark.parametrize("degrees", [10.0, 45.0])
-def test_axes_that_are_turned_are_refused(degrees: float) -> None:
+def test_rotated_axes_are_refused(degrees: float) -> None:
     grid = fine_grid(np.eye(3))
     affine, sizes = coarse_affine(fine_grid(rotation(degrees)), np.full(3, 4.0), np.full(3, 0.5), (1, 1, 1))
     with pytest.raises(InternalError, match="turned"):

@@ -23,12 +23,12 @@ from tests.segmentation.made_bundle import IntensityBands, band_bundle, bundle_o
 
 SHAPE = (30, 26, 34)  # (z, y, x)
 SPACING = (4.0, 5.0, 6.0)
-#: Change of the water signal in each millimetre towards left, posterior and superior: each its own.
+#: Change of the water signal per millimetre towards left, posterior and superior; all three differ.
 SLOPE = np.array([0.4, -0.9, 0.5])
 
 
 def grid_of(flips: tuple[int, int, int] = (1, 1, 1), degrees: float = 0.0) -> Grid:
-    """Axes along LPS, some backwards, then tilted about the left-right axis."""
+    """Axes along LPS, some reversed, then tilted about the left-right axis."""
     a = np.radians(degrees)
     tilt = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     affine = np.eye(4)
@@ -82,13 +82,13 @@ def bands(tmp_path_factory: pytest.TempPathFactory) -> SegmentationModel:
 def test_every_voxel_is_labelled_where_its_signal_is(
     bands: SegmentationModel, flips: tuple[int, int, int], degrees: float
 ) -> None:
-    """Scores of `IntensityBands` are interpolated without error on a ramp, so a mixed-up axis or side would show."""
+    """On a ramp, scores of `IntensityBands` are interpolated exactly, so a mixed-up axis or side would be noticed."""
     grid = grid_of(flips, degrees)
     signal = ramp(grid)
     labels = segment(fused_of(grid, signal), bands)
     assert labels.grid is grid and labels.voxels.dtype == np.uint8
     inside = np.zeros(grid.shape, dtype=bool)
-    inside[3:-3, 2:-2, 2:-2] = True  # beyond the outermost coarse voxel, scores are held
+    inside[3:-3, 2:-2, 2:-2] = True  # beyond the outermost coarse voxel, scores are constant
     sure = inside & away_from_band_edges(signal)
     np.testing.assert_array_equal(labels.voxels[sure], np.round(signal / 10.0).astype(np.uint8)[sure])
     assert len(np.unique(labels.voxels[sure])) > 12
@@ -108,7 +108,7 @@ def test_nothing_is_labelled_outside_the_body(bands: SegmentationModel) -> None:
 def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(
     tmp_path: Path, flips: tuple[int, int, int]
 ) -> None:
-    """As in training, where the volume is not cut: percentiles of a cut one would be others."""
+    """As in training, where the volume is not cropped; percentiles of a cropped one would differ."""
     percentiles = {"_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 1.0, "upper": 99.5}
     percentiles |= {"b_min": 0.0, "b_max": 1.0, "clip": True}
     bundle = band_bundle(tmp_path / "bundle", spacing_mm=(7.0, 8.0, 9.0), scale_intensity=percentiles)
@@ -126,10 +126,10 @@ def test_intensities_are_those_of_the_whole_image_wherever_the_body_ends(
     assert (places[:, 0] > -1e-6).all() and (places[:, 1] < np.array(cut.shape) - 1 + 1e-6).all()
 
 
-def test_adipose_tissue_is_never_given_for_it_was_never_learnt(bands: SegmentationModel) -> None:
+def test_adipose_tissue_is_never_given_because_it_was_never_learnt(bands: SegmentationModel) -> None:
     grid = grid_of()
-    signal = np.full(SHAPE, 270.0, dtype=np.float32)
-    signal[:15] = 280.0
+    signal = np.full(SHAPE, 10.0 * STRUCTURES[-1].index, dtype=np.float32)
+    signal[:15] = 10.0 * ADIPOSE_INDEX
     labels = segment(fused_of(grid, signal), bands).voxels
     assert not (labels == ADIPOSE_INDEX).any()
     assert (labels[:10] == 0).all() and (labels[20:] == STRUCTURES[-1].index).all()
@@ -153,7 +153,7 @@ def test_at_the_networks_own_spacing_labels_are_those_of_monais_sliding_window(
     names = ("feature_size", "hidden_size", "mlp_dim", "num_heads")
     network = UNETR(1, CHANNEL_COUNT, settings["roi"], **{name: settings[f"network_def#{name}"] for name in names})
     network.load_state_dict(torch.load(bundle / "models" / "weights.pt", weights_only=True))
-    to_ras = water.transpose(2, 1, 0)[::-1, ::-1]  # LPS to RAS: right and anterior come last
+    to_ras = water.transpose(2, 1, 0)[::-1, ::-1]  # LPS to RAS: reverse x and y
     image = torch.from_numpy(np.clip(to_ras / 450.0, 0, 1).astype(np.float32))[None, None]
     window = SlidingWindowInferer(settings["roi"], sw_batch_size=1, overlap=0.25, mode="gaussian")
     with torch.inference_mode():
@@ -206,11 +206,11 @@ def test_an_image_without_a_body_is_an_error(bands: SegmentationModel) -> None:
         segment(fused_of(grid, ramp(grid), np.zeros(SHAPE, dtype=bool)), bands)
 
 
-def test_an_image_of_one_value_is_an_error_whatever_lies_outside_the_body(bands: SegmentationModel) -> None:
+def test_a_constant_image_is_an_error_whatever_is_outside_the_body(bands: SegmentationModel) -> None:
     grid, body = grid_of(), np.zeros(SHAPE, dtype=bool)
     body[5:25, 4:20, 6:30] = True
     water = np.where(body, np.float32(140.0), np.float32(3.0))
-    water[10] += 1e-3  # what blending leaves
+    water[10] += 1e-3  # a remainder of blending
     with pytest.raises(SegmentationError, match="fused water volume: one value"):
         segment(fused_of(grid, water, body), bands)
 
@@ -226,7 +226,7 @@ def test_a_signal_that_is_not_finite_is_an_error(bands: SegmentationModel, value
 
 def test_finding_no_structure_at_all_is_an_error(bands: SegmentationModel) -> None:
     with pytest.raises(SegmentationError, match="no structure of the label table"):
-        segment(fused_of(grid_of(), ramp(grid_of()) / np.float32(100)), bands)  # of all of it background is the nearest
+        segment(fused_of(grid_of(), ramp(grid_of()) / np.float32(100)), bands)  # background everywhere
 
 
 def test_a_network_with_another_number_of_channels_is_an_error(tmp_path: Path) -> None:

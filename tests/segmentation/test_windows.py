@@ -1,4 +1,4 @@
-"""Streamed scores are those of MONAI's sliding window, for any size of image and any order of memory troubles."""
+"""Streamed scores equal those of MONAI's sliding window, for any image size and any order of memory errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def convolution(channels: int = CHANNEL_COUNT) -> torch.nn.Module:
 
 
 def streamed(image: torch.Tensor, inferer: SlidingWindowInferer, scorer: Scorer, batch_size: int = 1) -> torch.Tensor:
-    """All bands put together; a slice that no band holds stays NaN."""
+    """Join all bands. Slices that no band holds stay NaN."""
     window_settings = WindowSettings.of(inferer)
     x, y, z = image.shape[1:]
     whole = torch.full((CHANNEL_COUNT, x, y, z), float("nan"))
@@ -60,7 +60,7 @@ def test_scores_are_those_of_monais_sliding_window(
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_windows_that_are_not_wanted_are_never_scored() -> None:
+def test_windows_that_are_not_needed_are_never_scored() -> None:
     image = torch.rand(1, 20, 12, 34)
     window_settings = WindowSettings.of(SlidingWindowInferer(ROI, 1, 0.25))
     seen = []
@@ -109,7 +109,7 @@ def test_mirroring_averages_the_scores_of_a_window_and_of_its_mirror_image() -> 
 
 
 class SmallGpu:
-    """A network on a device that has room for so many windows at a time."""
+    """A network on a device with room for a limited number of windows at a time."""
 
     description = "a GPU"
 
@@ -157,9 +157,9 @@ def test_windows_that_a_cpu_backend_scores_one_after_another_keep_their_own_scor
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("mirror_axis", [None, 0])
-@pytest.mark.parametrize("batch_size", [1, 2, 4])  # nine windows a row: a batch of one comes after larger ones
+@pytest.mark.parametrize("batch_size", [1, 2, 4])  # nine windows per row, so a batch of one follows larger ones
 @pytest.mark.parametrize("on_gpu_first", [False, True])
-def test_windows_begun_before_earlier_ones_are_asked_for_keep_their_own_scores(
+def test_windows_begun_before_earlier_ones_are_read_keep_their_own_scores(
     threads: int,
     mirror_axis: int | None,
     batch_size: int,
@@ -195,7 +195,7 @@ class Failing:
         raise self.error
 
 
-def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error() -> None:
+def test_lack_of_memory_is_recognised_by_the_message_whatever_the_error_class() -> None:
     class BackendError(Exception):
         pass
 
@@ -211,7 +211,7 @@ def test_want_of_memory_is_known_by_its_words_whatever_the_class_of_the_error() 
     assert "on the CPU" in scorer.flags[0].message
 
 
-def test_other_failures_are_not_taken_for_want_of_memory() -> None:
+def test_other_failures_are_not_mistaken_for_lack_of_memory() -> None:
     broken = Failing("broken", RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="multiplied"):
         Scorer(broken, "made", on_cpu=lambda: broken)([torch.zeros(1, *ROI)])

@@ -33,7 +33,7 @@ def take(queue: Spool, later_s: float = 11) -> list[Job]:
 
 
 def queued(queue: Spool, study_uid: str = "1.2.3") -> Job:
-    """A study of one object, taken."""
+    """Queue a study of one object."""
     assert queue.receive(study_uid, "1", b"pixels")
     queue.released({study_key(study_uid)})
     (job,) = take(queue)

@@ -23,7 +23,7 @@ __all__ = ["Served", "serving", "until"]
 
 @dataclass(frozen=True)
 class Served:
-    """A service in a process of its own."""
+    """A service in its own process."""
 
     process: subprocess.Popen[bytes]
     spool: Path
@@ -45,7 +45,7 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[Served]:
-    """Start it with short waits and whatever ``settings`` say; end it by SIGTERM, which must go well."""
+    """Start the service with short waits and the given ``settings``; stop it by SIGTERM, which must succeed."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port = free_port(), free_port()
     dicom = {"port": port, **settings.pop("dicom", {})}
@@ -77,7 +77,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Served]:
 
 
 def until(true: Callable[[], bool], seconds: float) -> None:
-    """Wait for something; an assertion fails when it does not come."""
+    """Wait until a condition is true; an assertion fails if that takes too long."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -1,4 +1,4 @@
-"""Guards of the listeners: how many may come, how full the disk may be, who can ask for health and metrics."""
+"""Limits of the listeners: number of associations, free disk space, and access to health and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m app.serve --help`` is the reference of the settings file."""
+"""``python -m app.serve --help`` documents the settings file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = {"": Settings, "dicom": DicomSettings, "http": HttpSettings, "run": R
 
 
 def documented() -> dict[str, Any]:
-    """The settings file that the help shows."""
+    """The settings file in the help."""
     shown: dict[str, Any] = yaml.safe_load(reference())
     return shown
 

@@ -1,4 +1,4 @@
-"""Studies that come in parts or again: what is run together, what is the same, what is ours."""
+"""Studies that arrive in parts or repeatedly: which parts run together, which are equal, which are our own results."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_long_object_is_not_parsed_to_be_compared(tmp_path: Path, monkeypatch:
     assert len(take(queue)) == 1
 
 
-def test_our_own_results_are_taken_and_not_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_our_own_results_are_accepted_but_not_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     queue = spool(tmp_path)
     sent(queue, as_file(image("SarcoMAP")))
     sent(queue, as_file(image("SarcoMAP")))
@@ -127,11 +127,11 @@ def test_our_own_results_are_taken_and_not_kept(tmp_path: Path, caplog: pytest.L
     assert [line.getMessage() for line in caplog.records] == [
         f"{KEY}: results of SarcoMAP came back; they are not kept"
     ]
-    sent(queue, as_file(image("SarcoMAP phantom")))  # not a result of ours
+    sent(queue, as_file(image("SarcoMAP phantom")))  # not one of our results
     assert queue.counts()["incoming"] == 1
 
 
-def test_one_study_that_cannot_be_queued_does_not_hold_up_the_next(
+def test_one_study_that_cannot_be_queued_does_not_block_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = spool(tmp_path)
@@ -152,7 +152,7 @@ def test_one_study_that_cannot_be_queued_does_not_hold_up_the_next(
         os.utime(folder, (past, past))
     assert len(queue.take_quiet(10, 100, now)) == 1
     monkeypatch.undo()
-    assert queue.take_quiet(10, 100, now + 50) == []  # it waits once more
+    assert queue.take_quiet(10, 100, now + 50) == []  # the wait starts again
     assert [job.key for job in queue.take_quiet(10, 100, now + 102)] == [first]
 
 

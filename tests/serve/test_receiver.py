@@ -1,4 +1,4 @@
-"""What the listener holds of what comes: no object in memory, none beyond the limit, none that inflates."""
+"""The listener holds no object in memory, none beyond the limit, and none that is deflated."""
 
 from __future__ import annotations
 

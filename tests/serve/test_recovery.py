@@ -1,4 +1,4 @@
-"""What a kill, a damaged file or a hand leaves in the queue, and what is made of it."""
+"""Recovery of the queue after a kill, a damaged file or a manual change."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def restarted(queue: Spool, attempts: int = 3) -> Spool:
     return again
 
 
-def test_a_study_that_takes_the_service_with_it_fails_after_its_last_run(tmp_path: Path) -> None:
+def test_a_study_that_kills_the_service_fails_after_its_last_run(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     queued(queue)
     for run in (1, 2):
         assert begun(queue).record.runs == run
         queue = restarted(queue, attempts=2)
-    assert queue.jobs("queued") == [] and "run 2 ended together" in queue.jobs("failed")[0].record.error
+    assert (
+        queue.jobs("queued") == []
+        and "run 2, the last that the study may have, ended together" in queue.jobs("failed")[0].record.error
+    )
 
 
 def test_a_finished_run_is_sent_even_if_it_was_the_last(tmp_path: Path) -> None:
@@ -45,7 +48,7 @@ def test_a_finished_run_is_sent_even_if_it_was_the_last(tmp_path: Path) -> None:
     assert len(restarted(queue, attempts=1).jobs("sending")) == 1
 
 
-def test_a_failed_study_that_is_put_back_by_hand_begins_anew(tmp_path: Path) -> None:
+def test_a_failed_study_that_is_put_back_by_hand_starts_again(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     queued(queue)
     job = begun(queue)
@@ -58,7 +61,7 @@ def test_a_failed_study_that_is_put_back_by_hand_begins_anew(tmp_path: Path) -> 
     assert (record.runs, record.sent, record.tries, record.next_try, record.given_up) == (1, {}, {}, {}, False)
 
 
-def test_a_run_that_is_tried_again_counts_on(tmp_path: Path) -> None:
+def test_a_repeated_run_is_counted(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     queued(queue)
     queue.advance(begun(queue), "queued", error="killed by signal 9")
@@ -74,7 +77,7 @@ def test_a_run_does_not_begin_before_its_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", '{"received_utc": "2026', "[]", "\x00\x00"])
-def test_a_damaged_record_holds_up_nothing(tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_record_blocks_nothing(tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     queue = spool(tmp_path)
     (queued(queue).folder / "job.json").write_text(content)
     other = queued(queue, "4.5.6")
@@ -92,14 +95,14 @@ def test_records_of_an_earlier_and_a_later_version_are_read(tmp_path: Path) -> N
     assert job.record.runs == 2 and job.record.next_try == {}
 
 
-def test_a_kill_while_an_old_study_is_removed_does_not_hold_up_the_next_removal(
+def test_a_kill_while_an_old_study_is_removed_does_not_block_the_next_removal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = spool(tmp_path)
     queue.fail(queued(queue), "no")
     later = time.time() + 101
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # the kill comes here
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # the kill happens here
         queue.purge(100, later)
     assert queue.counts()["failed"] == 0 and list((tmp_path / "tmp").iterdir())
     queue = restarted(queue)
@@ -108,7 +111,7 @@ def test_a_kill_while_an_old_study_is_removed_does_not_hold_up_the_next_removal(
     assert queue.purge(100, later) == [f"{KEY}.1"]
 
 
-def test_a_failed_study_of_which_nothing_was_written_down_is_removed_too(tmp_path: Path) -> None:
+def test_a_failed_study_without_a_record_is_removed_too(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     (tmp_path / "failed" / f"{KEY}.1").mkdir()
     queue.fail(queued(queue, "4.5.6"), "no")

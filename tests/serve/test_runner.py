@@ -1,4 +1,4 @@
-"""Runs in processes of their own: what they know, and when another follows."""
+"""Runs in separate processes: what they know, and when they are repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def queue(tmp_path: Path) -> Spool:
 
 
 def instead_of_python(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Runs are this shell script."""
+    """Replace runs by this shell script."""
     program = folder / "python"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What the service says of its settings, how it calls itself, and what it calls a folder of results."""
+"""Warnings about settings, our own AE title, and the names of results folders."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_images_in_the_clear_are_told_with_and_without_a_login(url: str, told: b
     assert all("destination pacs" in said and "not https" in said for said in found)
 
 
-def test_we_call_others_as_we_are_called_unless_told_otherwise() -> None:
+def test_our_calling_ae_title_is_the_listeners_unless_set() -> None:
     destinations = (
         Destination("one", dimse="127.0.0.1:1"),
         Destination("two", dimse="127.0.0.1:1", calling_ae_title="OTHER"),

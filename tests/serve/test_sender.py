@@ -1,4 +1,4 @@
-"""Results on their way out: what holds up what, and when it is given up."""
+"""Sending results: what blocks what, and when sending is given up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.serve.made_queue import queued, spool
 
 
 class Fake:
-    """Destinations that take what they are not told to refuse; ``asked`` has all deliveries in order."""
+    """Destinations that accept everything unless told to refuse; ``asked`` lists all deliveries in order."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -57,7 +57,7 @@ def processed(queue: Spool, *study_uids: str) -> list[Job]:
 DOWN = OutputError("storage SCP", "no association", "an association", "Check it.")
 
 
-def test_a_dead_destination_is_asked_last_and_once_and_the_healthy_one_gets_everything(
+def test_a_dead_destination_is_tried_last_and_once_and_the_healthy_one_gets_everything(
     queue: Spool, world: Fake
 ) -> None:
     jobs = processed(queue, "1", "2", "3")
@@ -69,11 +69,11 @@ def test_a_dead_destination_is_asked_last_and_once_and_the_healthy_one_gets_ever
     world.asked.clear()
     processed(queue, "4")
     out.send_due(time.time() + 11)
-    assert [name for _, name in world.asked] == ["alive", "dead"]  # it is asked last, and for one study, not for each
+    assert [name for _, name in world.asked] == ["alive", "dead"]  # it is tried last, and with one study only
     assert all(set(job.record.sent) == {"alive"} for job in jobs)
 
 
-def test_a_destination_that_is_back_gets_what_waited(queue: Spool, world: Fake) -> None:
+def test_a_recovered_destination_gets_what_waited(queue: Spool, world: Fake) -> None:
     processed(queue, "1", "2")
     world.refuse["pacs"] = DOWN
     out = sender(queue, "pacs")
@@ -103,7 +103,7 @@ def test_a_study_is_given_up_when_no_destination_is_left_to_try(queue: Spool, wo
     out.send_due(time.time() + 101)
     (failed,) = queue.jobs("failed")
     assert failed.record.tries == {"first": 2, "second": 2} and set(failed.record.sent) == {"third"}
-    shutil.move(failed.folder, queue.root / "sending")  # by hand: only the results again
+    shutil.move(failed.folder, queue.root / "sending")  # by hand, to send only the results again
     world.refuse.clear()
     assert sender(queue, "first", "second", "third").send_due() == 1
     assert world.asked[-2:] == [(job.key, "first"), (job.key, "second")]
@@ -117,7 +117,7 @@ def test_results_without_a_dicom_file_are_counted_as_a_failure(queue: Spool) -> 
     assert job.record.tries == {"pacs": 1} and "no DICOM file" in job.record.error
 
 
-def test_a_record_that_cannot_be_written_holds_up_no_other_study(
+def test_a_record_that_cannot_be_written_blocks_no_other_study(
     queue: Spool, world: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = processed(queue, "1", "2")
@@ -131,10 +131,10 @@ def test_a_record_that_cannot_be_written_holds_up_no_other_study(
     monkeypatch.setattr(queue, "update", full)
     out = sender(queue, "pacs")
     assert [out.send_due(), out.send_due()] == [1, 0]
-    assert len(world.asked) == 2  # the other was sent, and is not sent again and again
+    assert len(world.asked) == 2  # the other study was sent, and not repeatedly
 
 
-def test_told_to_stop_no_other_delivery_begins(queue: Spool, world: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_stop_request_no_delivery_begins(queue: Spool, world: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     processed(queue, "1", "2", "3")
     stopping = threading.Event()
 

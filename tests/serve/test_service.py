@@ -1,4 +1,4 @@
-"""The service from outside: DICOM in, runs in processes of their own, results out."""
+"""The service from outside: it receives DICOM, runs studies in separate processes and sends results."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_used_fails_with_the_reason_and_without_the_patient(tmp_p
         (name,) = served.names("failed")
         assert name == f"{study_key(study_uid(slices))}.1"
         record = served.record("failed", name)
-        assert record["runs"] == 1 and "expected" in record["error"]  # bad input is not tried again
+        assert record["runs"] == 1 and "expected" in record["error"]  # bad input is not retried
         said = served.log.read_text() + (served.spool / "failed" / name / "run.log").read_text() + json.dumps(record)
         said += requests.get(f"{served.http}/metrics", timeout=5).text
         for secret in (*SECRETS, study_uid(slices)):
@@ -93,7 +93,7 @@ def test_results_reach_every_destination_once_it_is_up(tmp_path: Path, study: Pa
             send={"first_wait_s": 0.5, "attempts": 3},
         ) as served:
             assert set(send(served, study)) == {0}
-            until(lambda: bool(served.names("failed")), 240)  # one destination never comes up
+            until(lambda: bool(served.names("failed")), 240)  # one destination never starts
             (name,) = served.names("failed")
             record = served.record("failed", name)
             assert set(record["sent"]) == {"web", "dimse", "cohort"} and record["tries"] == {"absent": 3}
@@ -126,7 +126,7 @@ def test_a_kill_in_the_middle_loses_nothing_and_leaves_no_run_behind(tmp_path: P
         served.process.wait()
         until(lambda: not any(_runs(int(child)) for child in children), 10)
     with serving(tmp_path / "serve", run=run, watch=str(watch)) as served:
-        assert set(send(served, study)) == {0}  # the sender comes back
+        assert set(send(served, study)) == {0}  # the sender reconnects
         until(lambda: len(served.names("done")) == 2, 300)
         assert {served.record("done", name)["objects"] for name in served.names("done")} == {448}
         assert all(name.endswith(".1") for name in served.names("done"))

@@ -1,4 +1,4 @@
-"""Settings of the service: what cannot be is told by its key."""
+"""Settings of the service: errors name the key."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("spool: /s\ndicom: {port: eleven}", "dicom.port: text; expected a whole number"),
         ("spool: /s\ndicom: {port: 70000}", "dicom.port: 70000"),
         ("spool: /s\ndicom: {ae_title: THIS TITLE IS TOO LONG}", "1 to 16 ASCII"),
-        ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: nobody"),
+        ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: empty"),
         ("spool: /s\nquiet_s: 0", "quiet_s: 0"),
         ("spool: /s\nrun: {arguments: [--input, x]}", "run.arguments: --input"),
         ("spool: /s\ndestinations: [{name: a}]", "destination a: none or several"),
         ("spool: /s\ndestinations: [{name: a, dimse: here}]", "not HOST:PORT"),
-        ("spool: /s\ndestinations: [{name: a, folder: /x}, {name: a, folder: /y}]", "two of one name"),
+        ("spool: /s\ndestinations: [{name: a, folder: /x}, {name: a, folder: /y}]", "two with the same name"),
         ("spool: /s\ndestinations: {name: a}", "not a list"),
         ("spool: /s\ndestinations: [{folder: /x}]", "destinations[0].name: not given"),
         ("spool: /s\ndicom: 3", "dicom: not a mapping"),

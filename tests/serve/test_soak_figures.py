@@ -1,4 +1,4 @@
-"""What the soak counts as lost: measured against what the senders were given, not against what came."""
+"""What the soak counts as lost, compared with what the senders had, not with what arrived."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(file: Path, sop_uid: str) -> Path:
 
 
 class Soaked:
-    """One study, done and delivered."""
+    """One study that was processed and delivered."""
 
     def __init__(self, folder: Path) -> None:
         self.spool = folder / "spool"

@@ -1,4 +1,4 @@
-"""The queue on disk: what is in it after a kill, what is taken, and what is taken for the same."""
+"""The queue on disk: its content after a kill, what is queued, and what counts as the same study."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_study_whose_sender_was_cut_off_waits_for_it(tmp_path: Path) -> None:
     assert job.record.objects == 3
 
 
-def test_a_cut_off_study_is_taken_in_the_end(tmp_path: Path) -> None:
+def test_a_cut_off_study_is_queued_in_the_end(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     receive(queue, "1", release=False)
     assert len(take(queue, 101)) == 1
@@ -110,7 +110,7 @@ def test_a_study_that_is_too_large_is_refused_and_fails_with_a_reason(tmp_path: 
     queue = spool(tmp_path, **limits)
     kept = [queue.receive("1.2.3", str(n), b"0123456789") for n in range(4)]
     assert kept == [True, True, False, False]
-    assert queue.receive("7.8.9", "1", b"0123456789")  # another study is none the worse
+    assert queue.receive("7.8.9", "1", b"0123456789")  # other studies are not affected
     (job, *_) = take(queue, 101)
     assert {j.key for j in queue.jobs("failed")} == {KEY}
     assert "raise max_study_objects" in Job(tmp_path / "failed" / f"{KEY}.1").record.error
@@ -125,7 +125,7 @@ def test_two_services_do_not_share_a_queue(tmp_path: Path) -> None:
     spool(tmp_path).close()
 
 
-def test_done_studies_are_removed_after_their_time(tmp_path: Path) -> None:
+def test_done_studies_are_removed_after_keep_days(tmp_path: Path) -> None:
     queue = spool(tmp_path)
     receive(queue, "1")
     take(queue)
@@ -149,7 +149,7 @@ def test_a_folder_and_a_zip_are_moved_in_and_the_same_content_only_once(tmp_path
     assert list(inbox.iterdir()) == []
 
 
-def test_what_still_grows_in_the_watched_folder_is_left_alone(tmp_path: Path) -> None:
+def test_growing_studies_in_the_watched_folder_are_left_alone(tmp_path: Path) -> None:
     watcher = Watcher(tmp_path, quiet_s=10)
     (tmp_path / "one.zip").write_bytes(b"1")
     (tmp_path / "two.zip.part").write_bytes(b"2")

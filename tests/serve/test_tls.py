@@ -1,4 +1,4 @@
-"""DICOM TLS: who has no certificate that the service knows is not heard, whatever AE title it calls itself."""
+"""DICOM TLS: senders without a known certificate are refused, whatever their AE title."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.serve.service import Served, serving
 
 
 def certificate(folder: Path, name: str) -> None:
-    """``name.pem`` and ``name.key``, signed by itself."""
+    """``name.pem`` and ``name.key``, self-signed."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{name}.key", "-out", f"{name}.pem"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -57,7 +57,7 @@ def image(slices: Path) -> pydicom.Dataset:
     return pydicom.dcmread(next(slices.rglob("*.dcm")))
 
 
-def test_a_sender_with_a_known_certificate_is_heard(served: Served, keys: Path, image: pydicom.Dataset) -> None:
+def test_a_sender_with_a_known_certificate_is_accepted(served: Served, keys: Path, image: pydicom.Dataset) -> None:
     association = associate(served, image, client(keys, "scanner"))
     assert association.is_established
     assert association.send_c_store(image).Status == 0x0000

@@ -1,4 +1,4 @@
-"""The watched folder: what cannot be taken stays there whole, and holds up nothing else."""
+"""The watched folder: a study that cannot be queued stays there complete and does not block others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def another_disk(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renames out of the watched folder are refused as those to another file system are."""
+    """Make renames out of the watched folder fail as if to another file system."""
     rename = Path.rename
 
     def refused(path: Path, target: Path) -> Path:
@@ -113,7 +113,7 @@ def test_a_study_that_cannot_be_removed_is_queued_once_and_noted_once(
     assert events(tmp_path / "spool") == ["queued"] and queue.counts()["queued"] == 1
 
 
-def test_one_that_cannot_be_taken_waits_and_holds_up_neither_the_others_nor_the_purge(
+def test_a_study_that_cannot_be_queued_waits_and_blocks_neither_the_others_nor_the_purge(
     tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(
@@ -125,7 +125,7 @@ def test_one_that_cannot_be_taken_waits_and_holds_up_neither_the_others_nor_the_
         dicom=DicomSettings(port=0),
         http=HttpSettings(port=0),
     )
-    monkeypatch.setattr(Service, "_start", lambda _: None)  # this test takes the steps
+    monkeypatch.setattr(Service, "_start", lambda _: None)  # this test calls the steps itself
     service = Service(settings)
     add, asked = service.spool.add, []
 
@@ -140,7 +140,10 @@ def test_one_that_cannot_be_taken_waits_and_holds_up_neither_the_others_nor_the_
     monkeypatch.setattr("app.serve.watched_folder.time.monotonic", itertools.count().__next__)
     for _ in range(3):
         service._take()
-    assert asked == ["other.zip", "study"]  # the first is not asked for again yet
+    assert asked == ["other.zip", "study"]  # the first is not tried again yet
     assert service.spool.counts() | {"queued": 1, "failed": 0} == service.spool.counts()
-    assert "cannot be taken (Permission denied)" in caplog.text and "other.zip" not in caplog.text
+    assert (
+        "cannot queue a study of the watched folder (Permission denied)" in caplog.text
+        and "other.zip" not in caplog.text
+    )
     service.stop()

@@ -1,4 +1,4 @@
-"""Stations with known signal for the tests of fusion: small, and exact everywhere."""
+"""Stations with known signal for the tests of fusion: small and exact everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators.core.volume import Contrast, Grid, Station, Study
 
 Signal = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-#: What a contrast shows of a signal: distinct, so that mixed-up contrasts are seen.
+#: Factor of each contrast's signal; all differ, so that mixed-up contrasts are noticed.
 SCALES = {Contrast.IN: 1.0, Contrast.OPPOSED: 0.5, Contrast.WATER: 0.75, Contrast.FAT: 0.25}
 
 
@@ -44,7 +44,7 @@ def positions_mm(grid: Grid) -> NDArray[np.float64]:
 
 
 def ramp(mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear in all three directions: trilinear interpolation must reproduce it."""
+    """Linear in all three directions, so trilinear interpolation must reproduce it."""
     return np.asarray(500.0 + mm @ np.array([0.7, -0.9, 1.1]))
 
 

@@ -16,7 +16,7 @@ MUSCLE_RADIUS, SKIN_RADIUS = 45.0, 60.0
 def thigh(
     grid: Grid, centre_x: float = 0.0, noise: float = 5.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Water, fat and true body of a cylinder of muscle in a ring of fat, brighter towards one side, on a table."""
+    """Water, fat and true mask of a cylinder of muscle in a ring of fat on a table, brighter towards one side."""
     mm = positions_mm(grid)
     radius = np.hypot(mm[..., 0] - centre_x, mm[..., 1])
     muscle, ring = radius < MUSCLE_RADIUS, (radius >= MUSCLE_RADIUS) & (radius < SKIN_RADIUS)

@@ -22,7 +22,7 @@ GRIDS = [
     make_grid((3, 5, 6), origin=(-11.2, -11.7, 14.0), rotation=rotation_about((1, 2, 0.5), 5.0)),
 ]
 
-# The simulator is chosen by an environment variable when numba is imported, so it needs a process of its own.
+# An environment variable selects the simulator when numba is imported, so it needs a separate process.
 SCRIPT = """
 import sys
 import numpy as np
@@ -55,7 +55,7 @@ def test_simulated_cuda_equals_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(choose_device("auto") == "cuda", reason="there is a CUDA device")
-def test_asking_for_cuda_without_a_device_is_a_clear_error() -> None:
+def test_requesting_cuda_without_a_device_is_a_clear_error() -> None:
     with pytest.raises(UsageError, match="no CUDA device is available"):
         choose_device("cuda")
 

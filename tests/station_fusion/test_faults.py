@@ -1,7 +1,7 @@
-"""Every fault that the phantom knows, from DICOM to the fused study: what is flagged, and what is refused.
+"""Every fault of the phantom, from DICOM to the fused study: what is flagged and what is refused.
 
-The body is scanned once, coarsely; each fault is done to its series, and the
-study packed as the archive packs it.
+The body is scanned once, coarsely. Each fault is applied to its series, and
+the study is packed as in the archive.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Fusing = Callable[..., Fused]
 def sound() -> list[Series]:
     person = draw_participant(SEED)
     tissues = build_tissues(person, body_grid(person, (8.0, 8.0, 8.0)))
-    # Without motion of its own, the body is exactly where the truth says.
+    # Without motion, the body is exactly at its true position.
     options = AcquisitionOptions(shift_sd_mm=0.0, breathing_sd_mm=0.0)
     return series_of_study(acquire_study(tissues, STATIONS, options, SEED), SEED)
 
@@ -72,7 +72,7 @@ def fused(archive: Callable[..., Path]) -> Fusing:
 
 @pytest.fixture(scope="module")
 def reference(sound: list[Series], tmp_path_factory: pytest.TempPathFactory) -> Fused:
-    """The sound study, fused."""
+    """The intact study, fused."""
     path = tmp_path_factory.mktemp("sound") / "sound.zip"
     patient = Patient("9000005", "F", 70.0, 160.0, 62.0)
     write_zip((file for s in sound if s.station > 2 for file in dicom_files(s, patient)), path)
@@ -105,7 +105,7 @@ def test_order_and_compression_change_nothing(fused: Fusing, reference: Fused, f
     np.testing.assert_array_equal(result.water, reference.water)
 
 
-#: Of all series those that are not decoded: above the pelvis, or rescanned.
+#: Series that are not decoded: above the pelvis, or rescanned.
 SPARED = {
     ("pelvis-to-knee", "compressed"): 8,
     ("pelvis-to-knee", "duplicate-station"): 12,
@@ -158,12 +158,12 @@ def test_a_swapped_station_is_flagged_and_left_alone(fused: Fusing, reference: F
     assert np.abs(result.water - reference.water).max() > 100
 
 
-def test_a_swapped_station_is_put_right_on_request(fused: Fusing, reference: Fused, sound: list[Series]) -> None:
+def test_a_swapped_station_is_corrected_on_request(fused: Fusing, reference: Fused, sound: list[Series]) -> None:
     result = fused("swapped-station", fix_swaps=True)
     assert flags(result) == {"water-fat-swap": "warning"}
     for contrast in ("water", "fat", "opposed", "in_phase"):
         np.testing.assert_array_equal(getattr(result, contrast), getattr(reference, contrast))
-    # Sources are named truly: the water of this station is in the series that calls itself fat.
+    # Sources are stated correctly: this station's water is in the series that is labelled fat.
     (water,) = [s for s in result.stations if s.contrast is Contrast.WATER and s.series_number in numbers(sound)]
     assert water.series_number == numbers(sound, Contrast.FAT)[0]
 
@@ -171,7 +171,7 @@ def test_a_swapped_station_is_put_right_on_request(fused: Fusing, reference: Fus
 def test_matrices_of_different_size_are_cropped(fused: Fusing, reference: Fused) -> None:
     result = fused("size-mismatch")
     assert flags(result) == {"contrast-grid-mismatch": "warning", "contrast-cropped": "warning"}
-    # The cut rows and columns are the far ones; stations begin at different rows.
+    # The last rows and columns are cut; stations begin at different rows.
     np.testing.assert_array_equal(result.water[:, :70, :100], reference.water[:, :70, :100])
 
 
@@ -199,7 +199,7 @@ def test_a_missing_slice_is_refused_and_on_request_interpolated(
     assert 0 < (difference > 1).sum() <= 6
 
 
-def test_a_wrong_description_is_flagged_and_overruled(fused: Fusing, reference: Fused) -> None:
+def test_a_wrong_description_is_flagged_and_ignored(fused: Fusing, reference: Fused) -> None:
     result = fused("wrong-description")
     assert flags(result) == {"contrast-disagreement": "warning"}
     np.testing.assert_array_equal(result.water, reference.water)
@@ -216,7 +216,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("fault", "found"), REFUSED.items(), ids=REFUSED.keys())
-def test_what_cannot_be_right_is_refused(archive: Callable[..., Path], fault: str, found: str) -> None:
+def test_studies_that_cannot_be_fused_correctly_are_refused(
+    archive: Callable[..., Path], fault: str, found: str
+) -> None:
     with pytest.raises(InputError, match=found) as caught:
         load_study(archive(fault))
     assert caught.value.remedy

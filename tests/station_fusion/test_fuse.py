@@ -1,4 +1,4 @@
-"""The whole stage: a study of stations in, fused volumes out."""
+"""The whole stage, from a study of stations to fused volumes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_pelvis_to_knee_of_six_stations_is_fused_on_the_finest_grid() -> None:
     assert fused.fat_fraction[fused.body] == pytest.approx(0.25)
 
 
-def test_all_stations_can_be_asked_for() -> None:
+def test_all_stations_can_be_requested() -> None:
     fused = fuse(archive_study(), FusionOptions(stations="all"))
     assert len(fused.stations) == 24
     assert fused.grid.shape[0] * 3.0 == pytest.approx(880 + 64 * 3 - 1.5 + 2.0, abs=1.5)
@@ -104,7 +104,7 @@ def test_newer_duplicate_is_fused() -> None:
 
 def test_missing_station_leaves_an_empty_flagged_gap() -> None:
     fused = fuse(archive_study((0, 1, 3, 4)))
-    # The made body is no leg: it has no knees either.
+    # The synthetic body is not a leg, so it has no knees either.
     assert [flag.code for flag in fused.flags] == ["station-gap", "no-knee-coverage"]
     heights = positions_mm(fused.grid)[:, 0, 0, 2]
     gap = (heights > 180 + 42 * 4.5) & (heights < 545 - 4.5)
@@ -114,7 +114,7 @@ def test_missing_station_leaves_an_empty_flagged_gap() -> None:
     assert fused.body[~gap].any()
 
 
-def test_single_oblique_station_gives_its_own_voxels_and_says_that_coverage_lacks() -> None:
+def test_single_oblique_station_gives_its_own_voxels_and_flags_missing_coverage() -> None:
     grid = make_grid((12, 14, 16), rotation=rotation_about((1, 0.4, 0.1), 3.0))
     study = make_study([make_position(grid)])
     fused = fuse(study)
@@ -130,7 +130,7 @@ def test_five_positions_are_warned_about() -> None:
     assert "station-count" in [flag.code for flag in fuse(archive_study((1, 2, 3, 4, 5))).flags]
 
 
-def test_spacing_can_be_asked_for() -> None:
+def test_spacing_can_be_requested() -> None:
     assert fuse(archive_study(), FusionOptions(spacing_mm=(5.0, 6.0, 7.0))).grid.spacing_mm == pytest.approx(
         (5.0, 6.0, 7.0)
     )
@@ -193,7 +193,7 @@ def test_operator_fuses_writes_and_passes_on(tmp_path: Path) -> None:
     class Chain(Application):
         def compose(self) -> None:
             source = Source(self, CountCondition(self, 1), name="source")
-            fusion = StationFusionOperator(self, name="fusion", output_folder=tmp_path / "fused")
+            fusion = StationFusionOperator(self, name="fusion", output_folder=tmp_path)
             self.add_flow(source, fusion, {("study", "study")})
             self.add_flow(fusion, Sink(self, name="sink"), {("fused", "fused")})
 

@@ -1,4 +1,4 @@
-"""The compiled morphology held against scipy.ndimage."""
+"""The compiled morphology compared with scipy.ndimage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy import ndimage
 from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
 
 CROSS = ndimage.generate_binary_structure(2, 1)
-#: Rows of a disc of two voxels, and of one that is wider than high.
+#: Rows of a disc with a radius of two voxels, and of one that is wider than high.
 SHAPES = ([1, 2, 2, 2, 1], [0, 1, 0], [3, 3, 3], [0])
 MASKS = st.builds(
     lambda shape, seed, share: np.random.default_rng(seed).random(shape) < share,
@@ -55,7 +55,7 @@ def test_slices_are_closed_and_their_holes_filled(mask: NDArray[np.bool_], reach
     ours = mask.astype(np.uint8)
     close_and_fill(ours, np.array(reach))
     for filled, axial in zip(ours, mask, strict=True):
-        # Room around the slice: what touches its border is not eroded from there.
+        # Pad the slice, so that parts that touch its border are not eroded from there.
         closed = ndimage.binary_closing(np.pad(axial, 8), structure(reach))[8:-8, 8:-8]
         np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(closed))
 

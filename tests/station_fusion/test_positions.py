@@ -1,4 +1,4 @@
-"""Which series belong together, which of them are kept, which gaps are seen."""
+"""Which series belong together, which of them are kept, and which gaps are found."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_without_a_time_the_higher_series_number_is_kept() -> None:
     assert first_series(find_positions(stations)[0]) == [7]
 
 
-def test_newer_but_incomplete_acquisition_gives_way_with_a_warning() -> None:
+def test_newer_but_incomplete_acquisition_is_replaced_by_the_older_with_a_warning() -> None:
     newer = at_height(0, first_series=5, acquired=AT_ELEVEN, contrasts=(Contrast.WATER, Contrast.FAT))
     positions, flags = find_positions(at_height(0, first_series=1, acquired=AT_TEN) + newer)
     assert first_series(positions) == [1]
@@ -76,7 +76,7 @@ NOT_FAT = (Contrast.IN, Contrast.OPPOSED, Contrast.WATER)
 
 def test_contrasts_of_different_size_are_cropped_to_what_they_share() -> None:
     whole = make_position(make_grid((16, 14, 12), origin=(0.0, 0.0, 0.0)), contrasts=NOT_FAT)
-    # One row less at one side, one slice less below, half a column aside.
+    # One row less on one side, one slice less below, shifted by half a column.
     smaller = make_position(make_grid((15, 13, 12), origin=(1.0, 2.5, 3.0)), first_series=4, contrasts=(Contrast.FAT,))
     (position,), flags = find_positions(whole + smaller)
     assert [(flag.code, flag.severity) for flag in flags] == [("contrast-cropped", "warning")]
@@ -94,7 +94,7 @@ def test_contrasts_that_share_little_are_refused() -> None:
         find_positions(at_height(0, contrasts=NOT_FAT) + smaller)
 
 
-def test_a_contrast_turned_against_the_others_is_refused() -> None:
+def test_a_contrast_rotated_against_the_others_is_refused() -> None:
     turned = make_grid((8, 6, 6), origin=(0.0, 0.0, 0.0), rotation=rotation_about((0, 0, 1), 2.0))
     with pytest.raises(GeometryError, match="fat has"):
         find_positions(
@@ -131,20 +131,20 @@ def test_four_overlapping_stations_cover_pelvis_to_knee() -> None:
 
 
 def test_gap_between_stations_is_an_error_flag() -> None:
-    assert codes_of([0, 192, 390, 580], 64) == ["station-gap"]  # nothing from 382.5 to 388.5 mm
+    assert codes_of([0, 192, 390, 580], 64) == ["station-gap"]  # no data from 382.5 to 388.5 mm
 
 
 def test_stations_that_only_touch_leave_no_gap() -> None:
     assert codes_of([0, 192, 384, 576], 64) == []
 
 
-def test_too_few_or_too_short_stations_lack_coverage() -> None:
+def test_too_few_or_too_short_stations_do_not_cover_pelvis_to_knee() -> None:
     assert codes_of([0, 180, 360], 80) == ["no-pelvis-to-knee-coverage"]
     assert codes_of([0, 100, 200, 300], 40) == ["no-pelvis-to-knee-coverage"]
 
 
 @pytest.mark.parametrize("choice", ["pelvis-to-knee", "all"])
-def test_stations_to_fuse_are_told_without_their_voxels(choice: str) -> None:
+def test_stations_to_fuse_are_known_without_their_voxels(choice: str) -> None:
     six = [at_height(14.0 * n, first_series=1 + 4 * n, acquired=AT_TEN) for n in range(6)]
     rescanned = at_height(14.5, first_series=31, acquired=AT_ELEVEN)
     incomplete = at_height(28.0, first_series=41, acquired=AT_ELEVEN, contrasts=(Contrast.WATER,))

@@ -1,4 +1,4 @@
-"""The CUDA kernel compiled for real GPUs where there is none: PTX, and what ptxas makes of it."""
+"""The CUDA kernel compiled for real GPUs without having one: PTX, and ptxas's report on it."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ def test_kernel_compiles_without_spills_and_leaves_room_for_three_blocks(
     assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in run.stderr
     (registers,) = re.findall(r"Used (\d+) registers", run.stderr)
     x, y, z = BLOCK_SHAPE
-    # Three blocks of 256 threads at least: enough to hide the latency of the gathers.
+    # At least three blocks of 256 threads, which is enough to hide the latency of the gathers.
     assert int(registers) * x * y * z * 3 <= REGISTERS_PER_MULTIPROCESSOR

@@ -1,4 +1,4 @@
-"""Sampling and averaging: against known functions and against SimpleITK."""
+"""Sampling and averaging, compared with known functions and with SimpleITK."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def sitk_image(voxels: NDArray[np.float32], grid: Grid) -> sitk.Image:
 def sitk_average(signals: list[NDArray[np.float32]], grids: list[Grid], grid: Grid) -> NDArray[np.float64]:
     """SimpleITK's float64 linear resampling, averaged where stations overlap.
 
-    SimpleITK too repeats the end voxel in the outer half voxel. Such a sample
-    weighs 2^-30 for each axis along which it lies outside the end centres.
+    SimpleITK also repeats the end voxel in the outer half voxel. Such a sample
+    weighs 2^-30 for each axis along which it is outside the end centres.
     """
     target = sitk_image(np.zeros(grid.shape, dtype=np.float32), grid)
     mm = positions_mm(grid)
@@ -90,7 +90,7 @@ def test_sampling_equals_simpleitk(arrangement: list[Grid]) -> None:
     grid = common_grid(arrangement)
     ours = average_stations([[signal] for signal in signals], arrangement, grid)[0]
     reference = sitk_average(signals, arrangement, grid)
-    # A voxel within rounding of a station's border may fall either side of it.
+    # A voxel within rounding of a station's border may fall on either side of it.
     clear = np.ones(grid.shape, dtype=bool)
     for station_grid in arrangement:
         index = index_in(station_grid, positions_mm(grid))
@@ -119,7 +119,7 @@ def test_overlap_is_the_mean_and_the_rest_each_stations_own() -> None:
     assert np.unique(fused[8:]).tolist() == [40.0]
 
 
-def test_repeated_end_slice_does_not_pull_on_the_neighbour() -> None:
+def test_repeated_end_slice_does_not_affect_the_neighbour() -> None:
     lower = make_grid()  # its last slice is at z = 21 mm, and reaches to 22.5
     upper = make_grid(origin=(-11.0, -12.0, 19.0))
     signals = [[np.full(grid.shape, value, dtype=np.float32)] for grid, value in ((lower, 10.0), (upper, 40.0))]

@@ -1,4 +1,4 @@
-"""Seams: what is measured of them, and what blends and matched intensities do to them."""
+"""Measurement of seams, and the effect of blends and matched intensities on them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def station(
 
 
 def study(**victim: object) -> Study:
-    """Three stations of 160 mm that share 36 mm with each neighbour; the middle one can be spoilt."""
+    """Three stations of 160 mm that share 36 mm with each neighbour; the middle one can be degraded."""
     return make_study(
         [station(0.0, 1), station(124.0, 5, **victim), station(248.0, 9)],  # type: ignore[arg-type]
     )
@@ -96,7 +96,7 @@ def test_gain_and_seam_are_measured_and_matching_removes_them() -> None:
     assert codes(matched) == ["intensity-matched"]
     assert [pair["gain_ratio"] for pair in matched.overlaps] == pytest.approx([1 / 1.3, 1.3], rel=1e-3)  # as acquired
     assert max(pair["seam_visibility"] for pair in matched.overlaps) < 1.4
-    # Up to one brightness of the whole, what stations that agree give.
+    # Up to an overall brightness, the result is that of stations that agree.
     ratio = matched.in_phase / np.where(fuse(study()).in_phase > 0, fuse(study()).in_phase, np.nan)
     assert np.nanstd(ratio) < 1e-3
     assert np.nanmean(ratio) == pytest.approx(1.3 ** (1 / 3), rel=1e-3)
@@ -166,7 +166,7 @@ def test_displacement_is_measured_to_a_part_of_a_voxel(moved: tuple[float, float
     shift = residual_shift(first, second, grid.spacing_mm)
     assert shift is not None
     assert shift.mm[:2] == pytest.approx(moved[:2], abs=0.6)
-    # A thigh changes little along z, and what runs obliquely through it moves sideways as well: a slice is the limit.
+    # A thigh changes little along z, and oblique structures also move sideways, so one slice is the limit.
     assert shift.mm[2] == pytest.approx(moved[2], abs=4.0)
     assert shift.correlation > 0.9
 
@@ -181,7 +181,7 @@ def test_displacement_does_not_depend_on_gain_and_coil_brightness() -> None:
     assert shift.mm[:2] == pytest.approx((6.0, 0.0), abs=0.6)
 
 
-def test_nothing_has_no_displacement() -> None:
+def test_empty_stations_have_no_displacement() -> None:
     empty = np.zeros((4, 20, 20), dtype=np.float32)
     assert residual_shift(empty, empty, (2.0, 2.0, 3.0)) is None
 
@@ -207,7 +207,7 @@ def test_any_set_of_swapped_stations_is_found(swapped: tuple[int, ...]) -> None:
     assert codes(fused) == ["water-fat-swap"] * len(swapped)
     np.testing.assert_array_equal(fused.water, sound.water)
     positions, _ = find_positions(made.stations)
-    assert find_swaps(positions, ()) == swapped  # rims alone are enough here
+    assert find_swaps(positions, ()) == swapped  # the rims alone are sufficient here
 
 
 def test_a_single_station_can_be_swapped() -> None:
@@ -235,7 +235,7 @@ def test_signal_that_is_not_finite_is_refused(value: float) -> None:
         fuse(made)
 
 
-def test_n4_takes_coil_brightness_out() -> None:
+def test_n4_removes_coil_brightness() -> None:
     pytest.importorskip("SimpleITK")
     made = study()
     fields = []

@@ -1,7 +1,7 @@
-"""The label table: what each channel of the network is, and the muscle groups made of them.
+"""The label table: the structure of each channel of the network, and the muscle groups.
 
-The one home of these facts. The bundle's metadata, the DICOM-SEG and SR, the
-report and the phantom derive from it.
+These facts are stated only here. The bundle's metadata, the DICOM SEG and SR,
+the report and the phantom derive from them.
 """
 
 from operators.core.anatomy.table import (

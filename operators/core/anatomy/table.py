@@ -42,7 +42,7 @@ class Compartment(StrEnum):
 
 
 class Tissue(StrEnum):
-    """What a structure is made of; TMV sums the muscles only, and adipose tissue is labelled but not measured."""
+    """What a structure is made of. TMV sums muscles only; adipose tissue is labelled but not measured."""
 
     MUSCLE = "muscle"
     BONE = "bone"
@@ -51,14 +51,14 @@ class Tissue(StrEnum):
 
 @dataclass(frozen=True)
 class Structure:
-    """One row of the label table; both sides of the body share one channel.
+    """One row of the label table. Both sides of the body share one channel.
 
     Attributes
     ----------
     index : int
         Channel and label value, from 1.
     name : str
-        snake_case; the key in reports and tables.
+        In snake_case; the key in reports and tables.
     display_name : str
     compartment : Compartment or None
         None for adipose tissue, which belongs to no compartment.
@@ -67,9 +67,9 @@ class Structure:
         Anatomic concept: SNOMED CT (``SCT``), or the private scheme
         ``99SARCOMAP`` where no verified SNOMED CT code was found.
     code_source : str
-        Where the code can be checked.
+        Source in which the code can be checked.
     paired : bool
-        Whether left and right are reported.
+        Whether left and right are reported separately.
     colour_rgb : tuple of int
         Display colour, 0 to 255.
     """
@@ -114,7 +114,7 @@ def _read_table() -> tuple[Structure, ...]:
 
 #: Every row of the table.
 LABELS = _read_table()
-#: The rows that are measured, muscles and bones; they come first, numbered from 1 (method, section 4).
+#: The rows that are measured: muscles and bones. They come first, numbered from 1 (method, section 4).
 STRUCTURES = tuple(s for s in LABELS if s.measured)
 (ADIPOSE_TISSUE,) = (s for s in LABELS if s.tissue is Tissue.ADIPOSE)
 ADIPOSE_INDEX = ADIPOSE_TISSUE.index
@@ -123,8 +123,8 @@ CHANNEL_COUNT = 1 + len(LABELS)  # background first (method, section 8.1)
 MUSCLES = tuple(s.name for s in LABELS if s.tissue is Tissue.MUSCLE)
 HAMSTRINGS = ("semimembranosus", "semitendinosus", "biceps_femoris")
 QUADRICEPS = ("rectus_femoris", "vastus_lateralis", "vastus_medialis", "vastus_intermedius")
-# The counterpart of DEXA's leg region, whose upper border is the femoral neck:
-# the gluteal and core compartments lie above it.
+# These correspond to the leg region of DEXA. Its upper border is the femoral neck, and the gluteal and core
+# compartments lie above it.
 THIGH_COMPARTMENTS = (Compartment.ANTERIOR, Compartment.MEDIAL, Compartment.POSTERIOR)
 THIGH_MUSCLES = tuple(s.name for s in LABELS if s.compartment in THIGH_COMPARTMENTS)
 
@@ -133,12 +133,12 @@ _BY_NAME = {s.name: s for s in LABELS}
 
 
 def by_index(index: int) -> Structure:
-    """The row of a label value; ``KeyError`` for background and unknown values."""
+    """The row of a label value. Raises ``KeyError`` for background and unknown values."""
     return _BY_INDEX[index]
 
 
 def by_name(name: str) -> Structure:
-    """The row of a snake_case name; ``KeyError`` when there is none."""
+    """The row of a snake_case name. Raises ``KeyError`` for an unknown name."""
     return _BY_NAME[name]
 
 

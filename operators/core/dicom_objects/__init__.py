@@ -1,4 +1,4 @@
-"""What all DICOM objects that we write have in common: identifiers, patient and study, planes, dates."""
+"""The parts that all DICOM objects that we write share: identifiers, patient and study, planes, dates."""
 
 from operators.core.dicom_objects.dates import settle_dates
 from operators.core.dicom_objects.identifiers import MANUFACTURER, derived_uid, software_version

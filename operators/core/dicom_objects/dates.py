@@ -1,4 +1,4 @@
-"""When an object was made, or that nobody should know."""
+"""The dates and times at which an object was made; they are removed or replaced in de-identified objects."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from operators.core.volume import Study
 
 __all__ = ["NO_DATE", "settle_dates"]
 
-#: Takes the place of dates in de-identified objects where a date must stand (PS3.15 annex E, action D).
+#: The date in de-identified objects where DICOM requires one (PS3.15 annex E, action D).
 NO_DATE = datetime(2000, 1, 1)
 
 
 def settle_dates(dataset: Dataset, study: Study, created: datetime) -> None:
-    """Give every moment of making in a data set one value; none that tells anything when the study is de-identified.
+    """Set every creation date and time in a data set to one value; remove or replace them when de-identified.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def settle_dates(dataset: Dataset, study: Study, created: datetime) -> None:
     """
     if study.deidentified:
         created = NO_DATE
-        # A time of making is close to the time of scanning where studies are processed as they come.
+        # Where studies are processed as they arrive, the creation time is close to the time of the scan.
         for keyword in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
             if keyword in dataset:
                 delattr(dataset, keyword)

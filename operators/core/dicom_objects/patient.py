@@ -1,4 +1,4 @@
-"""Patient and study modules, as every object of a study repeats them."""
+"""Patient and study modules, which every object of a study repeats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SYNTHETIC_STATEMENT", "deidentification_codes", "is_synthetic", "pat
 
 SYNTHETIC_STATEMENT = "Made from synthetic images; not a patient"
 
-#: Type 2: there even when they are empty.
+#: Type 2: present even when empty.
 _ALWAYS = (
     "PatientName",
     "PatientID",
@@ -27,7 +27,7 @@ _ALWAYS = (
 )
 _WHEN_KNOWN = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "QualityControlSubject")
 _SEXES = ("M", "F", "O", "")
-#: PS3.16 CID 7050, as far as `operators.core.deidentification` applies it.
+#: The codes of PS3.16 CID 7050 that `operators.core.deidentification` applies.
 _CONFIDENTIALITY = {
     code.value: code
     for code in (codes.DCM.BasicApplicationConfidentialityProfile, codes.DCM.RetainPatientCharacteristicsOption)
@@ -37,8 +37,8 @@ _CONFIDENTIALITY = {
 def patient_and_study(study: Study) -> Dataset:
     """The Patient, General Study and Patient Study modules (PS3.3 C.7.1.1, C.7.2) of a study.
 
-    They also say whether identity was removed and how, and that the images
-    are synthetic where their source says so.
+    They also say whether and how the identity was removed, and that the images
+    are synthetic if their source says so.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def patient_and_study(study: Study) -> Dataset:
     Returns
     -------
     Dataset
-        Text in UTF-8, since `Study.patient` holds decoded text.
+        Its text is UTF-8, because `Study.patient` holds decoded text.
     """
     known = study.patient
     dataset = Dataset()
@@ -63,7 +63,7 @@ def patient_and_study(study: Study) -> Dataset:
     if known.get("PatientIdentityRemoved") in ("YES", "NO"):
         dataset.PatientIdentityRemoved = known["PatientIdentityRemoved"]
     if known.get("PatientIdentityRemoved") == "YES":
-        # Required once identity was removed; a source may have given codes only, which are not read.
+        # Required once the identity was removed. The source may have given codes only, which are not read.
         method = known.get("DeidentificationMethod") or "Before SarcoMAP"
         dataset.DeidentificationMethod = method.split("\\")
     if study.deidentified:
@@ -78,17 +78,17 @@ def patient_and_study(study: Study) -> Dataset:
 
 
 def patient_of(header: Dataset) -> dict[str, str]:
-    """What an object says of patient and study, as `Study.patient` has it: `patient_and_study`, read back.
+    """Read back what `patient_and_study` wrote, in the form of `Study.patient`.
 
     Parameters
     ----------
     header : Dataset
-        Of an object that we wrote.
+        The header of an object that we wrote.
 
     Returns
     -------
     dict of str to str
-        What has a value, by DICOM keyword; several values are joined by a backslash.
+        Attributes that have a value, by DICOM keyword; several values are joined by a backslash.
     """
     found = {}
     for keyword in (*_ALWAYS, *_WHEN_KNOWN, "PatientIdentityRemoved", "DeidentificationMethod", "SyntheticData"):
@@ -100,14 +100,14 @@ def patient_of(header: Dataset) -> dict[str, str]:
 
 
 def deidentification_codes(header: Dataset) -> tuple[str, ...]:
-    """What an object that we wrote says of its de-identification, as `Study.deidentified` has it."""
+    """The de-identification codes of an object that we wrote, in the form of `Study.deidentified`."""
     return tuple(str(item.CodeValue) for item in header.get("DeidentificationMethodCodeSequence", ()))
 
 
 def is_synthetic(study: Study) -> bool:
-    """Whether the images were made artificially (Synthetic Data (0008,001C), PS3.3 C.12.1).
+    """Whether the images are synthetic (Synthetic Data (0008,001C), PS3.3 C.12.1).
 
-    Any station may say so, or a derived image whose header was read back.
+    One station that says so is enough, or a derived image whose header was read back.
     """
     said = (study.patient, *(station.acquisition for station in study.stations))
     return any(attributes.get("SyntheticData") == "YES" for attributes in said)

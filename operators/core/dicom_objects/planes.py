@@ -1,4 +1,4 @@
-"""A grid as DICOM says it: positions, orientation and spacing of parallel planes (PS3.3 C.7.6.2)."""
+"""A grid as DICOM describes it: positions, orientation and spacing of parallel planes (PS3.3 C.7.6.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def orientation(grid: Grid) -> PlaneOrientationSequence:
     Raises
     ------
     GeometryError
-        When the grid's axes are not at right angles, which planes cannot express.
+        When the grid's axes are not at right angles: DICOM planes cannot express such a grid.
     """
     axes = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
     skew = np.abs(axes.T @ axes - np.eye(3)).max()

@@ -1,4 +1,4 @@
-"""What the labels of other segmentation tools mean in the label table."""
+"""Schemes: which labels of other segmentation tools correspond to which structures of the label table."""
 
 from operators.core.label_schemes.scheme import LabelSource, Scheme, load_scheme, scheme_names
 

@@ -1,4 +1,4 @@
-"""A scheme: the label list of another tool, and which of its labels make up which structure of ours."""
+"""A scheme: the label list of another tool, and which of its labels make up each of our structures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Scheme:
     source : str
         Where its list of labels can be checked.
     made : {"automatic", "semiautomatic", "manual"}
-        As DICOM's SegmentAlgorithmType has it.
+        As in DICOM's SegmentAlgorithmType.
     labels : mapping of int to str
-        The tool's own list, also of labels that are nothing to us.
+        The tool's whole list, including labels that we do not use.
     structures : mapping of str to tuple of str
-        For a structure of ours, the tool's labels that make it up; both sides together.
+        For each of our structures, the tool's labels that make it up, both sides together.
     groups : mapping of str to tuple of tuples of str
-        For structures of ours that the tool labels only together: our
+        For each group of structures that the tool labels only together: our
         structures, and the tool's labels.
     wider : mapping of str to str
-        What a structure of ours holds here besides itself.
+        What a structure includes in this scheme beyond its name.
 
     Raises
     ------
@@ -82,8 +82,8 @@ class Scheme:
             )
 
     def targets(self) -> dict[str, int]:
-        """For each of the tool's names that means something to us: the label table's index, or minus the group's
-        position (from 1)."""
+        """For each of the tool's names that we use: the index in the label table, or minus the group's number
+        (counted from 1)."""
         found = {name: _INDICES[ours] for ours, names in self.structures.items() for name in names}
         for number, (_, names) in enumerate(self.groups.values(), start=1):
             found |= dict.fromkeys(names, -number)
@@ -92,7 +92,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """A label map and how to read it.
+    """A label map and the scheme to read it with.
 
     Attributes
     ----------
@@ -105,23 +105,23 @@ class LabelSource:
 
 
 def scheme_names() -> tuple[str, ...]:
-    """The schemes that come with SarcoMAP."""
+    """Names of the schemes that come with SarcoMAP."""
     folder = resources.files(__package__)
     return ("ours", *sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
 def load_scheme(name: str) -> Scheme:
-    """A scheme by its name, or from a YAML file of the same form.
+    """Load a scheme by its name, or from a YAML file of the same form.
 
     Raises
     ------
     UsageError
-        When there is none of that name, or the file is no scheme.
+        When no scheme has that name, or the file is not a scheme.
     """
     if name == "ours":
         labels = {index: ours for ours, index in _INDICES.items()}
         itself = {ours: (ours,) for ours in _INDICES}
-        # A label map in our own terms was most likely edited by hand.
+        # A label map with our own labels was most likely edited by hand.
         return Scheme("SarcoMAP label table", "1", "SarcoMAP", labels, itself, made="semiautomatic")
     if name in scheme_names():
         text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
@@ -142,7 +142,7 @@ def load_scheme(name: str) -> Scheme:
 
 
 def plain_name(name: str) -> str:
-    """A segment's name as the lists have it: lower case, words joined by underscores."""
+    """A segment's name in the form that the lists use: lower case, with words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 

@@ -1,4 +1,4 @@
-"""What a run can be told: each option is declared once, here.
+"""The options of a run. Each option is declared once, here.
 
 Command lines, YAML files, the service's settings, environment variables and
 the record of options in ``report.json`` derive from these dataclasses; see

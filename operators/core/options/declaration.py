@@ -1,13 +1,13 @@
 """How an option is declared: once, as an annotated field of a frozen dataclass.
 
-The field says its type and default. Its `Literal`, if it has one, says the
+The field states its type and default. Its `Literal`, if it has one, lists the
 choices. Its entry in the class's docstring is the help text. The class's
 ``__post_init__`` checks the value. Command lines, YAML files, environment
-variables and the record in ``report.json`` derive from that.
+variables and the record in ``report.json`` derive from these.
 
-The annotations are cyclopts's: it reads dataclasses and their docstrings
-directly, shows help in 0.15 s, suggests the nearest right word, reads YAML and
-the environment, and leaves errors to us.
+The annotations are those of cyclopts. It reads dataclasses and their
+docstrings directly, shows help in 0.15 s, suggests the nearest valid word,
+reads YAML and the environment, and leaves error handling to us.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Flag = Parameter(negative="", show_default=False)
 """A switch that is off unless it is given; it has no ``--no-`` form."""
 
 TogetherWith = Parameter(name="*")
-"""A field whose own fields are options of the command itself."""
+"""A field that holds a dataclass, whose fields become options of the command itself."""
 
 _SECRET = "secret"
 
 
 def section(title: str, position: int) -> Group:
-    """A heading of the help text; sections come in the order of ``position``."""
+    """A heading of the help text. Sections are shown in the order of ``position``."""
     return Group(title, sort_key=position)
 
 
@@ -63,7 +63,8 @@ def check_choices(options: Any) -> None:
     Raises
     ------
     OptionError
-        Naming the field, the choices and the one that is nearest to the value.
+        When a value is not among the choices. The error names the field, the
+        choices and the nearest one.
     """
     kind: type = type(options)
     for name, choices in _choices(kind).items():
@@ -75,13 +76,19 @@ def check_choices(options: Any) -> None:
                 raise OptionError(
                     name,
                     repr(one),
-                    " or ".join(choices),
+                    _either(choices),
                     f"Did you mean {near[0]}?" if near else "Choose one of them.",
                 )
 
 
+def _either(choices: tuple[str, ...]) -> str:
+    """Words in a row: ``a``, ``a or b``, ``a, b or c``."""
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def flag_of(field: str, *classes: type) -> str:
-    """The flag of a field, looked for in dataclasses of options and the dataclasses that they hold.
+    """The flag of a field, searched in dataclasses of options and the dataclasses that they hold.
 
     Examples
     --------
@@ -101,9 +108,9 @@ def flag_of(field: str, *classes: type) -> str:
 
 
 def recorded(options: Any) -> dict[str, Any]:
-    """Every option with its value, as plain JSON types, nested as the dataclasses are.
+    """Every option with its value, in JSON types, nested like the dataclasses.
 
-    Files are recorded by name, never by path. A secret is recorded as present or absent.
+    Files are recorded by name, never by path. Of a secret, only its presence is recorded.
     """
     record: dict[str, Any] = {}
     for field in dataclasses.fields(options):
@@ -128,7 +135,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _choices(cls: type) -> dict[str, tuple[str, ...]]:
-    """The choices of each `Literal` field, also inside ``| None`` and tuples."""
+    """The choices of each `Literal` field, including those inside ``| None`` and tuples."""
 
     def literals(hint: Any) -> Iterator[str]:
         if get_origin(hint) is Literal:

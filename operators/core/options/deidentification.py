@@ -19,11 +19,11 @@ DEIDENTIFICATION = section("De-identification", 50)
 
 KEY_VARIABLE = "SARCOMAP_DEIDENTIFY_KEY"
 WITHOUT_KEY = (
-    "de-identification without a secret key: anyone who has the original UIDs can compute the new ones and tell whose "
-    f"results these are. Give --deidentify-key FILE or {KEY_VARIABLE}."
+    "de-identification without a secret key: anyone who has the original UIDs can compute the new ones and find out "
+    f"whose results these are. Give --deidentify-key FILE or {KEY_VARIABLE}."
 )
 
-#: What fits a PatientID (LO) and a PatientName (PN) without a delimiter of either, and a file name.
+#: Safe in a PatientID (LO), a PatientName (PN) and a file name: no delimiters of any of them.
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _IN_SECTION = Parameter(group=DEIDENTIFICATION)
 
@@ -35,21 +35,21 @@ class Deidentification:
     Attributes
     ----------
     pseudonym : str or None
-        Takes the place of the patient's name and identifier. None makes one
-        from the study's UID and ``key``.
+        Replaces the patient's name and identifier. If None, one is made from
+        the study's UID and ``key``.
     key : str
-        Secret that new UIDs and pseudonyms are made with (HMAC-SHA256). The
-        same key and study give the same identifiers. Without the key nobody
-        can test whether an identifier belongs to a study of theirs. With an
-        empty key anyone who knows the original UIDs can.
+        Secret from which new UIDs and pseudonyms are made (HMAC-SHA256). The
+        same key and study give the same identifiers. Nobody without the key
+        can test whether an identifier belongs to a given study. If the key is
+        empty, anyone who knows the original UIDs can.
     keep_characteristics : bool
         Keep sex, age, size and weight (Retain Patient Characteristics
-        Option). Without them no index by height can be given.
+        Option). Without them, no index that needs the height can be computed.
 
     Raises
     ------
     OptionError
-        For a pseudonym that a PatientID or a file name cannot hold.
+        For a pseudonym that cannot be used in a PatientID or a file name.
     """
 
     pseudonym: str | None = None
@@ -69,17 +69,17 @@ class DeidentificationOptions:
     deidentify : bool
         Leave name, identifier, dates and original UIDs out of every output (DICOM PS3.15, Basic Profile).
     pseudonym : str or None
-        With --deidentify: what takes the place of the patient.
+        With --deidentify: replaces the patient's name and identifier.
     keep_characteristics : bool
         With --deidentify: keep sex, age, size and weight. Without them there is no TVI.
     deidentify_key : Path or None
-        With --deidentify: file with the secret that new UIDs are made with. Default: the variable
+        With --deidentify: file with the secret from which new UIDs are made. Default: the variable
         SARCOMAP_DEIDENTIFY_KEY.
 
     Raises
     ------
     OptionError
-        For an option without ``deidentify``, a pseudonym that cannot be used, or a key file that cannot be read.
+        For an option that needs ``deidentify`` but comes without it, or a pseudonym that cannot be used.
     """
 
     deidentify: Annotated[bool, Flag, _IN_SECTION] = False
@@ -97,9 +97,9 @@ class DeidentificationOptions:
         check_pseudonym(self.pseudonym)
 
     def chosen(self, environment: Mapping[str, str] = os.environ) -> Deidentification | None:
-        """What the loader is told; None keeps the patient as the source has it.
+        """The de-identification that was chosen; None leaves the patient's data unchanged.
 
-        The secret comes from the key file, or else from the environment.
+        The secret is read from the key file, or else from the environment.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class DeidentificationOptions:
 
 
 def check_pseudonym(pseudonym: str | None) -> None:
-    """Raise `OptionError` for a pseudonym that a PatientID or a file name cannot hold."""
+    """Raise `OptionError` for a pseudonym that cannot be used in a PatientID or a file name."""
     if pseudonym is not None and not _PSEUDONYM.fullmatch(pseudonym):
         raise OptionError(
             "pseudonym",

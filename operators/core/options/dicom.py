@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from operators.core.contrast import Contrast
 from operators.core.options.declaration import OptionError, check_choices, section
 
-if TYPE_CHECKING:  # pydicom takes as long to import as all options together
+if TYPE_CHECKING:  # importing pydicom takes as long as importing all options
     from pydicom.uid import UID
 
 __all__ = ["DICOM", "Compression", "DicomOptions", "SegType"]
@@ -30,15 +30,15 @@ def _contrasts(_: type, tokens: Sequence[Any]) -> tuple[Contrast, ...]:
 
 @dataclass(frozen=True)
 class DicomOptions:
-    """Which DICOM objects a study gets, and how they are encoded.
+    """Which DICOM objects are written for a study, and how they are encoded.
 
     Attributes
     ----------
     seg_type : {"binary", "labelmap"}
-        Kind of segmentation.dcm. labelmap (PS3.3 A.51.2) is smaller, and PACS before 2025 do not know it.
+        Kind of segmentation.dcm. labelmap (PS3.3 A.51.2) is smaller, but PACS from before 2025 do not know it.
     compression : {"auto", "none", "rle", "jpeg-ls"}
-        Of a label map and of the derived series. auto: RLE for a label map, none for the series. A binary segmentation
-        is never compressed.
+        Compression of a labelmap segmentation and of the derived series. auto: RLE for the labelmap, none for the
+        series. A binary segmentation is never compressed.
     derived : tuple of Contrast
         Fused contrasts to write as DICOM series: in, opp, water, fat. At least one, because the segmentation refers to
         it.
@@ -76,14 +76,14 @@ class DicomOptions:
 
     @property
     def seg_transfer_syntax(self) -> UID:
-        """Of the segmentation."""
+        """Transfer syntax of the segmentation."""
         if self.seg_type == "binary":
             return _transfer_syntax("none")
         return _transfer_syntax("rle" if self.compression == "auto" else self.compression)
 
     @property
     def derived_transfer_syntax(self) -> UID:
-        """Of the derived series."""
+        """Transfer syntax of the derived series."""
         return _transfer_syntax("none" if self.compression == "auto" else self.compression)
 
 

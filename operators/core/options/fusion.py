@@ -32,20 +32,21 @@ class FusionOptions:
     spacing_mm : tuple of float, (x, y, z), or None
         Voxel size of the fused grid in mm. Default: the finest of the stations along each axis.
     device : {"auto", "cpu", "cuda"}
-        Where stations are sampled.
+        Where stations are resampled.
     stations : {"pelvis-to-knee", "all"}
         Table positions to fuse. pelvis-to-knee takes the lowest four of five or more.
     blend : {"average", "linear", "logistic"}
-        How stations share their overlaps. average: all alike, as in the published method. linear: each station fades
-        out towards its end. logistic: the same along a logistic curve, so that each station's own half counts more.
+        How overlapping stations are combined. average: with equal weights, as in the published method. linear: each
+        station fades out towards its end. logistic: the same along a logistic curve, so that each station dominates
+        its own half.
     match_intensity : bool
-        Scale each station by one factor so that neighbours are equally bright over the tissue that they share.
+        Scale each station by one factor so that neighbours are equally bright in the tissue that they share.
     bias_correction : {"none", "n4"}
-        Remove each station's coil brightness first. n4 needs SimpleITK and takes about a minute.
+        Remove each station's bias field (uneven coil sensitivity) first. n4 needs SimpleITK and takes about a minute.
     fix_swaps : bool
-        Exchange water and fat of a station where the scanner swapped them. Swaps are flagged either way.
+        Exchange water and fat of a station in which the scanner swapped them. Swaps are flagged either way.
     trim_slices : int
-        Slices to leave out at both ends of each station, where the slab folds over.
+        Slices to leave out at both ends of each station, where the slab wraps around.
 
     Raises
     ------
@@ -79,7 +80,7 @@ class FusionOptions:
 
 
 def check_spacing(spacing_mm: tuple[float, float, float] | None) -> None:
-    """Raise `OptionError` unless the spacing is three positive millimetres; None keeps the stations' own."""
+    """Raise `OptionError` unless the spacing is three positive numbers in mm. None keeps the stations' own."""
     if spacing_mm is not None and not (len(spacing_mm) == 3 and all(math.isfinite(mm) and mm > 0 for mm in spacing_mm)):
         raise OptionError(
             "spacing_mm", f"{tuple(spacing_mm)}", "three positive millimetres (x, y, z)", "Give another spacing."

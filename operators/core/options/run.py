@@ -29,9 +29,9 @@ class RunOptions:
     fusion : FusionOptions
     segmentation : SegmentationOptions
     labels : LabelOptions
-        Label maps that take the place of the network's.
+        Label maps that replace the network's.
     trust_bundle : bool
-        Run whatever the configs of the bundle say, as a program with your rights. Read them first.
+        Run whatever code the bundle's configs name, with your permissions. Read them first.
     dicom : DicomOptions
     deidentification : DeidentificationOptions
 

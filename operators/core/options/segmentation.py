@@ -1,4 +1,4 @@
-"""Options of the segmentation: how the network runs, or which label maps take its place."""
+"""Options of the segmentation: how the network runs, or which label maps replace its labels."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _IN_SECTION = Parameter(group=SEGMENTATION)
 
 @dataclass(frozen=True)
 class SegmentationOptions:
-    """How the network is run and what is made of its scores.
+    """How the network runs and how its scores become labels.
 
     Attributes
     ----------
     backend : {"auto", "torch", "onnxruntime", "openvino"}
         What runs the network. auto takes the fastest that is installed.
     precision : {"auto", "fp32", "bf16"}
-        Of the network's arithmetic. auto takes bf16 where the model's card says that it costs less than 0.002 of Dice
-        and the processor has instructions for it.
+        Precision of the network's arithmetic. auto takes bf16 if the model's card says that it costs less than 0.002
+        of Dice and the processor has instructions for it.
     device : {"auto", "cpu", "cuda"}
         Where the network runs.
     mirror : bool
-        Average the scores of each window and its mirror image. Takes twice as long.
+        Average the scores of each window and its mirror image. This takes twice as long.
     clean_up : bool
-        Give small islands of a label to the label that surrounds them.
+        Change small islands of a label to the label around them.
     confidence : bool
         Also write segmentation_confidence.nrrd, the probability of each voxel's label.
     batch_size : int or None
-        Windows at a time. None: one on a CPU, four on a GPU.
+        Windows per batch. None: one on a CPU, four on a GPU.
 
     Raises
     ------
@@ -71,15 +71,14 @@ class LabelOptions:
     Attributes
     ----------
     segmentation : tuple of Path
-        Labels made elsewhere (NIfTI or NRRD) that take the place of the network's. Needs --scheme. Repeat both for more
-        files.
+        Labels made elsewhere (NIfTI or NRRD) that replace the network's. Needs --scheme. Repeat both for more files.
     scheme : tuple of str
         What the numbers in each file mean: the name of a scheme, or a .yaml file.
 
     Raises
     ------
     OptionError
-        When a file is missing, a scheme is unknown, or their numbers differ.
+        When a file is missing, a scheme is unknown, or there are more of one than of the other.
     """
 
     segmentation: Annotated[
@@ -111,6 +110,6 @@ class LabelOptions:
             load_scheme(name)
 
     def sources(self) -> tuple[LabelSource, ...]:
-        """The files, each with the scheme that it is read by."""
+        """The files, each with its scheme."""
         pairs = zip(self.segmentation, self.scheme, strict=True)
         return tuple(LabelSource(file, load_scheme(scheme)) for file, scheme in pairs)

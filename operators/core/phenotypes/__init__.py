@@ -1,8 +1,8 @@
 """The registry of phenotypes: what each one is, what it needs and how it is computed.
 
 A phenotype is one entry of `PHENOTYPES`. The result object, the reasons for
-missing values, the report's schema, page and DICOM SR, the columns of
-``analysis collect`` and those of ``phantom table`` follow from it.
+missing values, the report's schema, page and DICOM SR, and the columns of
+``analysis collect`` and ``phantom table`` derive from it.
 
 >>> from operators.core.phenotypes import PHENOTYPES
 >>> PHENOTYPES["pa_ratio"].title

@@ -1,4 +1,4 @@
-"""All phenotypes of one body, and why one is missing."""
+"""Evaluation of all phenotypes of one body, with the reason for each missing value."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def evaluate(body: MeasuredBody) -> tuple[dict[str, float | None], dict[str, str
     Parameters
     ----------
     body : MeasuredBody
-        Of one study.
+        The measurements of one study.
 
     Returns
     -------
     values : dict of str to float or None
         In the order of the registry.
     reasons : dict of str to str
-        Why each phenotype that is None is None.
+        For each phenotype that is None, why.
     """
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """The phenotypes' formulas (method, section 6), on volumes by structure.
 
-They take single numbers, or arrays with one value a body.
+They take single numbers, or arrays with one value for each body.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def total_volume(
 ) -> Any:
     """Sum over structures; None when one of them is absent.
 
-    A group whose structures are all among ``names``, and of which none has a
-    volume of its own, may stand for them: labels of other tools know some
-    muscles only together.
+    Other tools label some muscles only as a group. The group's volume is used
+    if all of its structures are among ``names`` and none of them has its own
+    volume.
     """
     wanted = set(names)
     for group, members in groups.items():

@@ -22,14 +22,14 @@ class MeasuredBody:
     Attributes
     ----------
     volumes_cm3, left_cm3, right_cm3 : mapping of str to float or ndarray
-        By structure, or group of structures, that is there as a whole: both
-        sides together, the left, the right.
+        Volume of each structure or group of structures that is completely
+        labelled: both sides together, the left, the right.
     groups : mapping of str to tuple of str
         Structures that are labelled only together, by the group's name.
     height_m : float, ndarray or None
     voxels, fat_fraction_sums : mapping of str to ndarray of shape (2,)
-        Voxels of every structure and group on the left and the right, and
-        their summed fat fraction; empty where no fat image was measured.
+        Number of voxels of each structure and group on the left and the right,
+        and the sum of their fat fractions; empty if no fat image was measured.
     sided : bool
         Whether left and right could be told apart.
     cut : frozenset of str
@@ -47,15 +47,15 @@ class MeasuredBody:
     cut: frozenset[str] = frozenset()
 
     def volumes(self, side: Side | None = None) -> Mapping[str, Any]:
-        """Volumes of one side, or of both together."""
+        """Volumes of one side, or of both sides together."""
         return self.volumes_cm3 if side is None else self.left_cm3 if side == "left" else self.right_cm3
 
     def volume_cm3(self, names: Sequence[str], side: Side | None = None) -> Any:
-        """Summed volume of structures; None when one of them is not there as a whole (see `total_volume`)."""
+        """Summed volume of structures; None when one of them is not completely labelled (see `total_volume`)."""
         return total_volume(self.volumes(side), names, self.groups)
 
     def mean_fat_fraction(self, names: Sequence[str]) -> float | None:
-        """Mean over all voxels of those of ``names`` that are labelled; None when none is."""
+        """Mean over all voxels of the structures in ``names`` that are labelled; None when none is."""
         chosen = [name for name in names if name in self.voxels]
         merged = [name for name, members in self.groups.items() if set(members) <= set(names) and name in self.voxels]
         if not chosen and not merged:
@@ -66,12 +66,12 @@ class MeasuredBody:
         return fat / voxels if voxels else None
 
     def missing(self, names: Sequence[str], side: Side | None = None) -> tuple[str, ...]:
-        """Those of ``names`` that have no volume, alone or in a group."""
+        """Those of ``names`` that have no volume, neither alone nor in a group."""
         volumes = self.volumes(side)
         there = {member for group, members in self.groups.items() if group in volumes for member in members}
         return tuple(name for name in names if name not in volumes and name not in there)
 
     def only_with_others(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of ``names`` that are labelled together with structures that are not among them."""
+        """Those of ``names`` that are labelled together with structures outside ``names``."""
         mixed = {member for members in self.groups.values() if not set(members) <= set(names) for member in members}
         return tuple(name for name in names if name in mixed)

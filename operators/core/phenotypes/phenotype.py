@@ -1,4 +1,4 @@
-"""What the registry says of one phenotype."""
+"""One entry of the registry of phenotypes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NAMES = frozenset(s.name for s in LABELS)
 
 @dataclass(frozen=True)
 class Card:
-    """How the page shows a phenotype beside its title, value and unit.
+    """What the page shows for a phenotype besides its title, value and unit.
 
     Attributes
     ----------
     note : str
         A line below the value; ``{key}`` stands for another phenotype's value.
     place : int
-        Cards are shown by place, then in the order of the registry.
+        Cards are sorted by place, then in the order of the registry.
     """
 
     note: str = ""
@@ -35,15 +35,16 @@ class Card:
 
 @dataclass(frozen=True)
 class SrConcept:
-    """How the DICOM SR names a phenotype. No public scheme has codes for them, so the codes are our own.
+    """How the DICOM SR names a phenotype. The codes are our own, because no public scheme has codes for phenotypes.
 
     Attributes
     ----------
     meaning : str
     code : str
-        The phenotype's key by default; that of the whole for one side of it.
+        The phenotype's key by default. The phenotype of one side has the key
+        of both sides together.
     site : tuple of str, or None
-        Scheme, value and meaning of the finding site. The side is that of the phenotype.
+        Scheme, value and meaning of the finding site. Its side is the phenotype's.
     """
 
     meaning: str
@@ -53,37 +54,38 @@ class SrConcept:
 
 @dataclass(frozen=True)
 class Phenotype:
-    """One phenotype: everything that the report, its schema and the tables have to know.
+    """One phenotype: everything that the report, its schema and the tables need to know.
 
     Attributes
     ----------
     key : str
-        Name in ``report.json`` and of the column; it keeps its meaning for ever.
+        Name in ``report.json`` and of the table column. Its meaning never changes.
     title : str
         A few words, for people.
     description : str
         One sentence, for the schema.
     unit : Unit
     compute : callable
-        Takes a `MeasuredBody`; None where it cannot be given. It is called
-        with single numbers for a study and with arrays for a synthetic cohort.
+        Takes a `MeasuredBody` and returns the value, or None if it cannot be
+        computed. The measurements are single numbers for a study and arrays
+        for a synthetic cohort.
     needs : tuple of str
         Structures whose absence explains a missing value.
     since : str
-        Version of the report's schema that has it first.
+        The first version of the report's schema that has it.
     sides : tuple of {"left", "right"}
         Sides on which ``needs`` must be measured; empty for both sides taken together.
     needs_height : bool
         Whether a missing standing height explains a missing value.
     decimals : int
-        Shown on the page.
+        Number of decimals on the page.
     card : Card or None
-        None for what the page has no card for.
+        None if the page has no card for it.
     sr : SrConcept or None
-        None for what the DICOM SR leaves out.
+        None if the DICOM SR leaves it out.
     replaced_by : str or None
-        The key to use instead. A phenotype with one is deprecated: still
-        computed and reported, but without a card.
+        The key to use instead. A phenotype that is replaced is deprecated: it
+        is still computed and reported, but has no card.
 
     Raises
     ------

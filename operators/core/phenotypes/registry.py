@@ -1,8 +1,8 @@
-"""The registry: one entry a phenotype, in the order of ``report.json``.
+"""The registry: one entry for each phenotype, in the order of ``report.json``.
 
-A new phenotype is one more entry here, with ``since`` set to the version of
-the report's schema that has it first; then
-``python -m operators.core.report_schema`` writes the schema again.
+To add a phenotype, add an entry here and set ``since`` to the first version of
+the report's schema that has it. Then run
+``python -m operators.core.report_schema`` to regenerate the schema.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Units of phenotypes: as stored, as shown, and as DICOM codes them."""
+"""Units of phenotypes: as stored, as shown, and as coded in DICOM."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Unit:
     Attributes
     ----------
     name : str
-        Of the stored number, as the schema gives it.
+        Unit of the stored number, as in the schema.
     symbol : str
-        Shown after the number on the page; empty for a bare number.
+        Shown after the number on the page; empty for a plain number.
     ucum, ucum_meaning : str
         Code and meaning (UCUM) in the DICOM SR.
     factor : float
-        Takes the stored number to the one in the SR.
+        Converts the stored number to the one in the SR.
     percent : bool
         Whether the page shows a fraction as a percentage.
     maximum : float or None
