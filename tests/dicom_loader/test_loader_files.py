@@ -68,7 +68,7 @@ def test_a_file_that_should_be_dicom_but_is_not_is_named(tmp_path: Path, name: s
     (tmp_path / "station" / name).write_bytes(content)
     message = rejection(tmp_path, DicomError)
     assert f"file station/{name}: " in message
-    assert ("an empty file" if not content else "no DICOM file") in message
+    assert ("an empty file" if not content else "not a DICOM file") in message
 
 
 @pytest.mark.parametrize("end", [133, 140, 300, 600, 900, -150, -126, -60, -2, -1])
