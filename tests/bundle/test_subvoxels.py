@@ -65,7 +65,7 @@ def test_rotated_labels_are_refused(tmp_path: Path) -> None:
     write_volume(tmp_path / "labels.nrrd", Volume(np.ones((8, 8, 8), np.uint8), grid))
     turned = np.eye(4)
     turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
-    with pytest.raises(GeometryError, match="turned"):
+    with pytest.raises(GeometryError, match="rotated"):
         SubvoxelLabelsd()({"image": image_on(Grid((8, 8, 8), turned)), "label": str(tmp_path / "labels.nrrd")})
 
 

@@ -264,8 +264,8 @@ def test_the_numbers_of_another_task_are_refused(fused: Fused, tmp_path: Path) -
 
 def test_files_that_are_no_label_maps_are_refused(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142)})
-    assert "no labels" in refused(fused, write_nifti(tmp_path / "p.nii", labels.astype(np.float32) + 0.5))
-    assert "no labels" in refused(fused, write_nifti(tmp_path / "n.nii", -labels))
+    assert "not labels" in refused(fused, write_nifti(tmp_path / "p.nii", labels.astype(np.float32) + 0.5))
+    assert "not labels" in refused(fused, write_nifti(tmp_path / "n.nii", -labels))
     image = nibabel.Nifti1Image(labels.T, None)
     nibabel.save(image, tmp_path / "nowhere.nii")
     assert "no position" in refused(fused, tmp_path / "nowhere.nii")

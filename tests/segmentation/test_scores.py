@@ -127,5 +127,5 @@ def test_an_axis_of_one_score_is_constant() -> None:
 def test_rotated_axes_are_refused(degrees: float) -> None:
     grid = fine_grid(np.eye(3))
     affine, sizes = coarse_affine(fine_grid(rotation(degrees)), np.full(3, 4.0), np.full(3, 0.5), (1, 1, 1))
-    with pytest.raises(InternalError, match="turned"):
+    with pytest.raises(InternalError, match="rotated"):
         labels_from_scores(smooth_scores(2, sizes, 0), affine, grid)

@@ -55,7 +55,7 @@ def test_a_study_beyond_the_limit_is_refused_while_it_comes(tmp_path: Path, slic
     with serving(tmp_path, max_study_objects=10) as served:
         assert send(served, slices) == [0x0000] * 10 + [0xA700] * 6
         until(lambda: bool(served.names("failed")), 70)
-        assert "beyond 10 objects" in served.record("failed", served.names("failed")[0])["error"]
+        assert "more than 10 objects" in served.record("failed", served.names("failed")[0])["error"]
 
 
 def test_what_cannot_be_used_fails_with_the_reason_and_without_the_patient(tmp_path: Path, slices: Path) -> None:
