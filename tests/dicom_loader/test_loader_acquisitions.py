@@ -115,7 +115,7 @@ def test_acquisition_numbers_that_count_slices_do_not_split_a_stack(tmp_path: Pa
 def test_two_scans_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path, 0, "one")
     write_series(tmp_path, 0, "two")
-    with pytest.raises(GeometryError, match="share a place"):
+    with pytest.raises(GeometryError, match="share a position"):
         load_study(tmp_path)
 
 
