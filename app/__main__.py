@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
 from app.progress import Progress, headline
-from app.study_command import StudyCommand, dicomweb_access, refuse_early, set_up_logging
+from app.study_command import StudyCommand, dicomweb_access, refuse_early, set_up_logging, with_study
 from operators.core.command_line import EXIT_CODES, new_app, run_command
 from operators.core.errors import UsageError
 from operators.core.options import RunOptions
@@ -74,7 +74,7 @@ def _run(
     show = Progress(how.quiet)
     if access is None:
         assert input_path is not None
-        _process(input_path, output, options, how, show)
+        _process(input_path, output, with_study(options, how), how, show)
         return
     from app.from_server import fetched, send_back
 

@@ -64,6 +64,8 @@ class SarcoMapApp(Application):
             name="load",
             input_path=self.input_path,
             allow_missing_slices=options.reading.allow_missing_slices,
+            one_frame_of_reference=options.reading.one_frame_of_reference,
+            study_uid=options.reading.study_uid,
             progress=self.progress,
             select=partial(stations_to_fuse, choice=options.fusion.stations),
             deidentification=options.deidentification.chosen(),

@@ -24,7 +24,7 @@ class DicomwebOptions:
     dicomweb : str or None
         Root of the service that has the study, such as https://pacs.example/dicom-web.
     study_uid : str or None
-        Study Instance UID. The study's Dixon MR series are fetched.
+        Study Instance UID. The study's Dixon MR series are fetched; of files, those of this study are read.
     stow : bool
         Send segmentation, SR and derived series back to the server.
     dicomweb_auth : Path or None
@@ -47,7 +47,7 @@ class DicomwebOptions:
 
     def __post_init__(self) -> None:
         if self.dicomweb is None:
-            for name in ("study_uid", "stow", "dicomweb_auth", "dicomweb_ca"):
+            for name in ("stow", "dicomweb_auth", "dicomweb_ca"):
                 if getattr(self, name):
                     raise OptionError(name, "given without a server", "both or neither", "Add --dicomweb URL.")
         elif not self.study_uid:

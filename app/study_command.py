@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,11 +17,12 @@ from operators.core.cuda_driver import driver_sees_device
 from operators.core.model_card import check_bundle_folder
 from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
 from operators.core.options.declaration import Flag, TogetherWith, check_choices, section
+from operators.core.quiet_dicom import quiet_dicom
 
 if TYPE_CHECKING:
     from app.dicomweb import Access
 
-__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging"]
+__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging", "with_study"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -61,8 +62,8 @@ class StudyCommand:
 def set_up_logging(level: LogLevel) -> None:
     """Send log messages to standard error, and silence other packages' remarks about themselves."""
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", force=True)
+    quiet_dicom()  # at every level: what they say quotes values
     if level != "DEBUG":
-        logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of an empty segmentation, which we flag
         warnings.filterwarnings("ignore")  # MONAI's, about itself; a user can do nothing about them
 
 
@@ -88,6 +89,13 @@ def refuse_early(options: RunOptions, command: StudyCommand, source: Path | None
 
         with open_source(source, DEFAULT_LIMITS):
             pass
+
+
+def with_study(options: RunOptions, command: StudyCommand) -> RunOptions:
+    """The options of a run, which read the study that ``--study-uid`` names."""
+    if command.dicomweb.study_uid is None:
+        return options
+    return replace(options, reading=replace(options.reading, study_uid=command.dicomweb.study_uid))
 
 
 def dicomweb_access(

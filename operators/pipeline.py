@@ -19,6 +19,7 @@ from operators.core.errors import InternalError
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import RunOptions
 from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, staged
+from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.stage_clock import StageClock
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def process_study(
     7738.1
     """
     options, output = options or RunOptions(), Path(output)
-    with staged(output) as folder:
+    with dicom_is_quiet(), staged(output) as folder:
         network = model_of(model, options)
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
@@ -138,7 +139,7 @@ def fuse_study(
     Parameters and errors are those of `process_study`.
     """
     options, output = options or RunOptions(), Path(output)
-    with staged(output) as folder:
+    with dicom_is_quiet(), staged(output) as folder:
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         clock.run("fuse", partial(_fuse, folder, study, options))
@@ -174,6 +175,8 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
         source,
         progress=on_progress,
         allow_missing_slices=options.reading.allow_missing_slices,
+        one_frame_of_reference=options.reading.one_frame_of_reference,
+        study_uid=options.reading.study_uid,
         select=partial(stations_to_fuse, choice=options.fusion.stations),
         deidentification=options.deidentification.chosen(),
     )

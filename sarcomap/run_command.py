@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from app.interrupt import let_interruption_finish
 from app.progress import Progress, headline
-from app.study_command import StudyCommand, dicomweb_access, refuse_early, set_up_logging
+from app.study_command import StudyCommand, dicomweb_access, refuse_early, set_up_logging, with_study
 from operators.core.command_line import EXIT_CODES, new_app, report_error
 from operators.core.errors import SarcoMapError, UsageError
 from operators.core.options import RunOptions
@@ -87,6 +87,7 @@ def _run(
         if how.dicomweb.stow and not fuse_only:
             send_back(access, output, how.quiet)
         return 0
+    options = with_study(options, how)
     if first is not None:
         _one(first, output, options, how.model, fuse_only, show)
         return 0

@@ -23,6 +23,7 @@ from operators.core.command_line import EXIT_CODES, new_app
 from operators.core.errors import SarcoMapError, UsageError
 from operators.core.options import OptionError
 from operators.core.options.declaration import TogetherWith
+from operators.core.quiet_dicom import quiet_dicom
 
 __all__ = ["check_run_arguments", "command", "serve_app", "settings_from"]
 
@@ -125,7 +126,8 @@ def _serve(
     ] = "INFO",
 ) -> None:
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, force=True)
-    warnings.filterwarnings("ignore")  # pydicom's warnings quote values
+    warnings.filterwarnings("ignore")
+    quiet_dicom()  # what it says quotes values
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what it receives and sends
     stop = threading.Event()
 

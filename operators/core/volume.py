@@ -139,8 +139,10 @@ class Station:
         The source images, inferior to superior (one for an Enhanced MR).
     sop_class_uid : str
     acquisition : mapping of str to str
-        Acquisition attributes by DICOM keyword, for the images derived from
-        the station; several values are joined by a backslash.
+        How it was scanned, by DICOM keyword, for the images derived from it;
+        several values are joined by a backslash.
+    contrast_told_by : {"ImageType", "description", "images"}
+        What says that it is of this contrast.
     decoded : bool
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
@@ -158,6 +160,7 @@ class Station:
     sop_instance_uids: tuple[str, ...] = ()
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    contrast_told_by: str = "ImageType"
     decoded: bool = True
 
     def __post_init__(self) -> None:

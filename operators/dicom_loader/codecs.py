@@ -4,13 +4,15 @@ Its libraries (libjpeg-turbo, CharLS, OpenJPEG) release the interpreter lock.
 libjpeg-turbo takes a quarter of GDCM's time for JPEG lossless, and none of them
 crashes the process on a damaged header, as GDCM does. But they accept a stream
 that ends early and trust the size that a stream states, so both are checked
-here first.
+here first. The JPEG family is told by the stream itself, because exporters wrap
+it, pad it, or state another transfer syntax of the family.
 
 A compression is one entry of `CODECS`; docs/howto/add-a-compression.md shows how.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +31,10 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from operators.dicom_loader.bare_streams import StreamError, bare_stream, is_jpeg_2000, is_jpeg_ls
 from operators.dicom_loader.stated_sizes import jpeg_2000_shape, jpeg_shape
 
-__all__ = ["CODECS", "DECODED_HERE", "Codec", "decode_frame"]
+__all__ = ["CODECS", "DECODED_HERE", "Codec", "StreamError", "decode_frame"]
 
 _END = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS (ITU-T T.81 B.1.1.3), EOC of JPEG 2000 (T.800 A.4.4)."""
@@ -65,7 +68,7 @@ class Codec:
 
 
 # imagecodecs loads a library when its function is first looked up, so each is looked up in a lambda.
-CODECS = (
+_FAMILY = (
     Codec(
         "JPEG, JPEG Lossless",
         (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1),
@@ -85,6 +88,7 @@ CODECS = (
         lambda encoded: imagecodecs.jpeg2k_decode(encoded),
     ),
 )
+CODECS = (*_FAMILY,)
 _BY_SYNTAX = {str(syntax): codec for codec in CODECS for syntax in codec.syntaxes}
 
 DECODED_HERE = frozenset(_BY_SYNTAX)
@@ -97,7 +101,8 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
     Parameters
     ----------
     encoded : bytes
-        The frame's fragments, joined.
+        The frame's fragments, joined. A JP2 header, padding before the
+        stream and bytes after its end marker are ignored.
     transfer_syntax_uid : str
         One of ``DECODED_HERE``.
     options : mapping
@@ -110,20 +115,34 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
 
     Raises
     ------
-    ValueError
-        When the stream ends early, or its size is not ``rows`` x ``columns``.
+    StreamError
+        When the stream ends early, is not of its kind, or its size is not ``rows`` x ``columns``.
     Exception
         Whatever imagecodecs raises for a damaged stream.
     """
     expected = (int(options["rows"]), int(options["columns"]))
-    codec = _BY_SYNTAX[transfer_syntax_uid]
-    if not encoded.rstrip(b"\0").endswith(codec.end):
-        raise ValueError("the stream ends before its end marker")
+    stream = bare_stream(encoded)
+    codec = _codec(stream, transfer_syntax_uid)
+    if not stream.rstrip(b"\0").endswith(codec.end):
+        raise StreamError("the stream ends before its end marker")
     # Checked before memory is allocated: a damaged or hostile stream may state any size.
-    stated = codec.stated_shape(encoded)
+    try:
+        stated = codec.stated_shape(stream)
+    except (ValueError, struct.error) as error:
+        raise StreamError(f"no {codec.name} stream") from error
     if stated != expected:
-        raise ValueError(f"{stated} pixels in the stream, {expected} in the header")
-    return _as_stated(codec.decode(encoded), int(options["bits_stored"]), int(options["pixel_representation"]) == 1)
+        raise StreamError(f"{stated} pixels in the stream, {expected} in the header")
+    return _as_stated(codec.decode(stream), int(options["bits_stored"]), int(options["pixel_representation"]) == 1)
+
+
+def _codec(stream: bytes, transfer_syntax_uid: str) -> Codec:
+    stated = _BY_SYNTAX[transfer_syntax_uid]
+    if stated not in _FAMILY:
+        return stated
+    jpeg, jpeg_ls, jpeg_2000 = _FAMILY
+    if is_jpeg_2000(stream):
+        return jpeg_2000
+    return jpeg_ls if is_jpeg_ls(stream) else jpeg
 
 
 def _as_stated(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[Any]:

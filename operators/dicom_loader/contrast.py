@@ -32,23 +32,47 @@ _IMAGE_TYPE_VALUES = {
     "OPPOSED_PHASE": Contrast.OPPOSED,
     "OUT_PHASE": Contrast.OPPOSED,
     "OUT_OF_PHASE": Contrast.OPPOSED,
+    "OPPOSED": Contrast.OPPOSED,
+    "OUTPHASE": Contrast.OPPOSED,
+    "WATER_ONLY": Contrast.WATER,
+    "FAT_ONLY": Contrast.FAT,
 }
 
-#: Last word of a description such as ``Dixon_noBH_W`` or ``dixon_2echo_RR_opp``.
-_DESCRIPTION_ENDINGS = {
-    "w": Contrast.WATER,
+#: Whole words that name a contrast wherever they stand. "in phase" and its like are joined first.
+_WORDS = {
     "water": Contrast.WATER,
-    "f": Contrast.FAT,
+    "waterphase": Contrast.WATER,
+    "wateronly": Contrast.WATER,
     "fat": Contrast.FAT,
+    "fatphase": Contrast.FAT,
+    "fatonly": Contrast.FAT,
+    "inphase": Contrast.IN,
+    "oppphase": Contrast.OPPOSED,
+    "opposed": Contrast.OPPOSED,
+    "opposedphase": Contrast.OPPOSED,
+    "outphase": Contrast.OPPOSED,
+    "outofphase": Contrast.OPPOSED,
+}
+#: Abbreviations, such as in ``Dixon_noBH_W`` or ``VIBE_DIXON_Tra_bh_in``.
+_ABBREVIATIONS = {
+    "w": Contrast.WATER,
+    "f": Contrast.FAT,
     "in": Contrast.IN,
     "ip": Contrast.IN,
-    "inphase": Contrast.IN,
-    "opp": Contrast.OPPOSED,
     "op": Contrast.OPPOSED,
+    "opp": Contrast.OPPOSED,
     "out": Contrast.OPPOSED,
-    "oppphase": Contrast.OPPOSED,
-    "outphase": Contrast.OPPOSED,
 }
+#: Names of Dixon sequences: Siemens VIBE Dixon, GE LAVA-Flex and IDEAL, Philips mDIXON, Canon WFS, United WFI.
+_DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|quick3d", re.IGNORECASE)
+#: Words that make water or fat no contrast: suppressed tissue, or a map computed from both.
+_NO_CONTRAST = frozenset(
+    {"sat", "sats", "fatsat", "fs", "suppressed", "suppression", "supp", "excitation", "exc", "spair", "spir", "stir"}
+    | {"ff", "pdff", "fraction", "frac", "fatfrac", "fatfraction", "percent", "percentage", "ratio", "map"}
+    | {"r2", "r2star", "t2star", "t2", "mip", "mpr", "sub"}
+)
+#: Behind these, W means weighted.
+_WEIGHTED = frozenset({"t1", "t2", "pd"})
 
 #: Values of ImageType (from the third on) of images that are not magnitudes.
 _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
@@ -69,23 +93,49 @@ def contrast_of_image_type(image_type: Sequence[str]) -> Contrast | None:
 
 
 def contrast_of_description(description: str, *hints: str) -> Contrast | None:
-    """The contrast at the end of a Dixon series' description.
+    """The contrast that the description of a Dixon series names, in any place.
 
-    A final ``_W`` can also mean "weighted" (``T1_W``), so the ending counts
-    only if the description or one of ``hints`` (protocol name, ImageType)
-    contains "Dixon".
+    A word such as ``WATER:`` in front, as GE writes it, counts by itself.
+    Other words and abbreviations count only when the description or one of
+    ``hints`` (protocol name, ImageType) names a Dixon sequence, since ``W``
+    also means weighted and ``fat`` may be what is suppressed. None when two
+    contrasts are named, unless the last word is one.
 
     Examples
     --------
     >>> contrast_of_description("Dixon_BH_17s_W").value
     'water'
+    >>> contrast_of_description("OutPhase: Ax LAVA-Flex").value
+    'opp'
     >>> contrast_of_description("t1_tse_W") is None
     True
     """
-    if not any("dixon" in text.lower() for text in (description, *hints)):
+    front, colon, _ = description.partition(":")
+    words = _words(description)
+    if _NO_CONTRAST.intersection(words):
         return None
-    joined = re.sub(r"(in|opp|out)[ _-]?phase$", r"\1phase", description.strip().lower())
-    return _DESCRIPTION_ENDINGS.get(re.split(r"[ _\-:]", joined)[-1])
+    if colon and (named := _WORDS.get("".join(_words(front)))):
+        return named
+    if not words or not any(_DIXON.search(text) for text in (description, *hints)):
+        return None
+    if last := (_WORDS | _ABBREVIATIONS).get(words[-1]):
+        return None if len(words) > 1 and words[-1] == "w" and words[-2] in _WEIGHTED else last
+    for names in (_WORDS, _ABBREVIATIONS):
+        found = {
+            names[word]
+            for before, word in zip(("", *words), words, strict=False)
+            if word in names and not (word == "w" and before in _WEIGHTED)
+        }
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _words(text: str) -> list[str]:
+    joined = re.sub(r"\b(in|opp|opposed|out([ _-]?of)?)[ _-]?phase", r" \1phase ", text.lower().replace("_", " "))
+    joined = re.sub(r"out[ _-]?of[ _-]?phase|out[ _-]ofphase", "outofphase", joined)
+    joined = re.sub(r"\b(water|fat)[ _-]?only\b", r"\1only", joined)
+    return re.findall(r"[^\W_]+", joined)
 
 
 def is_magnitude(image_type: Sequence[str], complex_component: str) -> bool:

@@ -22,11 +22,17 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from operators.core.errors import DicomError
 
-__all__ = ["ElementReader", "Elements", "PixelElement"]
+__all__ = ["ElementReader", "Elements", "PixelElement", "starts_like_a_dataset"]
 
 _PREAMBLE_BYTES = 132
 #: The header of a classic image takes only a few kilobytes.
@@ -44,8 +50,34 @@ _RULING = frozenset({_SYNTAX, _STORAGE_CLASS, _CHARACTER_SET})
 #: Value representations with a four-byte length (PS3.5 table 7.1-1), and those with a two-byte length.
 _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT = frozenset(re.findall(b"..", b"AEASATCSDADSDTFDFLISLOLTPNSHSLSSSTTMUIULUS"))
+#: What pydicom finds where a file does not state its transfer syntax: implicit VR, little endian.
+_SYNTAX_OF_ENCODING: Mapping[tuple[bool | None, bool | None], str] = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+#: The groups with which a data set begins: file meta information, or the identifying group.
+_FIRST_GROUPS = (0x0002, 0x0008)
+#: A first element is a length, a character set, an image type or a UID.
+_LONGEST_FIRST_ELEMENT = 256
 _header = struct.Struct("<HH2sH").unpack_from
 _long_length = struct.Struct("<L").unpack_from
+
+
+def starts_like_a_dataset(opening: bytes) -> bool:
+    """Whether a file without preamble begins with a DICOM element, as older archives and GE's tools write them."""
+    if len(opening) < 12:
+        return False
+    for order in "<>":
+        group, element, vr, _ = struct.unpack_from(f"{order}HH2sH", opening)
+        if group in _FIRST_GROUPS and element < 0x1000:
+            if vr in _SHORT or vr in _LONG:
+                return True
+            (length,) = struct.unpack_from(f"{order}L", opening, 4)
+            # Implicit VR is always little endian.
+            if order == "<" and group == _FIRST_GROUPS[1] and 0 < length <= _LONGEST_FIRST_ELEMENT:
+                return length % 2 == 0
+    return False
 
 
 class Values(Protocol):
@@ -260,7 +292,9 @@ class ElementReader:
         return self._plain[syntax]
 
     def _parse(self, stream: BinaryIO, where: str) -> Elements:
-        stream.seek(_PREAMBLE_BYTES)
+        stream.seek(0)
+        bare = stream.read(_PREAMBLE_BYTES)[-4:] != b"DICM"
+        stream.seek(0 if bare else _PREAMBLE_BYTES)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
         syntax = str(meta.get("TransferSyntaxUID") or "")
         # Such a dataset is one deflate stream, which pydicom inflates without a size limit.
@@ -280,12 +314,14 @@ class ElementReader:
             return tag >= _PIXEL_DATA
 
         stream.seek(0)
-        header = read_partial(stream, stop_when=at_pixels, specific_tags=self._tags)
+        header = read_partial(stream, stop_when=at_pixels, specific_tags=self._tags, force=bare)
         pixels = None
         if found is not None:
             vr, length = found
             # Size of the element before its value: 8 bytes without a VR, 12 with the long length of OB and OW.
             pixels = PixelElement(stream.tell() + (8 if vr is None else 12), length, vr or "")
+            if not syntax and length != _UNDEFINED_LENGTH:
+                syntax = _SYNTAX_OF_ENCODING.get(header.original_encoding, "")
         return Elements(syntax, str(meta.get("MediaStorageSOPClassUID") or ""), header, pixels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage
 
-from operators.core.errors import DicomError, GeometryError
+from operators.core.errors import DicomError, GeometryError, SarcoMapError
 from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import (
     contrast_of_description,
@@ -23,10 +24,25 @@ from operators.dicom_loader.contrast import (
 )
 from operators.dicom_loader.elements import Values
 
-__all__ = ["Frame", "frames_of"]
+__all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
+
+MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+"""Storage classes whose images are frames with functional groups."""
 
 #: How far direction cosines may deviate from unit length and from a right angle.
 _COSINE_TOLERANCE = 1e-2
+
+
+class UnplacedImageError(GeometryError):
+    """A Dixon image that does not say where it lies.
+
+    Attributes
+    ----------
+    series_uid : str
+        Filled in by who knows it.
+    """
+
+    series_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,11 @@ class Frame:
     rows, columns : int
     slope, intercept : float
         Signal = slope x stored value + intercept.
+    told_by : {"ImageType", "description"}
+        What names the contrast.
+    acquisition_number, temporal_position : str
+        Which of several scans in one series it belongs to, as far as the header says.
+    image_type : tuple of str
     """
 
     index: int
@@ -65,6 +86,10 @@ class Frame:
     columns: int
     slope: float
     intercept: float
+    told_by: str = "ImageType"
+    acquisition_number: str = ""
+    temporal_position: str = ""
+    image_type: tuple[str, ...] = ()
 
 
 def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
@@ -74,23 +99,28 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     -------
     frames : tuple of Frame
         Empty when the object has none.
-    kind : {"dixon", "phase", "other"}
-        What the object is.
+    kind : {"dixon", "phase", "untold", "other"}
+        What the object is. Of ``untold`` no header says which contrast it
+        shows, if any: that of its frames means nothing.
 
     Raises
     ------
     DicomError, GeometryError
         When a Dixon frame lacks an attribute that is needed to place or scale it.
     """
-    enhanced = header.get("SOPClassUID") == EnhancedMRImageStorage
+    enhanced = header.get("SOPClassUID") in MULTI_FRAME
     views = _frame_views(header, where) if enhanced else [_classic_view(header)]
     frames = []
-    phase = False
+    phase, untold = False, True
     for index, view in enumerate(views):
         kind = _kind(tuple(view.image_type), view.complex_component, view.description, view.protocol)
         phase |= kind.phase
+        untold &= kind.untold
         if kind.contrast is not None and not kind.phase:
-            frames.append(_frame(index, kind.contrast, kind.disagrees, view, where))
+            frames.append(_frame(index, kind, kind.contrast, view, where))
+    if untold and not enhanced:
+        with suppress(SarcoMapError):  # an image that cannot be placed is none of a Dixon study
+            return (_frame(0, _Kind(None), Contrast.WATER, views[0], where),), "untold"
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
 
 
@@ -101,6 +131,8 @@ class _Kind:
     contrast: Contrast | None
     phase: bool = False
     disagrees: bool = False
+    told_by: str = "ImageType"
+    untold: bool = False
 
 
 # Cached, because all images of a series are of one kind. The same holds for orientations below.
@@ -109,11 +141,17 @@ def _kind(image_type: tuple[str, ...], complex_component: str, description: str,
     by_type = contrast_of_image_type(image_type)
     by_text = contrast_of_description(description, protocol, *image_type)
     contrast = by_type or by_text
-    if contrast is None or is_reformatted(image_type):
+    if is_reformatted(image_type):
         return _Kind(None)
+    if contrast is None:
+        return _Kind(None, untold=is_magnitude(image_type, complex_component))
     if not is_magnitude(image_type, complex_component):
         return _Kind(contrast, phase=True)
-    return _Kind(contrast, disagrees=by_type is not None and by_text not in (None, by_type))
+    return _Kind(
+        contrast,
+        disagrees=by_type is not None and by_text not in (None, by_type),
+        told_by="description" if by_type is None else "ImageType",
+    )
 
 
 @dataclass(frozen=True)
@@ -132,6 +170,8 @@ class _View:
     columns: Any
     slope: Any
     intercept: Any
+    acquisition_number: Any
+    temporal_position: Any
 
 
 def _classic_view(header: Values) -> _View:
@@ -148,6 +188,8 @@ def _classic_view(header: Values) -> _View:
         columns=header.get("Columns"),
         slope=header.get("RescaleSlope"),
         intercept=header.get("RescaleIntercept"),
+        acquisition_number=header.get("AcquisitionNumber"),
+        temporal_position=header.get("TemporalPositionIdentifier"),
     )
 
 
@@ -174,15 +216,17 @@ def _frame_views(header: Values, where: str) -> list[_View]:
 
         frame_type = macro("MRImageFrameTypeSequence")
         transformation = macro("PixelValueTransformationSequence")
+        content = macro("FrameContentSequence")
+        converted = macro("UnassignedPerFrameConvertedAttributesSequence")
         views.append(
             _View(
-                image_type=_texts(frame_type.get("FrameType") or header.get("ImageType")),
+                image_type=_texts(frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")),
                 complex_component=str(
                     frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent") or ""
                 ),
                 description=str(header.get("SeriesDescription") or ""),
                 protocol=str(header.get("ProtocolName") or ""),
-                stack=str(macro("FrameContentSequence").get("StackID") or ""),
+                stack=str(content.get("StackID") or ""),
                 position=macro("PlanePositionSequence").get("ImagePositionPatient"),
                 orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
                 spacing=macro("PixelMeasuresSequence").get("PixelSpacing"),
@@ -190,17 +234,19 @@ def _frame_views(header: Values, where: str) -> list[_View]:
                 columns=header.get("Columns"),
                 slope=transformation.get("RescaleSlope"),
                 intercept=transformation.get("RescaleIntercept"),
+                acquisition_number=content.get("FrameAcquisitionNumber") or converted.get("AcquisitionNumber"),
+                temporal_position=content.get("TemporalPositionIndex"),
             )
         )
     return views
 
 
-def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: str) -> Frame:
+def _frame(index: int, kind: _Kind, contrast: Contrast, view: _View, where: str) -> Frame:
     if view.stack or index:
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
     if position is None:
-        raise GeometryError(
+        raise UnplacedImageError(
             where, "no usable ImagePositionPatient", "three finite millimetres", "Export the series again."
         )
     row, column = _directions(view.orientation, where)
@@ -226,7 +272,8 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
     return Frame(
         index=index,
         contrast=contrast,
-        disagrees=disagrees,
+        disagrees=kind.disagrees,
+        told_by=kind.told_by,
         stack=view.stack,
         position_mm=np.array(position),
         row_direction=row,
@@ -236,6 +283,9 @@ def _frame(index: int, contrast: Contrast, disagrees: bool, view: _View, where: 
         columns=columns,
         slope=slope,
         intercept=intercept,
+        acquisition_number=_word(view.acquisition_number),
+        temporal_position=_word(view.temporal_position),
+        image_type=_interned(tuple(view.image_type)),
     )
 
 
@@ -243,7 +293,7 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
     """Row and column directions, made orthonormal again after the rounding of decimal strings."""
     cosines = _numbers(orientation, 6)
     if cosines is None:
-        raise GeometryError(
+        raise UnplacedImageError(
             where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
         )
     directions = _orthonormal(cosines)
@@ -277,6 +327,15 @@ def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@lru_cache(maxsize=256)
+def _interned(image_type: tuple[str, ...]) -> tuple[str, ...]:
+    return image_type  # one tuple for the many frames that share it
 
 
 def _texts(value: Any) -> list[str]:

@@ -13,56 +13,18 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.uid import EnhancedMRImageStorage, MediaStorageDirectoryStorage, MRImageStorage
-from pydicom.valuerep import DA, TM
+from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
-from operators.dicom_loader.elements import ElementReader, PixelElement, Values
-from operators.dicom_loader.frames import Frame, frames_of
+from operators.dicom_loader.elements import ElementReader, Elements, PixelElement, Values, starts_like_a_dataset
+from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
+from operators.dicom_loader.header_values import integer, moment
+from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
 
-__all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "ImageFile", "OtherFile", "header_reader", "read_header"]
-
-#: Patient and General Study module attributes (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2) that derived objects repeat.
-PATIENT_KEYWORDS = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "StudyDescription",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "QualityControlSubject",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-)
-
-#: Acquisition attributes that an image derived from a station must or may repeat (PS3.3 C.7.3.1, C.7.5.1, C.8.3.1,
-#: C.12.1). Enhanced MR has most of them in functional groups, which are not searched.
-ACQUISITION_KEYWORDS = (
-    "ScanningSequence",
-    "SequenceVariant",
-    "ScanOptions",
-    "MRAcquisitionType",
-    "RepetitionTime",
-    "EchoTime",
-    "EchoTrainLength",
-    "FlipAngle",
-    "MagneticFieldStrength",
-    "BodyPartExamined",
-    "PatientPosition",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "SyntheticData",
-)
+__all__ = ["ImageFile", "OtherFile", "header_reader", "read_header"]
 
 _IMAGE_KEYWORDS = (
     "SpecificCharacterSet",
@@ -74,6 +36,8 @@ _IMAGE_KEYWORDS = (
     "AcquisitionDate",
     "AcquisitionTime",
     "AcquisitionDateTime",
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
     "ContentDate",
     "ContentTime",
     "SeriesDescription",
@@ -126,10 +90,13 @@ class OtherFile:
     series_uid : str
         Empty when the object has none.
     kind : {"phase", "other"}
+    untold : ImageFile or None
+        An MR image of which no header says what contrast it shows; that of its frame means nothing.
     """
 
     series_uid: str
     kind: str
+    untold: ImageFile | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +109,9 @@ class ImageFile:
         Name relative to the input.
     frames : tuple of Frame
     acquired : datetime or None
+        When the series began.
+    scanned : datetime or None
+        When the image itself was acquired, which tells scans in one series apart.
     pixels : PixelElement
         Position of its pixels in the file.
     pixel_options : mapping
@@ -160,6 +130,7 @@ class ImageFile:
     frame_of_reference_uid: str
     transfer_syntax_uid: str
     acquired: datetime | None
+    scanned: datetime | None
     frames: tuple[Frame, ...]
     pixels: PixelElement
     pixel_options: Mapping[str, Any]
@@ -188,15 +159,15 @@ def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile |
     DicomError
         For a damaged file, and for a file that is named like DICOM but is not DICOM.
     GeometryError
-        For a Dixon image with unusable position, orientation or spacing.
+        For a Dixon image with unusable position, orientation or spacing; `UnplacedImageError` where it has none.
     """
     where = f"{source.name}, file {file}"
     with source.open(file) as stream:
         opening = stream.read(_PREAMBLE_BYTES)
-        if opening[128:] != b"DICM":
+        if opening[128:] != b"DICM" and not starts_like_a_dataset(opening):
             if _is_clutter(file, opening):
                 return None
-            found = "an empty file" if not opening else "not a DICOM file (bytes 129 to 132 are not DICM)"
+            found = "an empty file" if not opening else "not a DICOM file"
             raise DicomError(where, found, "a DICOM image", "Fetch this file again, or take it out of the input.")
         return _guarded(where, lambda: _understand(stream, file, where, reader))
 
@@ -234,34 +205,54 @@ def _guarded(where: str, read: Callable[[], ImageFile | OtherFile | None]) -> Im
 
 def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) -> ImageFile | OtherFile | None:
     elements = reader.read(stream, where)
-    header, pixels, transfer_syntax = elements.values, elements.pixels, elements.transfer_syntax_uid
+    header = elements.values
     if elements.media_storage_sop_class_uid == MediaStorageDirectoryStorage:
         return None
     sop_class = str(header.get("SOPClassUID") or "")
     series_uid = str(header.get("SeriesInstanceUID") or "")
     if not sop_class:
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
-    if sop_class not in (MRImageStorage, EnhancedMRImageStorage):
+    if sop_class not in (MRImageStorage, *MULTI_FRAME):
         return OtherFile(series_uid, "other")
-    if pixels is None:
+    if elements.pixels is None:
         raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
-    frames, kind = frames_of(header, where)
+    try:
+        frames, kind = frames_of(header, where)
+    except UnplacedImageError as error:
+        error.series_uid = series_uid
+        raise
     if not frames:
         return OtherFile(series_uid, kind)
+    if kind == "untold":
+        # Only a whole, ordinary image can become one of a Dixon study later; no other stops the study.
+        try:
+            image = _image_file(stream, header, elements, frames, file, where)
+        except SarcoMapError:
+            image = None
+        return OtherFile(series_uid, "other", image)
+    return _image_file(stream, header, elements, frames, file, where)
+
+
+def _image_file(
+    stream: BinaryIO, header: Values, elements: Elements, frames: tuple[Frame, ...], file: str, where: str
+) -> ImageFile:
+    pixels, transfer_syntax = elements.pixels, elements.transfer_syntax_uid
+    assert pixels is not None
     _check_image(header, transfer_syntax, where)
     if not _is_whole(stream, pixels.offset, pixels.length):
         raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
     return ImageFile(
         file=file,
-        sop_class_uid=sop_class,
+        sop_class_uid=str(header.get("SOPClassUID")),
         sop_instance_uid=str(header.get("SOPInstanceUID")),
         study_uid=str(header.get("StudyInstanceUID")),
-        series_uid=series_uid,
-        series_number=int(header.get("SeriesNumber") or 0),
-        series_description=str(header.get("SeriesDescription") or ""),
+        series_uid=str(header.get("SeriesInstanceUID") or ""),
+        series_number=int(integer(_said(header, "SeriesNumber")) or 0),
+        series_description=_said(header, "SeriesDescription"),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
         transfer_syntax_uid=transfer_syntax,
         acquired=_acquired(header),
+        scanned=_scanned(header),
         frames=frames,
         pixels=pixels,
         pixel_options=_pixel_options(header),
@@ -281,14 +272,31 @@ def _pixel_options(header: Values) -> dict[str, Any]:
 def _texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for keyword in keywords:
-        value = header.get(keyword)
-        if value is None:
-            continue
-        # isinstance would be slow, because this class is also an abstract collection.
-        text = ("\\".join(map(str, value)) if type(value) is MultiValue else str(value or "")).strip()
-        if text:
+        if text := _said(header, keyword):
             found[keyword] = text
     return found
+
+
+def _said(header: Values, keyword: str) -> str:
+    """What an element says as text, also where pydicom cannot convert it; empty when it is not there."""
+    try:
+        return _text(header.get(keyword))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError):
+        raw = header.get_item(keyword) if isinstance(header, Dataset) else None
+        return _text(getattr(raw, "value", None))
+
+
+def _text(value: Any) -> str:
+    """A value as it stands in the file, several joined by a backslash."""
+    try:
+        # isinstance would be slow: this class is an abstract collection too.
+        if type(value) is MultiValue:
+            return "\\".join(map(str, value)).strip()
+        if isinstance(value, bytes):  # of an unknown value representation
+            return value.decode("utf-8", errors="replace").strip("\0 ")
+        return ("" if value is None else str(value)).strip("\0 \t\r\n")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""  # a name in a character set that nobody knows
 
 
 def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
@@ -310,7 +318,8 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
     end = stream.seek(0, os.SEEK_END)
     if length != _UNDEFINED_LENGTH:
         return start + length <= end
-    # Encapsulated pixel data are items, each with its length, up to a delimiter (PS3.5 A.4).
+    # Encapsulated: items, each with its length, up to a delimiter (PS3.5 A.4).
+    items = 0
     while start + 8 <= end:
         stream.seek(start)
         tag, item_length = struct.unpack("<4sL", stream.read(8))
@@ -319,23 +328,26 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
         if tag != _ITEM:
             return False
         start += 8 + item_length
-    return False
+        items += 1
+    # Some writers leave the delimiter out. The first item is the offset table, so two hold at least one frame.
+    return start == end and items > 1
 
 
 def _acquired(header: Values) -> datetime | None:
     """When the series began. It needs the date, because times wrap at midnight."""
     for kind in ("Series", "Acquisition", "Content"):
-        moment = _moment(str(header.get(f"{kind}Date") or ""), str(header.get(f"{kind}Time") or ""))
-        if moment is not None:
-            return moment
-    stamp = re.sub(r"[+-]\d{4}$", "", str(header.get("AcquisitionDateTime") or "").strip())
-    return _moment(stamp[:8], stamp[8:])
+        found = _moment(_said(header, f"{kind}Date"), _said(header, f"{kind}Time"))
+        if found is not None:
+            return found
+    stamp = re.sub(r"[+-]\d{4}$", "", _said(header, "AcquisitionDateTime"))
+    split = re.fullmatch(r"(\d{8}|\d{4}-\d{2}-\d{2})[T ]?(.*)", stamp)
+    return _moment(split[1], split[2]) if split else None
 
 
-@lru_cache(maxsize=256)
-def _moment(date: str, time: str) -> datetime | None:
-    try:
-        day, clock = DA(date.strip()), TM(time.strip())
-    except ValueError:
-        return None
-    return datetime.combine(day, clock) if day is not None and clock is not None else None
+def _scanned(header: Values) -> datetime | None:
+    """When an image was acquired; on the day of its series where only the time is given."""
+    day = _said(header, "AcquisitionDate") or _said(header, "SeriesDate") or _said(header, "StudyDate")
+    return _moment(day, _said(header, "AcquisitionTime"))
+
+
+_moment = lru_cache(maxsize=256)(moment)

@@ -36,7 +36,7 @@ class DicomLoaderOperator(Operator):
     input_path : Path
         Zip or folder of one study.
     limits : ArchiveLimits
-    progress, allow_missing_slices, select, deidentification
+    progress, allow_missing_slices, one_frame_of_reference, study_uid, select, deidentification
         As for `load_study`.
     """
 
@@ -48,6 +48,8 @@ class DicomLoaderOperator(Operator):
         limits: ArchiveLimits = DEFAULT_LIMITS,
         progress: Callable[[int, int], None] | None = None,
         allow_missing_slices: bool = False,
+        one_frame_of_reference: bool = False,
+        study_uid: str | None = None,
         select: Callable[[Sequence[Station]], Sequence[Station]] | None = None,
         deidentification: Deidentification | None = None,
         **kwargs: Any,
@@ -56,6 +58,8 @@ class DicomLoaderOperator(Operator):
         self.limits = limits
         self.progress = progress
         self.allow_missing_slices = allow_missing_slices
+        self.one_frame_of_reference = one_frame_of_reference
+        self.study_uid = study_uid
         self.select = select
         self.deidentification = deidentification
         super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
@@ -71,6 +75,8 @@ class DicomLoaderOperator(Operator):
             limits=self.limits,
             progress=self.progress,
             allow_missing_slices=self.allow_missing_slices,
+            one_frame_of_reference=self.one_frame_of_reference,
+            study_uid=self.study_uid,
             select=self.select,
             deidentification=self.deidentification,
         )

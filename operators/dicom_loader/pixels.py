@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, SarcoMapError
-from operators.dicom_loader.codecs import CODECS, DECODED_HERE, decode_frame
+from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
 
-__all__ = ["Target", "check_transfer_syntaxes", "decode_into"]
+__all__ = ["Target", "check_transfer_syntaxes", "decode_into", "same_image"]
 
 #: Most of the decoding time is in zlib and codecs, which release the GIL. More threads than this only use more memory.
 _MOST_THREADS = 4
@@ -61,6 +61,18 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
                 f"uncompressed, RLE, {', '.join(codec.name for codec in CODECS)} images",
                 "Export the study uncompressed.",
             )
+
+
+def same_image(source: Source, one: ImageFile, other: ImageFile) -> bool:
+    """Whether two files hold the same image: the same place and the same stored pixels."""
+    places = [[frame.position_mm.tolist() for frame in file.frames] for file in (one, other)]
+    return places[0] == places[1] and _pixel_bytes(source, one) == _pixel_bytes(source, other)
+
+
+def _pixel_bytes(source: Source, file: ImageFile) -> bytes:
+    with source.open(file.file) as stream:
+        stream.seek(file.pixels.offset)
+        return stream.read(-1 if file.pixels.length == 0xFFFFFFFF else file.pixels.length)
 
 
 def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]) -> None:
@@ -134,13 +146,36 @@ def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Gen
     stream.seek(file.pixels.offset)
     options: dict[str, Any] = dict(file.pixel_options)
     indices = [target.frame.index for target in targets]
+    if file.pixels.vr:
+        options["pixel_vr"] = file.pixels.vr
     if file.transfer_syntax_uid in DECODED_HERE:
         offsets = {"extended_offsets": options.get("extended_offsets"), "number_of_frames": options["number_of_frames"]}
         for index in indices:
-            yield decode_frame(get_frame(stream, index, **offsets), file.transfer_syntax_uid, options)
+            encoded = get_frame(stream, index, **offsets)
+            try:
+                yield decode_frame(encoded, file.transfer_syntax_uid, options)
+            except StreamError:
+                raise
+            except Exception as error:  # whatever imagecodecs raises for a kind of stream that it does not know
+                yield _decoded_by_pydicom(encoded, file.transfer_syntax_uid, options, error)
         return
-    if file.pixels.vr:
-        options["pixel_vr"] = file.pixels.vr
     decoder = get_decoder(UID(file.transfer_syntax_uid))
     for image, _ in decoder.iter_array(stream, indices=indices, raw=True, pixel_keyword="PixelData", **options):
         yield image
+
+
+def _decoded_by_pydicom(encoded: bytes, syntax: str, options: dict[str, Any], error: Exception) -> NDArray[Any]:
+    """One frame by pydicom's decoders; raise ``error`` where none of them reads it either.
+
+    GDCM is left out: on some damaged streams it ends the process.
+    """
+    decoder = get_decoder(UID(syntax))
+    single = {key: value for key, value in options.items() if key != "extended_offsets"}
+    single |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
+    for plugin in decoder.available_plugins:
+        if plugin == "gdcm":
+            continue
+        with suppress(Exception):
+            image, _ = decoder.as_array(encapsulate([encoded]), raw=True, decoding_plugin=plugin, **single)
+            return image
+    raise error

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast, Grid
+from operators.dicom_loader.acquisitions import parts_of_series
 from operators.dicom_loader.frames import Frame
-from operators.dicom_loader.geometry import stack_slices, z_range_mm
+from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile
 
-__all__ = ["Stack", "check_all_contrasts", "check_one_frame_of_reference", "stacks_of", "table_positions"]
+__all__ = [
+    "Stack",
+    "check_all_contrasts",
+    "check_one_frame_of_reference",
+    "lacks_a_contrast",
+    "stacks_of",
+    "table_positions",
+    "top_down",
+    "untold_stacks",
+]
 
 #: Two series belong to one table position when they share more than this fraction of the shorter one's height.
 _SAME_POSITION_OVERLAP = 0.5
@@ -31,6 +43,11 @@ class Stack:
         Slice index of each in the grid.
     grid : Grid
         Includes missing slices.
+    told_by : str
+        What sets it apart from other stacks of its series; empty when it is the only one.
+    regrouped : bool
+        Whether its images name series of their own.
+    contrast_told_by : {"ImageType", "description", "images"}
     """
 
     contrast: Contrast
@@ -38,6 +55,20 @@ class Stack:
     frames: tuple[Frame, ...]
     places: tuple[int, ...]
     grid: Grid
+    told_by: str = ""
+    regrouped: bool = False
+    contrast_told_by: str = "ImageType"
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When the series began, or, for one of several stacks of a series, when this one was scanned."""
+        lowest = self.files[0]
+        return (lowest.scanned or lowest.acquired) if self.told_by else lowest.acquired
+
+    @property
+    def scanned(self) -> datetime | None:
+        """When its lowest slice was acquired, or else its series began: the same for all images made of one scan."""
+        return self.files[0].scanned or self.acquired
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -50,6 +81,42 @@ class Stack:
         return _title(self.files[0], self.contrast)
 
 
+def top_down(stacks: Sequence[Stack]) -> list[Stack]:
+    """Stacks from the head down and in a fixed order of contrasts, whatever the files are called."""
+    return sorted(
+        stacks,
+        key=lambda stack: (
+            -sum(z_range_mm(stack.grid)),
+            stack.files[0].series_number,
+            stack.contrast,
+            stack.files[0].series_uid,
+            str(stack.acquired or ""),
+            stack.frames[0].acquisition_number,
+        ),
+    )
+
+
+def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
+    """Stacks of images of which no header says the contrast; series that make no stack are none of a Dixon study."""
+    found = []
+    groups: dict[str, list[ImageFile]] = defaultdict(list)
+    for image in images:
+        groups[image.series_uid].append(image)
+    for series in groups.values():
+        with suppress(GeometryError):
+            found += stacks_of("", series)
+    return found
+
+
+def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
+    """Whether a table position lacks one of the four contrasts, or there is none."""
+    try:
+        check_all_contrasts("", stacks)
+    except DicomError:
+        return True
+    return False
+
+
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
     """Group images by series, Enhanced MR stack and contrast; sort the slices, then the stacks from the head down.
 
@@ -58,47 +125,78 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
     GeometryError
         When the images of a series do not form a regular stack.
     """
-    groups: dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]] = defaultdict(list)
-    for image in images:
-        for frame in image.frames:
-            groups[image.series_uid, frame.stack, frame.contrast].append((image, frame))
+    groups, regrouped = _groups(images)
     stacks = []
-    for (_, _, contrast), members in groups.items():
-        order, places, grid = stack_slices(
-            [frame for _, frame in members],
-            f"{where}, {_title(members[0][0], contrast)}",
-            allow_missing_slices=allow_missing_slices,
+    for (*_, contrast), members in groups.items():
+        parts = parts_of_series(
+            members, f"{where}, {_title(members[0][0], contrast)}", allow_missing_slices=allow_missing_slices
         )
-        files, frames = zip(*(members[n] for n in order), strict=True)
-        stacks.append(Stack(contrast, files, frames, tuple(places), grid))
-    # From the head down and in a fixed order of contrasts, so that file names do not matter.
-    stacks.sort(
-        key=lambda stack: (
-            -sum(z_range_mm(stack.grid)),
-            stack.files[0].series_number,
-            stack.contrast,
-            stack.files[0].series_uid,
-        )
+        for part in parts:
+            files, frames = zip(*part.images, strict=True)
+            stacks.append(
+                Stack(contrast, files, frames, part.places, part.grid, part.told_by, regrouped, frames[0].told_by)
+            )
+    return top_down(stacks)
+
+
+Groups = dict[tuple[str, str, Contrast], list[tuple[ImageFile, Frame]]]
+
+
+def _groups(images: Sequence[ImageFile]) -> tuple[Groups, bool]:
+    """Images by series, Enhanced MR stack and contrast, and whether most of them name a series of their own."""
+    ways: tuple[Callable[[ImageFile], str], ...] = (
+        lambda image: image.series_uid,
+        lambda image: f"{image.series_number} {image.series_description}",
+        lambda image: "",
     )
-    return stacks
+    for way in ways:
+        groups: Groups = defaultdict(list)
+        for image in images:
+            for frame in image.frames:
+                groups[way(image), frame.stack, frame.contrast].append((image, frame))
+        if 2 * sum(len(members) == 1 for members in groups.values()) <= len(groups):
+            break
+    return groups, way is not ways[0]
 
 
-def check_one_frame_of_reference(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse stations whose coordinates cannot be compared. A missing FrameOfReferenceUID is accepted."""
+def check_one_frame_of_reference(where: str, stacks: Sequence[Stack], *, joined: bool = False) -> tuple[str, ...]:
+    """The frames of reference that the stations name, of which there may be only one unless they are joined.
+
+    A missing FrameOfReferenceUID is let through.
+
+    Raises
+    ------
+    GeometryError
+        When the coordinates of stations cannot be compared.
+    """
     by_frame: dict[str, Stack] = {}
     for stack in stacks:
         for file in stack.files:
             if file.frame_of_reference_uid:
                 by_frame.setdefault(file.frame_of_reference_uid, stack)
-    if len(by_frame) > 1:
+    if len(by_frame) > 1 and not joined:
         one, other = list(by_frame.values())[:2]
         pair = one.title if one is other else f"{one.title} and {other.title}"
         raise GeometryError(
             where,
             f"{len(by_frame)} frames of reference (FrameOfReferenceUID), for instance in {pair}",
             "one frame of reference, so that all stations share one coordinate system",
-            "Leave out the series that were acquired after the participant was repositioned.",
+            "The contrasts of one scan name different ones, so an anonymiser has replaced them: "
+            "pass --one-frame-of-reference."
+            if _contrasts_of_one_scan_differ(stacks)
+            else "Leave out the series that were acquired after the participant was repositioned; if an anonymiser "
+            "has replaced the frames of reference, pass --one-frame-of-reference.",
         )
+    return tuple(by_frame)
+
+
+def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
+    """Whether images that one scan gave name different frames of reference, which no scanner does."""
+    frames: dict[tuple[datetime | None, float], set[str]] = defaultdict(set)
+    for stack in stacks:
+        low, _ = z_range_mm(stack.grid)
+        frames[stack.acquired, round(low, 1)] |= {file.frame_of_reference_uid for file in stack.files}
+    return any(len(named) > 1 for named in frames.values())
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:

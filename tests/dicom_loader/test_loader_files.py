@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
+from operators.core.study_key import study_key
 from operators.core.volume import Contrast
 from operators.dicom_loader import ArchiveLimits, load_study
 from tests.dicom_loader.dicom_maker import PATIENT_NAME, ROOT, STUDY_UID, series_number, write_study
@@ -99,10 +100,12 @@ def test_pixels_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     assert "pixel data" in rejection(tmp_path, DicomError)
 
 
-def test_the_same_image_twice_is_refused(tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
     files = write_study(tmp_path, stations=1)
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "x.dcm").write_bytes(files[3].read_bytes())
+    content = bytearray(files[3].read_bytes())
+    content[-5] ^= 1  # a pixel
+    (tmp_path / "copy" / "x.dcm").write_bytes(content)
     message = rejection(tmp_path, DicomError)
     assert "copy/x.dcm" in message
     assert files[3].name in message
@@ -126,7 +129,16 @@ def test_several_studies_are_counted(tmp_path: Path) -> None:
             setattr(header, keyword, f"{header[keyword].value}.2")
 
     write_study(tmp_path / "second", stations=1, change=other)
-    assert "2 studies" in rejection(tmp_path, DicomError)
+    message = rejection(tmp_path, DicomError)
+    keys = [study_key(STUDY_UID), study_key(f"{STUDY_UID}.2")]
+    assert "2 studies" in message and "--study-uid" in message
+    assert all(f"{key} (4 series)" in message for key in keys)
+    for chosen in (f"{STUDY_UID}.2", keys[1]):
+        study = load_study(tmp_path, study_uid=chosen)
+        assert study.study_uid == f"{STUDY_UID}.2"
+        assert len(study.stations) == 4
+    with pytest.raises(DicomError, match=keys[0]):
+        load_study(tmp_path, study_uid="1.2.3")
 
 
 def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path: Path) -> None:
@@ -144,7 +156,7 @@ def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path: Path) -
     assert load_study(plain).pseudonym == sha256(STUDY_UID.encode()).hexdigest()[:12]
 
 
-@pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", None), ("0", None), ("", None), (None, None)])
+@pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", 1.63), ("0", None), ("", None), (None, None)])
 def test_height_is_taken_when_plausible(tmp_path: Path, size: str | None, height: float | None) -> None:
     def resize(header: Dataset) -> None:
         del header.PatientSize

@@ -279,6 +279,18 @@ def test_stations_of_two_frames_of_reference_are_refused(tmp_path: Path) -> None
     message = rejection(tmp_path, move)
     assert "2 frames of reference" in message
     assert "series" in message
+    assert "repositioned" in message and "--one-frame-of-reference" in message
+
+
+def test_a_frame_of_reference_per_series_is_joined_when_asked(tmp_path: Path) -> None:
+    def own_frame(header: Dataset) -> None:
+        header.FrameOfReferenceUID = f"{ROOT}.99.{header.SeriesNumber}"
+
+    message = rejection(tmp_path, own_frame)
+    assert "8 frames of reference" in message and "an anonymiser has replaced them" in message
+    study = load_study(tmp_path, one_frame_of_reference=True)
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("frames-of-reference-joined", "warning")]
+    assert len({station.frame_of_reference_uid for station in study.stations}) == 1
 
 
 def test_water_and_fat_of_different_size_are_loaded_and_flagged(tmp_path: Path) -> None:

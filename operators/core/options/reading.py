@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -16,13 +16,22 @@ READING = section("Reading", 10)
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How to read a damaged study.
+    """What a study may lack, and what is taken from its folder.
 
     Attributes
     ----------
     allow_missing_slices : bool
-        Interpolate one or two missing slices in a row between their neighbours and flag the station, instead of
-        refusing the study.
+        Interpolate one or two missing slices in a row between their neighbours, and flag it, instead of refusing the
+        study.
+    one_frame_of_reference : bool
+        Take all series to lie in one coordinate system although they name different frames of reference, as after an
+        anonymiser that gave each series one of its own. Flagged.
+    study_uid : str or None
+        Which study to read where there are several: its Study Instance UID, or the key that the message about them
+        gives.
     """
 
     allow_missing_slices: Annotated[bool, Flag, Parameter(group=READING)] = False
+    one_frame_of_reference: Annotated[bool, Flag, Parameter(group=READING)] = False
+    # Command lines have it as --study-uid, together with DICOMweb. A record says only that it was given.
+    study_uid: Annotated[str | None, Parameter(parse=False)] = field(default=None, metadata={"secret": True})

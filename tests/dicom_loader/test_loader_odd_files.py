@@ -1,0 +1,140 @@
+"""Files that other tools read although they are not quite DICOM: no preamble, wrapped and padded pixel streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
+
+from operators.core.errors import DicomError
+from operators.dicom_loader import load_study
+from tests.dicom_loader.dicom_maker import ORDER, SLICES, classic_header, stored_pixels
+
+Encode = Callable[[NDArray[np.uint16]], bytes]
+
+
+def bare(header: Dataset, *, implicit: bool, little: bool) -> bytes:
+    """The data set alone, without preamble and file meta information."""
+    del header.file_meta
+    if not little:
+        header.PixelData = np.frombuffer(header.PixelData, "<u2").astype(">u2").tobytes()
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = implicit, little
+    write_dataset(stream, header)
+    return stream.getvalue()
+
+
+def with_meta_only(header: Dataset) -> bytes:
+    stream = DicomBytesIO()
+    header.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()[132:]
+
+
+def with_preamble_only(header: Dataset) -> bytes:
+    return bytes(128) + b"DICM" + bare(header, implicit=False, little=True)
+
+
+@pytest.mark.parametrize("name", ["{}.dcm", "{}", "{}.MRDC.1"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda header: bare(header, implicit=True, little=True),
+        lambda header: bare(header, implicit=False, little=True),
+        lambda header: bare(header, implicit=False, little=False),
+        with_meta_only,
+        with_preamble_only,
+    ],
+    ids=["implicit", "explicit", "big-endian", "meta-without-preamble", "preamble-without-meta"],
+)
+def test_a_file_without_preamble_or_meta_information_is_read(
+    tmp_path: Path, form: Callable[[Dataset], bytes], name: str
+) -> None:
+    for number, contrast in enumerate(ORDER):
+        for k in range(SLICES):
+            (tmp_path / name.format(10 * number + k)).write_bytes(form(classic_header(contrast, 0, k)))
+    stations = load_study(tmp_path).stations
+    assert len(stations) == 4
+    for station in stations:
+        for k in range(SLICES):
+            np.testing.assert_array_equal(station.voxels[k], stored_pixels(station.contrast, 0, k))
+
+
+def test_a_cut_file_without_preamble_is_refused(tmp_path: Path) -> None:
+    for contrast in ORDER:
+        for k in range(SLICES):
+            content = bare(classic_header(contrast, 0, k), implicit=True, little=True)
+            (tmp_path / f"{contrast.value}{k}.dcm").write_bytes(content[: -30 if k == 2 else None])
+    with pytest.raises(DicomError, match="truncated pixel data"):
+        load_study(tmp_path)
+
+
+def jpeg_lossless(image: NDArray[np.uint16]) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=16))
+
+
+def jpeg_2000(image: NDArray[np.uint16], kind: str = "J2K") -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(image, level=0, codecformat=kind, reversible=True))
+
+
+def jpeg_ls(image: NDArray[np.uint16]) -> bytes:
+    return bytes(imagecodecs.jpegls_encode(image))
+
+
+def thumbnail_in_front(image: NDArray[np.uint16]) -> bytes:
+    """A comment that holds another whole stream, end marker and all."""
+    stream = jpeg_lossless(image)
+    inner = b"\xff\xd8\xff\xd9"
+    return stream[:2] + b"\xff\xfe" + (len(inner) + 2).to_bytes(2, "big") + inner + stream[2:]
+
+
+STREAMS: dict[str, tuple[Encode, UID]] = {
+    "JP2 header": (lambda image: jpeg_2000(image, "JP2"), JPEG2000Lossless),
+    "JP2 header, padded": (lambda image: jpeg_2000(image, "JP2") + bytes(6), JPEG2000Lossless),
+    "JPEG 2000, padded": (lambda image: jpeg_2000(image) + b"\xff\xff\0\0", JPEG2000Lossless),
+    "JPEG, padded with FF": (lambda image: jpeg_lossless(image) + b"\xff\xff\0\0", JPEGLosslessSV1),
+    "JPEG, text behind": (lambda image: jpeg_lossless(image) + b"made by a scanner ", JPEGLosslessSV1),
+    "JPEG, zeros in front": (lambda image: bytes(4) + jpeg_lossless(image), JPEGLosslessSV1),
+    "JPEG, thumbnail": (thumbnail_in_front, JPEGLosslessSV1),
+    "JPEG-LS, padded": (lambda image: jpeg_ls(image) + b"\xff\0\0\0", JPEGLSLossless),
+    "JPEG-LS called JPEG": (jpeg_ls, JPEGLosslessSV1),
+    "JPEG 2000 called JPEG": (jpeg_2000, JPEGLosslessSV1),
+}
+
+
+def write_encoded(folder: Path, encode: Encode, syntax: UID, *, cut: int | None = None, delimiter: bool = True) -> None:
+    for contrast in ORDER:
+        for k in range(SLICES):
+            header = classic_header(contrast, 0, k)
+            header.PixelData = encapsulate([encode(stored_pixels(contrast, 0, k))[:cut]])
+            header["PixelData"].is_undefined_length = True
+            header["PixelData"].VR = "OB"
+            header.file_meta.TransferSyntaxUID = syntax
+            path = folder / f"{contrast.value}{k}.dcm"
+            header.save_as(path, enforce_file_format=True)
+            if not delimiter:
+                path.write_bytes(path.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("delimiter", [True, False])
+def test_wrapped_padded_and_misnamed_streams_are_decoded(tmp_path: Path, kind: str, delimiter: bool) -> None:
+    write_encoded(tmp_path, *STREAMS[kind], delimiter=delimiter)
+    for station in load_study(tmp_path).stations:
+        for k in range(SLICES):
+            np.testing.assert_array_equal(station.voxels[k], stored_pixels(station.contrast, 0, k))
+
+
+@pytest.mark.parametrize("kind", ["JP2 header", "JPEG, thumbnail"])
+def test_a_wrapped_stream_that_ends_early_is_refused(tmp_path: Path, kind: str) -> None:
+    write_encoded(tmp_path, *STREAMS[kind], cut=-20)
+    with pytest.raises(DicomError, match="truncated or damaged pixel data"):
+        load_study(tmp_path)
