@@ -7,6 +7,8 @@ also used on other people's tables, without the imaging code.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["AnalysisError", "DataError", "OptionError", "OutputError", "UsageError"]
 
 
@@ -36,6 +38,10 @@ class AnalysisError(Exception):
         self.found = found
         self.expected = expected
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with one text, which takes four: errors must cross processes whole.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class UsageError(AnalysisError):
@@ -70,3 +76,9 @@ class OutputError(AnalysisError):
     """A result could not be written."""
 
     exit_code = 5
+
+
+def _restored(kind: type[AnalysisError], args: tuple[Any, ...], state: dict[str, Any]) -> AnalysisError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -9,8 +10,9 @@ import threading
 
 from operators.core.output_folder import abandon
 
-__all__ = ["clean_up_when_interrupted", "let_interruption_finish"]
+__all__ = ["clean_up_when_interrupted", "end_with_parent", "let_interruption_finish"]
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _interrupted = threading.Event()
 
@@ -26,6 +28,11 @@ def clean_up_when_interrupted() -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_wait, name="interrupt", daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """For a child process, before it starts: SIGTERM reaches it when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def let_interruption_finish() -> None:

@@ -73,7 +73,7 @@ def process_study(
     output: Path | str,
     options: RunOptions | None = None,
     *,
-    model: SegmentationModel | Path | None = None,
+    model: SegmentationModel | Path | str | None = None,
     on_stage: OnStage | None = None,
     on_progress: OnProgress | None = None,
 ) -> StudyResult:
@@ -147,15 +147,15 @@ def fuse_study(
     return StudyResult(output, {}, clock.seconds)
 
 
-def model_of(model: SegmentationModel | Path | None, options: RunOptions) -> SegmentationModel | None:
+def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) -> SegmentationModel | None:
     """The network to run: the given one, or loaded from a bundle; None if label maps replace it."""
     if options.labels.segmentation:
         return None
-    if model is not None and not isinstance(model, Path):
+    if model is not None and not isinstance(model, Path | str):
         return model
     from operators.segmentation import load_model
 
-    return load_model(model or SHIPPED_BUNDLE, trusted=options.trust_bundle)
+    return load_model(Path(model or SHIPPED_BUNDLE), trusted=options.trust_bundle)
 
 
 def expected_files(options: RunOptions) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ _LOST = {
 
 def measure_study(
     folder: Path | str,
-    labels: Path | LabelOptions | None = None,
+    labels: Path | str | LabelOptions | None = None,
     *,
     on_stage: Callable[[str, float | None], None] | None = None,
 ) -> StudyResult:
@@ -79,7 +79,7 @@ def measure_study(
     7702.4
     """
     folder = Path(folder)
-    labels = _edited_copy(labels)
+    labels = _edited_copy(Path(labels) if isinstance(labels, str) else labels)
     report = check_finished(folder, _needed(labels))
     if not isinstance(labels, LabelOptions):
         _check_own_labels(report)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from operators.core.command_line import new_app
+from operators.core.options.declaration import WholeNumber
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def datalist(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="File for the list; FOLDER/datalist.json by default.")] = None,
-    folds: Annotated[int, Parameter(help="Number of folds for cross-validation.")] = 5,
+    folds: Annotated[int, WholeNumber, Parameter(help="Number of folds for cross-validation.")] = 5,
     group_by: Annotated[
         str, Parameter(help="What folds must not split: `participant`, or a CSV file with columns folder and group.")
     ] = "participant",
@@ -49,13 +50,18 @@ def datalist(
     ignore_segment: Annotated[
         list[str] | None, Parameter(help="Leave out this segment. Repeatable.", negative="")
     ] = None,
-    seed: Annotated[int, Parameter(help="Seed of the assignment to folds.")] = 0,
+    seed: Annotated[int, WholeNumber, Parameter(help="Seed of the assignment to folds.")] = 0,
 ) -> None:
     """List the pairs of fused images and annotations to train on, in folds that do not split a participant."""
     from operators.core.errors import InputError
 
     if not folder.is_dir():
         raise InputError(str(folder), "no such folder", "a folder with one folder per participant", "Check the path.")
+    from operators.core.errors import UsageError
+
+    if folds < 2:
+        raise UsageError("--folds", f"{folds}", "2 or more", "Give another number.")
+    _silence_imports()
     from bundle.scripts.datalist import write_datalist
 
     write_datalist(
@@ -133,7 +139,12 @@ def release(
         raise InputError(
             f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check the path."
         )
+    if data_license is not None and not data_license.is_file():
+        raise InputError(str(data_license), "no such file", "a text file", "Check --data-license.")
+    if bf16_dice_loss is not None and not 0 <= bf16_dice_loss < 1:
+        raise UsageError("--bf16-dice-loss", f"{bf16_dice_loss:g}", "a loss of mean Dice, 0 to 1", "Measure it.")
     require_new(output)
+    _silence_imports()
     from bundle.scripts.release import TRAIN_CONFIG
     from bundle.scripts.release import release as make_bundle
     from operators.segmentation import load_model
@@ -176,9 +187,17 @@ def check(
             str(folder), "no models/shipped.json", "a bundle", "Make one with `sarcomap bundle release`."
         )
     print("Checking metadata, loading the model, labelling one phantom: about a minute.", file=sys.stderr, flush=True)
+    _silence_imports()
     from sarcomap.bundle_check import check as check_bundle
 
     print(check_bundle(folder, trusted=trust_bundle, coarse=coarse).summary())
+
+
+def _silence_imports() -> None:
+    """MONAI imports all of itself in training code, Holoscan too, which warns of the stack size: no study runs here."""
+    import warnings
+
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="holoscan")
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:

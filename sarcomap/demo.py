@@ -15,10 +15,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from app.interrupt import end_with_parent
 from operators.core.command_line import new_app
 from operators.core.errors import UsageError
+from operators.core.options.declaration import WholeNumber
 
 __all__ = ["command"]
+
+_MADE = ("study", "result", "cohort", "analysis")
+_MARK = ".sarcomap-demo"
 
 command = new_app(
     "demo",
@@ -36,11 +41,9 @@ def _demo(
             name=("-o", "--out", "--output"), metavar="DIR", help="Folder for the demo. An earlier demo is replaced."
         ),
     ] = Path("demo"),
-    seed: Annotated[int, Parameter(metavar="N", help="Which participant.")] = 7,
+    seed: Annotated[int, WholeNumber, Parameter(metavar="N", help="Which participant.")] = 7,
 ) -> int:
-    if out.exists() and not (out / "study").is_dir() and any(out.iterdir()):
-        raise UsageError("--out", f"{out} exists and is not an earlier demo", "a new folder", "Choose another folder.")
-    shutil.rmtree(out, ignore_errors=True)
+    _make_room(out)
     start = time.perf_counter()
 
     _say("1. A synthetic participant: six stations x four contrasts, zipped as the archive does")
@@ -107,9 +110,22 @@ def _comparison(report: dict[str, Any], truth: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _make_room(out: Path) -> None:
+    """An empty folder, or the folder of an earlier demo without what that demo made. Nothing else is ever removed."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MARK).is_file())):
+        raise UsageError("--out", f"{out} exists and is not an earlier demo", "a new folder", "Choose another.")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _MADE:
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / _MARK).write_text("Made by `sarcomap demo`, which replaces study, result, cohort and analysis in here.\n")
+
+
 def _run(*arguments: str) -> int:
     print(f"$ sarcomap {shlex.join(arguments)}", flush=True)
-    return subprocess.run([sys.executable, "-m", "sarcomap", *arguments], check=False).returncode
+    # The child ends with this process, also when that is told to stop: see PR_SET_PDEATHSIG in prctl(2).
+    return subprocess.run(
+        [sys.executable, "-m", "sarcomap", *arguments], check=False, preexec_fn=end_with_parent
+    ).returncode
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from app.progress import Progress, headline
 from app.study_command import LogLevel, set_up_logging
 from operators.core.command_line import EXIT_CODES, new_app
+from operators.core.label_file_names import check_label_file_name
 from operators.core.label_schemes import scheme_names
 from operators.core.options import LabelOptions, OptionError
 from operators.core.options.declaration import Flag, section
@@ -98,5 +99,6 @@ def _labels(segmentation: tuple[Path, ...], scheme: tuple[str, ...]) -> Path | L
     for file in segmentation:
         if not file.is_file():
             raise OptionError("segmentation", f"no file {file.name}", "a label map", "Check the path.")
+        check_label_file_name(file)
         return file
     return None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
+import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -58,12 +61,19 @@ def run_command(
         Called before an error is reported, for example to let an interruption finish.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if "" in words:  # an unset variable of a script; as a path it would be the current folder
+        before = words[words.index("") - 1] if words.index("") else "the first word"
+        print(f"error: an empty word after {before}; expected a value. Is a variable unset?", file=sys.stderr)
+        return 2
     try:
         code = app(words)
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         _report_usage(app, error, words)
         return 2
+    except BrokenPipeError:  # whoever read our output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         before_error()
         return report_error(error, options)
@@ -87,7 +97,7 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
         print(f"error: {' '.join(text.split())}", file=sys.stderr)
         return code
     print(
-        f"error: a defect of SarcoMAP ({type(error).__name__}); nothing was written. "
+        f"error: a defect of SarcoMAP ({type(error).__name__}). "
         "Run again with --log-level DEBUG and report what it prints.",
         file=sys.stderr,
     )
@@ -114,4 +124,6 @@ def _said(app: App, error: CycloptsError, words: Sequence[str]) -> str:
         name = max(error.argument.names, key=len)
         near = difflib.get_close_matches(name, [word for word in words if word.startswith("-") and word != name], n=1)
         return f"{name} is missing" + (f"; is {near[0]} meant for it?" if near else ", or has no value.")
-    return str(error)
+    return re.sub(
+        r'^Command "[\w -]+" parameter (\S+) requires (\d+) positional arguments', r"\1 needs \2 values", str(error)
+    )

@@ -7,6 +7,8 @@ user can do, so that no message leaves one of them out.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "ArchiveError",
     "DicomError",
@@ -48,6 +50,10 @@ class SarcoMapError(Exception):
         self.found = found
         self.expected = expected
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with one text, which takes four: errors must cross processes whole.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class UsageError(SarcoMapError):
@@ -99,3 +105,9 @@ class InternalError(SarcoMapError):
 
     def __init__(self, where: str, found: str, expected: str) -> None:
         super().__init__(where, found, expected, "This is a defect of SarcoMAP: please report it.")
+
+
+def _restored(kind: type[SarcoMapError], args: tuple[Any, ...], state: dict[str, Any]) -> SarcoMapError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error

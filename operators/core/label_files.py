@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from operators.core.errors import GeometryError, InputError
 from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.label_file_names import NIFTI_ENDINGS, check_label_file_name
 from operators.core.nrrd_files import read_layers
 from operators.core.slicer_segments import Segment, list_segments
 from operators.core.volume import Grid, Volume
@@ -60,13 +61,12 @@ def read_label_file(path: Path) -> LabelFile:
     name = path.name.lower()
     segments: tuple[Segment, ...] = ()
     values: NDArray[Any]
-    if name.endswith((".nii", ".nii.gz")):
+    check_label_file_name(path)
+    if name.endswith(NIFTI_ENDINGS):
         values, grid = _nifti(path)
-    elif name.endswith((".nrrd", ".nhdr")):
+    else:
         layers, grid, header = read_layers(path)
         values, segments = _one_layer(layers, list_segments(header), path.name)
-    else:
-        raise InputError(path.name, "not a label map", ".nii, .nii.gz, .nrrd or .seg.nrrd", "Convert it.")
     if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
         raise InputError(
             path.name,

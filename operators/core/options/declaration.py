@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -25,10 +25,21 @@ from cyclopts import Group, Parameter
 
 from operators.core.errors import UsageError
 
-__all__ = ["Flag", "OptionError", "TogetherWith", "check_choices", "flag_of", "recorded", "section"]
+__all__ = ["Flag", "OptionError", "TogetherWith", "WholeNumber", "check_choices", "flag_of", "recorded", "section"]
 
 Flag = Parameter(negative="", show_default=False)
 """A switch that is off unless it is given; it has no ``--no-`` form."""
+
+
+def _whole_number(_: type, tokens: Sequence[Any]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value} is not a whole number") from None
+
+
+WholeNumber = Parameter(converter=_whole_number)
+"""An integer that is not rounded: 1.5 is refused."""
 
 TogetherWith = Parameter(name="*")
 """A field that holds a dataclass, whose fields become options of the command itself."""

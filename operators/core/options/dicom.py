@@ -66,6 +66,10 @@ class DicomOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        try:
+            object.__setattr__(self, "derived", tuple(Contrast(one) for one in self.derived))
+        except ValueError as error:
+            raise OptionError("derived", str(error), "in, opp, water or fat", "Name contrasts so.") from None
         if not self.derived or len(set(self.derived)) != len(self.derived):
             raise OptionError(
                 "derived",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from operators.core.options.declaration import Flag, OptionError, check_choices, section
+from operators.core.options.declaration import Flag, OptionError, WholeNumber, check_choices, section
 
 __all__ = ["FUSION", "BiasCorrection", "Blend", "Device", "FusionOptions", "StationChoice", "check_spacing"]
 
@@ -64,13 +64,13 @@ class FusionOptions:
     match_intensity: Annotated[bool, Flag, _IN_SECTION] = False
     bias_correction: Annotated[BiasCorrection, _IN_SECTION] = "none"
     fix_swaps: Annotated[bool, Flag, _IN_SECTION] = False
-    trim_slices: Annotated[int, Parameter(metavar="N"), _IN_SECTION] = 0
+    trim_slices: Annotated[int, WholeNumber, Parameter(metavar="N"), _IN_SECTION] = 0
 
     def __post_init__(self) -> None:
         check_choices(self)
         check_spacing(self.spacing_mm)
-        if self.trim_slices < 0:
-            raise OptionError("trim_slices", f"{self.trim_slices}", "0 or more", "Give another number.")
+        if not isinstance(self.trim_slices, int) or self.trim_slices < 0:
+            raise OptionError("trim_slices", f"{self.trim_slices}", "a whole number, 0 or more", "Give another number.")
         if self.bias_correction == "n4" and find_spec("SimpleITK") is None:
             raise OptionError(
                 "bias_correction",

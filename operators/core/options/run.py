@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from operators.core.options.declaration import Flag, TogetherWith, check_choices
+from operators.core.options.declaration import Flag, OptionError, TogetherWith, check_choices
 from operators.core.options.deidentification import DeidentificationOptions
 from operators.core.options.dicom import DicomOptions
 from operators.core.options.fusion import Device, FusionOptions
@@ -52,6 +52,20 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        for name, kind in _STAGES.items():
+            if not isinstance(getattr(self, name), kind):
+                found = type(getattr(self, name)).__name__
+                raise OptionError(name, f"a {found}", f"{kind.__name__}(...)", "Give an object of that class.")
         if self.device is not None:  # one option for both stages that can use a GPU
             object.__setattr__(self, "fusion", replace(self.fusion, device=self.device))
             object.__setattr__(self, "segmentation", replace(self.segmentation, device=self.device))
+
+
+_STAGES: dict[str, type] = {
+    "reading": ReadingOptions,
+    "fusion": FusionOptions,
+    "segmentation": SegmentationOptions,
+    "labels": LabelOptions,
+    "dicom": DicomOptions,
+    "deidentification": DeidentificationOptions,
+}

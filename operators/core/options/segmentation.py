@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from operators.core.label_file_names import check_label_file_name
 from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.options.declaration import Flag, OptionError, check_choices, section
 from operators.core.options.fusion import Device
@@ -96,6 +97,12 @@ class LabelOptions:
     ] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.segmentation, str | Path) or isinstance(self.scheme, str):
+            raise OptionError("segmentation", "one value", "a tuple of files and a tuple of schemes", "Add the commas.")
+        object.__setattr__(self, "segmentation", tuple(Path(file) for file in self.segmentation))
+        object.__setattr__(self, "scheme", tuple(self.scheme))
+        if self.scheme and not self.segmentation:
+            raise OptionError("scheme", "given without a label map", "both or neither", "Add --segmentation FILE.")
         if len(self.segmentation) != len(self.scheme):
             raise OptionError(
                 "segmentation",
@@ -106,6 +113,7 @@ class LabelOptions:
         for file in self.segmentation:
             if not file.is_file():
                 raise OptionError("segmentation", f"no file {file.name}", "a label map", "Check the path.")
+            check_label_file_name(file)
         for name in self.scheme:
             load_scheme(name)
 
