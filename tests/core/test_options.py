@@ -97,3 +97,27 @@ def test_the_secret_comes_from_the_file_or_else_from_the_environment(tmp_path: P
     assert without is not None and without.key == "from the environment"
     with pytest.raises(OptionError, match="not readable"):
         DeidentificationOptions(True, deidentify_key=tmp_path / "none").chosen({})
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: RunOptions(fusion={"blend": "linear"}), "fusion"),  # type: ignore[arg-type]
+        (lambda: FusionOptions(trim_slices=1.5), "trim_slices"),  # type: ignore[arg-type]
+        (lambda: DicomOptions(derived=("blood",)), "derived"),  # type: ignore[arg-type]
+        (lambda: LabelOptions("labels.nii", "ours"), "segmentation"),  # type: ignore[arg-type]
+        (lambda: LabelOptions(scheme=("ours",)), "scheme"),
+    ],
+)
+def test_a_value_of_another_type_names_its_field(make: Any, field: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        make()
+    assert caught.value.field == field
+
+
+def test_names_of_contrasts_and_paths_as_text_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "labels.nii.gz").touch()
+    file: Any = str(tmp_path / "labels.nii.gz")
+    assert LabelOptions((file,), ("ours",)).segmentation == (tmp_path / "labels.nii.gz",)
+    names: Any = ("water", "fat")
+    assert DicomOptions(derived=names).derived == (Contrast.WATER, Contrast.FAT)

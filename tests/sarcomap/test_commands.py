@@ -160,3 +160,38 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert sarcomap("--version").stdout == f"sarcomap {version('sarcomap')}\n"
+
+
+@pytest.mark.parametrize("existing", ["a folder of somebody", "a file"])
+def test_the_demo_removes_nothing_that_it_did_not_make(existing: str, tmp_path: Path) -> None:
+    place = tmp_path / "project"
+    if existing == "a file":
+        place.write_text("precious", encoding="utf-8")
+    else:
+        for name in ("study", "thesis"):
+            (place / name).mkdir(parents=True)
+            (place / name / "precious.txt").write_text("precious", encoding="utf-8")
+    before = contents(tmp_path)
+    done = sarcomap("demo", "--out", place)
+    assert done.returncode == 2 and "not an earlier demo" in done.stderr
+    assert contents(tmp_path) == before
+
+
+def test_an_empty_word_is_no_path(study: Path) -> None:
+    done = sarcomap("run", study, "-o", "")
+    assert done.returncode == 2 and "an empty word after -o" in done.stderr
+    assert not (ROOT / "fused").exists()
+
+
+def test_a_fraction_is_not_rounded_to_a_whole_number(study: Path, tmp_path: Path) -> None:
+    done = sarcomap("run", study, "-o", tmp_path / "out", "--fuse-only", "--trim-slices", "1.5")
+    assert done.returncode == 2 and "--trim-slices" in done.stderr and "whole number" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_ends_early_is_no_defect() -> None:
+    command = f"{sys.executable} -m sarcomap doctor | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert "sarcomap" in done.stdout and "defect" not in done.stderr and "Traceback" not in done.stderr
