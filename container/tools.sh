@@ -116,7 +116,7 @@ health() {
 import json, pathlib
 for name in ("app", "pkg"):
     json.loads(pathlib.Path(f"/etc/holoscan/{name}.json").read_text())
-import app.options
+import app.study_command
 '
 }
 

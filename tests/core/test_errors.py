@@ -28,7 +28,7 @@ def test_an_internal_error_does_not_blame_the_input() -> None:
     assert str(error) == f"volume: (2, 2, 2) voxels; expected the grid's (2, 2, 3). {error.remedy}"
 
 
-@pytest.mark.parametrize("kind", sorted(all_kinds(SarcoMapError), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(all_kinds(SarcoMapError), key=str))
 def test_errors_cross_processes_whole(kind: type[SarcoMapError]) -> None:
     answers = ("where", "found", "expected", "remedy")[: 3 if issubclass(kind, InternalError) else 4]
     error = kind(*answers)
