@@ -73,7 +73,7 @@ def test_images_in_the_clear_are_told(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("given", [{"study_uid": "1.2"}, {"stow": True}, {"dicomweb": "https://pacs.example"}])
+@pytest.mark.parametrize("given", [{"stow": True}, {"dicomweb": "https://pacs.example"}])
 def test_contradictory_server_options_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         DicomwebOptions(**given)

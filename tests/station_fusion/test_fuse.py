@@ -138,10 +138,10 @@ def test_spacing_can_be_requested() -> None:
 
 def test_a_station_that_was_not_decoded_is_never_fused() -> None:
     study = archive_study()
-    kept = stations_to_fuse(study.stations, "pelvis-to-knee")
-    part = replace(
-        study, stations=tuple(s if any(s is k for k in kept) else replace(s, decoded=False) for s in study.stations)
-    )
+    headers = tuple(replace(station, decoded=False) for station in study.stations)
+    kept = {id(station) for station in stations_to_fuse(headers, "pelvis-to-knee")}
+    stations = tuple(s if id(h) in kept else h for s, h in zip(study.stations, headers, strict=True))
+    part = replace(study, stations=stations)
     assert fuse(part).grid.same_as(fuse(study).grid)
     with pytest.raises(InputError, match="pixels were not decoded"):
         fuse(part, FusionOptions(stations="all"))
