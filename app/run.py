@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from app.application import SarcoMapApp
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.options import RunOptions
 from operators.core.output_folder import missing, staged
 from operators.core.stage_clock import StageClock
 from operators.pipeline import OnProgress, OnStage, StudyResult, expected_files, model_of
-from operators.segmentation import SegmentationModel
+
+if TYPE_CHECKING:
+    from operators.segmentation import SegmentationModel
 
 __all__ = ["run_study"]
 
@@ -33,6 +35,8 @@ def run_study(
     clock = StageClock(on_stage)
     with staged(output) as folder:
         network = model_of(model, options)
+        from app.application import SarcoMapApp  # Holoscan: an output that cannot be written does not wait for it
+
         try:
             SarcoMapApp(source, folder, network, options, clock, on_progress).run()
         except Exception as error:
