@@ -22,8 +22,9 @@ millimetres. A name's dependencies are imported when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from operators.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from operators.core.contrast import Contrast
@@ -73,7 +74,7 @@ _HOMES = {
     "operators.segmentation": ("SegmentationModel", "import_labels", "load_model", "segment"),
     "operators.station_fusion": ("fuse",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 __all__ = [
     "Contrast",
@@ -112,13 +113,3 @@ __all__ = [
     "write_segmentation",
     "write_volume",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
