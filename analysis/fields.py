@@ -21,6 +21,8 @@ _UKB_NAME = re.compile(
     r"|(?P<d>\d+)-(?P<di>\d+)\.(?P<da>\d+)"
     r"|f\.(?P<f>\d+)\.(?P<fi>\d+)\.(?P<fa>\d+))$"
 )
+# `dx extract_dataset` of the Research Analysis Platform puts the entity before each field: participant.p31.
+_RAP_ENTITY = "participant."
 _KEYS = {"names", "ukb", "instance", "array", "scale", "codes", "range", "looks_like", "unit", "kind"}
 
 
@@ -117,6 +119,7 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
     """Match a table's header with the field map.
 
     A canonical name has priority over other names, and those over a UK Biobank field.
+    ``participant.`` before a name, as the Research Analysis Platform writes it, is not part of it.
 
         Parameters
         ----------
@@ -136,7 +139,8 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
             If a column name is in the header twice, or two columns have the same
             meaning.
     """
-    names = list(header)
+    originals = list(header)
+    names = [name.removeprefix(_RAP_ENTITY) for name in originals]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(where, f"column {twice[0]} is in the header twice", "each name once", "Remove one of them.")
@@ -161,7 +165,11 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
             columns = _visit(ukb[known.ukb], known.instance)
             if columns:
                 found[canonical] = Source(columns, from_ukb=True)
-    return found
+    named = dict(zip(names, originals, strict=True))
+    return {
+        canonical: Source(tuple(named[name] for name in source.columns), source.from_ukb)
+        for canonical, source in found.items()
+    }
 
 
 def _groups(match: re.Match[str]) -> tuple[tuple[str | None, ...], ...]:

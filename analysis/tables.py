@@ -12,10 +12,11 @@ from analysis.files import TABLE_ENDINGS, check_table, replacing
 
 __all__ = ["read_table", "sha256_of", "write_table", "write_text"]
 
+_IDENTIFIERS = ("eid", "f.eid", "n_eid", "participant_id", "participant.eid")
 _REMEDY = "Save it as CSV (UTF-8), TSV or Parquet."
 
 
-def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_eid", "participant_id")) -> pd.DataFrame:
+def read_table(path: Path, text_columns: tuple[str, ...] = _IDENTIFIERS) -> pd.DataFrame:
     """Read a table as it is in the file, without decoding or checking.
 
     Parameters

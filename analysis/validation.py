@@ -252,7 +252,9 @@ def _text(raw: pd.DataFrame, known: Field, source: Source, problems: _Problems) 
     values = values.astype("string").str.strip().str.removesuffix(".0").rename(known.name)
     if known.kind == "id":
         return values
+    in_any_case = {code.casefold(): meaning for code, meaning in known.codes.items()}
     decoded = values.map(dict(known.codes)).astype("string")
+    decoded = decoded.fillna(values.str.casefold().map(in_any_case).astype("string"))
     unknown = values.notna() & (values != "") & decoded.isna()
     if unknown.any():
         codes = ", ".join(f"{code}" for code in known.codes)
