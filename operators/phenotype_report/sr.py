@@ -30,6 +30,7 @@ from pydicom.uid import SegmentationStorage
 
 from operators.core import clock
 from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
+from operators.core.dicom_objects.encoding import write_file
 from operators.core.model_card import ModelCard
 from operators.core.output_files import replacing
 from operators.core.phenotypes import PHENOTYPES, Phenotype, SrConcept
@@ -69,7 +70,7 @@ def write_sr(
     """
     document = make_sr(measurements, segmentation, fused, study, model, created)
     with replacing(path) as temporary:
-        document.save_as(temporary, enforce_file_format=True)
+        write_file(temporary, document, document.file_meta)
     return Path(path)
 
 
