@@ -354,6 +354,9 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         sop_class_uid=lowest.sop_class_uid,
         acquisition=gate.acquisition(lowest.acquisition),
         contrast_told_by=stack.contrast_told_by,
+        contrast_evidence=stack.evidence,
+        contrast_agent=lowest.contrast_agent,
+        private_scale=stack.private_scale,
         decoded=False,
     )
 
@@ -363,7 +366,8 @@ def _flags(stacks: Sequence[Stack], headers: _Headers, frames: Sequence[str]) ->
         QualityFlag(
             "contrast-disagreement",
             "warning",
-            f"{stack.title}: ImageType says {stack.contrast}, but its description contradicts it; ImageType was used.",
+            f"{stack.title}: its {stack.contrast_told_by} says {stack.contrast}, but another part of its header "
+            f"contradicts it; {stack.contrast_told_by} was used.",
         )
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
