@@ -141,8 +141,15 @@ class Station:
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
-    contrast_told_by : {"ImageType", "description", "images"}
+    contrast_told_by : {"ImageType", "private tag", "description", "images"}
         What says that it is of this contrast.
+    contrast_evidence : mapping of str to str or None
+        By source, the contrast that it names; None when it names none.
+    contrast_agent : {"", "ContrastBolusAgent", "description"}
+        What says that it was acquired after a contrast agent.
+    private_scale : float or None
+        By how much the scanner says that this signal is too bright beside that of other series (Philips: Rescale
+        Slope times scale slope); None where it does not say.
     decoded : bool
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
@@ -161,6 +168,9 @@ class Station:
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_told_by: str = "ImageType"
+    contrast_evidence: Mapping[str, str | None] = field(default_factory=dict)
+    contrast_agent: str = ""
+    private_scale: float | None = None
     decoded: bool = True
 
     def __post_init__(self) -> None:

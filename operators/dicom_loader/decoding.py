@@ -88,5 +88,8 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         sop_class_uid=lowest.sop_class_uid,
         acquisition=gate.acquisition(lowest.acquisition),
         contrast_told_by=stack.contrast_told_by,
+        contrast_evidence=stack.evidence,
+        contrast_agent=lowest.contrast_agent,
+        private_scale=stack.private_scale,
         decoded=False,
     )

@@ -18,7 +18,8 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         QualityFlag(
             "contrast-disagreement",
             "warning",
-            f"{stack.title}: ImageType says {stack.contrast}, but its description contradicts it; ImageType was used.",
+            f"{stack.title}: its {stack.contrast_told_by} says {stack.contrast}, but another part of its header "
+            f"contradicts it; {stack.contrast_told_by} was used.",
         )
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)

@@ -162,8 +162,10 @@ def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
             "contrast": station.contrast.value,
             "series_number": station.series_number,
             "series_description": station.series_description,
-            # The header's own word for it is the rule; only what differs is said.
-            **({} if station.contrast_told_by == "ImageType" else {"contrast_told_by": station.contrast_told_by}),
+            "contrast_told_by": station.contrast_told_by,
+            "contrast_evidence": dict(station.contrast_evidence),
+            **({"contrast_agent": station.contrast_agent} if station.contrast_agent else {}),
+            **({} if station.private_scale is None else {"private_scale": _number(station.private_scale)}),
         }
         place = next((row for row in rows if _same_place(row, low, high)), None)
         if place is not None:
