@@ -41,7 +41,11 @@ Examples:
   sarcomap analysis run --phenotypes mri.csv --participants ukb.csv --out o
   sarcomap analysis run ... --adjust age,sex --cut-offs AWGS2019 --min-age 60
   sarcomap analysis run --config results/options.yaml --out again"""
-_COLLECT = "Collect reports into one table.\n\nEvery report.json below a folder is read; eid is the report's pseudonym."
+_COLLECT = """\
+Collect reports into one table.
+
+Every report.json below a folder, or in a tar archive there, becomes a row: eid and visit, phenotypes, source of the \
+labels, model and flags. In a cohort's output, eid and visit are those of the study's folder."""
 _COLLECT_EXAMPLES = """\
 Example:
   sarcomap analysis collect studies --out phenotypes.parquet"""
@@ -123,10 +127,10 @@ def _collect(
 
     with tqdm(unit="report", disable=not sys.stderr.isatty()) as bar:
         from analysis.collect import collect_reports
-        from analysis.tables import write_table
+        from analysis.phenotype_files import write_phenotypes
 
         collected = collect_reports(reports, lambda done, total: bar.update(done - bar.n) and None)
-    write_table(collected.table, out)
+    write_phenotypes(collected, out)
     for where, reason in collected.left_out:
         print(f"left out: {where}: {reason}", file=sys.stderr)
     print(f"{len(collected.table)} studies in {out}; {len(collected.left_out)} reports left out")

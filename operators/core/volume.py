@@ -209,6 +209,8 @@ class Study:
     deidentified : tuple of str
         Codes of the confidentiality profile and options that were applied
         (PS3.16 CID 7050); empty for a study that was not de-identified.
+    visit : str or None
+        The instance in a UK Biobank file name, for example ``2`` for the first imaging visit.
     """
 
     stations: tuple[Station, ...]
@@ -218,6 +220,7 @@ class Study:
     patient: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: tuple[QualityFlag, ...] = ()
     deidentified: tuple[str, ...] = ()
+    visit: str | None = None
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ __all__ = ["load_study"]
 Progress = Callable[[int, int], None]
 Select = Callable[[Sequence[Station]], Sequence[Station]]
 
-#: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI.
-_UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_")
+#: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI, and the instance the visit.
+_UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_(?:(\d+)(?![^_.]))?")
 
 
 def load_study(
@@ -136,6 +136,7 @@ def load_study(
         stations=stations,
         study_uid=uid,
         pseudonym=_pseudonym(path, uid),
+        visit=_visit(path),
         height_m=_height_m(image.patient for image in (images or [first])),
         patient=patient,
         flags=(*_flags(stacks, headers, frames), *(found.flag for found in told), *kind_flags, *gate.flags()),
@@ -452,6 +453,11 @@ def _flags(stacks: Sequence[Stack], headers: _Headers, frames: Sequence[str]) ->
 def _pseudonym(path: Path, study_uid: str) -> str:
     named = _UK_BIOBANK_NAME.match(path.resolve().name)
     return named[1] if named else study_key(study_uid)
+
+
+def _visit(path: Path) -> str | None:
+    named = _UK_BIOBANK_NAME.match(path.resolve().name)
+    return named[2] if named else None
 
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:

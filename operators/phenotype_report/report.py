@@ -50,8 +50,8 @@ def build_report(
     measurements : Measurements
     fused : Fused
     study : Study
-        Only its UID, pseudonym, flags and de-identification are read, so no
-        patient attribute can get into the report.
+        Only its UID, pseudonym, visit, flags and de-identification are read, so
+        no patient attribute can get into the report.
     model : ModelCard
     timings_s : mapping of str to float
         Seconds of the stages ``load``, ``fuse``, ``segment``, ``write``. A stage
@@ -76,7 +76,7 @@ def build_report(
         "software": software(),
         "model": asdict(model),
         "options": dict(options) if isinstance(options, Mapping) else recorded(options or RunOptions()),
-        "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym},
+        "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym, "visit": study.visit},
         "structures": [_structure(measure) for measure in measurements.structures],
         "phenotypes": phenotypes,
         "quality": {
