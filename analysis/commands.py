@@ -44,8 +44,7 @@ Examples:
 _COLLECT = """\
 Collect reports into one table.
 
-Every report.json below a folder, or in a tar archive there, becomes a row: eid and visit, phenotypes, source of the \
-labels, model and flags. In a cohort's output, eid and visit are those of the study's folder."""
+Every report.json below a folder becomes a row: eid and visit, phenotypes, source of the labels, model and flags."""
 _COLLECT_EXAMPLES = """\
 Example:
   sarcomap analysis collect studies --out phenotypes.parquet"""
