@@ -88,6 +88,8 @@ def _run(
     check_table(options.participants)
     if options.fields is not None and not options.fields.is_file():
         raise UsageError(options.fields.name, "no such file", "a YAML field map", "Check --fields.")
+    if options.exclude is not None and not options.exclude.is_file():
+        raise UsageError(options.exclude.name, "no such file", "a list of studies", "Check --exclude.")
     check_output(options.out)
 
     from tqdm import tqdm
