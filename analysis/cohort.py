@@ -73,6 +73,7 @@ def build_cohort(
     min_age: float = 50,
     covariates: Sequence[str] = COVARIATES,
     cut_offs: CutOffs = EWGSOP2,
+    rejected: frozenset[str] = frozenset(),
 ) -> Cohort:
     """Join by ``eid``, derive columns, and exclude in the paper's order (method, section 1).
 
@@ -85,6 +86,8 @@ def build_cohort(
         Key covariates. Participants without them are excluded, so that crude and
         adjusted models use the same people.
     cut_offs : CutOffs
+    rejected : frozenset of str
+        The eid of each participant whose study was rejected.
 
     Raises
     ------
@@ -108,6 +111,11 @@ def build_cohort(
         ("in the participants table", 0, len(people)),
         ("without MRI phenotypes", len(people) - len(joined), len(joined)),
     ]
+    orphans = len(images) - len(joined)
+    if rejected:
+        kept = joined[~joined["eid"].isin(rejected)].reset_index(drop=True)
+        steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
+        joined = kept
     table = derive(joined, cut_offs)
     for covariate in covariates:
         if covariate not in table.columns:
@@ -147,7 +155,6 @@ def build_cohort(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
     )
     notes = [*participants.notes, *phenotypes.notes]
-    orphans = len(images) - len(joined)
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     analysed = table[keep].reset_index(drop=True)

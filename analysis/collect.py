@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 from jsonschema_rs import Draft202012Validator
 
 from analysis.errors import DataError
-from analysis.report_files import ReportFile, find_reports, read_reports
+from analysis.report_files import find_reports, read_reports
 
 __all__ = ["Collected", "collect_reports"]
 
@@ -75,9 +76,11 @@ def collect_reports(
 
     Reports of earlier schema versions are read too. Phenotypes that were added
     later are missing in their rows. In the output of a cohort run, eid and
-    visit are those of the study's folder, ``studies/<eid>_<visit>``. Elsewhere
-    the eid is the report's pseudonym, and the visit comes from the report or
-    from a folder that is named like UK Biobank's zip.
+    visit are those that the run recorded, from its manifest or the input's
+    name; a study without an eid is called by its manifest's key, or by its
+    pseudonym and date. Elsewhere the eid is the report's pseudonym, and the
+    visit comes from the report or from a folder that is named like UK
+    Biobank's zip.
 
     Parameters
     ----------
@@ -102,13 +105,13 @@ def collect_reports(
     rows: list[dict[str, Any]] = []
     origins: dict[tuple[str, str | None], str] = {}
     left_out: list[tuple[str, str]] = []
-    for done, (file, content) in enumerate(read_reports(files), 1):
+    for done, (file, content, record) in enumerate(read_reports(files), 1):
         try:
             report = reader.report(content)
         except ValueError as error:
             left_out.append((file.where, str(error)))
             continue
-        key = _key_of_study(file, report)
+        key = _key_of_study(file.folder, report, record)
         if key in origins:
             raise DataError(
                 file.where,
@@ -181,16 +184,22 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _key_of_study(file: ReportFile, report: Mapping[str, Any]) -> tuple[str, str | None]:
+def _key_of_study(folder: Path, report: Mapping[str, Any], record: bytes | None) -> tuple[str, str | None]:
     """The eid and the visit."""
-    if file.in_cohort:
-        # A manifest may give another eid than the report, which knows only the input's own name.
-        eid, _, visit = file.folder_name.rpartition("_")
-        return (eid, visit) if eid else (visit, None)
-    eid, visit = str(report["study"]["pseudonym"]), report["study"].get("visit")
-    if visit is None and (named := _BULK_NAME.match(file.folder_name)) and named["eid"] == eid:
+    pseudonym, visit = str(report["study"]["pseudonym"]), report["study"].get("visit")
+    name = folder.resolve().name
+    if record is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            # A manifest may give another eid than the report, which knows only the input's own name.
+            known = json.loads(record)
+            if known["eid"]:
+                return str(known["eid"]), known["visit"]
+            if name.startswith(f"{pseudonym}_"):
+                return pseudonym, name.removeprefix(f"{pseudonym}_")
+            return (pseudonym if name == pseudonym else name), visit
+    if visit is None and (named := _BULK_NAME.match(name)) and named["eid"] == pseudonym:
         visit = named["visit"]
-    return eid, visit
+    return pseudonym, visit
 
 
 def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:

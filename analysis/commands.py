@@ -44,8 +44,7 @@ Examples:
 _COLLECT = """\
 Collect reports into one table.
 
-Every report.json below a folder, or in a tar archive there, becomes a row: eid and visit, phenotypes, source of the \
-labels, model and flags. In a cohort's output, eid and visit are those of the study's folder."""
+Every report.json below a folder becomes a row: eid and visit, phenotypes, source of the labels, model and flags."""
 _COLLECT_EXAMPLES = """\
 Example:
   sarcomap analysis collect studies --out phenotypes.parquet"""
@@ -89,6 +88,8 @@ def _run(
     check_table(options.participants)
     if options.fields is not None and not options.fields.is_file():
         raise UsageError(options.fields.name, "no such file", "a YAML field map", "Check --fields.")
+    if options.exclude is not None and not options.exclude.is_file():
+        raise UsageError(options.exclude.name, "no such file", "a list of studies", "Check --exclude.")
     check_output(options.out)
 
     from tqdm import tqdm

@@ -94,6 +94,11 @@ class Options:
         Your own map of columns, a YAML file like analysis/fields.yaml.
     fixed_cuts : mapping of str to (float, float), or None
         Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
+    visit : str or None
+        Imaging visit to analyse, if the table of phenotypes has several; for example 2.
+    exclude : Path or None
+        Studies to leave out: a table with eid, and perhaps visit and decision (rows with reject are left out), or one
+        eid a line.
     censor_date : str or None
         Last day on which deaths are known, for Cox's model. Default: the day of the latest death.
 
@@ -119,6 +124,8 @@ class Options:
         Parameter(metavar="NAME=LOW,HIGH", converter=_fixed_cuts, show_default=False, **_ONE_WORD),
     ] = None
     censor_date: Annotated[str | None, Parameter(metavar="YYYY-MM-DD")] = None
+    visit: Annotated[str | None, Parameter(metavar="N")] = None
+    exclude: Annotated[Path | None, Parameter(metavar="FILE")] = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.min_age) or self.min_age < 0:

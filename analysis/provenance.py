@@ -20,6 +20,8 @@ def provenance(options: Options, n: int) -> dict[str, Any]:
     inputs = {"phenotypes": options.phenotypes, "participants": options.participants}
     if options.fields is not None:
         inputs["fields"] = options.fields
+    if options.exclude is not None:
+        inputs["exclude"] = options.exclude
     return {
         "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": {"sarcomap": _version("sarcomap"), "python": platform.python_version()}

@@ -1,9 +1,8 @@
-"""Find and read the report.json files of many studies quickly, in folders and in archives."""
+"""Find and read the report.json files of many studies quickly."""
 
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +10,11 @@ from pathlib import Path
 
 __all__ = ["ReportFile", "find_reports", "read_reports"]
 
-_NAME = "report.json"
-_ENDING = ".tar"
+_REPORT = "report.json"
+#: A cohort run leaves it beside the report: which participant and visit the study is, as its manifest said.
+_RECORD = "attempt.json"
+#: Folders of images in a study's folder.
+_IMAGES = ("derived", "fused")
 # Where the folder is on a network share, the time of a read is nearly all waiting.
 _READERS = 8
 _WINDOW = 256
@@ -24,96 +26,65 @@ class ReportFile:
 
     Attributes
     ----------
-    path : Path
-        The report, or the archive that holds it.
+    folder : Path
+        The study's folder.
     where : str
-        Its path below the folder that was searched, for messages.
-    folder_name : str
-        Name of the study's folder.
-    in_cohort : bool
-        Whether the study's folder is in the output of a cohort run.
-    place : (int, int) or None
-        Offset and size of its bytes in the archive.
+        The report's path below the folder that was searched, for messages.
+    has_record : bool
+        Whether a cohort run made it.
     """
 
-    path: Path
+    folder: Path
     where: str
-    folder_name: str
-    in_cohort: bool = False
-    place: tuple[int, int] | None = None
+    has_record: bool = False
 
 
 def find_reports(folder: Path) -> list[ReportFile]:
-    """Every ``report.json`` in a folder, below it, and in uncompressed tar archives there, sorted by path.
+    """Every ``report.json`` in a folder and below it, sorted by path.
 
-    The folders of a study are not searched further: a study has hundreds of
-    DICOM files, but no second report. A study's folder is preferred to its
-    copy in an archive.
+    A study's own folders are not searched: they have hundreds of images, but no
+    report. Neither are hidden folders, which hold files of unfinished runs.
     """
     found: list[ReportFile] = []
-    archives: list[Path] = []
     waiting = [folder] if folder.is_dir() else []
     while waiting:
         here = waiting.pop()
-        below: list[Path] = []
-        has_report = False
+        files: set[str] = set()
+        below: list[str] = []
         with os.scandir(here) as entries:
             for entry in entries:
-                if entry.name == _NAME and entry.is_file():
-                    has_report = True
-                elif entry.name.startswith("."):
-                    continue  # an unfinished run's files
-                elif entry.is_dir():
-                    below.append(Path(entry.path))
-                elif entry.name.endswith(_ENDING) and entry.is_file():
-                    archives.append(Path(entry.path))
-        if has_report:
-            where = (here / _NAME).relative_to(folder).as_posix()
-            found.append(ReportFile(here / _NAME, where, here.resolve().name, _is_study_of_cohort(here)))
-        else:
-            waiting += below
-    loose = {file.folder_name for file in found if file.in_cohort}
-    for archive in archives:
-        found += (file for file in _members(archive, folder) if file.folder_name not in loose)
+                if entry.name in (_REPORT, _RECORD):
+                    files.add(entry.name)
+                elif not entry.name.startswith(".") and entry.is_dir():
+                    below.append(entry.name)
+        if _REPORT in files:
+            where = (here / _REPORT).relative_to(folder).as_posix()
+            found.append(ReportFile(here, where, _RECORD in files))
+        waiting += (here / name for name in below if not (files and name in _IMAGES))
     return sorted(found, key=lambda file: file.where)
 
 
-def read_reports(files: Sequence[ReportFile]) -> Iterator[tuple[ReportFile, bytes | OSError]]:
-    """Read files in order, some of them ahead. A file that cannot be read gives its error."""
+def read_reports(files: Sequence[ReportFile]) -> Iterator[tuple[ReportFile, bytes | OSError, bytes | None]]:
+    """Read files in order, some of them ahead.
+
+    Yields
+    ------
+    ReportFile
+    bytes or OSError
+        The report, or why it cannot be read.
+    bytes or None
+        The cohort's record.
+    """
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(files), _WINDOW):
             window = files[start : start + _WINDOW]
-            yield from zip(window, pool.map(_content, window), strict=True)
+            for file, (report, record) in zip(window, pool.map(_contents, window), strict=True):
+                yield file, report, record
 
 
-def _is_study_of_cohort(folder: Path) -> bool:
-    studies = folder.resolve().parent
-    return studies.name == "studies" and (studies.parent / "ledger").is_dir()
-
-
-def _members(archive: Path, folder: Path) -> Iterator[ReportFile]:
-    base = archive.relative_to(folder).as_posix()
-    in_cohort = any((above / "ledger").is_dir() for above in archive.resolve().parents[:2])
+def _contents(file: ReportFile) -> tuple[bytes | OSError, bytes | None]:
     try:
-        with tarfile.open(archive, "r:") as opened:
-            for member in opened:
-                parts = member.name.split("/")
-                if parts[-1] == _NAME and len(parts) > 1 and member.isreg():
-                    yield ReportFile(
-                        archive, f"{base}/{member.name}", parts[-2], in_cohort, (member.offset_data, member.size)
-                    )
-    except (OSError, tarfile.TarError):
-        # Its bytes are no report, so collecting names it among those that were left out.
-        yield ReportFile(archive, base, archive.name)
-
-
-def _content(file: ReportFile) -> bytes | OSError:
-    try:
-        if file.place is None:
-            return file.path.read_bytes()
-        offset, size = file.place
-        with file.path.open("rb") as opened:
-            opened.seek(offset)
-            return opened.read(size)
+        record = (file.folder / _RECORD).read_bytes() if file.has_record else None
+        return (file.folder / _REPORT).read_bytes(), record
     except OSError as error:
-        return error
+        return error, None

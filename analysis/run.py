@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.cohort import Cohort, build_cohort
 from analysis.definitions import COVARIATES
 from analysis.describe import age_groups, concordance, decline, table_one, trend
+from analysis.exclusions import choose_visit, read_exclusions
 from analysis.fields import read_fields
 from analysis.odds_ratios import Associations, associations, sex_stratified
 from analysis.options import Options
@@ -54,8 +55,19 @@ def load_cohort(options: Options) -> Cohort:
     people = check_participants(
         read_table(options.participants, identifiers), field_map, options.participants.name, also=options.adjust
     )
-    images = check_phenotypes(read_table(options.phenotypes, ("eid",)), options.phenotypes.name)
-    return build_cohort(people, images, min_age=options.min_age, covariates=options.adjust, cut_offs=options.cut_offs)
+    where = options.phenotypes.name
+    raw = choose_visit(read_table(options.phenotypes, ("eid", "visit")), options.visit, where)
+    rejected = frozenset[str]()
+    if options.exclude is not None:
+        rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+    return build_cohort(
+        people,
+        check_phenotypes(raw, where),
+        min_age=options.min_age,
+        covariates=options.adjust,
+        cut_offs=options.cut_offs,
+        rejected=rejected,
+    )
 
 
 def analyse(

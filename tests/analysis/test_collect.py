@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -81,28 +80,19 @@ def test_two_visits_of_a_participant_are_two_rows(tmp_path: Path) -> None:
     ]
 
 
-def test_in_a_cohort_the_folder_names_the_study(tmp_path: Path) -> None:
-    (tmp_path / "ledger").mkdir()
-    write_report(tmp_path / "studies", "sub-01_2", made_report("c47f5b18b8a4"))
-    write_report(tmp_path / "studies", "alone", made_report("c47f5b18b8a4"))
-    assert keys(collect_reports(tmp_path).table) == [("alone", None), ("sub-01", "2")]
-
-
-def test_reports_in_an_archive_are_collected_and_a_folder_is_preferred(tmp_path: Path) -> None:
-    (tmp_path / "ledger").mkdir()
-    for name in ("1_2", "2_2"):
-        write_report(tmp_path / "studies", name, made_report(name[0]))
-    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
-        archive.add(tmp_path / "studies", "studies")
-    (tmp_path / "studies" / "2_2" / "report.json").unlink()
-    newer = made_report("1")
-    newer["phenotypes"]["pa_ratio"] = 0.4
-    (tmp_path / "studies" / "1_2" / "report.json").write_text(json.dumps(newer))
-    (tmp_path / "torn.tar").write_bytes(b"x" * 700)
-    collected = collect_reports(tmp_path)
-    assert keys(collected.table) == [("1", "2"), ("2", "2")]
-    assert collected.table["pa_ratio"].tolist() == [0.4, 0.5]
-    assert [name for name, _ in collected.left_out] == ["torn.tar"]
+def test_in_a_cohort_the_record_names_the_study(tmp_path: Path) -> None:
+    pseudonym = "c47f5b18b8a4"
+    for folder, record in {
+        "sub-01_2": {"eid": "sub-01", "visit": "2"},
+        f"{pseudonym}_20200131": {"eid": None, "visit": None},
+        "any_key": {"eid": None, "visit": None},
+        "damaged": {},
+    }.items():
+        write_report(tmp_path, folder, made_report(pseudonym if folder != "damaged" else "other"))
+        text = json.dumps(record) if record else "{"
+        (tmp_path / folder / "attempt.json").write_text(text)
+    table = collect_reports(tmp_path).table
+    assert keys(table) == [("any_key", None), (pseudonym, "20200131"), ("other", None), ("sub-01", "2")]
 
 
 def test_parquet_has_types_units_and_versions(tmp_path: Path) -> None:
