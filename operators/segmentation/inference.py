@@ -117,6 +117,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
             opening = pool.submit(_open, model, options, flags)
             prepared = prepare(fused, model, factor)
             network = opening.result()
+        return_freed_memory()  # of transforms and compilation
         on_cpu = _cpu_stand_in(model, options, flags)
         scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
         found, sure = label_windows(prepared, fused.body, model, options, scorer)
