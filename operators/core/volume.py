@@ -8,7 +8,7 @@ Arrays are (z, y, x) in C order. Affines are 4x4 matrices that map voxel indices
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -184,6 +184,11 @@ class Station:
             )
         if self.voxels.shape != self.grid.shape:
             raise InternalError(where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}")
+
+    def without_voxels(self) -> Station:
+        """The same station with `decoded` False and without the memory of its voxels."""
+        nothing = np.broadcast_to(np.float32(np.nan), self.grid.shape)
+        return replace(self, voxels=nothing, decoded=False)
 
     @property
     def title(self) -> str:

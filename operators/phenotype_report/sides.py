@@ -282,7 +282,7 @@ def _mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def
     return x_mm[n] + (t - n) * (x_mm[n + 1] - x_mm[n]) + roll * (y - y_ref)
 
 
-@njit
+@njit(cache=True)
 def _moments_kernel(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
     """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
     out = np.zeros((label_count, slab_count, 2, 4))
@@ -304,7 +304,7 @@ def _moments_kernel(labels, affine, first, step, x_mm, roll, y_ref, label_count,
     return out
 
 
-@njit
+@njit(cache=True)
 def _tally_kernel(labels, fat_fraction, affine, first, step, x_mm, roll, y_ref, label_count):  # type: ignore[no-untyped-def]
     """Voxel count and fat fraction sum by (label, side)."""
     voxels = np.zeros((label_count, 2), dtype=np.int64)
