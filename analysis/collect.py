@@ -27,7 +27,9 @@ class Collected:
     table : DataFrame
         One row per study, by ``eid``: phenotypes, in the columns that the
         report's schema lists; ``<structure>_cm3`` with
-        ``_left`` and ``_right`` and ``_fat_fraction``; ``model_name,
+        ``_left`` and ``_right``, ``_fat_fraction`` and the fat measures of
+        reports since 1.2.0 (``<structure>_dixon_fat_core`` with ``_left`` and
+        ``_right``, ``_dixon_fat_infiltration``, ``_fat_free_cm3``); ``model_name,
         model_version, model_training_data, model_intended_use`` and
         ``model_trained_on_synthetic`` (0 or 1); ``quality_flags`` (codes
         joined by ``;``) and ``withheld``.
@@ -143,9 +145,23 @@ def _row(eid: str, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
         row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
+        if structure["tissue"] == "muscle":
+            row |= _fat(name, structure.get("dixon_fat") or {}, whole)
     model = report["model"]
     row |= {f"model_{key}": model[key] for key in ("name", "version", "training_data", "intended_use")}
     row["model_trained_on_synthetic"] = float(model["synthetic_training"])
     row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
     row["withheld"] = report["quality"]["withheld"] or ""
     return row
+
+
+def _fat(name: str, fat: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """Columns of a muscle's fat; empty for reports before 1.2.0."""
+    both, left, right = (fat.get(side) or {} for side in ("both", "left", "right"))
+    return {
+        f"{name}_dixon_fat_core": both.get("core_fraction"),
+        f"{name}_dixon_fat_core_left": left.get("core_fraction"),
+        f"{name}_dixon_fat_core_right": right.get("core_fraction"),
+        f"{name}_dixon_fat_infiltration": both.get("infiltration"),
+        f"{name}_fat_free_cm3": both.get("fat_free_cm3") if whole else None,
+    }
