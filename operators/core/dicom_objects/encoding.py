@@ -185,6 +185,9 @@ _ENCODERS: dict[str, Callable[[Any], bytes]] = {
     "SQ": _items,
     "OB": _bytes,
     "OW": _bytes,
-    **{vr: _numbers(code) for vr, code in (("US", "H"), ("SS", "h"), ("UL", "L"), ("SL", "l"), ("FL", "f"), ("FD", "d"))},
+    **{
+        vr: _numbers(code)
+        for vr, code in (("US", "H"), ("SS", "h"), ("UL", "L"), ("SL", "l"), ("FL", "f"), ("FD", "d"))
+    },
 }
 _LONG_HEADERS = frozenset({"OB", "OW", "SQ", "UC", "UR", "UT"})
