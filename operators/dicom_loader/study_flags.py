@@ -90,7 +90,8 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
                 f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
             )
         )
-    others = headers.others
+    used = {file.series_uid for stack in stacks for file in stack.files}
+    others = [other for other in headers.others if other.series_uid not in used]  # some contrasts the images told
     phase = {other.series_uid for other in others if other.kind == "phase"}
     rest = {other.series_uid for other in others if other.kind != "phase"} - phase
     if phase or rest:

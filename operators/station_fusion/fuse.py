@@ -17,6 +17,7 @@ from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.choice import ARCHIVE_POSITIONS, choose
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
@@ -59,7 +60,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         study's and those of fusion:
         ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch`` and ``shifted-station`` (warning), ``station-gap``,
+        ``water-fat-rescaled``, ``water-fat-mismatch``, ``contrast-agent`` and ``shifted-station`` (warning),
+        ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -128,6 +130,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *study.flags,
             *flags,
             *matched,
+            *agent_flags(chosen),
             *(pelvis_to_knee.flags if options.stations != "all" else ()),
             *coverage_flags(chosen),
             *knees,

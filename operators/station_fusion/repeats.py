@@ -14,6 +14,7 @@ import numpy as np
 
 from operators.core.grid_geometry import extent_mm, shared_box
 from operators.core.volume import Contrast, Station
+from operators.station_fusion.contrast_agent import told_by
 from operators.station_fusion.contrast_scales import contrast_scales
 from operators.station_fusion.resample import average_stations
 
@@ -134,9 +135,12 @@ def better_than_newest(
     fineness = {n: 1.0 / acquisitions[n][Contrast.IN].grid.spacing_mm[2] for n in numbers}
     misfits = {n: _misfit(acquisitions[n]) for n in numbers}
     apart = {n: _disagreement(acquisitions[n], neighbours) for n in numbers}
+    agents = {n: told_by(acquisitions[n]) for n in numbers}
     reasons = {}
     for n in numbers:
-        if sizes[n] < _SMALLER * max(sizes.values()):
+        if agents[n] and not all(agents.values()):
+            reasons[n] = f"was scanned after a contrast agent ({agents[n]})"
+        elif sizes[n] < _SMALLER * max(sizes.values()):
             reasons[n] = "covers less"
         elif fineness[n] < _SMALLER * max(fineness.values()):
             reasons[n] = "has fewer slices"
