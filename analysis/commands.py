@@ -128,10 +128,9 @@ def _collect(
 
     with tqdm(unit="report", disable=not sys.stderr.isatty()) as bar:
         from analysis.collect import collect_reports
-        from analysis.phenotype_files import write_phenotypes
 
         collected = collect_reports(reports, lambda done, total: bar.update(done - bar.n) and None)
-    write_phenotypes(collected, out)
+    collected.write(out)
     for where, reason in collected.left_out:
         print(f"left out: {where}: {reason}", file=sys.stderr)
     print(f"{len(collected.table)} studies in {out}; {len(collected.left_out)} reports left out")
