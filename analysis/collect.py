@@ -18,7 +18,7 @@ from jsonschema_rs import Draft202012Validator
 from analysis.errors import DataError
 from analysis.report_files import find_reports, read_reports
 
-__all__ = ["Collected", "collect_reports"]
+__all__ = ["Collected", "collect_reports", "report_schema"]
 
 _TEXTS = (
     "eid",
@@ -111,7 +111,7 @@ def collect_reports(
     files = find_reports(folder)
     if not files:
         raise DataError(folder.name, "no report.json in it or below", "the output of `sarcomap run`", "Check the path.")
-    schema = _report_schema() if schema is None else schema
+    schema = report_schema() if schema is None else schema
     reader = _Reader(schema)
     parts: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
@@ -175,7 +175,8 @@ class _Reader:
         return checked
 
 
-def _report_schema() -> Mapping[str, Any]:
+def report_schema() -> Mapping[str, Any]:
+    """The JSON Schema of SarcoMAP's ``report.json``, with the title and unit (``x-unit``) of each phenotype."""
     text = resources.files("operators.core").joinpath("schema/report.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
