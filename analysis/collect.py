@@ -18,7 +18,7 @@ from jsonschema_rs import Draft202012Validator
 from analysis.errors import DataError
 from analysis.report_files import find_reports, read_reports
 
-__all__ = ["Collected", "collect_reports"]
+__all__ = ["Collected", "collect_reports", "report_schema"]
 
 _TEXTS = (
     "eid",
@@ -34,6 +34,7 @@ _TEXTS = (
     "quality_flags",
     "withheld",
 )
+_FOLDER = "folder"
 # Rows are made into a frame in parts of this size, because a dictionary takes ten times the memory of its numbers.
 _PART = 2000
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; the instance is the visit.
@@ -57,17 +58,27 @@ class Collected:
         ``<structure>_cm3``, ``_left_cm3``, ``_right_cm3`` and
         ``_fat_fraction``, and the fat measures of reports since 1.2.0
         (``<structure>_dixon_fat_core`` with ``_left`` and ``_right``,
-        ``_dixon_fat_infiltration``, ``_fat_free_cm3``);
-        ``model_trained_on_synthetic`` (0 or 1).
+        ``_dixon_fat_infiltration``, ``_fat_free_cm3``); ``seam_visibility_max``
+        and ``overlap_difference_max``, the worst of the places where stations
+        overlap; ``model_trained_on_synthetic`` (0 or 1).
     left_out : tuple of (str, str)
         Path below the folder, and the reason.
-    units : dict of str to str
-        Unit of each phenotype's column.
+    folders : tuple of str
+        Folder of the study of each row, below the folder that was collected.
+    phenotypes : dict of str to dict
+        For each phenotype's column what the schema says: ``title``, ``x-unit``.
     """
 
     table: pd.DataFrame
     left_out: tuple[tuple[str, str], ...]
-    units: Mapping[str, str]
+    folders: tuple[str, ...]
+    phenotypes: Mapping[str, Mapping[str, Any]]
+
+    def write(self, path: Path) -> None:
+        """Write the table; see `analysis.phenotype_files.write_phenotypes`."""
+        from analysis.phenotype_files import write_phenotypes
+
+        write_phenotypes(self, path)
 
 
 def collect_reports(
@@ -102,7 +113,7 @@ def collect_reports(
     files = find_reports(folder)
     if not files:
         raise DataError(folder.name, "no report.json in it or below", "the output of `sarcomap run`", "Check the path.")
-    schema = _report_schema() if schema is None else schema
+    schema = report_schema() if schema is None else schema
     reader = _Reader(schema)
     parts: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
@@ -123,7 +134,7 @@ def collect_reports(
                 "Remove one of them, or collect a folder that holds only one.",
             )
         origins[key] = file.where
-        rows.append(_row(*key, report, reader.columns))
+        rows.append(_row(*key, report, reader.columns) | {_FOLDER: file.where.rpartition("/")[0]})
         if len(rows) == _PART:
             parts.append(_frame(rows))
             rows = []
@@ -134,8 +145,8 @@ def collect_reports(
         raise DataError(folder.name, f"none of {len(files)} reports is usable; the first: {left_out[0][1]}",
                         "reports of this version", "Run `sarcomap run` again.")  # fmt: skip
     table = pd.concat(parts, ignore_index=True).sort_values(["eid", "visit"], kind="stable").reset_index(drop=True)
-    units = {key: about.get("x-unit", "") for key, about in schema["properties"]["phenotypes"]["properties"].items()}
-    return Collected(table, tuple(left_out), units)
+    folders = tuple(table.pop(_FOLDER))
+    return Collected(table, tuple(left_out), folders, schema["properties"]["phenotypes"]["properties"])
 
 
 class _Reader:
@@ -166,7 +177,8 @@ class _Reader:
         return checked
 
 
-def _report_schema() -> Mapping[str, Any]:
+def report_schema() -> Mapping[str, Any]:
+    """The JSON Schema of SarcoMAP's ``report.json``, with the title and unit (``x-unit``) of each phenotype."""
     text = resources.files("operators.core").joinpath("schema/report.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
@@ -217,6 +229,9 @@ def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
         if structure["tissue"] == "muscle":
             row |= _fat(name, structure.get("dixon_fat") or {}, whole)
+    overlaps = report["quality"]["overlaps"]
+    row["seam_visibility_max"] = _largest(overlaps, "seam_visibility")
+    row["overlap_difference_max"] = _largest(overlaps, "mean_absolute_difference")
     model = report["model"]
     row["label_source"] = "made elsewhere" if model.get("made_elsewhere") else model.get("made", "automatic")
     keys = ("name", "version", "sha256", "training_data", "intended_use")
@@ -241,7 +256,11 @@ def _fat(name: str, fat: dict[str, Any], whole: bool) -> dict[str, Any]:
     }
 
 
+def _largest(overlaps: list[dict[str, Any]], key: str) -> float | None:
+    return max((one[key] for one in overlaps if one.get(key) is not None), default=None)
+
+
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    types = {name: "string" if name in _TEXTS else "float64" for name in frame.columns}
+    types = {name: "string" if name in (*_TEXTS, _FOLDER) else "float64" for name in frame.columns}
     return frame.astype(types | {"model_trained_on_synthetic": "int8"})

@@ -18,7 +18,7 @@ from analysis.errors import DataError, UsageError
 from analysis.files import check_output, check_table
 from analysis.options import Options, as_text
 
-__all__ = ["command", "commands"]
+__all__ = ["collect_command", "command", "commands"]
 
 _RUN = """\
 Make every table and figure of the study from two tables.
@@ -60,14 +60,14 @@ printed, p_value."""
 _SWITCH = Parameter(negative="", show_default=False)
 
 _run_command = new_app("run", _RUN, _RUN_EXAMPLES)
-_collect_command = new_app("collect", _COLLECT, _COLLECT_EXAMPLES)
+collect_command = new_app("collect", _COLLECT, _COLLECT_EXAMPLES)
 _audit_command = new_app("audit", _AUDIT, EXIT_CODES)
 
 
 def commands(name: str) -> App:
     """The commands, under the name that they are started with."""
     app = new_app(name, "Cohort epidemiology of sarcopenia, on tables.", EXIT_CODES)
-    for one in (_run_command, _collect_command, _audit_command):
+    for one in (_run_command, collect_command, _audit_command):
         app.command(one)
     return app
 
@@ -113,7 +113,7 @@ def _run(
     print(f"{len(cohort.analysed)} participants analysed; start with {page}")
 
 
-@_collect_command.default
+@collect_command.default
 def _collect(
     reports: Annotated[Path, Parameter(name="REPORTS_DIR", help="Folder with the output folders of studies.")],
     /,
@@ -128,10 +128,9 @@ def _collect(
 
     with tqdm(unit="report", disable=not sys.stderr.isatty()) as bar:
         from analysis.collect import collect_reports
-        from analysis.phenotype_files import write_phenotypes
 
         collected = collect_reports(reports, lambda done, total: bar.update(done - bar.n) and None)
-    write_phenotypes(collected, out)
+    collected.write(out)
     for where, reason in collected.left_out:
         print(f"left out: {where}: {reason}", file=sys.stderr)
     print(f"{len(collected.table)} studies in {out}; {len(collected.left_out)} reports left out")

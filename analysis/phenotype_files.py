@@ -61,6 +61,6 @@ def write_phenotypes(collected: Collected, path: Path) -> None:
 
 
 def _unit(column: str, collected: Collected) -> str:
-    if column in collected.units:
-        return collected.units[column]
-    return "cm3" if column.endswith("_cm3") else "1" if column.endswith("_fat_fraction") else ""
+    if column in collected.phenotypes:
+        return str(collected.phenotypes[column].get("x-unit", ""))
+    return "cm3" if column.endswith("_cm3") else "fraction" if column.endswith("_fat_fraction") else ""

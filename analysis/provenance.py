@@ -10,7 +10,7 @@ from typing import Any
 from analysis.options import Options
 from analysis.tables import sha256_of
 
-__all__ = ["provenance"]
+__all__ = ["provenance", "version_of"]
 
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "pyarrow")
 
@@ -24,8 +24,8 @@ def provenance(options: Options, n: int) -> dict[str, Any]:
         inputs["exclude"] = options.exclude
     return {
         "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "software": {"sarcomap": _version("sarcomap"), "python": platform.python_version()}
-        | {name: _version(name) for name in _LIBRARIES},
+        "software": {"sarcomap": version_of("sarcomap"), "python": platform.pythonversion_of()}
+        | {name: version_of(name) for name in _LIBRARIES},
         "inputs": {
             name: {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
             for name, path in inputs.items()
@@ -36,7 +36,8 @@ def provenance(options: Options, n: int) -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """Version of an installed package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

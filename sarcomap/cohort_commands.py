@@ -12,12 +12,19 @@ _EXAMPLES = f"""\
 Examples:
   sarcomap cohort run archive -o cohort            every zip in a folder
   sarcomap cohort status cohort                    what has become of each
+  sarcomap cohort qc cohort                        look at all of them on one page
   sarcomap cohort run archive -o cohort --retry oom --memory-limit 8"""
 
 #: Where each subcommand is, and its line of help, as in `sarcomap.__main__.COMMANDS`.
 COMMANDS = {
     "run": ("app.cohort.command:command", "Process many studies: here, on a Dask cluster, or in shards."),
     "status": ("app.cohort.status_command:command", "Show what has become of each study of a cohort."),
+    "collect": ("analysis.commands:collect_command", "Collect the reports of many studies into one table."),
+    "qc": ("analysis.quality.command:command", "Make one page to look at every study, and accept or reject it."),
+    "export": (
+        "analysis.genetics.command:command",
+        "Write traits and covariates for regenie, PLINK 2, BOLT or fastGWA.",
+    ),
 }
 
 command = new_app("cohort", "Process many studies and look after their results.", _EXAMPLES)

@@ -129,8 +129,7 @@ def write_phenotypes(out: Path) -> tuple[int, tuple[tuple[str, str], ...]]:
     from analysis.collect import collect_reports
 
     collected = collect_reports(out / "studies")
-    with replacing(out / PHENOTYPES) as temporary:
-        collected.table.to_parquet(temporary, index=False)
+    collected.write(out / PHENOTYPES)
     return len(collected.table), collected.left_out
 
 
