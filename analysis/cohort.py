@@ -86,6 +86,7 @@ def build_cohort(
     also: Sequence[str] = (),
     register_until: pd.Timestamp | None = None,
     withdrawn: Set[str] = frozenset(),
+    rejected: Set[str] = frozenset(),
 ) -> Cohort:
     """Join by ``eid``, derive columns, and exclude in the paper's order (method, section 1).
 
@@ -106,6 +107,8 @@ def build_cohort(
         Identifiers of people who withdrew their consent. They are left out
         before anything is computed, with everybody whose identifier is negative
         (as UK Biobank marks them).
+    rejected : set of str
+        The eid of each participant whose study was rejected.
 
     Raises
     ------
@@ -133,6 +136,11 @@ def build_cohort(
     ]
     if len(people) < entered:
         steps.insert(1, ("consent withdrawn", entered - len(people), len(people)))
+    orphans = len(images) - len(joined)
+    if rejected:
+        kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
+        steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
+        joined = kept
     table = derive(joined, cut_offs, register_until)
     _check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
                                          "interactions": also})  # fmt: skip
@@ -176,7 +184,6 @@ def build_cohort(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
     )
     notes = [*participants.notes, *phenotypes.notes, *_notes_on_deaths(table, register_until)]
-    orphans = len(images) - len(joined)
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     analysed = table[keep].reset_index(drop=True)

@@ -1,10 +1,12 @@
-"""Collect a folder of reports, one per study, into one table of phenotypes."""
+"""Collect a folder of reports, one for each study, into one table of phenotypes."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,8 +16,28 @@ import pandas as pd
 from jsonschema_rs import Draft202012Validator
 
 from analysis.errors import DataError
+from analysis.report_files import find_reports, read_reports
 
 __all__ = ["Collected", "collect_reports"]
+
+_TEXTS = (
+    "eid",
+    "visit",
+    "label_source",
+    "model_name",
+    "model_version",
+    "model_sha256",
+    "model_training_data",
+    "model_intended_use",
+    "schema_version",
+    "software_version",
+    "quality_flags",
+    "withheld",
+)
+# Rows are made into a frame in parts of this size, because a dictionary takes ten times the memory of its numbers.
+_PART = 2000
+#: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; the instance is the visit.
+_BULK_NAME = re.compile(r"^(?P<eid>\d+)_20201_(?P<visit>\d+)(_\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -25,23 +47,27 @@ class Collected:
     Attributes
     ----------
     table : DataFrame
-        One row per study, by ``eid``: phenotypes, in the columns that the
-        report's schema lists; ``<structure>_cm3`` with
-        ``_left`` and ``_right`` and ``_fat_fraction``; ``model_name,
-        model_version, model_training_data, model_intended_use`` and
-        ``model_trained_on_synthetic`` (0 or 1); ``quality_flags`` (codes
-        joined by ``;``) and ``withheld``.
+        One row for each study, by ``eid`` and ``visit``. Texts: ``eid``,
+        ``visit`` (missing if it is not known), ``label_source`` (``automatic``,
+        ``semiautomatic``, ``manual`` or ``made elsewhere``), ``model_name``,
+        ``model_version``, ``model_sha256``, ``model_training_data``,
+        ``model_intended_use``, ``schema_version``, ``software_version``,
+        ``quality_flags`` (codes joined by ``;``) and ``withheld``. Numbers: the
+        phenotypes that the report's schema lists; of each structure
+        ``<structure>_cm3``, ``_left_cm3``, ``_right_cm3`` and
+        ``_fat_fraction``, and the fat measures of reports since 1.2.0
+        (``<structure>_dixon_fat_core`` with ``_left`` and ``_right``,
+        ``_dixon_fat_infiltration``, ``_fat_free_cm3``);
+        ``model_trained_on_synthetic`` (0 or 1).
     left_out : tuple of (str, str)
         Path below the folder, and the reason.
+    units : dict of str to str
+        Unit of each phenotype's column.
     """
 
     table: pd.DataFrame
     left_out: tuple[tuple[str, str], ...]
-
-
-_TEXTS = {"eid", "quality_flags", "withheld"} | {
-    f"model_{key}" for key in ("name", "version", "training_data", "intended_use")
-}
+    units: Mapping[str, str]
 
 
 def collect_reports(
@@ -52,64 +78,92 @@ def collect_reports(
     """Read every ``report.json`` below a folder and check it against the report's schema.
 
     Reports of earlier schema versions are read too. Phenotypes that were added
-    later are missing in their rows.
+    later are missing in their rows. In the output of a cohort run, eid and
+    visit are those that the run recorded, from its manifest or the input's
+    name; a study without an eid is called by its manifest's key, or by its
+    pseudonym and date. Elsewhere the eid is the report's pseudonym, and the
+    visit comes from the report or from a folder that is named like UK
+    Biobank's zip.
 
-        Parameters
-        ----------
-        folder : Path
-        progress : callable
-            Called with the number of reports read and the number of all.
-        schema : mapping, optional
-            JSON Schema of the reports. Default: SarcoMAP's own.
+    Parameters
+    ----------
+    folder : Path
+    progress : callable
+        Called with the number of reports read and the number of all.
+    schema : mapping, optional
+        JSON Schema of the reports. Default: SarcoMAP's own.
 
-        Raises
-        ------
-        DataError
-            If there is no report, none is usable, or two are about the same
-            participant.
+    Raises
+    ------
+    DataError
+        If there is no report, none is usable, or two are about the same visit
+        of the same participant.
     """
-    paths = sorted(folder.rglob("report.json")) if folder.is_dir() else []
-    if not paths:
-        raise DataError(
-            folder.name, "no report.json in it or below", "the output of `python -m app`", "Check the path."
-        )
+    files = find_reports(folder)
+    if not files:
+        raise DataError(folder.name, "no report.json in it or below", "the output of `sarcomap run`", "Check the path.")
     schema = _report_schema() if schema is None else schema
-    columns = tuple(schema["properties"]["phenotypes"]["properties"])
-    validators = {version: Draft202012Validator(_as_of(schema, version)) for version in schema["x-readable-versions"]}
-    newest = Draft202012Validator(dict(schema))
+    reader = _Reader(schema)
+    parts: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
-    origins: dict[str, str] = {}
+    origins: dict[tuple[str, str | None], str] = {}
     left_out: list[tuple[str, str]] = []
-    for done, path in enumerate(paths, 1):
-        where = path.relative_to(folder).as_posix()
+    for done, (file, content, record) in enumerate(read_reports(files), 1):
         try:
-            report = json.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            left_out.append((where, f"not readable as JSON ({type(error).__name__})"))
+            report = reader.report(content)
+        except ValueError as error:
+            left_out.append((file.where, str(error)))
             continue
-        version = report.get("schema_version") if isinstance(report, dict) else None
-        problem = next(iter(validators.get(str(version), newest).iter_errors(report)), None)
-        if problem is not None:
-            place = "/".join(str(part) for part in problem.instance_path) or "top level"
-            left_out.append((where, f"does not match the report schema: {place}: {problem.message[:120]}"))
-            continue
-        eid = str(report["study"]["pseudonym"])
-        if eid in origins:
+        key = _key_of_study(file.folder, report, record)
+        if key in origins:
             raise DataError(
-                where,
-                f"the same participant as in {origins[eid]}",
-                "one report per participant",
-                "Collect a folder that holds one imaging visit only.",
+                file.where,
+                f"the same participant and visit as in {origins[key]}",
+                "one report for each visit of a participant",
+                "Remove one of them, or collect a folder that holds only one.",
             )
-        origins[eid] = where
-        rows.append(_row(eid, report, columns))
-        progress(done, len(paths))
-    if not rows:
-        raise DataError(folder.name, f"none of {len(paths)} reports is usable; the first: {left_out[0][1]}",
-                        "reports of this version", "Run `python -m app` again.")  # fmt: skip
-    table = pd.DataFrame(rows).sort_values("eid", kind="stable").reset_index(drop=True)
-    numbers = [name for name in table.columns if name not in _TEXTS]
-    return Collected(table.astype(dict.fromkeys(numbers, "float64")), tuple(left_out))
+        origins[key] = file.where
+        rows.append(_row(*key, report, reader.columns))
+        if len(rows) == _PART:
+            parts.append(_frame(rows))
+            rows = []
+        progress(done, len(files))
+    if rows:
+        parts.append(_frame(rows))
+    if not parts:
+        raise DataError(folder.name, f"none of {len(files)} reports is usable; the first: {left_out[0][1]}",
+                        "reports of this version", "Run `sarcomap run` again.")  # fmt: skip
+    table = pd.concat(parts, ignore_index=True).sort_values(["eid", "visit"], kind="stable").reset_index(drop=True)
+    units = {key: about.get("x-unit", "") for key, about in schema["properties"]["phenotypes"]["properties"].items()}
+    return Collected(table, tuple(left_out), units)
+
+
+class _Reader:
+    """Reads reports of every version that the schema can check."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.columns = tuple(schema["properties"]["phenotypes"]["properties"])
+        self.newest = Draft202012Validator(dict(schema))
+        self.earlier = {
+            version: Draft202012Validator(_as_of(schema, version)) for version in schema["x-readable-versions"]
+        }
+
+    def report(self, content: bytes | OSError) -> dict[str, Any]:
+        """A checked report; `ValueError` says why it cannot be used."""
+        try:
+            if isinstance(content, OSError):
+                raise content
+            report = json.loads(content)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"not readable as JSON ({type(error).__name__})") from None
+        version = report.get("schema_version") if isinstance(report, dict) else None
+        validator = self.earlier.get(str(version), self.newest)
+        if not validator.is_valid(report):
+            problem = next(iter(validator.iter_errors(report)))
+            place = "/".join(str(part) for part in problem.instance_path) or "top level"
+            raise ValueError(f"does not match the report schema: {place}: {problem.message[:120]}")
+        checked: dict[str, Any] = report
+        return checked
 
 
 def _report_schema() -> Mapping[str, Any]:
@@ -133,8 +187,26 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _row(eid: str, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
-    row: dict[str, Any] = {"eid": eid, **{key: report["phenotypes"].get(key) for key in columns}}
+def _key_of_study(folder: Path, report: Mapping[str, Any], record: bytes | None) -> tuple[str, str | None]:
+    """The eid and the visit."""
+    pseudonym, visit = str(report["study"]["pseudonym"]), report["study"].get("visit")
+    name = folder.resolve().name
+    if record is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            # A manifest may give another eid than the report, which knows only the input's own name.
+            known = json.loads(record)
+            if known["eid"]:
+                return str(known["eid"]), known["visit"]
+            if name.startswith(f"{pseudonym}_"):
+                return pseudonym, name.removeprefix(f"{pseudonym}_")
+            return (pseudonym if name == pseudonym else name), visit
+    if visit is None and (named := _BULK_NAME.match(name)) and named["eid"] == pseudonym:
+        visit = named["visit"]
+    return pseudonym, visit
+
+
+def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    row: dict[str, Any] = {"eid": eid, "visit": visit, **{key: report["phenotypes"].get(key) for key in columns}}
     for structure in report["structures"]:
         name = structure["name"]
         # The volume of a structure that the field of view cuts off is only a lower bound.
@@ -143,9 +215,33 @@ def _row(eid: str, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
         row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
+        if structure["tissue"] == "muscle":
+            row |= _fat(name, structure.get("dixon_fat") or {}, whole)
     model = report["model"]
-    row |= {f"model_{key}": model[key] for key in ("name", "version", "training_data", "intended_use")}
-    row["model_trained_on_synthetic"] = float(model["synthetic_training"])
+    row["label_source"] = "made elsewhere" if model.get("made_elsewhere") else model.get("made", "automatic")
+    keys = ("name", "version", "sha256", "training_data", "intended_use")
+    row |= {f"model_{key}": model[key] for key in keys}
+    row["model_trained_on_synthetic"] = int(model["synthetic_training"])
+    row["schema_version"] = report["schema_version"]
+    row["software_version"] = report["software"]["version"]
     row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
     row["withheld"] = report["quality"]["withheld"] or ""
     return row
+
+
+def _fat(name: str, fat: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """Columns of a muscle's fat; empty for reports before 1.2.0."""
+    both, left, right = (fat.get(side) or {} for side in ("both", "left", "right"))
+    return {
+        f"{name}_dixon_fat_core": both.get("core_fraction"),
+        f"{name}_dixon_fat_core_left": left.get("core_fraction"),
+        f"{name}_dixon_fat_core_right": right.get("core_fraction"),
+        f"{name}_dixon_fat_infiltration": both.get("infiltration"),
+        f"{name}_fat_free_cm3": both.get("fat_free_cm3") if whole else None,
+    }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    types = {name: "string" if name in _TEXTS else "float64" for name in frame.columns}
+    return frame.astype(types | {"model_trained_on_synthetic": "int8"})

@@ -41,7 +41,10 @@ Examples:
   sarcomap analysis run --phenotypes mri.csv --participants ukb.csv --out o
   sarcomap analysis run ... --adjust age,sex --cut-offs AWGS2019 --min-age 60
   sarcomap analysis run --config results/options.yaml --out again"""
-_COLLECT = "Collect reports into one table.\n\nEvery report.json below a folder is read; eid is the report's pseudonym."
+_COLLECT = """\
+Collect reports into one table.
+
+Every report.json below a folder becomes a row: eid and visit, phenotypes, source of the labels, model and flags."""
 _COLLECT_EXAMPLES = """\
 Example:
   sarcomap analysis collect studies --out phenotypes.parquet"""
@@ -87,6 +90,7 @@ def _run(
     for flag, path, what in (
         ("--fields", options.fields, "a YAML field map"),
         ("--withdrawn", options.withdrawn, "identifiers, one a line"),
+        ("--exclude", options.exclude, "a list of studies"),
     ):
         if path is not None and not path.is_file():
             raise UsageError(path.name, "no such file", what, f"Check {flag}.")
@@ -128,10 +132,10 @@ def _collect(
 
     with tqdm(unit="report", disable=not sys.stderr.isatty()) as bar:
         from analysis.collect import collect_reports
-        from analysis.tables import write_table
+        from analysis.phenotype_files import write_phenotypes
 
         collected = collect_reports(reports, lambda done, total: bar.update(done - bar.n) and None)
-    write_table(collected.table, out)
+    write_phenotypes(collected, out)
     for where, reason in collected.left_out:
         print(f"left out: {where}: {reason}", file=sys.stderr)
     print(f"{len(collected.table)} studies in {out}; {len(collected.left_out)} reports left out")

@@ -123,8 +123,14 @@ class Options:
         Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
     censor_date : str or None
         Last day on which deaths are known. Default: the day of the latest death.
-    instance : int
-        Imaging visit: 2 is UK Biobank's first, 3 the repeat.
+    visit : str or None
+        Imaging visit to analyse, if the table of phenotypes has several; for example 2.
+    instance : int or None
+        Visit (UK Biobank: instance) of the participants' data. Default: that of the phenotypes, else 2, the first
+        imaging visit.
+    exclude : Path or None
+        Studies to leave out: a table with eid, and perhaps visit and decision (rows with reject are left out), or one
+        eid a line.
     withdrawn : Path or None
         Identifiers of people who withdrew their consent, one a line. They are left out of everything.
     paper : bool
@@ -169,7 +175,9 @@ class Options:
         Parameter(metavar="NAME=LOW,HIGH", converter=_fixed_cuts, show_default=False, **_ONE_WORD),
     ] = None
     censor_date: Annotated[str | None, Parameter(metavar="YYYY-MM-DD")] = None
-    instance: Annotated[int, Parameter(metavar="N")] = 2
+    visit: Annotated[str | None, Parameter(metavar="N")] = None
+    instance: Annotated[int | None, Parameter(metavar="N")] = None
+    exclude: Annotated[Path | None, Parameter(metavar="FILE")] = None
     withdrawn: Annotated[Path | None, Parameter(metavar="FILE")] = None
     paper: Annotated[bool, _SWITCH] = False
     full: Annotated[bool, _SWITCH] = False
@@ -191,7 +199,7 @@ class Options:
             raise OptionError("outcomes", f"{both[0]} is also an exposure or a covariate", "one of them", "Choose one.")
         if self.paper and self.full:
             raise OptionError("full", "given with --paper", "one of the two", "Leave one out.")
-        if not 0 <= self.instance <= 9:
+        if self.instance is not None and not 0 <= self.instance <= 9:
             raise OptionError("instance", f"{self.instance}", "a visit number, such as 2 or 3", "Correct it.")
         for name, (low, high) in (self.fixed_cuts or {}).items():
             if name not in self.exposures:

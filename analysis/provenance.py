@@ -24,6 +24,7 @@ def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
         "participants": options.participants,
         "fields": options.fields,
         "withdrawn": options.withdrawn,
+        "exclude": options.exclude,
     }
     inputs = {name: path for name, path in given.items() if path is not None}
     return {

@@ -11,6 +11,7 @@ from analysis.amra import AMRA, amra_phenotypes
 from analysis.cohort import Cohort, build_cohort
 from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
+from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
 from analysis.fields import at_instance, read_fields
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
@@ -52,21 +53,27 @@ class Results:
 
 def load_cohort(options: Options) -> Cohort:
     """Read and check both tables, and apply the criteria."""
-    field_map = at_instance(read_fields(options.fields), options.instance)
+    field_map = read_fields(options.fields)
     identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
-    own = (*options.adjust, *options.exposures, *options.outcomes, *options.interactions)
+    raw_people, where = read_table(options.participants, identifiers), options.participants.name
+    raw, rejected, elsewhere = None, frozenset[str](), 0
+    instance = options.instance
+    if str(options.phenotypes) != AMRA:
+        raw = choose_visit(read_table(options.phenotypes, ("eid", "visit")), options.visit, options.phenotypes.name)
+        instance = instance_of(raw) if instance is None else instance
+        raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
+        if options.exclude is not None:
+            rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
     people = check_participants(
-        read_table(options.participants, identifiers),
-        field_map,
-        options.participants.name,
-        also=own,
+        raw_people,
+        field_map if instance is None else at_instance(field_map, instance),
+        where,
+        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
-    if str(options.phenotypes) == AMRA:
-        images = amra_phenotypes(people, options.participants.name)
-    else:
-        raw = read_table(options.phenotypes, ("eid",))
-        images = check_phenotypes(raw, options.phenotypes.name, options.instance)
+    images = (
+        amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
+    )
     return build_cohort(
         people,
         images,
@@ -78,6 +85,7 @@ def load_cohort(options: Options) -> Cohort:
         also=options.interactions,
         register_until=_day(options.censor_date),
         withdrawn=read_identifiers(options.withdrawn),
+        rejected=rejected,
     )
 
 

@@ -130,7 +130,7 @@ def check_participants(
     return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, raw.columns)), fields)
 
 
-def check_phenotypes(raw: pd.DataFrame, where: str, instance: int | None = None) -> Checked:
+def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:
     """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
 
     Volumes (``*_cm3``), ratios and fractions that are 0, negative or infinite are
@@ -139,11 +139,10 @@ def check_phenotypes(raw: pd.DataFrame, where: str, instance: int | None = None)
     Parameters
     ----------
     raw : DataFrame
-        One row per study. With a column ``visit`` and an ``instance``, the rows
-        of that visit are taken.
+        One row per participant.
     where : str
-    instance : int, optional
-        Visit to take. None: every row.
+    other_visits : int
+        Rows that were left out before, because they are of another visit; noted.
 
     Raises
     ------
@@ -154,8 +153,9 @@ def check_phenotypes(raw: pd.DataFrame, where: str, instance: int | None = None)
     if "eid" not in raw.columns:
         raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
     problems = Problems(where)
-    if instance is not None and "visit" in raw.columns:
-        raw = _at_visit(raw, where, instance, problems)
+    if other_visits:
+        rule = "of another visit than the participants' data: left out"
+        problems.notes.append(Note(f"{where}, visit", rule, other_visits, ()))
     columns: dict[str, pd.Series] = {"eid": raw["eid"].astype("string")}
     for name in raw.columns:
         if name == "eid":
@@ -185,19 +185,6 @@ def check_phenotypes(raw: pd.DataFrame, where: str, instance: int | None = None)
     return Checked(table, tuple(problems.notes), {name: (name,) for name in table.columns}, tuple(raw.columns))
 
 
-def _at_visit(raw: pd.DataFrame, where: str, instance: int, problems: Problems) -> pd.DataFrame:
-    visits = raw["visit"].astype("string").str.extract(r"^\D*(\d+)", expand=False)
-    here = (visits == str(instance)).fillna(False).to_numpy(dtype=bool)
-    if not here.any():
-        there = ", ".join(sorted(visits.dropna().unique())) or "none"
-        raise DataError(
-            where, f"no study of visit {instance}; visits in the table: {there}", "studies of that visit",
-            "Give --instance.",
-        )  # fmt: skip
-    problems.note("visit", f"not visit {instance}: left out", pd.Series(~here))
-    return raw[here].reset_index(drop=True)
-
-
 def _check_identifiers(eid: pd.Series, problems: Problems) -> None:
     empty = eid.isna() | (eid == "")
     if empty.any():
@@ -216,7 +203,7 @@ def _check_identifiers(eid: pd.Series, problems: Problems) -> None:
             "eid",
             "a participant more than once",
             twice,
-            "Keep one row per participant, or choose a visit (--instance).",
+            "Keep one row per participant, or choose a visit (--visit).",
         )
 
 

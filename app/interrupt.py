@@ -7,14 +7,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from operators.core.output_folder import abandon
 
-__all__ = ["clean_up_when_interrupted", "end_with_parent", "let_interruption_finish"]
+__all__ = ["clean_up_when_interrupted", "end_with_parent", "handled_by", "let_interruption_finish"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _interrupted = threading.Event()
+_handlers: list[Callable[[int], None]] = []
 
 
 def clean_up_when_interrupted() -> None:
@@ -44,8 +47,24 @@ def let_interruption_finish() -> None:
         threading.Event().wait()
 
 
+@contextmanager
+def handled_by(handler: Callable[[int], None]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM call a function with the signal's number, in another thread.
+
+    This needs `clean_up_when_interrupted`; without it, signals do what they always do.
+    """
+    _handlers.append(handler)
+    try:
+        yield
+    finally:
+        _handlers.remove(handler)
+
+
 def _wait() -> None:
     number = signal.sigwait(_SIGNALS)
+    while _handlers:
+        _handlers[-1](number)
+        number = signal.sigwait(_SIGNALS)
     _interrupted.set()
     abandon()
     print("\ninterrupted; unfinished results were removed", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Shared parts of the command lines that process a study: `python -m app` and `sarcomap run`."""
+"""Shared parts of the command lines that process studies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from operators.core.quiet_dicom import quiet_dicom
 if TYPE_CHECKING:
     from app.dicomweb import Access
 
-__all__ = ["LogLevel", "StudyCommand", "dicomweb_access", "refuse_early", "set_up_logging", "with_study"]
+__all__ = [
+    "GeneralOptions",
+    "LogLevel",
+    "StudyCommand",
+    "dicomweb_access",
+    "refuse_early",
+    "set_up_logging",
+    "with_study",
+]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -30,8 +38,8 @@ _GENERAL = Parameter(group=section("General", 0))
 
 
 @dataclass(frozen=True)
-class StudyCommand:
-    """Options of a study's command line besides those of its stages.
+class GeneralOptions:
+    """Options of every command line that processes studies, besides those of its stages.
 
     Attributes
     ----------
@@ -41,7 +49,6 @@ class StudyCommand:
         DEBUG also shows tracebacks.
     quiet : bool
         Show no progress and no summary, errors only.
-    dicomweb : DicomwebOptions
     """
 
     model: Annotated[
@@ -53,10 +60,21 @@ class StudyCommand:
         LogLevel, Parameter(name=("-l", "--log-level"), converter=lambda _, tokens: tokens[0].value.upper()), _GENERAL
     ] = "WARNING"
     quiet: Annotated[bool, Flag, Parameter(name=("-q", "--quiet")), _GENERAL] = False
-    dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
 
     def __post_init__(self) -> None:
         check_choices(self)  # the converter takes lower case, and anything else
+
+
+@dataclass(frozen=True)
+class StudyCommand(GeneralOptions):
+    """Options of a command line that processes one study or a few.
+
+    Attributes
+    ----------
+    dicomweb : DicomwebOptions
+    """
+
+    dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
 
 
 def set_up_logging(level: LogLevel) -> None:
@@ -67,7 +85,7 @@ def set_up_logging(level: LogLevel) -> None:
         warnings.filterwarnings("ignore")  # MONAI's, about itself; a user can do nothing about them
 
 
-def refuse_early(options: RunOptions, command: StudyCommand, source: Path | None = None) -> None:
+def refuse_early(options: RunOptions, command: GeneralOptions, source: Path | None = None) -> None:
     """Find problems at once that would otherwise end the run after slow imports and reading.
 
     Warns about de-identification without a key.

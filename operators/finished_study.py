@@ -180,6 +180,7 @@ def _study(header: Dataset, report: Mapping[str, Any]) -> Study:
         stations=(),
         study_uid=str(header.StudyInstanceUID),
         pseudonym=report["study"]["pseudonym"],
+        visit=report["study"].get("visit"),
         height_m=height_of(patient) or _height_of_index(report["phenotypes"]),
         patient=patient,
         deidentified=deidentification_codes(header),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ def process_study(
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        study, fused = _without_station_voxels(study, fused)
         labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
         segmentation = clock.run("write", partial(_write, folder, labels, fused, study, card, network, options))
         clock.run("report", partial(_report, folder, labels, fused, study, card, segmentation, options, clock.seconds))
@@ -186,6 +187,15 @@ def _fuse(folder: Path, study: Study, options: RunOptions) -> Fused:
     from operators.station_fusion import write_fused
 
     return write_fused(folder, study, options.fusion)
+
+
+def _without_station_voxels(study: Study, fused: Fused) -> tuple[Study, Fused]:
+    """What the later stages need of the stations, which is their headers; their voxels would stay in memory."""
+    stations = {id(station): station.without_voxels() for station in (*study.stations, *fused.stations)}
+    return (
+        replace(study, stations=tuple(stations[id(station)] for station in study.stations)),
+        replace(fused, stations=tuple(stations[id(station)] for station in fused.stations)),
+    )
 
 
 def _segment(

@@ -34,6 +34,7 @@ Output:
 Examples:
   sarcomap phantom study --out demo --seed 7
   sarcomap phantom study --out demo --sex F --age 72 --pa-ratio 0.38 --zip
+  sarcomap phantom study --out philips --vendor philips-enhanced
   sarcomap phantom study --out broken --fault duplicate-station"""
 _TRAINING_SET = """\
 Make pairs of image and label map to train a network on.
@@ -88,6 +89,7 @@ def _study(
         options.out,
         participant=participant,
         stations=options.stations,
+        vendor=options.vendor,
         faults=options.faults,
         zip_archive=options.zip_archive,
         compress=options.compress,

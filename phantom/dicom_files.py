@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +21,10 @@ from operators.core.volume import Contrast
 from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
 from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
 
-__all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "dicom_files", "series_header"]
+__all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "Dress", "decimal", "dicom_files", "series_header"]
+
+Dress = Callable[[Dataset, Series, int], None]
+"""Changes the header of one slice as a vendor writes it: header, its series, number of the slice from below."""
 
 SYNTHETIC_STATEMENT = "Synthetic SarcoMAP phantom; not a patient"
 _IMPLEMENTATION_UID = deterministic_uid("implementation")
@@ -58,7 +61,9 @@ class DicomFile:
     contents: bytes
 
 
-def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> Iterator[DicomFile]:
+def dicom_files(
+    series: Series, patient: Patient, *, compress: bool = False, dress: Dress | None = None
+) -> Iterator[DicomFile]:
     """Make the files of one series, in the order of their names.
 
     Parameters
@@ -67,6 +72,8 @@ def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> 
     patient : Patient
     compress : bool
         JPEG lossless (1.2.840.10008.1.2.4.70), as in the archive. Otherwise Explicit VR Little Endian.
+    dress : callable, optional
+        Changes each header before it is written.
 
     Yields
     ------
@@ -80,12 +87,14 @@ def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> 
         header.file_meta.MediaStorageSOPInstanceUID = uid
         header.SOPInstanceUID = uid
         header.InstanceNumber = series.instance_numbers[k]
-        header.ImagePositionPatient = [_decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
-        header.SliceLocation = _decimal(series.slice_z_mm[k])
+        header.ImagePositionPatient = [decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
+        header.SliceLocation = decimal(series.slice_z_mm[k])
         written = series.acquired + timedelta(seconds=acquisition_seconds, milliseconds=10 * int(k))
         header.ContentTime = written.strftime("%H%M%S.%f")
         pixels = np.ascontiguousarray(series.voxels[k])
         header.SmallestImagePixelValue, header.LargestImagePixelValue = int(pixels.min()), int(pixels.max())
+        if dress is not None:
+            dress(header, series, int(k))
         if compress:
             header.PixelData = encapsulate([_jpeg_lossless(pixels)])
             header["PixelData"].is_undefined_length = True
@@ -121,8 +130,8 @@ def _patient_and_study(header: Dataset, series: Series, patient: Patient) -> Non
     header.PatientBirthDate = ""
     header.PatientSex = patient.sex
     header.PatientAge = f"{int(patient.age_years):03d}Y"
-    header.PatientSize = _decimal(round(patient.height_cm / 100, 4))
-    header.PatientWeight = _decimal(round(patient.weight_kg, 2))
+    header.PatientSize = decimal(round(patient.height_cm / 100, 4))
+    header.PatientWeight = decimal(round(patient.weight_kg, 2))
     header.QualityControlSubject = "YES"
     header.PatientIdentityRemoved = "YES"
     header.DeidentificationMethod = "Never identified: computed, no person was scanned"
@@ -167,8 +176,8 @@ def _mr_image(header: Dataset, series: Series) -> None:
     # Not validated: a fault may put an invalid decimal string here.
     header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    header.SliceThickness = _decimal(series.slice_mm)
-    header.SpacingBetweenSlices = _decimal(series.slice_mm)
+    header.SliceThickness = decimal(series.slice_mm)
+    header.SpacingBetweenSlices = decimal(series.slice_mm)
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
     header.Rows, header.Columns = rows, columns
@@ -183,7 +192,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.RepetitionTime = "6.53"
     # Water and fat images have the echo time of the in-phase image, because they sum to it.
     opposed = series.contrast is Contrast.OPPOSED
-    header.EchoTime = _decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
+    header.EchoTime = decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
     header.EchoNumbers = 1 if opposed else 2
     header.EchoTrainLength = 2
     header.FlipAngle = "10"
@@ -197,7 +206,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.BodyPartExamined = "WHOLEBODY"
 
 
-def _decimal(value: float) -> DSfloat:
+def decimal(value: float) -> DSfloat:
     """A decimal string of at most 16 characters (PS3.5 6.2)."""
     return DSfloat(round(value, 6), auto_format=True)
 

@@ -20,6 +20,7 @@ __all__ = [
     "FaultName",
     "StudyOptions",
     "TrainingSetOptions",
+    "VendorName",
 ]
 
 Sex = Literal["M", "F"]
@@ -41,6 +42,7 @@ FaultName = Literal[
     "wrong-description",
     "zero-byte-file",
 ]
+VendorName = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "canon"]
 COMPRESSED: FaultName = "compressed"
 """Not a real fault: this name requests compressed pixel data."""
 
@@ -95,6 +97,8 @@ class StudyOptions:
         Hamstrings over quadriceps. Default: drawn.
     stations : int
         Number of stations; the lowest of the six are used.
+    vendor : str or None
+        Write the study as this vendor's scanners do, as public sources describe. Default: as the archive has it.
     faults : tuple of str
         Add a fault that occurs in real archives. Repeatable.
     zip_archive : bool
@@ -112,6 +116,7 @@ class StudyOptions:
     tmv_cm3: Annotated[float | None, _within(2500, 20000)] = None
     pa_ratio: Annotated[float | None, _within(0.2, 0.9)] = None
     stations: Annotated[int, _within(1, 6)] = 6
+    vendor: VendorName | None = None
     faults: Annotated[
         tuple[FaultName, ...], Parameter(name="--fault", metavar="NAME", negative="", show_default=False)
     ] = ()

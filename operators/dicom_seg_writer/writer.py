@@ -22,6 +22,7 @@ from operators.core.dicom_objects import (
     settle_dates,
     software_version,
 )
+from operators.core.dicom_objects.encoding import write_file
 from operators.core.errors import InternalError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
@@ -61,7 +62,7 @@ def write_seg(
     """
     segmentation = make_seg(labels, derived, study, model, options, created)
     with replacing(path) as temporary:
-        segmentation.save_as(temporary, enforce_file_format=True)
+        write_file(temporary, segmentation, segmentation.file_meta)
     return Path(path)
 
 

@@ -20,6 +20,7 @@ from operators.core.options import Backend, SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
+from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.monai_parts import MetaTensor
 from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.scorer import Scorer
@@ -105,6 +106,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
+    return_freed_memory()  # of loading and fusion: this stage needs the most memory of all
     fused, limits = _limited(fused)
     factor, signal_flags = matching_scale(fused, model.training_signal)
     if any(flag.severity == "error" for flag in signal_flags):
@@ -115,6 +117,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
             opening = pool.submit(_open, model, options, flags)
             prepared = prepare(fused, model, factor)
             network = opening.result()
+        return_freed_memory()  # of transforms and compilation
         on_cpu = _cpu_stand_in(model, options, flags)
         scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
         found, sure = label_windows(prepared, fused.body, model, options, scorer)

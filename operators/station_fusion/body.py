@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from operators.core.volume import Grid
 from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
 
-__all__ = ["body_mask", "fat_fraction", "otsu_threshold"]
+__all__ = ["body_mask", "disc", "fat_fraction", "otsu_threshold"]
 
 _SMALLEST_PART = 0.1
 """Fraction of the largest part's volume. It keeps both legs below the crotch and drops hands, coils and table."""
@@ -49,7 +49,7 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)
     keep_large_parts(mask, _SMALLEST_PART)
-    close_and_fill(mask, _disc(_CLOSING_MM, *grid.spacing_mm[:2]))
+    close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
     return mask.view(np.bool_)
 
 
@@ -96,7 +96,7 @@ def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.ravel()[:: max(1, values.size // _HISTOGRAM_VOXELS) | 1]
 
 
-def _disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
+def disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
     """The rows of a disc, from above its centre to below: for each, the voxels on either side of the centre."""
     rows = int(radius_mm / y_mm)
     heights_mm = np.arange(-rows, rows + 1) * y_mm

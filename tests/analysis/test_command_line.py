@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +18,10 @@ import yaml
 from PIL import Image
 
 from analysis.__main__ import main
-from analysis.collect import collect_reports
 from analysis.commands import commands
 from analysis.definitions import AWGS2019
-from analysis.errors import DataError
 from analysis.options import Options
 from analysis.text_tables import format_p
-from operators.core.anatomy import STRUCTURES
 from phantom.table import draw_cohort, write_cohort
 
 _TABLES = [
@@ -335,98 +330,3 @@ def test_the_analysis_does_without_the_imaging_code() -> None:
 @pytest.mark.parametrize(("p", "text"), [(0.0404, "0.040"), (3.2e-5, "3e−5"), (0.0, "<1e−300"), (float("nan"), "–")])
 def test_p_values_are_never_printed_as_zero(p: float, text: str) -> None:
     assert format_p(p) == text
-
-
-def _report(eid: str, version: str = "1.0.0") -> dict[str, Any]:
-    """A report as the first version of the schema has it; the next one has the same keys."""
-    structures = [
-        {"index": s.index, "name": s.name, "display_name": s.display_name, "compartment": str(s.compartment)}
-        | {"tissue": s.tissue.value, "volume_cm3": 10.0 * s.index, "left_cm3": 4.0 * s.index}
-        | {"right_cm3": 6.0 * s.index, "fat_fraction_mean": 0.1, "cut_by_field_of_view": s.name == "femur"}
-        for s in STRUCTURES
-    ]
-    names = [
-        "tmv_cm3",
-        "tmv_left_cm3",
-        "tmv_right_cm3",
-        "tvi_cm3_per_cm2",
-        "pa_ratio",
-        "pa_ratio_left",
-        "pa_ratio_right",
-        "lr_asymmetry",
-        "thigh_left_cm3",
-        "thigh_right_cm3",
-        "quadriceps_cm3",
-        "hamstrings_cm3",
-        "anterior_cm3",
-        "gluteal_cm3",
-        "medial_cm3",
-        "posterior_cm3",
-        "core_cm3",
-        "bone_cm3",
-        "muscle_fat_fraction",
-    ]
-    flag = {"code": "missing-station", "severity": "warning", "message": "one"}
-    return {
-        "schema_version": version,
-        "created_utc": "2026-01-01T00:00:00Z",
-        "software": {"name": "sarcomap", "version": "0.1.0", "git": None},
-        "model": {"name": "m", "version": "1", "sha256": "0" * 64, "training_data": "t", "intended_use": "u"}
-        | {"synthetic_training": True},
-        "study": {"study_uid": "1.2.3", "pseudonym": eid},
-        "structures": structures,
-        "phenotypes": dict.fromkeys(names, 0.5) | {"tvi_cm3_per_cm2": None},
-        "quality": {"withheld": None, "not_given": {"tvi_cm3_per_cm2": "no height"}, "flags": [flag, flag]}
-        | {"sides_from": "bones", "stations": [], "overlaps": []},
-        "timings_s": dict.fromkeys(("load", "fuse", "segment", "write"), 1.0),
-    }
-
-
-def _write(folder: Path, name: str, report: Any) -> None:
-    (folder / name).mkdir(parents=True)
-    (folder / name / "report.json").write_text(report if isinstance(report, str) else json.dumps(report))
-
-
-def test_reports_become_one_row_each(tmp_path: Path) -> None:
-    for eid in ("0020", "0003"):
-        _write(tmp_path / "studies", eid, _report(eid))
-    assert main(["collect", str(tmp_path / "studies"), "--out", str(tmp_path / "phenotypes.parquet")]) == 0
-    table = pd.read_parquet(tmp_path / "phenotypes.parquet")
-    assert table["eid"].tolist() == ["0003", "0020"]
-    assert table["sartorius_left_cm3"].tolist() == [4.0, 4.0] and table["pa_ratio"].tolist() == [0.5, 0.5]
-    assert table["quality_flags"].tolist() == ["missing-station"] * 2
-    assert table["tvi_cm3_per_cm2"].isna().all()
-    assert table["model_trained_on_synthetic"].tolist() == [1.0, 1.0] and set(table["model_training_data"]) == {"t"}
-    assert table["femur_cm3"].isna().all()  # cut by the field of view: only a lower bound
-
-
-def test_reports_of_both_versions_become_one_table(tmp_path: Path) -> None:
-    _write(tmp_path, "old", _report("1", "1.0.0"))
-    _write(tmp_path, "new", _report("2", "1.1.0"))
-    collected = collect_reports(tmp_path)
-    assert collected.left_out == () and collected.table["eid"].tolist() == ["1", "2"]
-    assert collected.table["pa_ratio"].tolist() == [0.5, 0.5]
-
-
-def test_damaged_and_foreign_reports_are_left_out_and_named(tmp_path: Path) -> None:
-    _write(tmp_path, "good", _report("1"))
-    _write(tmp_path, "torn", json.dumps(_report("2"))[:200])
-    foreign = copy.deepcopy(_report("3"))
-    foreign["schema_version"] = "9.0.0"
-    _write(tmp_path, "foreign", foreign)
-    collected = collect_reports(tmp_path)
-    assert collected.table["eid"].tolist() == ["1"]
-    assert [name for name, _ in collected.left_out] == ["foreign/report.json", "torn/report.json"]
-    assert "schema_version" in collected.left_out[0][1]
-
-
-def test_two_reports_of_one_participant_are_refused(tmp_path: Path) -> None:
-    _write(tmp_path, "a", _report("1"))
-    _write(tmp_path, "b", _report("1"))
-    with pytest.raises(DataError, match=r"b/report.json: the same participant as in a/report.json"):
-        collect_reports(tmp_path)
-
-
-def test_a_folder_without_reports_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no report.json"):
-        collect_reports(tmp_path)

@@ -48,6 +48,36 @@ def _as_ukb(people: pd.DataFrame, style: str) -> pd.DataFrame:
     return out.assign(**{styles[style].format(50).replace("2", "0", 1): 999.0})
 
 
+def _as_extracted(people: pd.DataFrame) -> pd.DataFrame:
+    """As `dx extract_dataset` names the columns: with the entity before the field."""
+    return _as_ukb(people, "rap").add_prefix("participant.")
+
+
+def _as_exported(people: pd.DataFrame) -> pd.DataFrame:
+    """As Table Exporter writes codes: in words."""
+    words = {
+        "p31": {0: "Female", 1: "Male"},
+        "p22032_i2": {0: "low", 1: "Moderate", 2: "High"},
+        "p2296_i2": {1: "No falls", 2: "Only one fall", 3: "More than one fall"},
+    }
+    out = _as_ukb(people, "rap")
+    return out.assign(**{name: out[name].map(meaning) for name, meaning in words.items()})
+
+
+@pytest.mark.parametrize("export", [_as_extracted, _as_exported])
+def test_exports_of_the_research_analysis_platform_give_the_same_people(export) -> None:  # type: ignore[no-untyped-def]
+    people = _people()
+    codes, told = _checked(_as_ukb(people, "rap")).table, _checked(export(people)).table
+    pd.testing.assert_frame_equal(told, codes)
+    assert told["falls_last_year"].notna().all()
+
+
+def test_an_answer_that_was_not_given_is_missing_in_words_too() -> None:
+    people = _people().drop(columns="falls_last_year")
+    people["p2296_i2"] = ["Prefer not to answer", "Do not know", "No falls in the last year", "Only one fall"] * 10
+    assert _checked(people).table["falls_last_year"].tolist()[:4] == [pd.NA, pd.NA, "1", "2"]
+
+
 @pytest.mark.parametrize("style", ["rap", "dash", "f", "dx", "stata"])
 def test_ukb_columns_give_the_same_people_as_canonical_ones(style: str) -> None:
     people = _people()

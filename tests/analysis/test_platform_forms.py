@@ -12,6 +12,7 @@ from analysis.amra import amra_phenotypes
 from analysis.cohort import build_cohort
 from analysis.derived_columns import derive
 from analysis.errors import DataError
+from analysis.exclusions import instance_of, of_instance
 from analysis.fields import at_instance, read_fields
 from analysis.tables import read_identifiers, read_table
 from analysis.validation import Checked, check_participants, check_phenotypes
@@ -145,13 +146,14 @@ def test_the_visit_is_chosen_in_both_tables() -> None:
     table = people().drop(columns="age").assign(p21003_i2=60, p21003_i3=63)
     at_three = check_participants(table, at_instance(read_fields(), 3), "participants.csv")
     assert set(at_three.table["age"]) == {63.0}
-    both = pd.concat([images().assign(visit="2_0"), images().assign(visit="3_0", pa_ratio=0.5)])
-    assert set(check_phenotypes(both, "p.csv", 3).table["pa_ratio"]) == {0.5}
-    assert [note.count for note in check_phenotypes(both, "p.csv", 2).notes] == [40]
+    both = pd.concat([images().assign(visit="2_0"), images(30).assign(visit="3_0", pa_ratio=0.5)])
+    at_three_only, left = of_instance(both, 3, "p.csv")
+    assert set(at_three_only["pa_ratio"]) == {0.5} and left == 40
+    assert instance_of(both) is None and instance_of(at_three_only) == 3
+    note = check_phenotypes(at_three_only, "p.csv", left).notes[0]
+    assert note.count == 40 and "another visit" in note.rule
     with pytest.raises(DataError, match=r"no study of visit 4; visits in the table: 2, 3"):
-        check_phenotypes(both, "p.csv", 4)
-    with pytest.raises(DataError, match="choose a visit"):
-        check_phenotypes(both, "p.csv")
+        of_instance(both, 4, "p.csv")
 
 
 def test_who_withdrew_is_left_out_of_everything(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_implausible_tables_are_refused_with_the_likely_cause(spoil, says) -> No
     table[["grip_left_kg", "grip_right_kg"]] += np.where(man, 8.0, -8.0)[:, None]
     mri = images(80)
     build_cohort(checked(table), check_phenotypes(mri, "p.csv"), covariates=())
+    first, second = spoil(table, mri)
     with pytest.raises(DataError, match=says):
-        first, second = spoil(table, mri)
         build_cohort(checked(first), check_phenotypes(second, "p.csv"), covariates=())
 
 
@@ -134,7 +134,7 @@ def test_collinear_covariates_and_separated_events_are_told_apart(tmp_path: Path
         f <- glm(y ~ x + a + near, binomial, d, control = glm.control(epsilon = 1e-14))
         out("f", c(coef(f)[2], coef(summary(f))[2, 2])); out("se", coef(summary(f))[3, 2])
         g <- lm(near ~ x + a, d); out("vif", 1 / (1 - summary(g)$r.squared))
-        i <- glm(y ~ x * cut(a, c(-9, -.5, .5, 9)), binomial, d); j <- glm(y ~ x + cut(a, c(-9, -.5, .5, 9)), binomial, d)
+        d$band <- cut(d$a, c(-9, -.5, .5, 9)); i <- glm(y ~ x * band, binomial, d); j <- glm(y ~ x + band, binomial, d)
         out("lr", anova(j, i, test = "LRT")[2, 5])
         """,
         tmp_path,

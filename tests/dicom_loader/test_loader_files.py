@@ -156,6 +156,15 @@ def test_pseudonym_is_the_eid_of_an_archive_name_else_a_digest(tmp_path: Path) -
     assert load_study(plain).pseudonym == sha256(STUDY_UID.encode()).hexdigest()[:12]
 
 
+@pytest.mark.parametrize(
+    ("name", "visit"),
+    [("1000123_20201_3_0", "3"), ("1000123_20201_12_1", "12"), ("1000123_20201_x", None), ("patient 4711", None)],
+)
+def test_visit_is_the_instance_of_an_archive_name(tmp_path: Path, name: str, visit: str | None) -> None:
+    write_study(tmp_path / name, stations=1)
+    assert load_study(tmp_path / name).visit == visit
+
+
 @pytest.mark.parametrize(("size", "height"), [("1.63", 1.63), ("163", 1.63), ("0", None), ("", None), (None, None)])
 def test_height_is_taken_when_plausible(tmp_path: Path, size: str | None, height: float | None) -> None:
     def resize(header: Dataset) -> None:

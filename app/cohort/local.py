@@ -1,0 +1,112 @@
+"""Studies are processed by processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.cohort.records import Attempt
+from app.cohort.settings import Task, WorkerSettings
+from app.cohort.worker import Trouble, Worker
+
+__all__ = ["default_workers", "memory_of_machine", "process_here"]
+
+_PROCESS_BYTES = 5 << 29  # 2.5 GiB: what a study of the archive needs at its peak, with some reserve
+
+
+def process_here(
+    tasks: Iterator[Task], settings: WorkerSettings, workers: int, drop: threading.Event
+) -> Iterator[Attempt | Trouble]:
+    """Process studies, as many at a time as there are workers; each takes the next one when it is free.
+
+    Parameters
+    ----------
+    tasks : iterator of Task
+        It ends when no further study is to be begun.
+    settings : WorkerSettings
+    workers : int
+    drop : threading.Event
+        When set, the studies in hand are dropped.
+
+    Yields
+    ------
+    Attempt or Trouble
+        After a trouble, no further study is begun.
+    """
+    results: queue.Queue[Attempt | Trouble | BaseException | None] = queue.Queue()
+    lock, ending = threading.Lock(), threading.Event()
+
+    def take() -> Task | None:
+        with lock:
+            return None if ending.is_set() or drop.is_set() else next(tasks, None)
+
+    def work() -> None:
+        worker = Worker(settings, drop)
+        try:
+            while (task := take()) is not None:
+                results.put(worker.run(task))
+        except BaseException as error:
+            results.put(error)
+        finally:
+            worker.close()
+            results.put(None)
+
+    threads = [threading.Thread(target=work, name=f"worker-{n}", daemon=True) for n in range(workers)]
+    for thread in threads:
+        thread.start()
+    running = len(threads)
+    try:
+        while running:
+            result = results.get()
+            if result is None:
+                running -= 1
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                if isinstance(result, Trouble):
+                    ending.set()
+                yield result
+    finally:
+        ending.set()
+        drop.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def default_workers(threads: int, studies: int) -> int:
+    """One worker for each core (or ``threads`` cores), as far as memory allows, and none without a study."""
+    cores = len(os.sched_getaffinity(0)) // threads
+    return max(1, min(cores, memory_of_machine() // _PROCESS_BYTES, studies))
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory that this process may use: the machine's, or the limit of its container or job."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _limit_files():
+        try:
+            text = file.read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            limits.append(int(text))
+    if given := os.environ.get("SLURM_MEM_PER_NODE", ""):  # MiB; a site need not enforce it with a cgroup
+        limits.append(int(given) << 20 if given.isdecimal() else limits[0])
+    return min(limit for limit in limits if limit > 0)
+
+
+def _limit_files() -> Iterator[Path]:
+    root = Path("/sys/fs/cgroup")
+    yield root / "memory.max"
+    yield root / "memory" / "memory.limit_in_bytes"
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        inner = root / line.rpartition(":")[2].lstrip("/")
+        for folder in (inner, *inner.parents):
+            if root in folder.parents:
+                yield folder / "memory.max"

@@ -1,0 +1,248 @@
+"""Run a cohort: find its studies, decide which to process, have them processed, and make the tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.cohort.digests import digests_of
+from app.cohort.ledger import Ledger, latest
+from app.cohort.local import default_workers, memory_of_machine, process_here
+from app.cohort.options import CohortOptions
+from app.cohort.plan import make_plan
+from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
+from app.cohort.progress import CohortProgress
+from app.cohort.records import OUTCOMES, Attempt, Said
+from app.cohort.settings import STUDY_WORK, Task, WorkerSettings
+from app.cohort.stopping import Stopping
+from app.cohort.studies import StudyInput, find_studies
+from app.cohort.tables import PHENOTYPES, RunRecord, state_of, write_failures, write_phenotypes
+from app.cohort.worker import Trouble
+from operators.core.errors import SarcoMapError
+from operators.core.options import RunOptions
+
+__all__ = ["STOPPED_EARLY", "CohortResult", "run_cohort"]
+
+STOPPED_EARLY = 75
+"""Exit code of a run that reached its wall time before all studies had their outcome."""
+
+_CLUSTER_BYTES = 6 << 30  # for one study on a machine whose memory is not known here
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """How a run ended.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Studies of this run, or of its shard, by outcome.
+    left : int
+        Studies that have no outcome yet.
+    table : Path or None
+        The table of phenotypes, if it is complete.
+    stopped_by : int or None
+        The signal that ended the run.
+    """
+
+    counts: dict[str, int]
+    left: int
+    table: Path | None
+    stopped_by: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every study has its outcome and at least one is done."""
+        if self.stopped_by is not None:
+            return 128 + self.stopped_by
+        if self.left:
+            return STOPPED_EARLY
+        return 0 if self.counts["done"] else 3 if self.counts["refused"] else 1
+
+
+def run_cohort(
+    inputs: Sequence[str],
+    out: Path,
+    options: RunOptions,
+    cohort: CohortOptions,
+    *,
+    model: Path | None = None,
+    fuse_only: bool = False,
+    quiet: bool = False,
+    work: str = STUDY_WORK,
+) -> CohortResult:
+    """Process every study of the inputs that has no valid results yet.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        See `app.cohort.studies.find_studies`.
+    out : Path
+        The cohort's folder.
+    options : RunOptions
+    cohort : CohortOptions
+    model : Path, optional
+        Folder of a bundle.
+    fuse_only : bool
+        Fuse the stations of each study and stop.
+    quiet : bool
+        Show no progress.
+    work : str
+        See `WorkerSettings`.
+
+    Raises
+    ------
+    SarcoMapError
+        Before anything starts, if inputs, options or the folder cannot be used. Later, if something is wrong that
+        concerns all studies; what was done until then is kept.
+    """
+    began = time.monotonic()
+    out, show = out.absolute(), CohortProgress(quiet)
+    options = check_options(options, fuse_only)
+    check_folder(out)
+    digests = digests_of(options, model, fuse_only, cohort.keep)
+    studies = find_studies(inputs)
+    ledger = Ledger(out)
+    known, remarks = known_attempts(ledger)
+    check_same_cohort(out, studies, known, cohort)
+    index, number = cohort.part
+    ours = studies[index::number]
+    plan = make_plan(ours, known, ledger.published(), digests, cohort)
+    record = RunRecord.begin(out, inputs, studies, options, cohort, digests, fuse_only)
+    sweep(out)
+    for remark in remarks:
+        show.say(f"note: {remark}")
+    show.begin(len(studies), ours, plan)
+    settings = WorkerSettings(
+        out,
+        options,
+        model.absolute() if model is not None else None,
+        digests,
+        fuse_only=fuse_only,
+        minimal=cohort.keep == "minimal",
+        archive=cohort.archive,
+        threads=cohort.threads,
+        time_s=60 * cohort.time_limit,
+        heartbeat_s=cohort.heartbeat,
+        attempts=cohort.attempts,
+        work=work,
+    )
+    trouble: Trouble | None = None
+    with Stopping(show.say, None if cohort.walltime is None else 60 * cohort.walltime) as stopping:
+        with _executed(
+            stopping.offered(iter(plan.tasks)), len(plan.tasks), settings, cohort, stopping, show
+        ) as results:
+            for result in results:
+                if isinstance(result, Trouble):
+                    trouble = trouble or (result if result.said is not None else None)
+                else:
+                    stopping.saw(result)
+                    show.result(result)
+        show.end()
+        known = latest(ledger.attempts()[0])
+        left = _without_outcome(ours, plan.tasks, known)
+        counts = _counts(ours, known, left)
+        whole = trouble is None and stopping.signal is None and not left
+        table = _write_tables(record, studies, known, fuse_only, show) if whole else None
+        record.end(counts, len(left), time.monotonic() - began)
+    if trouble is not None and trouble.said is not None:
+        raise CohortError(trouble.said, trouble.exit_code)
+    return CohortResult(counts, len(left), table, stopping.signal)
+
+
+class CohortError(SarcoMapError):
+    """Something is wrong that concerns all studies of a run.
+
+    Parameters
+    ----------
+    said : Said
+    exit_code : int
+    """
+
+    def __init__(self, said: Said, exit_code: int) -> None:
+        super().__init__(said.where, said.found, said.expected, said.remedy)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def _executed(
+    tasks: Iterator[Task],
+    number: int,
+    settings: WorkerSettings,
+    cohort: CohortOptions,
+    stopping: Stopping,
+    show: CohortProgress,
+) -> Iterator[Iterator[Attempt | Trouble]]:
+    """The results of the tasks, from the executor that was chosen."""
+    if number == 0:
+        yield iter(())
+        return
+    limit = None if cohort.memory_limit is None else int(cohort.memory_limit * 2**30)
+    if cohort.scheduler is None:
+        workers = min(cohort.workers or default_workers(cohort.threads, number), number)
+        settings = replace(settings, memory_bytes=limit or int(0.9 * memory_of_machine() / workers))
+        with closing(process_here(tasks, settings, workers, stopping.drop)) as results:
+            yield results
+        return
+    from app.cohort.dask_cluster import connect, process_on_cluster
+
+    with connect(cohort.scheduler) as client:
+        show.say(f"Dask dashboard: {client.dashboard_link}")
+        settings = replace(settings, memory_bytes=limit or _CLUSTER_BYTES)
+        with closing(process_on_cluster(client, tasks, settings, stopping.drop, show.say)) as results:
+            yield results
+
+
+def _without_outcome(ours: Sequence[StudyInput], tasks: Sequence[Task], known: Mapping[str, Attempt]) -> frozenset[str]:
+    """Studies that this run should have processed and has not."""
+    due = {task.study.study: task.attempt for task in tasks}
+    left = set()
+    for study in ours:
+        last = known.get(study.study)
+        if last is None or last.again or last.attempt < due.get(study.study, 0):
+            left.add(study.study)
+    return frozenset(left)
+
+
+def _counts(ours: Sequence[StudyInput], known: Mapping[str, Attempt], left: frozenset[str]) -> dict[str, int]:
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for study in ours:
+        if study.study not in left:
+            counts[known[study.study].outcome] += 1
+    return counts
+
+
+def _write_tables(
+    record: RunRecord,
+    studies: Sequence[StudyInput],
+    known: Mapping[str, Attempt],
+    fuse_only: bool,
+    show: CohortProgress,
+) -> Path | None:
+    """Write the tables once every study has its outcome: of several shards, the last one to end does it."""
+    if any(study.study not in known or known[study.study].again for study in studies):
+        show.say("tables are written by the shard that ends last, or by `sarcomap cohort run` without --shard")
+        return None
+    out = record.out
+    write_failures(out, known)
+    if fuse_only or not any(one.outcome == "done" for one in known.values()):
+        return None
+    state, table = state_of(known), out / PHENOTYPES
+    if table.exists() and record.earlier_table == state:
+        record.content["table"] = state
+        return table
+    try:
+        rows, left_out = write_phenotypes(out)
+    except Exception as error:
+        if not hasattr(error, "exit_code"):  # the analysis has its own hierarchy, which this room may not import
+            raise
+        show.say(f"warning: {PHENOTYPES} was not written: {error}")
+        return None
+    for where, why in left_out[:10]:
+        show.say(f"warning: not in {PHENOTYPES}: {where}: {why}")
+    record.content["table"] = state
+    show.say(f"{rows} studies in {table}")
+    return table

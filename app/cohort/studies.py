@@ -1,0 +1,210 @@
+"""The studies of a cohort: found in folders, by patterns, in a manifest or at a URL."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.cohort.records import InputIdentity, Said
+from operators.core.errors import InputError
+
+__all__ = ["StudyInput", "find_studies", "identity_of", "is_url", "named_study"]
+
+# UK Biobank's name of a bulk file: participant, field, instance (the visit) and array index.
+_UK_BIOBANK_NAME = re.compile(r"(?P<eid>\d+)_20201_(?P<instance>\d+)_\d+(\.zip)?", re.IGNORECASE)
+_MANIFESTS = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """One study to process.
+
+    Attributes
+    ----------
+    study : str
+        Its key in the ledger.
+    path : str
+        Path or URL of a zip or a folder.
+    eid, visit : str or None
+        None where neither the file's name nor a manifest gives them.
+    identity : InputIdentity or None
+        None if there is no such file.
+    problem : Said or None
+        Why it cannot be processed.
+    folder : str or None
+        Name of its results' folder. None if it is only known when the study was read.
+    """
+
+    study: str
+    path: str
+    eid: str | None
+    visit: str | None
+    identity: InputIdentity | None
+    problem: Said | None = None
+    folder: str | None = None
+
+
+def find_studies(inputs: Sequence[str]) -> list[StudyInput]:
+    """Every study of the inputs, sorted by key, each once.
+
+    An input is a zip, a folder, a pattern, a manifest (``.csv`` or ``.parquet``)
+    or a URL of fsspec. In a folder, every zip at any depth is a study, and so
+    is every folder directly in it that has no zips. A folder that directly has
+    other files is a study itself.
+
+    Raises
+    ------
+    InputError
+        If an input does not exist, or there is no study.
+    """
+    found: dict[str, StudyInput] = {}
+    for given in inputs:
+        for one in _studies_of(given):
+            found.setdefault(one.path, one)  # one that was named by two of the inputs
+    if not found:
+        raise InputError(", ".join(inputs), "no study", "zips or folders of DICOM", "Check the path.")
+    if all(one.identity is None for one in found.values()):
+        raise InputError(
+            ", ".join(inputs),
+            f"none of the {len(found)} files exists",
+            "files that can be read",
+            "Check the paths, and whether the share is mounted.",
+        )
+    by_key: dict[str, list[StudyInput]] = {}
+    for one in found.values():
+        by_key.setdefault(one.study, []).append(one)
+    return [_one_of(by_key[key]) for key in sorted(by_key)]
+
+
+def _one_of(same: Sequence[StudyInput]) -> StudyInput:
+    """The study; refused if several inputs are one participant's visit, because nobody knows which is right."""
+    first = min(same, key=lambda one: one.path)
+    if len(same) == 1:
+        return first
+    names = ", ".join(sorted(Path(one.path).name for one in same)[:3])
+    return replace(
+        first,
+        problem=Said(
+            names, f"{len(same)} inputs for one eid and visit", "one", "Give a manifest that lists the right one."
+        ),
+    )
+
+
+def is_url(text: str) -> bool:
+    """Whether this is a URL for fsspec."""
+    return "://" in text
+
+
+def _studies_of(given: str) -> Iterator[StudyInput]:
+    if is_url(given):
+        from app.cohort.remote import remote_studies
+
+        yield from remote_studies(given)
+    elif Path(given).suffix.lower() in _MANIFESTS and not Path(given).is_dir():
+        from app.cohort.manifest import read_manifest
+
+        yield from read_manifest(Path(given))
+    elif glob.has_magic(given) and not os.path.exists(given):
+        paths = sorted(glob.glob(given, recursive=True))
+        if not paths:
+            raise InputError(given, "no file has such a name", "a pattern of zips or folders", "Check the pattern.")
+        for path in paths:
+            yield from _local(Path(path))
+    else:
+        yield from _local(Path(given))
+
+
+def _local(path: Path) -> Iterator[StudyInput]:
+    if not path.exists():
+        raise InputError(str(path), "no such file or folder", "a zip, a folder or a manifest", "Check the path.")
+    for one in _below(path.absolute()) if path.is_dir() else (path.absolute(),):
+        yield named_study(str(one), identity_of(one))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The studies in a folder."""
+    files, folders = _entries(folder)
+    zips = [file for file in files if file.suffix.lower() == ".zip"]
+    if files and not zips:
+        yield folder
+        return
+    yield from zips
+    for one in folders:
+        yield from _zips_or_itself(one)
+
+
+def _zips_or_itself(folder: Path) -> Iterator[Path]:
+    within = sorted(
+        Path(place, name)
+        for place, folders, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(".zip") and not name.startswith(".")
+    )
+    if within:
+        yield from within
+    elif any(names for _, _, names in os.walk(folder)):
+        yield folder
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
+            files = [Path(one.path) for one in visible if one.is_file()]
+            return files, [Path(one.path) for one in visible if one.is_dir()]
+    except OSError as error:
+        raise InputError(
+            str(folder), f"cannot be listed ({error.strerror})", "a readable folder", "Check it."
+        ) from error
+
+
+def named_study(
+    path: str,
+    identity: InputIdentity | None,
+    eid: str | None = None,
+    visit: str | None = None,
+    key: str | None = None,
+) -> StudyInput:
+    """The study of an input, with the eid and visit that are given, or else those of UK Biobank's file name."""
+    if eid is None and key is None and (named := _UK_BIOBANK_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])):
+        eid, visit = named["eid"], visit or named["instance"]
+    folder = key or ("_".join(part for part in (eid, visit) if part) or None)
+    # A file's own name may be a person's.
+    study = folder or f"input-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    problem = None
+    if identity is None:
+        problem = Said(Path(path).name, "no such file", "a zip or a folder of DICOM", "Fetch it, or leave it out.")
+    return StudyInput(study, path, eid, visit, identity, problem, folder)
+
+
+def identity_of(path: Path) -> InputIdentity | None:
+    """What is known of a local input without reading it; None if it does not exist."""
+    try:
+        status = path.stat()
+        if not path.is_dir():
+            return InputIdentity(str(path), status.st_size, str(status.st_mtime_ns))
+        return _identity_of_folder(path)
+    except OSError:
+        return None
+
+
+def _identity_of_folder(path: Path) -> InputIdentity:
+    total, digest = 0, hashlib.sha256()
+    for file in sorted(_files(path)):
+        status = os.stat(file)
+        total += status.st_size
+        digest.update(f"{os.path.relpath(file, path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return InputIdentity(str(path), total, digest.hexdigest()[:32])
+
+
+def _files(path: Path) -> Iterable[str]:
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = os.path.join(folder, name)
+            if os.path.isfile(file):
+                yield file

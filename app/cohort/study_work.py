@@ -1,0 +1,134 @@
+"""What a worker's process does with one study."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.cohort.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from operators.segmentation import SegmentationModel
+
+__all__ = ["REPORT", "THUMBNAIL", "Facts", "ModelError", "Session", "keep_minimal", "process"]
+
+REPORT = "report.json"
+THUMBNAIL = "thumbnail.jpg"
+_THUMBNAIL_PIXELS = (240, 320)
+_MINIMAL = {REPORT, "report.html", "report.sr.dcm", "segmentation.seg.nrrd", THUMBNAIL}
+_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
+
+OnStage = Callable[[str, float | None], None]
+
+
+@dataclass
+class Session:
+    """What a process keeps from one study to the next.
+
+    Attributes
+    ----------
+    network : SegmentationModel or None
+    loaded : bool
+        Whether ``network`` is the run's; it is None if label maps replace it.
+    """
+
+    network: SegmentationModel | None = None
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a study when it is done.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        By stage.
+    pseudonym : str or None
+        As in the report; None for a study that was only fused.
+    date : str or None
+        Of the study, as YYYYMMDD.
+    flags : tuple of str
+    """
+
+    seconds: dict[str, float]
+    pseudonym: str | None = None
+    date: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class ModelError(Exception):
+    """The model cannot be loaded; its cause says why. No other study would succeed."""
+
+
+def process(source: Path, folder: Path, settings: WorkerSettings, session: Session, on_stage: OnStage) -> Facts:
+    """Process one study into a folder.
+
+    Raises
+    ------
+    SarcoMapError
+        When a stage fails.
+    ModelError
+        When the network cannot be loaded.
+    """
+    from operators.pipeline import fuse_study, process_study
+
+    if settings.fuse_only:
+        return Facts(dict(fuse_study(source, folder, settings.options, on_stage=on_stage).seconds))
+    _load(settings, session, on_stage)
+    result = process_study(source, folder, settings.options, model=session.network, on_stage=on_stage)
+    date = None if settings.options.deidentification.deidentify else _date(folder)
+    _write_thumbnail(folder)
+    if settings.minimal:
+        keep_minimal(folder)
+    codes = tuple(dict.fromkeys(flag["code"] for flag in result.flags))
+    return Facts(dict(result.seconds), str(result.report["study"]["pseudonym"]), date, codes)
+
+
+def keep_minimal(folder: Path) -> None:
+    """Remove everything but reports, labels and thumbnail. The labels are compressed already."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in _MINIMAL:
+            entry.unlink()
+
+
+def _load(settings: WorkerSettings, session: Session, on_stage: OnStage) -> None:
+    if session.loaded:
+        return
+    from operators.pipeline import model_of
+
+    on_stage("model", None)
+    try:
+        session.network = model_of(settings.model, settings.options)
+    except Exception as error:
+        raise ModelError from error
+    session.loaded = True
+
+
+def _date(folder: Path) -> str | None:
+    from pydicom import dcmread
+
+    header = dcmread(folder / "segmentation.dcm", stop_before_pixels=True, specific_tags=["StudyDate"])
+    date: Any = header.get("StudyDate")
+    return str(date) if date and str(date).isdigit() else None
+
+
+def _write_thumbnail(folder: Path) -> None:
+    """The report's first picture at the size of a thumbnail."""
+    from PIL import Image
+
+    found = _PICTURE.search((folder / "report.html").read_text(encoding="utf-8"))
+    if found is None:
+        return
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail(_THUMBNAIL_PIXELS)
+        small.save(folder / THUMBNAIL, "JPEG", quality=80)

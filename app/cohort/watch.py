@@ -1,0 +1,213 @@
+"""A worker's child process, watched from outside: its time, its memory and its signs of life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from app.cohort.child import Answer
+from app.cohort.settings import Task, WorkerSettings
+from app.cohort.threads import child_environment
+
+__all__ = ["Child", "End", "resident_bytes"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Memory grows by about 2 GiB/s at most, so that a process is at most 0.2 GiB above its limit when it is seen.
+_POLL_S = 0.1
+_START_S = 300.0
+_REAP_S = 10.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How an attempt ended in the child.
+
+    Attributes
+    ----------
+    answer : Answer or None
+        None if the child did not answer, because it ended or was ended.
+    why : {"answered", "killed", "memory", "time", "silence", "stopped"}
+        killed: it ended by itself or by a signal from elsewhere. silence: no heartbeat. stopped: the run ends.
+    stage : str
+        The stage it was in.
+    detail : str
+        For ``killed``: the signal or the exit code.
+    seconds : float
+    peak_bytes : int
+        Largest resident memory that was seen.
+    """
+
+    answer: Answer | None
+    why: str
+    stage: str
+    detail: str
+    seconds: float
+    peak_bytes: int
+
+
+class Child:
+    """One process that is started when it is first needed, and again after it has ended.
+
+    `subprocess` starts it, because Dask's workers are daemonic processes, which
+    `multiprocessing` does not allow to have children.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+    log : Path
+        File for what the process prints.
+    stop : threading.Event
+        When set, the study in hand is dropped.
+    """
+
+    def __init__(self, settings: WorkerSettings, log: Path, stop: threading.Event) -> None:
+        self._settings = settings
+        self._log = log
+        self._stop = stop
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        return None if self._process is None else self._process.pid
+
+    def run(self, task: Task, folder: Path) -> End:
+        """Process one study; what happens to the process is the result, never an exception."""
+        began = time.monotonic()
+        watched = _Watched(began)
+        while True:
+            try:
+                fresh = self._connection is None
+                if self._connection is None:
+                    self._start()
+                assert self._connection is not None
+                self._connection.send((task, folder))
+                break
+            except OSError:  # the idle process was killed since the last study, which harmed nobody
+                self._end()
+                if fresh:
+                    return End(None, "killed", "start", "it could not be started", time.monotonic() - began, 0)
+        limits = self._settings
+        answer: Answer | None = None
+        why, detail = "", ""
+        while not why:
+            try:
+                answer = watched.listen(self._connection)
+            except (EOFError, OSError):
+                why, detail = "killed", self._how_it_ended()
+                break
+            now = time.monotonic()
+            watched.measure(self.pid)
+            if answer is not None:
+                why = "answered"
+            elif watched.peak_bytes > limits.memory_bytes:
+                why = "memory"
+            elif now - began > limits.time_s:
+                why = "time"
+            elif now - watched.last_sign > max(limits.heartbeat_s, 0.0 if watched.ready else _START_S):
+                why = "silence"
+            elif self._stop.is_set():
+                why = "stopped"
+        if answer is None or watched.last_bytes > 0.8 * limits.memory_bytes:
+            self._end()  # a process that has grown would exceed its limit with a study that is not to blame
+        return End(answer, why, watched.stage, detail, time.monotonic() - began, watched.peak_bytes)
+
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log, theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "app.cohort.child", str(theirs.fileno())],
+                    env=child_environment(self._settings.threads) | {"PYTHONPATH": _python_path()},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # Ctrl-C in the terminal is for the run, which ends its children in order
+                )
+            self._connection = Connection(ours.detach())
+        except BaseException:
+            ours.close()
+            raise
+        self._connection.send(self._settings)
+
+    def _how_it_ended(self) -> str:
+        assert self._process is not None
+        try:
+            code = self._process.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            return "it closed its connection"
+        if code < 0:
+            try:
+                return signal.Signals(-code).name
+            except ValueError:
+                return f"signal {-code}"
+        return f"exit code {code}"
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.kill()
+            # One that waits for a share that does not answer ends when the share does.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_REAP_S)
+            self._process = None
+
+
+class _Watched:
+    """What was seen of a child during one attempt."""
+
+    def __init__(self, began: float) -> None:
+        # Our own monotonic clock: neither the child's clock nor a clock that is set matters.
+        self.last_sign = began
+        self.stage = "start"
+        self.ready = False
+        self.peak_bytes = 0
+        self.last_bytes = 0
+
+    def listen(self, connection: Connection) -> Answer | None:
+        """The answer, if it comes within one turn of the watch."""
+        if not connection.poll(_POLL_S):
+            return None
+        kind, content = connection.recv()
+        self.last_sign = time.monotonic()
+        self.ready = True
+        if kind == "stage":
+            self.stage = str(content)
+        return content if isinstance(content, Answer) else None
+
+    def measure(self, pid: int | None) -> None:
+        if pid is not None:
+            self.last_bytes = resident_bytes(pid)
+            self.peak_bytes = max(self.peak_bytes, self.last_bytes)
+
+
+def _python_path() -> str:
+    return os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as opened:
+            return int(opened.read().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
