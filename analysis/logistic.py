@@ -27,8 +27,9 @@ Vector = NDArray[np.float64]
 _MAX_STEPS = 60
 # Newton decrement below which one more step is exact to rounding: its error is of the order of the decrement squared.
 _DECREMENT = 1e-9
-# A standard error this large per SD of a regressor only arises if the
-# likelihood is flat towards infinity, i.e. with separated data.
+# A standard error this large per SD of a combination of regressors only arises if the
+# likelihood is flat towards infinity, i.e. with separated data. Collinear regressors have large
+# standard errors too, but not per SD of their combinations.
 _SEPARATED_SE = 50.0
 # Smallest eigenvalue of the regressors' correlations that is larger than any rounding error.
 _COLLINEAR = 1e-11
@@ -121,12 +122,14 @@ def fit_logistic(
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
     design, centre, scale = _standardise(regressors)
-    if np.linalg.eigvalsh(design @ design.T / n)[0] < _COLLINEAR:
+    shared = design @ design.T / n
+    if np.linalg.eigvalsh(shared)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
     maximum = _maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
     _, fitted = _evaluate(maximum.coefficients @ design, outcome, weights)
-    covariance = np.linalg.pinv(_information(design, weights * fitted * (1.0 - fitted)), hermitian=True)
-    separated = not maximum.converged or bool(np.max(np.diag(covariance)[1:], initial=0.0) > _SEPARATED_SE**2)
+    information = _information(design, weights * fitted * (1.0 - fitted))
+    covariance = np.linalg.pinv(information, hermitian=True)
+    separated = not maximum.converged or _least_information(information, shared) < _SEPARATED_SE**-2
     # Convert back to the regressors' own units: b = T b_standardised.
     back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
     back[0, 1:] = -centre / scale
@@ -242,6 +245,19 @@ def _evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[floa
 def _information(design: Vector, weights: Vector) -> Vector:
     scaled = design * np.sqrt(weights)
     return np.asarray(scaled @ scaled.T)
+
+
+def _least_information(information: Vector, shared: Vector) -> float:
+    """Smallest information on any combination of the regressors that has an SD of 1.
+
+    This tells separation (no information, because every fitted share is 0 or 1)
+    from collinearity (a combination that hardly varies).
+    """
+    try:
+        back = np.linalg.inv(np.linalg.cholesky(shared))
+    except np.linalg.LinAlgError:
+        return float(np.linalg.eigvalsh(information)[0])
+    return float(np.linalg.eigvalsh(back @ information @ back.T)[0])
 
 
 def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
