@@ -115,10 +115,8 @@ def encoded_element(element: DataElement | RawDataElement, dataset: Dataset) -> 
     found = element.value
     if encode is None or element.is_raw or element.is_undefined_length or isinstance(found, IOBase):
         return _by_pydicom(element, dataset)
-    if found is None or (vr != "SQ" and _is_empty(found)):
-        value = b""
-    else:
-        value = encode(found)
+    nothing = found is None or (vr != "SQ" and _is_empty(found))
+    value = b"" if nothing else encode(found)
     group, number = element.tag >> 16, element.tag & 0xFFFF
     if vr in _LONG_HEADERS:
         return _LONG.pack(group, number, vr.encode(), 0, len(value)) + value
