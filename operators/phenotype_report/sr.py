@@ -124,7 +124,7 @@ def make_sr(
     # highdicom copies the content and searches it three times, which takes longer than building it. So the document is
     # made with the root alone. The tree refers to the segmentation only, which is always among the evidence.
     outline = Dataset()
-    outline.update(root)
+    outline.update({element.tag: element for element in root if element.keyword != "ContentSequence"})
     outline.ContentSequence = []
     document = ComprehensiveSR(
         evidence=[segmentation, *images],

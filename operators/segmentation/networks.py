@@ -119,9 +119,9 @@ class OpenVinoNetwork:
         openvino = importlib.import_module("openvino")
         threads = thread_count()
         streams = min(threads, _STREAMS)
-        # One request holds the scores that are in use. With one thread nothing is gained by starting another window
-        # before they are merged, and its scores would take memory.
-        self.ahead = streams + 1 if streams > 1 else 1
+        # One request more would keep all threads busy while scores are merged, which takes a thread as well. It would
+        # hold the scores of one window more, over 100 MB.
+        self.ahead = streams
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is bf16 wherever possible
             "CACHE_DIR": str(path.parent),  # a compiled model opens faster and holds one copy of the weights less

@@ -25,7 +25,7 @@ from pydicom.tag import Tag
 
 from operators.core.errors import InternalError
 
-__all__ = ["encoded_elements", "write_file"]
+__all__ = ["encoded_element", "encoded_elements", "write_file"]
 
 _UTF_8 = "ISO_IR 192"
 _CHARACTER_SET = 0x00080005
@@ -79,10 +79,10 @@ def write_file(
         raise InternalError("DICOM object", f"SpecificCharacterSet {dataset.get('SpecificCharacterSet')}", _UTF_8)
     if pixels is None and "PixelData" in dataset:
         dataset["PixelData"].is_undefined_length = meta.TransferSyntaxUID.is_compressed
-    head = [_encoded(element, meta) for element in _in_order(meta) if int(element.tag) != _GROUP_LENGTH]
-    body = [known.get(id(element)) or _encoded(element, dataset) for element in _in_order(dataset)]
+    head = [encoded_element(element, meta) for element in _in_order(meta) if int(element.tag) != _GROUP_LENGTH]
+    body = [known.get(id(element)) or encoded_element(element, dataset) for element in _in_order(dataset)]
     if pixels is not None:  # no element that we write has a higher tag
-        body.append(_encoded(DataElement(_PIXEL_DATA, "OW", pixels), dataset))
+        body.append(encoded_element(DataElement(_PIXEL_DATA, "OW", pixels), dataset))
     length = struct.pack("<L", sum(map(len, head)))
     with Path(path).open("wb") as file:
         file.writelines((_PREAMBLE, _SHORT.pack(0x0002, 0x0000, b"UL", len(length)), length, *head, *body))
@@ -93,7 +93,36 @@ def encoded_elements(dataset: Dataset) -> dict[int, bytes]:
 
     They are valid as long as the data set is alive and unchanged.
     """
-    return {id(element): _encoded(element, dataset) for element in dataset.values()}
+    return {id(element): encoded_element(element, dataset) for element in dataset.values()}
+
+
+def encoded_element(element: DataElement | RawDataElement, dataset: Dataset) -> bytes:
+    """Header and value of one element of a data set with UTF-8 text, as Explicit VR Little Endian.
+
+    Parameters
+    ----------
+    element : DataElement or RawDataElement
+    dataset : Dataset
+        Whose element it is, for a value representation that depends on other elements.
+
+    Raises
+    ------
+    InternalError
+        When a nested item declares a character set of its own.
+    """
+    vr = str.__str__(element.VR)  # pydicom's own type is slow to compare
+    encode = _ENCODERS.get(vr)
+    found = element.value
+    if encode is None or element.is_raw or element.is_undefined_length or isinstance(found, IOBase):
+        return _by_pydicom(element, dataset)
+    nothing = found is None or (vr != "SQ" and _is_empty(found))
+    value = b"" if nothing else encode(found)
+    group, number = element.tag >> 16, element.tag & 0xFFFF
+    if vr in _LONG_HEADERS:
+        return _LONG.pack(group, number, vr.encode(), 0, len(value)) + value
+    if len(value) > _LONGEST_SHORT:
+        return _by_pydicom(element, dataset)
+    return _SHORT.pack(group, number, vr.encode(), len(value)) + value
 
 
 def _in_order(dataset: Dataset) -> list[DataElement | RawDataElement]:
@@ -103,25 +132,6 @@ def _in_order(dataset: Dataset) -> list[DataElement | RawDataElement]:
 
 def _tag(element: DataElement | RawDataElement) -> int:
     return int(element.tag)
-
-
-def _encoded(element: DataElement | RawDataElement, dataset: Dataset) -> bytes:
-    """Header and value of one element of ``dataset``."""
-    vr = str.__str__(element.VR)  # pydicom's own type is slow to compare
-    encode = _ENCODERS.get(vr)
-    found = element.value
-    if encode is None or element.is_raw or element.is_undefined_length or isinstance(found, IOBase):
-        return _by_pydicom(element, dataset)
-    if found is None or (vr != "SQ" and _is_empty(found)):
-        value = b""
-    else:
-        value = encode(found)
-    group, number = element.tag >> 16, element.tag & 0xFFFF
-    if vr in _LONG_HEADERS:
-        return _LONG.pack(group, number, vr.encode(), 0, len(value)) + value
-    if len(value) > _LONGEST_SHORT:
-        return _by_pydicom(element, dataset)
-    return _SHORT.pack(group, number, vr.encode(), len(value)) + value
 
 
 def _is_empty(value: Any) -> bool:
@@ -140,7 +150,7 @@ def _by_pydicom(element: DataElement | RawDataElement, dataset: Dataset) -> byte
 def _items(items: Iterable[Dataset]) -> bytes:
     parts = []
     for item in items:
-        content = b"".join([_encoded(element, item) for element in _in_order(item)])
+        content = b"".join([encoded_element(element, item) for element in _in_order(item)])
         if Tag(_CHARACTER_SET) in item:
             raise InternalError("DICOM object", "a nested item with its own character set", _UTF_8)
         if getattr(item, "is_undefined_length_sequence_item", False):
