@@ -4,7 +4,7 @@
 
 PYTHON  ?= python3.11
 VARIANT ?= cpu
-EXTRAS  ?= deploy,service,train,n4,dev
+EXTRAS  ?= deploy,service,cohort,train,n4,dev
 VENV    := .venv
 PY      := $(VENV)/bin/python
 comma   := ,

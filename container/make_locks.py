@@ -18,7 +18,7 @@ from operators.core.errors import SarcoMapError
 
 __all__ = ["EXTRAS", "PYTHONS", "main"]
 
-EXTRAS = ("deploy", "service", "train", "n4", "dev")
+EXTRAS = ("deploy", "service", "cohort", "train", "n4", "dev")
 """Extras in every lock file. Each also holds the extra that its variant is named after."""
 PYTHONS = ("3.11", "3.12", "3.13")
 _HEADER = """\

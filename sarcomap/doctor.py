@@ -33,6 +33,7 @@ _PACKAGES = {
     "cpu": ("torch", "monai", "pydicom", "highdicom", "numba", "openvino", "onnxruntime"),
     "deploy": ("monai-deploy-app-sdk", "holoscan-cu13"),
     "service": ("pynetdicom", "dicomweb-client"),
+    "cohort": ("distributed", "fsspec"),
     "train": ("pytorch-ignite", "tensorboard"),
     "n4": ("simpleitk",),
 }

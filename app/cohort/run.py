@@ -130,18 +130,11 @@ def run_cohort(
         attempts=cohort.attempts,
         work=work,
     )
-    trouble: Trouble | None = None
-    with Stopping(show.say, None if cohort.walltime is None else 60 * cohort.walltime) as stopping:
-        with _executed(
-            stopping.offered(iter(plan.tasks)), len(plan.tasks), settings, cohort, stopping, show
-        ) as results:
-            for result in results:
-                if isinstance(result, Trouble):
-                    trouble = trouble or (result if result.said is not None else None)
-                else:
-                    stopping.saw(result)
-                    show.result(result)
-        show.end()
+    walltime_s = None if cohort.walltime is None else 60 * cohort.walltime
+    with Stopping(show.say, walltime_s) as stopping:
+        tasks = stopping.offered(iter(plan.tasks))
+        with _executed(tasks, len(plan.tasks), settings, cohort, stopping, show) as results:
+            trouble = _follow(results, stopping, show)
         known = latest(ledger.attempts()[0])
         left = _without_outcome(ours, plan.tasks, known)
         counts = _counts(ours, known, left)
@@ -165,6 +158,19 @@ class CohortError(SarcoMapError):
     def __init__(self, said: Said, exit_code: int) -> None:
         super().__init__(said.where, said.found, said.expected, said.remedy)
         self.exit_code = exit_code
+
+
+def _follow(results: Iterator[Attempt | Trouble], stopping: Stopping, show: CohortProgress) -> Trouble | None:
+    """Show the results as they come; the first trouble, if there is any."""
+    trouble = None
+    for result in results:
+        if isinstance(result, Attempt):
+            stopping.saw(result)
+            show.result(result)
+        elif result.said is not None:
+            trouble = trouble or result
+    show.end()
+    return trouble
 
 
 @contextmanager
