@@ -4,8 +4,8 @@
     python slurm_dask.py /archive/20201 /scratch/cohort --jobs 50
 
 Run it where it may run for hours: on a login node that allows it, or in a small job of its own. Every job holds one
-Dask worker; each of its threads watches one process of SarcoMAP. Jobs that end or are killed are replaced, and their studies
-are processed again. Run the same line again to go on.
+Dask worker; each of its threads watches one process of SarcoMAP. Jobs that end or are killed are replaced, and their
+studies are processed again. Run the same line again to go on.
 """
 
 from __future__ import annotations
