@@ -89,7 +89,10 @@ def run(descriptor: int) -> None:
             task, folder = link.connection.recv()
         except (EOFError, OSError):
             return
-        link.send("answer", _answer(task, folder, settings, session, work, link))
+        link.busy.set()
+        answer = _answer(task, folder, settings, session, work, link)
+        link.busy.clear()
+        link.send("answer", answer)
 
 
 def _answer(task: Task, folder: Path, settings: WorkerSettings, session: Session, work: Any, link: _Link) -> Answer:
@@ -127,6 +130,7 @@ class _Link:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.now = "start"
+        self.busy = threading.Event()
         self._began = time.monotonic()
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -138,6 +142,8 @@ class _Link:
     def beat(self) -> None:
         while True:
             time.sleep(_BEAT_S)
+            if not self.busy.is_set():  # nobody listens, and the connection would fill
+                continue
             try:
                 self.send("beat", None)
             except OSError:

@@ -26,6 +26,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _POLL_S = 0.1
 _START_S = 300.0
 _REAP_S = 10.0
+_STARTS = 3
+_GROWN = 0.8
 
 
 @dataclass(frozen=True)
@@ -84,44 +86,45 @@ class Child:
 
     def run(self, task: Task, folder: Path) -> End:
         """Process one study; what happens to the process is the result, never an exception."""
-        began = time.monotonic()
-        watched = _Watched(began)
-        while True:
+        for _ in range(_STARTS):
+            began, fresh = time.monotonic(), self._connection is None
+            watched = _Watched(began)
             try:
-                fresh = self._connection is None
                 if self._connection is None:
                     self._start()
                 assert self._connection is not None
+                _forget_earlier(self._connection)
                 self._connection.send((task, folder))
+                answer, why, detail = self._follow(self._connection, watched)
+            except OSError as error:
+                answer, why, detail = None, "killed", error.strerror or type(error).__name__
+            if answer is None or watched.last_bytes > _GROWN * self._settings.memory_bytes:
+                self._end()  # a process that has grown would exceed its limit with a study that is not to blame
+            if why != "killed" or fresh or watched.ready_at is not None:
                 break
-            except OSError:  # the idle process was killed since the last study, which harmed nobody
-                self._end()
-                if fresh:
-                    return End(None, "killed", "start", "it could not be started", time.monotonic() - began, 0)
+            # It was killed while it was idle, before it took this study, which was not harmed.
+        return End(answer, why, watched.stage, detail, time.monotonic() - began, watched.peak_bytes)
+
+    def _follow(self, connection: Connection, watched: _Watched) -> tuple[Answer | None, str, str]:
+        """Watch a study until it ends: the answer if there is one, why it ended, and a detail."""
         limits = self._settings
-        answer: Answer | None = None
-        why, detail = "", ""
-        while not why:
+        while True:
             try:
-                answer = watched.listen(self._connection)
+                answer = watched.listen(connection)
             except (EOFError, OSError):
-                why, detail = "killed", self._how_it_ended()
-                break
+                return None, "killed", self._how_it_ended()
             now = time.monotonic()
             watched.measure(self.pid)
             if answer is not None:
-                why = "answered"
-            elif watched.peak_bytes > limits.memory_bytes:
-                why = "memory"
-            elif now - began > limits.time_s:
-                why = "time"
-            elif now - watched.last_sign > max(limits.heartbeat_s, 0.0 if watched.ready else _START_S):
-                why = "silence"
-            elif self._stop.is_set():
-                why = "stopped"
-        if answer is None or watched.last_bytes > 0.8 * limits.memory_bytes:
-            self._end()  # a process that has grown would exceed its limit with a study that is not to blame
-        return End(answer, why, watched.stage, detail, time.monotonic() - began, watched.peak_bytes)
+                return answer, "answered", ""
+            if watched.peak_bytes > limits.memory_bytes:
+                return None, "memory", ""
+            if watched.ready_at is not None and now - watched.ready_at > limits.time_s:
+                return None, "time", ""
+            if now - watched.last_sign > (limits.heartbeat_s if watched.ready_at is not None else _START_S):
+                return None, "silence", ""
+            if self._stop.is_set():
+                return None, "stopped", ""
 
     def close(self) -> None:
         """End the process."""
@@ -179,7 +182,7 @@ class _Watched:
         # Our own monotonic clock: neither the child's clock nor a clock that is set matters.
         self.last_sign = began
         self.stage = "start"
-        self.ready = False
+        self.ready_at: float | None = None  # the start of a process is not the study's time
         self.peak_bytes = 0
         self.last_bytes = 0
 
@@ -189,7 +192,7 @@ class _Watched:
             return None
         kind, content = connection.recv()
         self.last_sign = time.monotonic()
-        self.ready = True
+        self.ready_at = self.ready_at or self.last_sign
         if kind == "stage":
             self.stage = str(content)
         return content if isinstance(content, Answer) else None
@@ -198,6 +201,13 @@ class _Watched:
         if pid is not None:
             self.last_bytes = resident_bytes(pid)
             self.peak_bytes = max(self.peak_bytes, self.last_bytes)
+
+
+def _forget_earlier(connection: Connection) -> None:
+    """Take what the child sent since its last answer; a sign of life from then says nothing about the next study."""
+    with suppress(EOFError):
+        while connection.poll(0):
+            connection.recv()
 
 
 def _python_path() -> str:

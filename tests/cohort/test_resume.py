@@ -1,0 +1,161 @@
+"""What is done is not done again, unless something that it depends on has changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.cohort import Attempt, CohortOptions, Ledger
+from app.cohort.digests import digests_of
+from app.cohort.ledger import RECORD_FILE, LedgerWriter, latest, writer_name
+from app.cohort.plan import Plan, make_plan
+from app.cohort.preflight import check_folder, check_same_cohort, known_attempts
+from app.cohort.records import Digests, InputIdentity, Said
+from app.cohort.studies import StudyInput
+from operators.core.errors import OutputError, UsageError
+from operators.core.options import DeidentificationOptions, DicomOptions, FusionOptions, RunOptions
+
+DIGESTS = Digests("m", "o", "s")
+FILE = InputIdentity("/in/1_20201_2_0.zip", 10, "5")
+STUDY = StudyInput("1_2", FILE.path, "1", "2", FILE, None, "1_2")
+SAID = Said("here", "that", "this", "Do so.")
+DONE = Attempt("1_2", "1", "2", replace(FILE, sha256="ab"), DIGESTS, "done", None, 1, "w", {"load": 1.0}, folder="1_2")
+
+
+def failed(outcome: str, **changes: object) -> Attempt:
+    return replace(DONE, outcome=outcome, error=SAID, folder=None, **changes)  # type: ignore[arg-type]
+
+
+def plan(
+    last: Attempt, study: StudyInput = STUDY, digests: Digests = DIGESTS, there: bool = True, **options: object
+) -> Plan:
+    known: Mapping[str, Attempt] = {last.study: last}
+    published = {"1_2"} if there else set()
+    return make_plan([study], known, published, digests, CohortOptions(**options))  # type: ignore[arg-type]
+
+
+def test_a_done_study_is_not_done_again() -> None:
+    assert plan(DONE).tasks == [] and plan(DONE).settled == {"1_2": DONE}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "still_valid"),
+    [
+        ({"digests": replace(DIGESTS, model="m2")}, "model changed", False),
+        ({"digests": Digests("m2", "o2", "s")}, "model and options changed", False),
+        ({"digests": replace(DIGESTS, software="s2")}, "software changed", False),
+        ({"there": False}, "its results are gone", False),
+        ({"study": replace(STUDY, identity=replace(FILE, mark="6"))}, "its input changed", True),
+        ({"verify": True}, "--verify", True),
+    ],
+)
+def test_what_has_changed_is_done_again_and_the_reason_is_said(
+    changes: dict[str, object], reason: str, still_valid: bool
+) -> None:
+    made = plan(DONE, **changes)  # type: ignore[arg-type]
+    (task,) = made.tasks
+    assert made.reasons == {reason: 1}
+    assert (task.attempt, task.still_valid) == (2, still_valid)
+    assert (task.earlier is None) == (reason == "its results are gone")
+
+
+def test_another_version_is_accepted_where_this_is_asked_for() -> None:
+    assert plan(DONE, digests=replace(DIGESTS, software="s2"), accept_software=True).tasks == []
+
+
+def test_only_outcomes_that_are_named_are_tried_again() -> None:
+    for outcome in ("refused", "failed", "oom", "timeout"):
+        assert plan(failed(outcome)).tasks == []
+        assert len(plan(failed(outcome), retry=(outcome,)).tasks) == 1
+    assert len(plan(failed("failed", again=True)).tasks) == 1  # its process was killed from outside
+
+
+def test_a_study_that_was_refused_unread_is_read_once_its_problem_is_gone() -> None:
+    refused = failed("refused", seconds={"total": 0.0})
+    assert plan(refused, study=replace(STUDY, problem=SAID)).tasks == []
+    assert len(plan(refused).tasks) == 1
+
+
+def test_the_later_attempt_counts_whatever_the_clocks_say() -> None:
+    second = failed("oom", attempt=2, ended_utc="1999-01-01T00:00:00+00:00")
+    first = replace(DONE, ended_utc="2030-01-01T00:00:00+00:00")
+    assert latest([second, first])["1_2"] is second
+    assert latest([failed("failed"), DONE, failed("failed")])["1_2"] is DONE
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path, "a")
+    writer.append(DONE)
+    writer.append(failed("oom", study="2_2"))
+    writer.close()
+    whole = writer.path.read_bytes()
+    writer.path.write_bytes(whole[:-20])
+    (tmp_path / "ledger" / "b.jsonl").write_bytes(b"\0" * 300 + b"\n")  # a file system that lost a block
+    assert Ledger(tmp_path).attempts() == ([DONE], 2)
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LedgerWriter(tmp_path, "a")
+    writer.append(DONE)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: real(file, line[:40]))
+    with pytest.raises(OutputError, match="No space left"):
+        writer.append(DONE)
+    monkeypatch.undo()
+    writer.append(failed("oom", attempt=2))
+    assert [one.attempt for one in Ledger(tmp_path).attempts()[0]] == [1, 2]
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_studies(tmp_path: Path) -> None:
+    folder = tmp_path / "studies" / "1_2"
+    folder.mkdir(parents=True)
+    (folder / RECORD_FILE).write_text(DONE.to_json())
+    (tmp_path / "studies" / "strange").mkdir()
+    known, remarks = known_attempts(Ledger(tmp_path))
+    assert known == {"1_2": DONE} and "added to it" in remarks[0]
+    assert known_attempts(Ledger(tmp_path)) == ({"1_2": DONE}, [])
+
+
+def test_a_folder_of_something_else_or_of_another_cohort_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").write_text("x")
+    with pytest.raises(OutputError, match="something else"):
+        check_folder(tmp_path)
+    with pytest.raises(UsageError, match="another cohort"):
+        check_same_cohort(tmp_path, [STUDY], {"7_2": DONE}, CohortOptions())
+    check_same_cohort(tmp_path, [STUDY], {"7_2": DONE}, CohortOptions(extend=True))
+    check_same_cohort(tmp_path, [STUDY], {"7_2": DONE, "1_2": DONE}, CohortOptions())
+
+
+def test_options_that_decide_results_count_and_the_device_does_not(tmp_path: Path) -> None:
+    def options_digest(options: RunOptions, keep: str = "everything") -> str:
+        return digests_of(options, None, False, keep).options
+
+    plain = options_digest(RunOptions())
+    assert options_digest(RunOptions(device="cpu")) == plain
+    assert options_digest(RunOptions(fusion=FusionOptions(trim_slices=1))) != plain
+    assert options_digest(RunOptions(dicom=DicomOptions(compression="none"))) != plain
+    assert options_digest(RunOptions(), "minimal") != plain
+    keys = set()
+    for text in ("secret", "other"):
+        (tmp_path / "key").write_text(text)
+        hidden = DeidentificationOptions(deidentify=True, deidentify_key=tmp_path / "key")
+        keys.add(options_digest(RunOptions(deidentification=hidden)))
+    assert len(keys) == 2
+
+
+def test_another_model_has_another_digest(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "shipped.json").write_text("{}")
+    first = digests_of(RunOptions(), tmp_path, False, "everything")
+    (tmp_path / "models" / "shipped.json").write_text('{"sha256": "1"}')
+    assert first.changed(digests_of(RunOptions(), tmp_path, False, "everything")) == ("model",)
+    shutil.rmtree(tmp_path / "models")
+
+
+def test_writers_have_names_of_their_own() -> None:
+    assert len({writer_name() for _ in range(100)}) == 100

@@ -1,0 +1,124 @@
+"""Inputs become studies with their eid and visit; a list that cannot be right is refused before anything starts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from app.cohort.options import CohortOptions
+from app.cohort.studies import find_studies
+from operators.core.errors import InputError
+from operators.core.options.declaration import OptionError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+def manifest(folder: Path, rows: Sequence[Sequence[object]], columns: Sequence[str] = ("path", "eid", "visit")) -> str:
+    path = folder / "manifest.csv"
+    with path.open("w", newline="") as opened:
+        csv.writer(opened).writerows([columns, *rows])
+    return str(path)
+
+
+def test_a_folder_of_zips_gives_eid_and_visit_of_each(tmp_path: Path) -> None:
+    touch(*(tmp_path / "10" / f"100000{n}_20201_{visit}_0.zip" for n in (1, 2) for visit in (2, 3)))
+    touch(tmp_path / "readme.txt", tmp_path / "loose.zip")
+    found = find_studies([str(tmp_path)])
+    assert [one.folder for one in found] == ["1000001_2", "1000001_3", "1000002_2", "1000002_3", None]
+    assert [(one.eid, one.visit) for one in found[:2]] == [("1000001", "2"), ("1000001", "3")]
+
+
+def test_folders_of_dicom_and_patterns_and_repeated_inputs(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "s1" / "1.dcm", tmp_path / "b" / "1.dcm")
+    (tmp_path / "empty").mkdir()
+    assert {Path(one.path).name for one in find_studies([str(tmp_path)])} == {"a", "b"}
+    assert len(find_studies([str(tmp_path), str(tmp_path / "b")])) == 2
+    assert [Path(one.path).name for one in find_studies([str(tmp_path / "b")])] == ["b"]
+    touch(tmp_path / "x" / "1_20201_2_0.zip")
+    assert [one.study for one in find_studies([f"{tmp_path}/*/*_20201_*.zip"])] == ["1_2"]
+
+
+def test_the_identity_of_a_folder_changes_with_any_of_its_files(tmp_path: Path) -> None:
+    touch(tmp_path / "s" / "1.dcm", tmp_path / "s" / "2.dcm")
+    first = find_studies([str(tmp_path / "s")])[0].identity
+    (tmp_path / "s" / "2.dcm").write_text("y2")
+    second = find_studies([str(tmp_path / "s")])[0].identity
+    assert first is not None and second is not None and not first.same_file(second)
+
+
+def test_two_inputs_of_one_visit_are_refused_and_the_others_stay(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "1_20201_2_0.zip", tmp_path / "b" / "1_20201_2_1.zip", tmp_path / "b" / "2_20201_2_0.zip")
+    first, second = find_studies([str(tmp_path)])
+    assert first.problem is not None and first.problem.found == "2 inputs for one eid and visit"
+    assert second.problem is None
+
+
+def test_a_manifest_names_studies_and_a_missing_file_is_one_refusal(tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "p.zip", tmp_path / "q.zip")
+    rows = [("in/p.zip", "1000001.0", "2", ""), ("q.zip", "", "", "site-7_b"), ("gone.zip", "3", "2", "")]
+    found = {one.study: one for one in find_studies([manifest(tmp_path, rows, ("Path", "EID", "visit", "key"))])}
+    assert set(found) == {"1000001_2", "site-7_b", "3_2"}
+    missing = found["3_2"].problem
+    assert missing is not None and missing.found == "no such file"
+    table = pd.DataFrame({"path": ["q.zip"], "eid": [1000001], "visit": [2]})
+    table.to_parquet(tmp_path / "m.parquet")
+    assert [one.study for one in find_studies([str(tmp_path / "m.parquet")])] == ["1000001_2"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        ([("q.zip", "1", "2"), ("q.zip", "1", "2")], ("path", "eid", "visit"), "rows 1, 2"),
+        ([("q.zip", "1", "2"), ("p.zip", "1", "2")], ("path", "eid", "visit"), "rows 1, 2"),
+        ([("q.zip", "../../etc", "2")], ("path", "eid", "visit"), "column eid"),
+        ([("q.zip", "1", "a_b")], ("path", "eid", "visit"), "column visit"),
+        ([("q.zip", "", "2")], ("path", "eid", "visit"), "visit without an eid"),
+        ([("", "1", "2")], ("path", "eid", "visit"), "no path"),
+        ([("q.zip", "1")], ("file", "eid"), "expected path"),
+        ([], ("path", "eid"), "no rows"),
+        ([("gone1.zip", "1", "2"), ("gone2.zip", "2", "2")], ("path", "eid", "visit"), "none of the 2 files exists"),
+    ],
+)
+def test_a_manifest_that_cannot_be_right_is_refused(
+    tmp_path: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...], said: str
+) -> None:
+    touch(tmp_path / "q.zip", tmp_path / "p.zip")
+    with pytest.raises(InputError, match=said):
+        find_studies([manifest(tmp_path, rows, columns)])
+
+
+def test_inputs_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for given in (str(tmp_path / "no"), str(tmp_path), f"{tmp_path}/*.zip", str(tmp_path / "no.csv")):
+        with pytest.raises(InputError):
+            find_studies([given])
+
+
+def test_urls_are_read_with_fsspec(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    touch(tmp_path / "1_20201_2_0.zip", tmp_path / "n.txt")
+    (one,) = find_studies([f"file://{tmp_path}"])
+    assert one.study == "1_2" and one.identity is not None and one.identity.size == 1 and one.identity.mark
+    assert [two.study for two in find_studies([f"file://{tmp_path}/*.zip"])] == ["1_2"]
+    with pytest.raises(InputError, match="none of the 1"):
+        find_studies([manifest(tmp_path, [(f"file://{tmp_path}/no.zip", "1", "2")])])
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
+def test_a_shard_is_one_of_n(shard: str) -> None:
+    with pytest.raises(OptionError):
+        CohortOptions(shard=shard)
+    assert CohortOptions(shard="3/3").part == (2, 3)
+
+
+def test_options_that_contradict_are_refused() -> None:
+    for wrong in ({"scheduler": "tcp://a:1", "workers": 2}, {"scheduler": "a", "shard": "1/2"}, {"memory_limit": 0.0}):
+        with pytest.raises(OptionError):
+            CohortOptions(**wrong)  # type: ignore[arg-type]
