@@ -1,4 +1,4 @@
-"""The phantom's commands: ``study``, ``training-set`` and ``table``.
+"""The phantom's commands: ``study``, ``cohort``, ``training-set`` and ``table``.
 
 They import what they need when they run, so that help and wrong values do not wait for the anatomy.
 """
@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from operators.core.command_line import new_app
 from operators.core.options.declaration import Flag, TogetherWith
 from operators.core.output_files import check_writable
-from phantom.options import CohortOptions, StudyOptions, TrainingSetOptions
+from phantom.options import CohortOptions, ImagedCohortOptions, StudyOptions, TrainingSetOptions
 
 if TYPE_CHECKING:
     from phantom.study import WrittenStudy
@@ -41,6 +41,21 @@ Make pairs of image and label map to train a network on.
 
 Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
 exist already are kept, so an interrupted run continues where it stopped."""
+_COHORT = """\
+Make a cohort with images: a zip for each participant, and a table of participants with outcomes.
+
+Bodies and outcomes are drawn from the published cohort; the odds ratios of the P/A ratio are known. Participants that \
+exist already are kept, so an interrupted run continues where it stopped."""
+_COHORT_EXAMPLES = """\
+Output:
+  OUT/zips/<eid>_20201_2_0.zip    for `sarcomap cohort run`
+  OUT/participants.csv            for `sarcomap analysis run`
+  OUT/truth.csv, OUT/truth/<eid>  true volumes and label maps
+  OUT/truth.json                  the odds ratios
+
+Example:
+  sarcomap phantom cohort --out made --n 20 --small
+  sarcomap cohort run made/zips -o cohort"""
 _TABLE = """\
 Make a cohort's tables, without images, and their true effects.
 
@@ -51,6 +66,7 @@ Example:
   sarcomap phantom table --out cohort --n 5000 --seed 1"""
 
 _study_command = new_app("study", _STUDY, _STUDY_EXAMPLES)
+_cohort_command = new_app("cohort", _COHORT, _COHORT_EXAMPLES)
 _training_set_command = new_app("training-set", _TRAINING_SET)
 _table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
 
@@ -58,7 +74,7 @@ _table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
 def commands(name: str) -> App:
     """The commands, under the name that they are started with."""
     app = new_app(name, "Synthetic Dixon MRI participants with exact ground truth.")
-    for one in (_study_command, _training_set_command, _table_command):
+    for one in (_study_command, _cohort_command, _training_set_command, _table_command):
         app.command(one)
     return app
 
@@ -96,6 +112,26 @@ def _study(
         show_progress=not quiet and sys.stderr.isatty(),
     )
     print(_summary(written))
+
+
+@_cohort_command.default
+def _cohort(*, options: Annotated[ImagedCohortOptions, TogetherWith]) -> None:
+    check_writable(options.out)
+    from tqdm import tqdm
+
+    from phantom.cohort import write_imaged_cohort
+
+    with tqdm(total=options.n, unit="participant", disable=not sys.stderr.isatty()) as bar:
+        written = write_imaged_cohort(
+            options.out,
+            options.n,
+            options.seed,
+            stations=options.stations,
+            small=options.small,
+            compress=options.compress,
+            progress=lambda done: bar.update(done - bar.n) and None,
+        )
+    print(f"{options.n} participants in {written.zips}, their outcomes in {written.participants}")
 
 
 @_training_set_command.default

@@ -17,6 +17,7 @@ __all__ = [
     "COMPRESSED",
     "TRAINING_SPACING_MM",
     "CohortOptions",
+    "ImagedCohortOptions",
     "FaultName",
     "StudyOptions",
     "TrainingSetOptions",
@@ -182,6 +183,37 @@ class CohortOptions:
     n: Annotated[int, _within(3, 5_000_000)]
     seed: _Seed = 0
     ineligible: Annotated[float, _within(0, 1)] = 0.08
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+
+@dataclass(frozen=True)
+class ImagedCohortOptions:
+    """Options for a cohort with images.
+
+    Attributes
+    ----------
+    out : Path
+        Folder to write into. It is made if it is missing.
+    n : int
+        Number of participants.
+    seed : int
+        Determines all participants.
+    stations : int
+        Number of stations; the lowest of the six are used.
+    small : bool
+        Pixels of twice the size from a coarser body: a fifth of the time, for tests.
+    compress : bool
+        Compress pixel data with JPEG lossless, as in the archive.
+    """
+
+    out: _Folder
+    n: Annotated[int, _within(1, 10**5)]
+    seed: _Seed = 0
+    stations: Annotated[int, _within(1, 6)] = 6
+    small: Annotated[bool, Flag] = False
+    compress: Annotated[bool, Flag] = False
 
     def __post_init__(self) -> None:
         _check_bounds(self)
