@@ -109,7 +109,7 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     second_measure = [pair for pair in AMRA_PAIRS if pair[0] in table and table[pair[1]].notna().any()]
     for first, second, factor, label in (*PAIRS, *second_measure):
-        for who, part in _by_sex(table):
+        for who, part in _by_sex(table[["sex", first, second]]):
             x, y = part[first].to_numpy(dtype=float), part[second].to_numpy(dtype=float)
             plain, converted = agreement(x, y), agreement(factor * x, y)
             rows.append(
@@ -125,10 +125,12 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
 def decline(table: pd.DataFrame, structures: Sequence[str] = ()) -> pd.DataFrame:
     """Change per decade of age by sex, for the main measures and every structure's volume."""
     rows = []
+    who_is = [(who, mask) for who in ("M", "F") if (mask := (table["sex"] == who).to_numpy(dtype=bool)).any()]
+    age = table["age"].to_numpy(dtype=float)
     for name in [*_DECLINES, *(f"{structure}_cm3" for structure in structures)]:
-        for who, part in _by_sex(table)[1:]:
-            line = decline_per_decade(part[name].to_numpy(dtype=float), part["age"].to_numpy(dtype=float))
-            rows.append({"measure": name, "sex": who, **vars(line)})
+        values = table[name].to_numpy(dtype=float)
+        for who, mask in who_is:
+            rows.append({"measure": name, "sex": who, **vars(decline_per_decade(values[mask], age[mask]))})
     return pd.DataFrame(rows)
 
 
@@ -139,7 +141,7 @@ def trend(
     groups = age_group(table["age"])
     rows = []
     for outcome in outcomes:
-        for who, part in _by_sex(table):
+        for who, part in _by_sex(table[["sex", outcome]]):
             known = part[part[outcome].notna()]
             by = known.groupby(groups[known.index], observed=False)[outcome]
             totals, events = by.size().to_numpy(dtype=float), by.sum().to_numpy(dtype=float)
@@ -159,7 +161,7 @@ def age_groups(table: pd.DataFrame) -> pd.DataFrame:
     groups = age_group(table["age"])
     rows = []
     for name in BY_AGE:
-        for who, part in _by_sex(table)[1:]:
+        for who, part in _by_sex(table[["sex", name]])[1:]:
             for group, values in part[name].groupby(groups[part.index], observed=True):
                 known = values.dropna()
                 if len(known):

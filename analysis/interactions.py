@@ -40,7 +40,8 @@ def sex_stratified(
     """
     sexes = {sex: (table["sex"] == sex).to_numpy(dtype=bool) for sex in ("M", "F")}
     sexes = {sex: mask for sex, mask in sexes.items() if mask.any()}
-    parts = {sex: table[mask] for sex, mask in sexes.items()}
+    needed = table[[*dict.fromkeys(["sex", *exposures, *outcomes, *covariates])]]
+    parts = {sex: needed[mask] for sex, mask in sexes.items()}
     rows = []
     for exposure in exposures:
         groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, Design, variance_inflation
+from analysis.distributions import chi2_tail
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
 from analysis.penalised_logistic import firth
@@ -254,4 +254,4 @@ def _collapse(high: Vector, events: Vector) -> tuple[Vector, Vector, Vector]:
 def _null_ratio_p(log_likelihood: float, events: Vector) -> float:
     share = float(events.mean())
     null = len(events) * (share * np.log(share) + (1 - share) * np.log(1 - share))
-    return float(chi2.sf(max(0.0, 2.0 * (log_likelihood - null)), 1))
+    return float(chi2_tail(max(0.0, 2.0 * (log_likelihood - null)), 1))

@@ -137,6 +137,8 @@ class Options:
         Only the tables that the paper has.
     full : bool
         Every further analysis too; takes longer.
+    bootstraps : int
+        Resampled cohorts of --full.
     seed : int
         Seed of the random numbers of bootstraps and imputations.
 
@@ -181,6 +183,7 @@ class Options:
     withdrawn: Annotated[Path | None, Parameter(metavar="FILE")] = None
     paper: Annotated[bool, _SWITCH] = False
     full: Annotated[bool, _SWITCH] = False
+    bootstraps: Annotated[int, Parameter(metavar="N")] = 100
     seed: Annotated[int, Parameter(metavar="N")] = 1
 
     def __post_init__(self) -> None:
@@ -199,6 +202,8 @@ class Options:
             raise OptionError("outcomes", f"{both[0]} is also an exposure or a covariate", "one of them", "Choose one.")
         if self.paper and self.full:
             raise OptionError("full", "given with --paper", "one of the two", "Leave one out.")
+        if not 10 <= self.bootstraps <= 100_000:
+            raise OptionError("bootstraps", f"{self.bootstraps}", "10 to 100000", "Give another number.")
         if self.instance is not None and not 0 <= self.instance <= 9:
             raise OptionError("instance", f"{self.instance}", "a visit number, such as 2 or 3", "Correct it.")
         for name, (low, high) in (self.fixed_cuts or {}).items():

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
+from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.run import Results
 from analysis.tables import write_table, write_text
@@ -88,6 +89,7 @@ def _render(
         n=len(cohort.analysed),
         followed=results.followed,
         brief=_brief(results),
+        verdicts=verdicts(results.tables["markers"]) if "markers" in results.tables else [],
         figures=figures,
         made_from=made_from,
         tables=printed,

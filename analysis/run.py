@@ -13,6 +13,8 @@ from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
 from analysis.fields import at_instance, read_fields
+from analysis.head_to_head import OUTCOMES as MARKER_OUTCOMES
+from analysis.head_to_head import head_to_head
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
@@ -112,6 +114,18 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         progress("sensitivity")
         tables["per_sd"] = per_sd(table, adjust, **asked)
         tables["sensitivity"] = sensitivity(table, adjust, everyone=cohort.eligible, cuts=cuts, **asked)
+        compared = head_to_head(
+            table,
+            adjust,
+            followed if options.full else None,
+            outcomes=MARKER_OUTCOMES if options.full else MARKER_OUTCOMES[:3],
+            bootstraps=options.bootstraps if options.full else 0,
+            seed=options.seed,
+            progress=progress,
+        )
+        tables["markers"] = compared.models
+        if options.full:
+            tables |= {"calibration": compared.calibration, "decision_curve": compared.decision}
         if options.interactions:
             tables["interactions"] = interactions(table, adjust, options.interactions, cuts=cuts, **asked)
         progress("survival")

@@ -135,6 +135,7 @@ def sensitivity(
     values are missing (Groenwold et al., CMAJ 2012;184:1265-1269). Therefore it
     is compared with the complete cases and does not replace them.
     """
+    table = table[[*dict.fromkeys([*exposures, *outcomes, *covariates, "sarcopenia", "probable_sarcopenia"])]]
     without_probable = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1)
     any_sarcopenia = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1, 1.0)
     sarcopenia = (

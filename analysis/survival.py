@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from analysis.cox import fit_cox, proportional_hazards_p
 from analysis.deaths import count_deaths
 from analysis.definitions import EXPOSURES
 from analysis.design import Covariates
+from analysis.distributions import chi2_tail
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.problems import Note
 from analysis.thirds import tertiles
@@ -229,4 +229,4 @@ def _one(followed: FollowUp, column: Vector, covariates: Covariates, empty: Haza
 
 
 def _likelihood_ratio_p(best: float, without: float) -> float:
-    return float(chi2.sf(max(0.0, 2.0 * (best - without)), 1))
+    return float(chi2_tail(max(0.0, 2.0 * (best - without)), 1))

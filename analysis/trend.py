@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2, f, t
 
+from analysis.distributions import chi2_tail, f_tail, t_tail
 from analysis.splines import restricted_cubic_spline
 
 __all__ = [
@@ -109,7 +109,7 @@ def cochran_armitage(
     if p in (0, 1) or spread <= 0:
         return Trend(float("nan"), float("nan"))
     statistic = float((score * (events - totals * p)).sum() ** 2 / (p * (1 - p) * spread))
-    return Trend(statistic, float(chi2.sf(statistic, 1)))
+    return Trend(statistic, float(chi2_tail(statistic, 1)))
 
 
 def trend_as_printed(
@@ -152,7 +152,7 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
     slope = float(centred @ y) / squares
     residual = y - y.mean() - slope * centred
     error = float(np.sqrt(residual @ residual / (n - 2) / squares))
-    p_value = float(2 * t.sf(abs(slope) / error, n - 2)) if error > 0 else float("nan")
+    p_value = float(2 * t_tail(abs(slope) / error, n - 2)) if error > 0 else float("nan")
     mean = float(y.mean())
     return Decline(
         n=n,
@@ -183,4 +183,4 @@ def _curve_p(x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
     basis, _ = np.linalg.qr(bends / spread)
     explained = float(((basis.T @ residual) ** 2).sum())
     between = (explained / bends.shape[1]) / ((left - explained) / freedom)
-    return float(f.sf(between, bends.shape[1], freedom))
+    return f_tail(between, bends.shape[1], freedom)

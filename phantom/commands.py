@@ -158,7 +158,7 @@ def _table(*, options: Annotated[CohortOptions, TogetherWith]) -> None:
     from phantom.table import draw_cohort, write_cohort
 
     phenotypes, participants, truth = write_cohort(
-        options.out, draw_cohort(options.n, options.seed, ineligible=options.ineligible)
+        options.out, draw_cohort(options.n, options.seed, options.ineligible, options.pa_tmv_correlation)
     )
     print(f"{options.n} synthetic participants: {phenotypes}, {participants}; true effects: {truth}")
 

@@ -177,12 +177,16 @@ class CohortOptions:
         Determines all participants.
     ineligible : float
         Additional people whom the analysis must exclude, as a share of n.
+    pa_tmv_correlation : float or None
+        Correlation of P/A with total muscle volume within a sex. P/A then has no effect of its own, and volume has:
+        confounding by mass. Default: independent of volume, with the published effects.
     """
 
     out: _Folder
     n: Annotated[int, _within(3, 5_000_000)]
     seed: _Seed = 0
     ineligible: Annotated[float, _within(0, 1)] = 0.08
+    pa_tmv_correlation: Annotated[float | None, _within(-0.95, 0.95)] = None
 
     def __post_init__(self) -> None:
         _check_bounds(self)
