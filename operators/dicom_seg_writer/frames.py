@@ -47,7 +47,7 @@ def fill_frames(segmentation: Segmentation, voxels: NDArray[np.uint8], derived: 
     template = segmentation.PerFrameFunctionalGroupsSequence[0]
     shown = np.flatnonzero(voxels.any(axis=(1, 2)))
     shown = shown[np.argsort(_heights(derived[0].headers)[shown])]
-    places = [_place(template, derived, k) for k in shown]
+    places = [_place(template, derived, int(k)) for k in shown]
     content = encoded_element(template["FrameContentSequence"], template)[: -_INDICES.size]
     groups, pixels, count = [], _Bits(), 0
     for number, segment in enumerate(segmentation.SegmentSequence, start=1):

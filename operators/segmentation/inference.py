@@ -106,12 +106,12 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     """
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
-    return_freed_memory()  # of loading and fusion: this stage needs the most memory of all
     fused, limits = _limited(fused)
     factor, signal_flags = matching_scale(fused, model.training_signal)
     if any(flag.severity == "error" for flag in signal_flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid, flags=signal_flags)
     flags: list[QualityFlag] = [*limits, *signal_flags]
+    return_freed_memory()  # of what came before: this stage needs the most memory of all
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
             opening = pool.submit(_open, model, options, flags)
@@ -192,13 +192,13 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
         are not finite.
     """
     box = _body_box(fused.body)
-    image = np.stack([_contrast(fused, contrast) for contrast in model.contrasts])
-    if not np.isfinite(image).all():
+    signals = {contrast: _contrast(fused, contrast) for contrast in model.contrasts}
+    if not all(np.isfinite(signal).all() for signal in signals.values()):
         raise SegmentationError(
             "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
         )
-    for contrast, channel in zip(model.contrasts, image, strict=True):
-        low, high = channel.min(where=fused.body, initial=np.inf), channel.max(where=fused.body, initial=-np.inf)
+    for contrast, signal in signals.items():
+        low, high = signal.min(where=fused.body, initial=np.inf), signal.max(where=fused.body, initial=-np.inf)
         if high - low <= _CONSTANT * abs(high):  # a network would find structures even in this
             raise SegmentationError(
                 f"fused {contrast.value} volume",
@@ -206,13 +206,11 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
                 "an image of a body",
                 f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
             )
-    if factor != 1.0:
-        image *= np.float32(factor)
     # MONAI's arrays are (channel, x, y, z), and its affines map to RAS.
-    tensor = MetaTensor(
-        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine)
-    )
-    del image
+    image = np.empty((len(model.contrasts), *reversed(fused.grid.shape)), dtype=np.float32)
+    for channel, contrast in zip(image, model.contrasts, strict=True):
+        np.multiply(signals[contrast].T, np.float32(factor), out=channel)
+    tensor = MetaTensor(torch.from_numpy(image), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine))
     whole = model.preprocessing({"image": tensor})["image"]
     affine = LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
     grid = _part_of(fused.grid, box)

@@ -110,10 +110,11 @@ def encoded_element(element: DataElement | RawDataElement, dataset: Dataset) -> 
     InternalError
         When a nested item declares a character set of its own.
     """
+    if isinstance(element, RawDataElement) or element.is_undefined_length:
+        return _by_pydicom(element, dataset)
     vr = str.__str__(element.VR)  # pydicom's own type is slow to compare
-    encode = _ENCODERS.get(vr)
-    found = element.value
-    if encode is None or element.is_raw or element.is_undefined_length or isinstance(found, IOBase):
+    encode, found = _ENCODERS.get(vr), element.value
+    if encode is None or isinstance(found, IOBase):
         return _by_pydicom(element, dataset)
     nothing = found is None or (vr != "SQ" and _is_empty(found))
     value = b"" if nothing else encode(found)

@@ -8,6 +8,7 @@ same protocol.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
@@ -46,6 +47,11 @@ class MuscleFat:
     whole: NDArray[np.int64] = field(default_factory=lambda: np.zeros(FRACTION_BINS, dtype=np.int64))
     core: NDArray[np.int64] = field(default_factory=lambda: np.zeros(FRACTION_BINS, dtype=np.int64))
     voxel_cm3: float = 0.0
+
+    def __repr__(self) -> str:
+        # UIDs are derived from it, so it must not depend on NumPy's print options. Printing arrays is also slow.
+        digest = hashlib.sha256(self.whole.tobytes() + self.core.tobytes()).hexdigest()
+        return f"{type(self).__name__}(sha256={digest}, voxel_cm3={self.voxel_cm3!r})"
 
     def __add__(self, other: MuscleFat) -> MuscleFat:
         return MuscleFat(self.whole + other.whole, self.core + other.core, max(self.voxel_cm3, other.voxel_cm3))
