@@ -141,6 +141,13 @@ def test_images_outweigh_stated_slopes_that_are_wrong(legs: list[list[Station]])
     assert muscle_fat(fused) == pytest.approx(MUSCLE_FAT_FRACTION, abs=0.02)
 
 
+def test_a_small_difference_is_corrected_where_headers_state_it(legs: list[list[Station]]) -> None:
+    assert scale_flags(fused_with(legs, times(fat=1.1))) == []  # too small to be told from T2* by images alone
+    fused = fused_with([stating(position, fat=1.1) for position in legs], times(fat=1.1))
+    assert scale_flags(fused) == [("water-fat-rescaled", "warning")] * 4
+    assert muscle_fat(fused) == pytest.approx(muscle_fat(fused_with(legs, times())), abs=1e-3)
+
+
 def test_stated_slopes_decide_where_no_image_can_tell() -> None:
     # Water and fat of one shape: no two factors can be told apart.
     positions = [
