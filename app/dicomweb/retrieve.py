@@ -18,6 +18,7 @@ from pydicom.uid import UID
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
 from app.dicomweb.multipart import parts_into
 from app.object_uids import identity
+from operators.core.contrast import Contrast
 from operators.core.errors import InputError, UsageError
 from operators.dicom_loader.contrast import (
     contrast_of_description,
@@ -62,8 +63,8 @@ def fetch_study(
     A series is retrieved if its modality is MR and its description, its
     protocol name or the ImageType of its first object names a Dixon contrast.
     Enhanced MR is retrieved too, because its frames name their contrasts. Where
-    no series is named so, all MR series of magnitude images are retrieved,
-    because the images may tell their contrasts.
+    no series is named so, four or more MR series of magnitude images are
+    retrieved, because the images may tell their contrasts.
     Series computed afterwards are skipped (ImageType ``DERIVED\\SECONDARY``, or
     composed of stations), and so are our own results.
 
@@ -105,7 +106,8 @@ def fetch_study(
             raise _nothing_listed(access, client, study_uid)
         kinds = {one.uid: with_retry(access.retry, partial(_kind_of, client, study_uid, one)) for one in listed}
         wanted = [one for one in listed if kinds[one.uid] == "dixon"]
-        wanted = wanted or [one for one in listed if kinds[one.uid] == "untold"]
+        if not wanted and sum(kind == "untold" for kind in kinds.values()) >= len(Contrast):  # images may tell four
+            wanted = [one for one in listed if kinds[one.uid] == "untold"]
         if not wanted:
             raise InputError(
                 access.name,

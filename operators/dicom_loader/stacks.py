@@ -117,12 +117,12 @@ def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
     """Stacks of images of which no header says the contrast; series that make no stack are none of a Dixon study."""
     found = []
     groups, _ = _groups(images)  # series, unless every image names one of its own
-    together: dict[object, list[ImageFile]] = defaultdict(list)
+    together: dict[str, list[ImageFile]] = defaultdict(list)
     for (series, *_), members in groups.items():
         together[series] += [image for image, _ in members]
-    for series in together.values():
+    for alike in together.values():
         with suppress(GeometryError):
-            found += stacks_of("", series)
+            found += stacks_of("", alike)
     return found
 
 

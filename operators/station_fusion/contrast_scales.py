@@ -41,6 +41,12 @@ _MISFIT = 0.12
 
 _OPPOSED_WORSE = 1.1
 
+_STATED_SAME = 0.02
+"""Largest deviation from 1 of a ratio of stated scales that is nothing to correct."""
+
+_CLEARLY, _MORE_MISFIT = 0.5, 0.005
+"""Stated factors must halve the ratio of scales that the images show, and may add this much misfit."""
+
 
 @dataclass(frozen=True)
 class ContrastScales:
@@ -139,6 +145,9 @@ def on_one_scale(
                 flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
             continue
         if _as_it_should_be(scale, common):
+            if stated is not None and _nearer(position, stated, scale):
+                changed[number] = _multiplied(position, *stated)
+                flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
             continue
         corrected, factors = _corrected(position, scale, common)
         if corrected is None and stated is not None and _fits(position, stated, common):
@@ -181,6 +190,20 @@ def _alike(*factors: float) -> bool:
 def _fits(position: TablePosition, stated: tuple[float, float], common: float) -> bool:
     scale = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
     return scale is not None and _as_it_should_be(scale, common)
+
+
+def _nearer(position: TablePosition, stated: tuple[float, float], scale: ContrastScales) -> bool:
+    """Whether stated factors make water and fat more alike, where their difference is too small to tell by itself."""
+    if abs(np.log(stated[1] / stated[0])) <= np.log1p(_STATED_SAME):
+        return False
+    after = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
+    if after is None or not after.explained:
+        return False
+    return _apart(after) < _CLEARLY * _apart(scale) and after.misfit <= scale.misfit + _MORE_MISFIT
+
+
+def _apart(scale: ContrastScales) -> float:
+    return abs(float(np.log(scale.fat / scale.water)))
 
 
 def _by_header(position: TablePosition, stated: tuple[float, float]) -> str:

@@ -27,6 +27,7 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device
+from operators.station_fusion.station_scales import on_stated_scale
 from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
 
 __all__ = ["fuse"]
@@ -60,8 +61,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         study's and those of fusion:
         ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch``, ``contrast-agent`` and ``shifted-station`` (warning),
-        ``station-gap``,
+        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent`` and
+        ``shifted-station`` (warning), ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -91,9 +92,13 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
 
     tell("comparing overlaps", 0.1)
     overlaps = sample_overlaps(chosen, grid)
+    rescaled, stated_flags = on_stated_scale(chosen, overlaps)
+    if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
+        chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
     swapped = find_swaps(chosen, overlaps)
-    flags = (*flags, *swap_flags(chosen, swapped, fixed=options.fix_swaps), *shift_flags(agreements, chosen))
+    swaps = swap_flags(chosen, swapped, fixed=options.fix_swaps)
+    flags = (*flags, *stated_flags, *swaps, *shift_flags(agreements, chosen))
     if options.fix_swaps:
         chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)

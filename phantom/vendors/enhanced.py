@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
@@ -62,7 +63,7 @@ def enhanced_files(
             del header.MRAcquisitionType  # a derived image has no pulse sequence of its own
         else:
             _pulse_sequence(header)
-        frames = []
+        frames: list[tuple[Dataset, NDArray[np.uint16]]] = []
         for one in together:
             for k in np.argsort(one.instance_numbers):
                 item = _frame(one, int(k), len(frames))

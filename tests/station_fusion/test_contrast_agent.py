@@ -37,6 +37,15 @@ def test_a_native_scan_is_kept_beside_a_later_one_after_an_agent(told_by: str) -
     assert f"the newer was scanned after a contrast agent ({told_by})" in flag.message
 
 
+def test_a_whole_set_after_an_agent_is_left_out_also_where_it_agrees_with_itself() -> None:
+    brighter = [
+        replace(one, voxels=one.voxels * 2) for n in (0, 1) for one in station(n, agent="description", acquired=LATER)
+    ]
+    positions, flags = find_positions([*station(0), *station(1), *brighter])
+    assert [position.name for position in positions] == ["series 5, 6, 7, 8", "series 1, 2, 3, 4"]
+    assert [(flag.code, flag.severity) for flag in flags] == [("duplicate-station", "warning")] * 2
+
+
 def test_of_two_scans_after_an_agent_the_newer_is_kept() -> None:
     both = [*station(0, agent="description"), *station(0, agent="ContrastBolusAgent", acquired=LATER)]
     positions, _ = find_positions(both)

@@ -141,6 +141,13 @@ def test_images_outweigh_stated_slopes_that_are_wrong(legs: list[list[Station]])
     assert muscle_fat(fused) == pytest.approx(MUSCLE_FAT_FRACTION, abs=0.02)
 
 
+def test_a_small_difference_is_corrected_where_headers_state_it(legs: list[list[Station]]) -> None:
+    assert scale_flags(fused_with(legs, times(fat=1.1))) == []  # too small to be told from T2* by images alone
+    fused = fused_with([stating(position, fat=1.1) for position in legs], times(fat=1.1))
+    assert scale_flags(fused) == [("water-fat-rescaled", "warning")] * 4
+    assert muscle_fat(fused) == pytest.approx(muscle_fat(fused_with(legs, times())), abs=1e-3)
+
+
 def test_stated_slopes_decide_where_no_image_can_tell() -> None:
     # Water and fat of one shape: no two factors can be told apart.
     positions = [
@@ -151,3 +158,30 @@ def test_stated_slopes_decide_where_no_image_can_tell() -> None:
     assert scale_flags(plain) == [] and scale_flags(fused) == [("water-fat-rescaled", "warning")] * 2
     np.testing.assert_allclose(fused.fat, 0.4 * plain.fat, rtol=1e-5)
     np.testing.assert_array_equal(fused.water, plain.water)
+
+
+def displayed(legs: list[list[Station]], stated: tuple[float, ...], shown: tuple[float, ...]) -> Fused:
+    """Stations that are shown with factors of their own, and what their headers state."""
+    return fuse(
+        make_study(
+            [
+                [replace(s, voxels=s.voxels * np.float32(gain), private_scale=scale) for s in position]
+                for position, scale, gain in zip(legs, stated, shown, strict=True)
+            ]
+        )
+    )
+
+
+def test_stations_that_are_displayed_on_scales_of_their_own_are_brought_to_one(legs: list[list[Station]]) -> None:
+    plain, scales = displayed(legs, (1, 1, 1, 1), (1, 1, 1, 1)), (1.0, 1.5, 1.0, 1.5)
+    fused = displayed(legs, scales, scales)
+    (flag,) = [flag for flag in fused.flags if flag.code == "stations-rescaled"]
+    assert flag.severity == "warning" and "(2005,100E)" in flag.message
+    common = float(np.median(fused.water[plain.water > 100] / plain.water[plain.water > 100]))
+    np.testing.assert_allclose(fused.water, common * plain.water, rtol=1e-4, atol=1e-2)
+
+
+def test_stated_scales_that_the_overlaps_contradict_are_left(legs: list[list[Station]]) -> None:
+    fused = displayed(legs, (1.0, 1.5, 1.0, 1.5), (1, 1, 1, 1))
+    assert [flag.severity for flag in fused.flags if flag.code == "stated-scale-not-used"] == ["info"]
+    np.testing.assert_array_equal(fused.water, displayed(legs, (1, 1, 1, 1), (1, 1, 1, 1)).water)
