@@ -27,7 +27,7 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device
-from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
+from operators.station_fusion.swap_checks import checked_for_swaps
 
 __all__ = ["fuse"]
 
@@ -92,10 +92,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell("comparing overlaps", 0.1)
     overlaps = sample_overlaps(chosen, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
-    swapped = find_swaps(chosen, overlaps)
-    flags = (*flags, *swap_flags(chosen, swapped, fixed=options.fix_swaps), *shift_flags(agreements, chosen))
-    if options.fix_swaps:
-        chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
+    chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
+    flags = (*flags, *swaps_found, *shift_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
