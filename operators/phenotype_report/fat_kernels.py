@@ -1,4 +1,4 @@
-"""Compiled loop over labelled voxels: depth inside the label, noise-corrected fat fraction, and their joint histogram."""
+"""Compiled loop over labelled voxels: their depth inside the label and their noise-corrected fat fraction, counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operators.phenotype_report.side_kernels import mid_x
 __all__ = ["joint_histogram"]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _local_mean(signal, k, j, i):  # type: ignore[no-untyped-def]
     """Mean over the 27 voxels around a voxel, or those of them that exist."""
     total, count = 0.0, 0
@@ -22,7 +22,7 @@ def _local_mean(signal, k, j, i):  # type: ignore[no-untyped-def]
     return total / count
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _bias(mean, sd, table, table_step):  # type: ignore[no-untyped-def]
     """Noise bias of a magnitude whose local mean is ``mean``, from the table of biases by mean, both in units of sd."""
     if sd <= 0.0:

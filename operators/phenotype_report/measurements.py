@@ -142,7 +142,7 @@ class Measurements:
     flags: tuple[QualityFlag, ...] = ()
     withheld: str | None = None
     mid_surface: MidSurface | None = None
-    noise: Noise = Noise()
+    noise: Noise = field(default_factory=Noise)
     engine: str = ""
 
     def __post_init__(self) -> None:

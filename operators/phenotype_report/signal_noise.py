@@ -34,7 +34,7 @@ _SPREAD = (0.15, 0.65)
 """SD over mean of Rayleigh noise is 0.52, and less after interpolation. Other values are not those of noise alone."""
 
 _LARGEST_SHARE = 0.25
-"""Of the body's median signal. Air that is brighter than this is not air."""
+"""Of the body's median signal, water and fat together. Air that is brighter than this is not air."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ def noise_of(fused: Fused) -> Noise:
     chosen = slices[:: max(1, slices.size // _SLICES)]
     sampling = fused.grid.spacing_mm[1::-1]
     air = [ndimage.distance_transform_edt(~fused.body[k], sampling=sampling) > _AWAY_FROM_BODY_MM for k in chosen]
-    return Noise(*(_noise_sd(image[chosen], fused.body[chosen], air) for image in (fused.water, fused.fat)))
+    bright = float(np.median((fused.water[chosen] + fused.fat[chosen])[fused.body[chosen]]))
+    return Noise(*(_noise_sd(image[chosen], air, _LARGEST_SHARE * bright) for image in (fused.water, fused.fat)))
 
 
-def _noise_sd(signal: NDArray[np.float32], body: NDArray[np.bool_], air: list[NDArray[np.bool_]]) -> float:
+def _noise_sd(signal: NDArray[np.float32], air: list[NDArray[np.bool_]], highest: float) -> float:
     means, spreads, count = [], [], 0
     for image, around in zip(signal, air, strict=True):
         found = image[around]
@@ -73,7 +74,7 @@ def _noise_sd(signal: NDArray[np.float32], body: NDArray[np.bool_], air: list[ND
     if count < _LEAST_AIR_VOXELS or not _SPREAD[0] < np.median(spreads) < _SPREAD[1]:
         return 0.0
     sd = float(np.median(means)) / _RAYLEIGH_MEAN
-    return sd if sd < _LARGEST_SHARE * float(np.median(signal[body])) else 0.0
+    return sd if sd < highest else 0.0
 
 
 @cache

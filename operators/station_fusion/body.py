@@ -11,7 +11,8 @@ from operators.station_fusion.mask_kernels import close_and_fill, keep_large_par
 __all__ = ["body_mask", "disc", "fat_fraction", "otsu_threshold"]
 
 _SMALLEST_PART = 0.1
-"""Fraction of the largest part's volume. It keeps both legs below the crotch and drops hands, coils and table."""
+"""Fraction of the largest part's volume, between two gaps. It keeps both legs below the crotch and drops hands, coils
+and table. Below a gap the legs hang together with nothing, so that they are compared with each other."""
 
 _CLOSING_MM = 6.0
 """Radius that closes skin folds and signal voids at the surface."""
@@ -48,7 +49,8 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     mask = np.zeros(signal.shape, dtype=np.uint8)
     # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)
-    keep_large_parts(mask, _SMALLEST_PART)
+    for first, end in _runs(signal.any(axis=(1, 2))):
+        keep_large_parts(mask[first:end], _SMALLEST_PART)
     close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
     return mask.view(np.bool_)
 
@@ -89,6 +91,12 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
         distance = first_moment[:-1] / below - (first_moment[-1] - first_moment[:-1]) / above
     between = np.nan_to_num(below * above * distance**2)
     return low + (int(between.argmax()) + 1) / scale
+
+
+def _runs(covered: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First slice, and one past the last, of each run of slices that stations cover."""
+    borders = np.flatnonzero(np.diff(np.concatenate([[0], covered.astype(np.int8), [0]])))
+    return [(int(first), int(end)) for first, end in borders.reshape(-1, 2)]
 
 
 def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ from operators.station_fusion.positions import (
 )
 from operators.station_fusion.resample import average_stations, choose_device
 from operators.station_fusion.station_scales import on_stated_scale
-from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
+from operators.station_fusion.swap_checks import checked_for_swaps
 
 __all__ = ["fuse"]
 
@@ -96,11 +96,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
         chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
-    swapped = find_swaps(chosen, overlaps)
-    swaps = swap_flags(chosen, swapped, fixed=options.fix_swaps)
-    flags = (*flags, *stated_flags, *swaps, *shift_flags(agreements, chosen))
-    if options.fix_swaps:
-        chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
+    chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
+    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
