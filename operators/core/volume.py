@@ -245,6 +245,7 @@ class Fused:
     Attributes
     ----------
     water, fat, in_phase, opposed : ndarray, shape (z, y, x), float32
+        Of a contrast in `absent`, what stands in for it.
     grid : Grid
         Axis-aligned with the stations; its extent is the union of the stations.
     body : ndarray, shape (z, y, x), bool
@@ -262,6 +263,9 @@ class Fused:
     label_slices : tuple of int or None
         First slice, and one past the last, that show pelvis to knee, where the
         volumes show more: only there may a network name structures. None for all.
+    absent : frozenset of Contrast
+        Contrasts that the study does not have: in-phase, opposed-phase or both. They are neither written nor shown to
+        a network.
     """
 
     water: NDArray[np.float32]
@@ -275,10 +279,11 @@ class Fused:
     overlaps: tuple[Mapping[str, float], ...] = ()
     flags: tuple[QualityFlag, ...] = ()
     label_slices: tuple[int, int] | None = None
+    absent: frozenset[Contrast] = frozenset()
 
     def volumes(self) -> dict[str, Volume]:
-        """The six volumes by the stem of their file (``fused/<stem>.nrrd``)."""
-        return {
+        """The volumes by the stem of their file (``fused/<stem>.nrrd``): six, without those of absent contrasts."""
+        volumes = {
             "in": Volume(self.in_phase, self.grid),
             "opp": Volume(self.opposed, self.grid),
             "water": Volume(self.water, self.grid),
@@ -286,3 +291,4 @@ class Fused:
             "fat_fraction": Volume(self.fat_fraction, self.grid),
             "body": Volume(self.body.astype(np.uint8), self.grid),
         }
+        return {stem: volume for stem, volume in volumes.items() if stem not in self.absent}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.errors import DicomError
-from operators.core.volume import Station
+from operators.core.volume import QualityFlag, Station
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.repeated_values import Gate
 from operators.dicom_loader.source import ArchiveLimits, Source
 from operators.dicom_loader.stacks import Stack
+from operators.dicom_loader.stored_values import encoding_flags
 
 __all__ = ["Select", "decode_stacks"]
 
@@ -24,7 +26,14 @@ Select = Callable[[Sequence[Station]], Sequence[Station]]
 
 def decode_stacks(
     source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: Ticker, select: Select | None, gate: Gate
-) -> tuple[Station, ...]:
+) -> tuple[tuple[Station, ...], tuple[QualityFlag, ...]]:
+    """Decode the stacks that ``select`` names, or all; also the flags for what is unusual in how pixels are encoded.
+
+    Raises
+    ------
+    DicomError
+        For more voxels than the limits allow, a transfer syntax without decoder, and damaged pixels.
+    """
     needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
     if needed > limits.max_total_bytes:
         raise DicomError(
@@ -36,6 +45,7 @@ def decode_stacks(
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
     stations = [_undecoded(stack, gate) for stack in stacks]
     files: set[str] = set()
+    notes: Counter[str] = Counter()
     # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
     while True:
         named = {id(station) for station in (stations if select is None else select(stations))}
@@ -50,12 +60,12 @@ def decode_stacks(
                 work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
         again = len(work.keys() & files)
         files |= work.keys()
-        decode_into(source, list(work.values()), tick if not again else _silent)
+        notes += decode_into(source, list(work.values()), tick if not again else _silent)
         for n, voxels in volumes.items():
             _interpolate_missing(stacks[n], voxels)
             stations[n] = replace(stations[n], voxels=voxels, decoded=True)
     tick.finish()
-    return tuple(stations)
+    return tuple(stations), encoding_flags(notes)
 
 
 def _silent() -> None:

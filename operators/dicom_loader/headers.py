@@ -23,6 +23,7 @@ from operators.dicom_loader.header_values import integer
 from operators.dicom_loader.private_elements import wanted_tags
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
+from operators.dicom_loader.stored_values import ENCODING_KEYWORDS, Encoding
 
 __all__ = ["ImageFile", "OtherFile", "header_reader", "read_header"]
 
@@ -118,6 +119,8 @@ class ImageFile:
         Position of its pixels in the file.
     pixel_options : mapping
         Options for pydicom's decoders.
+    encoding : Encoding
+        What the bits of a pixel mean.
     patient, acquisition : mapping of str to str
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     contrast_agent : {"", "ContrastBolusAgent", "description"}
@@ -138,6 +141,7 @@ class ImageFile:
     frames: tuple[Frame, ...]
     pixels: PixelElement
     pixel_options: Mapping[str, Any]
+    encoding: Encoding
     patient: Mapping[str, str]
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_agent: str = ""
@@ -145,9 +149,8 @@ class ImageFile:
 
 def header_reader() -> ElementReader:
     """The reader for `read_header`. Use one for the whole study, because it reuses what its files have in common."""
-    return ElementReader(
-        (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *_PIXEL_OPTIONS, *_OFFSET_KEYWORDS), wanted_tags()
-    )
+    pixels = (*_PIXEL_OPTIONS, *ENCODING_KEYWORDS, *_OFFSET_KEYWORDS)
+    return ElementReader((*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *pixels), wanted_tags())
 
 
 def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile | OtherFile | None:
@@ -261,6 +264,7 @@ def _image_file(
         frames=frames,
         pixels=pixels,
         pixel_options=_pixel_options(header),
+        encoding=Encoding.of(header, where),
         patient=texts(header, PATIENT_KEYWORDS),
         acquisition=texts(header, ACQUISITION_KEYWORDS),
         contrast_agent=agent_told_by(contrast_agent(header), said(header, "SeriesDescription")),

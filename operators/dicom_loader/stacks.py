@@ -128,11 +128,8 @@ def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
 
 def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
     """Whether a table position lacks one of the four contrasts, or there is none."""
-    try:
-        check_all_contrasts("", stacks)
-    except DicomError:
-        return True
-    return False
+    positions = table_positions(stacks)
+    return not positions or any({stack.contrast for stack in position} != set(Contrast) for position in positions)
 
 
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
@@ -218,14 +215,21 @@ def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse a study in which a table position lacks one of the four contrasts."""
-    nowhere = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in stacks)]
+    """Refuse a study in which a table position lacks water or fat, or a contrast that others have.
+
+    In-phase and opposed-phase images may be absent everywhere.
+    """
+    there = {stack.contrast for stack in stacks}
+    if not there:
+        return
+    needed = there | {Contrast.WATER, Contrast.FAT}
+    nowhere = [contrast for contrast in Contrast if contrast in needed - there]
     lacking = [f"{' and '.join(nowhere)} at any table position"] if nowhere else []
     for position in table_positions(stacks):
         absent = [
             contrast
             for contrast in Contrast
-            if contrast not in nowhere and all(stack.contrast != contrast for stack in position)
+            if contrast in there and all(stack.contrast != contrast for stack in position)
         ]
         if absent:
             low = min(z_range_mm(stack.grid)[0] for stack in position)
@@ -235,7 +239,7 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
         raise DicomError(
             where,
             f"no {'; no '.join(lacking)}",
-            "in, opp, water and fat at every table position",
+            "water and fat at every table position, and in and opp at every one or at none",
             "Fetch the missing series, or leave out that table position.",
         )
 

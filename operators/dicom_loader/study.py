@@ -111,7 +111,7 @@ def load_study(
         members = source.members()
         tick = Ticker(progress, len(members))
         headers = read_headers(source, members, tick)
-        images = images_of_study(source, headers, len(members), study_uid)
+        images = images_of_study(source, headers, members, study_uid)
         stacks = _stacks(source, headers, images, allow_missing_slices)
         told = _told_by_images(source, headers, stacks, limits)
         stacks = top_down([*stacks, *(stack for found in told for stack in found.stacks)])
@@ -122,7 +122,7 @@ def load_study(
         check_one_person(source.name, [file for stack in stacks for file in stack.files])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
         check_all_contrasts(source.name, stacks)
-        stations = decode_stacks(source, stacks, limits, tick, select, gate)
+        stations, encoding = decode_stacks(source, stacks, limits, tick, select, gate)
         if len(frames) > 1:
             frame = next(s.frame_of_reference_uid for s in stations if s.frame_of_reference_uid)
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
@@ -135,7 +135,13 @@ def load_study(
         visit=_visit(path),
         height_m=_height_m(image.patient for image in (images or [first])),
         patient=patient,
-        flags=(*study_flags(stacks, headers, frames), *(found.flag for found in told), *kind_flags, *gate.flags()),
+        flags=(
+            *study_flags(stacks, headers, frames),
+            *(found.flag for found in told),
+            *kind_flags,
+            *encoding,
+            *gate.flags(),
+        ),
     )
     return study if deidentification is None else deidentify(study, deidentification)
 
@@ -169,7 +175,7 @@ def _told_by_images(
 
     def decode(some: Sequence[Stack]) -> list[NDArray[np.float32]]:
         silent = Ticker(None, sum(len(stack.files) for stack in some))
-        return [station.voxels for station in decode_stacks(source, some, limits, silent, None, Gate())]
+        return [station.voxels for station in decode_stacks(source, some, limits, silent, None, Gate())[0]]
 
     untold = untold_stacks([image for image in images.values() if image.study_uid in uids])
     return told_by_images(untold, stacks, decode)

@@ -27,6 +27,7 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device
+from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
 from operators.station_fusion.station_scales import on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
 
@@ -59,7 +60,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         `Contrast`. ``overlaps`` compares stations as acquired: its entries are
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
-        ``duplicate-station`` and ``intensity-matched`` (info),
+        ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
         ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent`` and
         ``shifted-station`` (warning), ``station-gap``,
@@ -81,7 +82,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell = progress or _silent
     machine = choose_device(options.device)
     tell("sorting stations", 0.0)
-    found, flags = find_positions(study.stations)
+    absent = absent_contrasts(study.stations)
+    found, flags = find_positions(with_stand_ins(study.stations))
     pelvis_to_knee = choose(found)
     chosen = found if options.stations == "all" else pelvis_to_knee.positions
     _check_voxels(chosen)
@@ -123,13 +125,16 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         grid=grid,
         body=body,
         fat_fraction=fraction,
-        stations=tuple(position.stations[contrast] for position in chosen for contrast in Contrast),
+        stations=tuple(
+            position.stations[contrast] for position in chosen for contrast in Contrast if contrast not in absent
+        ),
         overlaps=tuple(
             {**agreement, "seam_visibility": seam_visibility(overlap, in_phase, grid)}
             for agreement, overlap in zip(agreements, overlaps, strict=True)
         ),
         flags=(
             *study.flags,
+            *absent_flags(absent),
             *flags,
             *matched,
             *agent_flags(chosen),
@@ -140,6 +145,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         label_slices=_slices_of(pelvis_to_knee.positions, grid)
         if len(pelvis_to_knee.positions) < len(chosen)
         else None,
+        absent=absent,
     )
 
 
