@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -24,7 +25,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_every_vendor_is_offered_and_tested() -> None:
-    assert set(VENDORS) == set(VendorName.__args__) == set(TOLD_BY)
+    assert set(VENDORS) == set(get_args(VendorName)) == set(TOLD_BY)
 
 
 @pytest.mark.parametrize("vendor", list(VENDORS))
