@@ -192,10 +192,10 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
             message = f"No station between z = {top:.1f} and {bottom:.1f} mm, between {upper.name} and {lower.name}."
             flags.append(QualityFlag("station-gap", "error", message))
     covered = _union_length(ranges)
-    if len(positions) < PELVIS_TO_KNEE_POSITIONS or covered < MINIMUM_COVERAGE_MM:
+    if covered < MINIMUM_COVERAGE_MM:
         message = (
-            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs "
-            f"{PELVIS_TO_KNEE_POSITIONS} stations and at least {MINIMUM_COVERAGE_MM:.0f} mm."
+            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs at least "
+            f"{MINIMUM_COVERAGE_MM:.0f} mm."
         )
         flags.append(QualityFlag("no-pelvis-to-knee-coverage", "error", message))
     return tuple(flags)
