@@ -124,7 +124,8 @@ def load_study(
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_composed(headers, family)
         first = stacks[0].files[0] if not images else images[0]
-        check_one_person(source.name, [file for stack in stacks for file in stack.files])
+        # Also of the families that are left out: whose they are tells whose study it is.
+        check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
         check_all_contrasts(source.name, stacks)
         stations, encoding = decode_stacks(source, stacks, limits, tick, select, gate)

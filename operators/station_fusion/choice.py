@@ -12,9 +12,11 @@ from operators.core.options import StationChoice
 from operators.core.volume import QualityFlag, Station
 from operators.station_fusion.landmarks import Landmarks, find_landmarks
 from operators.station_fusion.positions import (
+    MINIMUM_COVERAGE_MM,
     PELVIS_TO_KNEE_POSITIONS,
     TablePosition,
     choose_positions,
+    covered_mm,
     find_positions,
     places_of,
 )
@@ -90,12 +92,12 @@ def choose(positions: Sequence[TablePosition]) -> Choice:
     if all(position.decoded for position in positions[known:]):
         landmarks = find_landmarks(positions[known:])
     if landmarks is None:
-        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(positions))
     first, last = _from_knees_up(positions[known:], landmarks)
     first, last = first + known, last + known
     chosen = tuple(positions[first : last + 1])
     if _has_gap(chosen):  # where the legs part may be hidden in it
-        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(positions))
     flags: list[QualityFlag] = []
     are_lowest = (first, last) == (first_of_lowest, count - 1)
     if not are_lowest or count not in (len(chosen), ARCHIVE_POSITIONS):
@@ -196,12 +198,19 @@ def _chosen_flag(count: int, first: int, last: int, landmarks: Landmarks) -> Qua
     return QualityFlag("stations-chosen", "info", message)
 
 
-def _unsure(found: int) -> tuple[QualityFlag, ...]:
-    """A warning when the lowest four of a number that is not the archive's six are used."""
-    if found <= PELVIS_TO_KNEE_POSITIONS or found == ARCHIVE_POSITIONS:
+def _unsure(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
+    """A warning where nothing but the archive's own number of stations could tell that they show pelvis to knee."""
+    found = len(positions)
+    if found in (PELVIS_TO_KNEE_POSITIONS, ARCHIVE_POSITIONS):
         return ()
-    message = (
-        f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as pelvis "
-        "to knee, for the images do not show where the legs part and where the knees are."
-    )
+    unseen = "the images do not show where the legs part and where the knees are"
+    if found > PELVIS_TO_KNEE_POSITIONS:
+        message = (
+            f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as "
+            f"pelvis to knee, for {unseen}."
+        )
+    elif covered_mm(positions) >= MINIMUM_COVERAGE_MM:
+        message = f"Whether {found} station(s) show pelvis to knee cannot be told, for {unseen}."
+    else:
+        return ()
     return (QualityFlag("station-count", "warning", message),)
