@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
 from app.dicomweb.multipart import parts_into
 from app.object_uids import identity
-from operators.core.contrast import Contrast
+from operators.core.contrast import FUSED_SERIES, Contrast
 from operators.core.errors import InputError, UsageError
 from operators.dicom_loader.contrast import (
     MadeOf,
@@ -200,7 +200,8 @@ def _kind_of(client: DICOMwebClient, study_uid: str, series: _Listed) -> _Kind |
         return None
     image_type, sop_class, protocol = _first_object(client, study_uid, series)
     source = made_of(image_type, series.description)
-    if source == "projection" or (image_type[1:2] == ["SECONDARY"] and source != "reformatted"):
+    computed = image_type[1:2] == ["SECONDARY"] and source == "scan"
+    if source == "projection" or computed or series.description.startswith(FUSED_SERIES):
         return None
     hints = (series.protocol, protocol, *image_type)
     contrast = contrast_of_image_type(image_type) or contrast_of_description(series.description, *hints)

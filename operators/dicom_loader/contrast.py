@@ -20,7 +20,6 @@ __all__ = [
     "contrast_of_description",
     "contrast_of_image_type",
     "is_magnitude",
-    "is_reformatted",
     "made_of",
 ]
 
@@ -179,11 +178,6 @@ def made_of(image_type: Sequence[str], description: str = "") -> MadeOf:
     if values & _COMPOSED or any(value.startswith("COMP_") for value in values) or _COMPOSED_NAME.search(description):
         return "composed"
     return "scan"
-
-
-def is_reformatted(image_type: Sequence[str]) -> bool:
-    """Whether an image was composed of several stations or computed in another plane."""
-    return made_of(image_type) != "scan"
 
 
 def _values(image_type: Sequence[str]) -> list[str]:

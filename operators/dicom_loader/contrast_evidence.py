@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from operators.core.contrast import FUSED_SERIES
 from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import (
     MADE_OF,
@@ -119,7 +120,7 @@ def kind_of(words: HeaderWords) -> Kind:
         (("echo time", contrast_of_echo_time(words.echo_time_ms, words.field_tesla)), bool(words.echo_time_ms)),
     )
     evidence = tuple(one for one, there in said if there)
-    if source == "projection":
+    if source == "projection" or words.description.startswith(FUSED_SERIES):
         return Kind(None, evidence=evidence)
     magnitude = is_magnitude(words.image_type, words.complex_component)
     told_by, contrast = next(((named_by, c) for named_by, c in deciding if c is not None), ("", None))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from operators.core.contrast import FUSED_SERIES
 from operators.core.errors import SarcoMapError
 from operators.core.volume import Contrast, Study
 from operators.dicom_loader import load_study
@@ -185,6 +186,16 @@ def test_composed_volumes_are_used_when_they_are_all_there_is(tmp_path: Path, va
 @pytest.mark.parametrize("value", ["MIP", "PROJECTION IMAGE"])
 def test_projections_never_are(tmp_path: Path, value: str) -> None:
     write_study(tmp_path, stations=1, change=composed(value))
+    with pytest.raises(SarcoMapError, match="none of them a Dixon"):
+        load_study(tmp_path)
+
+
+def test_our_own_fused_series_are_never_input(tmp_path: Path) -> None:
+    def ours(header: Dataset) -> None:
+        header.ImageType = ["DERIVED", "SECONDARY", "OTHER", header.ImageType[-1], "COMPOSED"]
+        header.SeriesDescription = f"{FUSED_SERIES} water"
+
+    write_study(tmp_path, stations=1, change=named_apart(5, ours))
     with pytest.raises(SarcoMapError, match="none of them a Dixon"):
         load_study(tmp_path)
 
