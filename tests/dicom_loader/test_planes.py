@@ -220,6 +220,13 @@ def test_composed_volumes_stand_in_for_scans_that_lack_a_contrast(tmp_path: Path
     assert flags(study)["composed-volumes"] == "warning"
 
 
+def test_scans_of_water_and_fat_alone_are_preferred_to_composed_volumes(tmp_path: Path) -> None:
+    kept = {series_number(contrast, station) for contrast in (Contrast.WATER, Contrast.FAT) for station in (0, 1)}
+    write_study(tmp_path / "scans", change=lambda header: header.SeriesNumber in kept)
+    write_study(tmp_path / "composed", stations=1, change=composed("COMPOSED"))
+    assert {s.series_number for s in load_study(tmp_path).stations} == kept
+
+
 def test_a_damaged_composed_image_matters_only_where_it_is_used(tmp_path: Path) -> None:
     write_study(tmp_path / "scans")
     file = write_study(tmp_path / "composed", stations=1, change=composed("COMPOSED"))[0]
