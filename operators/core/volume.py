@@ -127,7 +127,7 @@ class Station:
     ----------
     contrast : Contrast
     voxels : ndarray, shape (z, y, x), float32
-        Rescaled signal; z runs inferior to superior.
+        Rescaled signal; z runs inferior to superior, also in coronal and sagittal acquisitions.
     grid : Grid
         The positions of those voxels.
     acquired : datetime or None
@@ -136,7 +136,7 @@ class Station:
     series_number : int
     series_description : str
     sop_instance_uids : tuple of str
-        The source images, inferior to superior (one for an Enhanced MR).
+        The source images along ``slice_axis`` (one for an Enhanced MR).
     sop_class_uid : str
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
@@ -150,6 +150,8 @@ class Station:
     private_scale : float or None
         By how much the scanner says that this signal is too bright beside that of other series (Philips: Rescale
         Slope times scale slope); None where it does not say.
+    slice_axis : {0, 1, 2}
+        The axis of ``voxels`` along which its images were acquired: 0 (z) axial, 1 (y) coronal, 2 (x) sagittal.
     decoded : bool
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
@@ -171,6 +173,7 @@ class Station:
     contrast_evidence: Mapping[str, str | None] = field(default_factory=dict)
     contrast_agent: str = ""
     private_scale: float | None = None
+    slice_axis: int = 0
     decoded: bool = True
 
     def __post_init__(self) -> None:

@@ -200,7 +200,9 @@ def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
         if place is not None:
             place["series"].append(series)
             continue
-        depth, height, width = station.grid.shape
+        # Images of coronal and sagittal acquisitions show z along their rows' index.
+        depth = station.grid.shape[station.slice_axis]
+        height, width = (size for axis, size in enumerate(station.grid.shape) if axis != station.slice_axis)
         rows.append(
             {
                 "index": len(rows),
