@@ -2,11 +2,12 @@
 
     python benchmarks/cohort.py throughput --studies 6 --out benchmarks/results/cohort_throughput.json
     python benchmarks/cohort.py scale --studies 100000 --out benchmarks/results/cohort_scale.json
+    python benchmarks/cohort.py resume --studies 100000 --out benchmarks/results/cohort_resume.json
     python benchmarks/cohort.py kills --studies 100 --kills 20 --out benchmarks/results/cohort_kills.json
 
 ``throughput`` runs phantom studies of the archive's size through the shipped network with one and with two workers
-of one thread. ``scale`` sends studies without work through Dask, and resumes the finished ledger. ``kills`` is
-`tests/cohort/kills.py` with more kills. The machine's load is recorded: on a busy machine the times are upper bounds,
+of one thread. ``scale`` sends studies without work through Dask, and resumes the finished ledger; ``resume`` does only
+the latter, with a ledger that was not run for. ``kills`` is `tests/cohort/kills.py` with more kills. The machine's load is recorded: on a busy machine the times are upper bounds,
 and the CPU seconds are what can be compared.
 """
 
@@ -23,6 +24,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,41 @@ def scale(studies: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def resume(studies: int, folder: Path) -> dict[str, Any]:
+    """The resumption of a finished cohort, whose ledger and folders are made here with the run's own records."""
+    from app.cohort.digests import digests_of
+    from app.cohort.studies import find_studies
+
+    inputs, out = folder / "in", folder / "out"
+    inputs.mkdir()
+    for number in range(studies):
+        (inputs / f"{1000000 + number}_20201_2_0.zip").write_bytes(b"x")
+    found = find_studies([str(inputs)])
+    digests = digests_of(RunOptions(), None, True, "everything")
+    (out / "ledger").mkdir(parents=True)
+    with (out / "ledger" / "made.jsonl").open("w") as ledger:
+        for one in found:
+            assert one.identity is not None and one.folder is not None
+            (out / "studies" / one.folder).mkdir(parents=True)
+            seconds = dict.fromkeys(_STAGES, 1.2345)
+            attempt = Attempt(
+                one.study, one.eid, one.visit, replace(one.identity, sha256="ab" * 32), digests, "done", None, 1,
+                "node-0001.12345.0123abcd", seconds, {"input": 150_000_000, "output": 300_000_000},
+                "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00", one.folder, None, ("seam-step",),
+            )  # fmt: skip
+            ledger.write(attempt.to_json() + "\n")
+    cpu, began = time.process_time(), time.perf_counter()
+    result = run_cohort([str(inputs)], out, RunOptions(), CohortOptions(), fuse_only=True, quiet=True)
+    assert result.counts["done"] == studies
+    return {
+        "studies": studies,
+        "resume_seconds": round(time.perf_counter() - began, 2),
+        "resume_cpu_seconds": round(time.process_time() - cpu, 2),
+        "ledger_mb": round((out / "ledger" / "made.jsonl").stat().st_size / 1e6, 1),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
 def kills(studies: int, number: int, folder: Path) -> dict[str, Any]:
     """A run in which processes are killed, compared with one in which none is."""
     from tests.cohort.kills import Scene, as_json, disturbed, made, tables, twice
@@ -144,7 +181,7 @@ def kills(studies: int, number: int, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("throughput", "scale", "kills"))
+    parser.add_argument("what", choices=("throughput", "scale", "resume", "kills"))
     parser.add_argument("--studies", type=int, default=6)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--out", type=Path)
@@ -152,6 +189,7 @@ def main() -> None:
     runs: dict[str, Callable[[Path], dict[str, Any]]] = {
         "throughput": lambda folder: throughput(options.studies, folder),
         "scale": lambda folder: scale(options.studies, folder),
+        "resume": lambda folder: resume(options.studies, folder),
         "kills": lambda folder: kills(options.studies, options.kills, folder),
     }
     folder = Path(tempfile.mkdtemp(prefix="cohort-"))

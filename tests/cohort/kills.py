@@ -181,7 +181,8 @@ def tables(out: Path) -> bytes:
 def twice(out: Path) -> dict[str, int]:
     """Studies that were done by more than one attempt, and those without an outcome."""
     attempts = Ledger(out).attempts()[0]
-    done = Counter(one.study for one in attempts if one.outcome == "done")
+    by_attempt = {(one.study, one.attempt, one.worker) for one in attempts if one.outcome == "done"}
+    done = Counter(study for study, _, _ in by_attempt)
     return {
         "studies": len(latest(attempts)),
         "without_outcome": sum(one.again for one in latest(attempts).values()),
