@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from analysis.derived_columns import derive
     from analysis.errors import AnalysisError, DataError, OutputError, UsageError
     from analysis.fields import read_fields
+    from analysis.interactions import sex_stratified
     from analysis.limits_of_agreement import Agreement, agreement
     from analysis.logistic import LogisticFit, fit_logistic, profile_interval
-    from analysis.odds_ratios import Association, Associations, associations, sex_stratified
+    from analysis.odds_ratios import Association, Associations, associations
     from analysis.options import Options
     from analysis.penalised_logistic import FirthEstimate, firth
+    from analysis.problems import Note
     from analysis.published_table import Audit, audit
     from analysis.run import Results, analyse, load_cohort
     from analysis.survival import FollowUp, HazardRatio, follow_up, hazard_ratios
     from analysis.tables import read_table, write_table
     from analysis.thirds import Tertiles, tertiles
     from analysis.trend import Decline, Trend, cochran_armitage, decline_per_decade
-    from analysis.validation import Checked, Note, check_participants, check_phenotypes
+    from analysis.validation import Checked, check_participants, check_phenotypes
 
 # No module may have the name of a function here: once imported, it would replace the function.
 _HOMES = {
@@ -67,8 +69,8 @@ _HOMES = {
         "Association",
         "Associations",
         "associations",
-        "sex_stratified",
     ),
+    "analysis.interactions": ("sex_stratified",),
     "analysis.penalised_logistic": (
         "FirthEstimate",
         "firth",
@@ -103,9 +105,9 @@ _HOMES = {
         "cochran_armitage",
         "decline_per_decade",
     ),
+    "analysis.problems": ("Note",),
     "analysis.validation": (
         "Checked",
-        "Note",
         "check_participants",
         "check_phenotypes",
     ),

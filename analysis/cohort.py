@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import pandas as pd
 
+from analysis.amra import AMRA_WARNING
+from analysis.covariate_types import near_names
+from analysis.deaths import count_deaths
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
 from analysis.errors import DataError
-from analysis.validation import Checked, Note
+from analysis.plausible import check_sexes
+from analysis.problems import Note, Problems
+from analysis.validation import Checked
 
 __all__ = ["Cohort", "build_cohort"]
 
@@ -44,6 +49,8 @@ class Cohort:
     warnings : tuple of str
         What a reader must know first: that participants are synthetic, or that
         the network that measured them was trained on synthetic data.
+    sources : mapping of str to tuple of str
+        Column of ours to its column or columns in the participants' file.
     """
 
     analysed: pd.DataFrame
@@ -54,6 +61,7 @@ class Cohort:
     cut_offs: CutOffs
     structures: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
@@ -73,7 +81,12 @@ def build_cohort(
     min_age: float = 50,
     covariates: Sequence[str] = COVARIATES,
     cut_offs: CutOffs = EWGSOP2,
-    rejected: frozenset[str] = frozenset(),
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
+    also: Sequence[str] = (),
+    register_until: pd.Timestamp | None = None,
+    withdrawn: Set[str] = frozenset(),
+    rejected: Set[str] = frozenset(),
 ) -> Cohort:
     """Join by ``eid``, derive columns, and exclude in the paper's order (method, section 1).
 
@@ -86,15 +99,25 @@ def build_cohort(
         Key covariates. Participants without them are excluded, so that crude and
         adjusted models use the same people.
     cut_offs : CutOffs
-    rejected : frozenset of str
+    exposures, outcomes, also : sequence of str
+        Columns that must exist; the outcomes as 0, 1 or missing.
+    register_until : Timestamp, optional
+        Last day on which deaths are known.
+    withdrawn : set of str
+        Identifiers of people who withdrew their consent. They are left out
+        before anything is computed, with everybody whose identifier is negative
+        (as UK Biobank marks them).
+    rejected : set of str
         The eid of each participant whose study was rejected.
 
     Raises
     ------
     DataError
-        If the tables share no participant, or fewer than 20 remain.
+        If a column is missing or an outcome is not of 0 and 1, the tables share
+        no participant, or fewer than 20 remain.
     """
-    people, images = participants.table, phenotypes.table
+    entered = len(participants.table)
+    people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     joined = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
     if "synthetic" in images.columns:
@@ -108,18 +131,24 @@ def build_cohort(
             "Check that both tables use identifiers of the same UK Biobank application.",
         )
     steps: list[tuple[str, int, int]] = [
-        ("in the participants table", 0, len(people)),
+        ("in the participants table", 0, entered),
         ("without MRI phenotypes", len(people) - len(joined), len(joined)),
     ]
+    if len(people) < entered:
+        steps.insert(1, ("consent withdrawn", entered - len(people), len(people)))
     orphans = len(images) - len(joined)
     if rejected:
-        kept = joined[~joined["eid"].isin(rejected)].reset_index(drop=True)
+        kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
         joined = kept
-    table = derive(joined, cut_offs)
-    for covariate in covariates:
-        if covariate not in table.columns:
-            raise DataError("participants", f"no column {covariate}", "every covariate", "Check --adjust.")
+    table = derive(joined, cut_offs, register_until)
+    _check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
+                                         "interactions": also})  # fmt: skip
+    _check_outcomes(table, outcomes)
+    problems = Problems("participants and phenotypes")
+    check_sexes(table, problems)
+    problems.raise_if_any("men with more muscle than women")
+    _order_levels(table, participants, [*covariates, *also])
     missing = table[[*covariates]].isna().any(axis=1)
     criteria: list[tuple[str, pd.Series, bool]] = [
         ("age or sex not known", table["age"].isna() | table["sex"].isna(), False),
@@ -154,11 +183,13 @@ def build_cohort(
     flow = pd.DataFrame(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
     )
-    notes = [*participants.notes, *phenotypes.notes]
+    notes = [*participants.notes, *phenotypes.notes, *_notes_on_deaths(table, register_until)]
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     analysed = table[keep].reset_index(drop=True)
-    questions = dict.fromkeys([*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *covariates])
+    questions = dict.fromkeys(
+        [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
+    )
     return Cohort(
         analysed=analysed,
         all_ages=table.loc[keep_any_age, ["age", "sex", *BY_AGE]].reset_index(drop=True),
@@ -168,7 +199,59 @@ def build_cohort(
         cut_offs=cut_offs,
         structures=_structures(images),
         warnings=_warnings(analysed),
+        sources=participants.sources,
     )
+
+
+def _consenting(table: pd.DataFrame, withdrawn: Set[str]) -> pd.DataFrame:
+    out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
+    return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
+
+
+def _check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, Sequence[str]]) -> None:
+    """Raise `DataError` for a column that neither table has, with the names that may be meant."""
+    for option, names in named.items():
+        for name in names:
+            # A column of the field map exists even where the file lacks it; it is empty then.
+            lacks = name in participants.fields and name not in participants.sources
+            if name in table.columns and not (lacks and table[name].isna().all()):
+                continue
+            header = dict.fromkeys([*participants.header, *table.columns])
+            near = [other for other in near_names(name, list(header), participants.fields) if other != name]
+            remedy = f"Near it: {', '.join(near)}. " if near else ""
+            raise DataError(
+                "participants and phenotypes",
+                f"no column {name}",
+                f"every column of --{option}",
+                f"{remedy}Check --{option}.",
+            )
+
+
+def _check_outcomes(table: pd.DataFrame, outcomes: Sequence[str]) -> None:
+    for name in outcomes:
+        known = table[name].dropna()
+        if not pd.api.types.is_numeric_dtype(known) or not known.isin([0, 1]).all():
+            raise DataError(
+                f"column {name}", "values other than 0 and 1", "0 (no), 1 (yes) or empty in an outcome",
+                "Make such a column, or use it as an exposure or covariate.",
+            )  # fmt: skip
+
+
+def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[str]) -> None:
+    """Give coded covariates the order of the field map, so that its first level is the reference."""
+    for name in names:
+        levels = participants.fields[name].levels if name in participants.fields else ()
+        if levels and name not in ("sex", "activity"):
+            table[name] = pd.Categorical(table[name], categories=list(levels))
+
+
+def _notes_on_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None) -> list[Note]:
+    deaths = count_deaths(table, register_until)
+    found = (
+        (deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
+        (deaths.after, "after the end of follow-up: counted as alive, in the logistic models too"),
+    )
+    return [Note("death_date", rule, int(who.sum()), ()) for who, rule in found if who.any()]
 
 
 def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
@@ -178,6 +261,8 @@ def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
         who = "Every participant" if made_up == len(analysed) else f"{made_up} of {len(analysed)} participants"
         verb = "is" if made_up in (1, len(analysed)) else "are"
         warnings.append(f"{who} {verb} synthetic: made up by a computer. No number here is about a real person.")
+    if "model_name" in analysed.columns and (analysed["model_name"] == "AMRA").any():
+        warnings.append(AMRA_WARNING)
     if "model_trained_on_synthetic" in analysed.columns:
         trained_so = analysed[pd.to_numeric(analysed["model_trained_on_synthetic"], errors="coerce") == 1]
         for (name, data, use), part in trained_so.groupby(

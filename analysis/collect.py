@@ -56,8 +56,10 @@ class Collected:
         ``quality_flags`` (codes joined by ``;``) and ``withheld``. Numbers: the
         phenotypes that the report's schema lists; of each structure
         ``<structure>_cm3``, ``_left_cm3``, ``_right_cm3`` and
-        ``_fat_fraction``; ``seam_visibility_max`` and
-        ``overlap_difference_max``, the worst of the places where stations
+        ``_fat_fraction``, and the fat measures of reports since 1.2.0
+        (``<structure>_dixon_fat_core`` with ``_left`` and ``_right``,
+        ``_dixon_fat_infiltration``, ``_fat_free_cm3``); ``seam_visibility_max``
+        and ``overlap_difference_max``, the worst of the places where stations
         overlap; ``model_trained_on_synthetic`` (0 or 1).
     left_out : tuple of (str, str)
         Path below the folder, and the reason.
@@ -225,6 +227,8 @@ def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
         row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
+        if structure["tissue"] == "muscle":
+            row |= _fat(name, structure.get("dixon_fat") or {}, whole)
     overlaps = report["quality"]["overlaps"]
     row["seam_visibility_max"] = _largest(overlaps, "seam_visibility")
     row["overlap_difference_max"] = _largest(overlaps, "mean_absolute_difference")
@@ -238,6 +242,18 @@ def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str
     row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
     row["withheld"] = report["quality"]["withheld"] or ""
     return row
+
+
+def _fat(name: str, fat: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """Columns of a muscle's fat; empty for reports before 1.2.0."""
+    both, left, right = (fat.get(side) or {} for side in ("both", "left", "right"))
+    return {
+        f"{name}_dixon_fat_core": both.get("core_fraction"),
+        f"{name}_dixon_fat_core_left": left.get("core_fraction"),
+        f"{name}_dixon_fat_core_right": right.get("core_fraction"),
+        f"{name}_dixon_fat_infiltration": both.get("infiltration"),
+        f"{name}_fat_free_cm3": both.get("fat_free_cm3") if whole else None,
+    }
 
 
 def _largest(overlaps: list[dict[str, Any]], key: str) -> float | None:

@@ -84,12 +84,16 @@ def _run(
     ] = None,
     quiet: Annotated[bool, _SWITCH, Parameter(help="Show no progress.")] = False,
 ) -> None:
-    check_table(options.phenotypes)
+    if str(options.phenotypes) != "amra":
+        check_table(options.phenotypes)
     check_table(options.participants)
-    if options.fields is not None and not options.fields.is_file():
-        raise UsageError(options.fields.name, "no such file", "a YAML field map", "Check --fields.")
-    if options.exclude is not None and not options.exclude.is_file():
-        raise UsageError(options.exclude.name, "no such file", "a list of studies", "Check --exclude.")
+    for flag, path, what in (
+        ("--fields", options.fields, "a YAML field map"),
+        ("--withdrawn", options.withdrawn, "identifiers, one a line"),
+        ("--exclude", options.exclude, "a list of studies"),
+    ):
+        if path is not None and not path.is_file():
+            raise UsageError(path.name, "no such file", what, f"Check {flag}.")
     check_output(options.out)
 
     from tqdm import tqdm
@@ -100,13 +104,13 @@ def _run(
         from analysis.run import analyse, load_cohort
 
         cohort = load_cohort(options)
-        made_from = provenance(options, len(cohort.analysed))
+        made_from = provenance(options, cohort)
 
         def progress(label: str) -> None:
             bar.set_description(label)
             bar.update()
 
-        results = analyse(cohort, options.adjust, options.fixed_cuts, progress, options.censor_date)
+        results = analyse(cohort, options, progress)
         page = write_results(options.out, results, made_from, progress)
     for warning in cohort.warnings:
         print(f"note: {warning}")

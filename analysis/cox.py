@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
 
+from analysis.distributions import chi2_tail, normal_quantile, normal_tail
 from analysis.threads import one_blas_thread
 
 __all__ = ["CoxFit", "fit_cox", "proportional_hazards_p"]
@@ -61,12 +61,12 @@ class CoxFit:
     @property
     def p_values(self) -> Vector:
         """Two-sided Wald p values."""
-        return np.asarray(2.0 * norm.sf(np.abs(self.coefficients / self.standard_errors)))
+        return np.asarray(2.0 * normal_tail(np.abs(self.coefficients / self.standard_errors)))
 
     @property
     def summary(self) -> pd.DataFrame:
         """One row per coefficient: log hazard, standard error, hazard ratio with Wald's 95% interval, p."""
-        half = norm.ppf(0.975) * self.standard_errors
+        half = normal_quantile(0.975) * self.standard_errors
         return pd.DataFrame(
             {
                 "coefficient": self.coefficients,
@@ -206,7 +206,7 @@ def proportional_hazards_p(
     spread = twice - once @ np.linalg.solve(plain, once)
     each = score**2 / np.diag(spread)
     together = float(score @ np.linalg.solve(spread, score))
-    return np.asarray(chi2.sf(each, 1)), float(chi2.sf(together, len(score)))
+    return np.asarray(chi2_tail(each, 1)), float(chi2_tail(together, len(score)))
 
 
 def _invertible(information: Vector) -> Vector:

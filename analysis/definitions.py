@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from analysis.errors import UsageError
 
-__all__ = ["AWGS2019", "BY_AGE", "COVARIATES", "CUT_OFFS", "EWGSOP2", "EXPOSURES", "OUTCOMES", "CutOffs"]
+__all__ = [
+    "AWGS2019",
+    "BY_AGE",
+    "COVARIATES",
+    "CUT_OFFS",
+    "EWGSOP2",
+    "EXPOSURES",
+    "OUTCOMES",
+    "CutOffs",
+    "label_of",
+]
 
 
 @dataclass(frozen=True)
@@ -62,3 +72,33 @@ OUTCOMES = {
 }
 # The paper's adjustment set: name on the command line, and column.
 COVARIATES = ("age", "sex", "bmi", "activity")
+# Labels of further columns that can be an exposure, an outcome or a covariate.
+_LABELS = {
+    "tmv_cm3": "Total muscle volume (MRI)",
+    "tvi_cm3_per_cm2": "Total volume index (MRI)",
+    "almi": "ALMI (DXA)",
+    "grip_kg": "Grip strength",
+    "leg_lean_kg": "Leg lean mass (DXA)",
+    "muscle_fat_fraction": "Muscle fat fraction (MRI)",
+    "specific_strength_kg_per_l": "Grip per muscle volume",
+    "thigh_strength_kg_per_l": "Grip per thigh muscle volume",
+    "probable_sarcopenia": "Probable sarcopenia",
+    "low_specific_strength": "Low grip per muscle volume",
+    "adverse_muscle_composition": "Adverse muscle composition",
+    "amra_pa_ratio": "P/A volume ratio (AMRA)",
+    "amra_thigh_cm3": "Thigh muscle volume (AMRA)",
+    "amra_asymmetry": "L/R asymmetry (AMRA)",
+    "age": "Age",
+    "sex": "Sex",
+    "bmi": "BMI",
+    "activity": "Physical activity",
+}
+
+
+def label_of(name: str) -> str:
+    """Label of a column in tables and figures: `pa_ratio` is "P/A ratio (MRI)"."""
+    known = EXPOSURES | OUTCOMES | _LABELS
+    if name in known:
+        return known[name]
+    words = name.replace("_cm3", " volume").replace("_kg", ", kg").replace("_", " ").strip()
+    return words[:1].upper() + words[1:]

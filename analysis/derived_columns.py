@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.deaths import count_deaths
 from analysis.definitions import EWGSOP2, CutOffs
 
 __all__ = ["derive"]
 
 
-def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
+def derive(
+    table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2, register_until: pd.Timestamp | None = None
+) -> pd.DataFrame:
     """Add the columns that are computed from the measurements.
 
     Parameters
@@ -19,6 +22,8 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
         Canonical participants with phenotypes (columns ``tmv_cm3``,
         ``pa_ratio``, ``lr_asymmetry``).
     cut_offs : CutOffs
+    register_until : Timestamp, optional
+        Last day on which deaths are known; see `analysis.deaths`.
 
     Returns
     -------
@@ -35,6 +40,8 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     Confirmed sarcopenia is low strength with low mass. Probable sarcopenia is
     low strength with normal mass (method, section 7). A value equal to a
     cut-off is not low. Falls means one or more falls in the last year.
+    Death from any cause is a death after imaging and before the end of
+    follow-up. Who died on or before the day of imaging has no known outcome.
     """
     out = table.copy()
     men = (out["sex"] == "M").to_numpy(dtype=bool, na_value=False)
@@ -43,8 +50,9 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     out["bmi"] = out["bmi"].fillna(out["weight_kg"] / height_m**2)
     out["grip_kg"] = out[["grip_left_kg", "grip_right_kg"]].max(axis=1)
     legs = out[["leg_lean_left_kg", "leg_lean_right_kg"]]
-    out["leg_lean_kg"] = legs.sum(axis=1, min_count=2)
-    out["alm_kg"] = out["leg_lean_kg"] + out[["arm_lean_left_kg", "arm_lean_right_kg"]].sum(axis=1, min_count=2)
+    arms = out[["arm_lean_left_kg", "arm_lean_right_kg"]]
+    out["leg_lean_kg"] = legs.sum(axis=1, min_count=2).fillna(out["legs_lean_kg"])
+    out["alm_kg"] = out["leg_lean_kg"] + arms.sum(axis=1, min_count=2).fillna(out["arms_lean_kg"])
     # Rounded, so that a division that should give 7.0 does not give 6.9999999999.
     out["almi"] = (out["alm_kg"] / height_m**2).round(9)
     out["tvi_cm3_per_cm2"] = out["tmv_cm3"] / out["height_cm"] ** 2
@@ -52,7 +60,15 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     larger = legs.max(axis=1, skipna=False)
     out["lr_asymmetry_dexa"] = (out["leg_lean_left_kg"] - out["leg_lean_right_kg"]).abs() / larger
     out["lr_asymmetry_mri"] = out["lr_asymmetry"]
+    front, back = ([out[f"amra_{place}_{side}_l"] for side in ("left", "right")] for place in ("anterior", "posterior"))
+    out["amra_thigh_cm3"] = 1000 * (front[0] + front[1] + back[0] + back[1])
+    out["amra_pa_ratio"] = (back[0] + back[1]) / (front[0] + front[1])
+    left, right = front[0] + back[0], front[1] + back[1]
+    out["amra_asymmetry"] = (left - right).abs() / np.maximum(left, right)
 
+    if {"thigh_left_cm3", "thigh_right_cm3"} <= set(out.columns):
+        out["thigh_cm3"] = out["thigh_left_cm3"] + out["thigh_right_cm3"]
+        out["thigh_strength_kg_per_l"] = out["grip_kg"] / (out["thigh_cm3"] / 1000.0)
     out["low_muscle_mass"] = _below(out["almi"], men, women, cut_offs.almi_men, cut_offs.almi_women)
     out["weak_grip"] = _below(out["grip_kg"], men, women, cut_offs.grip_men_kg, cut_offs.grip_women_kg)
     known = out["low_muscle_mass"].notna() & out["weak_grip"].notna()
@@ -61,10 +77,7 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
     out["probable_sarcopenia"] = (weak & ~low).astype("float64").where(known)
     status = np.select([~known, weak & low, weak], ["", "confirmed", "probable"], "none")
     out["sarcopenia_status"] = pd.Series(status, index=out.index, dtype="string").replace("", pd.NA)
-    died = pd.to_numeric(out["died"], errors="coerce").astype("float64")
-    if out["death_date"].notna().any():
-        died = died.fillna(out["death_date"].notna().astype("float64"))
-    out["mortality"] = died
+    out["mortality"] = _mortality(out, register_until)
     falls = pd.to_numeric(out["falls_last_year"], errors="coerce").astype("float64")
     out["falls"] = (falls >= 2).astype("float64").where(falls.notna())
     return out
@@ -73,3 +86,13 @@ def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2) -> pd.DataFrame:
 def _below(values: pd.Series, men: np.ndarray, women: np.ndarray, cut_men: float, cut_women: float) -> pd.Series:
     cut = np.select([men, women], [cut_men, cut_women], np.nan)
     return (values < cut).astype("float64").where(values.notna() & ~np.isnan(cut))
+
+
+def _mortality(table: pd.DataFrame, register_until: pd.Timestamp | None) -> pd.Series:
+    """1 died, 0 alive, NaN unknown. A date of death decides where there is one."""
+    died = pd.to_numeric(table["died"], errors="coerce").astype("float64")
+    if not table["death_date"].notna().any():
+        return died
+    deaths = count_deaths(table, register_until)
+    died = died.fillna(0.0).mask(deaths.counted, 1.0).mask(deaths.after, 0.0)
+    return died.mask(deaths.before)

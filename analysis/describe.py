@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.definitions import BY_AGE, OUTCOMES
 from analysis.limits_of_agreement import agreement
-from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade
+from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade, trend_as_printed
 
 __all__ = ["MEASURES", "PAIRS", "age_groups", "concordance", "decline", "table_one", "trend"]
 
@@ -47,6 +47,13 @@ PAIRS = (
     ("tmv_cm3", "leg_lean_kg", _DENSITY_KG_PER_L / 1000, "TMV with DXA leg lean mass"),
     ("tvi_cm3_per_cm2", "almi", _DENSITY_KG_PER_L * 10, "TVI with ALMI"),
     ("lr_asymmetry_mri", "lr_asymmetry_dexa", 1.0, "L/R asymmetry, MRI with DXA"),
+)
+# The same for AMRA's volumes, where the participants have them. Its groups of muscles are wider than ours, so only
+# the correlations are about agreement.
+AMRA_PAIRS = (
+    ("pa_ratio", "amra_pa_ratio", 1.0, "P/A ratio with AMRA's"),
+    ("thigh_cm3", "amra_thigh_cm3", 1.0, "Thigh muscle volume with AMRA's"),
+    ("lr_asymmetry_mri", "amra_asymmetry", 1.0, "L/R asymmetry, MRI with AMRA's"),
 )
 
 
@@ -100,8 +107,9 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
     the lean mass is in the muscles that MRI measures, which is not all of it.
     """
     rows = []
-    for first, second, factor, label in PAIRS:
-        for who, part in _by_sex(table):
+    second_measure = [pair for pair in AMRA_PAIRS if pair[0] in table and table[pair[1]].notna().any()]
+    for first, second, factor, label in (*PAIRS, *second_measure):
+        for who, part in _by_sex(table[["sex", first, second]]):
             x, y = part[first].to_numpy(dtype=float), part[second].to_numpy(dtype=float)
             plain, converted = agreement(x, y), agreement(factor * x, y)
             rows.append(
@@ -117,10 +125,12 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
 def decline(table: pd.DataFrame, structures: Sequence[str] = ()) -> pd.DataFrame:
     """Change per decade of age by sex, for the main measures and every structure's volume."""
     rows = []
+    who_is = [(who, mask) for who in ("M", "F") if (mask := (table["sex"] == who).to_numpy(dtype=bool)).any()]
+    age = table["age"].to_numpy(dtype=float)
     for name in [*_DECLINES, *(f"{structure}_cm3" for structure in structures)]:
-        for who, part in _by_sex(table)[1:]:
-            line = decline_per_decade(part[name].to_numpy(dtype=float), part["age"].to_numpy(dtype=float))
-            rows.append({"measure": name, "sex": who, **vars(line)})
+        values = table[name].to_numpy(dtype=float)
+        for who, mask in who_is:
+            rows.append({"measure": name, "sex": who, **vars(decline_per_decade(values[mask], age[mask]))})
     return pd.DataFrame(rows)
 
 
@@ -131,16 +141,17 @@ def trend(
     groups = age_group(table["age"])
     rows = []
     for outcome in outcomes:
-        for who, part in _by_sex(table):
+        for who, part in _by_sex(table[["sex", outcome]]):
             known = part[part[outcome].notna()]
             by = known.groupby(groups[known.index], observed=False)[outcome]
             totals, events = by.size().to_numpy(dtype=float), by.sum().to_numpy(dtype=float)
-            test = cochran_armitage(events, totals)
+            test, printed = cochran_armitage(events, totals), trend_as_printed(events, totals)
             for group, total, count in zip(AGE_GROUPS, totals, events, strict=True):
                 if total:
                     rows.append(
                         {"outcome": outcome, "sex": who, "age_group": group, "n": int(total), "events": int(count)}
                         | {"percent": 100 * count / total, "chi_square": test.statistic, "p_trend": test.p_value}
+                        | {"z_as_printed": printed}
                     )
     return pd.DataFrame(rows)
 
@@ -150,7 +161,7 @@ def age_groups(table: pd.DataFrame) -> pd.DataFrame:
     groups = age_group(table["age"])
     rows = []
     for name in BY_AGE:
-        for who, part in _by_sex(table)[1:]:
+        for who, part in _by_sex(table[["sex", name]])[1:]:
             for group, values in part[name].groupby(groups[part.index], observed=True):
                 known = values.dropna()
                 if len(known):

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.errors import DataError
 from analysis.tables import read_table
 
-__all__ = ["Excluded", "choose_visit", "read_exclusions"]
+__all__ = ["Excluded", "choose_visit", "instance_of", "of_instance", "read_exclusions"]
 
 _REJECT = "reject"
 _DECISIONS = {_REJECT, "accept", ""}
@@ -111,6 +111,54 @@ def choose_visit(table: pd.DataFrame, visit: str | None, where: str) -> pd.DataF
     if chosen.empty:
         raise DataError(where, f"no row of visit {visit}; there are {seen}", "one of these", "Correct --visit.")
     return chosen.reset_index(drop=True)
+
+
+def instance_of(table: pd.DataFrame) -> int | None:
+    """The only visit of a table of phenotypes as a number; None if there is none, or several."""
+    if "visit" not in table.columns:
+        return None
+    known = _numbers(table).dropna().unique()
+    return int(known[0]) if len(known) == 1 else None
+
+
+def of_instance(table: pd.DataFrame, instance: int | None, where: str) -> tuple[pd.DataFrame, int]:
+    """Leave out studies that are known to be of another visit than the participants' data.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Phenotypes with one visit of each participant.
+    instance : int or None
+        Visit of the participants' data; None: the first imaging visit, 2.
+    where : str
+
+    Returns
+    -------
+    (DataFrame, int)
+        The table, and how many rows were left out.
+
+    Raises
+    ------
+    DataError
+        If no row is left.
+    """
+    if "visit" not in table.columns:
+        return table, 0
+    wanted = 2 if instance is None else instance
+    number = _numbers(table)
+    other = (number.notna() & (number != wanted)).to_numpy(dtype=bool)
+    if other.all():
+        there = ", ".join(sorted(str(int(visit)) for visit in number.dropna().unique()))
+        raise DataError(
+            where, f"no study of visit {wanted}; visits in the table: {there}", "studies of that visit",
+            "Correct --instance.",
+        )  # fmt: skip
+    return (table[~other].reset_index(drop=True), int(other.sum())) if other.any() else (table, 0)
+
+
+def _numbers(table: pd.DataFrame) -> pd.Series:
+    """Visits as numbers: 2 for "2", "2_0" and "ses-2"."""
+    return pd.to_numeric(visits(table).str.extract(r"^\D*(\d+)", expand=False), errors="coerce")
 
 
 def visits(table: pd.DataFrame) -> pd.Series:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from analysis.column_names import FieldColumn, comparable, field_columns, plain_name
 from analysis.errors import DataError, UsageError
 
-__all__ = ["Field", "Source", "find_columns", "read_fields"]
+__all__ = ["Field", "Source", "at_instance", "find_columns", "read_fields"]
 
-# p50_i2, p50_i2_a0, p31; 50-2.0; f.50.2.0
-_UKB_NAME = re.compile(
-    r"^(?:p(?P<p>\d+)(?:_i(?P<pi>\d+))?(?:_a(?P<pa>\d+))?"
-    r"|(?P<d>\d+)-(?P<di>\d+)\.(?P<da>\d+)"
-    r"|f\.(?P<f>\d+)\.(?P<fi>\d+)\.(?P<fa>\d+))$"
-)
-_KEYS = {"names", "ukb", "instance", "array", "scale", "codes", "range", "looks_like", "unit", "kind"}
+_KEYS = {
+    "names", "titles", "ukb", "instance", "otherwise", "array", "scale", "codes", "range", "looks_like", "unit", "kind"
+}  # fmt: skip
+_KINDS = ("id", "code", "date", "number")
 
 
 @dataclass(frozen=True)
@@ -34,16 +31,20 @@ class Field:
         Canonical name.
     names : tuple of str
         Other names of the column.
+    titles : tuple of str
+        Titles of the field in UK Biobank's dictionary.
     ukb : int or None
         UK Biobank field number.
     instance : int, "none" or "any"
         Visit to use; "any" takes the first that has a value.
+    otherwise : int or None
+        Visit to use if the table has no column of that visit.
     array : {"first", "max", "mean"}
         How to combine several array indices into one value.
     scale : float
         Factor from UK Biobank's unit to ours. It applies to UK Biobank columns only.
     codes : mapping of str to str
-        Stored code to its meaning; empty for measurements.
+        Stored code or label to its meaning; empty for measurements.
     range : (float, float) or None
         Lowest and highest plausible value.
     looks_like : mapping of str to (float, float)
@@ -54,8 +55,10 @@ class Field:
 
     name: str
     names: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
     ukb: int | None = None
     instance: int | str = 2
+    otherwise: int | None = None
     array: str = "first"
     scale: float = 1.0
     codes: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +73,13 @@ class Field:
             raise UsageError(where, f"array: {self.array}", "first, max or mean", "Correct the field map.")
         if not (isinstance(self.instance, int) or self.instance in ("none", "any")):
             raise UsageError(where, f"instance: {self.instance}", "a number, none or any", "Correct the field map.")
+        if self.kind not in _KINDS:
+            raise UsageError(where, f"kind: {self.kind}", f"one of {', '.join(_KINDS)}", "Correct the field map.")
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Meanings of a coded column in the order of the field map; the first is the reference of a model."""
+        return tuple(meaning for meaning in dict.fromkeys(self.codes.values()) if meaning != "missing")
 
 
 @dataclass(frozen=True)
@@ -82,10 +92,13 @@ class Source:
         One name, or the array indices (or visits) of a UK Biobank field.
     from_ukb : bool
         Whether the field's scale applies.
+    other_visit : int or None
+        The visit, if it is not the one that was asked for.
     """
 
     columns: tuple[str, ...]
     from_ukb: bool
+    other_visit: int | None = None
 
 
 def read_fields(path: Path | None = None) -> dict[str, Field]:
@@ -113,44 +126,54 @@ def read_fields(path: Path | None = None) -> dict[str, Field]:
     return {name: _field(name, entry) for name, entry in merged.items()}
 
 
+def at_instance(fields: Mapping[str, Field], instance: int) -> dict[str, Field]:
+    """The field map for another visit: 2 is the first imaging visit, 3 the repeat."""
+    return {
+        name: replace(known, instance=instance) if isinstance(known.instance, int) else known
+        for name, known in fields.items()
+    }
+
+
 def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str) -> dict[str, Source]:
     """Match a table's header with the field map.
 
     A canonical name has priority over other names, and those over a UK Biobank field.
 
-        Parameters
-        ----------
-        header : iterable of str
-        fields : mapping of canonical name to Field
-        where : str
-            File name, for messages.
+    Parameters
+    ----------
+    header : iterable of str
+    fields : mapping of canonical name to Field
+    where : str
+        File name, for messages.
 
-        Returns
-        -------
-        dict of canonical name to Source
-            Only the columns that were found.
+    Returns
+    -------
+    dict of canonical name to Source
+        Only the columns that were found.
 
-        Raises
-        ------
-        DataError
-            If a column name is in the header twice, or two columns have the same
-            meaning.
+    Raises
+    ------
+    DataError
+        If a column name is in the header twice, or two columns have the same
+        meaning.
     """
     names = list(header)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(where, f"column {twice[0]} is in the header twice", "each name once", "Remove one of them.")
-    ukb: dict[int, list[tuple[int | None, int, str]]] = {}
+    plain: dict[str, str] = {}
     for name in names:
-        if match := _UKB_NAME.match(name):
-            number, instance, array = (next((g for g in group if g), None) for group in _groups(match))
-            ukb.setdefault(int(number or 0), []).append((int(instance) if instance else None, int(array or 0), name))
+        if plain.setdefault(plain_name(name), name) != name or names.count(name) > 1:
+            raise DataError(where, f"column {name} is in the header twice", "each name once", "Remove one of them.")
+    spoken = {comparable(name): name for name in names}
+    ukb: dict[int, list[FieldColumn]] = {}
+    for column in field_columns(names, _titles(fields)):
+        ukb.setdefault(column.number, []).append(column)
     found: dict[str, Source] = {}
     for canonical, known in fields.items():
-        if canonical in names:
-            found[canonical] = Source((canonical,), from_ukb=False)
+        if canonical in plain:
+            found[canonical] = Source((plain[canonical],), from_ukb=False)
             continue
-        others = [name for name in known.names if name in names]
+        others = [plain[name] for name in known.names if name in plain]
+        if known.ukb is None:
+            others += [spoken[title] for title in map(comparable, known.titles) if title in spoken]
         if len(others) > 1:
             raise DataError(
                 where, f"{' and '.join(others)} both mean {canonical}", "one of them", f"Rename one to {canonical}."
@@ -159,23 +182,35 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
             found[canonical] = Source((others[0],), from_ukb=False)
         elif known.ukb in ukb:
             columns = _visit(ukb[known.ukb], known.instance)
+            other = None
+            if not columns and known.otherwise is not None:
+                columns, other = _visit(ukb[known.ukb], known.otherwise), known.otherwise
             if columns:
-                found[canonical] = Source(columns, from_ukb=True)
+                _check_once(columns, where, canonical)
+                found[canonical] = Source(tuple(column.column for column in columns), True, other)
     return found
 
 
-def _groups(match: re.Match[str]) -> tuple[tuple[str | None, ...], ...]:
-    g = match.groupdict()
-    return (g["p"], g["d"], g["f"]), (g["pi"], g["di"], g["fi"]), (g["pa"], g["da"], g["fa"])
+def _titles(fields: Mapping[str, Field]) -> dict[str, int]:
+    return {comparable(t): known.ukb for known in fields.values() for t in known.titles if known.ukb is not None}
 
 
-def _visit(columns: list[tuple[int | None, int, str]], instance: int | str) -> tuple[str, ...]:
-    """Column names of the wanted visit, by array index. Fields without visits have instance 0 or none."""
+def _visit(columns: Sequence[FieldColumn], instance: int | str) -> list[FieldColumn]:
+    """Columns of the wanted visit, by array index. Fields without visits have instance 0 or none."""
+    chosen = list(columns)
     if isinstance(instance, int):
-        columns = [entry for entry in columns if entry[0] == instance]
+        chosen = [one for one in columns if one.instance == instance]
     elif instance == "none":
-        columns = [entry for entry in columns if entry[0] in (None, 0)]
-    return tuple(name for _, _, name in sorted(columns, key=lambda entry: (entry[0] or 0, entry[1])))
+        chosen = [one for one in columns if one.instance in (None, 0)]
+    return sorted(chosen, key=lambda one: (one.instance or 0, one.array))
+
+
+def _check_once(columns: Sequence[FieldColumn], where: str, canonical: str) -> None:
+    places = [(one.instance, one.array) for one in columns]
+    for place, one in zip(places, columns, strict=True):
+        if places.count(place) > 1:
+            twice = " and ".join(other.column for other in columns if (other.instance, other.array) == place)
+            raise DataError(where, f"{twice} both mean {canonical}", "one of them", f"Remove {one.column}.")
 
 
 def _load(text: str, where: str) -> dict[str, dict[str, Any]]:
@@ -198,11 +233,14 @@ def _field(name: str, entry: Mapping[str, Any]) -> Field:
     try:
         codes = {str(code): str(meaning) for code, meaning in entry.get("codes", {}).items()}
         bounds = entry.get("range")
+        otherwise = entry.get("otherwise")
         return Field(
             name=name,
             names=tuple(str(other) for other in entry.get("names", ())),
+            titles=tuple(str(title) for title in entry.get("titles", ())),
             ukb=int(entry["ukb"]) if entry.get("ukb") is not None else None,
             instance=entry.get("instance", 2),
+            otherwise=None if otherwise is None else int(otherwise),
             array=str(entry.get("array", "first")),
             scale=float(entry.get("scale", 1.0)),
             codes=codes,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+
+from analysis.distributions import normal_quantile
 
 __all__ = ["Agreement", "agreement", "fisher_interval"]
 
@@ -77,7 +78,7 @@ def agreement(first: Vector, second: Vector) -> Agreement:
         pearson=r,
         pearson_low=low,
         pearson_high=high,
-        spearman=float(np.corrcoef(rankdata(x), rankdata(y))[0, 1]),
+        spearman=float(np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1]),
         slope=slope,
         intercept=float(y.mean() - slope * x.mean()),
         concordance=float(2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)),
@@ -91,5 +92,5 @@ def fisher_interval(r: float, n: int, level: float = 0.95) -> tuple[float, float
     """Interval of a correlation by Fisher's z, standard error 1/sqrt(n - 3)."""
     if abs(r) >= 1.0:
         return r, r
-    half = float(norm.ppf(0.5 + level / 2)) / np.sqrt(n - 3)
+    half = float(normal_quantile(0.5 + level / 2)) / np.sqrt(n - 3)
     return float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))

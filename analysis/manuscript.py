@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.definitions import EXPOSURES, OUTCOMES
+from analysis.definitions import label_of
 from analysis.describe import MEASURES
 from analysis.figures.style import MEASURE_LABEL
+from analysis.further_tables import FURTHER
 from analysis.survival import PER_SD
-from analysis.text_tables import TextTable, format_count, format_number, format_p
+from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 from analysis.trend import AGE_GROUPS
 
 __all__ = ["manuscript_tables"]
 
 _WHO = {"all": "All", "M": "Men", "F": "Women"}
-_AGES = AGE_GROUPS[1:]
 _FIRTH = "†"
 _FIRTH_NOTE = (
     " † Firth’s penalised likelihood, where events are separated or fewer than 5 per coefficient; "
@@ -30,20 +30,27 @@ Row = dict[str, Any]
 def manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, TextTable]:
     """All printed tables of `analysis.run.Results`, by name. Empty ones are left out."""
     ratios = tables["associations"]
-    made = {
-        "flow": _flow(tables["flow"]),
-        "table1": _table_one(tables["table1"]),
-        "concordance": _concordance(tables["concordance"]),
-        "decline": _decline(tables["decline"], main=True),
-        "structures": _decline(tables["decline"], main=False),
-        "age_groups": _age_groups(tables["age_groups"]),
-        "trend": _trend(tables["trend"]),
-        "associations": _associations(ratios),
-        "sex_stratified": _sex_stratified(tables["sex_stratified"]),
-        "survival": _survival(tables["survival"]),
-        "per_sd": _per_sd(tables["per_sd"]),
-        "sensitivity": _sensitivity(tables["sensitivity"], ratios),
-    }
+    makers: dict[str, Callable[[pd.DataFrame], TextTable]] = {
+        "flow": _flow,
+        "table1": _table_one,
+        "concordance": _concordance,
+        "decline": lambda table: _decline(table, main=True),
+        "structures": lambda table: _decline(table, main=False),
+        "age_groups": _age_groups,
+        "trend": _trend,
+        "associations": _associations,
+        "sex_stratified": _sex_stratified,
+        "survival": _survival,
+        "per_sd": _per_sd,
+        "sensitivity": lambda table: _sensitivity(table, ratios),
+        "interactions": _interactions,
+    } | FURTHER
+    sources = {"structures": "decline"}
+    made = {}
+    for name, maker in makers.items():
+        table = tables.get(sources.get(name, name))
+        if table is not None and len(table):
+            made[name] = maker(table)
     return {name: table for name, table in made.items() if table.rows}
 
 
@@ -67,8 +74,7 @@ def _interval(row: Row, decimals: int = 2) -> str:
     if not np.isfinite(value):
         return "not estimable"
     mark = _FIRTH if row.get("method") == "firth" else ""
-    low, high = format_number(row["ci_low"], decimals), format_number(row["ci_high"], decimals)
-    return f"{format_number(value, decimals)} ({low}–{high}){mark}"
+    return f"{format_number(value, decimals)} ({format_interval(row['ci_low'], row['ci_high'], decimals)}){mark}"
 
 
 def _daggers(table: pd.DataFrame) -> str:
@@ -122,8 +128,7 @@ def _concordance(table: pd.DataFrame) -> TextTable:
             label,
             _WHO[row["sex"]],
             format_count(row["n"]),
-            f"{format_number(row['pearson'], 3)} ({format_number(row['ci_low'], 3)}–"
-            f"{format_number(row['ci_high'], 3)})",
+            f"{format_number(row['pearson'], 3)} ({format_interval(row['ci_low'], row['ci_high'], 3)})",
             format_number(row["spearman"], 3),
             format_number(row["lin_concordance"], 3),
             f"{format_number(row['bias'])} ({format_number(row['limit_low'])} to {format_number(row['limit_high'])})",
@@ -177,9 +182,8 @@ def _age_groups(table: pd.DataFrame) -> TextTable:
                 cells.append("–")
                 continue
             row = by_age.loc[group]
-            median, low, high = (format_number(row[key], decimals) for key in
-                                 ("median", "quartile_low", "quartile_high"))  # fmt: skip
-            cells.append(f"{median} ({low}–{high})")
+            quartiles = format_interval(row["quartile_low"], row["quartile_high"], decimals)
+            cells.append(f"{format_number(row['median'], decimals)} ({quartiles})")
         rows.append({"measure": measure, "cells": (_WHO[str(sex)], *cells)})
     labels = _once(rows, ("measure",), lambda row: MEASURE_LABEL[row["measure"]])
     cells_of = tuple((label, *row["cells"]) for label, row in zip(labels, rows, strict=True))
@@ -188,19 +192,22 @@ def _age_groups(table: pd.DataFrame) -> TextTable:
 
 
 def _trend(table: pd.DataFrame) -> TextTable:
+    ages = [group for group in AGE_GROUPS if (table["age_group"] == group).any()]
     rows = []
     for (outcome, sex), part in table.groupby(["outcome", "sex"], sort=False):
         by = {row["age_group"]: f"{row['percent']:.1f}% ({row['events']} / {row['n']})" for row in _records(part)}
-        cells = (_WHO[str(sex)], *(by.get(group, "–") for group in _AGES))
         first = part.iloc[0]
-        chi_square = format_number(first["chi_square"], 1)
-        rows.append({"outcome": outcome, "cells": (*cells, chi_square, format_p(first["p_trend"]))})
-    labels = _once(rows, ("outcome",), lambda row: OUTCOMES[row["outcome"]])
+        cells = [_WHO[str(sex)], *(by.get(group, "–") for group in ages), format_number(first["chi_square"], 1)]
+        cells += [format_p(first["p_trend"]), format_number(first["z_as_printed"], 2)]
+        rows.append({"outcome": outcome, "cells": tuple(cells)})
+    labels = _once(rows, ("outcome",), lambda row: label_of(row["outcome"]))
     return TextTable(
         "Prevalence by age",
-        ("Outcome", "", *(group.replace("-", "–") for group in _AGES), "χ²", "p for trend"),
+        ("Outcome", "", *(group.replace("-", "–") for group in ages), "χ²", "p for trend", "Z as printed"),
         tuple((label, *row["cells"]) for label, row in zip(labels, rows, strict=True)),
-        "Cochran and Armitage’s test over the age groups, variance over N as R’s prop.trend.test.",
+        "Cochran and Armitage’s test over the age groups, variance over N as R’s prop.trend.test. Z as printed: the "
+        "paper’s formula. It neither weights the groups by their size nor centres the scores, so it is not this test, "
+        "and its p value would be wrong.",
         2,
         _blocks(rows, "outcome"),
     )
@@ -225,13 +232,13 @@ def _both(models: Mapping[str, Row]) -> list[str]:
 
 def _associations(table: pd.DataFrame) -> TextTable:
     rows = _pairs(table, ["exposure", "outcome"])
-    labels = _once(rows, ("exposure",), lambda row: EXPOSURES[row["exposure"]])
+    labels = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     cells = []
     for label, row in zip(labels, rows, strict=True):
         last = row["last"]
         counts = [_of(last, "low"), _of(last, "high")]
         e_values = f"{format_number(last['e_value'])} ({format_number(last['e_value_ci'])})"
-        cells.append((label, OUTCOMES[row["outcome"]], *counts, *_both(row["models"]),
+        cells.append((label, label_of(row["outcome"]), *counts, *_both(row["models"]),
                       format_p(last["p_likelihood_ratio"]), format_p(last["p_bh"]), e_values))  # fmt: skip
     return TextTable(
         "Associations: highest against lowest third",
@@ -248,8 +255,8 @@ def _associations(table: pd.DataFrame) -> TextTable:
 
 def _sex_stratified(table: pd.DataFrame) -> TextTable:
     rows = _records(table)
-    exposures = _once(rows, ("exposure",), lambda row: EXPOSURES[row["exposure"]])
-    outcomes = _once(rows, ("exposure", "outcome"), lambda row: OUTCOMES[row["outcome"]])
+    exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
+    outcomes = _once(rows, ("exposure", "outcome"), lambda row: label_of(row["outcome"]))
     tests = _once(rows, ("exposure", "outcome"), lambda row: format_p(row["p_interaction"]))
     cells = [
         (exposure, outcome, _WHO[row["sex"]], _of(row, "low"), _of(row, "high"), _interval(row),
@@ -270,7 +277,7 @@ def _sex_stratified(table: pd.DataFrame) -> TextTable:
 
 def _survival(table: pd.DataFrame) -> TextTable:
     rows = _pairs(table, ["exposure", "contrast"])
-    labels = _once(rows, ("exposure",), lambda row: EXPOSURES[row["exposure"]])
+    labels = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     cells, remarks = [], {}
     for i, (label, row) in enumerate(zip(labels, rows, strict=True)):
         last = row["last"]
@@ -301,9 +308,9 @@ def _survival(table: pd.DataFrame) -> TextTable:
 
 def _per_sd(table: pd.DataFrame) -> TextTable:
     rows = _records(table)
-    labels = _once(rows, ("exposure",), lambda row: EXPOSURES[row["exposure"]])
+    labels = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     cells = [
-        (label, OUTCOMES[row["outcome"]], f"{format_count(row['events'])} / {format_count(row['n'])}",
+        (label, label_of(row["outcome"]), f"{format_count(row['events'])} / {format_count(row['n'])}",
          format_number(row["sd"], 3), _interval(row), format_p(row["p_value"]), format_p(row["p_nonlinear"]))
         for label, row in zip(labels, rows, strict=True)
     ]  # fmt: skip
@@ -320,11 +327,11 @@ def _per_sd(table: pd.DataFrame) -> TextTable:
 
 def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
     rows = _records(table)
-    exposures = _once(rows, ("exposure",), lambda row: EXPOSURES[row["exposure"]])
+    exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     analyses = _once(rows, ("exposure", "analysis"), lambda row: row["analysis"][0].upper() + row["analysis"][1:])
     beside = {(row["exposure"], row["outcome"], row["model"]): _interval(row) for row in _records(main)}
     cells = [
-        (exposure, analysis, OUTCOMES[row["outcome"]], _of(row, "low"), _of(row, "high"), _interval(row),
+        (exposure, analysis, label_of(row["outcome"]), _of(row, "low"), _of(row, "high"), _interval(row),
          format_p(row["p_value"]), beside.get((row["exposure"], row["outcome"], row["model"]), "–"))
         for exposure, analysis, row in zip(exposures, analyses, rows, strict=True)
     ]  # fmt: skip
@@ -338,3 +345,20 @@ def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
         3,
         _blocks(rows, "exposure"),
     )  # fmt: skip
+
+
+def _interactions(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
+    cells = [
+        (exposure, label_of(row["modifier"]), label_of(row["outcome"]), format_p(row["p_interaction"]))
+        for exposure, row in zip(exposures, rows, strict=True)
+    ]
+    return TextTable(
+        "Interactions",
+        ("Exposure", "With", "Outcome", "p of interaction"),
+        tuple(cells),
+        "Likelihood ratio test of highest against lowest third by the other column, in a model with both.",
+        3,
+        _blocks(rows, "exposure"),
+    )

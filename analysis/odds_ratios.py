@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Design, design_of
+from analysis.design import Covariates, Design, variance_inflation
+from analysis.distributions import chi2_tail
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
 from analysis.penalised_logistic import firth
@@ -24,7 +24,6 @@ __all__ = [
     "associate",
     "associations",
     "estimate_odds_ratio",
-    "sex_stratified",
 ]
 
 Vector = NDArray[np.float64]
@@ -32,6 +31,8 @@ Vector = NDArray[np.float64]
 # Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: problems are frequent below about 5.
 EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15
+# Usual limit above which collinearity is reported (Vatcheva et al., Epidemiology 2016;6:227).
+LARGE_INFLATION = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Association:
         E-values of the odds ratio, and of its interval's end nearer to 1.
     note : str
         What was dropped, and why another method was used.
+    variance_inflation : float
+        Of the exposure, by the covariates.
     """
 
     exposure: str
@@ -79,6 +82,7 @@ class Association:
     e_value: float = float("nan")
     e_value_ci: float = float("nan")
     note: str = ""
+    variance_inflation: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -124,24 +128,33 @@ def associations(
         Called with each model's name.
     """
     rows = []
+    nothing = Covariates(table, ())
     for exposure in exposures:
         groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
+        others = [name for name in covariates if name != exposure]
+        columns = Covariates(table, others)
         for outcome in outcomes:
-            for model, adjust in (("crude", ()), ("adjusted", tuple(covariates))):
-                if model == "adjusted" and not adjust:
-                    continue
-                progress(f"{exposure}, {outcome}, {model}")
-                rows.append(associate(table, exposure, outcome, groups, adjust, model))
+            progress(f"{exposure}, {outcome}")
+            rows.append(associate(table, exposure, outcome, groups, nothing, "crude"))
+            if others:
+                rows.append(associate(table, exposure, outcome, groups, columns, "adjusted"))
     return Associations(tuple(rows))
 
 
 def associate(
-    table: pd.DataFrame, exposure: str, outcome: str, groups: Tertiles, covariates: Sequence[str], model: str
+    table: pd.DataFrame,
+    exposure: str,
+    outcome: str,
+    groups: Tertiles,
+    covariates: Sequence[str] | Covariates,
+    model: str,
 ) -> Association:
-    """Estimate one odds ratio; see `associations`."""
-    rows = _complete(table, outcome, groups, covariates)
+    """Estimate one odds ratio; see `associations`. Columns of covariates that were made before save time."""
+    columns = covariates if isinstance(covariates, Covariates) else Covariates(table, covariates)
+    values = table[outcome].to_numpy(dtype=float, na_value=np.nan)
+    rows = columns.known & np.isfinite(values) & ((groups.group == 0) | (groups.group == 2))
     high = (groups.group[rows] == 2).astype(float)
-    events = table[outcome].to_numpy(dtype=float)[rows]
+    events = values[rows]
     empty = Association(
         exposure=exposure,
         outcome=outcome,
@@ -153,7 +166,7 @@ def associate(
         low_cut=groups.low_cut,
         high_cut=groups.high_cut,
     )
-    return estimate_odds_ratio(empty, high, events, design_of(table[rows], covariates))
+    return estimate_odds_ratio(empty, high, events, columns.of(rows))
 
 
 def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design: Design) -> Association:
@@ -175,6 +188,10 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     if total in (0, len(events)):
         return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
     regressors = np.column_stack([high, design.values])
+    inflation = variance_inflation(high, design.values)
+    empty = replace(empty, variance_inflation=inflation)
+    if inflation > LARGE_INFLATION:
+        notes.append(f"variance inflation {inflation:.0f}: the covariates nearly determine the exposure")
     common = total / len(events) > _COMMON
     few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
     cells = (empty.events_low, empty.events_high, empty.n_low - empty.events_low, empty.n_high - empty.events_high)
@@ -227,59 +244,6 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     )
 
 
-def sex_stratified(
-    table: pd.DataFrame,
-    covariates: Sequence[str],
-    *,
-    exposures: Sequence[str] = tuple(EXPOSURES),
-    outcomes: Sequence[str] = tuple(OUTCOMES),
-    cuts: Mapping[str, tuple[float, float]] | None = None,
-) -> pd.DataFrame:
-    """Estimate adjusted odds ratios by sex, with the test of interaction.
-
-    Thirds are those of everyone, so that both sexes have the same cuts.
-    ``p_interaction`` is the likelihood ratio test of exposure by sex in the model
-    of both sexes.
-
-        Returns
-        -------
-        DataFrame
-            Columns of `Associations.summary` after ``sex``, and ``p_interaction``.
-    """
-    shared = [name for name in covariates if name != "sex"]
-    model = "adjusted" if shared else "crude"
-    sexes = [sex for sex in ("M", "F") if (table["sex"] == sex).any()]
-    rows = []
-    for exposure in exposures:
-        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
-        for outcome in outcomes:
-            p_interaction = _interaction_p(table, outcome, groups, shared) if len(sexes) == 2 else float("nan")
-            for sex in sexes:
-                mask = (table["sex"] == sex).to_numpy(dtype=bool)
-                own = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut)
-                row = associate(table[mask], exposure, outcome, own, shared, model)
-                rows.append({"sex": sex, **vars(row), "p_interaction": p_interaction})
-    return pd.DataFrame(rows)
-
-
-def _interaction_p(table: pd.DataFrame, outcome: str, groups: Tertiles, shared: Sequence[str]) -> float:
-    rows = _complete(table, outcome, groups, [*shared, "sex"])
-    high = (groups.group[rows] == 2).astype(float)
-    events = table[outcome].to_numpy(dtype=float)[rows]
-    man = (table["sex"].to_numpy()[rows] == "M").astype(float)
-    cells = np.bincount((4 * events + 2 * high + man).astype(int), minlength=8)
-    if (cells == 0).any():
-        return float("nan")  # with an empty cell, the interaction is infinite
-    base = np.column_stack([high, man, design_of(table[rows], shared).values])
-    full, without = fit_logistic(np.column_stack([base, high * man]), events), fit_logistic(base, events)
-    return float("nan") if full.separated else likelihood_ratio_p(full, without)
-
-
-def _complete(table: pd.DataFrame, outcome: str, groups: Tertiles, covariates: Sequence[str]) -> NDArray[np.bool_]:
-    known = table[[outcome, *covariates]].notna().all(axis=1).to_numpy(dtype=bool)
-    return known & ((groups.group == 0) | (groups.group == 2))
-
-
 def _collapse(high: Vector, events: Vector) -> tuple[Vector, Vector, Vector]:
     """Represent a two-by-two table as two weighted rows: the same likelihood with thousands of times less data."""
     counts = np.array([(high == 0).sum(), (high == 1).sum()], dtype=float)
@@ -290,4 +254,4 @@ def _collapse(high: Vector, events: Vector) -> tuple[Vector, Vector, Vector]:
 def _null_ratio_p(log_likelihood: float, events: Vector) -> float:
     share = float(events.mean())
     null = len(events) * (share * np.log(share) + (1 - share) * np.log(1 - share))
-    return float(chi2.sf(max(0.0, 2.0 * (log_likelihood - null)), 1))
+    return float(chi2_tail(max(0.0, 2.0 * (log_likelihood - null)), 1))

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from analysis.definitions import COVARIATES, CUT_OFFS, EWGSOP2, EXPOSURES, CutOffs
+from analysis.definitions import COVARIATES, CUT_OFFS, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.errors import OptionError
 
 __all__ = ["Options", "as_text"]
@@ -27,6 +27,23 @@ def _covariates(_: type, tokens: Sequence[Any]) -> tuple[str, ...]:
     text = tokens[-1].value
     names = json.loads(text) if text.startswith("[") else [name.strip() for name in text.split(",") if name.strip()]
     return () if names == ["none"] else tuple(map(str, names))
+
+
+def _read_as(_: type, tokens: Sequence[Any]) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for token in tokens:
+        text = token.value
+        if text.startswith("{"):
+            told |= {str(name): [str(word) for word in words] for name, words in json.loads(text).items()}
+        else:
+            name, _equals, words = text.partition("=")
+            told[name.strip()] = [word.strip() for word in words.split(",")]
+    for name, words in told.items():
+        if words[0] not in ("factor", "number"):
+            raise OptionError(
+                "read_as", f"{name}={words[0]}", "NAME=factor or NAME=number", "For example smoking=factor,-3."
+            )
+    return told
 
 
 def _cut_offs(_: type, tokens: Sequence[Any]) -> CutOffs:
@@ -69,6 +86,7 @@ def _fixed_cuts(_: type, tokens: Sequence[Any]) -> dict[str, tuple[float, float]
     return cuts
 
 
+_SWITCH = Parameter(negative="", show_default=False)
 _ONE_WORD = {"n_tokens": 1, "accepts_keys": False, "negative": ""}
 
 
@@ -79,13 +97,22 @@ class Options:
     Attributes
     ----------
     phenotypes : Path
-        Table from MRI, one row per study: eid, tmv_cm3, pa_ratio, ...
+        Table from MRI, one row per study: eid, tmv_cm3, pa_ratio, ...; or the word amra, for AMRA's thigh volumes in
+        the participants table.
     participants : Path
         Table of all other data, one row per person: eid, sex, age, grip_left_kg, ...
     out : Path
         Folder to write into. It is created if missing.
+    exposures : tuple of str
+        Exposures, separated by commas: any measured column.
+    outcomes : tuple of str
+        Outcomes, separated by commas: any column of 0 and 1.
     adjust : tuple of str
-        Covariates, separated by commas; or none, for crude models only.
+        Covariates, separated by commas: any column, e.g. age,sex,tmv_cm3; or none, for crude models only.
+    interactions : tuple of str
+        Columns whose interaction with every exposure is tested, besides sex.
+    read_as : mapping of str to list of str, or None
+        How to read a column of your own: factor or number, then the codes that mean missing. Repeatable.
     min_age : float
         Youngest age at imaging, in years.
     cut_offs : CutOffs
@@ -94,13 +121,26 @@ class Options:
         Your own map of columns, a YAML file like analysis/fields.yaml.
     fixed_cuts : mapping of str to (float, float), or None
         Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
+    censor_date : str or None
+        Last day on which deaths are known. Default: the day of the latest death.
     visit : str or None
         Imaging visit to analyse, if the table of phenotypes has several; for example 2.
+    instance : int or None
+        Visit (UK Biobank: instance) of the participants' data. Default: that of the phenotypes, else 2, the first
+        imaging visit.
     exclude : Path or None
         Studies to leave out: a table with eid, and perhaps visit and decision (rows with reject are left out), or one
         eid a line.
-    censor_date : str or None
-        Last day on which deaths are known, for Cox's model. Default: the day of the latest death.
+    withdrawn : Path or None
+        Identifiers of people who withdrew their consent, one a line. They are left out of everything.
+    paper : bool
+        Only the tables that the paper has.
+    full : bool
+        Every further analysis too; takes longer.
+    bootstraps : int
+        Resampled cohorts of --full.
+    seed : int
+        Seed of the random numbers of bootstraps and imputations.
 
     Raises
     ------
@@ -111,9 +151,22 @@ class Options:
     phenotypes: Annotated[Path, Parameter(metavar="FILE")]
     participants: Annotated[Path, Parameter(metavar="FILE")]
     out: Annotated[Path, Parameter(metavar="DIR")]
+    exposures: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=",".join, **_ONE_WORD)
+    ] = tuple(EXPOSURES)
+    outcomes: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=",".join, **_ONE_WORD)
+    ] = tuple(OUTCOMES)
     adjust: Annotated[
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=",".join, **_ONE_WORD)
     ] = COVARIATES
+    interactions: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
+    ] = ()
+    read_as: Annotated[
+        Mapping[str, Sequence[str]] | None,
+        Parameter(metavar="NAME=KIND,CODES", converter=_read_as, show_default=False, **_ONE_WORD),
+    ] = None
     min_age: Annotated[float, Parameter(metavar="YEARS", show_default=lambda years: f"{years:g}")] = 50.0
     cut_offs: Annotated[
         CutOffs, Parameter(metavar="NAME", converter=_cut_offs, show_default=lambda cuts: cuts.name, **_ONE_WORD)
@@ -125,15 +178,38 @@ class Options:
     ] = None
     censor_date: Annotated[str | None, Parameter(metavar="YYYY-MM-DD")] = None
     visit: Annotated[str | None, Parameter(metavar="N")] = None
+    instance: Annotated[int | None, Parameter(metavar="N")] = None
     exclude: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    withdrawn: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    paper: Annotated[bool, _SWITCH] = False
+    full: Annotated[bool, _SWITCH] = False
+    bootstraps: Annotated[int, Parameter(metavar="N")] = 100
+    seed: Annotated[int, Parameter(metavar="N")] = 1
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.min_age) or self.min_age < 0:
             raise OptionError("min_age", f"{self.min_age:g}", "years, 0 or more", "Give another age.")
+        for field, names in (("exposures", self.exposures), ("outcomes", self.outcomes)):
+            if not names:
+                raise OptionError(field, "none", "at least one column", "Leave the option out for the paper's.")
+        for field in ("exposures", "outcomes", "adjust"):
+            names = getattr(self, field)
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise OptionError(field, f"{twice[0]} twice", "each name once", "Remove one of them.")
+        both = [name for name in self.outcomes if name in (*self.exposures, *self.adjust)]
+        if both:
+            raise OptionError("outcomes", f"{both[0]} is also an exposure or a covariate", "one of them", "Choose one.")
+        if self.paper and self.full:
+            raise OptionError("full", "given with --paper", "one of the two", "Leave one out.")
+        if not 10 <= self.bootstraps <= 100_000:
+            raise OptionError("bootstraps", f"{self.bootstraps}", "10 to 100000", "Give another number.")
+        if self.instance is not None and not 0 <= self.instance <= 9:
+            raise OptionError("instance", f"{self.instance}", "a visit number, such as 2 or 3", "Correct it.")
         for name, (low, high) in (self.fixed_cuts or {}).items():
-            if name not in EXPOSURES:
+            if name not in self.exposures:
                 raise OptionError(
-                    "fixed_cuts", f"cuts of {name}", f"one of {', '.join(EXPOSURES)}", "Correct its name."
+                    "fixed_cuts", f"cuts of {name}", f"one of {', '.join(self.exposures)}", "Correct its name."
                 )
             if not low < high:
                 raise OptionError("fixed_cuts", f"{low:g} and {high:g}", "the lower one first", "Exchange them.")
@@ -146,7 +222,8 @@ class Options:
     def as_plain(self) -> dict[str, Any]:
         """Plain values for YAML and JSON. The command line's ``--config`` reads them."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
-        plain["adjust"] = list(self.adjust)
+        plain |= {name: list(getattr(self, name)) for name in ("exposures", "outcomes", "adjust", "interactions")}
+        plain["read_as"] = {name: list(words) for name, words in (self.read_as or {}).items()} or None
         plain["fixed_cuts"] = {name: list(cuts) for name, cuts in (self.fixed_cuts or {}).items()} or None
         return plain
 

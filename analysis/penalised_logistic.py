@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
-from scipy.stats import chi2
 
+from analysis.distributions import chi2_tail
 from analysis.logistic import profile_ends
 from analysis.threads import one_blas_thread
 
@@ -102,7 +102,7 @@ def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -
         coefficient=float(coefficients[j]) / unit,
         low=None if low is None else low / unit,
         high=None if high is None else high / unit,
-        p_value=float(chi2.sf(ratio, 1)),
+        p_value=float(chi2_tail(ratio, 1)),
         converged=converged,
     )
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from analysis.amra import AMRA
+from analysis.cohort import Cohort
 from analysis.options import Options
 from analysis.tables import sha256_of
 
@@ -15,13 +17,16 @@ __all__ = ["provenance", "version_of"]
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "pyarrow")
 
 
-def provenance(options: Options, n: int) -> dict[str, Any]:
-    """Software, inputs with their SHA-256, and every option. The analysis uses no random numbers."""
-    inputs = {"phenotypes": options.phenotypes, "participants": options.participants}
-    if options.fields is not None:
-        inputs["fields"] = options.fields
-    if options.exclude is not None:
-        inputs["exclude"] = options.exclude
+def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
+    """Software, inputs with their SHA-256, which column became what, and every option."""
+    given = {
+        "phenotypes": None if str(options.phenotypes) == AMRA else options.phenotypes,
+        "participants": options.participants,
+        "fields": options.fields,
+        "withdrawn": options.withdrawn,
+        "exclude": options.exclude,
+    }
+    inputs = {name: path for name, path in given.items() if path is not None}
     return {
         "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": {"sarcomap": version_of("sarcomap"), "python": platform.python_version()}
@@ -31,8 +36,9 @@ def provenance(options: Options, n: int) -> dict[str, Any]:
             for name, path in inputs.items()
         },
         "options": options.as_plain(),
-        "random_numbers": "none",
-        "participants_analysed": n,
+        "columns": {name: list(columns) for name, columns in cohort.sources.items()},
+        "random_numbers": f"seed {options.seed}" if options.full else "none",
+        "participants_analysed": len(cohort.analysed),
     }
 
 

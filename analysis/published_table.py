@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
+from analysis.distributions import normal_quantile
 from analysis.errors import DataError
 from analysis.logistic import fit_logistic, profile_interval
 from analysis.tables import read_table
@@ -98,7 +98,7 @@ def _one(row: dict[Any, Any], values: dict[str, float], printed_p: tuple[str, fl
     fit = fit_logistic(regressors, shares, ("high",), weights=weights)
     beta, error = float(fit.coefficients[1]), float(fit.standard_errors[1])
     profile_low, profile_high = profile_interval(fit, regressors, shares, 0, weights=weights)
-    half = float(norm.ppf(0.975)) * error
+    half = float(normal_quantile(0.975)) * error
     wald, profile = np.exp([beta - half, beta + half]), np.exp([float(profile_low or 0), float(profile_high or 0)])
     ends = [str(row["ci_low"]), str(row["ci_high"])]
     is_wald = all(_prints_as(value, text) for value, text in zip(wald, ends, strict=True))

@@ -12,12 +12,21 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from analysis.definitions import EXPOSURES, OUTCOMES
+from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
+from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.run import Results
 from analysis.tables import write_table, write_text
-from analysis.text_tables import TextTable, format_count, format_number, format_p, to_latex, to_markdown
+from analysis.text_tables import (
+    TextTable,
+    format_count,
+    format_interval,
+    format_number,
+    format_p,
+    to_latex,
+    to_markdown,
+)
 
 __all__ = ["write_results"]
 
@@ -80,6 +89,7 @@ def _render(
         n=len(cohort.analysed),
         followed=results.followed,
         brief=_brief(results),
+        verdicts=verdicts(results.tables["markers"]) if "markers" in results.tables else [],
         figures=figures,
         made_from=made_from,
         tables=printed,
@@ -113,6 +123,6 @@ def _strongest(ratios: pd.DataFrame) -> list[tuple[str, str]]:
     if holding.empty:
         return [("none", f"of {int((ratios['model'] == model).sum())} {model} odds ratios below p (BH) = 0.05")]
     row = holding.iloc[0]
-    interval = f"{format_number(row['ci_low'])}–{format_number(row['ci_high'])}"
-    what = f"{OUTCOMES[row['outcome']].lower()}, {EXPOSURES[row['exposure']]}, high against low third ({interval}; "
+    interval = format_interval(row["ci_low"], row["ci_high"])
+    what = f"{label_of(row['outcome']).lower()}, {label_of(row['exposure'])}, high against low third ({interval}; "
     return [(f"OR {format_number(row['odds_ratio'])}", f"{what}p {format_p(row['p_value'])})")]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.amra import AMRA, amra_phenotypes
 from analysis.cohort import Cohort, build_cohort
-from analysis.definitions import COVARIATES
+from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
-from analysis.exclusions import choose_visit, read_exclusions
-from analysis.fields import read_fields
-from analysis.odds_ratios import Associations, associations, sex_stratified
+from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
+from analysis.fields import at_instance, read_fields
+from analysis.head_to_head import OUTCOMES as MARKER_OUTCOMES
+from analysis.head_to_head import head_to_head
+from analysis.interactions import interactions, sex_stratified
+from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
 from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
-from analysis.tables import read_table
+from analysis.tables import read_identifiers, read_table
+from analysis.threads import one_blas_thread
 from analysis.validation import check_participants, check_phenotypes
 
 __all__ = ["Results", "analyse", "load_cohort"]
@@ -51,56 +56,87 @@ class Results:
 def load_cohort(options: Options) -> Cohort:
     """Read and check both tables, and apply the criteria."""
     field_map = read_fields(options.fields)
-    identifiers = ("eid", *field_map["eid"].names)
+    identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
+    raw_people, where = read_table(options.participants, identifiers), options.participants.name
+    raw, rejected, elsewhere = None, frozenset[str](), 0
+    instance = options.instance
+    if str(options.phenotypes) != AMRA:
+        raw = choose_visit(read_table(options.phenotypes, ("eid", "visit")), options.visit, options.phenotypes.name)
+        instance = instance_of(raw) if instance is None else instance
+        raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
+        if options.exclude is not None:
+            rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
     people = check_participants(
-        read_table(options.participants, identifiers), field_map, options.participants.name, also=options.adjust
+        raw_people,
+        field_map if instance is None else at_instance(field_map, instance),
+        where,
+        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions),
+        read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
-    where = options.phenotypes.name
-    raw = choose_visit(read_table(options.phenotypes, ("eid", "visit")), options.visit, where)
-    rejected = frozenset[str]()
-    if options.exclude is not None:
-        rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+    images = (
+        amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
+    )
     return build_cohort(
         people,
-        check_phenotypes(raw, where),
+        images,
         min_age=options.min_age,
         covariates=options.adjust,
         cut_offs=options.cut_offs,
+        exposures=options.exposures,
+        outcomes=options.outcomes,
+        also=options.interactions,
+        register_until=_day(options.censor_date),
+        withdrawn=read_identifiers(options.withdrawn),
         rejected=rejected,
     )
 
 
-def analyse(
-    cohort: Cohort,
-    adjust: tuple[str, ...] = COVARIATES,
-    fixed_cuts: Mapping[str, tuple[float, float]] | None = None,
-    progress: Callable[[str], None] = lambda label: None,
-    censor_date: str | None = None,
-) -> Results:
-    """Make every table (method, section 7) of a cohort. `Options` explains the parameters."""
+@one_blas_thread
+def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = lambda label: None) -> Results:
+    """Make every table (method, section 7) of a cohort. `Options` explains what can be chosen."""
     progress("description")
+    table, adjust, cuts = cohort.analysed, options.adjust, dict(options.fixed_cuts or {})
+    asked = {"exposures": options.exposures, "outcomes": options.outcomes}
     tables = {
         "flow": cohort.flow,
-        "table1": table_one(cohort.analysed),
-        "concordance": concordance(cohort.analysed),
-        "decline": decline(cohort.analysed, cohort.structures),
-        "trend": trend(cohort.analysed),
+        "table1": table_one(table),
+        "concordance": concordance(table),
+        "decline": decline(table, cohort.structures),
+        "trend": trend(table),
         "age_groups": age_groups(cohort.all_ages),
     }
-    cuts = dict(fixed_cuts or {})
-    ratios = associations(cohort.analysed, adjust, cuts=cuts, progress=progress)
+    ratios = associations(table, adjust, cuts=cuts, progress=progress, **asked)
     tables["associations"] = ratios.summary
     progress("by sex")
-    tables["sex_stratified"] = sex_stratified(cohort.analysed, adjust, cuts=cuts)
-    progress("sensitivity")
-    tables["per_sd"] = per_sd(cohort.analysed, adjust)
-    tables["sensitivity"] = sensitivity(cohort.analysed, adjust, everyone=cohort.eligible, cuts=cuts)
-    progress("survival")
-    followed = follow_up(cohort.analysed, None if censor_date is None else pd.Timestamp(censor_date))
-    tables["survival"] = hazard_ratios(cohort.analysed, followed, adjust, cuts=cuts)
-    notes = [*cohort.notes, *followed.notes]
+    tables["sex_stratified"] = sex_stratified(table, adjust, cuts=cuts, **asked)
+    followed = follow_up(table, _day(options.censor_date))
+    if not options.paper:
+        progress("sensitivity")
+        tables["per_sd"] = per_sd(table, adjust, **asked)
+        tables["sensitivity"] = sensitivity(table, adjust, everyone=cohort.eligible, cuts=cuts, **asked)
+        compared = head_to_head(
+            table,
+            adjust,
+            followed if options.full else None,
+            outcomes=MARKER_OUTCOMES if options.full else MARKER_OUTCOMES[:3],
+            bootstraps=options.bootstraps if options.full else 0,
+            seed=options.seed,
+            progress=progress,
+        )
+        tables["markers"] = compared.models
+        if options.full:
+            tables |= {"calibration": compared.calibration, "decision_curve": compared.decision}
+        if options.interactions:
+            tables["interactions"] = interactions(table, adjust, options.interactions, cuts=cuts, **asked)
+        progress("survival")
+        tables["survival"] = hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts)
+    notes = dict.fromkeys([*cohort.notes, *followed.notes])
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],
         columns=["where", "what", "count", "first_rows"],
     )
     return Results(cohort, ratios, tables, followed)
+
+
+def _day(text: str | None) -> pd.Timestamp | None:
+    return None if text is None else pd.Timestamp(text)

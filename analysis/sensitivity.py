@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import design_of
+from analysis.design import Covariates, Design
 from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
-from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, associate
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, Association, associate
 from analysis.penalised_logistic import firth
 from analysis.splines import restricted_cubic_spline
 from analysis.thirds import tertiles
@@ -43,21 +43,23 @@ def per_sd(
     """
     rows = []
     for exposure in exposures:
+        columns = Covariates(table, [name for name in covariates if name != exposure])
+        values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
         for outcome in outcomes:
-            known = table[table[[exposure, outcome, *covariates]].notna().all(axis=1)]
-            x, events = known[exposure].to_numpy(dtype=float), known[outcome].to_numpy(dtype=float)
-            row = {"exposure": exposure, "outcome": outcome, "n": len(known), "events": int(events.sum())}
+            happened = table[outcome].to_numpy(dtype=float, na_value=np.nan)
+            rows_known = columns.known & np.isfinite(values) & np.isfinite(happened)
+            x, events = values[rows_known], happened[rows_known]
+            row = {"exposure": exposure, "outcome": outcome, "n": len(x), "events": int(events.sum())}
             sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
-            rows.append(row | {"sd": sd} | _per_sd(x, sd, events, known, covariates))
+            rows.append(row | {"sd": sd} | _per_sd(x, sd, events, columns.of(rows_known)))
     return pd.DataFrame(rows)
 
 
-def _per_sd(x: Vector, sd: float, events: Vector, known: pd.DataFrame, covariates: Sequence[str]) -> dict[str, object]:
+def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, object]:
     empty = dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value", "p_nonlinear"), float("nan"))
     total = float(events.sum())
     if sd == 0 or total in (0, len(events)):
         return empty | {"method": "none", "note": "no variation: not estimable"}
-    design = design_of(known, covariates)
     regressors = np.column_stack([x / sd, design.values])
     notes = list(design.notes)
     few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
@@ -99,6 +101,7 @@ def sensitivity(
     table: pd.DataFrame,
     covariates: Sequence[str],
     exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
     everyone: pd.DataFrame | None = None,
     cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
@@ -108,7 +111,7 @@ def sensitivity(
     ----------
     table : DataFrame
         Complete cases, `analysis.cohort.Cohort.analysed`.
-    covariates, exposures : sequence of str
+    covariates, exposures, outcomes : sequence of str
     everyone : DataFrame, optional
         `analysis.cohort.Cohort.eligible`: also includes people who lack a
         covariate, or a measurement that this question does not need.
@@ -132,28 +135,35 @@ def sensitivity(
     values are missing (Groenwold et al., CMAJ 2012;184:1265-1269). Therefore it
     is compared with the complete cases and does not replace them.
     """
-    model = "adjusted" if covariates else "crude"
+    table = table[[*dict.fromkeys([*exposures, *outcomes, *covariates, "sarcopenia", "probable_sarcopenia"])]]
     without_probable = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1)
     any_sarcopenia = table["sarcopenia"].mask(table["probable_sarcopenia"] == 1, 1.0)
+    sarcopenia = (
+        ("probable sarcopenia left out", table.assign(sarcopenia=without_probable)),
+        ("confirmed or probable sarcopenia", table.assign(sarcopenia=any_sarcopenia)),
+    )
     rows = []
     for exposure in exposures:
+        shared = tuple(name for name in covariates if name != exposure)
+        model, columns = ("adjusted" if shared else "crude"), Covariates(table, shared)
         values = table[exposure].to_numpy(dtype=float)
         thirds = tertiles(values, (cuts or {}).get(exposure))
-        printed = tertiles(values, PAPER_CUTS.get(exposure))
-        asked = [("cuts printed in the paper", table, outcome, printed) for outcome in OUTCOMES]
-        asked += [
-            ("probable sarcopenia left out", table.assign(sarcopenia=without_probable), "sarcopenia", thirds),
-            ("confirmed or probable sarcopenia", table.assign(sarcopenia=any_sarcopenia), "sarcopenia", thirds),
-        ]
+        asked = []
+        if exposure in PAPER_CUTS:
+            printed = tertiles(values, PAPER_CUTS[exposure])
+            asked = [("cuts printed in the paper", table, outcome, printed) for outcome in outcomes]
+        if "sarcopenia" in outcomes:
+            asked += [(label, data, "sarcopenia", thirds) for label, data in sarcopenia]
         for label, data, outcome, groups in asked:
-            rows.append({"analysis": label, **vars(associate(data, exposure, outcome, groups, covariates, model))})
+            rows.append({"analysis": label, **vars(associate(data, exposure, outcome, groups, columns, model))})
         if everyone is not None:
             groups = tertiles(everyone[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
-            filled, marked = mark_missing(everyone, covariates)
-            for outcome in OUTCOMES:
-                found = associate(filled, exposure, outcome, groups, marked, model)
+            filled, marked = mark_missing(everyone, shared)
+            columns = Covariates(filled, marked)
+            for outcome in outcomes:
+                found = associate(filled, exposure, outcome, groups, columns, model)
                 rows.append({"analysis": "everyone, missing covariates marked", **vars(found)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["analysis", *Association.__dataclass_fields__])
 
 
 def mark_missing(table: pd.DataFrame, covariates: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -166,7 +176,7 @@ def mark_missing(table: pd.DataFrame, covariates: Sequence[str]) -> tuple[pd.Dat
         if pd.api.types.is_numeric_dtype(table[covariate]):
             filled[covariate] = table[covariate].fillna(table[covariate].mean())
         else:
-            filled[covariate] = table[covariate].fillna("missing")
+            filled[covariate] = table[covariate].astype("string").fillna("missing")
         filled[f"{covariate} missing"] = missing.astype(float)
         names.append(f"{covariate} missing")
     return filled, tuple(names)

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from analysis.cox import fit_cox, proportional_hazards_p
+from analysis.deaths import count_deaths
 from analysis.definitions import EXPOSURES
-from analysis.design import design_of
+from analysis.design import Covariates
+from analysis.distributions import chi2_tail
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
+from analysis.problems import Note
 from analysis.thirds import tertiles
-from analysis.validation import Note
 
 __all__ = ["FollowUp", "HazardRatio", "follow_up", "hazard_ratios"]
 
@@ -122,12 +123,10 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
     latest = register_until if register_until is not None else death.max()
-    end = own.fillna(latest)
-    if register_until is not None:
-        end = end.where(end <= latest, latest)
-    died = death.notna() & (death <= end)
-    years = (death.where(died, end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
-    contrary = (death <= start).to_numpy()
+    deaths = count_deaths(table, register_until)
+    died = death.notna() & (death <= deaths.end)
+    years = (death.where(died, deaths.end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
+    contrary = deaths.before.to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
     nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
@@ -169,22 +168,20 @@ def hazard_ratios(
     """
     rows: list[HazardRatio] = []
     for exposure in exposures if followed.given else ():
+        shared = [name for name in covariates if name != exposure]
+        designs = [("crude", Covariates(table, ()))] + ([("adjusted", Covariates(table, shared))] if shared else [])
         values = table[exposure].to_numpy(dtype=float)
         groups = tertiles(values, (cuts or {}).get(exposure))
         sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
         high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
         for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
-            for model, adjust in (("crude", ()), ("adjusted", tuple(covariates))):
-                if model == "crude" or adjust:
-                    rows.append(_one(table, followed, column, adjust, HazardRatio(exposure, contrast, model, 0, 0, 0)))
+            for model, columns in designs:
+                rows.append(_one(followed, column, columns, HazardRatio(exposure, contrast, model, 0, 0, 0)))
     return pd.DataFrame([vars(row) for row in rows], columns=[*HazardRatio.__dataclass_fields__])
 
 
-def _one(
-    table: pd.DataFrame, followed: FollowUp, column: Vector, covariates: Sequence[str], empty: HazardRatio
-) -> HazardRatio:
-    rows = np.isfinite(column) & np.isfinite(followed.years)
-    rows &= table[[*covariates]].notna().all(axis=1).to_numpy(dtype=bool)
+def _one(followed: FollowUp, column: Vector, covariates: Covariates, empty: HazardRatio) -> HazardRatio:
+    rows = np.isfinite(column) & np.isfinite(followed.years) & covariates.known
     x, years, died = column[rows], followed.years[rows], followed.died[rows]
     row = replace(empty, n=len(x), deaths=int(died.sum()), person_years=float(years.sum()))
     in_thirds = empty.contrast == THIRDS
@@ -202,7 +199,7 @@ def _one(
             return replace(row, note="no deaths in a third: not estimable")
     if row.deaths == 0 or np.ptp(x) == 0:
         return replace(row, note="no deaths: not estimable" if row.deaths == 0 else "no variation: not estimable")
-    design = design_of(table[rows], covariates)
+    design = covariates.of(rows)
     notes = list(design.notes)
     regressors = np.column_stack([x, design.values])
     if row.deaths < EVENTS_PER_COEFFICIENT * regressors.shape[1]:
@@ -232,4 +229,4 @@ def _one(
 
 
 def _likelihood_ratio_p(best: float, without: float) -> float:
-    return float(chi2.sf(max(0.0, 2.0 * (best - without)), 1))
+    return float(chi2_tail(max(0.0, 2.0 * (best - without)), 1))

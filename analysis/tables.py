@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import re
+import warnings
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.column_names import comparable, plain_name
 from analysis.errors import DataError, UsageError
 from analysis.files import TABLE_ENDINGS, check_table, replacing
 
-__all__ = ["read_table", "sha256_of", "write_table", "write_text"]
+__all__ = ["read_identifiers", "read_table", "sha256_of", "write_table", "write_text"]
 
+# Lines that decide on delimiter and decimal comma, and whose values are counted.
+_LINES_SNIFFED = 1000
+_DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"^\s*-?\d+,\d+\s*$"), re.compile(r"^\s*-?\d+\.\d+\s*$")
 _REMEDY = "Save it as CSV (UTF-8), TSV or Parquet."
 
 
@@ -21,9 +29,11 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.tsv``, ``.txt`` (tab or comma, with or without ``.gz``), or ``.parquet``.
+        ``.csv``, ``.tsv``, ``.txt`` (tab, comma or semicolon, with or without
+        ``.gz``), or ``.parquet``. With semicolons, numbers may have decimal commas.
     text_columns : tuple of str
         Columns to read as text, so that an identifier keeps its leading zeros.
+        The prefix ``participant.``, case, and spaces or underscores do not matter.
 
     Raises
     ------
@@ -32,41 +42,100 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
     """
     where = path.name
     check_table(path)
+    as_text = {comparable(name) for name in text_columns}
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, text_columns)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, as_text)
     except pd.errors.EmptyDataError:
         raise DataError(where, "an empty file", "a table with a header", "Export it again.") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
         raise DataError(where, f"not readable ({str(error).strip()})", "a table", _REMEDY) from None
     table.columns = [str(name).strip() for name in table.columns]
-    for name in text_columns:
-        if name in table.columns:
+    for name in table.columns:
+        if comparable(plain_name(name)) in as_text:
             table[name] = table[name].astype("string").str.strip().str.removesuffix(".0")
     if table.empty:
         raise DataError(where, "a header and no rows", "at least one participant", "Export it again.")
     return table
 
 
-def _read_delimited(path: Path, text_columns: tuple[str, ...]) -> pd.DataFrame:
+def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
     with pd.io.common.get_handle(path, "r", compression="infer", encoding="utf-8-sig") as opened:
-        header = opened.handle.readline()
-    separator = (
-        "\t" if header.count("\t") > header.count(",") else ";" if header.count(";") > header.count(",") else ","
-    )
-    names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(separator)]
+        first = list(islice(opened.handle, _LINES_SNIFFED))
+    header = first[0] if first else ""
+    separator = max("\t;,", key=header.count) if any(mark in header for mark in "\t;,") else ","
+    rows = [row for row in csv.reader(first, delimiter=separator, skipinitialspace=True) if row]
+    if len(first) == _LINES_SNIFFED:
+        rows.pop()  # a quoted text may go on in the next line
+    if not rows:
+        raise pd.errors.EmptyDataError
+    names = [name.strip() for name in rows[0]]
     for name in names:
-        if names.count(name) > 1:
+        if name and names.count(name) > 1:
             # pandas would silently rename the second one to name.1
             raise DataError(path.name, f"column {name} is in the header twice", "each name once", "Remove one of them.")
-    return pd.read_csv(
-        path,
-        sep=separator,
-        encoding="utf-8-sig",
-        dtype=dict.fromkeys(text_columns, "string"),
-        skipinitialspace=True,
-        low_memory=False,
-        compression="infer",
-    )
+    blank = _check_counts(names, rows[1:], path.name)
+    with warnings.catch_warnings():
+        # A row that is longer than the header loses values; a trailing delimiter on every row loses none.
+        warnings.simplefilter("ignore" if blank else "error", pd.errors.ParserWarning)
+        try:
+            table = pd.read_csv(
+                path,
+                sep=separator,
+                encoding="utf-8-sig",
+                dtype={name: "string" for name in names if comparable(plain_name(name)) in as_text},
+                skipinitialspace=True,
+                low_memory=False,
+                compression="infer",
+                index_col=False,
+                decimal="," if _decimal_commas(rows[1:], separator) else ".",
+            )
+        except pd.errors.ParserWarning:
+            raise DataError(
+                path.name, "a row with more values than the header has names", "one value per column",
+                "Put texts that contain the delimiter in quotes.",
+            ) from None  # fmt: skip
+    unnamed = [name for name, given in zip(table.columns, names, strict=False) if not given]
+    return table.drop(columns=[name for name in unnamed if table[name].isna().all()])
+
+
+def _check_counts(names: list[str], rows: list[list[str]], where: str) -> bool:
+    """Compare rows with the header. True if every row ends with a delimiter that the header does not have.
+
+    pandas would take the first column for an index then, and shift all others.
+    """
+    trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
+    if trailing:
+        return True
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise DataError(
+                where,
+                f"data row {number} has {len(row)} values, the header {len(names)} names",
+                "as many values as names",
+                "Export it again, with texts that contain the delimiter in quotes.",
+            )
+    return False
+
+
+def _decimal_commas(rows: list[list[str]], separator: str) -> bool:
+    if separator == ",":
+        return False
+    cells = [cell for row in rows for cell in row]
+    return any(_DECIMAL_COMMA.match(cell) for cell in cells) and not any(_DECIMAL_POINT.match(cell) for cell in cells)
+
+
+def read_identifiers(path: Path | None) -> frozenset[str]:
+    """Identifiers in a text file, one a line (first column), with or without a header; none for no file."""
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(path.name, f"not readable ({error})", "identifiers, one a line", "Check the path.") from None
+    words = [re.split(r"[,;\t ]", line.strip().strip('"'))[0].strip('"') for line in lines]
+    if any(words) and not any(word.lstrip("-").isdigit() for word in words):
+        raise UsageError(path.name, "no identifier in it", "identifiers, one a line", "Check the file.")
+    return frozenset(word for word in words if word)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["TextTable", "format_count", "format_number", "format_p", "to_latex", "to_markdown"]
+__all__ = ["TextTable", "format_count", "format_interval", "format_number", "format_p", "to_latex", "to_markdown"]
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
@@ -67,6 +67,13 @@ def format_number(number: float | None, decimals: int = 2) -> str:
     if float(text) == 0.0:
         text = text.removeprefix("-")
     return text.replace("-", "−")
+
+
+def format_interval(low: float | None, high: float | None, decimals: int = 2) -> str:
+    """Format both ends: "1.23–1.81", and "−0.067 to −0.016" where a dash would meet a minus sign."""
+    ends = format_number(low, decimals), format_number(high, decimals)
+    negative = any(end.startswith("−") for end in ends)
+    return (" to " if negative else "–").join(ends)
 
 
 def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:

@@ -9,11 +9,19 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2, f, t
 
+from analysis.distributions import chi2_tail, f_tail, t_tail
 from analysis.splines import restricted_cubic_spline
 
-__all__ = ["AGE_GROUPS", "Decline", "Trend", "age_group", "cochran_armitage", "decline_per_decade"]
+__all__ = [
+    "AGE_GROUPS",
+    "Decline",
+    "Trend",
+    "age_group",
+    "cochran_armitage",
+    "decline_per_decade",
+    "trend_as_printed",
+]
 
 _YOUNGEST = (40, 50, 60, 70, 80)
 AGE_GROUPS = (*(f"{low}-{high - 1}" for low, high in pairwise(_YOUNGEST)), f"{_YOUNGEST[-1]}+")
@@ -101,7 +109,35 @@ def cochran_armitage(
     if p in (0, 1) or spread <= 0:
         return Trend(float("nan"), float("nan"))
     statistic = float((score * (events - totals * p)).sum() ** 2 / (p * (1 - p) * spread))
-    return Trend(statistic, float(chi2.sf(statistic, 1)))
+    return Trend(statistic, float(chi2_tail(statistic, 1)))
+
+
+def trend_as_printed(
+    events: NDArray[np.float64], totals: NDArray[np.float64], scores: Sequence[float] | None = None
+) -> float:
+    """The trend statistic as the paper prints it (method, section 8.14).
+
+    Z = sum w_i (p_i - p) / sqrt(p (1 - p) sum w_i^2 / n_i), with p the overall
+    share and w_i = 1, 2, 3, ... Its numerator does not weight the groups by
+    their size, and its variance neither centres the weights nor accounts for p
+    being estimated. It is not Cochran and Armitage's statistic, nor standard
+    normal without a trend, so no p value is given.
+
+    Parameters
+    ----------
+    events, totals : ndarray, shape (groups,)
+        Empty groups are left out.
+    scores : sequence of float, optional
+        Weights w_i of the groups.
+    """
+    score = np.arange(1.0, len(totals) + 1) if scores is None else np.asarray(scores, dtype=float)
+    some = totals > 0
+    events, totals, score = events[some], totals[some], score[some]
+    p = events.sum() / max(totals.sum(), 1)
+    if p in (0, 1) or len(totals) < 2:
+        return float("nan")
+    spread = np.sqrt(p * (1 - p) * (score**2 / totals).sum())
+    return float((score * (events / totals - p)).sum() / spread)
 
 
 def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) -> Decline:
@@ -116,7 +152,7 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
     slope = float(centred @ y) / squares
     residual = y - y.mean() - slope * centred
     error = float(np.sqrt(residual @ residual / (n - 2) / squares))
-    p_value = float(2 * t.sf(abs(slope) / error, n - 2)) if error > 0 else float("nan")
+    p_value = float(2 * t_tail(abs(slope) / error, n - 2)) if error > 0 else float("nan")
     mean = float(y.mean())
     return Decline(
         n=n,
@@ -147,4 +183,4 @@ def _curve_p(x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
     basis, _ = np.linalg.qr(bends / spread)
     explained = float(((basis.T @ residual) ** 2).sum())
     between = (explained / bends.shape[1]) / ((left - explained) / freedom)
-    return float(f.sf(between, bends.shape[1], freedom))
+    return f_tail(between, bends.shape[1], freedom)

@@ -10,45 +10,26 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from analysis.column_names import plain_name
+from analysis.covariate_types import ReadAs, own_column
 from analysis.errors import DataError
-from analysis.fields import Field, Source, find_columns
+from analysis.fields import Field, find_columns
+from analysis.plausible import check_measurements, check_phenotype_ranges, check_sexes
+from analysis.problems import Note, Problems
+from analysis.values import dates, decoded, measurement, numbers
 
-__all__ = ["Checked", "Note", "check_participants", "check_phenotypes"]
+__all__ = ["Checked", "check_participants", "check_phenotypes"]
 
-_ROWS_SHOWN = 5
-# With a larger share of impossible values than this, the column is not what its name says.
-_IMPOSSIBLE_SHARE = 0.05
-# A share of values in another unit that is too large for a few typing errors.
-_OTHER_UNIT_SHARE = 0.001
 # Weight and BMI may come from different devices at the same visit.
 _BMI_DIFFERENCE = 0.2
-
-
-@dataclass(frozen=True)
-class Note:
-    """A change in the data that is shown with the results.
-
-    Attributes
-    ----------
-    where : str
-        Table and column.
-    rule : str
-        What was changed, and why.
-    count : int
-        Number of changed rows.
-    first_rows : tuple of int
-        First changed data rows, counted from 1 below the header.
-    """
-
-    where: str
-    rule: str
-    count: int
-    first_rows: tuple[int, ...]
+_IMPOSSIBLE_SHARE = 0.05
+# Share by which the sum of both sides may differ from the field of the sum.
+_SUM_DIFFERENCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,39 +43,26 @@ class Checked:
     notes : tuple of Note
     sources : dict of str to tuple of str
         Canonical column to its column or columns in the file.
+    header : tuple of str
+        Every column of the file.
+    fields : mapping of str to Field
+        The field map.
     """
 
     table: pd.DataFrame
     notes: tuple[Note, ...]
     sources: dict[str, tuple[str, ...]]
+    header: tuple[str, ...] = ()
+    fields: Mapping[str, Field] = field(default_factory=dict)
 
 
-class _Problems:
-    """Collects all problems of one table, to report them at once."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self.lines: list[str] = []
-        self.remedies: list[str] = []
-        self.notes: list[Note] = []
-
-    def add(self, column: str, rule: str, wrong: pd.Series, remedy: str) -> None:
-        rows = _rows(wrong)
-        self.lines.append(
-            f"column {column}: {rule} in {int(wrong.sum())} of {len(wrong)} rows (first: {', '.join(map(str, rows))})"
-        )
-        self.remedies.append(remedy)
-
-    def note(self, column: str, rule: str, wrong: pd.Series) -> None:
-        if wrong.any():
-            self.notes.append(Note(f"{self.where}, {column}", rule, int(wrong.sum()), _rows(wrong)))
-
-    def raise_if_any(self, expected: str) -> None:
-        if self.lines:
-            raise DataError(self.where, "; ".join(self.lines), expected, " ".join(dict.fromkeys(self.remedies)))
-
-
-def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: str, also: Sequence[str] = ()) -> Checked:
+def check_participants(
+    raw: pd.DataFrame,
+    fields: Mapping[str, Field],
+    where: str,
+    also: Sequence[str] = (),
+    read_as: Mapping[str, ReadAs] | None = None,
+) -> Checked:
     """Make canonical participants: find, decode, convert and check the columns.
 
     Parameters
@@ -105,7 +73,11 @@ def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: st
     where : str
         File name, for messages.
     also : sequence of str
-        Further numeric columns to keep (the user's own covariates).
+        Further columns to keep: the user's own exposures, outcomes and
+        covariates. Names that the table lacks are left to the caller, because
+        the phenotypes may have them.
+    read_as : mapping of str to ReadAs, optional
+        How to read them.
 
     Returns
     -------
@@ -121,61 +93,75 @@ def check_participants(raw: pd.DataFrame, fields: Mapping[str, Field], where: st
     for required in ("eid", "sex", "age"):
         if required not in found:
             known = fields[required]
-            names = [required, *known.names] + ([f"p{known.ukb}_i{known.instance}"] if known.ukb else [])
+            visit = "" if known.instance == "none" else f"_i{known.instance}"
+            names = [required, *known.names] + ([f"p{known.ukb}{visit}"] if known.ukb else [])
             raise DataError(
                 where,
                 f"no column for {required}",
                 f"one named {', '.join(names)}",
                 "Give its name in a field map (--fields).",
             )
-    problems = _Problems(where)
+    problems = Problems(where)
     columns: dict[str, pd.Series] = {}
     for name, known in fields.items():
         source = found.get(name)
         if source is None:
             empty = "datetime64[s]" if known.kind == "date" else "string" if known.kind != "number" else "float64"
             columns[name] = pd.Series(pd.NA if empty == "string" else np.nan, index=raw.index, dtype=empty)
-        elif known.kind == "number":
-            columns[name] = _measurement(raw, known, source, problems)
-        elif known.kind == "date":
-            columns[name] = _date(raw, source, problems)
-        else:
-            columns[name] = _text(raw, known, source, problems)
-    for name in also:
-        if name not in columns:
-            if name not in raw.columns:
-                raise DataError(where, f"no column {name}", "every covariate that is adjusted for", "Check --adjust.")
-            columns[name] = _numbers(raw[name], name, problems)
+            continue
+        reader = {"number": measurement, "date": lambda r, _, s, p: dates(r, s, p)}.get(known.kind, decoded)
+        columns[name] = reader(raw, known, source, problems)
+        if source.other_visit is not None:
+            text = f"from visit {source.other_visit}, because the table has none of visit {known.instance}"
+            problems.note(name, text, columns[name].notna())
+    sources = {name: source.columns for name, source in found.items()}
+    for name in dict.fromkeys(also):
+        if name not in columns and (own := own_column(name, raw, fields, read_as or {}, problems)) is not None:
+            columns[name], sources[name] = own[0], (own[1],)
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
     _check_limbs(table, problems)
+    _check_sums(table, problems)
     _check_bmi(table, problems)
+    check_measurements(table, problems)
+    check_sexes(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
-    sources = {name: source.columns for name, source in found.items()}
-    return Checked(table, tuple(problems.notes), sources)
+    _fill_survivors(table, problems)
+    return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, raw.columns)), fields)
 
 
-def check_phenotypes(raw: pd.DataFrame, where: str) -> Checked:
+def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:
     """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
 
     Volumes (``*_cm3``), ratios and fractions that are 0, negative or infinite are
     set to missing and noted. Zero volumes of single structures are kept.
 
-        Raises
-        ------
-        DataError
-            If there is no ``eid`` or no phenotype, numbers contain text, or a
-            participant appears twice.
+    Parameters
+    ----------
+    raw : DataFrame
+        One row per participant.
+    where : str
+    other_visits : int
+        Rows that were left out before, because they are of another visit; noted.
+
+    Raises
+    ------
+    DataError
+        If there is no ``eid`` or no phenotype, numbers contain text, or a
+        participant appears twice.
     """
     if "eid" not in raw.columns:
         raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
-    problems = _Problems(where)
+    problems = Problems(where)
+    if other_visits:
+        rule = "of another visit than the participants' data: left out"
+        problems.notes.append(Note(f"{where}, visit", rule, other_visits, ()))
     columns: dict[str, pd.Series] = {"eid": raw["eid"].astype("string")}
     for name in raw.columns:
         if name == "eid":
             continue
         if name.endswith(("_cm3", "_ratio", "_ratio_left", "_ratio_right", "_asymmetry", "_fraction", "_per_cm2")):
-            values = _numbers(raw[name], name, problems)
+            values = numbers(raw[name], name, problems)
             must_be_positive = name.startswith("tmv") or "ratio" in name or name.endswith("_per_cm2")
             wrong = (values <= 0 if must_be_positive else values < 0) | np.isinf(values)
             rule = (
@@ -194,100 +180,56 @@ def check_phenotypes(raw: pd.DataFrame, where: str) -> Checked:
     for name in ("tmv_cm3", "pa_ratio", "lr_asymmetry"):
         if name not in table.columns:
             table[name] = np.nan
-    tmv = table["tmv_cm3"]
-    if tmv.notna().any() and tmv.median() < 100:
-        problems.add("tmv_cm3", "values of litres", tmv < 100, "Multiply by 1000 to give cm3.")
-    if tmv.median() > 100_000:
-        problems.add("tmv_cm3", "values of mm3", tmv > 100_000, "Divide by 1000 to give cm3.")
+    check_phenotype_ranges(table, problems)
     problems.raise_if_any("one row of numbers per participant, volumes in cm3")
-    return Checked(table, tuple(problems.notes), {name: (name,) for name in table.columns})
+    return Checked(table, tuple(problems.notes), {name: (name,) for name in table.columns}, tuple(raw.columns))
 
 
-def _measurement(raw: pd.DataFrame, known: Field, source: Source, problems: _Problems) -> pd.Series:
-    parts = pd.DataFrame({column: _numbers(raw[column], column, problems) for column in source.columns})
-    if len(parts.columns) == 1:
-        values = parts.iloc[:, 0]
-    elif known.array == "first":
-        values = parts.bfill(axis=1).iloc[:, 0]
-    else:
-        values = parts.max(axis=1) if known.array == "max" else parts.mean(axis=1)
-    if source.from_ukb:
-        values = values * known.scale
-    values = values.rename(known.name)
-    if known.range is None:
-        return values
-    low, high = known.range
-    outside = values.notna() & ~values.between(low, high)
-    given = int(values.notna().sum())
-    for unit, (unit_low, unit_high) in known.looks_like.items():
-        there = outside & values.between(unit_low, unit_high)
-        if there.sum() > max(1, _OTHER_UNIT_SHARE * given):
-            remedy = f"Convert {known.name} to {known.unit} in every row, or give its scale in --fields."
-            problems.add("+".join(source.columns), f"values of {unit} where {known.unit} is expected", there, remedy)
-            return values
-    if outside.sum() > max(1, _IMPOSSIBLE_SHARE * given):
-        rule = f"values outside {low:g} to {high:g} {known.unit}"
-        problems.add("+".join(source.columns), rule, outside, f"Check the unit and missing codes of {known.name}.")
-        return values
-    problems.note(known.name, f"outside {low:g} to {high:g} {known.unit}: set to missing", outside)
-    return values.mask(outside)
-
-
-def _numbers(column: pd.Series, name: str, problems: _Problems) -> pd.Series:
-    """Convert to float64. Every value that is not a number is a problem."""
-    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
-        numbers = pd.to_numeric(column, errors="coerce")
-        text = column.notna() & numbers.isna()
-        if text.any():
-            problems.add(
-                name, "text where a number is expected", text, "Leave a missing value empty; use a decimal point."
-            )
-        return numbers.astype("float64")
-    return column.astype("float64")
-
-
-def _text(raw: pd.DataFrame, known: Field, source: Source, problems: _Problems) -> pd.Series:
-    values = raw[list(source.columns)].bfill(axis=1).iloc[:, 0] if len(source.columns) > 1 else raw[source.columns[0]]
-    # pandas stores the code 1 as 1.0 in a column with missing values.
-    values = values.astype("string").str.strip().str.removesuffix(".0").rename(known.name)
-    if known.kind == "id":
-        return values
-    decoded = values.map(dict(known.codes)).astype("string")
-    unknown = values.notna() & (values != "") & decoded.isna()
-    if unknown.any():
-        codes = ", ".join(f"{code}" for code in known.codes)
-        problems.add("+".join(source.columns), "an unknown code", unknown, f"Codes known for {known.name}: {codes}.")
-    return decoded.mask(decoded == "missing")
-
-
-def _date(raw: pd.DataFrame, source: Source, problems: _Problems) -> pd.Series:
-    values = raw[list(source.columns)].bfill(axis=1).iloc[:, 0] if len(source.columns) > 1 else raw[source.columns[0]]
-    dates = pd.to_datetime(values, errors="coerce", format="%Y-%m-%d")
-    wrong = values.notna() & dates.isna()
-    if wrong.any():
-        problems.add(source.columns[0], "not a date", wrong, "Write dates as YYYY-MM-DD.")
-    return dates
-
-
-def _check_identifiers(eid: pd.Series, problems: _Problems) -> None:
+def _check_identifiers(eid: pd.Series, problems: Problems) -> None:
     empty = eid.isna() | (eid == "")
     if empty.any():
         problems.add("eid", "no identifier", empty, "Give every row its eid.")
-    twice = eid.duplicated(keep=False) & ~empty
+    rounded = eid.str.fullmatch(r"\d(?:[.,]\d+)?[eE]\+?\d+").fillna(False)
+    if rounded.any():
+        problems.add(
+            "eid",
+            "scientific notation, so digits are lost",
+            rounded,
+            "Export the table again; a spreadsheet writes such numbers unless the column is text.",
+        )
+    twice = eid.duplicated(keep=False) & ~empty & ~rounded
     if twice.any():
-        problems.add("eid", "a participant more than once", twice, "Keep one row per participant.")
+        problems.add(
+            "eid",
+            "a participant more than once",
+            twice,
+            "Keep one row per participant, or choose a visit (--visit).",
+        )
 
 
-def _check_limbs(table: pd.DataFrame, problems: _Problems) -> None:
+def _check_limbs(table: pd.DataFrame, problems: Problems) -> None:
     """Check that legs have more lean mass than arms. If not, the field numbers are mixed up."""
-    legs = table["leg_lean_left_kg"] + table["leg_lean_right_kg"]
-    arms = table["arm_lean_left_kg"] + table["arm_lean_right_kg"]
+    legs = (table["leg_lean_left_kg"] + table["leg_lean_right_kg"]).fillna(table["legs_lean_kg"])
+    arms = (table["arm_lean_left_kg"] + table["arm_lean_right_kg"]).fillna(table["arms_lean_kg"])
     wrong = legs < arms
-    if wrong.sum() > 0.5 * (legs.notna() & arms.notna()).sum():
+    if wrong.any() and wrong.sum() > 0.5 * (legs.notna() & arms.notna()).sum():
         problems.add("leg_lean", "legs leaner than arms", wrong, "Check the DXA field numbers in --fields.")
 
 
-def _check_bmi(table: pd.DataFrame, problems: _Problems) -> None:
+def _check_sums(table: pd.DataFrame, problems: Problems) -> None:
+    """Check that left and right add up to the field of both. If not, one of the fields is another one."""
+    for limb in ("arm", "leg"):
+        sides = table[f"{limb}_lean_left_kg"] + table[f"{limb}_lean_right_kg"]
+        both = table[f"{limb}s_lean_kg"]
+        wrong = (sides / both - 1).abs() > _SUM_DIFFERENCE
+        rule = f"left and right do not add up to {limb}s_lean_kg"
+        if wrong.any() and wrong.sum() > 0.5 * (sides.notna() & both.notna()).sum():
+            problems.add(f"{limb}_lean", rule, wrong, "Check the DXA field numbers in --fields.")
+        else:
+            problems.note(f"{limb}_lean", f"{rule}: the sides are used", wrong)
+
+
+def _check_bmi(table: pd.DataFrame, problems: Problems) -> None:
     """Check that weight over squared height equals the BMI. This detects pounds, stones and feet."""
     computed = table["weight_kg"] / (table["height_cm"] / 100.0) ** 2
     known = computed.notna() & table["bmi"].notna()
@@ -299,5 +241,10 @@ def _check_bmi(table: pd.DataFrame, problems: _Problems) -> None:
         problems.note("bmi", "not weight over squared height: kept as given", wrong)
 
 
-def _rows(wrong: pd.Series) -> tuple[int, ...]:
-    return tuple(int(row) + 1 for row in np.flatnonzero(wrong.to_numpy())[:_ROWS_SHOWN])
+def _fill_survivors(table: pd.DataFrame, problems: Problems) -> None:
+    """Count a blank as alive where ``died`` is only ever 1 or blank."""
+    died = table["died"]
+    if (died == "1").any() and not (died == "0").any():
+        blank = died.isna()
+        problems.note("died", "blank where every other value is 1: counted as alive", blank)
+        table["died"] = died.fillna("0")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.options import RunOptions
-from operators.core.output_folder import missing, staged
+from operators.core.output_folder import absent_in, missing, staged
 from operators.core.stage_clock import StageClock
 from operators.pipeline import OnProgress, OnStage, StudyResult, expected_files, model_of
 
@@ -43,8 +43,14 @@ def run_study(
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error
             raise
-        _verify(folder, clock, expected_files(options))
+        _verify(folder, clock, expected_files(options, _absent(folder)))
     return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
+
+
+def _absent(folder: Path) -> frozenset[str]:
+    """Contrasts that the study does not have, as its report says; none where there is no report."""
+    path = folder / "report.json"
+    return absent_in(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else frozenset()
 
 
 def _verify(folder: Path, clock: StageClock, expected: tuple[str, ...]) -> None:

@@ -39,7 +39,7 @@ def compare_with_truth(folder: Path, bundle: Path = SHIPPED_BUNDLE, **phantom: A
 
     labels = read_segmentation(result.folder / "segmentation.seg.nrrd")
     true_labels = written.truth.labels_on(labels.grid)  # the phantom's labels on the grid of the result
-    either = (labels.voxels > 0) | (true_labels > 0)
+    either = np.not_equal(labels.voxels, 0) | np.not_equal(true_labels, 0)
     return table, float(np.mean(labels.voxels[either] == true_labels[either]))
 
 

@@ -12,13 +12,16 @@ import argparse
 import csv
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 from sarcomap import SHIPPED_BUNDLE, RunOptions, SarcoMapError, load_model, process_study
 
 NUMBERS = ("tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio", "lr_asymmetry", "muscle_fat_fraction")
 
 
-def process_folder(studies: Path, output: Path, bundle: Path = SHIPPED_BUNDLE, device: str = "auto") -> Path:
+def process_folder(
+    studies: Path, output: Path, bundle: Path = SHIPPED_BUNDLE, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> Path:
     """Process all studies; returns the CSV. Phenotypes that could not be given are empty there."""
     model = load_model(bundle)  # once; loading it takes longer than some studies
     options = RunOptions(device=device)
@@ -26,7 +29,7 @@ def process_folder(studies: Path, output: Path, bundle: Path = SHIPPED_BUNDLE, d
 
     rows = []
     for source in sources:
-        row = {"study": source.name}
+        row: dict[str, Any] = {"study": source.name}
         try:
             result = process_study(source, output / source.name.removesuffix(".zip"), options, model=model)
         except SarcoMapError as error:  # all our errors; the output folder is as it was before
@@ -51,5 +54,5 @@ if __name__ == "__main__":
     parser.add_argument("studies", type=Path, help="folder with one zip or folder for each study")
     parser.add_argument("output", type=Path)
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="your own weights")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     print(process_folder(**vars(parser.parse_args())))

@@ -34,6 +34,7 @@ Output:
 Examples:
   sarcomap phantom study --out demo --seed 7
   sarcomap phantom study --out demo --sex F --age 72 --pa-ratio 0.38 --zip
+  sarcomap phantom study --out philips --vendor philips-enhanced
   sarcomap phantom study --out broken --fault duplicate-station"""
 _TRAINING_SET = """\
 Make pairs of image and label map to train a network on.
@@ -104,6 +105,7 @@ def _study(
         options.out,
         participant=participant,
         stations=options.stations,
+        vendor=options.vendor,
         faults=options.faults,
         zip_archive=options.zip_archive,
         compress=options.compress,
@@ -156,7 +158,7 @@ def _table(*, options: Annotated[CohortOptions, TogetherWith]) -> None:
     from phantom.table import draw_cohort, write_cohort
 
     phenotypes, participants, truth = write_cohort(
-        options.out, draw_cohort(options.n, options.seed, ineligible=options.ineligible)
+        options.out, draw_cohort(options.n, options.seed, options.ineligible, options.pa_tmv_correlation)
     )
     print(f"{options.n} synthetic participants: {phenotypes}, {participants}; true effects: {truth}")
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.config import IGNORE
+from pydicom.config import IGNORE, disable_value_validation
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
 from pydicom.valuerep import DSfloat
 
@@ -21,7 +24,10 @@ from operators.core.volume import Contrast
 from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
 from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
 
-__all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "dicom_files", "series_header"]
+__all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "Dress", "decimal", "dicom_files", "series_header"]
+
+Dress = Callable[[Dataset, Series, int], None]
+"""Changes the header of one slice as a vendor writes it: header, its series, number of the slice from below."""
 
 SYNTHETIC_STATEMENT = "Synthetic SarcoMAP phantom; not a patient"
 _IMPLEMENTATION_UID = deterministic_uid("implementation")
@@ -33,6 +39,7 @@ _IMAGE_TYPE = {
     Contrast.FAT: ["DERIVED", "PRIMARY", "DIXON", "FAT"],
     Contrast.WATER: ["DERIVED", "PRIMARY", "DIXON", "WATER"],
 }
+_PREAMBLE_BYTES = 132
 _DISPLAY_WINDOW = (250, 500)  # centre and width
 
 
@@ -58,7 +65,9 @@ class DicomFile:
     contents: bytes
 
 
-def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> Iterator[DicomFile]:
+def dicom_files(
+    series: Series, patient: Patient, *, compress: bool = False, dress: Dress | None = None
+) -> Iterator[DicomFile]:
     """Make the files of one series, in the order of their names.
 
     Parameters
@@ -67,6 +76,8 @@ def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> 
     patient : Patient
     compress : bool
         JPEG lossless (1.2.840.10008.1.2.4.70), as in the archive. Otherwise Explicit VR Little Endian.
+    dress : callable, optional
+        Changes each header before it is written.
 
     Yields
     ------
@@ -75,31 +86,48 @@ def dicom_files(series: Series, patient: Patient, *, compress: bool = False) -> 
     header = series_header(series, patient)
     header.file_meta.TransferSyntaxUID = _LOSSLESS if compress else ExplicitVRLittleEndian
     acquisition_seconds = 17.0
-    for place, k in enumerate(np.argsort(series.file_numbers), start=1):
-        uid = deterministic_uid(series.uid, series.slice_z_mm[k])
+    for place, k in enumerate(np.argsort(series.file_numbers), start=1 + series.files_before):
+        before = (series.files_before,) if series.files_before else ()
+        uid = deterministic_uid(series.uid, series.slice_z_mm[k], *before)
         header.file_meta.MediaStorageSOPInstanceUID = uid
         header.SOPInstanceUID = uid
         header.InstanceNumber = series.instance_numbers[k]
-        header.ImagePositionPatient = [_decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
-        header.SliceLocation = _decimal(series.slice_z_mm[k])
+        header.ImagePositionPatient = [decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
+        header.SliceLocation = decimal(series.slice_z_mm[k])
         written = series.acquired + timedelta(seconds=acquisition_seconds, milliseconds=10 * int(k))
         header.ContentTime = written.strftime("%H%M%S.%f")
         pixels = np.ascontiguousarray(series.voxels[k])
         header.SmallestImagePixelValue, header.LargestImagePixelValue = int(pixels.min()), int(pixels.max())
+        if dress is not None:
+            dress(header, series, int(k))
+        _change(header, series.header)
         if compress:
             header.PixelData = encapsulate([_jpeg_lossless(pixels)])
             header["PixelData"].is_undefined_length = True
         else:
             header.PixelData = pixels.astype("<u2").tobytes()
         buffer = io.BytesIO()
-        dcmwrite(buffer, header, enforce_file_format=True)
+        with disable_value_validation():  # a fault may write what no header should hold
+            dcmwrite(buffer, header, enforce_file_format=True)
+        contents = buffer.getvalue()[0 if series.preamble else _PREAMBLE_BYTES :]
         yield DicomFile(
             folder=f"{series.number:03d}_{series.description}",
             name=f"{place:04d}.dcm",
             series=series,
             sop_instance_uid=uid,
-            contents=_damaged(buffer.getvalue(), series.damage.get(int(k))),
+            contents=_damaged(contents, series.damage.get(int(k))),
         )
+
+
+def _change(header: Dataset, attributes: Mapping[str, object]) -> None:
+    """Write attributes as they are, right or wrong for their value representation."""
+    for keyword, value in attributes.items():
+        tag = Tag(keyword)
+        if not isinstance(value, str):
+            setattr(header, keyword, value)
+            continue
+        text = value.encode() + b" " * (len(value) % 2)
+        header[tag] = RawDataElement(tag, dictionary_VR(tag), len(text), text, 0, False, True)
 
 
 def series_header(series: Series, patient: Patient) -> Dataset:
@@ -121,13 +149,14 @@ def _patient_and_study(header: Dataset, series: Series, patient: Patient) -> Non
     header.PatientBirthDate = ""
     header.PatientSex = patient.sex
     header.PatientAge = f"{int(patient.age_years):03d}Y"
-    header.PatientSize = _decimal(round(patient.height_cm / 100, 4))
-    header.PatientWeight = _decimal(round(patient.weight_kg, 2))
+    header.PatientSize = decimal(round(patient.height_cm / 100, 4))
+    header.PatientWeight = decimal(round(patient.weight_kg, 2))
     header.QualityControlSubject = "YES"
     header.PatientIdentityRemoved = "YES"
     header.DeidentificationMethod = "Never identified: computed, no person was scanned"
     header.PatientComments = SYNTHETIC_STATEMENT
-    header.StudyInstanceUID = series.study_uid
+    with disable_value_validation():
+        header.StudyInstanceUID = series.study_uid
     header.StudyDate = f"{series.acquired:%Y%m%d}"
     header.StudyTime = "090000"
     header.StudyID = "1"
@@ -167,8 +196,8 @@ def _mr_image(header: Dataset, series: Series) -> None:
     # Not validated: a fault may put an invalid decimal string here.
     header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    header.SliceThickness = _decimal(series.slice_mm)
-    header.SpacingBetweenSlices = _decimal(series.slice_mm)
+    header.SliceThickness = decimal(series.slice_mm)
+    header.SpacingBetweenSlices = decimal(series.slice_mm)
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
     header.Rows, header.Columns = rows, columns
@@ -183,7 +212,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.RepetitionTime = "6.53"
     # Water and fat images have the echo time of the in-phase image, because they sum to it.
     opposed = series.contrast is Contrast.OPPOSED
-    header.EchoTime = _decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
+    header.EchoTime = decimal(ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
     header.EchoNumbers = 1 if opposed else 2
     header.EchoTrainLength = 2
     header.FlipAngle = "10"
@@ -197,7 +226,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.BodyPartExamined = "WHOLEBODY"
 
 
-def _decimal(value: float) -> DSfloat:
+def decimal(value: float) -> DSfloat:
     """A decimal string of at most 16 characters (PS3.5 6.2)."""
     return DSfloat(round(value, 6), auto_format=True)
 

@@ -84,6 +84,12 @@ class Series:
     uid, frame_of_reference_uid, study_uid : str
     damage : mapping of int to Damage
         By slice.
+    header : mapping of str to object
+        Attributes by keyword that are written in place of the usual ones, so that a fault can make them wrong.
+    files_before : int
+        Files of other acquisitions in the same series, before its own.
+    preamble : bool
+        Whether the files begin with the preamble and ``DICM``.
     """
 
     station: int
@@ -102,6 +108,9 @@ class Series:
     frame_of_reference_uid: str
     study_uid: str
     damage: Mapping[int, Damage] = field(default_factory=dict)
+    header: Mapping[str, object] = field(default_factory=dict)
+    files_before: int = 0
+    preamble: bool = True
 
     def __post_init__(self) -> None:
         slices = len(self.voxels)

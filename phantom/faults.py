@@ -16,6 +16,7 @@ import numpy as np
 from operators.core.errors import UsageError
 from operators.core.volume import Contrast
 from phantom.dicom_series import DESCRIPTION_SUFFIX, Damage, Series, deterministic_uid
+from phantom.header_faults import ONE_STATION, WHOLE_STUDY
 
 __all__ = ["FAULTS", "FaultRecord", "apply_faults"]
 
@@ -244,6 +245,14 @@ def _only(series: Sequence[Series], station: int, contrast: Contrast) -> Series:
     return max(found, key=lambda s: s.acquired)
 
 
+def _of_study(change: Callable[[list[Series]], tuple[list[Series], str]]) -> Fault:
+    return lambda series, rng: change(series)
+
+
+def _of_station(change: Callable[[list[Series], int], tuple[list[Series], str]]) -> Fault:
+    return lambda series, rng: change(series, _victim(series))
+
+
 #: All of `phantom.options.FaultName` except ``compressed``, which changes no series.
 FAULTS: Mapping[str, Fault] = {
     "duplicate-station": _duplicate_station,
@@ -261,4 +270,6 @@ FAULTS: Mapping[str, Fault] = {
     "truncated-file": _damaged_file(Damage.TRUNCATED),
     "wrong-description": _wrong_description,
     "zero-byte-file": _damaged_file(Damage.EMPTY),
+    **{name: _of_study(change) for name, change in WHOLE_STUDY.items()},
+    **{name: _of_station(change) for name, change in ONE_STATION.items()},
 }

@@ -21,27 +21,40 @@ __all__ = [
     "FaultName",
     "StudyOptions",
     "TrainingSetOptions",
+    "VendorName",
 ]
 
 Sex = Literal["M", "F"]
 FaultName = Literal[
     "compressed",
     "duplicate-station",
+    "frame-per-series",
+    "intensity-scale",
+    "late-derived-images",
     "missing-contrast",
     "missing-slice",
     "missing-station",
     "mixed-frame",
     "nan-spacing",
     "no-knees",
+    "no-preamble",
+    "odd-uid",
+    "one-series",
+    "post-contrast",
+    "second-patient",
     "shifted-station",
     "shuffled-slices",
     "size-mismatch",
     "swapped-station",
     "thin-station",
     "truncated-file",
+    "two-acquisitions-in-series",
+    "typed-values",
+    "water-scale",
     "wrong-description",
     "zero-byte-file",
 ]
+VendorName = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "canon"]
 COMPRESSED: FaultName = "compressed"
 """Not a real fault: this name requests compressed pixel data."""
 
@@ -96,6 +109,8 @@ class StudyOptions:
         Hamstrings over quadriceps. Default: drawn.
     stations : int
         Number of stations; the lowest of the six are used.
+    vendor : str or None
+        Write the study as this vendor's scanners do, as public sources describe. Default: as the archive has it.
     faults : tuple of str
         Add a fault that occurs in real archives. Repeatable.
     zip_archive : bool
@@ -113,6 +128,7 @@ class StudyOptions:
     tmv_cm3: Annotated[float | None, _within(2500, 20000)] = None
     pa_ratio: Annotated[float | None, _within(0.2, 0.9)] = None
     stations: Annotated[int, _within(1, 6)] = 6
+    vendor: VendorName | None = None
     faults: Annotated[
         tuple[FaultName, ...], Parameter(name="--fault", metavar="NAME", negative="", show_default=False)
     ] = ()
@@ -172,12 +188,16 @@ class CohortOptions:
         Determines all participants.
     ineligible : float
         Additional people whom the analysis must exclude, as a share of n.
+    pa_tmv_correlation : float or None
+        Correlation of P/A with total muscle volume within a sex. P/A then has no effect of its own, and volume has:
+        confounding by mass. Default: independent of volume, with the published effects.
     """
 
     out: _Folder
     n: Annotated[int, _within(3, 5_000_000)]
     seed: _Seed = 0
     ineligible: Annotated[float, _within(0, 1)] = 0.08
+    pa_tmv_correlation: Annotated[float | None, _within(-0.95, 0.95)] = None
 
     def __post_init__(self) -> None:
         _check_bounds(self)

@@ -22,10 +22,12 @@ from phantom.dicom_files import SYNTHETIC_STATEMENT, DicomFile, dicom_files
 from phantom.dicom_series import Patient, Series, series_of_study
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.faults import FAULTS, FaultRecord, apply_faults
-from phantom.options import COMPRESSED
+from phantom.options import COMPRESSED, VendorName
 from phantom.participant import Participant, draw_participant
 from phantom.station_geometry import StationGeometry, archive_stations, coverage_mm
 from phantom.truth import Truth, Volumes, count_volumes, mean_fat_fractions
+from phantom.vendors.files import VENDORS, vendor_files
+from phantom.vendors.vendor import Vendor
 
 __all__ = ["WrittenStudy", "eid_of", "write_study"]
 
@@ -67,6 +69,7 @@ def write_study(
     seed: int = 0,
     participant: Participant | None = None,
     stations: int | Sequence[StationGeometry] = 6,
+    vendor: VendorName | None = None,
     faults: Sequence[str] = (),
     zip_archive: bool = False,
     compress: bool = False,
@@ -87,6 +90,8 @@ def write_study(
         Its own seed also decides the scan.
     stations : int or sequence of StationGeometry
         Number of stations (the lowest of the archive's six), or other stations, superior to inferior.
+    vendor : str, optional
+        Name from `phantom.vendors.files.VENDORS`. By default, the archive's way of writing.
     faults : sequence of str
         Names from `phantom.faults.FAULTS`, or ``compressed``.
     zip_archive : bool
@@ -133,13 +138,15 @@ def write_study(
         bar.set_description("scan")
         scanned = acquire_study(tissues, geometry, options, person.seed, lambda items: _counted(items, bar))
         del tissues  # frees the largest arrays; writing needs only the images
-        series, records = apply_faults(series_of_study(scanned, person.seed), known, person.seed)
+        as_vendor = None if vendor is None else VENDORS[vendor]
+        series = series_of_study(scanned, person.seed)
+        series, records = apply_faults(as_vendor.arrange(series) if as_vendor else series, known, person.seed)
         if COMPRESSED in faults:
             records += (FaultRecord(COMPRESSED, "pixel data are JPEG lossless (process 14, selection value 1)"),)
         patient = Patient(eid, person.sex, person.age_years, person.height_cm, person.weight_kg)
         bar.set_description("write")
         _write_truth(truth_folder, truth, _truth_json(truth, person, eid, scanned, records, options))
-        files = _files(series, patient, compress, bar)
+        files = _files(series, patient, compress, bar, as_vendor)
         try:
             if zip_archive:
                 write_zip(files, target, deflate=not compress)
@@ -165,7 +172,12 @@ def _counted(items: Sequence[StationGeometry], bar: tqdm[Any]) -> Iterator[Stati
         bar.update()
 
 
-def _files(series: Sequence[Series], patient: Patient, compress: bool, bar: tqdm[Any]) -> Iterator[DicomFile]:
+def _files(
+    series: Sequence[Series], patient: Patient, compress: bool, bar: tqdm[Any], vendor: Vendor | None
+) -> Iterator[DicomFile]:
+    if vendor is not None:
+        yield from vendor_files(series, patient, vendor, compress=compress)
+        return
     for one in series:
         yield from dicom_files(one, patient, compress=compress)
         bar.update()

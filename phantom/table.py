@@ -25,6 +25,7 @@ from phantom.cohort_model import (
     draw_people,
     year_of_death,
 )
+from phantom.confounding import TMV_LOG_ODDS, crude_odds_ratios, depend_on_volume
 from phantom.reference import MUSCLE_SHARE
 
 __all__ = ["CohortTable", "draw_cohort", "write_cohort"]
@@ -54,7 +55,9 @@ class CohortTable:
     truth: dict[str, Any]
 
 
-def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
+def draw_cohort(
+    n: int, seed: int = 0, ineligible: float = 0.08, pa_tmv_correlation: float | None = None
+) -> CohortTable:
     """Draw ``n`` people who meet every criterion, and an additional share who do not.
 
     Parameters
@@ -65,6 +68,9 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
     ineligible : float
         Additional people who are too young or lack data, as a share of ``n``.
         The true effects refer to the ``n``.
+    pa_tmv_correlation : float, optional
+        Make P/A depend on total muscle volume, and outcomes on volume alone; see
+        `phantom.confounding`. Default: independent, with the published effects.
 
     Returns
     -------
@@ -83,7 +89,12 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
             thirds = (extra["pa_ratio"] > low).astype(float) + (extra["pa_ratio"] > high)
             parts.append((extra, thirds, np.full(count, reason, dtype=object)))
     merged = {name: np.concatenate([part[0][name] for part in parts]) for name in background}
-    people = draw_people(rng, merged, np.concatenate([part[1] for part in parts]), constants)
+    drawn_thirds = np.concatenate([part[1] for part in parts])
+    if pa_tmv_correlation is None:
+        people = draw_people(rng, merged, drawn_thirds, constants)
+    else:
+        people = draw_people(rng, merged, np.ones_like(drawn_thirds), constants)
+        merged, people = depend_on_volume(np.random.default_rng([seed, 5]), merged, people, pa_tmv_correlation)
     kind = np.concatenate([part[2] for part in parts])
     eid = 1_000_000 + rng.choice(8_999_999, len(kind), replace=False)
     participants = _participants(rng, eid, merged, people)
@@ -100,7 +111,10 @@ def draw_cohort(n: int, seed: int = 0, ineligible: float = 0.08) -> CohortTable:
     phenotypes.loc[cut, "quality_flags"] = "cut-by-field-of-view"
     order = rng.permutation(len(kind))
     imaged = order[kind[order] != "no-mri"]
-    truth = _truth(n, seed, counts, constants, {name: p[:n] for name, p in people.probability.items()})
+    probability = {name: p[:n] for name, p in people.probability.items()}
+    truth = _truth(n, seed, counts, constants, probability)
+    if pa_tmv_correlation is not None:
+        truth |= _truth_of_confounding(pa_tmv_correlation, merged["pa_ratio"][:n], probability)
     return CohortTable(
         participants.iloc[order].reset_index(drop=True), phenotypes.iloc[imaged].reset_index(drop=True), truth
     )
@@ -246,4 +260,19 @@ def _truth(
             "mean_sd": {name: {s: list(v) for s, v in by.items()} for name, by in PUBLISHED.items()},
             "prevalence": PREVALENCE,
         },
+    }
+
+
+def _truth_of_confounding(correlation: float, ratio: Vector, probability: Mapping[str, Vector]) -> dict[str, Any]:
+    """Entries of the truth that differ where P/A has no effect of its own."""
+    return {
+        "about": "True values of a synthetic cohort (python -m phantom table --pa-tmv-correlation). P/A is correlated "
+        "with total muscle volume within each sex and has no effect of its own: in a model with volume, its odds ratio "
+        "is 1. Death and falls depend on volume, age, BMI and activity.",
+        "pa_tmv_correlation": correlation,
+        "tmv_log_odds_per_sd_within_sex": TMV_LOG_ODDS,
+        "odds_ratio_adjusted_for_tmv": {"pa_ratio": dict.fromkeys(TRUE_ODDS_RATIO, 1.0)},
+        "odds_ratio_adjusted": None,
+        "odds_ratio_crude": {"pa_ratio": crude_odds_ratios(ratio, probability)},
+        "hazard_ratio_of_death": None,
     }

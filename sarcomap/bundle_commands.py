@@ -145,6 +145,9 @@ def release(
         raise UsageError("--bf16-dice-loss", f"{bf16_dice_loss:g}", "a loss of mean Dice, 0 to 1", "Measure it.")
     require_new(output)
     _silence_imports()
+    from bundle.scripts.checkpoints import load_checkpoint
+
+    load_checkpoint(checkpoint)  # refused here, before MONAI's slow import, if it cannot be read
     from bundle.scripts.release import TRAIN_CONFIG
     from bundle.scripts.release import release as make_bundle
     from operators.segmentation import load_model

@@ -104,6 +104,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _works(topic: str, check: Callable[[], str], needed: bool = True) -> Finding:
+    if sys.stderr.isatty():  # the first compilation of the fusion takes half a minute
+        print(f"   {topic:12s} ...", end="\r", file=sys.stderr, flush=True)
     try:
         return Finding(topic, check(), True, needed)
     except Exception as error:  # any error of a package tells why it does not work

@@ -97,8 +97,8 @@ def _labels(segmentation: tuple[Path, ...], scheme: tuple[str, ...]) -> Path | L
     if scheme or len(segmentation) > 1:
         return LabelOptions(segmentation, scheme)
     for file in segmentation:
-        if not file.is_file():
-            raise OptionError("segmentation", f"no file {file.name}", "a label map", "Check the path.")
+        if not file.exists():
+            raise OptionError("segmentation", f"no file or folder {file.name}", "a label map", "Check the path.")
         check_label_file_name(file)
         return file
     return None

@@ -55,6 +55,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text, so that it can be searched and edited
     "svg.hashsalt": "sarcomap",  # equal figures give equal files
 }
 

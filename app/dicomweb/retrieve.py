@@ -8,18 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import requests
 from dicomweb_client.web import DICOMwebClient
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, EnhancedMRImageStorage
+from pydicom.uid import UID
 
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
 from app.dicomweb.multipart import parts_into
 from app.object_uids import identity
+from operators.core.contrast import Contrast
 from operators.core.errors import InputError, UsageError
-from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type, is_reformatted
+from operators.dicom_loader.contrast import (
+    contrast_of_description,
+    contrast_of_image_type,
+    is_magnitude,
+    is_reformatted,
+)
+from operators.dicom_loader.frames import MULTI_FRAME
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
 
 __all__ = ["fetch_study"]
@@ -55,7 +62,9 @@ def fetch_study(
 
     A series is retrieved if its modality is MR and its description, its
     protocol name or the ImageType of its first object names a Dixon contrast.
-    Enhanced MR is retrieved too, because its frames name their contrasts.
+    Enhanced MR is retrieved too, because its frames name their contrasts. Where
+    no series is named so, four or more MR series of magnitude images are
+    retrieved, because the images may tell their contrasts.
     Series computed afterwards are skipped (ImageType ``DERIVED\\SECONDARY``, or
     composed of stations), and so are our own results.
 
@@ -95,7 +104,10 @@ def fetch_study(
         listed = with_retry(access.retry, lambda: _list(client, study_uid))
         if not listed:
             raise _nothing_listed(access, client, study_uid)
-        wanted = [one for one in listed if with_retry(access.retry, partial(_is_dixon, client, study_uid, one))]
+        kinds = {one.uid: with_retry(access.retry, partial(_kind_of, client, study_uid, one)) for one in listed}
+        wanted = [one for one in listed if kinds[one.uid] == "dixon"]
+        if not wanted and sum(kind == "untold" for kind in kinds.values()) >= len(Contrast):  # images may tell four
+            wanted = [one for one in listed if kinds[one.uid] == "untold"]
         if not wanted:
             raise InputError(
                 access.name,
@@ -160,18 +172,21 @@ def _listed(item: Dataset) -> _Listed:
     )
 
 
-def _is_dixon(client: DICOMwebClient, study_uid: str, series: _Listed) -> bool:
+def _kind_of(client: DICOMwebClient, study_uid: str, series: _Listed) -> Literal["dixon", "untold", "other"]:
+    """Whether a series is a Dixon contrast by what the server says of it, may be one, or is none."""
     if series.modality != "MR" or series.instances == 0:
-        return False
+        return "other"
     image_type, sop_class, protocol = _first_object(client, study_uid, series)
     if image_type[1:2] == ["SECONDARY"] or is_reformatted(image_type):
-        return False
+        return "other"
     hints = (series.protocol, protocol, *image_type)
-    return (
+    if (
         contrast_of_image_type(image_type) is not None
         or contrast_of_description(series.description, *hints) is not None
-        or sop_class == EnhancedMRImageStorage
-    )
+        or sop_class in MULTI_FRAME
+    ):
+        return "dixon"
+    return "untold" if is_magnitude(image_type, "") else "other"
 
 
 def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tuple[list[str], str, str]:

@@ -47,6 +47,8 @@ def read_settings(file: Path | None, given: Mapping[str, Any]) -> Settings:
             place[part] = dict(place[part]) if isinstance(place.get(part), Mapping) else {}
             place = place[part]
         place[name] = value
+    if "spool" not in content:
+        check_names(Settings, content, "")  # a misspelt spool is the likely cause
     if not content.get("spool"):
         raise OptionError("spool", "not given", "a folder for the queue", "Set spool in the file, or give --spool.")
     settings: Settings = build(Settings, content, "")
@@ -73,24 +75,33 @@ def build(kind: type, content: object, where: str) -> Any:
     if not isinstance(content, Mapping):
         raise OptionError(where.rstrip(".") or "settings", "not a mapping", "keys with values", "Correct it.")
     types = typing.get_type_hints(kind)
-    known = [item.name for item in dataclasses.fields(kind)]
-    values = {}
-    for key, value in content.items():
-        name = f"{where}{key}"
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise OptionError(
-                name,
-                "an unknown key",
-                f"one of {', '.join(known)}",
-                f"Did you mean {near[0]}?" if near else "Correct its name.",
-            )
-        values[key] = _value(types[key], value, name)
+    check_names(kind, content, where)
+    values = {key: _value(types[key], value, f"{where}{key}") for key, value in content.items()}
     absent = [item.name for item in dataclasses.fields(kind) if item.default is item.default_factory]
     for name in absent:  # a field without a default: both are MISSING
         if name not in values:
             raise OptionError(f"{where}{name}", "not given", "a value", "Add it.")
     return kind(**values)
+
+
+def check_names(kind: type, content: Mapping[str, object], where: str) -> None:
+    """Check that each key is a field of ``kind``.
+
+    Raises
+    ------
+    OptionError
+        If one is not. The error names the nearest field.
+    """
+    known = [item.name for item in dataclasses.fields(kind)]
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise OptionError(
+                f"{where}{key}",
+                "an unknown key",
+                f"one of {', '.join(known)}",
+                f"Did you mean {near[0]}?" if near else "Correct its name.",
+            )
 
 
 def _loaded(file: Path) -> dict[str, Any]:

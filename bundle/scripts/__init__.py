@@ -1,35 +1,74 @@
-"""Python components that the bundle's configs refer to."""
+"""Python components that the bundle's configs refer to. Each is imported on first use, for MONAI's import is slow."""
 
-from bundle.scripts.annotations import AnnotatedLabels, read_labels
-from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
-from bundle.scripts.class_metrics import ClassMetricsCsv
-from bundle.scripts.crops import RandOverhangCropd
-from bundle.scripts.data import (
-    check_folds,
-    inverse_sqrt_frequency,
-    list_images,
-    list_pairs,
-    read_datalist,
-    training_pairs,
-    validation_pairs,
-)
-from bundle.scripts.distributed import local_rank, without_logs
-from bundle.scripts.evaluation import EvaluationReport
-from bundle.scripts.inferers import AutocastInferer
-from bundle.scripts.losses import DiceWeightedCELoss
-from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
-from bundle.scripts.participants import LoadParticipantd, labels_on_grid
-from bundle.scripts.resumption import (
-    EpochSampler,
-    ResumableEarlyStop,
-    ResumeTraining,
-    SeedEachEpoch,
-    TrainingProgress,
-    WholeFileCheckpointSaver,
-)
-from bundle.scripts.subvoxels import SubvoxelLabelsd
-from bundle.scripts.training_settings import record_settings
-from bundle.scripts.weight_transfer import resized
+from typing import TYPE_CHECKING
+
+from operators.core.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from bundle.scripts.annotations import AnnotatedLabels, read_labels
+    from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
+    from bundle.scripts.class_metrics import ClassMetricsCsv
+    from bundle.scripts.crops import RandOverhangCropd
+    from bundle.scripts.data import (
+        check_folds,
+        inverse_sqrt_frequency,
+        list_images,
+        list_pairs,
+        read_datalist,
+        training_pairs,
+        validation_pairs,
+    )
+    from bundle.scripts.distributed import local_rank, without_logs
+    from bundle.scripts.evaluation import EvaluationReport
+    from bundle.scripts.inferers import AutocastInferer
+    from bundle.scripts.losses import DiceWeightedCELoss
+    from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
+    from bundle.scripts.participants import LoadParticipantd, labels_on_grid
+    from bundle.scripts.resumption import (
+        EpochSampler,
+        ResumableEarlyStop,
+        ResumeTraining,
+        SeedEachEpoch,
+        TrainingProgress,
+        WholeFileCheckpointSaver,
+    )
+    from bundle.scripts.subvoxels import SubvoxelLabelsd
+    from bundle.scripts.training_settings import record_settings
+    from bundle.scripts.weight_transfer import resized
+
+_HOMES = {
+    "bundle.scripts.annotations": ("AnnotatedLabels", "read_labels"),
+    "bundle.scripts.checkpoints": ("latest_checkpoint", "load_checkpoint", "load_weights", "save_weights"),
+    "bundle.scripts.class_metrics": ("ClassMetricsCsv",),
+    "bundle.scripts.crops": ("RandOverhangCropd",),
+    "bundle.scripts.data": (
+        "check_folds",
+        "inverse_sqrt_frequency",
+        "list_images",
+        "list_pairs",
+        "read_datalist",
+        "training_pairs",
+        "validation_pairs",
+    ),
+    "bundle.scripts.distributed": ("local_rank", "without_logs"),
+    "bundle.scripts.evaluation": ("EvaluationReport",),
+    "bundle.scripts.inferers": ("AutocastInferer",),
+    "bundle.scripts.losses": ("DiceWeightedCELoss",),
+    "bundle.scripts.partial_labels": ("AnnotatedClasses", "PartialLabelLoss"),
+    "bundle.scripts.participants": ("LoadParticipantd", "labels_on_grid"),
+    "bundle.scripts.resumption": (
+        "EpochSampler",
+        "ResumableEarlyStop",
+        "ResumeTraining",
+        "SeedEachEpoch",
+        "TrainingProgress",
+        "WholeFileCheckpointSaver",
+    ),
+    "bundle.scripts.subvoxels": ("SubvoxelLabelsd",),
+    "bundle.scripts.training_settings": ("record_settings",),
+    "bundle.scripts.weight_transfer": ("resized",),
+}
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 __all__ = [
     "AnnotatedClasses",

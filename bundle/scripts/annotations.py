@@ -62,14 +62,14 @@ def read_labels(
     where = f"{path.parent.name}/{path.name}"
     segments: tuple[Segment, ...] = ()
     if path.name.lower().endswith((".nii", ".nii.gz")):
-        volume = read_label_file(path).volume
-        voxels, grid = np.asarray(volume.voxels), volume.grid
+        file = read_label_file(path)
+        voxels, grid = file.layers[0], file.grid
     else:
         layers, grid, header = read_layers(path, where)
         if not np.issubdtype(layers.dtype, np.integer):
             raise InputError(where, f"voxels of {layers.dtype}", "a label map of whole numbers", "Check the path.")
         voxels = layers[0] if len(layers) == 1 else layers
-        segments = list_segments(header)
+        segments = list_segments(header, where)
     labels = _by_segment(voxels, segments, ignore, where) if segments else _by_value(voxels, mapping, where)
     annotated = frozenset(int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if i)
     return AnnotatedLabels(Volume(labels, grid), annotated)

@@ -10,11 +10,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError
 
 from operators.core.help_format import TwoColumns
 from operators.core.options import RunOptions, flag_of
+
+if TYPE_CHECKING:
+    from cyclopts import ArgumentCollection
 
 __all__ = ["EXIT_CODES", "new_app", "report_error", "run_command"]
 
@@ -24,10 +29,25 @@ Exit codes:
   5 could not write   1 a defect of SarcoMAP
   130, 143 interrupted (Ctrl-C, SIGTERM): nothing is left behind"""
 
+#: Arguments of the commands whose help is shown now. None while no help is asked for.
+_SHOWN_IN_HELP: ContextVar[dict[int, ArgumentCollection] | None] = ContextVar("_SHOWN_IN_HELP", default=None)
+
+
+class _Command(App):
+    """A cyclopts App that reads its function's signature once for a help page; cyclopts reads it three times."""
+
+    def assemble_argument_collection(self, **how: Any) -> ArgumentCollection:
+        known = _SHOWN_IN_HELP.get()
+        if known is None:
+            return super().assemble_argument_collection(**how)
+        if id(self) not in known:
+            known[id(self)] = super().assemble_argument_collection(**how | {"parse_docstring": True})
+        return known[id(self)]
+
 
 def new_app(name: str, help_text: str, epilogue: str = "") -> App:
     """A command line in our style: plain help, short messages, errors left to `run_command`."""
-    return App(
+    return _Command(
         name=name,
         help=help_text,
         help_epilogue=epilogue,  # set even when empty, or the parent command's epilogue would appear
@@ -65,6 +85,7 @@ def run_command(
         before = words[words.index("") - 1] if words.index("") else "the first word"
         print(f"error: an empty word after {before}; expected a value. Is a variable unset?", file=sys.stderr)
         return 2
+    shown = _SHOWN_IN_HELP.set({} if {"-h", "--help"} & set(words) else None)
     try:
         code = app(words)
         return code if isinstance(code, int) else 0
@@ -77,6 +98,8 @@ def run_command(
     except Exception as error:
         before_error()
         return report_error(error, options)
+    finally:
+        _SHOWN_IN_HELP.reset(shown)
 
 
 def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.label_file_names import NIFTI_ENDINGS, check_label_file_name
 from operators.core.nrrd_files import read_layers
 from operators.core.slicer_segments import Segment, list_segments
-from operators.core.volume import Grid, Volume
+from operators.core.volume import Grid
 
 __all__ = ["LabelFile", "read_label_file", "resample_labels"]
 
@@ -31,15 +31,18 @@ class LabelFile:
 
     Attributes
     ----------
-    volume : Volume
-        uint16 labels on the file's own grid.
+    layers : ndarray, shape (layer, z, y, x), uint16
+        Labels. Only 3D Slicer's ``.seg.nrrd`` has more than one layer, for segments that overlap.
+    grid : Grid
+        The file's own.
     segments : tuple of Segment
         What the file itself says about its labels (3D Slicer's ``.seg.nrrd``); otherwise empty.
     sha256 : str
         Hex digest of the file.
     """
 
-    volume: Volume
+    layers: NDArray[np.uint16]
+    grid: Grid
     segments: tuple[Segment, ...] = ()
     sha256: str = ""
 
@@ -56,17 +59,20 @@ def read_label_file(path: Path) -> LabelFile:
     ------
     InputError
         When the file cannot be read, is not three-dimensional, gives no
-        position, or holds values that are not labels.
+        position, or holds values that are not labels. Also when a segment
+        names a layer that is not in the file.
     """
     name = path.name.lower()
     segments: tuple[Segment, ...] = ()
     values: NDArray[Any]
     check_label_file_name(path)
     if name.endswith(NIFTI_ENDINGS):
-        values, grid = _nifti(path)
+        volume, grid = _nifti(path)
+        values = volume[None]
     else:
-        layers, grid, header = read_layers(path)
-        values, segments = _one_layer(layers, list_segments(header), path.name)
+        values, grid, header = read_layers(path)
+        segments = list_segments(header, path.name)
+        _check_layers(len(values), segments, path.name)
     if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
         raise InputError(
             path.name,
@@ -74,29 +80,19 @@ def read_label_file(path: Path) -> LabelFile:
             f"whole numbers from 0 to {_HIGHEST}",
             "Give the label map, not an image or a probability map.",
         )
-    return LabelFile(Volume(values.astype(np.uint16), grid), segments, hashlib.sha256(path.read_bytes()).hexdigest())
+    return LabelFile(values.astype(np.uint16), grid, segments, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _one_layer(
-    layers: NDArray[Any], segments: tuple[Segment, ...], where: str
-) -> tuple[NDArray[Any], tuple[Segment, ...]]:
-    """Merge the segments of several layers into one label map, each with its own number."""
-    if len(layers) == 1:
-        return layers[0], segments
-    if not segments:
-        raise InputError(where, f"{len(layers)} volumes", "one label map", "Save one volume in one file.")
-    together = np.zeros(layers.shape[1:], dtype=np.uint16)
-    for number, segment in enumerate(segments, start=1):
-        here = layers[segment.layer] == segment.value
-        if (taken := np.unique(together[here])).any():
-            raise InputError(
-                where,
-                f"voxels in both {segments[int(taken[-1]) - 1].name!r} and {segment.name!r}",
-                "one structure for each voxel",
-                "Forbid overlaps in 3D Slicer's Segment Editor (Masking, Modify other segments: Overwrite all).",
-            )
-        together[here] = number
-    return together, tuple(replace(segment, value=n, layer=0) for n, segment in enumerate(segments, start=1))
+def _check_layers(layers: int, segments: tuple[Segment, ...], where: str) -> None:
+    if layers > 1 and not segments:
+        raise InputError(where, f"{layers} volumes", "one label map", "Save one volume in one file.")
+    if beyond := [segment for segment in segments if not 0 <= segment.layer < layers]:
+        raise InputError(
+            where,
+            f"segment {beyond[0].name!r} in layer {beyond[0].layer} of {layers}, counted from 0",
+            "segments whose layers are in the file",
+            "The file was cut or converted. Save the segmentation again in 3D Slicer.",
+        )
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:

@@ -15,11 +15,13 @@ __all__ = ["LABELLING_FLAGS", "LabelMap", "label_digest"]
 
 LABELLING_FLAGS = frozenset(
     {
+        "incomplete-masks",
         "intensity-rescaled",
         "intensity-unmatched",
         "labels-edited",
         "labels-limited",
         "labels-made-elsewhere",
+        "overlapping-labels",
         "partial-labels",
         "segmentation-backend",
         "segmentation-memory",

@@ -222,7 +222,7 @@ def read_segmentation(path: Path) -> Volume:
         dimension), or has a segment that is not in the table.
     """
     voxels, header = _read(path, path.name)
-    segments = list_segments(header)
+    segments = list_segments(header, path.name)
     if not segments:
         raise InputError(path.name, "no segments", "a 3D Slicer segmentation (.seg.nrrd)", "Check the path.")
     labels = np.zeros(voxels.shape, dtype=np.uint8)
@@ -273,11 +273,18 @@ def _read(path: Path, where: str, *, layers: bool = False) -> tuple[NDArray[Any]
         raise InputError(
             where, f"not readable as NRRD ({error})", "a whole NRRD file", "Check the path, or make the file again."
         ) from error
-    if layers:  # the last axis, because index_order="C" reverses the order of the axes
-        voxels = np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels[None]
+    if layers:
+        voxels = np.moveaxis(voxels, _layer_axis(header), 0) if voxels.ndim == 4 else voxels[None]
     if voxels.ndim != 3 + layers:
         raise InputError(where, f"{voxels.ndim} dimensions", "three", "Save one layer without overlaps, or one volume.")
     return np.ascontiguousarray(voxels), dict(header)
+
+
+def _layer_axis(header: Mapping[str, Any]) -> int:
+    """The axis of four, in C order, that has no direction in space. 3D Slicer writes it first in the file."""
+    directions = np.asarray(header.get("space directions", []), dtype=np.float64)
+    without = [n for n, row in enumerate(directions) if np.isnan(row).any()]
+    return 3 - (without[0] if len(directions) == 4 and without else 0)  # C order reverses the axes
 
 
 def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid:

@@ -8,15 +8,27 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from operators.core.errors import OutputError
 
-__all__ = ["DERIVED_FILES", "FUSED_FILES", "OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
+__all__ = [
+    "DERIVED_FILES",
+    "FUSED_FILES",
+    "OUTPUT_FILES",
+    "abandon",
+    "absent_in",
+    "beside",
+    "missing",
+    "staged",
+    "without",
+]
 
 FUSED_FILES = tuple(f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body"))
+
 OUTPUT_FILES = (
     *FUSED_FILES,
     "segmentation.seg.nrrd",
@@ -29,9 +41,22 @@ OUTPUT_FILES = (
 DERIVED_FILES = "derived/*/*.dcm"
 """The images of all derived series, as a glob pattern."""
 
+_MAY_BE_ABSENT = frozenset({"in", "opp"})
 _PREFIX = ".sarcomap-"
 _YOUNG_S = 10.0
 """A staging folder younger than this is left alone: its run may not have locked it yet."""
+
+
+def absent_in(report: Mapping[str, Any]) -> frozenset[str]:
+    """Contrasts that a study does not have, by its report's station table: ``in``, ``opp`` or both."""
+    series = [series for station in report["quality"]["stations"] for series in station["series"]]
+    return _MAY_BE_ABSENT - {one["contrast"] for one in series} if series else frozenset()
+
+
+def without(files: Iterable[str], absent: Iterable[str]) -> tuple[str, ...]:
+    """Files of a run without the fused volumes of absent contrasts."""
+    left_out = {f"fused/{stem}.nrrd" for stem in absent}
+    return tuple(name for name in files if name not in left_out)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from operators.core.phenotypes import PHENOTYPES, Phenotype
 __all__ = ["report_schema", "schema_text", "schema_version"]
 
 # 1.1.0 added the options of the run, a digest of the labels, and each phenotype's title, unit and first version.
-_VERSIONS = ("1.0.0", "1.1.0")
+# 1.2.0 added fat as Dixon signal fat fraction, and the numbers that a flag touches.
+_VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
 _FILE = "schema/report.schema.json"
 
 

@@ -49,8 +49,14 @@ class Segment:
     layer: int
 
 
-def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
-    """The segments of a header, in its order; empty for an NRRD file that is not a segmentation."""
+def list_segments(header: Mapping[str, Any], where: str) -> tuple[Segment, ...]:
+    """The segments of a header, in its order; empty for an NRRD file that is not a segmentation.
+
+    Raises
+    ------
+    InputError
+        For a label value or layer that is not a whole number; ``where`` names the file.
+    """
     segments = []
     number = 0
     while f"Segment{number}_LabelValue" in header:
@@ -60,12 +66,19 @@ def list_segments(header: Mapping[str, Any]) -> tuple[Segment, ...]:
                 name=str(header.get(f"{key}Name", "")),
                 identifier=str(header.get(f"{key}ID", "")),
                 codes=_codes(str(header.get(f"{key}Tags", ""))),
-                value=int(header[f"{key}LabelValue"]),
-                layer=int(header.get(f"{key}Layer", 0)),
+                value=_whole(header[f"{key}LabelValue"], f"{key}LabelValue", where),
+                layer=_whole(header.get(f"{key}Layer", 0), f"{key}Layer", where),
             )
         )
         number += 1
     return tuple(segments)
+
+
+def _whole(value: Any, key: str, where: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise InputError(where, f"{key}: {value}", "a whole number", "Save it again in 3D Slicer.") from None
 
 
 def match_segment(segment: Segment, where: str, otherwise: str = "remove it") -> int:

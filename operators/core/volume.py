@@ -8,7 +8,7 @@ Arrays are (z, y, x) in C order. Affines are 4x4 matrices that map voxel indices
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -141,8 +141,15 @@ class Station:
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
-    contrast_told_by : {"ImageType", "description", "images"}
+    contrast_told_by : {"ImageType", "private tag", "description", "images"}
         What says that it is of this contrast.
+    contrast_evidence : mapping of str to str or None
+        By source, the contrast that it names; None when it names none.
+    contrast_agent : {"", "ContrastBolusAgent", "description"}
+        What says that it was acquired after a contrast agent.
+    private_scale : float or None
+        By how much the scanner says that this signal is too bright beside that of other series (Philips: Rescale
+        Slope times scale slope); None where it does not say.
     decoded : bool
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
@@ -161,6 +168,9 @@ class Station:
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_told_by: str = "ImageType"
+    contrast_evidence: Mapping[str, str | None] = field(default_factory=dict)
+    contrast_agent: str = ""
+    private_scale: float | None = None
     decoded: bool = True
 
     def __post_init__(self) -> None:
@@ -174,6 +184,11 @@ class Station:
             )
         if self.voxels.shape != self.grid.shape:
             raise InternalError(where, f"{self.voxels.shape} voxels", f"the grid's {self.grid.shape}")
+
+    def without_voxels(self) -> Station:
+        """The same station with `decoded` False and without the memory of its voxels."""
+        nothing = np.broadcast_to(np.float32(np.nan), self.grid.shape)
+        return replace(self, voxels=nothing, decoded=False)
 
     @property
     def title(self) -> str:
@@ -230,6 +245,7 @@ class Fused:
     Attributes
     ----------
     water, fat, in_phase, opposed : ndarray, shape (z, y, x), float32
+        Of a contrast in `absent`, what stands in for it.
     grid : Grid
         Axis-aligned with the stations; its extent is the union of the stations.
     body : ndarray, shape (z, y, x), bool
@@ -247,6 +263,9 @@ class Fused:
     label_slices : tuple of int or None
         First slice, and one past the last, that show pelvis to knee, where the
         volumes show more: only there may a network name structures. None for all.
+    absent : frozenset of Contrast
+        Contrasts that the study does not have: in-phase, opposed-phase or both. They are neither written nor shown to
+        a network.
     """
 
     water: NDArray[np.float32]
@@ -260,10 +279,11 @@ class Fused:
     overlaps: tuple[Mapping[str, float], ...] = ()
     flags: tuple[QualityFlag, ...] = ()
     label_slices: tuple[int, int] | None = None
+    absent: frozenset[Contrast] = frozenset()
 
     def volumes(self) -> dict[str, Volume]:
-        """The six volumes by the stem of their file (``fused/<stem>.nrrd``)."""
-        return {
+        """The volumes by the stem of their file (``fused/<stem>.nrrd``): six, without those of absent contrasts."""
+        volumes = {
             "in": Volume(self.in_phase, self.grid),
             "opp": Volume(self.opposed, self.grid),
             "water": Volume(self.water, self.grid),
@@ -271,3 +291,4 @@ class Fused:
             "fat_fraction": Volume(self.fat_fraction, self.grid),
             "body": Volume(self.body.astype(np.uint8), self.grid),
         }
+        return {stem: volume for stem, volume in volumes.items() if stem not in self.absent}

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from operators.core import clock
 from operators.core.dicom_objects import derived_uid, settle_dates, software_version
+from operators.core.dicom_objects.encoding import encoded_elements, write_file
 from operators.core.dicom_objects.planes import positions_mm
 from operators.core.errors import OutputError
 from operators.core.volume import Contrast, Fused, Grid, Station, Study
@@ -149,8 +149,13 @@ def write_derived(
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         partial.chmod(0o755)
         names = [f"{k + 1:04d}.dcm" for k in range(len(series.headers))]
+        meta, shared = _file_meta(transfer_syntax), encoded_elements(_shared(series.headers))
         for name, header, plane in zip(names, series.headers, series.values.stored, strict=True):
-            dcmwrite(partial / name, _with_pixels(header, plane, transfer_syntax), enforce_file_format=True)
+            pixels = np.ascontiguousarray(plane).astype("<u2", copy=False).tobytes()
+            if transfer_syntax == ExplicitVRLittleEndian:
+                write_file(partial / name, header, meta, pixels=pixels, known=shared)
+            else:
+                write_file(partial / name, _compressed(header, pixels, transfer_syntax), meta, known=shared)
         _put_in_place(partial, folder)
     except OSError as error:
         raise OutputError(
@@ -200,19 +205,28 @@ def _headers(
     return tuple(headers)
 
 
-def _with_pixels(header: Dataset, plane: np.ndarray, transfer_syntax: UID) -> Dataset:
+def _file_meta(transfer_syntax: UID) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = _IMPLEMENTATION_NAME
+    meta.TransferSyntaxUID = transfer_syntax
+    return meta
+
+
+def _shared(headers: Sequence[Dataset]) -> Dataset:
+    """The elements that all headers share as objects."""
+    shared, last = Dataset(), headers[-1]
+    shared.update({element.tag: element for element in headers[0] if last.get(element.tag) is element})
+    return shared
+
+
+def _compressed(header: Dataset, pixels: bytes, transfer_syntax: UID) -> Dataset:
     image = Dataset()
     image.update(header)
-    image.file_meta = FileMetaDataset()
-    image.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
-    image.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-    image.file_meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
-    image.file_meta.ImplementationVersionName = _IMPLEMENTATION_NAME
-    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.PixelData = np.ascontiguousarray(plane).astype("<u2", copy=False).tobytes()
+    image.file_meta = _file_meta(ExplicitVRLittleEndian)
+    image.PixelData = pixels
     image["PixelData"].VR = "OW"
-    if transfer_syntax != ExplicitVRLittleEndian:
-        image.compress(transfer_syntax, generate_instance_uid=False)
+    image.compress(transfer_syntax, generate_instance_uid=False)
     return image
 
 

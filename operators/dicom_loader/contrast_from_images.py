@@ -1,7 +1,8 @@
 """Which contrast a series shows, told by the images where no header says it.
 
 Of one scan, in-phase is water plus fat and opposed-phase their difference
-(two-point Dixon); of the two, fat is the bright one under the skin.
+(two-point Dixon); of the two, fat is the bright one under the skin. Where echo
+times are known, they say which images cannot be in phase, or opposed.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _of_one_scan(
     voxels = decode([*untold, *known])
     fixed = {stack.contrast: image for stack, image in zip(known, voxels[len(untold) :], strict=True)}
     orders: list[tuple[float, tuple[Contrast, ...]]] = []
-    for order in permutations(missing):
+    possible = [order for order in permutations(missing) if _echo_times_allow(untold, order)]
+    for order in possible or permutations(missing):
         images = fixed | dict(zip(order, voxels, strict=False))
         orders.append((_departure(images), order))
     orders.sort(key=lambda scored: scored[0])
@@ -111,6 +113,15 @@ def _of_one_scan(
         "skin."
     )
     return Told(stacks, QualityFlag("contrast-told-by-images", "warning", message))
+
+
+def _echo_times_allow(stacks: Sequence[Stack], order: Sequence[Contrast]) -> bool:
+    """Whether no in-phase image would have the echo time of opposed-phase ones, nor the other way round.
+
+    Where few voxels hold both water and fat, the two differ by little more than noise.
+    """
+    times = [dict(stack.frames[0].evidence).get("echo time") for stack in stacks]
+    return all({time, contrast} != {Contrast.IN, Contrast.OPPOSED} for time, contrast in zip(times, order, strict=True))
 
 
 _EXCHANGED = {Contrast.WATER: Contrast.FAT, Contrast.FAT: Contrast.WATER}
@@ -142,7 +153,7 @@ def _rim_ratio(images: Mapping[Contrast, NDArray[np.float32]], spacing_mm: tuple
     body = _body(images[Contrast.IN])
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in body])
     depth = np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1::-1]) for plane in filled])
-    rim = (depth > 0) & (depth <= _RIM_MM)
+    rim = (depth > 0) & (depth <= max(_RIM_MM, *spacing_mm[:2]))  # at least one voxel
     water = float(images[Contrast.WATER][rim].mean()) if rim.any() else 0.0
     fat = float(images[Contrast.FAT][rim].mean()) if rim.any() else 0.0
     return fat / water if water > 0 and fat > 0 else 1.0

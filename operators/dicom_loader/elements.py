@@ -83,11 +83,8 @@ def starts_like_a_dataset(opening: bytes) -> bool:
 class Values(Protocol):
     """Values by keyword. A pydicom dataset also fits this protocol."""
 
-    def get(self, key: str, /) -> Any:
-        """The value, or None."""
-
-    def __contains__(self, key: str, /) -> bool:
-        """Whether the element is present."""
+    def get(self, key: str, /) -> Any: ...
+    def __contains__(self, key: str, /) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,8 @@ class PixelElement:
 
     Attributes
     ----------
-    offset : int
-        Offset of the value in bytes.
-    length : int
-        0xFFFFFFFF when encapsulated.
+    offset, length : int
+        Of the value in bytes; the length is 0xFFFFFFFF when encapsulated.
     vr : str
         Empty in implicit VR.
     """
@@ -160,12 +155,14 @@ class ElementReader:
 
     Parameters
     ----------
-    keywords : sequence of str
-        Keywords of the wanted elements.
+    keywords, private_tags : sequence of str, sequence of int
+        The wanted elements. The key of a private one is its tag in eight hexadecimal digits.
     """
 
-    def __init__(self, keywords: Sequence[str]) -> None:
+    def __init__(self, keywords: Sequence[str], private_tags: Sequence[int] = ()) -> None:
         self._keywords = {tag: k for k in (*keywords, "SpecificCharacterSet") if (tag := tag_for_keyword(k))}
+        self._private = frozenset(private_tags)
+        self._keywords |= {tag: f"{tag:08x}" for tag in private_tags}
         self._tags: list[BaseTag | int] = [Tag(tag) for tag in self._keywords]
         self._known: dict[tuple[int, bytes, bytes, bytes], Any] = {}
         self._plain: dict[bytes, bool] = {}
@@ -177,10 +174,8 @@ class ElementReader:
 
         Raises
         ------
-        DicomError
-            For a deflated dataset.
-        Exception
-            Whatever pydicom raises for a damaged file.
+        DicomError, Exception
+            For a deflated dataset; whatever pydicom raises for a damaged file.
         """
         stream.seek(0)
         walked = self._walk(stream.read(_WALKED_BYTES))
@@ -249,9 +244,13 @@ class ElementReader:
             return False
         keyword = self._keywords.get(element.tag)
         if keyword is not None:
-            if element.vr in (b"SQ", b"UN"):
+            value = content[element.start : end]
+            if element.vr not in (b"SQ", b"UN"):
+                values[keyword] = self._converted(element.tag, element.vr, value, charset)
+            elif element.tag in self._private:  # of no known type, which is no reason to leave the file to pydicom
+                values[keyword] = value
+            else:
                 return False
-            values[keyword] = self._converted(element.tag, element.vr, content[element.start : end], charset)
         return True
 
     def _learn(self, series: bytes, raw: dict[int, bytes], values: dict[str, Any], ruling: dict[int, bytes]) -> None:

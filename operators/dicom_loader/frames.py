@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +15,19 @@ from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageSt
 
 from operators.core.errors import DicomError, GeometryError, SarcoMapError
 from operators.core.volume import Contrast
-from operators.dicom_loader.contrast import (
-    contrast_of_description,
-    contrast_of_image_type,
-    is_magnitude,
-    is_reformatted,
-)
+from operators.dicom_loader.contrast_evidence import Evidence, HeaderWords, Kind, kind_of
 from operators.dicom_loader.elements import Values
+from operators.dicom_loader.private_elements import (
+    GE_COMPLEX_COMPONENT,
+    PHILIPS_FRAME,
+    PHILIPS_IMAGE_TYPE,
+    PHILIPS_SCALE_SLOPE,
+    SIEMENS_FRAME,
+    SIEMENS_IMAGE_TYPE,
+    private_item,
+    private_number,
+    private_texts,
+)
 
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
@@ -67,8 +72,12 @@ class Frame:
     rows, columns : int
     slope, intercept : float
         Signal = slope x stored value + intercept.
-    told_by : {"ImageType", "description"}
+    told_by : {"ImageType", "private tag", "description"}
         What names the contrast.
+    evidence : tuple of (str, Contrast or None)
+        What each source says.
+    private_slope : float or None
+        Philips' scale slope.
     acquisition_number, temporal_position : str
         Which of several scans in one series it belongs to, as far as the header says.
     image_type : tuple of str
@@ -90,6 +99,8 @@ class Frame:
     acquisition_number: str = ""
     temporal_position: str = ""
     image_type: tuple[str, ...] = ()
+    evidence: Evidence = ()
+    private_slope: float | None = None
 
 
 def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
@@ -113,55 +124,22 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     frames = []
     phase, untold = False, True
     for index, view in enumerate(views):
-        kind = _kind(tuple(view.image_type), view.complex_component, view.description, view.protocol)
+        kind = kind_of(view.words)
         phase |= kind.phase
         untold &= kind.untold
         if kind.contrast is not None and not kind.phase:
             frames.append(_frame(index, kind, kind.contrast, view, where))
     if untold and not enhanced:
         with suppress(SarcoMapError):  # an image that cannot be placed is none of a Dixon study
-            return (_frame(0, _Kind(None), Contrast.WATER, views[0], where),), "untold"
+            return (_frame(0, kind, Contrast.WATER, views[0], where),), "untold"
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What an image shows; ``contrast`` is None unless it is a Dixon image of a station."""
-
-    contrast: Contrast | None
-    phase: bool = False
-    disagrees: bool = False
-    told_by: str = "ImageType"
-    untold: bool = False
-
-
-# Cached, because all images of a series are of one kind. The same holds for orientations below.
-@lru_cache(maxsize=256)
-def _kind(image_type: tuple[str, ...], complex_component: str, description: str, protocol: str) -> _Kind:
-    by_type = contrast_of_image_type(image_type)
-    by_text = contrast_of_description(description, protocol, *image_type)
-    contrast = by_type or by_text
-    if is_reformatted(image_type):
-        return _Kind(None)
-    if contrast is None:
-        return _Kind(None, untold=is_magnitude(image_type, complex_component))
-    if not is_magnitude(image_type, complex_component):
-        return _Kind(contrast, phase=True)
-    return _Kind(
-        contrast,
-        disagrees=by_type is not None and by_text not in (None, by_type),
-        told_by="description" if by_type is None else "ImageType",
-    )
 
 
 @dataclass(frozen=True)
 class _View:
     """The attributes of one frame, from wherever its SOP class keeps them."""
 
-    image_type: Sequence[str]
-    complex_component: str
-    description: str
-    protocol: str
+    words: HeaderWords
     stack: str
     position: Any
     orientation: Any
@@ -172,14 +150,22 @@ class _View:
     intercept: Any
     acquisition_number: Any
     temporal_position: Any
+    private_slope: float | None
 
 
 def _classic_view(header: Values) -> _View:
     return _View(
-        image_type=_texts(header.get("ImageType")),
-        complex_component=str(header.get("ComplexImageComponent") or ""),
-        description=str(header.get("SeriesDescription") or ""),
-        protocol=str(header.get("ProtocolName") or ""),
+        words=HeaderWords(
+            image_type=tuple(_texts(header.get("ImageType"))),
+            private_image_type=private_texts(header, PHILIPS_IMAGE_TYPE)
+            or private_texts(header, SIEMENS_IMAGE_TYPE)[2:],
+            complex_component=str(header.get("ComplexImageComponent") or ""),
+            ge_component="".join(private_texts(header, GE_COMPLEX_COMPONENT)),
+            description=str(header.get("SeriesDescription") or ""),
+            protocol=str(header.get("ProtocolName") or ""),
+            echo_time_ms=_word(header.get("EchoTime")),
+            field_tesla=_word(header.get("MagneticFieldStrength")),
+        ),
         stack="",
         position=header.get("ImagePositionPatient"),
         orientation=header.get("ImageOrientationPatient"),
@@ -190,6 +176,7 @@ def _classic_view(header: Values) -> _View:
         intercept=header.get("RescaleIntercept"),
         acquisition_number=header.get("AcquisitionNumber"),
         temporal_position=header.get("TemporalPositionIdentifier"),
+        private_slope=private_number(header, PHILIPS_SCALE_SLOPE),
     )
 
 
@@ -218,14 +205,23 @@ def _frame_views(header: Values, where: str) -> list[_View]:
         transformation = macro("PixelValueTransformationSequence")
         content = macro("FrameContentSequence")
         converted = macro("UnassignedPerFrameConvertedAttributesSequence")
+        image_type = frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")
+        component = frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent")
+        philips = private_item(groups, PHILIPS_FRAME) or Dataset()
+        siemens = private_item(groups, SIEMENS_FRAME) or Dataset()
         views.append(
             _View(
-                image_type=_texts(frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")),
-                complex_component=str(
-                    frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent") or ""
+                words=HeaderWords(
+                    image_type=tuple(_texts(image_type)),
+                    private_image_type=private_texts(philips, PHILIPS_IMAGE_TYPE)
+                    or tuple(_texts(philips.get("ImageType"))[2:])
+                    or private_texts(siemens, SIEMENS_IMAGE_TYPE)[2:],
+                    complex_component=str(component or ""),
+                    description=str(header.get("SeriesDescription") or ""),
+                    protocol=str(header.get("ProtocolName") or ""),
+                    echo_time_ms=_word(macro("MREchoSequence").get("EffectiveEchoTime") or converted.get("EchoTime")),
+                    field_tesla=_word(header.get("MagneticFieldStrength")),
                 ),
-                description=str(header.get("SeriesDescription") or ""),
-                protocol=str(header.get("ProtocolName") or ""),
                 stack=str(content.get("StackID") or ""),
                 position=macro("PlanePositionSequence").get("ImagePositionPatient"),
                 orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
@@ -236,12 +232,13 @@ def _frame_views(header: Values, where: str) -> list[_View]:
                 intercept=transformation.get("RescaleIntercept"),
                 acquisition_number=content.get("FrameAcquisitionNumber") or converted.get("AcquisitionNumber"),
                 temporal_position=content.get("TemporalPositionIndex"),
+                private_slope=private_number(philips, PHILIPS_SCALE_SLOPE),
             )
         )
     return views
 
 
-def _frame(index: int, kind: _Kind, contrast: Contrast, view: _View, where: str) -> Frame:
+def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) -> Frame:
     if view.stack or index:
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
@@ -285,7 +282,9 @@ def _frame(index: int, kind: _Kind, contrast: Contrast, view: _View, where: str)
         intercept=intercept,
         acquisition_number=_word(view.acquisition_number),
         temporal_position=_word(view.temporal_position),
-        image_type=_interned(tuple(view.image_type)),
+        image_type=_interned(view.words.image_type + view.words.private_image_type),
+        evidence=kind.evidence,
+        private_slope=view.private_slope,
     )
 
 

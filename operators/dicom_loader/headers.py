@@ -9,20 +9,21 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
+from operators.dicom_loader.contrast_agent import agent_told_by
 from operators.dicom_loader.elements import ElementReader, Elements, PixelElement, Values, starts_like_a_dataset
 from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
-from operators.dicom_loader.header_values import integer, moment
+from operators.dicom_loader.header_texts import acquired, contrast_agent, said, scanned, texts
+from operators.dicom_loader.header_values import integer
+from operators.dicom_loader.private_elements import wanted_tags
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
+from operators.dicom_loader.stored_values import ENCODING_KEYWORDS, Encoding
 
 __all__ = ["ImageFile", "OtherFile", "header_reader", "read_header"]
 
@@ -38,6 +39,8 @@ _IMAGE_KEYWORDS = (
     "AcquisitionDateTime",
     "AcquisitionNumber",
     "TemporalPositionIdentifier",
+    "ContrastBolusAgent",
+    "ContrastBolusAgentSequence",
     "ContentDate",
     "ContentTime",
     "SeriesDescription",
@@ -116,8 +119,12 @@ class ImageFile:
         Position of its pixels in the file.
     pixel_options : mapping
         Options for pydicom's decoders.
+    encoding : Encoding
+        What the bits of a pixel mean.
     patient, acquisition : mapping of str to str
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
+    contrast_agent : {"", "ContrastBolusAgent", "description"}
+        What says that it was acquired after a contrast agent.
     """
 
     file: str
@@ -134,15 +141,16 @@ class ImageFile:
     frames: tuple[Frame, ...]
     pixels: PixelElement
     pixel_options: Mapping[str, Any]
+    encoding: Encoding
     patient: Mapping[str, str]
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    contrast_agent: str = ""
 
 
 def header_reader() -> ElementReader:
     """The reader for `read_header`. Use one for the whole study, because it reuses what its files have in common."""
-    return ElementReader(
-        (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *_PIXEL_OPTIONS, *_OFFSET_KEYWORDS)
-    )
+    pixels = (*_PIXEL_OPTIONS, *ENCODING_KEYWORDS, *_OFFSET_KEYWORDS)
+    return ElementReader((*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *pixels), wanted_tags())
 
 
 def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile | OtherFile | None:
@@ -247,17 +255,19 @@ def _image_file(
         sop_instance_uid=str(header.get("SOPInstanceUID")),
         study_uid=str(header.get("StudyInstanceUID")),
         series_uid=str(header.get("SeriesInstanceUID") or ""),
-        series_number=int(integer(_said(header, "SeriesNumber")) or 0),
-        series_description=_said(header, "SeriesDescription"),
+        series_number=int(integer(said(header, "SeriesNumber")) or 0),
+        series_description=said(header, "SeriesDescription"),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
         transfer_syntax_uid=transfer_syntax,
-        acquired=_acquired(header),
-        scanned=_scanned(header),
+        acquired=acquired(header),
+        scanned=scanned(header),
         frames=frames,
         pixels=pixels,
         pixel_options=_pixel_options(header),
-        patient=_texts(header, PATIENT_KEYWORDS),
-        acquisition=_texts(header, ACQUISITION_KEYWORDS),
+        encoding=Encoding.of(header, where),
+        patient=texts(header, PATIENT_KEYWORDS),
+        acquisition=texts(header, ACQUISITION_KEYWORDS),
+        contrast_agent=agent_told_by(contrast_agent(header), said(header, "SeriesDescription")),
     )
 
 
@@ -267,36 +277,6 @@ def _pixel_options(header: Values) -> dict[str, Any]:
     if all(k in header for k in _OFFSET_KEYWORDS):
         options["extended_offsets"] = tuple(header.get(k) for k in _OFFSET_KEYWORDS)
     return options
-
-
-def _texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for keyword in keywords:
-        if text := _said(header, keyword):
-            found[keyword] = text
-    return found
-
-
-def _said(header: Values, keyword: str) -> str:
-    """What an element says as text, also where pydicom cannot convert it; empty when it is not there."""
-    try:
-        return _text(header.get(keyword))
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError):
-        raw = header.get_item(keyword) if isinstance(header, Dataset) else None
-        return _text(getattr(raw, "value", None))
-
-
-def _text(value: Any) -> str:
-    """A value as it stands in the file, several joined by a backslash."""
-    try:
-        # isinstance would be slow: this class is an abstract collection too.
-        if type(value) is MultiValue:
-            return "\\".join(map(str, value)).strip()
-        if isinstance(value, bytes):  # of an unknown value representation
-            return value.decode("utf-8", errors="replace").strip("\0 ")
-        return ("" if value is None else str(value)).strip("\0 \t\r\n")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return ""  # a name in a character set that nobody knows
 
 
 def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
@@ -331,23 +311,3 @@ def _is_whole(stream: BinaryIO, start: int, length: int) -> bool:
         items += 1
     # Some writers leave the delimiter out. The first item is the offset table, so two hold at least one frame.
     return start == end and items > 1
-
-
-def _acquired(header: Values) -> datetime | None:
-    """When the series began. It needs the date, because times wrap at midnight."""
-    for kind in ("Series", "Acquisition", "Content"):
-        found = _moment(_said(header, f"{kind}Date"), _said(header, f"{kind}Time"))
-        if found is not None:
-            return found
-    stamp = re.sub(r"[+-]\d{4}$", "", _said(header, "AcquisitionDateTime"))
-    split = re.fullmatch(r"(\d{8}|\d{4}-\d{2}-\d{2})[T ]?(.*)", stamp)
-    return _moment(split[1], split[2]) if split else None
-
-
-def _scanned(header: Values) -> datetime | None:
-    """When an image was acquired; on the day of its series where only the time is given."""
-    day = _said(header, "AcquisitionDate") or _said(header, "SeriesDate") or _said(header, "StudyDate")
-    return _moment(day, _said(header, "AcquisitionTime"))
-
-
-_moment = lru_cache(maxsize=256)(moment)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast, Grid
@@ -28,6 +29,7 @@ __all__ = [
 
 #: Two series belong to one table position when they share more than this fraction of the shorter one's height.
 _SAME_POSITION_OVERLAP = 0.5
+_SAME_SCALE = 1.001
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Stack:
         What sets it apart from other stacks of its series; empty when it is the only one.
     regrouped : bool
         Whether its images name series of their own.
-    contrast_told_by : {"ImageType", "description", "images"}
+    contrast_told_by : {"ImageType", "private tag", "description", "images"}
     """
 
     contrast: Contrast
@@ -69,6 +71,21 @@ class Stack:
     def scanned(self) -> datetime | None:
         """When its lowest slice was acquired, or else its series began: the same for all images made of one scan."""
         return self.files[0].scanned or self.acquired
+
+    @property
+    def evidence(self) -> dict[str, str | None]:
+        """By source, the contrast that it names; None when it names none."""
+        said = {source: None if named is None else named.value for source, named in self.frames[0].evidence}
+        return said | ({"images": self.contrast.value} if self.contrast_told_by == "images" else {})
+
+    @property
+    def private_scale(self) -> float | None:
+        """Rescale Slope times Philips' scale slope, the same in all slices: the larger, the brighter the stored image
+        is shown."""
+        scales = [f.slope * f.private_slope for f in self.frames if f.private_slope and isfinite(f.private_slope)]
+        if len(scales) < len(self.frames) or min(scales) <= 0 or max(scales) > _SAME_SCALE * min(scales):
+            return None
+        return scales[0]
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -99,22 +116,20 @@ def top_down(stacks: Sequence[Stack]) -> list[Stack]:
 def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
     """Stacks of images of which no header says the contrast; series that make no stack are none of a Dixon study."""
     found = []
-    groups: dict[str, list[ImageFile]] = defaultdict(list)
-    for image in images:
-        groups[image.series_uid].append(image)
-    for series in groups.values():
+    groups, _ = _groups(images)  # series, unless every image names one of its own
+    together: dict[str, list[ImageFile]] = defaultdict(list)
+    for (series, *_), members in groups.items():
+        together[series] += [image for image, _ in members]
+    for alike in together.values():
         with suppress(GeometryError):
-            found += stacks_of("", series)
+            found += stacks_of("", alike)
     return found
 
 
 def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
     """Whether a table position lacks one of the four contrasts, or there is none."""
-    try:
-        check_all_contrasts("", stacks)
-    except DicomError:
-        return True
-    return False
+    positions = table_positions(stacks)
+    return not positions or any({stack.contrast for stack in position} != set(Contrast) for position in positions)
 
 
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
@@ -200,14 +215,21 @@ def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse a study in which a table position lacks one of the four contrasts."""
-    nowhere = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in stacks)]
+    """Refuse a study in which a table position lacks water or fat, or a contrast that others have.
+
+    In-phase and opposed-phase images may be absent everywhere.
+    """
+    there = {stack.contrast for stack in stacks}
+    if not there:
+        return
+    needed = there | {Contrast.WATER, Contrast.FAT}
+    nowhere = [contrast for contrast in Contrast if contrast in needed - there]
     lacking = [f"{' and '.join(nowhere)} at any table position"] if nowhere else []
     for position in table_positions(stacks):
         absent = [
             contrast
             for contrast in Contrast
-            if contrast not in nowhere and all(stack.contrast != contrast for stack in position)
+            if contrast in there and all(stack.contrast != contrast for stack in position)
         ]
         if absent:
             low = min(z_range_mm(stack.grid)[0] for stack in position)
@@ -217,7 +239,7 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
         raise DicomError(
             where,
             f"no {'; no '.join(lacking)}",
-            "in, opp, water and fat at every table position",
+            "water and fat at every table position, and in and opp at every one or at none",
             "Fetch the missing series, or leave out that table position.",
         )
 

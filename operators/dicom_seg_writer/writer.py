@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from highdicom import ContentQualificationValues
+from highdicom import ContentQualificationValues, PlanePositionSequence
 from highdicom.seg import Segmentation, SegmentationTypeValues
+from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian
 
 from operators.core import clock
 from operators.core.anatomy import ADIPOSE_INDEX, LABELS, STRUCTURES
@@ -22,6 +24,7 @@ from operators.core.dicom_objects import (
     settle_dates,
     software_version,
 )
+from operators.core.dicom_objects.encoding import write_file
 from operators.core.errors import InternalError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
@@ -30,6 +33,7 @@ from operators.core.output_files import replacing
 from operators.core.volume import Study, Volume
 from operators.derived_series import SeriesHeaders
 from operators.dicom_seg_writer.concepts import scheme_items
+from operators.dicom_seg_writer.frames import fill_frames
 from operators.dicom_seg_writer.segment_descriptions import segment_descriptions
 
 __all__ = ["make_seg", "write_seg"]
@@ -61,7 +65,7 @@ def write_seg(
     """
     segmentation = make_seg(labels, derived, study, model, options, created)
     with replacing(path) as temporary:
-        segmentation.save_as(temporary, enforce_file_format=True)
+        write_file(temporary, segmentation, segmentation.file_meta)
     return Path(path)
 
 
@@ -99,23 +103,46 @@ def make_seg(
     InternalError
         When the label map is not on the derived series' grid.
     """
-    reference, *further = derived
-    if not labels.grid.same_as(reference.grid):
+    if not labels.grid.same_as(derived[0].grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     voxels = np.ascontiguousarray(labels.voxels, dtype=np.uint8)
     positions = plane_positions(labels.grid)
+    identity = _identity(labels, derived, study, model, options)
+    described = (study, model, options, identity, bool((voxels == ADIPOSE_INDEX).any()))
+    if options.seg_type == "binary" and options.seg_transfer_syntax == ExplicitVRLittleEndian and voxels.any():
+        # highdicom is slow with many frames, so it makes an object of one plane, which is then filled.
+        k = int(voxels.any(axis=(1, 2)).argmax())
+        images = [SeriesHeaders(one.contrast, one.grid, one.headers[k : k + 1]) for one in derived]
+        segmentation = _by_highdicom(voxels[k : k + 1], positions[k : k + 1], images, *described)
+        fill_frames(segmentation, voxels, derived)
+    else:
+        segmentation = _by_highdicom(voxels, positions, derived, *described)
+    segmentation.update(patient_and_study(study))
+    settle_dates(segmentation, study, created or clock.now())
+    _fix_dimension_uid(segmentation, derived_uid("dimensions", *identity))
+    return segmentation
+
+
+def _by_highdicom(
+    voxels: NDArray[np.uint8],
+    positions: list[PlanePositionSequence],
+    derived: Sequence[SeriesHeaders],
+    study: Study,
+    model: ModelCard,
+    options: DicomOptions,
+    identity: tuple[str, ...],
+    adipose: bool,
+) -> Segmentation:
+    reference, *further = derived
     if not voxels.any():
         # If all frames are empty, highdicom writes every one of them. One
         # empty plane says as much.
         voxels, positions = voxels[:1], positions[:1]
-    identity = _identity(labels, derived, study, model, options)
-    segmentation = Segmentation(
+    return Segmentation(
         source_images=reference.headers,
         pixel_array=voxels,
         segmentation_type=_TYPES[options.seg_type],
-        segment_descriptions=segment_descriptions(
-            study, model, LABELS if (voxels == ADIPOSE_INDEX).any() else STRUCTURES
-        ),
+        segment_descriptions=segment_descriptions(study, model, LABELS if adipose else STRUCTURES),
         series_instance_uid=derived_uid("seg-series", *identity),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("seg-instance", *identity),
@@ -125,8 +152,8 @@ def make_seg(
         software_versions=software_version(),
         device_serial_number=model.sha256[:64],
         transfer_syntax_uid=options.seg_transfer_syntax,
-        pixel_measures=pixel_measures(labels.grid),
-        plane_orientation=orientation(labels.grid),
+        pixel_measures=pixel_measures(reference.grid),
+        plane_orientation=orientation(reference.grid),
         plane_positions=positions,
         omit_empty_frames=True,
         content_label="SARCOMAP",
@@ -136,10 +163,6 @@ def make_seg(
         coding_schemes=scheme_items() if any(s.scheme != "SCT" for s in LABELS) else None,
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
-    segmentation.update(patient_and_study(study))
-    settle_dates(segmentation, study, created or clock.now())
-    _fix_dimension_uid(segmentation, derived_uid("dimensions", *identity))
-    return segmentation
 
 
 def _identity(

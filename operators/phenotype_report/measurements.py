@@ -9,9 +9,10 @@ from types import MappingProxyType
 from operators.core.anatomy import Structure
 from operators.core.errors import InternalError
 from operators.core.label_map import LABELLING_FLAGS
-from operators.core.phenotypes import PHENOTYPES
+from operators.core.phenotypes import PHENOTYPES, MuscleFat
 from operators.core.volume import QualityFlag
 from operators.phenotype_report.sides import MidSurface
+from operators.phenotype_report.signal_noise import Noise
 
 __all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
 
@@ -31,6 +32,9 @@ class StructureMeasure:
         None, never 0, when no voxel has the label (on that side).
     fat_fraction_mean : float or None
         Mean over its voxels, 0 to 1.
+    fat : tuple of MuscleFat or None
+        Fat of a muscle on the left and the right, or all in the first entry if
+        the sides are not known; None for a bone, or if fat was not measured.
     cut_by_field_of_view : bool
         Whether it reaches the first or last slice, or the edge of a label map
         that covers only a part of the body, so that its volume is a lower bound.
@@ -44,6 +48,7 @@ class StructureMeasure:
     left_cm3: float | None = None
     right_cm3: float | None = None
     fat_fraction_mean: float | None = None
+    fat: tuple[MuscleFat, MuscleFat] | None = None
     cut_by_field_of_view: bool = False
     confidence_mean: float | None = None
 
@@ -120,6 +125,8 @@ class Measurements:
         Why all values are withheld; None if they are not.
     mid_surface : MidSurface or None
         The surface between left and right.
+    noise : Noise
+        Of the fused images.
     engine : str
         Backend, device and precision of the network; empty when not known.
 
@@ -135,6 +142,7 @@ class Measurements:
     flags: tuple[QualityFlag, ...] = ()
     withheld: str | None = None
     mid_surface: MidSurface | None = None
+    noise: Noise = field(default_factory=Noise)
     engine: str = ""
 
     def __post_init__(self) -> None:

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import STRUCTURES, by_name
+from operators.core.anatomy import STRUCTURES, Tissue, by_name
 from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
-from operators.core.phenotypes import PHENOTYPES, MeasuredBody, evaluate
+from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate
 from operators.core.volume import Fused, QualityFlag, Volume
+from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
+from operators.phenotype_report.muscle_fat import measure_fat
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
+from operators.phenotype_report.signal_noise import noise_of
 
 __all__ = ["measure", "withheld_reason"]
 
@@ -58,17 +61,20 @@ def measure(
         return Measurements(none, Phenotypes(), reasons, grave, withheld)
     surface = find_mid_surface(_with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface)
-    structures = _structures(known, counts, fused.label_slices)
+    noise = noise_of(fused)
+    fat = measure_fat(known, fused, surface, noise)
+    structures = _structures(known, counts, fat, fused.label_slices)
     groups = _measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
+    body = replace(body, fat=fat, adipose_cm3=_adipose_volumes(known, fused, surface))
     values, not_given = evaluate(body)
     if no_fat := [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]:
-        structures = tuple(replace(measured, fat_fraction_mean=None) for measured in structures)
-        without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}))
+        structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
+        without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
         lost = [key for key, value in values.items() if value is not None and without[key] is None]
         values, not_given = without, {**not_given, **dict.fromkeys(lost, no_fat[0])}
     flags = (*known.flags, *_flags(structures, groups, counts))
-    return Measurements(structures, Phenotypes(values), not_given, flags, None, surface, known.engine)
+    return Measurements(structures, Phenotypes(values), not_given, flags, None, surface, noise, known.engine)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,19 @@ def _with_stand_ins(labels: LabelMap) -> Volume:
     return Volume(np.where(voxels > 0, voxels, table[labels.group_voxels.voxels]).astype(np.uint8), labels.grid)
 
 
-def _structures(labels: LabelMap, counts: Tally, slices: tuple[int, int] | None) -> tuple[StructureMeasure, ...]:
+def _adipose_volumes(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> Mapping[str, tuple[float, float]]:
+    found = measure_adipose(labels, fused, surface)
+    if found is None:
+        return {}
+    return {"subcutaneous": found.subcutaneous_cm3, "intermuscular": found.intermuscular_cm3}
+
+
+def _structures(
+    labels: LabelMap,
+    counts: Tally,
+    fat: Mapping[str, tuple[MuscleFat, MuscleFat]],
+    slices: tuple[int, int] | None,
+) -> tuple[StructureMeasure, ...]:
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     confidence = _confidence_sums(labels)
     first, end = slices or (0, len(labels.voxels))
@@ -125,6 +143,7 @@ def _structures(labels: LabelMap, counts: Tally, slices: tuple[int, int] | None)
                 left_cm3=left * cm3 if sided and left else None,
                 right_cm3=right * cm3 if sided and right else None,
                 fat_fraction_mean=float(counts.fat_fraction_sum[structure.index].sum()) / (left + right),
+                fat=fat.get(structure.name) if structure.tissue is Tissue.MUSCLE else None,
                 cut_by_field_of_view=structure.index in edges or structure.name in labels.cut,
                 confidence_mean=None if confidence is None else float(confidence[structure.index]) / (left + right),
             )

@@ -19,6 +19,7 @@ from operators.core.errors import InternalError
 from operators.core.model_card import ModelCard
 from operators.core.options import RunOptions, recorded
 from operators.core.output_files import replacing
+from operators.core.phenotypes import MuscleFat
 from operators.core.report_schema import report_schema, schema_version
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
@@ -85,6 +86,10 @@ def build_report(
             "flags": [asdict(flag) for flag in unique_flags(study, fused, measurements)],
             "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
             "stations": _station_table(fused.stations) if station_table is None else list(station_table),
+            "noise": {
+                "water_sd": _number(measurements.noise.water_sd or None),
+                "fat_sd": _number(measurements.noise.fat_sd or None),
+            },
             "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
         },
         "segmentation": {"engine": measurements.engine or None, "labels_sha256": labels_sha256},
@@ -148,8 +153,32 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
         "left_cm3": _number(measure.left_cm3),
         "right_cm3": _number(measure.right_cm3),
         "fat_fraction_mean": _number(measure.fat_fraction_mean),
+        "dixon_fat": None if measure.fat is None else _dixon_fat(measure),
         "cut_by_field_of_view": measure.cut_by_field_of_view,
         **({} if measure.confidence_mean is None else {"confidence_mean": _number(measure.confidence_mean)}),
+    }
+
+
+def _dixon_fat(measure: StructureMeasure) -> dict[str, Any]:
+    assert measure.fat is not None
+    left, right = measure.fat
+    return {
+        "both": _fat(left + right),
+        "left": None if measure.left_cm3 is None else _fat(left),
+        "right": None if measure.right_cm3 is None else _fat(right),
+    }
+
+
+def _fat(fat: MuscleFat) -> dict[str, Any]:
+    low, high = fat.core_quartiles or (None, None)
+    return {
+        "core_fraction": _number(fat.core_fraction),
+        "core_lower_quartile": _number(low),
+        "core_upper_quartile": _number(high),
+        "core_cm3": _number(fat.core_cm3),
+        "whole_fraction": _number(fat.whole_fraction),
+        "infiltration": _number(fat.infiltration),
+        "fat_free_cm3": _number(fat.fat_free_cm3),
     }
 
 
@@ -162,8 +191,10 @@ def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
             "contrast": station.contrast.value,
             "series_number": station.series_number,
             "series_description": station.series_description,
-            # The header's own word for it is the rule; only what differs is said.
-            **({} if station.contrast_told_by == "ImageType" else {"contrast_told_by": station.contrast_told_by}),
+            "contrast_told_by": station.contrast_told_by,
+            "contrast_evidence": dict(station.contrast_evidence),
+            **({"contrast_agent": station.contrast_agent} if station.contrast_agent else {}),
+            **({} if station.private_scale is None else {"private_scale": _number(station.private_scale)}),
         }
         place = next((row for row in rows if _same_place(row, low, high)), None)
         if place is not None:

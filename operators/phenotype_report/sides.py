@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from operators.core.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
 from operators.core.volume import Grid, Volume
+from operators.phenotype_report.side_kernels import moments, tally_voxels
 
-__all__ = ["LEFT", "RIGHT", "MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
+__all__ = ["LEFT", "NO_SURFACE", "RIGHT", "MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
 
 LEFT, RIGHT = 0, 1
 
@@ -75,6 +75,10 @@ class MidSurface:
         return np.asarray(np.interp(z_mm, self.z_mm, self.x_mm) + self.roll * (np.asarray(y_mm) - self.y_ref_mm))
 
 
+NO_SURFACE = MidSurface(np.array([0.0, 1.0]), np.full(2, -np.inf), 0.0, 0.0, "bones")
+"""Leaves every voxel on one side, the first."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """Voxels of each label on each side.
@@ -123,8 +127,8 @@ def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface
         Non-finite values count as 0.
     surface : MidSurface or None
     """
-    knots = surface or MidSurface(np.array([0.0, 1.0]), np.full(2, -np.inf), 0.0, 0.0, "bones")
-    voxels, fat = _tally_kernel(
+    knots = surface or NO_SURFACE
+    voxels, fat = tally_voxels(
         _as_labels(labels),
         np.ascontiguousarray(fat_fraction, dtype=np.float32),
         labels.grid.affine[:3],
@@ -177,7 +181,7 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
 
     def moments_by_side(x_mm: NDArray[np.float64], roll: float, y_ref: float) -> NDArray[np.float64]:
         return np.asarray(
-            _moments_kernel(voxels, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, _LABEL_COUNT, slabs.count)
+            moments(voxels, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, _LABEL_COUNT, slabs.count)
         )
 
     undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[leading, :, LEFT]
@@ -270,56 +274,3 @@ def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 def _as_labels(labels: Volume) -> NDArray[np.uint8]:
     return np.ascontiguousarray(labels.voxels, dtype=np.uint8)
-
-
-@njit(inline="always")
-def _mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
-    t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
-    n = min(int(t), len(x_mm) - 2)
-    # Equal knots are returned unchanged, because infinite knots mean "no surface".
-    if x_mm[n] == x_mm[n + 1]:
-        return x_mm[n] + roll * (y - y_ref)
-    return x_mm[n] + (t - n) * (x_mm[n + 1] - x_mm[n]) + roll * (y - y_ref)
-
-
-@njit
-def _moments_kernel(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
-    """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
-    out = np.zeros((label_count, slab_count, 2, 4))
-    for k in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            for i in range(labels.shape[2]):
-                label = labels[k, j, i]
-                if label == 0 or label >= label_count:
-                    continue
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                side = 0 if x > _mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
-                slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
-                out[label, slab, side, 0] += 1.0
-                out[label, slab, side, 1] += x
-                out[label, slab, side, 2] += y
-                out[label, slab, side, 3] += z
-    return out
-
-
-@njit
-def _tally_kernel(labels, fat_fraction, affine, first, step, x_mm, roll, y_ref, label_count):  # type: ignore[no-untyped-def]
-    """Voxel count and fat fraction sum by (label, side)."""
-    voxels = np.zeros((label_count, 2), dtype=np.int64)
-    fat = np.zeros((label_count, 2))
-    for k in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            for i in range(labels.shape[2]):
-                label = labels[k, j, i]
-                if label == 0 or label >= label_count:
-                    continue
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                side = 0 if x > _mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
-                voxels[label, side] += 1
-                if np.isfinite(fat_fraction[k, j, i]):
-                    fat[label, side] += fat_fraction[k, j, i]
-    return voxels, fat

@@ -30,6 +30,7 @@ from pydicom.uid import SegmentationStorage
 
 from operators.core import clock
 from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_study, settle_dates, software_version
+from operators.core.dicom_objects.encoding import write_file
 from operators.core.model_card import ModelCard
 from operators.core.output_files import replacing
 from operators.core.phenotypes import PHENOTYPES, Phenotype, SrConcept
@@ -69,7 +70,7 @@ def write_sr(
     """
     document = make_sr(measurements, segmentation, fused, study, model, created)
     with replacing(path) as temporary:
-        document.save_as(temporary, enforce_file_format=True)
+        write_file(temporary, document, document.file_meta)
     return Path(path)
 
 
@@ -119,9 +120,15 @@ def make_sr(
         repr(measurements.phenotypes),
         repr(flags),
     )
+    root = report[0]
+    # highdicom copies the content and searches it three times, which takes longer than building it. So the document is
+    # made with the root alone. The tree refers to the segmentation only, which is always among the evidence.
+    outline = Dataset()
+    outline.update({element.tag: element for element in root if element.keyword != "ContentSequence"})
+    outline.ContentSequence = []
     document = ComprehensiveSR(
         evidence=[segmentation, *images],
-        content=report,
+        content=outline,
         series_instance_uid=derived_uid("sr-series", *identity),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=derived_uid("sr-instance", *identity),
@@ -135,6 +142,7 @@ def make_sr(
         coding_schemes=scheme_items(),
         content_qualification=ContentQualificationValues.RESEARCH if model.synthetic_training else None,
     )
+    document.ContentSequence = root.ContentSequence
     document.update(patient_and_study(study))
     settle_dates(document, study, created or clock.now())
     return document

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX
 from operators.core.errors import GeometryError
 from operators.core.grid_geometry import voxels_coincide
-from operators.core.label_files import read_label_file, resample_labels
+from operators.core.label_files import resample_labels
 from operators.core.label_schemes import load_scheme
 from operators.core.volume import Grid, QualityFlag
-from operators.segmentation.made_elsewhere import map_labels, unknown_labels
+from operators.segmentation.label_translation import map_labels
 
 __all__ = ["read_edited_labels"]
 
@@ -27,7 +27,7 @@ def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple
     Parameters
     ----------
     path : Path
-        A ``.seg.nrrd`` file, or a plain label map with the numbers of the label table.
+        A ``.seg.nrrd`` file, a plain label map with the numbers of the label table, or a folder of masks.
     grid : Grid
         The grid of the fused volumes.
 
@@ -36,7 +36,7 @@ def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple
     labels : ndarray, shape ``grid.shape``, uint8
     flags : tuple of QualityFlag
         ``unknown-labels`` if there are segments that are not in the label
-        table; they are left out.
+        table; they are left out. ``overlapping-labels`` if structures share voxels.
 
     Raises
     ------
@@ -45,19 +45,17 @@ def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple
     GeometryError
         When its voxels do not coincide with those of ``grid``, or labels are outside it.
     """
-    file = read_label_file(path)
-    if not voxels_coincide(file.volume.grid, grid):
+    mapped = map_labels(path, load_scheme("ours"))
+    if not voxels_coincide(mapped.grid, grid):
         raise GeometryError(
             path.name,
-            f"voxels of {_mm(file.volume.grid)} that do not coincide with those of the fused volumes ({_mm(grid)})",
+            f"voxels of {_mm(mapped.grid)} that do not coincide with those of the fused volumes ({_mm(grid)})",
             "the fused grid, or a box of it",
             "In 3D Slicer, load fused/water.nrrd, set it as the segmentation's source geometry and save again. For "
             "labels that were made on other images, name their scheme (--scheme).",
         )
-    scheme = load_scheme("ours")
-    mapped, unknown = map_labels(file, scheme, path.name)
-    placed, _ = resample_labels(mapped, file.volume.grid, grid)
-    if lost := int(np.count_nonzero(mapped)) - int(np.count_nonzero(placed)):
+    placed, _ = resample_labels(mapped.voxels, mapped.grid, grid)
+    if lost := int(np.count_nonzero(mapped.voxels)) - int(np.count_nonzero(placed)):
         raise GeometryError(
             path.name,
             f"{lost} labelled voxels outside the fused volumes",
@@ -65,7 +63,7 @@ def read_edited_labels(path: Path, grid: Grid) -> tuple[NDArray[np.uint8], tuple
             "Check that the labels and the folder are of the same study.",
         )
     placed[placed == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for the network: adipose tissue is not measured
-    return placed.astype(np.uint8), (unknown_labels(scheme, unknown),) if unknown else ()
+    return placed.astype(np.uint8), mapped.flags
 
 
 def _mm(grid: Grid) -> str:

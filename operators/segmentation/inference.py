@@ -20,6 +20,7 @@ from operators.core.options import Backend, SegmentationOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
+from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.monai_parts import MetaTensor
 from operators.segmentation.networks import Network, RunsAhead, open_network
 from operators.segmentation.scorer import Scorer
@@ -110,11 +111,13 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     if any(flag.severity == "error" for flag in signal_flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid, flags=signal_flags)
     flags: list[QualityFlag] = [*limits, *signal_flags]
+    return_freed_memory()  # of what came before: this stage needs the most memory of all
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
             opening = pool.submit(_open, model, options, flags)
             prepared = prepare(fused, model, factor)
             network = opening.result()
+        return_freed_memory()  # of transforms and compilation
         on_cpu = _cpu_stand_in(model, options, flags)
         scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
         found, sure = label_windows(prepared, fused.body, model, options, scorer)
@@ -188,14 +191,21 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
         For an image without a body, with a constant value, or with values that
         are not finite.
     """
+    if lacking := [contrast.value for contrast in model.contrasts if contrast in fused.absent]:
+        raise SegmentationError(
+            f"model {model.card.name}",
+            f"a study without {' and '.join(lacking)} images",
+            f"the images that it was trained on: {', '.join(contrast.value for contrast in model.contrasts)}",
+            "Use a model that needs water and fat only.",
+        )
     box = _body_box(fused.body)
-    image = np.stack([_contrast(fused, contrast) for contrast in model.contrasts])
-    if not np.isfinite(image).all():
+    signals = {contrast: _contrast(fused, contrast) for contrast in model.contrasts}
+    if not all(np.isfinite(signal).all() for signal in signals.values()):
         raise SegmentationError(
             "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
         )
-    for contrast, channel in zip(model.contrasts, image, strict=True):
-        low, high = channel.min(where=fused.body, initial=np.inf), channel.max(where=fused.body, initial=-np.inf)
+    for contrast, signal in signals.items():
+        low, high = signal.min(where=fused.body, initial=np.inf), signal.max(where=fused.body, initial=-np.inf)
         if high - low <= _CONSTANT * abs(high):  # a network would find structures even in this
             raise SegmentationError(
                 f"fused {contrast.value} volume",
@@ -203,13 +213,11 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
                 "an image of a body",
                 f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
             )
-    if factor != 1.0:
-        image *= np.float32(factor)
     # MONAI's arrays are (channel, x, y, z), and its affines map to RAS.
-    tensor = MetaTensor(
-        torch.from_numpy(image.transpose(0, 3, 2, 1).copy()), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine)
-    )
-    del image
+    image = np.empty((len(model.contrasts), *reversed(fused.grid.shape)), dtype=np.float32)
+    for channel, contrast in zip(image, model.contrasts, strict=True):
+        np.multiply(signals[contrast].T, np.float32(factor), out=channel)
+    tensor = MetaTensor(torch.from_numpy(image), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine))
     whole = model.preprocessing({"image": tensor})["image"]
     affine = LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
     grid = _part_of(fused.grid, box)

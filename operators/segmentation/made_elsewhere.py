@@ -12,16 +12,16 @@ from scipy import ndimage
 from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, by_index, by_name
 from operators.core.errors import InputError
 from operators.core.grid_geometry import voxels_coincide
-from operators.core.label_files import LabelFile, read_label_file, resample_labels
+from operators.core.label_files import resample_labels
 from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource, Scheme
-from operators.core.label_schemes.scheme import Made, plain_name
+from operators.core.label_schemes.scheme import Made
 from operators.core.model_card import ModelCard
-from operators.core.slicer_segments import Segment, find_structure
 from operators.core.volume import Fused, QualityFlag, Volume
+from operators.segmentation.label_translation import map_labels
 from operators.segmentation.plausible_anatomy import contradictions
 
-__all__ = ["import_labels", "map_labels", "unknown_labels"]
+__all__ = ["import_labels"]
 
 # Below these fractions, a label map belongs to another study or its affine is wrong.
 _LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid; a scan of the thighs alone is accepted
@@ -33,8 +33,8 @@ _COVERED = 0.98  # of the body; a smaller coverage is flagged, and so is any str
 def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMap, ModelCard]:
     """Bring label maps that were made elsewhere onto the fused grid.
 
-    Each is resampled by nearest neighbour and translated by its scheme. A later
-    label map fills only voxels that the earlier ones left empty. Named segments
+    Each is translated by its scheme (`map_labels`) and resampled by nearest neighbour. A later
+    label map fills only voxels that the earlier ones left empty. Segments and masks
     that a scheme does not know are left out and flagged. Structures that no scheme has
     are absent.
 
@@ -66,29 +66,30 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     flags: list[QualityFlag] = []
     digests = []
     for source in sources:
-        file = read_label_file(source.path)
-        digests.append(file.sha256)
-        mapped, unknown = map_labels(file, source.scheme, source.path.name)
-        if not mapped.any():
+        mapped = map_labels(source.path, source.scheme)
+        scheme = mapped.scheme
+        digests.append(mapped.sha256)
+        if not mapped.voxels.any():
             raise InputError(
                 source.path.name,
-                f"none of the structures that scheme {source.scheme.name} has for us",
+                f"no voxel of the structures that scheme {scheme.name} has for us",
                 "at least one label of the scheme",
                 "Check --scheme: the same numbers mean other structures in other tools and tasks.",
             )
-        here, covered = resample_labels(mapped, file.volume.grid, fused.grid)
-        if file.segments and voxels_coincide(file.volume.grid, fused.grid):
+        here, covered = resample_labels(mapped.voxels, mapped.grid, fused.grid)
+        if mapped.named and voxels_coincide(mapped.grid, fused.grid):
             # 3D Slicer saves the box around the segments. Outside it nothing was drawn, so nothing is missing there.
             covered[:] = True
-        labelled_mm3 = float((mapped != 0).sum()) * file.volume.grid.voxel_volume_mm3
+        labelled_mm3 = float((mapped.voxels != 0).sum()) * mapped.grid.voxel_volume_mm3
         _check_place(source.path.name, here, covered, labelled_mm3, fused)
-        _check_anatomy(source.path.name, here, source.scheme, fused)
-        cut_here = _cut_structures(here, covered, fused.body, source.scheme)
+        _check_anatomy(source.path.name, here, scheme, fused)
+        cut_here = _cut_structures(here, covered, fused.body, scheme)
         cut |= cut_here
-        flags += _flags(source.scheme, unknown, float(covered[fused.body].mean()), bool(cut_here))
+        flags += mapped.flags
+        flags += _flags(scheme, float(covered[fused.body].mean()), bool(cut_here))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
-        for number, (name, (of, _)) in enumerate(source.scheme.groups.items(), start=1):
+        for number, (name, (of, _)) in enumerate(scheme.groups.items(), start=1):
             groups.setdefault(name, of)
             group_voxels[free & (here == -number)] = list(groups).index(name) + 1
     labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for our network: adipose tissue is not measured
@@ -102,70 +103,6 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         flags=tuple(dict.fromkeys(flags)),
     )
     return made, _card(sources, digests)
-
-
-def map_labels(file: LabelFile, scheme: Scheme, where: str) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """Translate a label map to the label table, on its own grid.
-
-    Segments are matched by name, because 3D Slicer renumbers them; with our own
-    scheme also by SNOMED CT code. Numbers count only in a file without
-    segments.
-
-    Returns
-    -------
-    mapped : ndarray, shape (z, y, x), int8
-        Indices of the label table; for a group, minus its number (counted from 1).
-    unknown : tuple of str
-        Names of segments in the file that the scheme does not list.
-
-    Raises
-    ------
-    InputError
-        When name and code of a segment contradict each other, or the file has
-        segments but the scheme knows none of them. Also when a file without
-        segments has numbers that the scheme does not list: it follows another
-        list, in which the other numbers can mean something else, too.
-    """
-    present = np.flatnonzero(np.bincount(file.volume.voxels.ravel())).tolist()
-    meaning = _meaning_of_segments(file.segments, scheme, where) if file.segments else scheme.labels
-    names = {segment.value: segment.name for segment in file.segments}
-    targets = scheme.targets()
-    table = np.zeros(max(present, default=0) + 1, dtype=np.int8)
-    unknown = []
-    for number in present:
-        name = meaning.get(number, "")
-        table[number] = targets.get(name, 0)
-        if number and not name:
-            unknown.append(names.get(number, str(number)))
-    if unknown and not file.segments:
-        raise InputError(
-            where,
-            f"numbers that {scheme.name} {scheme.version} does not list: {_shortened(unknown)}",
-            f"the {len(scheme.labels)} numbers of that list, {min(scheme.labels)} to {max(scheme.labels)}",
-            "The file follows another list, in which the other numbers can mean other structures. Name its scheme, or "
-            f"write one that lists all its numbers. {scheme.other_lists}".rstrip(),
-        )
-    return table[file.volume.voxels], tuple(unknown)
-
-
-def _meaning_of_segments(segments: Sequence[Segment], scheme: Scheme, where: str) -> dict[int, str]:
-    """The scheme's label for each segment's number."""
-    known = {plain_name(name): name for name in scheme.labels.values()}
-    named = {segment.value: known.get(plain_name(segment.name), "") for segment in segments}
-    for segment in segments:
-        index = None if named[segment.value] else find_structure(segment, where)
-        ours = None if index is None else by_index(index).name
-        if ours and scheme.structures.get(ours) == (ours,):  # a scheme with our own names
-            named[segment.value] = ours
-    if not any(named.values()):
-        shown = ", ".join(segment.name for segment in segments[:4])
-        raise InputError(
-            where,
-            f"segments that scheme {scheme.name} does not know ({shown}{', ...' if len(segments) > 4 else ''})",
-            "segments with the names of the scheme's labels (3D Slicer changes their numbers)",
-            "Rename them in 3D Slicer, or export them as a label map (NIfTI or NRRD), in which numbers count.",
-        )
-    return named
 
 
 def _cut_structures(
@@ -220,18 +157,8 @@ def _check_anatomy(name: str, labels: NDArray[np.int16], scheme: Scheme, fused: 
         )
 
 
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def unknown_labels(scheme: Scheme, unknown: Sequence[str]) -> QualityFlag:
-    """The flag for labels that a scheme does not list."""
-    message = f"Labels that {scheme.name} {scheme.version} does not list were left out: {_shortened(unknown)}."
-    return QualityFlag("unknown-labels", "warning", message)
-
-
-def _flags(scheme: Scheme, unknown: Sequence[str], covered: float, cut: bool) -> list[QualityFlag]:
-    flags = [unknown_labels(scheme, unknown)] if unknown else []
+def _flags(scheme: Scheme, covered: float, cut: bool) -> list[QualityFlag]:
+    flags = []
     if covered < _COVERED or cut:
         flags.append(
             QualityFlag(

@@ -12,9 +12,10 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import cycle
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -116,25 +117,16 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, path: Path, bf16: bool) -> None:
-        openvino = importlib.import_module("openvino")
         threads = thread_count()
         streams = min(threads, _STREAMS)
-        self.ahead = streams + 1  # one request holds the scores that are in use
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is bf16 wherever possible
-            "CACHE_DIR": str(path.parent),  # a compiled model opens faster and holds one copy of the weights less
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": streams,
-        }
-        core = openvino.Core()
-        compiled = core.compile_model(str(path), "CPU", settings)
-        if not compiled.get_property("LOADED_FROM_CACHE"):  # a model just compiled holds one copy of the weights more
-            del compiled
-            return_freed_memory()
-            compiled = core.compile_model(str(path), "CPU", settings)
+        # One request more would keep all threads busy while scores are merged, which takes a thread as well. It would
+        # hold the scores of one window more, over 100 MB.
+        self.ahead = streams
+        compiled = _compiled(path, bf16, threads, streams)
         self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
         self._compiled_in: Path | None = path.parent
-        self.description = f"openvino {openvino.__version__.split('-')[0]}, cpu, {'bf16' if bf16 else 'fp32'}"
+        version = importlib.import_module("openvino").__version__.split("-")[0]
+        self.description = f"openvino {version}, cpu, {'bf16' if bf16 else 'fp32'}"
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """See `Network`."""
@@ -159,6 +151,25 @@ class OpenVinoNetwork:
             return torch.from_numpy(request.get_output_tensor(0).data)
 
         return scores
+
+
+@lru_cache(maxsize=1)  # for the next study of this process; the file is named by a digest of what is in it
+def _compiled(path: Path, bf16: bool, threads: int, streams: int) -> Any:
+    """The network, compiled by OpenVINO for this processor."""
+    openvino = importlib.import_module("openvino")
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is bf16 wherever possible
+        "CACHE_DIR": str(path.parent),  # a compiled model opens faster and holds one copy of the weights less
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+    }
+    core = openvino.Core()
+    compiled = core.compile_model(str(path), "CPU", settings)
+    if not compiled.get_property("LOADED_FROM_CACHE"):  # a model just compiled holds one copy of the weights more
+        del compiled
+        return_freed_memory()
+        compiled = core.compile_model(str(path), "CPU", settings)
+    return compiled
 
 
 class OnnxRuntimeNetwork:

@@ -15,6 +15,7 @@ from operators.segmentation.networks import Network, RunsAhead
 
 __all__ = ["Scorer"]
 
+_SLAB = 16  # planes of a window; fewer would be as many calls more on a GPU
 _OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudnn_status_alloc_failed")
 
 
@@ -182,7 +183,12 @@ def _as_they_are(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _softmax(scores: torch.Tensor) -> torch.Tensor:
-    return scores.softmax(dim=1)
+    """The softmax, in place and a slab at a time: the scores of one window may take more than 100 MB."""
+    with torch.inference_mode():
+        for window in scores:
+            for slab in window.split(_SLAB, dim=1):
+                slab.copy_(slab.softmax(dim=0))
+    return scores
 
 
 def _finished(begun: deque[Callable[[], torch.Tensor]]) -> Iterator[torch.Tensor]:

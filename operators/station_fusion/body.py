@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from operators.core.volume import Grid
 from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
 
-__all__ = ["body_mask", "fat_fraction", "otsu_threshold"]
+__all__ = ["body_mask", "disc", "fat_fraction", "otsu_threshold"]
 
 _SMALLEST_PART = 0.1
-"""Fraction of the largest part's volume. It keeps both legs below the crotch and drops hands, coils and table."""
+"""Fraction of the largest part's volume, between two gaps. It keeps both legs below the crotch and drops hands, coils
+and table. Below a gap the legs hang together with nothing, so that they are compared with each other."""
 
 _CLOSING_MM = 6.0
 """Radius that closes skin folds and signal voids at the surface."""
@@ -48,8 +49,9 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     mask = np.zeros(signal.shape, dtype=np.uint8)
     # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)
-    keep_large_parts(mask, _SMALLEST_PART)
-    close_and_fill(mask, _disc(_CLOSING_MM, *grid.spacing_mm[:2]))
+    for first, end in _runs(signal.any(axis=(1, 2))):
+        keep_large_parts(mask[first:end], _SMALLEST_PART)
+    close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
     return mask.view(np.bool_)
 
 
@@ -91,12 +93,18 @@ def otsu_threshold(values: NDArray[np.float32]) -> float:
     return low + (int(between.argmax()) + 1) / scale
 
 
+def _runs(covered: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First slice, and one past the last, of each run of slices that stations cover."""
+    borders = np.flatnonzero(np.diff(np.concatenate([[0], covered.astype(np.int8), [0]])))
+    return [(int(first), int(end)) for first, end in borders.reshape(-1, 2)]
+
+
 def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Every n-th voxel, which gives the same histogram. An odd n avoids sampling the same columns in all rows."""
     return values.ravel()[:: max(1, values.size // _HISTOGRAM_VOXELS) | 1]
 
 
-def _disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
+def disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
     """The rows of a disc, from above its centre to below: for each, the voxels on either side of the centre."""
     rows = int(radius_mm / y_mm)
     heights_mm = np.arange(-rows, rows + 1) * y_mm

@@ -17,6 +17,7 @@ from operators.station_fusion.positions import (
     places_of,
 )
 from operators.station_fusion.repeats import Acquisition
+from operators.station_fusion.stand_ins import with_stand_ins
 
 __all__ = ["ARCHIVE_POSITIONS", "Choice", "choose", "stations_to_fuse"]
 
@@ -109,6 +110,7 @@ def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tupl
     tuple of Station
         Those of the acquisitions that `find_positions` may keep and `choose` may take.
     """
+    stations = with_stand_ins(stations)
     places = places_of(stations)
     needed = choose_positions(places, choice)
     if len(needed) < len(places) and _known(needed) and not _lowest_four_fit(stations):

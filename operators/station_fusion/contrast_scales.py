@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.volume import Contrast, QualityFlag
+from operators.core.volume import Contrast, QualityFlag, Station
 
 if TYPE_CHECKING:
     from operators.station_fusion.positions import TablePosition
 
-__all__ = ["ContrastScales", "contrast_scales", "on_one_scale"]
+__all__ = ["ContrastScales", "contrast_scales", "on_one_scale", "stated_factors"]
 
 _TISSUE_FRACTION = 0.1
 """Of the bright in-phase signal (99th percentile); darker voxels are air, bone or noise."""
@@ -40,6 +40,12 @@ _MISFIT = 0.12
 """Largest mean misfit, of the mean in-phase signal. Noise makes about 0.02."""
 
 _OPPOSED_WORSE = 1.1
+
+_STATED_SAME = 0.02
+"""Largest deviation from 1 of a ratio of stated scales that is nothing to correct."""
+
+_CLEARLY, _MORE_MISFIT = 0.5, 0.005
+"""Stated factors must halve the ratio of scales that the images show, and may add this much misfit."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,23 @@ def on_one_scale(
     common = _common_scale(scales)
     changed, flags = list(positions), []
     for number, (position, scale) in enumerate(zip(positions, scales, strict=True)):
-        if scale is None or _as_it_should_be(scale, common):
+        stated = stated_factors(position.stations)
+        if scale is None:
+            # No image tells, so what the header states is all that is known.
+            if stated is not None and not _alike(*stated):
+                changed[number] = _multiplied(position, *stated)
+                flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
+            continue
+        if _as_it_should_be(scale, common):
+            if stated is not None and _nearer(position, stated, scale):
+                changed[number] = _multiplied(position, *stated)
+                flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
             continue
         corrected, factors = _corrected(position, scale, common)
+        if corrected is None and stated is not None and _fits(position, stated, common):
+            changed[number] = _multiplied(position, *stated)
+            flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
+            continue
         if corrected is None:
             message = (
                 f"In the station of {position.name} water and fat do not add up to the in-phase image "
@@ -144,10 +164,60 @@ def on_one_scale(
         changed[number] = corrected
         message = (
             f"In the station of {position.name} water and fat are not on the scale of the in-phase image; they were "
-            f"multiplied by {factors}."
+            f"multiplied by {factors}.{_beside(stated)}"
         )
         flags.append(QualityFlag("water-fat-rescaled", "warning", message))
     return tuple(changed), tuple(flags)
+
+
+def stated_factors(stations: Mapping[Contrast, Station]) -> tuple[float, float] | None:
+    """Factors that bring water and fat to the scale of the in-phase image, as Philips' scale slopes state them.
+
+    Signal is displayed value / (Rescale Slope x Scale Slope (2005,100E)); dcm2niix, Philips/README.md.
+    None where a header states none.
+    """
+    scales = [stations[contrast].private_scale for contrast in (Contrast.IN, Contrast.WATER, Contrast.FAT)]
+    in_phase, water, fat = scales
+    if in_phase is None or water is None or fat is None:
+        return None
+    return in_phase / water, in_phase / fat
+
+
+def _alike(*factors: float) -> bool:
+    return all(abs(np.log(factor)) <= np.log1p(_SAME) for factor in factors)
+
+
+def _fits(position: TablePosition, stated: tuple[float, float], common: float) -> bool:
+    scale = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
+    return scale is not None and _as_it_should_be(scale, common)
+
+
+def _nearer(position: TablePosition, stated: tuple[float, float], scale: ContrastScales) -> bool:
+    """Whether stated factors make water and fat more alike, where their difference is too small to tell by itself."""
+    if abs(np.log(stated[1] / stated[0])) <= np.log1p(_STATED_SAME):
+        return False
+    after = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
+    if after is None or not after.explained:
+        return False
+    return _apart(after) < _CLEARLY * _apart(scale) and after.misfit <= scale.misfit + _MORE_MISFIT
+
+
+def _apart(scale: ContrastScales) -> float:
+    return abs(float(np.log(scale.fat / scale.water)))
+
+
+def _by_header(position: TablePosition, stated: tuple[float, float]) -> str:
+    return (
+        f"In the station of {position.name} water and fat were multiplied by {stated[0]:.3g} and {stated[1]:.3g}, as "
+        "the private scale slopes (2005,100E) state."
+    )
+
+
+def _beside(stated: tuple[float, float] | None) -> str:
+    """What the headers state beside factors that the images told."""
+    if stated is None:
+        return ""
+    return f" The private scale slopes (2005,100E) state {stated[0]:.3g} and {stated[1]:.3g}; the images decided."
 
 
 def _common_scale(scales: Sequence[ContrastScales | None]) -> float:

@@ -17,6 +17,7 @@ from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.choice import ARCHIVE_POSITIONS, choose
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
@@ -26,7 +27,9 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device
-from operators.station_fusion.swaps import exchanged, find_swaps, swap_flags
+from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
+from operators.station_fusion.station_scales import on_stated_scale
+from operators.station_fusion.swap_checks import checked_for_swaps
 
 __all__ = ["fuse"]
 
@@ -57,9 +60,10 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         `Contrast`. ``overlaps`` compares stations as acquired: its entries are
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
-        ``duplicate-station`` and ``intensity-matched`` (info),
+        ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch`` and ``shifted-station`` (warning), ``station-gap``,
+        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent`` and
+        ``shifted-station`` (warning), ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -78,7 +82,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell = progress or _silent
     machine = choose_device(options.device)
     tell("sorting stations", 0.0)
-    found, flags = find_positions(study.stations)
+    absent = absent_contrasts(study.stations)
+    found, flags = find_positions(with_stand_ins(study.stations))
     pelvis_to_knee = choose(found)
     chosen = found if options.stations == "all" else pelvis_to_knee.positions
     _check_voxels(chosen)
@@ -89,11 +94,12 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
 
     tell("comparing overlaps", 0.1)
     overlaps = sample_overlaps(chosen, grid)
+    rescaled, stated_flags = on_stated_scale(chosen, overlaps)
+    if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
+        chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
-    swapped = find_swaps(chosen, overlaps)
-    flags = (*flags, *swap_flags(chosen, swapped, fixed=options.fix_swaps), *shift_flags(agreements, chosen))
-    if options.fix_swaps:
-        chosen = tuple(exchanged(position) if n in swapped else position for n, position in enumerate(chosen))
+    chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
+    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
@@ -119,15 +125,19 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         grid=grid,
         body=body,
         fat_fraction=fraction,
-        stations=tuple(position.stations[contrast] for position in chosen for contrast in Contrast),
+        stations=tuple(
+            position.stations[contrast] for position in chosen for contrast in Contrast if contrast not in absent
+        ),
         overlaps=tuple(
             {**agreement, "seam_visibility": seam_visibility(overlap, in_phase, grid)}
             for agreement, overlap in zip(agreements, overlaps, strict=True)
         ),
         flags=(
             *study.flags,
+            *absent_flags(absent),
             *flags,
             *matched,
+            *agent_flags(chosen),
             *(pelvis_to_knee.flags if options.stations != "all" else ()),
             *coverage_flags(chosen),
             *knees,
@@ -135,6 +145,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         label_slices=_slices_of(pelvis_to_knee.positions, grid)
         if len(pelvis_to_knee.positions) < len(chosen)
         else None,
+        absent=absent,
     )
 
 

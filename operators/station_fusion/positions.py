@@ -17,6 +17,7 @@ from operators.core.options import StationChoice
 from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
+from operators.station_fusion.contrast_agent import told_by
 from operators.station_fusion.repeats import Acquisition, better_than_newest, is_complete, matched_by_images
 
 __all__ = [
@@ -116,8 +117,9 @@ def find_positions(stations: Sequence[Station]) -> tuple[tuple[TablePosition, ..
     """Group series into table positions, superior to inferior, and keep one acquisition at each.
 
     Where a place was scanned more than once, the images say which contrasts
-    belong to one acquisition. The newest is kept unless it covers less, has
-    fewer slices, does not fit together or agrees less with its neighbours.
+    belong to one acquisition. The newest is kept, without a contrast agent if
+    there is one, unless it covers less, has fewer slices, does not fit
+    together or agrees less with its neighbours.
 
     Parameters
     ----------
@@ -241,9 +243,11 @@ def _acquisitions(place: Sequence[Station]) -> list[Acquisition]:
 
 
 def _newest(acquisitions: Sequence[Acquisition]) -> int:
-    """The index of the newest acquisition that has all four contrasts; of the newest of all where none has."""
+    """The index of the newest acquisition that has all four contrasts, without a contrast agent if there is one; of the
+    newest of all where none has."""
     complete = [number for number, acquisition in enumerate(acquisitions) if is_complete(acquisition)]
-    return complete[-1] if complete else len(acquisitions) - 1
+    native = [number for number in complete if not told_by(acquisitions[number])]
+    return (native or complete or [len(acquisitions) - 1])[-1]
 
 
 def _first(acquisition: Acquisition) -> Station:

@@ -14,6 +14,7 @@ import numpy as np
 
 from operators.core.grid_geometry import extent_mm, shared_box
 from operators.core.volume import Contrast, Station
+from operators.station_fusion.contrast_agent import told_by
 from operators.station_fusion.contrast_scales import contrast_scales
 from operators.station_fusion.resample import average_stations
 
@@ -116,7 +117,7 @@ def better_than_newest(
     acquisitions : sequence of dict
         At one place, oldest first.
     newest : int
-        Number of the newest complete one.
+        Number of the newest complete one; of those without a contrast agent, if there are any.
     neighbours : sequence of dict
         The scans used above and below.
 
@@ -128,8 +129,14 @@ def better_than_newest(
         What is wrong with newer ones; empty when the newest is used.
     """
     numbers = [n for n, a in enumerate(acquisitions) if is_complete(a) and is_decoded(a)]
+    agent = ""
+    if not told_by(acquisitions[newest]):
+        # Native scans are compared with each other only.
+        agents = [found for a in acquisitions[newest + 1 :] if is_complete(a) and (found := told_by(a))]
+        agent = f"was scanned after a contrast agent ({agents[0]})" if agents else ""
+        numbers = [n for n in numbers if not told_by(acquisitions[n])]
     if len(numbers) < 2 or newest not in numbers:
-        return newest, ""
+        return newest, agent
     sizes = {n: _size_mm3(acquisitions[n]) for n in numbers}
     fineness = {n: 1.0 / acquisitions[n][Contrast.IN].grid.spacing_mm[2] for n in numbers}
     misfits = {n: _misfit(acquisitions[n]) for n in numbers}
@@ -146,7 +153,7 @@ def better_than_newest(
             reasons[n] = "agrees less with the stations above and below (contrast agent, motion or another body)"
     good = [n for n in numbers if n not in reasons]
     if not good or newest not in reasons:
-        return newest, ""
+        return newest, agent
     return good[-1], reasons[newest]
 
 

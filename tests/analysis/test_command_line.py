@@ -210,6 +210,11 @@ def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None
         (["--fields", "absent.yaml"], 2, "absent.yaml"),
         (["--fixed-cuts", "pa_ratio=0.5,0.4"], 2, "the lower one first"),
         (["--fixed-cuts", "pa=0.4,0.5"], 2, "one of pa_ratio"),
+        (["--paper", "--full"], 2, "--full: given with --paper"),
+        (["--read-as", "smoking=text"], 2, "NAME=factor or NAME=number"),
+        (["--outcomes", "falls", "--adjust", "falls"], 2, "falls is also an exposure or a covariate"),
+        (["--exposures", "shoe_size"], 3, "no column shoe_size; expected every column of --exposures"),
+        (["--withdrawn", "absent.txt"], 2, "absent.txt: no such file"),
         (["--censor-date", "May 2020"], 2, "--censor-date: Invalid isoformat"),
         (["--min-age", "-1"], 2, "--min-age: -1; expected years, 0 or more"),
     ],
@@ -292,6 +297,11 @@ def test_options_written_to_yaml_are_read_back_and_the_command_line_wins(tmp_pat
         fields=Path("fields.yaml"),
         fixed_cuts={"pa_ratio": (0.41, 0.48)},
         censor_date="2020-05-01",
+        exposures=("pa_ratio", "tmv_cm3"),
+        interactions=("bmi",),
+        read_as={"smoking": ["factor", "-3"]},
+        instance=3,
+        full=True,
     )
     (tmp_path / "options.yaml").write_text(yaml.safe_dump(written.as_plain()))
     arguments = ["run", "--config", str(tmp_path / "options.yaml")]

@@ -15,58 +15,22 @@ from analysis.errors import DataError, UsageError
 from analysis.fields import read_fields
 from analysis.sensitivity import mark_missing, sensitivity
 from analysis.tables import read_table, write_table
-from analysis.validation import Checked, check_participants, check_phenotypes
-
-
-def _people(n: int = 40) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    return pd.DataFrame(
-        {
-            "eid": [f"{1000 + i}" for i in range(n)],
-            "sex": np.where(np.arange(n) % 2, "M", "F"),
-            "age": rng.integers(50, 80, n),
-            "height_cm": rng.normal(170, 8, n).round(1),
-            "weight_kg": rng.normal(75, 10, n).round(1),
-            "bmi": np.nan,
-            "grip_left_kg": rng.normal(30, 5, n).round(),
-            "grip_right_kg": rng.normal(31, 5, n).round(),
-            "arm_lean_left_kg": rng.normal(2.8, 0.3, n),
-            "arm_lean_right_kg": rng.normal(2.9, 0.3, n),
-            "leg_lean_left_kg": rng.normal(8.5, 1, n),
-            "leg_lean_right_kg": rng.normal(8.6, 1, n),
-            "activity": rng.choice(["low", "moderate", "high"], n),
-            "died": rng.integers(0, 2, n),
-            "falls_last_year": rng.integers(1, 4, n),
-        }
-    )
+from analysis.validation import check_phenotypes
+from tests.analysis.small_tables import checked as _checked
+from tests.analysis.small_tables import images as _images
+from tests.analysis.small_tables import people as _people
 
 
 def _with_bmi(people: pd.DataFrame) -> pd.DataFrame:
     return people.assign(bmi=people["weight_kg"] / (people["height_cm"] / 100) ** 2)
 
 
-def _images(n: int = 40) -> pd.DataFrame:
-    rng = np.random.default_rng(2)
-    return pd.DataFrame(
-        {
-            "eid": [f"{1000 + i}" for i in range(n)],
-            "tmv_cm3": rng.normal(9000, 1500, n),
-            "pa_ratio": rng.normal(0.45, 0.05, n),
-            "lr_asymmetry": np.abs(rng.normal(0, 0.04, n)),
-        }
-    )
-
-
-def _checked(people: pd.DataFrame) -> Checked:
-    return check_participants(people, read_fields(), "participants.csv")
-
-
 def _as_ukb(people: pd.DataFrame, style: str) -> pd.DataFrame:
     """The same people with field numbers, in UK Biobank's codes and units."""
     numbers = {
         "sex": 31, "age": 21003, "height_cm": 50, "weight_kg": 21002, "bmi": 21001, "grip_left_kg": 46,
-        "grip_right_kg": 47, "arm_lean_left_kg": 23263, "arm_lean_right_kg": 23264, "leg_lean_left_kg": 23265,
-        "leg_lean_right_kg": 23266, "activity": 22032, "falls_last_year": 2296,
+        "grip_right_kg": 47, "arm_lean_left_kg": 23250, "arm_lean_right_kg": 23254, "leg_lean_left_kg": 23267,
+        "leg_lean_right_kg": 23271, "activity": 22032, "falls_last_year": 2296,
     }  # fmt: skip
     out = people.drop(columns="died").copy()
     out["sex"] = out["sex"].map({"F": 0, "M": 1})
@@ -74,16 +38,47 @@ def _as_ukb(people: pd.DataFrame, style: str) -> pd.DataFrame:
     for name in out.columns:
         if "lean" in name:
             out[name] *= 1000
-    styles = {"rap": "p{}_i2", "dash": "{}-2.0", "f": "f.{}.2.0"}
+    styles = {"rap": "p{}_i2", "dash": "{}-2.0", "f": "f.{}.2.0", "dx": "participant.p{}_i2", "stata": "n_{}_2_0"}
     names = {name: styles[style].format(number) for name, number in numbers.items()}
-    names["sex"] = {"rap": "p31", "dash": "31-0.0", "f": "f.31.0.0"}[style]
-    names["eid"] = "f.eid" if style == "f" else "eid"
+    firsts = {"rap": "p31", "dash": "31-0.0", "f": "f.31.0.0", "dx": "participant.p31", "stata": "n_31_0_0"}
+    names["sex"] = firsts[style]
+    names["eid"] = {"f": "f.eid", "dx": "participant.eid", "stata": "n_eid"}.get(style, "eid")
     out = out.rename(columns=names)
     # The first visit is in the table too and must not be used.
     return out.assign(**{styles[style].format(50).replace("2", "0", 1): 999.0})
 
 
-@pytest.mark.parametrize("style", ["rap", "dash", "f"])
+def _as_extracted(people: pd.DataFrame) -> pd.DataFrame:
+    """As `dx extract_dataset` names the columns: with the entity before the field."""
+    return _as_ukb(people, "rap").add_prefix("participant.")
+
+
+def _as_exported(people: pd.DataFrame) -> pd.DataFrame:
+    """As Table Exporter writes codes: in words."""
+    words = {
+        "p31": {0: "Female", 1: "Male"},
+        "p22032_i2": {0: "low", 1: "Moderate", 2: "High"},
+        "p2296_i2": {1: "No falls", 2: "Only one fall", 3: "More than one fall"},
+    }
+    out = _as_ukb(people, "rap")
+    return out.assign(**{name: out[name].map(meaning) for name, meaning in words.items()})
+
+
+@pytest.mark.parametrize("export", [_as_extracted, _as_exported])
+def test_exports_of_the_research_analysis_platform_give_the_same_people(export) -> None:  # type: ignore[no-untyped-def]
+    people = _people()
+    codes, told = _checked(_as_ukb(people, "rap")).table, _checked(export(people)).table
+    pd.testing.assert_frame_equal(told, codes)
+    assert told["falls_last_year"].notna().all()
+
+
+def test_an_answer_that_was_not_given_is_missing_in_words_too() -> None:
+    people = _people().drop(columns="falls_last_year")
+    people["p2296_i2"] = ["Prefer not to answer", "Do not know", "No falls in the last year", "Only one fall"] * 10
+    assert _checked(people).table["falls_last_year"].tolist()[:4] == [pd.NA, pd.NA, "1", "2"]
+
+
+@pytest.mark.parametrize("style", ["rap", "dash", "f", "dx", "stata"])
 def test_ukb_columns_give_the_same_people_as_canonical_ones(style: str) -> None:
     people = _people()
     plain, ukb = _checked(people).table, _checked(_as_ukb(people, style)).table

@@ -229,14 +229,14 @@ def test_a_series_that_cannot_be_written_whole_leaves_what_was_there(
     made = derive(fused, box_body.study_of(fused))
     write_derived(tmp_path / "water", made)
     before = {p.name: p.read_bytes() for p in (tmp_path / "water").iterdir()}
-    write, count = module.dcmwrite, iter(range(100))
+    write, count = module.write_file, iter(range(100))
 
     def full_disk(*arguments: object, **options: object) -> None:
         if next(count) == 30:
             raise OSError(28, "No space left on device")
         write(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "dcmwrite", full_disk)
+    monkeypatch.setattr(module, "write_file", full_disk)
     with pytest.raises(OutputError, match="No space left"):
         write_derived(tmp_path / "water", made)
     assert {p.name: p.read_bytes() for p in (tmp_path / "water").iterdir()} == before

@@ -119,10 +119,10 @@ def orthanc(folder: Path, lua: str | None = None, **settings: Any) -> Iterator[P
                 server.wait()
 
 
-def store_by_dimse(pacs: Pacs, *paths: Path) -> subprocess.CompletedProcess[str]:
+def store_by_dimse(pacs: Pacs, *paths: Path, called: str = AE_TITLE) -> subprocess.CompletedProcess[str]:
     """Send with DCMTK's ``storescu``; ``-R`` proposes only the SOP classes of the files."""
     return subprocess.run(
-        ["storescu", "-v", "-R", "-aec", AE_TITLE, "+sd", "+r", "127.0.0.1", str(pacs.dicom_port), *map(str, paths)],
+        ["storescu", "-v", "-R", "-aec", called, "+sd", "+r", "127.0.0.1", str(pacs.dicom_port), *map(str, paths)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel
-import nrrd
 import numpy as np
 import pytest
 import yaml
@@ -21,45 +21,12 @@ from operators.core.nrrd_files import write_segmentation
 from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import Measurements, measure
 from operators.segmentation import import_labels
-
-SHAPE = (30, 20, 40)  # (z, y, x)
-SPACING = (5.0, 6.0, 8.0)
-RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def study_grid() -> Grid:
-    affine = np.diag([*SPACING, 1.0])
-    affine[:3, 3] = (-97.5, -60.0, -700.0)
-    return Grid(SHAPE, affine)
+from tests.segmentation.thighs import SHAPE, SPACING, fused_thighs, slicer_file, study_grid, two_thighs, write_nifti
 
 
 @pytest.fixture
 def fused() -> Fused:
-    grid = study_grid()
-    body = np.zeros(SHAPE, dtype=bool)
-    body[:, 1:-1, 1:19] = body[:, 1:-1, 21:39] = True
-    signal = np.where(body, 100.0, 0.0).astype(np.float32)
-    return Fused(signal, signal, signal, signal, grid, body, np.where(body, 0.25, 0).astype(np.float32), ())
-
-
-def two_thighs(numbers: dict[str, tuple[int, int]]) -> NDArray[np.int16]:
-    """One slab along z for each name, in both thighs, with the numbers of the left and the right side."""
-    labels = np.zeros(SHAPE, dtype=np.int16)
-    height = SHAPE[0] // len(numbers)
-    for place, (left, right) in enumerate(numbers.values()):
-        slab = slice(place * height, (place + 1) * height)
-        labels[slab, 4:16, 25:36] = left  # +x is the patient's left
-        labels[slab, 4:16, 4:14] = right
-    return labels
-
-
-def write_nifti(path: Path, labels: NDArray[np.generic], grid: Grid | None = None, axes: str = "LPS") -> Path:
-    image = nibabel.Nifti1Image(np.ascontiguousarray(labels.T), RAS @ (grid or study_grid()).affine)
-    turn = nibabel.orientations.ornt_transform(
-        nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(tuple(axes))
-    )
-    nibabel.save(image.as_reoriented(turn), path)
-    return path
+    return fused_thighs()
 
 
 THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
@@ -75,6 +42,30 @@ def test_every_shipped_scheme_is_complete(name: str) -> None:
     for label in sided:  # both sides are listed and mean the same structure
         other = label[:-5] + "_right" if label.endswith("_left") else label[:-6] + "_left"
         assert targets[other] == targets[label]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "numbers"),
+    [
+        ("totalsegmentator", 50, {36: "femur_left", 40: "gluteus_maximus_left", 48: "iliopsoas_left"}),
+        ("totalsegmentator_2_4", 56, {34: "femur_left", 46: "iliopsoas_left", 48: "quadriceps_femoris_left"}),
+        ("totalsegmentator_ct", 117, {75: "femur_left", 80: "gluteus_maximus_left", 88: "iliopsoas_left"}),
+        ("totalsegmentator_thigh", 18, {1: "quadriceps_femoris_left", 7: "sartorius_left"}),
+        ("totalsegmentator_abdomen", 22, {3: "rectus_abdominis_right", 11: "external_oblique_right"}),
+        ("musclemap", 99, {6121: "gluteus_maximus_left", 7141: "sartorius_left", 8151: "tibia_left"}),
+        ("musclemap_1_4", 113, {6121: "gluteus_maximus_left", 7231: "patella_left", 8161: "tibia_left"}),
+    ],
+)
+def test_schemes_have_the_numbers_of_their_published_lists(name: str, count: int, numbers: dict[int, str]) -> None:
+    scheme = load_scheme(name)
+    assert len(scheme.labels) == count and re.search(r"/blob/[0-9a-f]{40}/", scheme.source)
+    assert {number: scheme.labels[number] for number in numbers} == numbers
+
+
+def test_the_two_lists_of_musclemap_differ_below_the_knee_only() -> None:
+    old, new = load_scheme("musclemap"), load_scheme("musclemap_1_4")
+    assert old.structures == new.structures
+    assert all(new.labels[number] == name for number, name in old.labels.items() if number < 8000)
 
 
 def test_musclemap_has_all_but_two_of_our_structures() -> None:
@@ -171,7 +162,7 @@ def test_our_own_file_comes_back_as_it_was(fused: Fused, tmp_path: Path) -> None
 def test_numbers_outside_the_list_prove_that_it_is_another_list(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "new": (9991, 9992)})
     text = refused(fused, write_nifti(tmp_path / "l.nii", labels))
-    assert "9991, 9992" in text and "MuscleMap whole-body 99 labels" in text
+    assert "9991, 9992" in text and "MuscleMap whole-body 1.2 and 1.3" in text and "musclemap_1_4" in text
     old = two_thighs({"femur": (34, 35), "sartorius": (54, 55)})  # of the 56 labels that total_mr once had
     text = refused(fused, write_nifti(tmp_path / "old.nii", old), "totalsegmentator")
     assert "54, 55" in text and "1 to 50" in text and "56 labels" in text
@@ -269,20 +260,6 @@ def test_a_partial_label_map_gives_phenotypes_of_complete_structures_only(fused:
     assert part.not_given["pa_ratio"] == f"Only a part is in the label map: {cut.display_name}."
     lower_bounds = {m.structure.name for m in part.structures if m.cut_by_field_of_view}
     assert lower_bounds == {HAMSTRINGS[0], cut.name}  # the first slice of the study, and the last of the labels
-
-
-def slicer_file(path: Path, labels: NDArray[np.uint8], grid: Grid, names: dict[int, str], tags: str = "") -> Path:
-    header = {
-        "space": "left-posterior-superior",
-        "kinds": ["domain"] * 3,
-        "space directions": grid.affine[:3, :3].T.copy(),
-        "space origin": grid.origin_mm,
-    }
-    for number, (value, name) in enumerate(names.items()):
-        header |= {f"Segment{number}_LabelValue": str(value), f"Segment{number}_Name": name}
-        header |= {f"Segment{number}_ID": f"Segment_{number + 1}", f"Segment{number}_Tags": tags}
-    nrrd.write(str(path), labels, header, index_order="C")
-    return path
 
 
 def test_numbers_of_slicers_segments_mean_nothing(fused: Fused, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("quiet_s: 3", "spool: not given"),
+        ("spol: /s", "Did you mean spool?"),
         ("spool: /s\nquiet: 3", "quiet: an unknown key"),
         ("spool: /s\ndicom: {ports: 3}", "dicom.ports: an unknown key"),
         ("spool: /s\ndicom: {port: eleven}", "dicom.port: text; expected a whole number"),

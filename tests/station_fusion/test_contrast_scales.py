@@ -120,3 +120,68 @@ def test_images_that_do_not_belong_together_give_no_figure_of_fat(legs: list[lis
     assert found.phenotypes.tmv_cm3 is not None and found.phenotypes.muscle_fat_fraction is None
     assert "do not add up" in found.not_given["muscle_fat_fraction"]
     assert all(structure.fat_fraction_mean is None for structure in found.structures)
+
+
+def stating(stations: list[Station], **scales: float) -> list[Station]:
+    """What Philips' headers would state: Rescale Slope times Scale Slope of each contrast."""
+    return [replace(s, private_scale=scales.get(s.contrast.value, 1.0)) for s in stations]
+
+
+def test_stated_slopes_stand_beside_the_factors_that_the_images_told(legs: list[list[Station]]) -> None:
+    fused = fused_with([stating(position, fat=2.5) for position in legs], times(fat=2.5))
+    messages = [flag.message for flag in fused.flags if flag.code == "water-fat-rescaled"]
+    assert len(messages) == 4
+    assert all("(2005,100E) state 1 and 0.4; the images decided" in message for message in messages)
+    assert muscle_fat(fused) == pytest.approx(MUSCLE_FAT_FRACTION, abs=0.02)
+
+
+def test_images_outweigh_stated_slopes_that_are_wrong(legs: list[list[Station]]) -> None:
+    fused = fused_with([stating(position, fat=2.5) for position in legs], times())
+    assert scale_flags(fused) == []
+    assert muscle_fat(fused) == pytest.approx(MUSCLE_FAT_FRACTION, abs=0.02)
+
+
+def test_a_small_difference_is_corrected_where_headers_state_it(legs: list[list[Station]]) -> None:
+    assert scale_flags(fused_with(legs, times(fat=1.1))) == []  # too small to be told from T2* by images alone
+    fused = fused_with([stating(position, fat=1.1) for position in legs], times(fat=1.1))
+    assert scale_flags(fused) == [("water-fat-rescaled", "warning")] * 4
+    assert muscle_fat(fused) == pytest.approx(muscle_fat(fused_with(legs, times())), abs=1e-3)
+
+
+def test_stated_slopes_decide_where_no_image_can_tell() -> None:
+    # Water and fat of one shape: no two factors can be told apart.
+    positions = [
+        make_position(make_grid((12, 40, 44), (5, 5, 3), (0, 0, 30.0 * n)), first_series=1 + 4 * n) for n in (0, 1)
+    ]
+    plain = fuse(make_study(positions))
+    fused = fuse(make_study([stating(position, fat=2.5) for position in positions]))
+    assert scale_flags(plain) == [] and scale_flags(fused) == [("water-fat-rescaled", "warning")] * 2
+    np.testing.assert_allclose(fused.fat, 0.4 * plain.fat, rtol=1e-5)
+    np.testing.assert_array_equal(fused.water, plain.water)
+
+
+def displayed(legs: list[list[Station]], stated: tuple[float, ...], shown: tuple[float, ...]) -> Fused:
+    """Stations that are shown with factors of their own, and what their headers state."""
+    return fuse(
+        make_study(
+            [
+                [replace(s, voxels=s.voxels * np.float32(gain), private_scale=scale) for s in position]
+                for position, scale, gain in zip(legs, stated, shown, strict=True)
+            ]
+        )
+    )
+
+
+def test_stations_that_are_displayed_on_scales_of_their_own_are_brought_to_one(legs: list[list[Station]]) -> None:
+    plain, scales = displayed(legs, (1, 1, 1, 1), (1, 1, 1, 1)), (1.0, 1.5, 1.0, 1.5)
+    fused = displayed(legs, scales, scales)
+    (flag,) = [flag for flag in fused.flags if flag.code == "stations-rescaled"]
+    assert flag.severity == "warning" and "(2005,100E)" in flag.message
+    common = float(np.median(fused.water[plain.water > 100] / plain.water[plain.water > 100]))
+    np.testing.assert_allclose(fused.water, common * plain.water, rtol=1e-4, atol=1e-2)
+
+
+def test_stated_scales_that_the_overlaps_contradict_are_left(legs: list[list[Station]]) -> None:
+    fused = displayed(legs, (1.0, 1.5, 1.0, 1.5), (1, 1, 1, 1))
+    assert [flag.severity for flag in fused.flags if flag.code == "stated-scale-not-used"] == ["info"]
+    np.testing.assert_array_equal(fused.water, displayed(legs, (1, 1, 1, 1), (1, 1, 1, 1)).water)

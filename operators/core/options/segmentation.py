@@ -72,7 +72,8 @@ class LabelOptions:
     Attributes
     ----------
     segmentation : tuple of Path
-        Labels made elsewhere (NIfTI or NRRD) that replace the network's. Needs --scheme. Repeat both for more files.
+        Labels made elsewhere that replace the network's: a NIfTI or NRRD file, or a folder with one mask for each
+        structure, as TotalSegmentator writes it. Needs --scheme. Repeat both for more.
     scheme : tuple of str
         What the numbers in each file mean: the name of a scheme, or a .yaml file.
 
@@ -111,8 +112,8 @@ class LabelOptions:
                 f"Say what the labels mean: {', '.join(scheme_names())}, or a .yaml file.",
             )
         for file in self.segmentation:
-            if not file.is_file():
-                raise OptionError("segmentation", f"no file {file.name}", "a label map", "Check the path.")
+            if not file.exists():
+                raise OptionError("segmentation", f"no file or folder {file.name}", "a label map", "Check the path.")
             check_label_file_name(file)
         for name in self.scheme:
             load_scheme(name)

@@ -11,6 +11,7 @@ missing values, the report's schema, page and DICOM SR, and the columns of
 
 from operators.core.phenotypes.evaluation import evaluate
 from operators.core.phenotypes.measured_body import MeasuredBody
+from operators.core.phenotypes.muscle_fat import MuscleFat
 from operators.core.phenotypes.phenotype import Card, Phenotype, Side, SrConcept
 from operators.core.phenotypes.registry import PHENOTYPES
 from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO, Unit
@@ -23,6 +24,7 @@ __all__ = [
     "RATIO",
     "Card",
     "MeasuredBody",
+    "MuscleFat",
     "Phenotype",
     "Side",
     "SrConcept",

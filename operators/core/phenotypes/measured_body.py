@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from operators.core.phenotypes.formulas import total_volume
+from operators.core.phenotypes.muscle_fat import MuscleFat
 
 __all__ = ["MeasuredBody", "Side"]
 
@@ -30,6 +31,12 @@ class MeasuredBody:
     voxels, fat_fraction_sums : mapping of str to ndarray of shape (2,)
         Number of voxels of each structure and group on the left and the right,
         and the sum of their fat fractions; empty if no fat image was measured.
+    fat : mapping of str to tuple of MuscleFat
+        Fat of each structure and group on the left and the right; empty if no
+        fat image was measured.
+    adipose_cm3 : mapping of str to tuple of float
+        ``subcutaneous`` and ``intermuscular`` adipose tissue of the thigh, left
+        and right; empty if not measured.
     sided : bool
         Whether left and right could be told apart.
     cut : frozenset of str
@@ -43,6 +50,8 @@ class MeasuredBody:
     height_m: Any = None
     voxels: Mapping[str, Any] = field(default_factory=dict)
     fat_fraction_sums: Mapping[str, Any] = field(default_factory=dict)
+    fat: Mapping[str, tuple[MuscleFat, MuscleFat]] = field(default_factory=dict)
+    adipose_cm3: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sided: bool = True
     cut: frozenset[str] = frozenset()
 
@@ -64,6 +73,20 @@ class MeasuredBody:
         fat = float(np.array([self.fat_fraction_sums[name] for name in chosen]).sum())
         fat += sum(float(np.sum(self.fat_fraction_sums[name])) for name in merged)
         return fat / voxels if voxels else None
+
+    def muscle_fat(self, names: Sequence[str], side: Side | None = None) -> MuscleFat:
+        """Fat in all voxels of the structures in ``names`` that are labelled; without any voxel when none is."""
+        merged = [name for name, members in self.groups.items() if set(members) <= set(names)]
+        sides = slice(None) if side is None else slice(0, 1) if side == "left" else slice(1, 2)
+        found = [self.fat[name] for name in (*names, *merged) if name in self.fat]
+        return MuscleFat.sum(part for pair in found for part in pair[sides])
+
+    def adipose(self, kind: str, side: Side | None = None) -> float | None:
+        """Volume of adipose tissue; None when it was not measured."""
+        if kind not in self.adipose_cm3 or (side is not None and not self.sided):
+            return None
+        left, right = self.adipose_cm3[kind]
+        return left + right if side is None else left if side == "left" else right
 
     def missing(self, names: Sequence[str], side: Side | None = None) -> tuple[str, ...]:
         """Those of ``names`` that have no volume, neither alone nor in a group."""

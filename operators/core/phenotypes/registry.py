@@ -15,6 +15,7 @@ from operators.core.anatomy import (
     Compartment,
     compartment_members,
 )
+from operators.core.phenotypes.fat_phenotypes import FAT_PHENOTYPES
 from operators.core.phenotypes.formulas import left_right_asymmetry, ratio, total_volume_index
 from operators.core.phenotypes.measured_body import MeasuredBody, Side
 from operators.core.phenotypes.phenotype import Card, Phenotype, SrConcept
@@ -182,14 +183,16 @@ _ENTRIES = (
     Phenotype(
         key="muscle_fat_fraction",
         title="Muscle fat fraction",
-        description="Mean fat fraction over all voxels labelled muscle.",
+        description="Mean Dixon signal fat fraction over all voxels labelled muscle, fat planes included, "
+        "not corrected for noise.",
         unit=FRACTION,
         compute=lambda body: body.mean_fat_fraction(MUSCLES),
         needs=MUSCLES,
         since="1.0.0",
-        card=Card("mean over all labelled muscle"),
         sr=SrConcept("Mean fat fraction of muscle"),
+        replaced_by="muscle_dixon_fat_core",
     ),
+    *FAT_PHENOTYPES,
 )
 
 #: Every phenotype by its key.

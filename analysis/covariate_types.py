@@ -1,0 +1,149 @@
+"""Read a column of the user's own choice as a number or as a factor, never by guessing.
+
+A column of a known field has that field's codes. Text is a factor. A measurement with many values or
+decimals is a number. What could be either (few whole numbers, or negative codes among others) is refused,
+with the option that answers the question: coded as a number, smoking -3, 0, 1, 2 gives a wrong odds ratio
+without any sign of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.column_names import FieldColumn, field_columns, plain_name
+from analysis.fields import Field, Source
+from analysis.problems import Problems
+from analysis.values import NO_ANSWER, as_text, decoded, measurement, numbers
+
+__all__ = ["ReadAs", "near_names", "own_column"]
+
+# With more distinct whole numbers than this, a column is a measurement.
+_MOST_CODES = 12
+# Codes of UK Biobank for an answer that was not given, and for "less than one".
+_NEGATIVE_CODES = (-1.0, -3.0, -7.0, -10.0)
+_MOST_LEVELS = 40
+
+
+@dataclass(frozen=True)
+class ReadAs:
+    """How to read a column of the user's own.
+
+    Attributes
+    ----------
+    kind : {"factor", "number"}
+    missing : tuple of str
+        Codes that mean missing.
+    """
+
+    kind: str
+    missing: tuple[str, ...] = ()
+
+
+def own_column(
+    name: str,
+    raw: pd.DataFrame,
+    fields: Mapping[str, Field],
+    read_as: Mapping[str, ReadAs],
+    problems: Problems,
+) -> tuple[pd.Series, str] | None:
+    """Find and decode a column that is not in the field map by its canonical name.
+
+    Parameters
+    ----------
+    name : str
+        As the user wrote it: a column, or any form of a UK Biobank field.
+    raw : DataFrame
+    fields : mapping of str to Field
+    read_as : mapping of str to ReadAs
+    problems : Problems
+
+    Returns
+    -------
+    (Series, str) or None
+        Values (float64 or string) and the column's name in the file; None if
+        the table has no such column.
+    """
+    column, known = _find(name, raw, fields)
+    if column is None:
+        return None
+    if name in read_as:
+        return _as_told(raw[column], name, read_as[name], problems), column
+    if known is not None:
+        source = Source((column,), from_ukb=True)
+        reader = measurement if known.kind == "number" else decoded
+        return reader(raw, known, source, problems).rename(name), column
+    values = raw[column]
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        found = values.astype("float64")
+    else:
+        text = as_text(values)
+        text = text.mask(text.str.lower().isin(NO_ANSWER))
+        found = pd.to_numeric(text, errors="coerce").astype("float64")
+        words = text.notna() & found.isna()
+        if words.any():
+            if text.nunique() > _MOST_LEVELS:
+                problems.refuse(
+                    name,
+                    f"{text.nunique()} different texts",
+                    f"Give a column with at most {_MOST_LEVELS} categories, or numbers.",
+                )
+            return text.rename(name), column
+    _refuse_codes(found, name, problems)
+    return found.rename(name), column
+
+
+def near_names(name: str, header: Sequence[str], fields: Mapping[str, Field]) -> list[str]:
+    """Names in a table that the user may have meant: the same field at another visit, or a similar spelling."""
+    wanted = field_columns([name], {})
+    number = wanted[0].number if wanted else fields[name].ukb if name in fields else None
+    same = [one.column for one in field_columns(header, {}) if one.number == number]
+    plain = {plain_name(column).lower(): column for column in header}
+    similar = [plain[near] for near in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.6)]
+    return list(dict.fromkeys([*same, *similar]))[:4]
+
+
+def _find(name: str, raw: pd.DataFrame, fields: Mapping[str, Field]) -> tuple[str | None, Field | None]:
+    plain = {plain_name(column): column for column in raw.columns}
+    wanted: list[FieldColumn] = field_columns([name], {})
+    known = None
+    if wanted:
+        known = next((entry for entry in fields.values() if entry.ukb == wanted[0].number), None)
+        if name not in plain:
+            place = (wanted[0].number, wanted[0].instance or 0, wanted[0].array)
+            for one in field_columns(raw.columns, {}):
+                if (one.number, one.instance or 0, one.array) == place:
+                    return one.column, known
+    return plain.get(name), known
+
+
+def _as_told(column: pd.Series, name: str, told: ReadAs, problems: Problems) -> pd.Series:
+    text = as_text(column)
+    text = text.mask(text.isin(list(told.missing)) | text.str.lower().isin(NO_ANSWER))
+    if told.kind == "factor":
+        if text.nunique() > _MOST_LEVELS:
+            problems.refuse(name, f"{text.nunique()} categories", f"Give at most {_MOST_LEVELS}, or read it as number.")
+        return text.rename(name)
+    return numbers(text, name, problems).rename(name)
+
+
+def _refuse_codes(values: pd.Series, name: str, problems: Problems) -> None:
+    distinct = sorted(values.dropna().unique())
+    whole = all(float(value).is_integer() for value in distinct)
+    if not whole or set(distinct) <= {0.0, 1.0}:
+        return
+    negative = [value for value in distinct if value in _NEGATIVE_CODES]
+    few = len(distinct) <= _MOST_CODES
+    if not few and not (negative and distinct[0] == min(negative) and len(negative) == sum(v < 0 for v in distinct)):
+        return
+    shown = ", ".join(f"{value:g}" for value in distinct[:_MOST_CODES]) + (", ..." if not few else "")
+    codes = "".join(f",{value:g}" for value in negative)
+    problems.refuse(
+        name,
+        f"the values {shown} may be codes or numbers",
+        f"Say which: --read-as {name}=factor{codes} or --read-as {name}=number{codes} "
+        "(codes after the comma mean missing).",
+    )

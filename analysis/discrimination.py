@@ -1,0 +1,155 @@
+"""How well predicted risks tell people with an event from those without, and how well they are calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.threads import one_blas_thread
+
+__all__ = [
+    "Concordance",
+    "brier_score",
+    "calibration_by_tenth",
+    "concordance_index",
+    "delong",
+    "net_benefit",
+    "weighted_auc",
+]
+
+Vector = NDArray[np.float64]
+
+_CHUNK = 2_000_000  # comparisons at a time
+
+
+def weighted_auc(risk: Vector, events: Vector, *weights: Vector) -> list[float]:
+    """Area under the ROC curve for several sets of weights, with one sort. Ties count half.
+
+    Parameters
+    ----------
+    risk, events : ndarray, shape (n,)
+    *weights : ndarray, shape (n,)
+        How often each person counts.
+    """
+    order = np.argsort(risk, kind="stable")
+    ordered = risk[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    found = []
+    for weight in weights:
+        cases = np.add.reduceat((weight * events)[order], starts)
+        others = np.add.reduceat((weight * (1 - events))[order], starts)
+        below = np.cumsum(others) - others
+        total = cases.sum() * others.sum()
+        found.append(float((cases * (below + others / 2)).sum() / total) if total else float("nan"))
+    return found
+
+
+def delong(risks: Vector, events: Vector) -> tuple[Vector, Vector]:
+    """Areas under the ROC curves of several models for the same people, with their covariance.
+
+    DeLong et al., Biometrics 1988;44:837-845, by ranks (Sun & Xu, IEEE Signal Process Lett 2014;21:1389-1393).
+
+    Parameters
+    ----------
+    risks : ndarray, shape (models, n)
+    events : ndarray, shape (n,)
+
+    Returns
+    -------
+    (areas, covariance)
+        Shapes (models,) and (models, models).
+    """
+    case = events == 1
+    m, n = int(case.sum()), int((~case).sum())
+    of_cases, of_others = np.empty((len(risks), m)), np.empty((len(risks), n))
+    for i, risk in enumerate(risks):
+        ranks = _ranks(risk)
+        of_cases[i] = (ranks[case] - _ranks(risk[case])) / n
+        of_others[i] = 1.0 - (ranks[~case] - _ranks(risk[~case])) / m
+    covariance = np.cov(of_cases).reshape(len(risks), -1) / m + np.cov(of_others).reshape(len(risks), -1) / n
+    return of_cases.mean(axis=1), covariance
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """Harrell's C of one or several models, as R's ``survival::concordance``.
+
+    Attributes
+    ----------
+    values : ndarray, shape (models,)
+    covariance : ndarray, shape (models, models)
+        By the infinitesimal jackknife.
+    """
+
+    values: Vector
+    covariance: Vector
+
+
+@one_blas_thread
+def concordance_index(risks: Vector, time: Vector, died: Vector) -> Concordance:
+    """Share of comparable pairs in which who dies first has the higher risk. Ties of risk count half.
+
+    Parameters
+    ----------
+    risks : ndarray, shape (models, n)
+    time, died : ndarray, shape (n,)
+        A person is comparable with a death if followed for longer, or as long without dying.
+    """
+    n, events = len(time), np.flatnonzero(died == 1)
+    values, influence = np.empty(len(risks)), np.empty((len(risks), n))
+    rows = max(1, _CHUNK // n)
+    for i, risk in enumerate(risks):
+        won, pairs = np.zeros(n), np.zeros(n)
+        for start in range(0, len(events), rows):
+            chunk = events[start : start + rows]
+            later = (time > time[chunk, None]) | ((time == time[chunk, None]) & (died == 0))
+            score = np.where(later, (risk < risk[chunk, None]) + 0.5 * (risk == risk[chunk, None]), 0.0)
+            won[chunk] += score.sum(axis=1)
+            won += score.sum(axis=0)
+            pairs[chunk] += later.sum(axis=1)
+            pairs += later.sum(axis=0)
+        total = pairs.sum() / 2
+        values[i] = won.sum() / 2 / total
+        influence[i] = (won - values[i] * pairs) / total
+    return Concordance(values, influence @ influence.T)
+
+
+def brier_score(risk: Vector, events: Vector) -> float:
+    """Mean squared difference between risk and event: smaller is better."""
+    return float(np.mean((risk - events) ** 2))
+
+
+def net_benefit(risk: Vector, events: Vector, threshold: float) -> float:
+    """Net benefit of acting above a threshold of risk (Vickers & Elkin, Med Decis Making 2006;26:565-574)."""
+    acting = risk >= threshold
+    odds = threshold / (1.0 - threshold)
+    return float((events[acting].sum() - (1 - events[acting]).sum() * odds) / len(events))
+
+
+def calibration_by_tenth(risk: Vector, events: Vector) -> list[dict[str, float]]:
+    """Predicted and observed risk in tenths of the predicted risk, with Wilson's 95% interval."""
+    rows = []
+    for tenth, members in enumerate(np.array_split(np.argsort(risk, kind="stable"), 10), 1):
+        n, p = len(members), float(events[members].mean()) if len(members) else float("nan")
+        if not n:
+            continue
+        z2 = 1.959963984540054**2
+        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = np.sqrt(z2) / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2))
+        rows.append({"tenth": tenth, "n": n, "predicted": float(risk[members].mean()), "observed": p}
+                    | {"ci_low": middle - half, "ci_high": middle + half})  # fmt: skip
+    return rows
+
+
+def _ranks(values: Vector) -> Vector:
+    """Ranks from 1, ties sharing their mean."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(values))
+    shared = np.repeat((starts + ends + 1) / 2.0, ends - starts)
+    ranks = np.empty(len(values))
+    ranks[order] = shared
+    return ranks

@@ -1,0 +1,118 @@
+"""Do odds ratios differ between groups? By sex with stratified models, and tests of other interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.definitions import EXPOSURES, OUTCOMES
+from analysis.design import Covariates
+from analysis.logistic import fit_logistic, likelihood_ratio_p
+from analysis.odds_ratios import associate
+from analysis.thirds import Tertiles, tertiles
+
+__all__ = ["interactions", "sex_stratified"]
+
+Vector = NDArray[np.float64]
+
+
+def sex_stratified(
+    table: pd.DataFrame,
+    covariates: Sequence[str],
+    *,
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
+    cuts: Mapping[str, tuple[float, float]] | None = None,
+) -> pd.DataFrame:
+    """Estimate adjusted odds ratios by sex, with the test of interaction.
+
+    Thirds are those of everyone, so that both sexes have the same cuts.
+    ``p_interaction`` is the likelihood ratio test of exposure by sex in the model
+    of both sexes.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `Associations.summary` after ``sex``, and ``p_interaction``.
+    """
+    sexes = {sex: (table["sex"] == sex).to_numpy(dtype=bool) for sex in ("M", "F")}
+    sexes = {sex: mask for sex, mask in sexes.items() if mask.any()}
+    needed = table[[*dict.fromkeys(["sex", *exposures, *outcomes, *covariates])]]
+    parts = {sex: needed[mask] for sex, mask in sexes.items()}
+    rows = []
+    for exposure in exposures:
+        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
+        shared = [name for name in covariates if name not in ("sex", exposure)]
+        model = "adjusted" if shared else "crude"
+        columns = Covariates(table, shared)
+        own = {sex: Covariates(part, shared) for sex, part in parts.items()}
+        for outcome in outcomes:
+            p_interaction = float("nan")
+            if len(sexes) == 2:
+                p_interaction = _interaction_p(table, outcome, groups, columns, Covariates(table, ("sex",)))
+            for sex, mask in sexes.items():
+                thirds = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut)
+                row = associate(parts[sex], exposure, outcome, thirds, own[sex], model)
+                rows.append({"sex": sex, **vars(row), "p_interaction": p_interaction})
+    return pd.DataFrame(rows)
+
+
+def interactions(
+    table: pd.DataFrame,
+    covariates: Sequence[str],
+    modifiers: Sequence[str],
+    *,
+    exposures: Sequence[str] = tuple(EXPOSURES),
+    outcomes: Sequence[str] = tuple(OUTCOMES),
+    cuts: Mapping[str, tuple[float, float]] | None = None,
+) -> pd.DataFrame:
+    """Test the interaction of every exposure (highest against lowest third) with some modifiers.
+
+    Returns
+    -------
+    DataFrame
+        ``exposure, outcome, modifier, p_interaction``: likelihood ratio test of
+        all products of the exposure with the modifier's columns, in a model with
+        the modifier and the covariates.
+    """
+    rows = []
+    for exposure in exposures:
+        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
+        for modifier in modifiers:
+            shared = Covariates(table, [name for name in covariates if name not in (exposure, modifier)])
+            by = Covariates(table, (modifier,))
+            for outcome in outcomes:
+                p = float("nan") if modifier == exposure else _interaction_p(table, outcome, groups, shared, by)
+                rows.append({"exposure": exposure, "outcome": outcome, "modifier": modifier, "p_interaction": p})
+    return pd.DataFrame(rows)
+
+
+def _interaction_p(
+    table: pd.DataFrame, outcome: str, groups: Tertiles, shared: Covariates, modifier: Covariates
+) -> float:
+    values = table[outcome].to_numpy(dtype=float, na_value=np.nan)
+    rows = shared.known & modifier.known & np.isfinite(values) & ((groups.group == 0) | (groups.group == 2))
+    high = (groups.group[rows] == 2).astype(float)
+    events, by = values[rows], modifier.of(rows).values
+    if not by.shape[1] or _empty_cell(events, high, by):
+        return float("nan")  # with an empty cell, the interaction is infinite
+    base = np.column_stack([high, by, shared.of(rows).values])
+    try:
+        full, without = fit_logistic(np.column_stack([base, high[:, None] * by]), events), fit_logistic(base, events)
+    except np.linalg.LinAlgError:
+        return float("nan")
+    return float("nan") if full.separated else likelihood_ratio_p(full, without)
+
+
+def _empty_cell(events: Vector, high: Vector, by: Vector) -> bool:
+    """Whether an indicator of the modifier has no people of some exposure and outcome."""
+    for column in by.T:
+        if (
+            np.isin(column, (0, 1)).all()
+            and (np.bincount((4 * events + 2 * high + column).astype(int), minlength=8) == 0).any()
+        ):
+            return True
+    return False

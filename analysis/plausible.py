@@ -1,0 +1,116 @@
+"""Refuse columns whose values are possible but cannot be what their name says, and name the likely cause.
+
+Each check compares a median with the published values (method, section 1), by
+sex where the sexes differ, with wide margins: it detects another unit, an
+inverted ratio and exchanged codes, not an unusual population.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.problems import Problems
+
+__all__ = ["check_measurements", "check_phenotype_ranges", "check_sexes"]
+
+# With fewer known values of a sex, its median says too little.
+_FEWEST = 20
+# A ratio of 0.45 in per cent is 45; inverted it is 2.2. An asymmetry of 0.03 in per cent is 3.
+_HIGHEST_RATIO, _LOWEST_PER_CENT, _HIGHEST_ASYMMETRY = 1.0, 10.0, 0.5
+# Share by which a ratio may differ from that of its own two volumes.
+_RATIO_TOLERANCE = 0.02
+# Median that no population reaches, and the unit that gives it.
+_POUNDS_OF_GRIP = 62.0
+# Women above men by this many SD. The sexes differ by about 2 SD the other way round.
+_REVERSED = 0.5
+
+
+def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
+    """Check units and directions of phenotypes: volumes in cm3, P/A as posterior over anterior, fractions."""
+    tmv = table["tmv_cm3"]
+    if tmv.notna().any() and tmv.median() < 100:
+        problems.add("tmv_cm3", "values of litres", tmv < 100, "Multiply by 1000 to give cm3.")
+    if tmv.median() > 100_000:
+        problems.add("tmv_cm3", "values of mm3", tmv > 100_000, "Divide by 1000 to give cm3.")
+    for name in ("pa_ratio", "pa_ratio_left", "pa_ratio_right"):
+        if name in table.columns:
+            _check_ratio(table[name], name, problems)
+    for name in table.columns:
+        if name.endswith(("_asymmetry", "_fraction")) or name == "lr_asymmetry":
+            values = table[name]
+            if values.notna().any() and (values.median() > _HIGHEST_ASYMMETRY or (values > 1).mean() > 0.01):
+                problems.refuse(
+                    name,
+                    f"median {values.median():.3g}, values of per cent where a fraction is expected",
+                    f"Divide {name} by 100.",
+                )
+    if {"hamstrings_cm3", "quadriceps_cm3"} <= set(table.columns):
+        expected = table["hamstrings_cm3"] / table["quadriceps_cm3"]
+        wrong = (table["pa_ratio"] / expected - 1).abs() > _RATIO_TOLERANCE
+        if wrong.sum() > 0.01 * max(1, int((table["pa_ratio"].notna() & expected.notna()).sum())):
+            problems.add(
+                "pa_ratio",
+                "not hamstrings_cm3 over quadriceps_cm3",
+                wrong,
+                "Compute it as posterior over anterior, or remove the two volumes if they are other muscles.",
+            )
+
+
+def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
+    """Check units that their range alone does not detect."""
+    for hand in ("grip_left_kg", "grip_right_kg"):
+        men = table.loc[table["sex"] == "M", hand].dropna()
+        if len(men) >= _FEWEST and men.median() > _POUNDS_OF_GRIP:
+            problems.refuse(hand, f"median of men {men.median():.3g}, values of pounds", "Divide by 2.2046 to give kg.")
+    litres = {"amra_anterior_right_l", "amra_anterior_left_l"}
+    if table[[*litres]].notna().all(axis=1).any():
+        front = table["amra_anterior_right_l"] + table["amra_anterior_left_l"]
+        back = table["amra_posterior_right_l"] + table["amra_posterior_left_l"]
+        ratio = (back / front).median()
+        # AMRA's posterior group includes gluteal muscles and adductors, so it is the larger one in everybody.
+        if np.isfinite(ratio) and ratio < 1:
+            problems.refuse(
+                "amra_anterior_*, amra_posterior_*",
+                f"posterior over anterior volume has the median {ratio:.2f}; AMRA's is near 1.8",
+                "Check the fields: 22403 and 22405 are anterior, 22404 and 22406 posterior.",
+            )
+
+
+def check_sexes(table: pd.DataFrame, problems: Problems) -> None:
+    """Check that men are taller, stronger and have more muscle. If not, the codes of sex are exchanged."""
+    men, women = table["sex"] == "M", table["sex"] == "F"
+    shown = []
+    for name, label in (
+        ("height_cm", "height"),
+        ("grip_right_kg", "grip"),
+        ("leg_lean_left_kg", "leg lean mass"),
+        ("tmv_cm3", "muscle volume"),
+    ):
+        if name not in table.columns:
+            continue
+        first, second = table.loc[men, name].dropna(), table.loc[women, name].dropna()
+        if min(len(first), len(second)) >= _FEWEST:
+            spread = pd.concat([first, second]).std()
+            shown.append((label, bool(second.median() - first.median() > _REVERSED * spread)))
+    reversed_ones = [label for label, lower in shown if lower]
+    if len(reversed_ones) >= 2 or (len(shown) == 1 and reversed_ones):
+        problems.refuse(
+            "sex",
+            f"men have less {' and '.join(reversed_ones)} than women, so the codes are probably exchanged",
+            "Check the codes of sex: in UK Biobank 0 is female and 1 is male.",
+        )
+
+
+def _check_ratio(values: pd.Series, name: str, problems: Problems) -> None:
+    median = values.median()
+    if not np.isfinite(median) or median <= _HIGHEST_RATIO:
+        return
+    if median >= _LOWEST_PER_CENT:
+        problems.refuse(name, f"median {median:.3g}, values of per cent where a ratio is expected", "Divide by 100.")
+    else:
+        problems.refuse(
+            name,
+            f"median {median:.3g}, probably anterior over posterior (published: 0.45)",
+            f"Give hamstrings over quadriceps: 1 / {name}.",
+        )

@@ -1,0 +1,46 @@
+"""Whether an image was acquired after a contrast agent, as far as its header says so."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+__all__ = ["agent_told_by"]
+
+#: What people and scanners write into ContrastBolusAgent where there was none.
+_NONE = re.compile(
+    r"[\W_]*(no|non|none|nil|null|nein|non[ -]?contrast|without|ohne|native|0+|n/?a|unknown)?[\W_]*", re.IGNORECASE
+)
+#: Descriptions such as ``T1w_abdomen_post_contrast_dixon_cor_bh`` (openmiblab/ppln-ibeat-dixon).
+_AFTER = re.compile(
+    r"(?<![a-z])post[ _-]?(contrast|gad\w*|gd|km|cm|inj\w*)(?![a-z])|\+ ?(c|gd|km)(?![a-z])|contrast[ _-]?enhanced",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=256)
+def agent_told_by(agent: str, description: str) -> str:
+    """What says that there was a contrast agent.
+
+    Parameters
+    ----------
+    agent : str
+        ContrastBolusAgent (0018,0010), or the meaning of the first ContrastBolusAgentSequence (0018,0012) code.
+    description : str
+        SeriesDescription.
+
+    Returns
+    -------
+    {"", "ContrastBolusAgent", "description"}
+        Empty when nothing says so.
+
+    Examples
+    --------
+    >>> agent_told_by("gadobutrol", "")
+    'ContrastBolusAgent'
+    >>> agent_told_by("NONE", "pre_contrast_dixon_W")
+    ''
+    """
+    if not _NONE.fullmatch(agent):
+        return "ContrastBolusAgent"
+    return "description" if _AFTER.search(description) else ""

@@ -1,0 +1,105 @@
+"""The pixel pass: stacks of images become stations, decoded where they are needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.errors import DicomError
+from operators.core.volume import QualityFlag, Station
+from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
+from operators.dicom_loader.progress import Ticker
+from operators.dicom_loader.repeated_values import Gate
+from operators.dicom_loader.source import ArchiveLimits, Source
+from operators.dicom_loader.stacks import Stack
+from operators.dicom_loader.stored_values import encoding_flags
+
+__all__ = ["Select", "decode_stacks"]
+
+Select = Callable[[Sequence[Station]], Sequence[Station]]
+
+
+def decode_stacks(
+    source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: Ticker, select: Select | None, gate: Gate
+) -> tuple[tuple[Station, ...], tuple[QualityFlag, ...]]:
+    """Decode the stacks that ``select`` names, or all; also the flags for what is unusual in how pixels are encoded.
+
+    Raises
+    ------
+    DicomError
+        For more voxels than the limits allow, a transfer syntax without decoder, and damaged pixels.
+    """
+    needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
+    if needed > limits.max_total_bytes:
+        raise DicomError(
+            source.name,
+            f"headers that state {needed} bytes of voxels",
+            f"at most {limits.max_total_bytes} bytes",
+            "Check where the study comes from; if it is right, raise the limit.",
+        )
+    check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
+    stations = [_undecoded(stack, gate) for stack in stacks]
+    files: set[str] = set()
+    notes: Counter[str] = Counter()
+    # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
+    while True:
+        named = {id(station) for station in (stations if select is None else select(stations))}
+        wanted = [n for n, station in enumerate(stations) if id(station) in named and not station.decoded]
+        if not wanted:
+            break
+        work: dict[str, tuple[ImageFile, list[Target]]] = {}
+        volumes = {n: np.empty(stacks[n].grid.shape, dtype=np.float32) for n in wanted}
+        for n, voxels in volumes.items():
+            stack = stacks[n]
+            for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
+                work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
+        again = len(work.keys() & files)
+        files |= work.keys()
+        notes += decode_into(source, list(work.values()), tick if not again else _silent)
+        for n, voxels in volumes.items():
+            _interpolate_missing(stacks[n], voxels)
+            stations[n] = replace(stations[n], voxels=voxels, decoded=True)
+    tick.finish()
+    return tuple(stations), encoding_flags(notes)
+
+
+def _silent() -> None:
+    """No progress, for files that were counted before."""
+
+
+def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
+    """Interpolate missing slices linearly between their neighbours. The first and last slice are never missing."""
+    for k in stack.missing:
+        below = max(place for place in stack.places if place < k)
+        above = min(place for place in stack.places if place > k)
+        weight = np.float32((k - below) / (above - below))
+        voxels[k] = (1 - weight) * voxels[below] + weight * voxels[above]
+
+
+def _undecoded(stack: Stack, gate: Gate) -> Station:
+    lowest = stack.files[0]
+    return Station(
+        contrast=stack.contrast,
+        voxels=np.broadcast_to(np.float32(np.nan), stack.grid.shape),
+        grid=stack.grid,
+        acquired=stack.acquired,
+        series_uid=gate.uid("SeriesInstanceUID", lowest.series_uid),
+        frame_of_reference_uid=gate.uid("FrameOfReferenceUID", lowest.frame_of_reference_uid),
+        series_number=lowest.series_number,
+        series_description=gate.description(lowest.series_description),
+        sop_instance_uids=tuple(
+            dict.fromkeys(gate.uid("SOPInstanceUID", file.sop_instance_uid) for file in stack.files)
+        ),
+        sop_class_uid=lowest.sop_class_uid,
+        acquisition=gate.acquisition(lowest.acquisition),
+        contrast_told_by=stack.contrast_told_by,
+        contrast_evidence=stack.evidence,
+        contrast_agent=lowest.contrast_agent,
+        private_scale=stack.private_scale,
+        decoded=False,
+    )

@@ -1,0 +1,79 @@
+"""What header elements say as text, and the moments that they state together."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from operators.dicom_loader.elements import Values
+from operators.dicom_loader.header_values import moment
+
+__all__ = ["acquired", "contrast_agent", "said", "scanned", "texts"]
+
+_moment = lru_cache(maxsize=256)(moment)
+
+
+def texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
+    """The elements that have a value."""
+    found = {}
+    for keyword in keywords:
+        if text := said(header, keyword):
+            found[keyword] = text
+    return found
+
+
+def said(header: Values, keyword: str) -> str:
+    """What an element says as text, also where pydicom cannot convert it; empty when it is not there."""
+    try:
+        return _text(header.get(keyword))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError):
+        raw = header.get_item(keyword) if isinstance(header, Dataset) else None
+        return _text(getattr(raw, "value", None))
+
+
+def _text(value: Any) -> str:
+    """A value as it stands in the file, several joined by a backslash."""
+    try:
+        # isinstance would be slow: this class is an abstract collection too.
+        if type(value) is MultiValue:
+            return "\\".join(map(str, value)).strip()
+        if isinstance(value, bytes):  # of an unknown value representation
+            return value.decode("utf-8", errors="replace").strip("\0 ")
+        return ("" if value is None else str(value)).strip("\0 \t\r\n")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""  # a name in a character set that nobody knows
+
+
+def acquired(header: Values) -> datetime | None:
+    """When the series began. It needs the date, because times wrap at midnight."""
+    for kind in ("Series", "Acquisition", "Content"):
+        found = _moment(said(header, f"{kind}Date"), said(header, f"{kind}Time"))
+        if found is not None:
+            return found
+    return _stamp(header)
+
+
+def scanned(header: Values) -> datetime | None:
+    """When an image was acquired; on the day of its series where only the time is given."""
+    day = said(header, "AcquisitionDate") or said(header, "SeriesDate") or said(header, "StudyDate")
+    return _moment(day, said(header, "AcquisitionTime")) or _stamp(header)
+
+
+def _stamp(header: Values) -> datetime | None:
+    """AcquisitionDateTime, which Enhanced MR has instead of date and time."""
+    stamp = re.sub(r"[+-]\d{4}$", "", said(header, "AcquisitionDateTime"))
+    split = re.fullmatch(r"(\d{8}|\d{4}-\d{2}-\d{2})[T ]?(.*)", stamp)
+    return _moment(split[1], split[2]) if split else None
+
+
+def contrast_agent(header: Values) -> str:
+    """What the header calls the contrast agent; empty when it names none."""
+    if named := said(header, "ContrastBolusAgent"):
+        return named
+    items = header.get("ContrastBolusAgentSequence")
+    return said(items[0], "CodeMeaning") if items else ""

@@ -1,0 +1,137 @@
+"""Private elements of vendors that say what an image is, where public knowledge documents them.
+
+A private element is found by its creator: the vendor reserves a block of its
+group under a name, and any block may hold it (PS3.5 7.8.1).
+
+Sources: dcm2niix's notes on each vendor (GE/README.md, Philips/README.md,
+docs/siemens.md and its issue 675), the private dictionary of pydicom, and for
+Siemens XA heudiconv's notes on `SIEMENS MR SDI 02`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+
+from operators.dicom_loader.elements import Values
+
+__all__ = [
+    "GE_COMPLEX_COMPONENT",
+    "PHILIPS_FRAME",
+    "PHILIPS_IMAGE_TYPE",
+    "PHILIPS_SCALE_SLOPE",
+    "SIEMENS_FRAME",
+    "SIEMENS_IMAGE_TYPE",
+    "WANTED",
+    "PrivateElement",
+    "private_item",
+    "private_number",
+    "private_texts",
+    "wanted_tags",
+]
+
+_BLOCKS = range(0x10, 0x18)
+"""Blocks that are searched. Scanners begin at 0x10 and reserve a few; a PACS may move them by one or two."""
+
+
+@dataclass(frozen=True)
+class PrivateElement:
+    """An element of a private block.
+
+    Attributes
+    ----------
+    group, element : int
+        The last two digits of the element, such as 0x11 of (2005,1011).
+    creator : str
+        Name under which the block is reserved.
+    """
+
+    group: int
+    element: int
+    creator: str
+
+    def creator_tag(self, block: int) -> BaseTag:
+        """The element that reserves a block."""
+        return Tag(self.group, block)
+
+    def tag(self, block: int) -> BaseTag:
+        """This element in a block."""
+        return Tag(self.group, block << 8 | self.element)
+
+
+PHILIPS_IMAGE_TYPE = PrivateElement(0x2005, 0x11, "Philips MR Imaging DD 001")
+"""(2005,1011): ``W``, ``F``, ``IP`` or ``OP`` in every release, also where FrameType spells them out."""
+PHILIPS_SCALE_SLOPE = PrivateElement(0x2005, 0x0E, "Philips MR Imaging DD 001")
+"""(2005,100E): signal = displayed value / (Rescale Slope x this), comparable between images."""
+PHILIPS_FRAME = PrivateElement(0x2005, 0x0F, "Philips MR Imaging DD 005")
+"""(2005,140F): one frame of an Enhanced MR as a classic image has it, with its ImageType and private elements."""
+SIEMENS_IMAGE_TYPE = PrivateElement(0x0021, 0x75, "SIEMENS MR SDI 02")
+"""(0021,1175): the image type of XA30 and later, whose public one says ``M`` and ``NONE`` only."""
+SIEMENS_FRAME = PrivateElement(0x0021, 0xFE, "SIEMENS MR SDI 02")
+"""(0021,11FE): the private elements of one frame of an Enhanced MR."""
+GE_COMPLEX_COMPONENT = PrivateElement(0x0043, 0x2F, "GEMS_PARM_01")
+"""(0043,102F): 0 magnitude, 1 phase, 2 real, 3 imaginary."""
+
+WANTED = (PHILIPS_IMAGE_TYPE, PHILIPS_SCALE_SLOPE, SIEMENS_IMAGE_TYPE, GE_COMPLEX_COMPONENT)
+"""Elements that a classic image has at its top level."""
+
+
+def wanted_tags() -> tuple[int, ...]:
+    """Tags of `WANTED` and of their creators in every block that is searched."""
+    tags = {int(tag) for one in WANTED for block in _BLOCKS for tag in (one.creator_tag(block), one.tag(block))}
+    return tuple(sorted(tags))
+
+
+def private_texts(values: Values, element: PrivateElement) -> tuple[str, ...]:
+    """The texts of an element; empty when it is not there."""
+    found = _value(values, element)
+    if found is None:
+        return ()
+    if isinstance(found, bytes):  # a PACS that did not know the element has made its type unknown
+        found = found.decode("ascii", errors="replace").split("\\")
+    texts = found if isinstance(found, list | tuple | MultiValue) else [found]
+    return tuple(text for one in texts if (text := str(one).strip("\0 ")))
+
+
+def private_number(values: Values, element: PrivateElement) -> float | None:
+    """The number that an element holds; None when it is not there or is none."""
+    found = _value(values, element)
+    if isinstance(found, list | tuple | MultiValue):
+        found = found[0] if len(found) else None
+    try:
+        if isinstance(found, bytes):  # of unknown type: all numbers that are read here are FL
+            return float(struct.unpack("<f", found)[0])
+        return None if found is None else float(found)
+    except (TypeError, ValueError, struct.error):
+        return None
+
+
+def private_item(groups: Dataset, element: PrivateElement) -> Dataset | None:
+    """The first item of a private sequence; None when it is not there."""
+    found = _value(groups, element)
+    try:
+        item = found[0]
+    except (TypeError, LookupError):
+        return None
+    return item if isinstance(item, Dataset) else None
+
+
+def _value(values: Values, element: PrivateElement) -> Any:
+    for block in _BLOCKS:
+        if _get(values, element.creator_tag(block)) == element.creator:
+            return _get(values, element.tag(block))
+    return None
+
+
+def _get(values: Values, tag: BaseTag) -> Any:
+    if not isinstance(values, Dataset):
+        return values.get(f"{tag:08x}")
+    try:
+        return values[tag].value if tag in values else None
+    except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError):
+        return None  # what pydicom cannot convert says nothing

@@ -1,0 +1,106 @@
+"""The flags that loading gives a study as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from operators.core.volume import QualityFlag
+from operators.dicom_loader.geometry import z_range_mm
+from operators.dicom_loader.stacks import Stack, table_positions
+from operators.dicom_loader.study_headers import StudyHeaders
+
+__all__ = ["study_flags"]
+
+
+def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> tuple[QualityFlag, ...]:
+    flags = [
+        QualityFlag(
+            "contrast-disagreement",
+            "warning",
+            f"{stack.title}: its {stack.contrast_told_by} says {stack.contrast}, but another part of its header "
+            f"contradicts it; {stack.contrast_told_by} was used.",
+        )
+        for stack in stacks
+        if any(frame.disagrees for frame in stack.frames)
+    ]
+    flags += [
+        QualityFlag(
+            "several-stacks-in-series",
+            "info",
+            f"{title}: {count} stacks of images in one series, told apart by {told_by}.",
+        )
+        for (title, told_by), count in Counter((s.title, s.told_by) for s in stacks if s.told_by).items()
+    ]
+    for stack in stacks:
+        if stack.missing:
+            heights = ", ".join(f"{(stack.grid.affine @ [0, 0, k, 1])[2]:.1f}" for k in stack.missing)
+            flags.append(
+                QualityFlag(
+                    "missing-slice",
+                    "warning",
+                    f"{stack.title}: no slice at z = {heights} mm; interpolated between its neighbours.",
+                )
+            )
+    for position in table_positions(stacks):
+        if not all(stack.grid.same_as(position[0].grid, tolerance_mm=0.1) for stack in position):
+            low, high = z_range_mm(position[0].grid)
+            flags.append(
+                QualityFlag(
+                    "contrast-grid-mismatch",
+                    "warning",
+                    f"The series at z = {low:.0f} to {high:.0f} mm do not all cover the same voxels.",
+                )
+            )
+    if any(not stack.files[0].frame_of_reference_uid for stack in stacks):
+        flags.append(
+            QualityFlag(
+                "no-frame-of-reference",
+                "warning",
+                "Some series have no frame of reference; they were assumed to share that of the others.",
+            )
+        )
+    if len(frames) > 1:
+        flags.append(
+            QualityFlag(
+                "frames-of-reference-joined",
+                "warning",
+                f"{len(frames)} frames of reference were taken as one, as --one-frame-of-reference asks; whether the "
+                "stations fit is told by how well they agree where they overlap.",
+            )
+        )
+    if any(stack.regrouped for stack in stacks):
+        flags.append(
+            QualityFlag(
+                "series-uid-per-image",
+                "warning",
+                "Images name series of their own (SeriesInstanceUID); they were put together by series number, "
+                "contrast and place.",
+            )
+        )
+    if headers.copies:
+        flags.append(
+            QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")
+        )
+    if headers.unplaced:
+        flags.append(
+            QualityFlag(
+                "image-without-position",
+                "warning",
+                f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
+            )
+        )
+    used = {file.series_uid for stack in stacks for file in stack.files}
+    others = [other for other in headers.others if other.series_uid not in used]  # some contrasts the images told
+    phase = {other.series_uid for other in others if other.kind == "phase"}
+    rest = {other.series_uid for other in others if other.kind != "phase"} - phase
+    if phase or rest:
+        flags.append(
+            QualityFlag(
+                "ignored-series",
+                "info",
+                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast were left out, "
+                f"{len(phase)} of them phase images.",
+            )
+        )
+    return tuple(flags)

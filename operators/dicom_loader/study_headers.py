@@ -1,0 +1,125 @@
+"""The header pass: what a source holds, and the images of the one study to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from operators.core.errors import DicomError, InputError
+from operators.core.study_key import study_key
+from operators.dicom_loader.frames import UnplacedImageError
+from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
+from operators.dicom_loader.pixels import same_image
+from operators.dicom_loader.progress import Ticker
+from operators.dicom_loader.source import Source
+
+__all__ = ["StudyHeaders", "images_of_study", "no_dixon", "read_headers"]
+
+
+@dataclass(frozen=True)
+class StudyHeaders:
+    """What the header pass found.
+
+    Attributes
+    ----------
+    images : tuple of ImageFile
+    others : tuple of OtherFile
+    unplaced : tuple of UnplacedImageError
+        Dixon images that do not say where they lie.
+    copies : int
+        Files that hold an image which another file holds too.
+    """
+
+    images: tuple[ImageFile, ...]
+    others: tuple[OtherFile, ...]
+    unplaced: tuple[UnplacedImageError, ...]
+    copies: int
+
+
+def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyHeaders:
+    images: dict[str, ImageFile] = {}
+    others: list[OtherFile] = []
+    unplaced: list[UnplacedImageError] = []
+    copies = 0
+    reader = header_reader()
+    for member in members:
+        try:
+            header = read_header(source, member, reader)
+        except UnplacedImageError as error:
+            unplaced.append(error)
+            header = None
+        if isinstance(header, ImageFile):
+            before = images.setdefault(header.sop_instance_uid, header)
+            if before is not header:
+                if not same_image(source, before, header):
+                    raise DicomError(
+                        f"{source.name}, file {member}",
+                        f"the same SOP Instance UID as {before.file}, but another image",
+                        "each image once",
+                        "Remove one of the two files.",
+                    )
+                copies += 1
+        elif header is not None:
+            others.append(header)
+        tick()
+    return StudyHeaders(tuple(images.values()), tuple(others), tuple(unplaced), copies)
+
+
+def images_of_study(
+    source: Source, headers: StudyHeaders, members: Sequence[str], study_uid: str | None
+) -> Sequence[ImageFile]:
+    """The images of the study to read."""
+    images, others = headers.images, headers.others
+    if not images and headers.unplaced:
+        raise headers.unplaced[0]
+    if not images and not others:
+        raise _nothing(source, members)
+    studies: dict[str, set[str]] = {}
+    for image in images:
+        studies.setdefault(image.study_uid, set()).add(image.series_uid)
+    listed = ", ".join(f"{study_key(uid)} ({len(series)} series)" for uid, series in sorted(studies.items()))
+    if study_uid is not None:
+        chosen = [uid for uid in studies if study_uid in (uid, study_key(uid))]
+        if not chosen:
+            raise DicomError(
+                source.name,
+                f"no Dixon image of the study that --study-uid names, but of {listed}",
+                "a study that is there",
+                "Give its Study Instance UID or one of these keys.",
+            )
+        return [image for image in images if image.study_uid == chosen[0]]
+    if len(studies) > 1:
+        raise DicomError(
+            source.name,
+            f"Dixon images of {len(studies)} studies: {listed}",
+            "one study",
+            "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
+        )
+    return images
+
+
+def _nothing(source: Source, members: Sequence[str]) -> InputError:
+    """The error for an input without a DICOM file."""
+    archives = [member for member in members if member.lower().endswith(".zip")]
+    many = "s" if len(members) != 1 else ""
+    found = "no file" if not members else f"no DICOM file among {len(members)} file{many}"
+    remedy = "Check the path."
+    if archives:
+        several = f"s, the first {archives[0]}" if len(archives) > 1 else f", {archives[0]}"
+        found += f"; {len(archives)} zip archive{several}"
+        remedy = (
+            "Archives inside it are not opened. Give one archive by itself, or all of them as studies of a cohort: "
+            "sarcomap cohort run FOLDER -o OUT."
+        )
+    return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
+
+
+def no_dixon(source: Source, headers: StudyHeaders) -> DicomError:
+    series = len({other.series_uid for other in headers.others})
+    return DicomError(
+        source.name,
+        f"{series} series, none of them a Dixon magnitude contrast",
+        "in-phase, opposed-phase, water and fat images, told by ImageType, by a description such as Dixon_W or "
+        "'WATER: LAVA-Flex', or by images of which in = water + fat",
+        "Check that this is the Dixon acquisition.",
+    )

@@ -1,0 +1,62 @@
+"""Compiled loops over the voxels of a label map, by label and side of the mid-surface."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["mid_x", "moments", "tally_voxels"]
+
+
+@njit(cache=True, inline="always")
+def mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
+    """LPS x of the mid-surface at a point; see `operators.phenotype_report.sides.MidSurface`."""
+    t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
+    n = min(int(t), len(x_mm) - 2)
+    # Equal knots are returned unchanged, because infinite knots mean "no surface".
+    if x_mm[n] == x_mm[n + 1]:
+        return x_mm[n] + roll * (y - y_ref)
+    return x_mm[n] + (t - n) * (x_mm[n + 1] - x_mm[n]) + roll * (y - y_ref)
+
+
+@njit(cache=True)
+def moments(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
+    """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
+    out = np.zeros((label_count, slab_count, 2, 4))
+    for k in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                label = labels[k, j, i]
+                if label == 0 or label >= label_count:
+                    continue
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
+                out[label, slab, side, 0] += 1.0
+                out[label, slab, side, 1] += x
+                out[label, slab, side, 2] += y
+                out[label, slab, side, 3] += z
+    return out
+
+
+@njit(cache=True)
+def tally_voxels(labels, fat_fraction, affine, first, step, x_mm, roll, y_ref, label_count):  # type: ignore[no-untyped-def]
+    """Voxel count and fat fraction sum by (label, side)."""
+    voxels = np.zeros((label_count, 2), dtype=np.int64)
+    fat = np.zeros((label_count, 2))
+    for k in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for i in range(labels.shape[2]):
+                label = labels[k, j, i]
+                if label == 0 or label >= label_count:
+                    continue
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                voxels[label, side] += 1
+                if np.isfinite(fat_fraction[k, j, i]):
+                    fat[label, side] += fat_fraction[k, j, i]
+    return voxels, fat

@@ -1,0 +1,90 @@
+"""Noise of magnitude images, and the bias that it gives to weak signal.
+
+The magnitude of a signal with complex Gaussian noise follows a Rice
+distribution. Its mean is larger than the signal, so that a muscle without any
+fat shows some (Gudbjartsson and Patz 1995, doi 10.1002/mrm.1910340618).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, special
+
+from operators.core.volume import Fused
+
+__all__ = ["BIAS_STEP", "Noise", "bias_by_mean", "noise_of"]
+
+BIAS_STEP = 0.02
+_STRONGEST = 12.0
+_RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))
+_AWAY_FROM_BODY_MM = 20.0
+"""Ringing, flow and motion put signal into the air close to the body."""
+
+_SLICES = 24
+_LEAST_AIR_VOXELS = 2000
+_LEAST_AIR_IN_SLICE = 50
+_UNMASKED = 0.9
+"""Share of the air that is not exactly 0. A scanner that masks the air leaves nothing to measure."""
+
+_SPREAD = (0.15, 0.65)
+"""SD over mean of Rayleigh noise is 0.52, and less after interpolation. Other values are not those of noise alone."""
+
+_LARGEST_SHARE = 0.25
+"""Of the body's median signal, water and fat together. Air that is brighter than this is not air."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviation of the noise in each channel of the fused water and fat images; 0 where it is not known."""
+
+    water_sd: float = 0.0
+    fat_sd: float = 0.0
+
+
+def noise_of(fused: Fused) -> Noise:
+    """Noise of the fused images, from the air around the body.
+
+    The mean of the air is used, because interpolation and averaging do not
+    change it. The noise is not known when there is no air, when the scanner has
+    set it to 0, or when what is there is not noise alone.
+    """
+    slices = np.flatnonzero(fused.body.any(axis=(1, 2)))
+    if not slices.size:
+        return Noise()
+    chosen = slices[:: max(1, slices.size // _SLICES)]
+    sampling = fused.grid.spacing_mm[1::-1]
+    air = [ndimage.distance_transform_edt(~fused.body[k], sampling=sampling) > _AWAY_FROM_BODY_MM for k in chosen]
+    bright = float(np.median((fused.water[chosen] + fused.fat[chosen])[fused.body[chosen]]))
+    return Noise(*(_noise_sd(image[chosen], air, _LARGEST_SHARE * bright) for image in (fused.water, fused.fat)))
+
+
+def _noise_sd(signal: NDArray[np.float32], air: list[NDArray[np.bool_]], highest: float) -> float:
+    means, spreads, count = [], [], 0
+    for image, around in zip(signal, air, strict=True):
+        found = image[around]
+        if found.size < _LEAST_AIR_IN_SLICE or np.count_nonzero(found) < _UNMASKED * found.size:
+            continue
+        means.append(float(found.mean()))
+        spreads.append(float(found.std()) / means[-1])
+        count += found.size
+    if count < _LEAST_AIR_VOXELS or not _SPREAD[0] < np.median(spreads) < _SPREAD[1]:
+        return 0.0
+    sd = float(np.median(means)) / _RAYLEIGH_MEAN
+    return sd if sd < highest else 0.0
+
+
+@cache
+def bias_by_mean() -> NDArray[np.float64]:
+    """Mean magnitude minus true signal, by mean magnitude in steps of `BIAS_STEP`; all in units of the noise SD.
+
+    A mean magnitude below that of pure noise has no true signal: its bias is all of it.
+    """
+    signal = np.linspace(0.0, _STRONGEST, 4001)
+    quarter = signal**2 / 4
+    mean = _RAYLEIGH_MEAN * ((1 + 2 * quarter) * special.ive(0, quarter) + 2 * quarter * special.ive(1, quarter))
+    wanted = np.arange(0.0, _STRONGEST, BIAS_STEP)
+    return np.asarray(np.where(wanted <= mean[0], wanted, wanted - np.interp(wanted, mean, signal)))

@@ -1,0 +1,85 @@
+"""Reference percentiles: known curves are found, R maximises the same likelihood, and a published z score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.errors import DataError
+from analysis.lms import centile, fit_lms, z_score
+from analysis.reference import COLUMNS, percentile_curves, reference_table
+from tests.analysis.r import needs_r, run_r
+
+
+def _drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A measure whose L, M and S are known: 0.4, 9000 exp(-0.006 (age - 65)), 0.16 exp(0.005 (age - 65))."""
+    rng = np.random.default_rng(seed)
+    age = rng.uniform(50, 82, n)
+    median, spread = 9000 * np.exp(-0.006 * (age - 65)), 0.16 * np.exp(0.005 * (age - 65))
+    return age, centile(np.full(n, 0.4), median, spread, 1.0) * 0 + median * np.power(
+        np.maximum(1 + 0.4 * spread * rng.standard_normal(n), 0.05), 1 / 0.4
+    )
+
+
+def test_a_published_z_score_and_percentile_come_out() -> None:
+    # CDC's worked example: a boy of 9.5 months who weighs 9.7 kg has a z score of 0.207.
+    lms = np.array([-0.1600954]), np.array([9.476500305]), np.array([0.11218624])
+    assert z_score(np.array([9.7]), *lms)[0] == pytest.approx(0.207, abs=5e-4)
+    assert centile(*lms, float(z_score(np.array([9.7]), *lms)[0]))[0] == pytest.approx(9.7)
+    none = np.array([0.0])
+    assert z_score(centile(none, *lms[1:], 1.3), none, *lms[1:])[0] == pytest.approx(1.3)
+
+
+def test_known_centiles_are_found_and_bands_contain_them() -> None:
+    age, values = _drawn(6000, 1)
+    table = pd.DataFrame({"sex": "F", "age": age, "tmv_cm3": values})
+    curves = percentile_curves(table, ("tmv_cm3",), bootstraps=20)
+    ages = curves["age"].unique().astype(float)
+    median, spread = 9000 * np.exp(-0.006 * (ages - 65)), 0.16 * np.exp(0.005 * (ages - 65))
+    for percentile, z in {3: -1.8808, 50: 0.0, 97: 1.8808}.items():
+        part = curves[curves["percentile"] == percentile]
+        truth = centile(np.full(len(ages), 0.4), median, spread, z)
+        np.testing.assert_allclose(part["value"], truth, rtol=0.02)
+        inside = (part["ci_low"] * 0.99 <= truth) & (truth <= part["ci_high"] * 1.01)
+        assert inside.mean() > 0.9
+    # 3% of people lie below the 3rd percentile.
+    fit = fit_lms(age, values)
+    assert (z_score(values, *fit.at(age)) < -1.8808).mean() == pytest.approx(0.03, abs=0.006)
+
+
+@needs_r
+def test_r_finds_the_same_maximum(tmp_path: Path) -> None:
+    age, values = _drawn(600, 2)
+    fit = fit_lms(age, values)
+    r = run_r(
+        """
+        library(splines); k <- quantile(d$age, c(.05, .35, .65, .95))
+        B <- cbind(1, ns(d$age, knots = k[2:3], Boundary.knots = k[c(1, 4)])); u <- d$y / median(d$y)
+        off <- function(p) { m <- exp(B %*% p[2:5]); s <- exp(p[6] + p[7] * (d$age - mean(d$age)) / 10)
+          z <- ((u / m)^p[1] - 1) / (p[1] * s); -sum(p[1] * log(u / m) - log(s) - z^2 / 2) }
+        p <- c(1, 0, 0, 0, 0, log(.15), 0)
+        for (i in 1:6) p <- optim(p, off, method = "BFGS", control = list(maxit = 2000, reltol = 1e-15))$par
+        out("best", -off(p)); out("L", p[1]); i <- order(d$age)[c(1, 300, 600)]
+        out("M", exp(B[i, ] %*% p[2:5]) * median(d$y)); out("S", exp(p[6] + p[7] * (d$age[i] - mean(d$age)) / 10))
+        """,
+        tmp_path,
+        d=pd.DataFrame({"age": age, "y": values}),
+    )
+    assert fit.log_likelihood == pytest.approx(r["best"][0], abs=1e-4)
+    power, median, spread = fit.at(np.sort(age)[[0, 299, 599]])
+    np.testing.assert_allclose(power[0], r["L"][0], atol=5e-3)
+    np.testing.assert_allclose(median, r["M"], rtol=1e-4)
+    np.testing.assert_allclose(spread, r["S"], rtol=2e-3)
+
+
+def test_the_table_has_the_columns_that_a_report_reads() -> None:
+    age, values = _drawn(400, 3)
+    table = pd.DataFrame({"sex": np.where(np.arange(400) % 2, "M", "F"), "age": age, "tmv_cm3": values})
+    made = reference_table(table, "a cohort", synthetic=True)
+    assert tuple(made.columns) == COLUMNS and set(made["sex"]) == {"M", "F"} and set(made["synthetic"]) == {1}
+    assert made["age"].between(50, 82).all() and not made.duplicated(["phenotype", "sex", "age"]).any()
+    with pytest.raises(DataError, match="no phenotype with enough people"):
+        reference_table(table.head(60), "too few")
