@@ -171,7 +171,8 @@ def lateral_faults(fused: Fused, tally: Tally) -> None:
     tally.add("field of view one voxel too narrow", bool(lateral_edge_flags(cropped, grid, [])))
 
 
-def run(seeds: range) -> dict[str, Any]:
+def run(seeds: range, save: Callable[[dict[str, Any]], None]) -> None:
+    """Examine the phantoms one by one, and save the result so far after each."""
     tally, alarms, flagged = Tally(), Counter[str](), 0
     for seed in seeds:
         person = draw_participant(seed)
@@ -197,13 +198,15 @@ def run(seeds: range) -> dict[str, Any]:
         for check in checks:
             check()
         print(f"seed {seed}: {sorted(codes)}", file=sys.stderr, flush=True)
-    return {
-        "phantoms": len(seeds),
-        "phantoms_with_a_false_alarm": flagged,
-        "false_alarms": dict(alarms),
-        "faults": tally.table(),
-        "cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime),
-    }
+        save(
+            {
+                "phantoms": seed - seeds.start + 1,
+                "phantoms_with_a_false_alarm": flagged,
+                "false_alarms": dict(alarms),
+                "faults": tally.table(),
+                "cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime),
+            }
+        )
 
 
 def _grave(flags: Sequence[QualityFlag]) -> list[QualityFlag]:
@@ -216,11 +219,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    text = json.dumps(run(range(args.seed, args.seed + args.n)), indent=1)
-    print(text)
-    if args.out:
-        with replacing(args.out) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def save(result: dict[str, Any]) -> None:
+        if args.out:
+            with replacing(args.out) as temporary:
+                temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        elif result["phantoms"] == args.n:
+            print(json.dumps(result, indent=1))
+
+    run(range(args.seed, args.seed + args.n), save)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ SHIFT_LIMIT_MM = 6.0
 """A larger displacement between neighbours is flagged. Between breath holds the body moves less than this."""
 
 LARGEST_STEP = 1.3
-"""Ratio of the signals of neighbours in the tissue that both show. Scanners keep it within 1.1. A larger one moves borders
-that the network finds by their intensity."""
+"""Ratio of the signals of neighbours in the tissue that both show. Scanners keep it within 1.1. A larger one moves the
+borders that the network finds by their intensity."""
 
 _TRUSTED_CORRELATION = 0.5
 _LEAST_IMPROVEMENT = 0.03

@@ -14,9 +14,9 @@ from operators.station_fusion.positions import TablePosition
 
 __all__ = ["LARGEST_GHOST", "LEAST_VOID_CM3", "ghost_ratio", "image_quality_flags", "largest_void"]
 
-LARGEST_GHOST = 1.8
-"""Brightest part of the air over its median. Noise alone gives less than 1.1 on phantoms and 1.4 on a real thigh; a ghost
-of 5% of the body's signal gives 2.3."""
+LARGEST_GHOST = 1.5
+"""Brightest part of the air over its median. Noise alone gives less than 1.1 on phantoms and 1.4 on a real thigh. A
+ghost of 5% of the body's signal gives 1.5 to 2.6."""
 
 LEAST_VOID_CM3 = 15.0
 """Volume without signal inside a limb or beside the pelvis. Bone and vessels without signal are thinner than this."""
