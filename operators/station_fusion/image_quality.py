@@ -14,7 +14,7 @@ from operators.station_fusion.positions import TablePosition
 
 __all__ = ["LARGEST_GHOST", "LEAST_VOID_CM3", "ghost_ratio", "image_quality_flags", "largest_void"]
 
-LARGEST_GHOST = 1.5
+LARGEST_GHOST = 1.6
 """Brightest part of the air over its median. Noise alone gives less than 1.1 on phantoms and 1.4 on a real thigh. A
 ghost of 5% of the body's signal gives 1.5 to 2.6."""
 
