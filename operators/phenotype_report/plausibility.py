@@ -18,8 +18,8 @@ __all__ = ["LEAST_CONFIDENCE", "confidence_flags", "leg_lengths_mm", "size_flags
 LEAST_CONFIDENCE = 0.6
 """Mean probability that the network gave the labels of a structure."""
 
-_SDS = 3.0
-"""Of people of the same sex, 0.3% are farther from the mean."""
+_SDS = 3.5
+"""Of people of the same sex, one in two thousand is farther from the mean."""
 
 _LEAST_CM2 = 8.0
 """Of thigh muscle in a slice of a leg, for the slice to show the leg."""

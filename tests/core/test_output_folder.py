@@ -58,7 +58,7 @@ def test_a_run_beside_another_leaves_it_alone(tmp_path: Path) -> None:
 def test_a_finished_folder_holds_one_run_and_what_is_not_ours(tmp_path: Path) -> None:
     ours = ("segmentation_confidence.nrrd", "derived/opp/0001.dcm", "fused/body.nrrd", "report.sr.dcm", "report.json")
     for name in (*ours, "notes.txt", "derived/mine.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("of an earlier run")
     with staged(tmp_path) as folder:
         (folder / "fused").mkdir()

@@ -26,7 +26,7 @@ def in_phase(position: TablePosition) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def sound() -> TablePosition:
-    return legs()
+    return legs(rows=110)
 
 
 def test_a_sound_station_has_no_flag(sound: TablePosition) -> None:
@@ -37,7 +37,7 @@ def test_a_sound_station_has_no_flag(sound: TablePosition) -> None:
 
 def test_a_ghost_in_the_air_is_flagged(sound: TablePosition) -> None:
     voxels = in_phase(sound)
-    ghosted = with_in_phase(sound, voxels + 0.1 * np.roll(voxels, 45, axis=2))
+    ghosted = with_in_phase(sound, voxels + 0.1 * np.roll(voxels, 55, axis=1))
     (flag,) = image_quality_flags([ghosted])
     assert (flag.code, flag.severity, flag.z_mm) == ("ghosting", "warning", sound.z_range_mm)
 
@@ -56,7 +56,7 @@ def test_a_void_is_flagged_with_its_size_and_place(sound: TablePosition) -> None
     ball = (x - 100) ** 2 + y**2 + (z - 46) ** 2 < 25**2
     (flag,) = image_quality_flags([with_in_phase(sound, np.where(ball, 4.0, in_phase(sound)))])
     assert flag.code == "signal-void" and flag.z_mm is not None
-    assert largest_void(with_in_phase(sound, np.where(ball, 4.0, in_phase(sound))))[0] == pytest.approx(65, rel=0.15)
+    assert largest_void(with_in_phase(sound, np.where(ball, 4.0, in_phase(sound))))[0] == pytest.approx(65, rel=0.2)
     assert flag.z_mm[0] == pytest.approx(21, abs=6) and flag.z_mm[1] == pytest.approx(71, abs=6)
     middle = x**2 + y**2 + (z - 46) ** 2 < 25**2  # air between the legs is no void
     assert image_quality_flags([with_in_phase(sound, np.where(middle, 4.0, in_phase(sound)))]) == ()
