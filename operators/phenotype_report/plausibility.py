@@ -61,21 +61,20 @@ def size_flags(tmv_cm3: float | None, height_m: float | None, sex: str | None) -
     height_m : float or None
         Without it, the volume itself is compared.
     sex : str or None
-        ``M`` or ``F``. Otherwise the volume must be far from that of both.
+        ``M`` or ``F``. Otherwise nothing is compared.
     """
-    if tmv_cm3 is None:
+    if tmv_cm3 is None or sex not in _COHORT:
         return ()
-    chosen = [_COHORT[sex]] if sex in _COHORT else list(_COHORT.values())
+    usual = _COHORT[sex]
     if height_m is None:
-        value, unit, usual = tmv_cm3, "cm³", [u.tmv_cm3 for u in chosen]
+        value, unit, (mean, sd) = tmv_cm3, "cm³", usual.tmv_cm3
     else:
-        value, unit = tmv_cm3 / (100 * height_m) ** 2, "cm³/cm²"
-        usual = [u.tvi_cm3_per_cm2 for u in chosen]
-    low, high = min(mean - _SDS * sd for mean, sd in usual), max(mean + _SDS * sd for mean, sd in usual)
+        value, unit, (mean, sd) = tmv_cm3 / (100 * height_m) ** 2, "cm³/cm²", usual.tvi_cm3_per_cm2
+    low, high = mean - _SDS * sd, mean + _SDS * sd
     if low <= value <= high:
         return ()
     digits = 0 if height_m is None else 2
-    people = {"M": "men", "F": "women"}.get(sex or "", "people")
+    people = {"M": "men", "F": "women"}[sex]
     message = (
         f"Total muscle volume{'' if height_m is None else ' over squared height'} is {value:.{digits}f} {unit}; for "
         f"{people} it is usually {low:.{digits}f} to {high:.{digits}f}. Check the labels and the height."

@@ -56,7 +56,7 @@ def lateral_edge_flags(
     index = np.arange(grid.shape[0])
     flags = []
     for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
-        touching = body[index, :, columns[:, edge]].any(axis=1)
+        touching = np.asarray(body[index, :, columns[:, edge]].any(axis=1))
         touching[:first] = touching[end:] = False
         for low, high in _stretches(np.flatnonzero(touching), _JOINED_MM / grid.spacing_mm[2]):
             z = sorted(float((grid.affine @ [0, (grid.shape[1] - 1) / 2, k, 1.0])[2]) for k in (low - 0.5, high + 0.5))

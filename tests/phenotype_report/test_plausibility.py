@@ -22,7 +22,7 @@ from tests import box_body
         (7586.0, 1.63, "F", False),
         (5000.0, 1.76, "M", True),
         (4500.0, 1.76, "F", True),
-        (5500.0, 1.76, None, False),  # a small woman's
+        (1000.0, 1.76, None, False),  # the sex is not known
         (11166.0, 5.6, "M", True),  # feet taken for metres
         (5000.0, None, "M", True),
         (5500.0, None, "F", False),
