@@ -21,6 +21,7 @@ from operators.core.errors import GeometryError, InternalError
 __all__ = ["Contrast", "Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"]
 
 Severity = Literal["info", "warning", "error"]
+Quantity = Literal["volume", "fat"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,20 @@ class QualityFlag:
         ``error`` means that phenotypes cannot be trusted and are not reported.
     message : str
         One sentence; names stations and series by number, never the patient.
+    z_mm : tuple of float or None
+        LPS z range of the images that it is about; None for all.
+    structures : tuple of str
+        The structures that it is about; empty for all.
+    quantities : tuple of {"volume", "fat"}
+        The kinds of numbers that it casts doubt on; empty for none.
     """
 
     code: str
     severity: Severity
     message: str
+    z_mm: tuple[float, float] | None = None
+    structures: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ("volume", "fat")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from operators.core.errors import DicomError, GeometryError, InputError
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
-from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
+from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags, step_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
@@ -19,7 +19,9 @@ from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.image_quality import image_quality_flags
 from operators.station_fusion.knees import reaches_knees
+from operators.station_fusion.lateral_edges import lateral_edge_flags
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
     TablePosition,
@@ -62,8 +64,9 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         study's and those of fusion:
         ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent`` and
-        ``shifted-station`` (warning), ``station-gap``,
+        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent``,
+        ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
+        ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -99,7 +102,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
     chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
-    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen))
+    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
@@ -145,6 +148,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *(pelvis_to_knee.flags if options.stations != "all" else ()),
             *coverage_flags(chosen),
             *knees,
+            *image_quality_flags(chosen),
+            *lateral_edge_flags(body, grid, grids, label_slices),
         ),
         label_slices=label_slices,
         absent=absent,

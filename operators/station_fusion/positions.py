@@ -104,6 +104,12 @@ class TablePosition:
         return extent_mm(self.grid)
 
     @property
+    def z_range_mm(self) -> tuple[float, float]:
+        """LPS z of its lower and upper end, voxel faces included."""
+        low, high = self.extent_mm[:, 2]
+        return float(low), float(high)
+
+    @property
     def decoded(self) -> bool:
         """Whether the voxels of all contrasts are known."""
         return all(station.decoded for station in self.stations.values())
