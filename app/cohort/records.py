@@ -145,7 +145,10 @@ class Attempt:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps({"version": VERSION} | dataclasses.asdict(self), separators=(",", ":"))
+        # Ten times as fast as `dataclasses.asdict`, which copies everything.
+        error = None if self.error is None else vars(self.error)
+        parts = {"input": vars(self.input), "digests": vars(self.digests), "error": error}
+        return json.dumps({"version": VERSION} | vars(self) | parts, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: _Line) -> Attempt:

@@ -135,7 +135,8 @@ def run_cohort(
         tasks = stopping.offered(iter(plan.tasks))
         with _executed(tasks, len(plan.tasks), settings, cohort, stopping, show) as results:
             trouble = _follow(results, stopping, show)
-        known = latest(ledger.attempts()[0])
+        if plan.tasks:
+            known = latest(ledger.attempts()[0])
         left = _without_outcome(ours, plan.tasks, known)
         counts = _counts(ours, known, left)
         whole = trouble is None and stopping.signal is None and not left
