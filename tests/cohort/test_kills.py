@@ -46,9 +46,7 @@ def test_a_share_that_vanishes_and_comes_back(inputs: Path, undisturbed: Path, t
     share = tmp_path / "share"
     shutil.copytree(inputs, share / "in", copy_function=shutil.copy2)
     gone = tmp_path / "elsewhere"
-    code = interrupted_by(
-        share / "in", tmp_path / "out", lambda: share.rename(gone) and None, lambda: gone.rename(share) and None, 20
-    )
+    code = interrupted_by(share / "in", tmp_path / "out", lambda: share.rename(gone), lambda: gone.rename(share), 20)
     assert code == 3
     # failures.csv names the inputs, which are elsewhere here.
     assert (tmp_path / "out" / "phenotypes.parquet").read_bytes() == (undisturbed / "phenotypes.parquet").read_bytes()
