@@ -106,7 +106,7 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
         contrasts = _derived(report)
         dicom = DicomOptions(options["seg_type"], options["compression"], contrasts)
         card = ModelCard(**report["model"])
-        flags = tuple(QualityFlag(**flag) for flag in report["quality"]["flags"])
+        flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])
     except (KeyError, TypeError, ValueError, SarcoMapError) as error:
         raise _no_report(f"not what a run writes ({type(error).__name__})") from error
@@ -133,6 +133,15 @@ def _derived(report: Mapping[str, Any]) -> tuple[Contrast, ...]:
     """The contrasts that were written as DICOM series."""
     asked = tuple(Contrast(name) for name in report["options"]["dicom"]["derived"])
     return DicomOptions(derived=asked).derived_without(absent_in(report))
+
+
+def _flag(entry: Mapping[str, Any]) -> QualityFlag:
+    about = {
+        "z_mm": tuple(entry["z_mm"]) if entry.get("z_mm") else None,
+        "structures": tuple(entry.get("structures", ())),
+        "quantities": tuple(entry.get("quantities", ("volume", "fat"))),
+    }
+    return QualityFlag(entry["code"], entry["severity"], entry["message"], **about)
 
 
 def _report(folder: Path) -> Mapping[str, Any]:

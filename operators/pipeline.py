@@ -18,7 +18,7 @@ from operators.core.contrast import Contrast
 from operators.core.errors import InternalError
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import RunOptions
-from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, staged, without
+from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, refuse_other_study, staged, without
 from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.stage_clock import StageClock
 
@@ -118,6 +118,7 @@ def process_study(
         network = model_of(model, options)
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
+        refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
         study, fused = _without_station_voxels(study, fused)
         labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
@@ -143,6 +144,7 @@ def fuse_study(
     with dicom_is_quiet(), staged(output) as folder:
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
+        refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
         _check_whole(folder, without(FUSED_FILES, fused.absent))
     return StudyResult(output, {}, clock.seconds)

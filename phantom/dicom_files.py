@@ -21,8 +21,10 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
 from pydicom.valuerep import DSfloat
 
 from operators.core.volume import Contrast
+from phantom.composing import composed_image_type
 from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
 from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
+from phantom.planes import image_orientation
 
 __all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "Dress", "decimal", "dicom_files", "series_header"]
 
@@ -92,7 +94,7 @@ def dicom_files(
         header.file_meta.MediaStorageSOPInstanceUID = uid
         header.SOPInstanceUID = uid
         header.InstanceNumber = series.instance_numbers[k]
-        header.ImagePositionPatient = [decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
+        header.ImagePositionPatient = [decimal(mm) for mm in series.position_mm(k)]
         header.SliceLocation = decimal(series.slice_z_mm[k])
         written = series.acquired + timedelta(seconds=acquisition_seconds, milliseconds=10 * int(k))
         header.ContentTime = written.strftime("%H%M%S.%f")
@@ -186,7 +188,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.SOPClassUID = MRImageStorage
     header.SpecificCharacterSet = "ISO_IR 100"
     header.SyntheticData = "YES"
-    header.ImageType = _IMAGE_TYPE[series.contrast]
+    header.ImageType = composed_image_type(_IMAGE_TYPE[series.contrast], series.made_of)
     header.ImageComments = SYNTHETIC_STATEMENT
     header.AcquisitionNumber = 1
     header.AcquisitionDate = header.ContentDate = f"{series.acquired:%Y%m%d}"
@@ -195,7 +197,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.LossyImageCompression = "00"
     # Not validated: a fault may put an invalid decimal string here.
     header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
-    header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    header.ImageOrientationPatient = image_orientation(series.plane)
     header.SliceThickness = decimal(series.slice_mm)
     header.SpacingBetweenSlices = decimal(series.slice_mm)
     header.SamplesPerPixel = 1

@@ -154,7 +154,8 @@ def _missing_slice(series: list[Series], rng: np.random.Generator) -> tuple[list
     changed, _ = _edit(series, lambda s: s is water, lambda s: _keep_slices(s, kept))
     return (
         changed,
-        f"station {victim}, series {water.number}: the slice at z = {water.slice_z_mm[gone]:.2f} mm is missing",
+        f"station {victim}, series {water.number}: the slice at {water.axis} = {water.slice_z_mm[gone]:.2f} mm is "
+        "missing",
     )
 
 
@@ -229,8 +230,11 @@ def _damaged_file(damage: Damage) -> Fault:
         k = len(water.voxels) // 3
         marked = {**water.damage, k: damage}
         changed, _ = _edit(series, lambda s: s is water, lambda s: replace(s, damage=marked))
-        z = water.slice_z_mm[k]
-        return changed, f"station {water.station}, series {water.number}: the file at z = {z:.2f} mm is {damage}"
+        mm = water.slice_z_mm[k]
+        return (
+            changed,
+            f"station {water.station}, series {water.number}: the file at {water.axis} = {mm:.2f} mm is {damage}",
+        )
 
     return fault
 

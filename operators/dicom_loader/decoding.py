@@ -56,13 +56,14 @@ def decode_stacks(
         volumes = {n: np.empty(stacks[n].grid.shape, dtype=np.float32) for n in wanted}
         for n, voxels in volumes.items():
             stack = stacks[n]
+            stacked = stack.turn.stacked(voxels)
             for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
-                work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
+                work.setdefault(file.file, (file, []))[1].append(Target(frame, stacked, place))
         again = len(work.keys() & files)
         files |= work.keys()
         notes += decode_into(source, list(work.values()), tick if not again else _silent)
         for n, voxels in volumes.items():
-            _interpolate_missing(stacks[n], voxels)
+            _interpolate_missing(stacks[n], stacks[n].turn.stacked(voxels))
             stations[n] = replace(stations[n], voxels=voxels, decoded=True)
     tick.finish()
     return tuple(stations), encoding_flags(notes)
@@ -73,7 +74,7 @@ def _silent() -> None:
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
-    """Interpolate missing slices linearly between their neighbours. The first and last slice are never missing."""
+    """Interpolate missing slices (the first axis) linearly between their neighbours. The first and last are there."""
     for k in stack.missing:
         below = max(place for place in stack.places if place < k)
         above = min(place for place in stack.places if place > k)
@@ -101,5 +102,6 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         contrast_evidence=stack.evidence,
         contrast_agent=lowest.contrast_agent,
         private_scale=stack.private_scale,
+        slice_axis=stack.turn.slice_axis,
         decoded=False,
     )

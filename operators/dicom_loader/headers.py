@@ -86,20 +86,26 @@ _DICOM_SUFFIX = re.compile(r"^(|\.dcm|\.dicom|\.dic|\.ima|\.mr|\.\d+)$", re.IGNO
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A DICOM object that is not a Dixon magnitude image.
+    """A DICOM object that is not a Dixon magnitude image as acquired.
 
     Attributes
     ----------
     series_uid : str
         Empty when the object has none.
-    kind : {"phase", "other"}
+    kind : {"phase", "composed", "other"}
     untold : ImageFile or None
         An MR image of which no header says what contrast it shows; that of its frame means nothing.
+    composed : ImageFile or None
+        A Dixon image that was composed of several stations or reformatted.
+    error : SarcoMapError or None
+        Why a composed one cannot be read.
     """
 
     series_uid: str
     kind: str
     untold: ImageFile | None = None
+    composed: ImageFile | None = None
+    error: SarcoMapError | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,12 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         except SarcoMapError:
             image = None
         return OtherFile(series_uid, "other", image)
+    if kind == "composed":
+        # It matters only where there is no scan as acquired.
+        try:
+            return OtherFile(series_uid, kind, composed=_image_file(stream, header, elements, frames, file, where))
+        except SarcoMapError as error:
+            return OtherFile(series_uid, kind, error=error)
     return _image_file(stream, header, elements, frames, file, where)
 
 

@@ -68,8 +68,10 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
 def images_of_study(
     source: Source, headers: StudyHeaders, members: Sequence[str], study_uid: str | None
 ) -> Sequence[ImageFile]:
-    """The images of the study to read."""
-    images, others = headers.images, headers.others
+    """The images of the study to read: scans as acquired, then those composed or reformatted."""
+    others = headers.others
+    composed = [other.composed for other in others if other.composed is not None]
+    images = headers.images or tuple(composed)
     if not images and headers.unplaced:
         raise headers.unplaced[0]
     if not images and not others:
@@ -87,7 +89,7 @@ def images_of_study(
                 "a study that is there",
                 "Give its Study Instance UID or one of these keys.",
             )
-        return [image for image in images if image.study_uid == chosen[0]]
+        return _of_study(chosen[0], headers.images, composed)
     if len(studies) > 1:
         raise DicomError(
             source.name,
@@ -95,7 +97,12 @@ def images_of_study(
             "one study",
             "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
         )
-    return images
+    return _of_study(next(iter(studies), ""), headers.images, composed)
+
+
+def _of_study(uid: str, images: Sequence[ImageFile], composed: Sequence[ImageFile]) -> list[ImageFile]:
+    once = {image.sop_instance_uid: image for image in (*composed, *images) if image.study_uid == uid}
+    return sorted(once.values(), key=lambda image: all(frame.made_of != "scan" for frame in image.frames))
 
 
 def _nothing(source: Source, members: Sequence[str]) -> InputError:
