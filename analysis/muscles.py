@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from analysis.design import Covariates
 from analysis.distributions import normal_quantile
-from analysis.logistic import fit_logistic, profile_interval
+from analysis.logistic import fit_logistic
 from analysis.multiplicity import benjamini_hochberg
 from analysis.penalised_selection import stability_selection
+from analysis.profile_likelihood import profile_interval
 
 __all__ = ["NOT_MUSCLES", "muscle_associations", "muscle_selection", "muscles_per_height"]
 

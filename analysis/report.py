@@ -75,7 +75,7 @@ def write_results(
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
         if len(tables["calibration"]):
             makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
-        makers = {name: maker for name, maker in makers.items() if name != "curves" or len(tables["curves"])}
+        makers = {name: maker for name, maker in makers.items() if len(tables.get(name, "_"))}
     figures: dict[str, str] = {}
     for name, maker in makers.items():
         progress(f"figure {name}")
