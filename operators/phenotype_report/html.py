@@ -160,6 +160,16 @@ def _shown(phenotype: Phenotype, value: float | None) -> str:
     return (_percent if phenotype.unit.percent else _fixed)(value, phenotype.decimals)
 
 
+def _touches(flag: Mapping[str, Any]) -> str:
+    """The numbers of the page's cards that a flag casts doubt on, in words; empty if there are none."""
+    touched = [PHENOTYPES[key] for key in flag.get("touches", ()) if key in PHENOTYPES]
+    if flag["severity"] == "error" or not touched:
+        return ""
+    if len(touched) == len(PHENOTYPES):
+        return "all numbers"
+    return ", ".join(p.title for p in touched if p.card is not None and not p.deprecated) or touched[0].title
+
+
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
     rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
 
@@ -201,4 +211,5 @@ def _template() -> jinja2.Template:
     )
     environment.filters["fixed"] = _fixed
     environment.filters["percent"] = _percent
+    environment.filters["touches"] = _touches
     return environment.get_template("study_page.html.j2")

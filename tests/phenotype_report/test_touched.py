@@ -9,7 +9,7 @@ from operators.core.anatomy import HAMSTRINGS, THIGH_MUSCLES
 from operators.core.phenotypes import PHENOTYPES
 from operators.core.report_schema import report_schema
 from operators.core.volume import QualityFlag, Volume
-from operators.phenotype_report import Measurements, build_report, measure
+from operators.phenotype_report import Measurements, build_report, measure, render_html
 from operators.phenotype_report.touched import touched
 from tests import box_body
 
@@ -57,3 +57,5 @@ def test_the_report_names_them(measured: Measurements) -> None:
     assert entry["structures"] == list(HAMSTRINGS)
     assert "pa_ratio" in entry["touches"] and "quadriceps_cm3" not in entry["touches"]
     assert set(THIGH_MUSCLES) > set(HAMSTRINGS)
+    page = render_html(report)
+    assert "Touches: Total muscle volume" in page and "Hamstrings" in page
