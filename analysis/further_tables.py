@@ -245,8 +245,8 @@ def _mediation(table: pd.DataFrame) -> TextTable:
     cells = [
         (label_of(row["outcome"]) if new else "", label_of(row["mediator"]), format_count(row["n"]),
          format_number(100 * row["total"], 3),
-         _with_interval(*(100 * row[key] for key in ("direct", "direct_low", "direct_high")), 3),
-         _with_interval(*(100 * row[key] for key in ("indirect", "indirect_low", "indirect_high")), 3))
+         _with_interval(100 * row["direct"], 100 * row["direct_low"], 100 * row["direct_high"], 3),
+         _with_interval(100 * row["indirect"], 100 * row["indirect_low"], 100 * row["indirect_high"], 3))
         for row, new in zip(rows, _once(rows, "outcome"), strict=True)
     ]  # fmt: skip
     return TextTable(

@@ -225,8 +225,10 @@ def _compared(
 ) -> list[dict[str, object]]:
     names = list(fitted)
     areas, covariance = delong(np.array([one.risk for one in fitted.values()]), events)
-    apparent, tested = _bootstrap(fitted, events, bootstraps, rng) if bootstraps else (None, None)
-    optimism = np.zeros(len(names)) if apparent is None else (apparent - tested).mean(axis=0)
+    apparent, optimism = None, np.zeros(len(names))
+    if bootstraps:
+        apparent, tested = _bootstrap(fitted, events, bootstraps, rng)
+        optimism = (apparent - tested).mean(axis=0)
     about = {"outcome": outcome, "measure": "AUC", "n": len(events), "events": int(events.sum())}
     rows: list[dict[str, object]] = []
     for name, against in [(BASE, ""), *_pairs(names)]:

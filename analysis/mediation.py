@@ -103,7 +103,8 @@ def mediation_table(
             known = shared.known & np.isfinite(values).all(axis=0)
             if known.sum() < _FEWEST or any(np.ptp(column[known]) == 0 for column in values):
                 continue
-            found = mediate(*(column[known] for column in values), shared.of(known).values, seed=seed)
+            x, m, y = (column[known] for column in values)
+            found = mediate(x, m, y, shared.of(known).values, seed=seed)
             rows.append({"exposure": exposure, "outcome": outcome, "mediator": mediator, **vars(found)})
     return pd.DataFrame(rows)
 

@@ -110,7 +110,10 @@ def muscle_selection(
 
 
 def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]:
-    empty = {"events": int(events.sum()), **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan)}
+    empty: dict[str, object] = {
+        "events": int(events.sum()),
+        **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan),
+    }
     if min(events.sum(), len(events) - events.sum()) < _FEWEST_EVENTS or np.ptp(values) == 0:
         return empty
     regressors = np.column_stack([values / values.std(ddof=1), shared])
