@@ -177,7 +177,8 @@ def verdicts(models: pd.DataFrame) -> list[str]:
         text = f"{name[0].upper()}{name[1:]}: P/A changes the {measure} of the covariates, {base}, by {amount}"
         text += "" if adds else ", which is nothing that these data can show"
         if len(rival):
-            text += f"; {str(rival.idxmax()).removeprefix('+ ')} changes it by {format_number(rival.max(), 3)}"
+            other = str(rival.idxmax()).removeprefix("+ ")
+            text += f"; the best other marker, {other}, changes it by {format_number(rival.max(), 3)}"
         beside = part[part["against"] == "+ TMV"]
         if len(beside):
             given = beside.iloc[0]

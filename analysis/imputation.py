@@ -158,7 +158,7 @@ def imputed_associations(
             events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
             known = np.isfinite(events) & ((groups.group == 0) | (groups.group == 2))
             high = (groups.group[known] == 2).astype(float)
-            about = {
+            about: dict[str, Any] = {
                 "exposure": exposure,
                 "outcome": outcome,
                 "n": int(known.sum()),
