@@ -51,6 +51,9 @@ def test_full_makes_every_further_table_also_of_repeated_visits(data: Path, tmp_
     page = (tmp_path / "out/report.html").read_text()
     for section in ("markers", "muscles", "percentiles", "repeats"):
         assert f'<section id="{section}">' in page
+    strobe, methods = (tmp_path / "out/strobe.md").read_text(), (tmp_path / "out/methods.md").read_text()
+    assert strobe.count("\n| ") >= 17 and "10 bootstraps" in methods and "below 27 kg" in methods
+    assert (tmp_path / "out/tables/all_tables.html").read_text().count("<table>") > 15
     text = re.sub(r"data:image/png;base64,[^\"]+", "", page)
     assert not re.search(r"\b(nan|inf|None|NaN|undefined)\b", text)
     assert "seed 1" in json.loads((tmp_path / "out/provenance.json").read_text())["random_numbers"]
