@@ -31,7 +31,7 @@ def inputs(data: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_full_makes_every_further_table_also_of_repeated_visits(data: Path, tmp_path: Path) -> None:
-    first = pd.read_csv(data / "phenotypes.csv", dtype={"eid": str}).assign(visit=2)
+    first = pd.read_csv(data / "phenotypes.csv", dtype={"eid": str}).copy().assign(visit=2)
     noise = 1 + 0.01 * np.random.default_rng(1).normal(size=120)
     second = first.head(120).assign(visit=3)
     second["pa_ratio"], second["tmv_cm3"] = first["pa_ratio"].head(120) * noise, first["tmv_cm3"].head(120)
@@ -46,6 +46,7 @@ def test_full_makes_every_further_table_also_of_repeated_visits(data: Path, tmp_
     assert further | {"calibration", "decision_curve", "percentiles"} <= set(tables)
     ratio = tables["repeats"].set_index("measure").loc["pa_ratio"]
     assert ratio["n"] == pytest.approx(120, abs=15) and 0.95 < ratio["icc"] < 1
+    assert set(tables["repeats"]["measure"]) == {"pa_ratio"}  # the other measures of the second visit are copies
     corrected = tables["undiluted"].dropna()
     assert (np.abs(np.log(corrected["odds_ratio"])) >= np.abs(np.log(corrected["odds_ratio_measured"]))).all()
     page = (tmp_path / "out/report.html").read_text()
