@@ -57,7 +57,7 @@ def one_kind(stacks: Sequence[Stack]) -> tuple[list[Stack], tuple[QualityFlag, .
     if len(corrections) > 1:
         named = "; ".join(sorted(" ".join(sorted(values)) or "none" for values in corrections))
         message = (
-            f"Series were not all corrected alike for distortion or for the coils (ImageType names {named}), so stations "
+            f"Series were not all corrected alike for distortion or for the coils (ImageType: {named}), so stations "
             "and contrasts may not fit exactly."
         )
         flags.append(QualityFlag("mixed-image-kinds", "warning", message))

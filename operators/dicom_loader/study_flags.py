@@ -102,7 +102,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
             QualityFlag(
                 "lossy-compression",
                 "warning",
-                f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of the "
+                f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of "
                 "images as acquired.",
             )
         )

@@ -57,7 +57,8 @@ def lateral_edge_flags(
     first, end = slices or (0, grid.shape[0])
     columns = edge_columns(grid, station_grids)
     index = np.arange(grid.shape[0])
-    both = np.logical_and(*(body[index, :, columns[:, edge]].any(axis=1) for edge in (0, 1)))
+    first_edge, last_edge = (body[index, :, columns[:, edge]].any(axis=1) for edge in (0, 1))
+    both = first_edge & last_edge
     if both.sum() > _NO_OUTLINE * np.count_nonzero(body.any(axis=(1, 2))):
         return ()
     flags = []
