@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.geometry import z_range_mm
@@ -16,8 +16,8 @@ from operators.dicom_loader.study_headers import StudyHeaders
 __all__ = ["study_flags"]
 
 
-#: These transfer syntaxes always lose something. Others may, and then LossyImageCompression says so.
-_LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
+#: These transfer syntaxes lose something. JPEG 2000 may, and then LossyImageCompression says so.
+_LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 
 
 def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> tuple[QualityFlag, ...]:

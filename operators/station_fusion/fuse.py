@@ -30,7 +30,7 @@ from operators.station_fusion.positions import (
 )
 from operators.station_fusion.resample import average_stations, choose_device
 from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
-from operators.station_fusion.station_scales import on_stated_scale
+from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
 
 __all__ = ["fuse"]
@@ -97,12 +97,14 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
 
     tell("comparing overlaps", 0.1)
     overlaps = sample_overlaps(chosen, grid)
-    rescaled, stated_flags = on_stated_scale(chosen, overlaps)
-    if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
-        chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
+    for on_scale in (on_stated_scale, on_measured_scale):
+        rescaled, scale_flags = on_scale(chosen, overlaps)
+        flags = (*flags, *scale_flags)
+        if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
+            chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
     chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
-    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
+    flags = (*flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)

@@ -79,8 +79,8 @@ def _overlap(number: int, upper: TablePosition, lower: TablePosition, grid: Grid
         average_stations([[position.stations[contrast].voxels for contrast in _SAMPLED]], [position.grid], shared)
         for position in (upper, lower)
     )
-    threshold = _TISSUE_FRACTION * np.percentile((above[0] + below[0]) / 2, 99)
-    tissue = (above[0] > threshold) & (below[0] > threshold)
+    # A threshold for each, because one may be stored on another scale.
+    tissue = np.logical_and(*(image > _TISSUE_FRACTION * np.percentile(image, 99) for image in (above[0], below[0])))
     if not tissue.any():
         return None
     overlap_mm = min(upper.extent_mm[1, 2], lower.extent_mm[1, 2]) - max(upper.extent_mm[0, 2], lower.extent_mm[0, 2])

@@ -17,8 +17,13 @@ from operators.core.options import StationChoice
 from operators.core.volume import Contrast, Grid, QualityFlag, Station
 from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
-from operators.station_fusion.contrast_agent import told_by
-from operators.station_fusion.repeats import Acquisition, better_than_newest, is_complete, matched_by_images
+from operators.station_fusion.repeats import (
+    Acquisition,
+    is_complete,
+    matched_by_images,
+    newest_whole,
+    scan_to_use,
+)
 
 __all__ = [
     "MINIMUM_COVERAGE_MM",
@@ -220,16 +225,17 @@ def places_of(stations: Sequence[Station]) -> list[list[Acquisition]]:
     """For each place, superior first: its acquisitions, oldest first, as the order of their series has them."""
     places: list[list[Station]] = []
     for station in sorted(stations, key=lambda s: (_rank(s.grid), _recency(s), s.contrast, s.series_uid)):
-        # A place holds stations that share most of their extent, whatever their contrast and time.
+        # A place holds stations that share most of their extent, whatever their contrast and time. All of them: two
+        # stations that a large volume contains are at two places.
         extent = extent_mm(station.grid)
         for place in places:
-            if _shared_part(extent, extent_mm(place[0].grid)) > _SAME_PLACE_OVERLAP:
+            if all(_shared_part(extent, extent_mm(other.grid)) > _SAME_PLACE_OVERLAP for other in place):
                 place.append(station)
                 break
         else:
             places.append([station])
     return sorted(
-        (_acquisitions(place) for place in places), key=lambda place: _rank(_first(place[_newest(place)]).grid)
+        (_acquisitions(place) for place in places), key=lambda place: _rank(_first(place[newest_whole(place)]).grid)
     )
 
 
@@ -239,11 +245,11 @@ def _places(stations: Sequence[Station]) -> list[tuple[list[Acquisition], int, s
     places = [
         sorted(matched_by_images(place), key=lambda a: min(map(_recency, a.values()))) for place in places_of(stations)
     ]
-    newest = [_newest(place) for place in places]
+    whole = [newest_whole(place) for place in places]
     found = []
     for n, place in enumerate(places):
-        beside = [places[m][newest[m]] for m in (n - 1, n + 1) if 0 <= m < len(places)]
-        found.append((place, *better_than_newest(place, newest[n], beside)))
+        beside = [places[m][whole[m]] for m in (n - 1, n + 1) if 0 <= m < len(places)]
+        found.append((place, *scan_to_use(place, beside)))
     return found
 
 
@@ -255,14 +261,6 @@ def _acquisitions(place: Sequence[Station]) -> list[Acquisition]:
             acquisitions.append({})
         acquisitions[-1][station.contrast] = station
     return acquisitions
-
-
-def _newest(acquisitions: Sequence[Acquisition]) -> int:
-    """The index of the newest acquisition that has all four contrasts, without a contrast agent if there is one; of the
-    newest of all where none has."""
-    complete = [number for number, acquisition in enumerate(acquisitions) if is_complete(acquisition)]
-    native = [number for number in complete if not told_by(acquisitions[number])]
-    return (native or complete or [len(acquisitions) - 1])[-1]
 
 
 def _first(acquisition: Acquisition) -> Station:

@@ -18,7 +18,7 @@ from operators.station_fusion.contrast_agent import told_by
 from operators.station_fusion.contrast_scales import contrast_scales
 from operators.station_fusion.resample import average_stations
 
-__all__ = ["Acquisition", "better_than_newest", "is_complete", "is_decoded", "matched_by_images"]
+__all__ = ["Acquisition", "is_complete", "is_decoded", "matched_by_images", "newest_whole", "scan_to_use"]
 
 Acquisition = dict[Contrast, Station]
 """What was scanned at one place in one go; complete with four contrasts."""
@@ -107,17 +107,23 @@ def _best_scans(by_contrast: Mapping[Contrast, Sequence[Station]], count: int) -
     return scans
 
 
-def better_than_newest(
-    acquisitions: Sequence[Acquisition], newest: int, neighbours: Sequence[Acquisition]
-) -> tuple[int, str]:
-    """The scan to use at a place: the newest, unless it is worse than an older one.
+def newest_whole(acquisitions: Sequence[Acquisition]) -> int:
+    """The newest scan at a place with all four contrasts that shows as much as the others.
+
+    Without a contrast agent if there is one; the newest of all where none is complete.
+    """
+    numbers = _native(acquisitions)
+    partial = _partial(acquisitions, numbers)
+    return next((n for n in reversed(numbers) if n not in partial), len(acquisitions) - 1)
+
+
+def scan_to_use(acquisitions: Sequence[Acquisition], neighbours: Sequence[Acquisition]) -> tuple[int, str]:
+    """The scan to use at a place: the newest complete one, unless it is worse than an older one.
 
     Parameters
     ----------
     acquisitions : sequence of dict
         At one place, oldest first.
-    newest : int
-        Number of the newest complete one; of those without a contrast agent, if there are any.
     neighbours : sequence of dict
         The scans used above and below.
 
@@ -128,33 +134,48 @@ def better_than_newest(
     reason : str
         What is wrong with newer ones; empty when the newest is used.
     """
-    numbers = [n for n, a in enumerate(acquisitions) if is_complete(a) and is_decoded(a)]
-    agent = ""
-    if not told_by(acquisitions[newest]):
-        # Native scans are compared with each other only.
-        agents = [found for a in acquisitions[newest + 1 :] if is_complete(a) and (found := told_by(a))]
-        agent = f"was scanned after a contrast agent ({agents[0]})" if agents else ""
-        numbers = [n for n in numbers if not told_by(acquisitions[n])]
-    if len(numbers) < 2 or newest not in numbers:
+    numbers = _native(acquisitions)
+    if not numbers:
+        return len(acquisitions) - 1, ""
+    newest = numbers[-1]
+    agents = [found for a in acquisitions[newest + 1 :] if is_complete(a) and (found := told_by(a))]
+    agent = f"was scanned after a contrast agent ({agents[0]})" if agents else ""
+    if len(numbers) < 2 or not all(is_decoded(acquisitions[n]) for n in numbers):
         return newest, agent
+    reasons = _partial(acquisitions, numbers)
+    whole = [n for n in numbers if n not in reasons]
+    misfits = {n: _misfit(acquisitions[n]) for n in whole}
+    apart = {n: _disagreement(acquisitions[n], neighbours) for n in whole}
+    for n in whole:
+        if misfits[n] > _MISFIT >= min(misfits.values()):
+            reasons[n] = "has water and fat that do not add up to its in-phase image"
+        elif apart[n] > min(apart.values()) + _DISAGREES:
+            reasons[n] = "agrees less with the stations above and below (contrast agent, motion or another body)"
+    chosen = next((n for n in reversed(whole) if n not in reasons), whole[-1])
+    return chosen, agent if chosen == newest else reasons[newest]
+
+
+def _native(acquisitions: Sequence[Acquisition]) -> list[int]:
+    """Numbers of the complete scans without a contrast agent; of all complete ones where none is without."""
+    complete = [n for n, a in enumerate(acquisitions) if is_complete(a)]
+    return [n for n in complete if not told_by(acquisitions[n])] or complete
+
+
+def _partial(acquisitions: Sequence[Acquisition], numbers: Sequence[int]) -> dict[int, str]:
+    """Which scans show less than the others, and in what; never all of them."""
     sizes = {n: _size_mm3(acquisitions[n]) for n in numbers}
     fineness = {n: 1.0 / _slice_spacing_mm(acquisitions[n][Contrast.IN]) for n in numbers}
-    misfits = {n: _misfit(acquisitions[n]) for n in numbers}
-    apart = {n: _disagreement(acquisitions[n], neighbours) for n in numbers}
     reasons = {}
     for n in numbers:
         if sizes[n] < _SMALLER * max(sizes.values()):
             reasons[n] = "covers less"
         elif fineness[n] < _SMALLER * max(fineness.values()):
             reasons[n] = "has fewer slices"
-        elif misfits[n] > _MISFIT >= min(misfits.values()):
-            reasons[n] = "has water and fat that do not add up to its in-phase image"
-        elif apart[n] > min(apart.values()) + _DISAGREES:
-            reasons[n] = "agrees less with the stations above and below (contrast agent, motion or another body)"
-    good = [n for n in numbers if n not in reasons]
-    if not good or newest not in reasons:
-        return newest, agent
-    return good[-1], reasons[newest]
+    if len(reasons) == len(numbers) > 0:
+        # A few slices that are spread over the body cover more than a station, and show less.
+        shown = {n: sizes[n] * fineness[n] for n in numbers}
+        reasons = {n: reason for n, reason in reasons.items() if shown[n] < _SMALLER * max(shown.values())}
+    return reasons
 
 
 def _misfit(acquisition: Mapping[Contrast, Station], *, opposed: bool = False) -> float:

@@ -1,9 +1,10 @@
-"""Whether stations have one scale, where headers state one for each (Philips' private scale slope).
+"""Whether stations have one scale: as headers state it (Philips' private scale slope), and as overlaps show it.
 
 Philips displays every series on a scale of its own; displayed signal over
 (Rescale Slope x Scale Slope) is comparable between series (dcm2niix,
 Philips/README.md; MRtrix3/mrtrix3#2499). The images decide: the signal where
-stations overlap must become more alike.
+stations overlap must become more alike. Where nothing is stated, only a factor
+that no coil makes is evened out.
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ import numpy as np
 
 from operators.core.volume import Contrast, QualityFlag
 from operators.station_fusion.agreement import gain_ratio
-from operators.station_fusion.blending import scaled
+from operators.station_fusion.blending import matching_gains, scaled
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
 
-__all__ = ["on_stated_scale"]
+__all__ = ["on_measured_scale", "on_stated_scale"]
 
 _SAME = 0.02
 """Largest deviation from 1 of a ratio of stated scales that is nothing to correct."""
 
 _CLEARLY = 0.5
 """Of the departure of the gains in overlaps from 1; what is stated must bring it below."""
+
+_ANOTHER_SCALE = 2.0
+"""Ratio of the signals of neighbours. Coils and slab profiles stay far below; a lost Rescale Slope is above."""
+
+_ONE_FACTOR = 1.5
+"""Largest ratio of the quartiles of that ratio over tissue. Other weighting changes tissues by different factors."""
 
 
 def on_stated_scale(
@@ -66,3 +73,41 @@ def on_stated_scale(
     )
     rescaled = tuple(scaled(position, float(factor)) for position, factor in zip(positions, factors, strict=True))
     return rescaled, (QualityFlag("stations-rescaled", "warning", message),)
+
+
+def on_measured_scale(
+    positions: Sequence[TablePosition], overlaps: Sequence[Overlap]
+) -> tuple[tuple[TablePosition, ...], tuple[QualityFlag, ...]]:
+    """Bring stations to one scale where the signal of neighbours differs by a factor that only a scale explains.
+
+    Parameters
+    ----------
+    positions : sequence of TablePosition
+    overlaps : sequence of Overlap
+        Of neighbouring positions.
+
+    Returns
+    -------
+    positions : tuple of TablePosition
+        As they were where no neighbours differ by such a factor.
+    flags : tuple of QualityFlag
+        ``stations-rescaled`` (warning).
+    """
+    large = [overlap for overlap in overlaps if abs(np.log(gain_ratio(overlap))) > np.log(_ANOTHER_SCALE)]
+    if not large or not all(_is_one_factor(overlap) for overlap in large):
+        return tuple(positions), ()
+    gains = matching_gains(len(positions), overlaps)
+    factors = gains / np.median(gains)
+    greatest = max(max(gain, 1 / gain) for gain in map(gain_ratio, large))
+    message = (
+        f"Stations are stored on scales of their own: where they overlap, their signal differs by up to {greatest:.1f} "
+        f"times. They were multiplied by {', '.join(f'{factor:.3g}' for factor in factors)}, superior to inferior."
+    )
+    rescaled = tuple(scaled(position, float(factor)) for position, factor in zip(positions, factors, strict=True))
+    return rescaled, (QualityFlag("stations-rescaled", "warning", message),)
+
+
+def _is_one_factor(overlap: Overlap) -> bool:
+    tissue = overlap.tissue
+    low, high = np.percentile(overlap.above[Contrast.IN][tissue] / overlap.below[Contrast.IN][tissue], [25, 75])
+    return bool(high <= _ONE_FACTOR * low)

@@ -185,3 +185,24 @@ def test_stated_scales_that_the_overlaps_contradict_are_left(legs: list[list[Sta
     fused = displayed(legs, (1.0, 1.5, 1.0, 1.5), (1, 1, 1, 1))
     assert [flag.severity for flag in fused.flags if flag.code == "stated-scale-not-used"] == ["info"]
     np.testing.assert_array_equal(fused.water, displayed(legs, (1, 1, 1, 1), (1, 1, 1, 1)).water)
+
+
+@pytest.mark.parametrize("gain", [5.0, 0.03])
+def test_a_station_stored_on_another_scale_is_brought_to_that_of_the_others(
+    legs: list[list[Station]], gain: float
+) -> None:
+    plain = fused_with(legs, times())
+    fused = fuse(
+        make_study(
+            [
+                [replace(s, voxels=s.voxels * np.float32(gain if number == 1 else 1)) for s in position]
+                for number, position in enumerate(legs)
+            ]
+        )
+    )
+    (flag,) = [flag for flag in fused.flags if flag.code == "stations-rescaled"]
+    assert flag.severity == "warning"
+    tissue = plain.water > 100
+    ratio = fused.water[tissue] / plain.water[tissue]
+    np.testing.assert_allclose(ratio, np.median(ratio), rtol=0.1)
+    assert muscle_fat(fused) == pytest.approx(muscle_fat(plain), abs=1e-3)

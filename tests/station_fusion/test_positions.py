@@ -161,3 +161,26 @@ def test_stations_to_fuse_are_known_without_their_voxels(choice: str) -> None:
     again = {station.series_uid for station in (*six[1], *six[2], *rescanned, *incomplete)}
     assert {station.series_uid for station in kept} == expected | again
     assert len(expected) == {"pelvis-to-knee": 16, "all": 24}[choice]
+
+
+def coarse(z: float, slices: int, step_mm: float) -> list:
+    grid = make_grid((slices, 6, 6), spacing=(2.0, 2.5, step_mm), origin=(0.0, 0.0, z))
+    return make_position(grid, first_series=31, acquired=AT_ELEVEN)
+
+
+def test_a_few_newer_slices_spread_over_several_stations_replace_none() -> None:
+    stations = [s for n in range(4) for s in at_height(14.0 * n, first_series=1 + 4 * n, acquired=AT_TEN)]
+    for localiser in (coarse(-10.0, 6, 14.0), coarse(16.0, 4, 14.0), coarse(-8.0, 3, 14.0)):
+        positions, flags = find_positions([*stations, *localiser])
+        assert first_series(positions) == [13, 9, 5, 1]
+        assert {(flag.code, flag.severity) for flag in flags} == {("duplicate-station", "warning")}
+
+
+def test_newer_scans_of_parts_of_neighbouring_stations_do_not_vouch_for_each_other() -> None:
+    stations = [s for n in range(3) for s in at_height(20.0 * n, first_series=1 + 4 * n, acquired=AT_TEN)]
+    parts = [
+        [replace(s, voxels=3 * s.voxels) for s in at_height(z, (4, 6, 6), first_series=number, acquired=AT_ELEVEN)]
+        for z, number in ((0.0, 31), (26.0, 41))
+    ]
+    positions, _ = find_positions([*stations, *itertools.chain(*parts)])
+    assert first_series(positions) == [9, 5, 1]
