@@ -66,9 +66,23 @@ def check_transfer_syntaxes(files: Sequence[ImageFile], where: str) -> None:
 
 
 def same_image(source: Source, one: ImageFile, other: ImageFile) -> bool:
-    """Whether two files hold the same image: the same place and the same stored pixels."""
+    """Whether two files hold the same image: the same place and the same pixels, however they are compressed."""
     places = [[frame.position_mm.tolist() for frame in file.frames] for file in (one, other)]
-    return places[0] == places[1] and _pixel_bytes(source, one) == _pixel_bytes(source, other)
+    sizes = [[(frame.rows, frame.columns) for frame in file.frames] for file in (one, other)]
+    if places[0] != places[1] or sizes[0] != sizes[1]:
+        return False
+    if one.transfer_syntax_uid == other.transfer_syntax_uid:
+        return _pixel_bytes(source, one) == _pixel_bytes(source, other)
+    return np.array_equal(_signal(source, one), _signal(source, other))
+
+
+def _signal(source: Source, file: ImageFile) -> NDArray[np.float32]:
+    check_transfer_syntaxes([file], source.name)
+    first = file.frames[0]
+    voxels = np.empty((len(file.frames), first.rows, first.columns), dtype=np.float32)
+    targets = [Target(frame, voxels, number) for number, frame in enumerate(file.frames)]
+    decode_into(source, [(file, targets)], lambda: None)
+    return voxels
 
 
 def _pixel_bytes(source: Source, file: ImageFile) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from operators.core.errors import DicomError, InputError
@@ -62,7 +63,23 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
         elif header is not None:
             others.append(header)
         tick()
-    return StudyHeaders(tuple(images.values()), tuple(others), tuple(unplaced), copies)
+    once = _each_once(source, list(images.values()))
+    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies + len(images) - len(once))
+
+
+def _each_once(source: Source, images: Sequence[ImageFile]) -> list[ImageFile]:
+    """The images without those that a series holds a second time under another SOP Instance UID, as exporters and
+    anonymisers leave them. Two scans of one place never have the same noise."""
+    there: dict[Hashable, list[ImageFile]] = defaultdict(list)
+    once = []
+    for image in images:
+        frame = image.frames[0]
+        told_apart_by = frame.acquisition_number, frame.temporal_position, frame.image_type, image.scanned
+        alike = there[image.series_uid, frame.contrast, frame.position_mm.tobytes(), told_apart_by]
+        if not any(same_image(source, other, image) for other in alike):
+            alike.append(image)
+            once.append(image)
+    return once
 
 
 def images_of_study(

@@ -15,8 +15,10 @@ from operators.core.volume import Contrast, Study
 from operators.dicom_loader import load_study
 from operators.station_fusion.positions import find_positions
 from tests.dicom_loader.dicom_maker import (
+    COLUMNS,
     ORDER,
     ROOT,
+    ROWS,
     SLICES,
     START,
     classic_header,
@@ -114,7 +116,7 @@ def test_acquisition_numbers_that_count_slices_do_not_split_a_stack(tmp_path: Pa
 
 def test_two_scans_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path, 0, "one")
-    write_series(tmp_path, 0, "two")
+    write_series(tmp_path, 0, "two", PixelData=bytes(2 * ROWS * COLUMNS))
     with pytest.raises(GeometryError, match="share a position"):
         load_study(tmp_path)
 

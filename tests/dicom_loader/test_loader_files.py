@@ -11,13 +11,13 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
-from operators.core.errors import DicomError, InputError, SarcoMapError
+from operators.core.errors import DicomError, GeometryError, InputError, SarcoMapError
 from operators.core.study_key import study_key
 from operators.core.volume import Contrast
 from operators.dicom_loader import ArchiveLimits, load_study
-from tests.dicom_loader.dicom_maker import PATIENT_NAME, ROOT, STUDY_UID, series_number, write_study
+from tests.dicom_loader.dicom_maker import PATIENT_NAME, ROOT, SLICES, STUDY_UID, series_number, write, write_study
 
 
 def rejection(path: Path, error: type[SarcoMapError]) -> str:
@@ -258,3 +258,34 @@ def test_links_are_followed_and_a_circle_of_links_ends(tmp_path: Path) -> None:
     linked = load_study(tmp_path / "link")
     assert len(plain.stations) == len(linked.stations) == 4
     assert "image-twice" not in [flag.code for flag in linked.flags]
+
+
+def test_a_copy_that_is_compressed_otherwise_is_the_same_image(tmp_path: Path) -> None:
+    for file in write_study(tmp_path / "plain", stations=1):
+        header = pydicom.dcmread(file)
+        header.compress(RLELossless, generate_instance_uid=False)
+        write(header, tmp_path / f"copy-{file.name}")
+    study = load_study(tmp_path)
+    assert len(study.stations) == 4
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("image-twice", "info")]
+
+
+def test_images_that_a_series_holds_twice_under_new_uids_are_read_once(tmp_path: Path) -> None:
+    for file in write_study(tmp_path / "sent", stations=1):
+        header = pydicom.dcmread(file)
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.7"
+        write(header, tmp_path / f"again-{file.name}")
+    study = load_study(tmp_path)
+    assert len(study.stations) == 4
+    (flag,) = study.flags
+    assert flag.code == "image-twice" and flag.message.startswith(f"{4 * SLICES} files")
+
+
+def test_different_images_at_one_place_of_a_series_are_not_taken_for_one(tmp_path: Path) -> None:
+    file = write_study(tmp_path, stations=1)[0]
+    header = pydicom.dcmread(file)
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.7"
+    header.PixelData = bytes(len(header.PixelData))
+    write(header, tmp_path / "other.dcm")
+    with pytest.raises(GeometryError, match="two slices share a position"):
+        load_study(tmp_path)
