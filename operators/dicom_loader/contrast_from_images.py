@@ -106,11 +106,11 @@ def _of_one_scan(
         replace(stack, contrast=contrast, contrast_told_by="images")
         for stack, contrast in zip(untold, order, strict=True)
     )
+    next_best = f" (the next best order by {100 * min(others):.0f}%)" if others else ""
     message = (
         f"{', '.join(stack.title for stack in stacks)}: no header names the contrast, the images do: they depart from "
-        f"in = W + F and opp = |W - F| by {100 * departure:.0f}% of the in-phase signal (the next best order by "
-        f"{100 * min(others, default=float('inf')):.0f}%), and fat is {ratio:.1f} times as bright as water under the "
-        "skin."
+        f"in = W + F and opp = |W - F| by {100 * departure:.0f}% of the in-phase signal{next_best}, and fat is "
+        f"{ratio:.1f} times as bright as water under the skin."
     )
     return Told(stacks, QualityFlag("contrast-told-by-images", "warning", message))
 

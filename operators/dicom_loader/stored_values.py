@@ -34,6 +34,12 @@ _FEWEST_VALUES = 8
 """Of different values beyond the half; fewer can be a padding that the header does not name."""
 
 
+_LEAST_TOP = 255
+"""Conversions cut off at 8 bits or more."""
+
+_FEWEST_CLIPPED, _CLIPPED = 20, 0.002
+"""Pixels of an image with the largest value: so many, and this share, are no single bright vessel."""
+
 _SAMPLED = 8
 """Every so many values or rows are enough for a first look."""
 
@@ -147,6 +153,8 @@ def stored_values(pixels: NDArray[Any], encoding: Encoding) -> Stored:
         notes.add("other-sign-than-stated")
     if padding is not None:
         notes.add("pixel-padding")
+    if _is_clipped(values if padding is None else values[~padding]):
+        notes.add("clipped-signal")
     return Stored(values, padding, frozenset(notes))
 
 
@@ -194,6 +202,14 @@ def _sign_is_wrong(values: NDArray[Any], stored: int, signed: bool) -> bool:
     return deepest <= _NOISE * int(values[~large].max(initial=0))
 
 
+def _is_clipped(values: NDArray[Any]) -> bool:
+    """Whether many pixels have the largest value of some number of bits, as where a conversion cut bright fat off."""
+    top = int(values.max(initial=0))
+    if top < _LEAST_TOP or top & (top + 1):
+        return False
+    return bool(np.count_nonzero(values == top) >= max(_FEWEST_CLIPPED, _CLIPPED * values.size))
+
+
 def _padding(raw: NDArray[Any], values: NDArray[Any], encoding: Encoding, width: int) -> NDArray[np.bool_] | None:
     if encoding.padding is None:
         return None
@@ -214,6 +230,8 @@ _MESSAGES = {
     "more-bits-than-stated": "have values of more bits than BitsStored says; all their bits were read.",
     "other-sign-than-stated": "have values of another sign than PixelRepresentation says; they were read with "
     "that sign.",
+    "clipped-signal": "have many pixels with the largest value that their bits hold; brighter signal was "
+    "cut off, that of fat first, so fat fractions may be wrong.",
     "pixel-padding": "have pixels that PixelPaddingValue marks as outside the image; they were read as no signal.",
 }
 _INFO = ("unused-bits", "pixel-padding")

@@ -43,6 +43,16 @@ def test_plain_values_are_read_as_they_are() -> None:
         assert np.array_equal(found, signed) and notes == []
 
 
+@pytest.mark.parametrize("top", [255, 4095])
+def test_signal_that_a_conversion_cut_off_is_noticed(top: int) -> None:
+    bits = {"stored": 12, "high_bit": 11, "signed": False}
+    assert read(np.clip(tissue(2 * top), 0, top), **bits)[1] == ["clipped-signal"]
+    assert read(np.clip(tissue(0.98 * top), 0, top), **bits)[1] == []
+    padded = np.clip(tissue(0.9 * top), 0, top)
+    padded[:8] = top
+    assert read(padded, **bits, padding=(top, top))[1] == ["pixel-padding"]
+
+
 def test_the_order_of_the_bytes_does_not_matter() -> None:
     values = np.clip(tissue(3000), 0, None)
     found = stored_values(values.astype(">u2"), Encoding(stored=12, high_bit=11, signed=False))
