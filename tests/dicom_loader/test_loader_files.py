@@ -273,7 +273,7 @@ def test_a_copy_that_is_compressed_otherwise_is_the_same_image(tmp_path: Path) -
 def test_images_that_a_series_holds_twice_under_new_uids_are_read_once(tmp_path: Path) -> None:
     for file in write_study(tmp_path / "sent", stations=1):
         header = pydicom.dcmread(file)
-        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.7"
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{header.SOPInstanceUID}.7")
         write(header, tmp_path / f"again-{file.name}")
     study = load_study(tmp_path)
     assert len(study.stations) == 4
@@ -284,7 +284,7 @@ def test_images_that_a_series_holds_twice_under_new_uids_are_read_once(tmp_path:
 def test_different_images_at_one_place_of_a_series_are_not_taken_for_one(tmp_path: Path) -> None:
     file = write_study(tmp_path, stations=1)[0]
     header = pydicom.dcmread(file)
-    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.7"
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{header.SOPInstanceUID}.7")
     header.PixelData = bytes(len(header.PixelData))
     write(header, tmp_path / "other.dcm")
     with pytest.raises(GeometryError, match="two slices share a position"):
