@@ -19,6 +19,7 @@ __all__ = [
     "check_long_axis",
     "flipped_feet_down",
     "orientation_flags",
+    "thinner_above",
     "turned_to_lps",
     "upside_down",
 ]
@@ -28,8 +29,11 @@ _ENDS = 0.03
 """Share of a body's largest cross-section that is left at the ends of an axis. Along the body the field of view cuts
 it; across it, air is at the ends. Where hands touch the edge, little of the body does."""
 
-_WIDER = 1.25
-"""A thigh's upper third is thicker than its lower third, and a trunk than legs. A smaller ratio tells nothing."""
+_THINNER = 0.8
+"""A thigh's upper third is thicker than its lower third. Below the knee, at the hips and at the hands it may not be."""
+
+_LONG_MM = 450.0
+"""In anything shorter, knees, hips and hands can look like the parting of the legs."""
 
 _LEG_SHARE = 0.2
 """Of the largest part's area in a slice: smaller parts are hands."""
@@ -104,30 +108,37 @@ def check_long_axis(where: str, body: NDArray[np.bool_]) -> None:
         )
 
 
-def upside_down(body: NDArray[np.bool_]) -> bool | None:
+def upside_down(body: NDArray[np.bool_], grid: Grid) -> bool | None:
     """Whether the slices run from head to foot although the header says from foot to head; None if the body hides it.
 
-    Two legs below one trunk tell it. Where both ends look alike, the thicker end of a thigh is the upper one.
+    In a long volume, two legs below one trunk tell it. A slab tells nothing for certain.
 
     Parameters
     ----------
     body : ndarray, shape (z, y, x), bool
+    grid : Grid
     """
-    slices = np.flatnonzero(body.any(axis=(1, 2)))
-    if slices.size < 3:
+    low, high = _thirds(body)
+    if len(body) * grid.spacing_mm[2] < _LONG_MM or not len(low):
         return None
-    third = max(1, slices.size // 3)
-    low, high = body[slices[:third]], body[slices[-third:]]
     legs_low, legs_high = _two_parts(low), _two_parts(high)
-    if legs_low != legs_high:
-        return legs_high
-    ratio = np.count_nonzero(high) / max(1, np.count_nonzero(low))
-    if ratio > _WIDER:
-        return False
-    return True if ratio < 1 / _WIDER else None
+    return legs_high if legs_low != legs_high else None
 
 
-def orientation_flags(placed: bool, turned: bool | None) -> tuple[QualityFlag, ...]:
+def thinner_above(body: NDArray[np.bool_]) -> bool:
+    """Whether the upper third of what is shown is clearly thinner than the lower third, as in a thigh upside down."""
+    low, high = _thirds(body)
+    return bool(np.count_nonzero(high) < _THINNER * np.count_nonzero(low))
+
+
+def _thirds(body: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The lower and the upper third of the slices that show a body."""
+    slices = np.flatnonzero(body.any(axis=(1, 2)))
+    third = slices.size // 3
+    return body[slices[:third]], body[slices[slices.size - third :]]
+
+
+def orientation_flags(placed: bool, turned: bool | None, thinner: bool) -> tuple[QualityFlag, ...]:
     """What a reader must know of the orientation.
 
     Parameters
@@ -136,6 +147,8 @@ def orientation_flags(placed: bool, turned: bool | None) -> tuple[QualityFlag, .
         Whether the file states an orientation.
     turned : bool or None
         Whether it was turned upside down; None when the body does not tell.
+    thinner : bool
+        See `thinner_above`.
     """
     sides = "Left and right, and front and back, are as the file states: a symmetric body cannot tell."
     flags = []
@@ -149,6 +162,12 @@ def orientation_flags(placed: bool, turned: bool | None) -> tuple[QualityFlag, .
             f"By the file's orientation the body lay upside down. Its slices were put in the opposite order. {sides}"
         )
         flags.append(QualityFlag("orientation-corrected", "warning", message))
+    elif turned is None and thinner:
+        message = (
+            "The body gets thinner upwards. If the volume shows thighs, it is upside down: then correct the file's "
+            f"orientation. {sides}"
+        )
+        flags.append(QualityFlag("orientation-doubtful", "warning", message))
     elif turned is None:
         message = f"The body does not show which end is up; the file's orientation was taken. {sides}"
         flags.append(QualityFlag("orientation-unverified", "info", message))

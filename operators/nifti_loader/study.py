@@ -22,6 +22,7 @@ from operators.nifti_loader.orientation import (
     check_long_axis,
     flipped_feet_down,
     orientation_flags,
+    thinner_above,
     turned_to_lps,
     upside_down,
 )
@@ -84,7 +85,7 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
     body = body_of_water(water, grid) if fat is None else body_mask(water, fat, grid)
     where = files[Contrast.WATER].name
     check_long_axis(where, body)
-    turned = upside_down(body)
+    turned = upside_down(body, grid)
     if turned:
         signals = {contrast: flipped_feet_down(signal) for contrast, signal in signals.items()}
     digest.update(np.round(grid.affine, 3).tobytes())
@@ -106,7 +107,7 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
         ),
         study_uid=uid,
         pseudonym=study_key(uid),
-        flags=(*flags, *orientation_flags(images[Contrast.WATER].placed, turned)),
+        flags=(*flags, *orientation_flags(images[Contrast.WATER].placed, turned, thinner_above(body))),
         fused_elsewhere=True,
     )
 

@@ -13,7 +13,7 @@ __all__ = ["AFFINE_RAS", "save", "thigh"]
 AFFINE_RAS = np.array([[-4.0, 0, 0, 126], [0, -4.0, 0, 80], [0, 0, 6.0, -90], [0, 0, 0, 1]])
 
 
-def thigh(slices: int = 31) -> NDArray[np.float32]:
+def thigh(slices: int = 31, trunk_from: int = 1000) -> NDArray[np.float32]:
     """Voxels (x, y, z) for `AFFINE_RAS`: x to the left, y to the back, z to the head. The left leg is brighter."""
     x, y = np.meshgrid(np.arange(64), np.arange(40), indexing="ij")
     image = np.zeros((64, 40, slices), np.float32)
@@ -24,6 +24,8 @@ def thigh(slices: int = 31) -> NDArray[np.float32]:
             image[..., k][r < outer] = 25.0  # fat in a water image
             image[..., k][r < outer - 2] = level
             image[..., k][r < 2] = 4.0  # cortical bone
+        if k >= trunk_from:
+            image[..., k][(x - 31.5) ** 2 / 28**2 + (y - 20) ** 2 / 15**2 < 1] = 150.0
     noise = np.random.default_rng(1).normal(0, 1, (2, *image.shape))
     return np.hypot(image + noise[0], noise[1]).astype(np.float32)
 

@@ -25,7 +25,7 @@ def test_one_file_is_the_water_image_in_patient_coordinates(tmp_path: Path) -> N
     study = load_nifti(save(tmp_path / "anything.nii.gz", thigh()))
     (station,) = study.stations
     assert (station.contrast, study.fused_elsewhere) == (Contrast.WATER, True)
-    assert codes(study) == ["nifti-input"]
+    assert codes(study) == ["nifti-input", "orientation-unverified"]
     np.testing.assert_allclose(np.diag(station.grid.affine)[:3], [4, 4, 6])
     np.testing.assert_allclose(station.grid.origin_mm, [-126, -80, -90])
     left, right = station.voxels[:, :, 46], station.voxels[:, :, 17]
@@ -83,11 +83,20 @@ def test_contrasts_on_different_grids_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_body_upside_down_is_turned_and_flagged(tmp_path: Path) -> None:
-    plain = load_nifti(save(tmp_path / "a.nii.gz", thigh())).stations[0]
-    study = load_nifti(save(tmp_path / "b.nii.gz", thigh()[:, :, ::-1]))
+    body = thigh(100, trunk_from=60)
+    upright = load_nifti(save(tmp_path / "a.nii.gz", body))
+    assert codes(upright) == ["nifti-input"]
+    plain = upright.stations[0]
+    study = load_nifti(save(tmp_path / "b.nii.gz", body[:, :, ::-1]))
     assert "orientation-corrected" in codes(study)
     assert "Left and right" in next(f.message for f in study.flags if f.code == "orientation-corrected")
     np.testing.assert_array_equal(study.stations[0].voxels, plain.voxels)
+
+
+def test_a_slab_upside_down_is_doubted_but_not_turned(tmp_path: Path) -> None:
+    study = load_nifti(save(tmp_path / "a.nii.gz", thigh()[:, :, ::-1]))
+    assert codes(study) == ["nifti-input", "orientation-doubtful"]
+    assert np.count_nonzero(study.stations[0].voxels[0] > 100) > np.count_nonzero(study.stations[0].voxels[-1] > 100)
 
 
 def test_a_body_that_runs_along_another_axis_than_stated_is_refused(tmp_path: Path) -> None:
