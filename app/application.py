@@ -75,7 +75,7 @@ class SarcoMapApp(Application):
         contrasts = model.contrasts if model else (Contrast.WATER,)
         if model is None:
             segment = timed(ImportedLabelsOperator, "segment", clock)(
-                self, name="segment", sources=options.labels.sources(), output_folder=out
+                self, name="segment", options=options.labels, output_folder=out
             )
         else:
             segment = timed(SegmentationOperator, "segment", clock)(

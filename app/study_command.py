@@ -101,7 +101,7 @@ def refuse_early(options: RunOptions, command: GeneralOptions, source: Path | No
     """
     if options.device == "cuda" and not driver_sees_device():
         raise OptionError("device", "no CUDA device is available", "a CUDA device", "Use auto or cpu.")
-    if command.model is not None and not options.labels.segmentation:
+    if command.model is not None and not options.labels.replace_network:
         check_bundle_folder(command.model)
     if (chosen := options.deidentification.chosen()) is not None and not chosen.key:
         print(f"warning: {WITHOUT_KEY}", file=sys.stderr)

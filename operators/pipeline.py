@@ -162,8 +162,13 @@ def fuse_study(
 
 
 def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) -> SegmentationModel | None:
-    """The network to run: the given one, or loaded from a bundle; None if label maps replace it."""
-    if options.labels.segmentation:
+    """The network to run: the given one, or loaded from a bundle; None if labels made elsewhere replace it."""
+    if options.labels.replace_network:
+        if options.labels.segmenter is not None:
+            from operators.core.segmenters import load_segmenter
+            from operators.segmentation.other_tool import check_installed
+
+            check_installed(load_segmenter(options.labels.segmenter))  # before the work, not after it
         return None
     if model is not None and not isinstance(model, Path | str):
         return model
@@ -232,7 +237,7 @@ def _segment(
     from operators.segmentation import write_imported_labels, write_labels
 
     if network is None:
-        return write_imported_labels(folder, fused, options.labels.sources())
+        return write_imported_labels(folder, fused, options.labels)
     return write_labels(folder, fused, network, options.segmentation)
 
 
