@@ -53,7 +53,6 @@ def test_the_body_of_a_water_image_holds_the_fat_of_thighs_and_hips(whole: Fused
     thighs = area_cm2[
         31 + 2 * 26 + 45 :
     ]  # from a hand above the knees, where these images are hardly brighter than air
-    assert area_cm2.min() > 5
     assert thighs.min() > 250
     assert thighs.max() < 800
     dark = (whole.body & (whole.water < 40))[-len(thighs) :]
