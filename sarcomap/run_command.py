@@ -52,8 +52,8 @@ def _run(
             name="STUDY",
             negative="",
             show_default=False,
-            help="Zips or folders of DICOM, or NIfTI that was fused elsewhere: the water image, or a folder with one file for "
-            "each contrast. One study each.",
+            help="Zips or folders of DICOM, or NIfTI that was fused elsewhere: the water image, or a folder with one "
+            "file for each contrast. One study each.",
         ),
         _FILES,
     ] = (),

@@ -85,7 +85,7 @@ def test_an_earlier_runs_files_do_not_stay_beside_those_of_water_alone(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(from_dicom.folder, out)
-    process_study(from_dicom.folder / "nifti" / "water.nii.gz", out, model=bundle)
+    process_study(from_dicom.folder / "nifti" / "water.nii.gz", out, RunOptions(overwrite=True), model=bundle)
     assert not any((out / name).exists() for name in ("segmentation.dcm", "report.sr.dcm", "fused/fat.nrrd"))
     assert not list(out.glob("derived/*/*")) and not list(out.glob("nifti/*"))
 
