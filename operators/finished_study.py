@@ -106,7 +106,7 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     try:
         options = report["options"]["dicom"]
         contrasts = _derived(report)
-        dicom = DicomOptions(options["seg_type"], options["compression"], contrasts)
+        dicom = DicomOptions(options["seg_type"], options["compression"], contrasts or (Contrast.WATER,))
         card = ModelCard(**report["model"])
         flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])

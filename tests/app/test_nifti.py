@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -27,6 +28,10 @@ def from_dicom(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFacto
     return process_study(study, tmp_path_factory.mktemp("dicom"), RunOptions(nifti=True), model=bundle)
 
 
+def opened(path: Path) -> Any:
+    return nibabel.load(path)
+
+
 def nifti_names(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(".nii.gz") for path in (folder / "nifti").glob("*.nii.gz"))
 
@@ -35,11 +40,11 @@ def test_copies_hold_the_volumes_and_labels_of_the_run(from_dicom: StudyResult) 
     out = from_dicom.folder
     assert nifti_names(out) == ["body", "fat", "fat_fraction", "in", "opp", "segmentation", "water"]
     for name in ("water", "fat_fraction"):
-        ours, copy = read_volume(out / "fused" / f"{name}.nrrd"), nibabel.load(out / "nifti" / f"{name}.nii.gz")
+        ours, copy = read_volume(out / "fused" / f"{name}.nrrd"), opened(out / "nifti" / f"{name}.nii.gz")
         np.testing.assert_array_equal(np.asanyarray(copy.dataobj).T, ours.voxels)
         np.testing.assert_allclose(np.diag([-1, -1, 1, 1]) @ copy.affine, ours.grid.affine, atol=1e-3)
     labels = read_segmentation(out / "segmentation.seg.nrrd")
-    copy = nibabel.load(out / "nifti" / "segmentation.nii.gz")
+    copy = opened(out / "nifti" / "segmentation.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(copy.dataobj).T, labels.voxels)
 
 
@@ -66,6 +71,10 @@ def reasons(result: StudyResult) -> Mapping[str, str]:
     return found
 
 
+def total_cm3(result: StudyResult) -> float:
+    return sum(structure["volume_cm3"] or 0.0 for structure in result.report["structures"])
+
+
 @pytest.mark.parametrize("run", [process_study, run_study], ids=["pipeline", "MONAI Deploy"])
 def test_water_alone_gives_volumes_and_no_fat(
     from_dicom: StudyResult, bundle: Path, tmp_path: Path, run: Callable[..., StudyResult]
@@ -74,7 +83,7 @@ def test_water_alone_gives_volumes_and_no_fat(
     result = run(water, tmp_path / "out", RunOptions(nifti=True), model=bundle)
     assert sorted(path.stem for path in (tmp_path / "out" / "fused").iterdir()) == ["body", "water"]
     assert nifti_names(tmp_path / "out") == ["body", "segmentation", "water"]
-    assert result.phenotypes["tmv_cm3"] == pytest.approx(from_dicom.phenotypes["tmv_cm3"], rel=0.1)
+    assert total_cm3(result) == pytest.approx(total_cm3(from_dicom), rel=0.1)
     assert result.phenotypes["muscle_fat_fraction"] is None
     assert reasons(result)["muscle_fat_fraction"] == "The study has no fat images."
     assert all(structure["fat_fraction_mean"] is None for structure in result.report["structures"])
@@ -93,7 +102,7 @@ def test_an_earlier_runs_files_do_not_stay_beside_those_of_water_alone(
 def test_a_slab_gives_labels_and_no_volume_of_what_it_cuts(
     from_dicom: StudyResult, bundle: Path, tmp_path: Path
 ) -> None:
-    image = nibabel.load(from_dicom.folder / "nifti" / "water.nii.gz")
+    image = opened(from_dicom.folder / "nifti" / "water.nii.gz")
     depth = image.shape[2]
     nibabel.save(image.slicer[:, :, depth // 4 : depth // 2], tmp_path / "slab.nii.gz")
     result = process_study(tmp_path / "slab.nii.gz", tmp_path / "out", model=bundle)

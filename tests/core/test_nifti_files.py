@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from numpy.typing import NDArray
 
 from operators.core.errors import InputError
 from operators.core.grid_geometry import LPS_TO_RAS
@@ -21,7 +23,7 @@ def oblique(kind: type) -> Volume:
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([1.5, 2.0, 6.0])
     affine[:3, 3] = [-31.5, 12.25, -700.0]
-    voxels = np.random.default_rng(0).integers(0, 200, (4, 5, 6)).astype(kind)
+    voxels: NDArray[Any] = np.random.default_rng(0).integers(0, 200, (4, 5, 6)).astype(kind)
     return Volume(voxels, Grid((4, 5, 6), affine))
 
 
@@ -30,7 +32,7 @@ def test_a_written_volume_lies_where_nibabel_and_simpleitk_put_it(tmp_path: Path
     volume = oblique(kind)
     write_nifti(tmp_path / "v.nii.gz", volume)
 
-    theirs = nibabel.load(tmp_path / "v.nii.gz")
+    theirs: Any = nibabel.load(tmp_path / "v.nii.gz")
     assert theirs.get_data_dtype() == kind
     assert (int(theirs.header["qform_code"]), int(theirs.header["sform_code"])) == (1, 1)
     np.testing.assert_array_equal(np.asanyarray(theirs.dataobj), volume.voxels.T)

@@ -60,7 +60,7 @@ class PersonOptions:
 
     def as_header(self) -> dict[str, str]:
         """The values as DICOM attributes, by keyword (PS3.3 C.7.1.1 and C.7.2.2)."""
-        header = {}
+        header: dict[str, str] = {}
         if self.sex is not None:
             header["PatientSex"] = self.sex
         if self.age is not None:
