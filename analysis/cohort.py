@@ -49,7 +49,8 @@ class Cohort:
         Names of the muscles and bones that have a volume column.
     warnings : tuple of str
         What a reader must know first: that participants are synthetic, or that
-        the network that measured them was trained on synthetic data.
+        the network that measured them was trained on synthetic data; or that
+        fixed cuts are used on another tool's labels.
     sources : mapping of str to tuple of str
         Column of ours to its column or columns in the participants' file.
     repeats : DataFrame or None

@@ -39,6 +39,7 @@ def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
         "columns": {name: list(columns) for name, columns in cohort.sources.items()},
         "random_numbers": f"seed {options.seed}" if options.full else "none",
         "participants_analysed": len(cohort.analysed),
+        "warnings": list(cohort.warnings),
     }
 
 

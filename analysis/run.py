@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
 from analysis.fields import at_instance, read_fields
+from analysis.fixed_cuts import fixed_cut_warnings
 from analysis.further import further_tables, marker_tables, undiluted_associations
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
@@ -79,7 +80,7 @@ def load_cohort(options: Options) -> Cohort:
     images = (
         amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
     )
-    return build_cohort(
+    cohort = build_cohort(
         people,
         images,
         min_age=options.min_age,
@@ -93,6 +94,8 @@ def load_cohort(options: Options) -> Cohort:
         rejected=rejected,
         repeats=repeats,
     )
+    further = fixed_cut_warnings(cohort.analysed, options.fixed_cuts)
+    return replace(cohort, warnings=(*cohort.warnings, *further)) if further else cohort
 
 
 @one_blas_thread

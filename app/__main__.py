@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(
     *,
     input_path: Annotated[
-        Path | None, Parameter(name=("-i", "--input"), env_var="HOLOSCAN_INPUT_PATH", help="Zip or folder."), _FILES
+        Path | None,
+        Parameter(name=("-i", "--input"), env_var="HOLOSCAN_INPUT_PATH", help="Zip or folder, or NIfTI."),
+        _FILES,
     ] = None,
     output: Annotated[
         Path | None, Parameter(name=("-o", "--output"), env_var="HOLOSCAN_OUTPUT_PATH", help="Output folder."), _FILES

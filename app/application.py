@@ -13,6 +13,8 @@ from operators.deploy import Application
 from operators.deploy.timed_operator import timed
 from operators.dicom_loader.operator import DicomLoaderOperator
 from operators.dicom_seg_writer.operator import DicomSegWriterOperator
+from operators.nifti_loader import is_nifti
+from operators.nifti_loader.operator import NiftiLoaderOperator
 from operators.phenotype_report.operator import PhenotypeReportOperator
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.operator import ImportedLabelsOperator, SegmentationOperator
@@ -28,7 +30,7 @@ class SarcoMapApp(Application):
     Parameters
     ----------
     input_path : Path
-        Zip or folder of one study.
+        Zip or folder of one study, or NIfTI.
     output_folder : Path
     model : SegmentationModel or None
         None if ``options.labels`` replace it.
@@ -63,18 +65,7 @@ class SarcoMapApp(Application):
     def compose(self) -> None:
         """Load, fuse, segment, write, report."""
         options, clock, model, out = self.run_options, self.clock, self.model, self.output_folder
-        load = timed(DicomLoaderOperator, "load", clock)(
-            self,
-            name="load",
-            input_path=self.input_path,
-            allow_missing_slices=options.reading.allow_missing_slices,
-            one_frame_of_reference=options.reading.one_frame_of_reference,
-            study_uid=options.reading.study_uid,
-            progress=self.progress,
-            check=self.check,
-            select=partial(stations_to_fuse, choice=options.fusion.stations),
-            deidentification=options.deidentification.chosen(),
-        )
+        load = self._nifti_loader() if is_nifti(self.input_path) else self._dicom_loader()
         fuse = timed(StationFusionOperator, "fuse", clock)(
             self,
             name="fuse",
@@ -84,14 +75,14 @@ class SarcoMapApp(Application):
         contrasts = model.contrasts if model else (Contrast.WATER,)
         if model is None:
             segment = timed(ImportedLabelsOperator, "segment", clock)(
-                self, name="segment", sources=options.labels.sources(), output_folder=out
+                self, name="segment", options=options.labels, output_folder=out
             )
         else:
             segment = timed(SegmentationOperator, "segment", clock)(
                 self, name="segment", model=model, output_folder=out, options=options.segmentation
             )
         write = timed(DicomSegWriterOperator, "write", clock)(
-            self, name="write", output_folder=out, contrasts=contrasts, options=options.dicom
+            self, name="write", output_folder=out, contrasts=contrasts, options=options.dicom, nifti=options.nifti
         )
         report = timed(PhenotypeReportOperator, "report", clock)(
             self, name="report", output_folder=out, timings_s=clock.seconds, options=options
@@ -103,3 +94,29 @@ class SarcoMapApp(Application):
             self.add_flow(fuse, writer, {("fused", "fused")})
             self.add_flow(segment, writer, {("labels", "labels"), ("model", "model")})
         self.add_flow(write, report, {("segmentation", "segmentation")})
+
+    def _dicom_loader(self) -> DicomLoaderOperator:
+        options = self.run_options
+        return timed(DicomLoaderOperator, "load", self.clock)(
+            self,
+            name="load",
+            input_path=self.input_path,
+            allow_missing_slices=options.reading.allow_missing_slices,
+            one_frame_of_reference=options.reading.one_frame_of_reference,
+            study_uid=options.reading.study_uid,
+            progress=self.progress,
+            check=self.check,
+            select=partial(stations_to_fuse, choice=options.fusion.stations),
+            deidentification=options.deidentification.chosen(),
+            person=options.reading.person,
+        )
+
+    def _nifti_loader(self) -> NiftiLoaderOperator:
+        return timed(NiftiLoaderOperator, "load", self.clock)(
+            self,
+            name="load",
+            input_path=self.input_path,
+            progress=self.progress,
+            check=self.check,
+            person=self.run_options.reading.person,
+        )

@@ -11,6 +11,7 @@ from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.options import RunOptions
 from operators.core.output_folder import absent_in, missing, refuse_other_study, staged
 from operators.core.stage_clock import StageClock
+from operators.nifti_loader import is_nifti
 from operators.pipeline import OnProgress, OnStage, StudyResult, expected_files, model_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_study(
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error
             raise
-        _verify(folder, clock, expected_files(options, _absent(folder)))
+        _verify(folder, clock, expected_files(options, _absent(folder), dicom=not is_nifti(source)))
     return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
 
 

@@ -15,9 +15,10 @@ from cyclopts import Parameter
 from app.dicomweb_options import DicomwebOptions
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.model_card import check_bundle_folder
-from operators.core.options import WITHOUT_KEY, OptionError, RunOptions
+from operators.core.options import WITHOUT_KEY, OptionError, PersonOptions, RunOptions
 from operators.core.options.declaration import Flag, TogetherWith, check_choices, section
 from operators.core.quiet_dicom import quiet_dicom
+from operators.nifti_loader import is_nifti
 
 if TYPE_CHECKING:
     from app.dicomweb import Access
@@ -72,9 +73,11 @@ class StudyCommand(GeneralOptions):
     Attributes
     ----------
     dicomweb : DicomwebOptions
+    person : PersonOptions
     """
 
     dicomweb: Annotated[DicomwebOptions, TogetherWith] = field(default_factory=DicomwebOptions)
+    person: Annotated[PersonOptions, TogetherWith] = field(default_factory=PersonOptions)
 
 
 def set_up_logging(level: LogLevel) -> None:
@@ -94,15 +97,19 @@ def refuse_early(options: RunOptions, command: GeneralOptions, source: Path | No
         ------
         SarcoMapError
             If a device is not available, a folder is not a bundle, a key file cannot
-            be read, or an input is neither a folder nor a zip.
+            be read, or an input is neither a folder, a zip nor NIfTI.
     """
     if options.device == "cuda" and not driver_sees_device():
         raise OptionError("device", "no CUDA device is available", "a CUDA device", "Use auto or cpu.")
-    if command.model is not None and not options.labels.segmentation:
+    if command.model is not None and not options.labels.replace_network:
         check_bundle_folder(command.model)
     if (chosen := options.deidentification.chosen()) is not None and not chosen.key:
         print(f"warning: {WITHOUT_KEY}", file=sys.stderr)
-    if source is not None:
+    if source is not None and is_nifti(source):
+        from operators.nifti_loader.files import contrast_files
+
+        contrast_files(source)
+    elif source is not None:
         from operators.dicom_loader.source import DEFAULT_LIMITS, open_source
 
         with open_source(source, DEFAULT_LIMITS):
@@ -110,10 +117,13 @@ def refuse_early(options: RunOptions, command: GeneralOptions, source: Path | No
 
 
 def with_study(options: RunOptions, command: StudyCommand) -> RunOptions:
-    """The options of a run, which read the study that ``--study-uid`` names."""
-    if command.dicomweb.study_uid is None:
-        return options
-    return replace(options, reading=replace(options.reading, study_uid=command.dicomweb.study_uid))
+    """The options of a run, which read the study that ``--study-uid`` names, of the person that is described."""
+    reading = options.reading
+    if command.dicomweb.study_uid is not None:
+        reading = replace(reading, study_uid=command.dicomweb.study_uid)
+    if command.person.given:
+        reading = replace(reading, person=command.person)
+    return replace(options, reading=reading)
 
 
 def dicomweb_access(

@@ -14,7 +14,7 @@ from operators.core.errors import InputError, SarcoMapError
 from operators.core.label_map import LABELLING_FLAGS
 from operators.core.model_card import ModelCard
 from operators.core.options import DicomOptions
-from operators.core.output_folder import FUSED_FILES, absent_in, missing, without
+from operators.core.output_folder import DICOM_FILES, FUSED_FILES, absent_in, missing, without
 from operators.core.volume import Fused, QualityFlag, Study
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from operators.derived_series import SeriesHeaders
 
-__all__ = ["FinishedStudy", "check_finished", "read_finished"]
+__all__ = ["FinishedStudy", "check_finished", "read_finished", "read_from_nifti"]
 
 _RUN_AGAIN = "Process the study again with `sarcomap run`."
 
@@ -77,6 +77,8 @@ def check_finished(folder: Path, further: tuple[str, ...] = ()) -> Mapping[str, 
     """
     report = _report(folder)
     derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in _derived(report))
+    if read_from_nifti(report):
+        further = tuple(name for name in further if name not in DICOM_FILES)
     if absent := missing(folder, (*without(FUSED_FILES, absent_in(report)), *derived, *further)):
         raise InputError(folder.name, f"no {', '.join(absent)}", "every file of a finished run", _RUN_AGAIN)
     return report
@@ -104,7 +106,7 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     try:
         options = report["options"]["dicom"]
         contrasts = _derived(report)
-        dicom = DicomOptions(options["seg_type"], options["compression"], contrasts)
+        dicom = DicomOptions(options["seg_type"], options["compression"], contrasts or (Contrast.WATER,))
         card = ModelCard(**report["model"])
         flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])
@@ -112,15 +114,15 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
         raise _no_report(f"not what a run writes ({type(error).__name__})") from error
     fused = read_fused(folder)
     derived = tuple(read_headers(folder / "derived" / c.value, c, fused.grid) for c in contrasts)
-    header = derived[0].headers[0]
-    if header.StudyInstanceUID != report["study"]["study_uid"]:
+    header = derived[0].headers[0] if derived else None
+    if header is not None and header.StudyInstanceUID != report["study"]["study_uid"]:
         raise InputError("derived/", "images of another study than report.json", "files of one run", _RUN_AGAIN)
     # Flags that neither labelling nor measuring declares are those of loading and fusion. Labelling and measuring
     # check that all their flags are declared.
     stay = tuple(flag for flag in flags if flag.code not in LABELLING_FLAGS | MEASURING_FLAGS)
     return FinishedStudy(
         report=report,
-        study=_study(header, report),
+        study=_study_of_nifti(report) if header is None else _study(header, report),
         fused=replace(fused, overlaps=overlaps, flags=stay),
         derived=derived,
         dicom=dicom,
@@ -129,8 +131,15 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     )
 
 
+def read_from_nifti(report: Mapping[str, Any]) -> bool:
+    """Whether a run read NIfTI, so that it wrote no DICOM."""
+    return any(flag["code"] == "nifti-input" for flag in report["quality"]["flags"])
+
+
 def _derived(report: Mapping[str, Any]) -> tuple[Contrast, ...]:
-    """The contrasts that were written as DICOM series."""
+    """The contrasts that were written as DICOM series: none of a study that was read from NIfTI."""
+    if read_from_nifti(report):
+        return ()
     asked = tuple(Contrast(name) for name in report["options"]["dicom"]["derived"])
     return DicomOptions(derived=asked).derived_without(absent_in(report))
 
@@ -202,6 +211,16 @@ def _study(header: Dataset, report: Mapping[str, Any]) -> Study:
         height_m=height_of(patient) or _height_of_index(report["phenotypes"]),
         patient=patient,
         deidentified=deidentification_codes(header),
+    )
+
+
+def _study_of_nifti(report: Mapping[str, Any]) -> Study:
+    return Study(
+        stations=(),
+        study_uid=report["study"]["study_uid"],
+        pseudonym=report["study"]["pseudonym"],
+        height_m=_height_of_index(report["phenotypes"]),
+        fused_elsewhere=True,
     )
 
 

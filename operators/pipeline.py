@@ -18,7 +18,15 @@ from operators.core.contrast import Contrast
 from operators.core.errors import InternalError
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import RunOptions
-from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, refuse_other_study, staged, without
+from operators.core.output_folder import (
+    DICOM_FILES,
+    FUSED_FILES,
+    OUTPUT_FILES,
+    missing,
+    refuse_other_study,
+    staged,
+    without,
+)
 from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.stage_clock import StageClock
 
@@ -82,7 +90,8 @@ def process_study(
     Parameters
     ----------
     source : Path or str
-        A zip (UK Biobank field 20201) or a folder of DICOM files.
+        A zip (UK Biobank field 20201) or a folder of DICOM files; or volumes fused elsewhere, as NIfTI: the water
+        image, or a folder with one file for each contrast.
     output : Path or str
         Folder for the results. They appear together when all are complete.
         After an error, the folder is as it was before.
@@ -124,7 +133,7 @@ def process_study(
         labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
         segmentation = clock.run("write", partial(_write, folder, labels, fused, study, card, network, options))
         clock.run("report", partial(_report, folder, labels, fused, study, card, segmentation, options, clock.seconds))
-        _check_whole(folder, expected_files(options, fused.absent))
+        _check_whole(folder, expected_files(options, fused.absent, dicom=not study.fused_elsewhere))
     return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
 
 
@@ -146,13 +155,20 @@ def fuse_study(
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        if options.nifti:
+            clock.run("write", partial(_write_copies, folder, fused))
         _check_whole(folder, without(FUSED_FILES, fused.absent))
     return StudyResult(output, {}, clock.seconds)
 
 
 def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) -> SegmentationModel | None:
-    """The network to run: the given one, or loaded from a bundle; None if label maps replace it."""
-    if options.labels.segmentation:
+    """The network to run: the given one, or loaded from a bundle; None if labels made elsewhere replace it."""
+    if options.labels.replace_network:
+        if options.labels.segmenter is not None:
+            from operators.core.segmenters import load_segmenter
+            from operators.segmentation.other_tool import check_installed
+
+            check_installed(load_segmenter(options.labels.segmenter))  # before the work, not after it
         return None
     if model is not None and not isinstance(model, Path | str):
         return model
@@ -161,20 +177,34 @@ def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) 
     return load_model(Path(model or SHIPPED_BUNDLE), trusted=options.trust_bundle)
 
 
-def expected_files(options: RunOptions, absent: Collection[str] = ()) -> tuple[str, ...]:
-    """The files that every complete run with these options writes, for a study without the ``absent`` contrasts."""
+def expected_files(options: RunOptions, absent: Collection[str] = (), *, dicom: bool = True) -> tuple[str, ...]:
+    """The files that every complete run with these options writes, for a study without the ``absent`` contrasts.
+
+    Without ``dicom``, for a study that was read from NIfTI.
+    """
+    from operators.core.nifti_copies import nifti_names
+
+    files = without(OUTPUT_FILES, absent)
+    copies = nifti_names(without(FUSED_FILES, absent)) if options.nifti else ()
+    if not dicom:
+        return (*(name for name in files if name not in DICOM_FILES), *copies)
     derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived_without(absent))
-    return (*without(OUTPUT_FILES, absent), *derived)
+    return (*files, *derived, *copies)
 
 
 # Each stage imports what it needs, so that a run that fails early does not wait for PyTorch.
 
 
 def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> Study:
+    from operators.core.options import with_person
+    from operators.nifti_loader import is_nifti, load_nifti
+
+    if is_nifti(source):
+        return with_person(load_nifti(source, progress=on_progress), options.reading.person)
     from operators.dicom_loader import load_study
     from operators.station_fusion import stations_to_fuse
 
-    return load_study(
+    study = load_study(
         source,
         progress=on_progress,
         allow_missing_slices=options.reading.allow_missing_slices,
@@ -183,6 +213,7 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
         select=partial(stations_to_fuse, choice=options.fusion.stations),
         deidentification=options.deidentification.chosen(),
     )
+    return with_person(study, options.reading.person)
 
 
 def _fuse(folder: Path, study: Study, options: RunOptions) -> Fused:
@@ -206,7 +237,7 @@ def _segment(
     from operators.segmentation import write_imported_labels, write_labels
 
     if network is None:
-        return write_imported_labels(folder, fused, options.labels.sources())
+        return write_imported_labels(folder, fused, options.labels)
     return write_labels(folder, fused, network, options.segmentation)
 
 
@@ -218,11 +249,17 @@ def _write(
     card: ModelCard,
     network: SegmentationModel | None,
     options: RunOptions,
-) -> Path:
+) -> Path | None:
     from operators.dicom_seg_writer import write_dicom
 
     contrasts = network.contrasts if network else (Contrast.WATER,)
-    return write_dicom(folder, labels, fused, study, card, contrasts, options.dicom).segmentation
+    return write_dicom(folder, labels, fused, study, card, contrasts, options.dicom, nifti=options.nifti).segmentation
+
+
+def _write_copies(folder: Path, fused: Fused) -> None:
+    from operators.core.nifti_copies import write_nifti_copies
+
+    write_nifti_copies(folder, fused.volumes())
 
 
 def _report(
@@ -231,7 +268,7 @@ def _report(
     fused: Fused,
     study: Study,
     card: ModelCard,
-    segmentation: Path,
+    segmentation: Path | None,
     options: RunOptions,
     seconds: Mapping[str, float],
 ) -> None:

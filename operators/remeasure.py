@@ -17,7 +17,7 @@ from operators.core.errors import InputError, InternalError
 from operators.core.label_map import LabelMap, label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import LabelOptions, recorded
-from operators.core.output_folder import missing, staged
+from operators.core.output_folder import DICOM_FILES, missing, staged
 from operators.core.stage_clock import StageClock
 from operators.core.volume import QualityFlag, Volume
 from operators.finished_study import FinishedStudy, check_finished, read_finished
@@ -84,13 +84,14 @@ def measure_study(
     if not isinstance(labels, LabelOptions):
         _check_own_labels(report)
     clock = StageClock(on_stage)
-    with staged(folder, stale=(CONFIDENCE_FILE,)) as staging:
+    with staged(folder, stale=(CONFIDENCE_FILE, "nifti/segmentation*")) as staging:
         finished = clock.run("load", partial(read_finished, folder, report))
         label_map, card = clock.run("segment", partial(_label, folder, finished, labels))
         clock.run("write", partial(_write, staging, folder, finished, label_map, card, labels))
         options = _options(report, labels)
         clock.run("report", partial(_report, staging, finished, label_map, card, options, clock.seconds))
-        if absent := missing(staging, REWRITTEN):
+        written = [name for name in REWRITTEN if not (finished.study.fused_elsewhere and name in DICOM_FILES)]
+        if absent := missing(staging, tuple(written)):
             raise InternalError("measure", f"it ended without {', '.join(absent)}", "every report of a study")
     return StudyResult(folder, json.loads((folder / "report.json").read_text(encoding="utf-8")), clock.seconds)
 
@@ -163,9 +164,14 @@ def _write(
     card: ModelCard,
     labels: Path | LabelOptions | None,
 ) -> None:
+    from operators.core.nifti_copies import label_copies, write_nifti_copies
     from operators.dicom_seg_writer import write_seg
 
     write_label_map(staging, label_map)
+    if finished.report["options"].get("nifti"):
+        write_nifti_copies(staging, label_copies(label_map))
+    if finished.study.fused_elsewhere:
+        return
     read = _read_by_labels(folder, finished, labels)
     write_seg(staging / "segmentation.dcm", label_map, read, finished.study, card, finished.dicom)
 
@@ -220,7 +226,7 @@ def _report(
         finished.fused,
         finished.study,
         card,
-        staging / "segmentation.dcm",
+        None if finished.study.fused_elsewhere else staging / "segmentation.dcm",
         seconds,
         options,
         station_table=finished.report["quality"]["stations"],

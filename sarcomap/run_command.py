@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ Examples:
   sarcomap run 1000123_20201_2_0.zip -o out/1000123
   sarcomap run dicom_folder -o out --device cpu --confidence
   sarcomap run archive/*.zip -o out             each into out/<name of the zip>
+  sarcomap run water.nii.gz -o out --sex F --age 63 --height-cm 165
   sarcomap run study.zip -o out --segmentation labels.nii.gz --scheme musclemap
   sarcomap run --dicomweb https://pacs.example/dicom-web --study-uid 1.2 -o out"""
 
@@ -46,7 +48,13 @@ command = new_app(
 def _run(
     studies: Annotated[
         tuple[Path, ...],
-        Parameter(name="STUDY", negative="", show_default=False, help="Zips or folders of DICOM, one study each."),
+        Parameter(
+            name="STUDY",
+            negative="",
+            show_default=False,
+            help="Zips or folders of DICOM, or NIfTI that was fused elsewhere: the water image, or a folder with one "
+            "file for each contrast. One study each.",
+        ),
         _FILES,
     ] = (),
     /,
@@ -71,7 +79,9 @@ def _run(
     if access is not None and studies:
         raise UsageError("sarcomap run", "a study and --dicomweb", "one of the two", "Leave one out.")
     if access is None and not studies:
-        raise UsageError("sarcomap run", "no study given", "a zip or a folder", "Try `sarcomap run study.zip -o out`.")
+        raise UsageError(
+            "sarcomap run", "no study given", "a zip, a folder or NIfTI", "Try `sarcomap run study.zip -o out`."
+        )
     places = output_folders(studies, output)
     show = Progress(how.quiet)
     first = studies[0] if len(studies) == 1 else None
@@ -109,7 +119,7 @@ def output_folders(studies: Sequence[Path], output: Path) -> tuple[Path, ...]:
     """
     if len(studies) < 2:
         return (output,) * len(studies)
-    names = [study.resolve().name.removesuffix(".zip") for study in studies]
+    names = [re.sub(r"(?i)\.(zip|nii|nii\.gz)$", "", study.resolve().name) for study in studies]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(

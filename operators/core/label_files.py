@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.core.errors import GeometryError, InputError
-from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.errors import InputError
 from operators.core.label_file_names import NIFTI_ENDINGS, check_label_file_name
+from operators.core.nifti_files import read_nifti
 from operators.core.nrrd_files import read_layers
 from operators.core.slicer_segments import Segment, list_segments
 from operators.core.volume import Grid
@@ -96,32 +94,15 @@ def _check_layers(layers: int, segments: tuple[Segment, ...], where: str) -> Non
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:
-    try:
-        image: Any = nibabel.load(path)
-        values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
-        raise InputError(
-            path.name, f"not readable as NIfTI ({type(error).__name__})", "a whole NIfTI file", "Make it again."
-        ) from error
-    header = image.header
-    if "sform_code" in header and not (int(header["sform_code"]) or int(header["qform_code"])):
+    image = read_nifti(path)
+    if not image.placed:
         raise InputError(
             path.name,
             "no position (sform and qform codes are 0)",
             "an affine to patient coordinates",
             "Write the label map with the affine of the image that was segmented.",
         )
-    values = (
-        values.reshape(values.shape[:3]) if values.ndim > 3 and values.size == np.prod(values.shape[:3]) else values
-    )
-    if values.ndim != 3:
-        raise InputError(path.name, f"{values.ndim} dimensions", "three", "Give one label map in one file.")
-    try:
-        z, y, x = values.shape[::-1]
-        grid = Grid((z, y, x), LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64))
-    except GeometryError as error:
-        raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
-    return np.ascontiguousarray(values.transpose(2, 1, 0)), grid
+    return image.values, image.grid
 
 
 def resample_labels(labels: NDArray[Any], grid: Grid, target: Grid) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

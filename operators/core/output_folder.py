@@ -19,6 +19,7 @@ from operators.core.errors import OutputError
 __all__ = [
     "CONFIDENCE_FILE",
     "DERIVED_FILES",
+    "DICOM_FILES",
     "FUSED_FILES",
     "OUTPUT_FILES",
     "OWN_FILES",
@@ -45,9 +46,15 @@ OUTPUT_FILES = (
 DERIVED_FILES = "derived/*/*.dcm"
 """The images of all derived series, as a glob pattern."""
 
-_MAY_BE_ABSENT = frozenset({"in", "opp"})
+DICOM_FILES = ("segmentation.dcm", "report.sr.dcm")
+"""Not written for a study without DICOM."""
+
+_MAY_BE_ABSENT = frozenset({"in", "opp", "fat"})
 CONFIDENCE_FILE = "segmentation_confidence.nrrd"
-OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, DERIVED_FILES)
+NIFTI_FILES = "nifti/*"
+"""Copies as NIfTI, as a glob pattern."""
+
+OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, DERIVED_FILES, NIFTI_FILES)
 """Every file that any run writes, as glob patterns."""
 
 _PREFIX = ".sarcomap-"
@@ -56,14 +63,15 @@ _YOUNG_S = 10.0
 
 
 def absent_in(report: Mapping[str, Any]) -> frozenset[str]:
-    """Contrasts that a study does not have, by its report's station table: ``in``, ``opp`` or both."""
+    """Contrasts that a study does not have, by its report's station table: some of ``in``, ``opp`` and ``fat``."""
     series = [series for station in report["quality"]["stations"] for series in station["series"]]
     return _MAY_BE_ABSENT - {one["contrast"] for one in series} if series else frozenset()
 
 
 def without(files: Iterable[str], absent: Iterable[str]) -> tuple[str, ...]:
     """Files of a run without the fused volumes of absent contrasts."""
-    left_out = {f"fused/{stem}.nrrd" for stem in absent}
+    stems = {*absent, *(("fat_fraction",) if "fat" in absent else ())}
+    left_out = {f"fused/{stem}.nrrd" for stem in stems}
     return tuple(name for name in files if name not in left_out)
 
 

@@ -151,7 +151,7 @@ class Station:
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
-    contrast_told_by : {"ImageType", "private tag", "description", "images"}
+    contrast_told_by : {"ImageType", "private tag", "description", "images", "file name"}
         What says that it is of this contrast.
     contrast_evidence : mapping of str to str or None
         By source, the contrast that it names; None when it names none.
@@ -239,6 +239,9 @@ class Study:
         (PS3.16 CID 7050); empty for a study that was not de-identified.
     visit : str or None
         The instance in a UK Biobank file name, for example ``2`` for the first imaging visit.
+    fused_elsewhere : bool
+        Whether the stations are whole volumes, one for each contrast, that another program fused (NIfTI). Such a study
+        names no patient and no DICOM series, so that no DICOM can be written for it.
     """
 
     stations: tuple[Station, ...]
@@ -249,6 +252,7 @@ class Study:
     flags: tuple[QualityFlag, ...] = ()
     deidentified: tuple[str, ...] = ()
     visit: str | None = None
+    fused_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,8 +281,8 @@ class Fused:
         First slice, and one past the last, that show pelvis to knee, where the
         volumes show more: only there may a network name structures. None for all.
     absent : frozenset of Contrast
-        Contrasts that the study does not have: in-phase, opposed-phase or both. They are neither written nor shown to
-        a network.
+        Contrasts that the study does not have: in-phase, opposed-phase or both, or all but water. They are not
+        written. They are shown to a network only if its model card says that it can do without (`fat_stand_in`).
     """
 
     water: NDArray[np.float32]
@@ -304,4 +308,5 @@ class Fused:
             "fat_fraction": Volume(self.fat_fraction, self.grid),
             "body": Volume(self.body.astype(np.uint8), self.grid),
         }
-        return {stem: volume for stem, volume in volumes.items() if stem not in self.absent}
+        no_fraction = {"fat_fraction"} if Contrast.FAT in self.absent else set()
+        return {stem: volume for stem, volume in volumes.items() if stem not in {*self.absent, *no_fraction}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from operators.core.options import Deidentification
+from operators.core.options import Deidentification, PersonOptions, with_person
 from operators.core.volume import Station, Study
 from operators.deploy import (
     CountCondition,
@@ -40,6 +40,8 @@ class DicomLoaderOperator(Operator):
         Called with the study before it is emitted; may refuse it.
     progress, allow_missing_slices, one_frame_of_reference, study_uid, select, deidentification
         As for `load_study`.
+    person : PersonOptions, optional
+        Stands in for the header where that is silent.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DicomLoaderOperator(Operator):
         study_uid: str | None = None,
         select: Callable[[Sequence[Station]], Sequence[Station]] | None = None,
         deidentification: Deidentification | None = None,
+        person: PersonOptions | None = None,
         **kwargs: Any,
     ) -> None:
         self.input_path = Path(input_path)
@@ -66,6 +69,7 @@ class DicomLoaderOperator(Operator):
         self.study_uid = study_uid
         self.select = select
         self.deidentification = deidentification
+        self.person = person
         super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -84,6 +88,7 @@ class DicomLoaderOperator(Operator):
             select=self.select,
             deidentification=self.deidentification,
         )
+        study = with_person(study, self.person)
         if self.check is not None:
             self.check(study)
         op_output.emit(study, "study")

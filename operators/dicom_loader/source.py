@@ -95,7 +95,7 @@ def open_source(path: Path, limits: ArchiveLimits) -> Iterator[Source]:
             path.name,
             "neither a folder nor a zip archive",
             "a folder or a zip archive of one study",
-            "Give the folder with the DICOM files, or the archive as it was fetched.",
+            "Give the folder with the DICOM files, the archive as it was fetched, or NIfTI (.nii, .nii.gz).",
         )
     try:
         archive = zipfile.ZipFile(path)

@@ -230,10 +230,12 @@ def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
     """Refuse a study in which a table position lacks water or fat, or a contrast that others have.
 
-    In-phase and opposed-phase images may be absent everywhere.
+    In-phase and opposed-phase images may be absent everywhere, and so may all but water.
     """
     there = {stack.contrast for stack in stacks}
     if not there:
+        return
+    if there == {Contrast.WATER}:
         return
     needed = there | {Contrast.WATER, Contrast.FAT}
     nowhere = [contrast for contrast in Contrast if contrast in needed - there]
@@ -252,7 +254,7 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
         raise DicomError(
             where,
             f"no {'; no '.join(lacking)}",
-            "water and fat at every table position, and in and opp at every one or at none",
+            "water and fat at every table position, and in and opp at every one or at none; or water alone",
             "Fetch the missing series, or leave out that table position.",
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from operators.core import clock
 from operators.core.model_card import ModelCard
+from operators.core.nifti_copies import label_copies, write_nifti_copies
 from operators.core.options import DicomOptions
 from operators.core.volume import Contrast, Fused, Study, Volume
 from operators.derived_series import DerivedSeries, derive, write_derived
@@ -21,12 +22,13 @@ class DicomFiles:
 
     Attributes
     ----------
-    segmentation : Path
+    segmentation : Path or None
+        None, and no derived series, for a study that was read from NIfTI: DICOM objects need a patient and a study.
     derived : tuple of DerivedSeries
         Written below ``derived/``, each in a folder named after its contrast.
     """
 
-    segmentation: Path
+    segmentation: Path | None
     derived: tuple[DerivedSeries, ...]
 
 
@@ -38,8 +40,10 @@ def write_dicom(
     model: ModelCard,
     contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
     options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
+    *,
+    nifti: bool = False,
 ) -> DicomFiles:
-    """Write ``derived/<contrast>/*.dcm`` and ``segmentation.dcm``.
+    """Write ``derived/<contrast>/*.dcm`` and ``segmentation.dcm``; nothing for a study that was read from NIfTI.
 
     Parameters
     ----------
@@ -51,12 +55,18 @@ def write_dicom(
         series of these, or to all derived series when none of them is written.
     options : DicomOptions
         Contrasts of `DicomOptions.derived` that the study does not have are left out.
+    nifti : bool
+        Also write copies of the fused volumes and the labels as NIfTI.
 
     Raises
     ------
     GeometryError, OutputError
         See `derive`, `write_derived` and `write_seg`.
     """
+    if nifti:
+        write_nifti_copies(Path(folder), {**fused.volumes(), **label_copies(labels)})
+    if study.fused_elsewhere:
+        return DicomFiles(None, ())
     folder, created = Path(folder), clock.now()
     derived = tuple(derive(fused, study, contrast, created) for contrast in options.derived_without(fused.absent))
     for series in derived:

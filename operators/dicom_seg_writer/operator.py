@@ -17,7 +17,8 @@ class DicomSegWriterOperator(Operator):
     """Write a derived MR series, and a label map as a DICOM SEG that refers to it; see `write_dicom`.
 
     Receives ``labels`` (`Volume`), ``fused`` (`Fused`), ``study`` (`Study`)
-    and ``model`` (`ModelCard`); emits the path of the DICOM SEG on ``segmentation``.
+    and ``model`` (`ModelCard`); emits the path of the DICOM SEG on ``segmentation``,
+    or an empty text where none is written.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ class DicomSegWriterOperator(Operator):
     contrasts : tuple of Contrast
         The network's input contrasts.
     options : DicomOptions
+    nifti : bool
+        See `write_dicom`.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class DicomSegWriterOperator(Operator):
         output_folder: Path,
         contrasts: tuple[Contrast, ...] = (Contrast.WATER,),
         options: DicomOptions = DicomOptions(),  # noqa: B008 (frozen)
+        nifti: bool = False,
         **kwargs: Any,
     ) -> None:
         self.output_folder = Path(output_folder)
         self.contrasts = contrasts
         self.options = options
+        self.nifti = nifti
         super().__init__(fragment, *args, **kwargs)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -59,5 +64,6 @@ class DicomSegWriterOperator(Operator):
             op_input.receive("model"),
             self.contrasts,
             self.options,
+            nifti=self.nifti,
         )
-        op_output.emit(files.segmentation, "segmentation")
+        op_output.emit(files.segmentation or "", "segmentation")

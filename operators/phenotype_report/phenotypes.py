@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import STRUCTURES, Tissue, by_name
+from operators.core.anatomy import STRUCTURES, Tissue, by_index, by_name
 from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
 from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate
-from operators.core.volume import Fused, QualityFlag, Volume
+from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.muscle_fat import measure_fat
@@ -22,6 +22,8 @@ from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.touched import z_ranges_mm
 
 __all__ = ["measure", "withheld_reason"]
+
+_MEASURED = frozenset(structure.index for structure in STRUCTURES)
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
@@ -62,6 +64,8 @@ def measure(
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
+    if any(flag.code == "partial-coverage" for flag in fused.flags):
+        known = replace(known, cut=known.cut | _at_ends(known))
     withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
         reasons = dict.fromkeys(PHENOTYPES, withheld)
@@ -77,7 +81,10 @@ def measure(
     body = _measured_body(structures, groups, counts, height_m, known.cut)
     body = replace(body, fat=fat, adipose_cm3=_adipose_volumes(known, fused, surface))
     values, not_given = evaluate(body)
-    if no_fat := [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]:
+    no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
+    if Contrast.FAT in fused.absent:
+        no_fat.insert(0, "The study has no fat images.")
+    if no_fat:
         structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
         without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
         lost = [key for key, value in values.items() if value is not None and without[key] is None]
@@ -92,6 +99,17 @@ def measure(
     return Measurements(
         structures, Phenotypes(values), not_given, flags, None, surface, noise, z_ranges_mm(known), known.engine
     )
+
+
+def _at_ends(labels: LabelMap) -> frozenset[str]:
+    """Structures that reach the first or the last slice, so that a volume of a part of the body holds only a part."""
+    ends = [0, -1]
+    names = {by_index(value).name for value in np.unique(labels.voxels[ends]).tolist() if value in _MEASURED}
+    if labels.group_voxels is not None:
+        members = list(labels.groups.values())
+        for number in np.unique(labels.group_voxels.voxels[ends]).tolist():
+            names |= set(members[number - 1]) if number else set()
+    return frozenset(names)
 
 
 @dataclass(frozen=True)

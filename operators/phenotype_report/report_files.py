@@ -30,13 +30,15 @@ class ReportFiles:
 
     Attributes
     ----------
-    json, html, sr : Path
+    json, html : Path
+    sr : Path or None
+        None for a study without DICOM.
     measurements : Measurements
     """
 
     json: Path
     html: Path
-    sr: Path
+    sr: Path | None
     measurements: Measurements
 
 
@@ -46,7 +48,7 @@ def write_reports(
     fused: Fused,
     study: Study,
     model: ModelCard,
-    segmentation: Path | str,
+    segmentation: Path | str | None,
     timings_s: Mapping[str, float] | None = None,
     options: RunOptions | Mapping[str, Any] | None = None,
     *,
@@ -59,8 +61,8 @@ def write_reports(
     folder : Path or str
     labels, fused, study, model
         See `measure` and `build_report`.
-    segmentation : Path or str
-        The DICOM SEG of ``labels``, which the SR refers to.
+    segmentation : Path, str or None
+        The DICOM SEG of ``labels``, which the SR refers to; without one (None or empty), no SR is written.
     timings_s : mapping of str to float, optional
         Seconds of the earlier stages. The time spent here before the JSON is
         written is added to ``write``.
@@ -75,8 +77,9 @@ def write_reports(
     start = clock.seconds()
     folder = Path(folder)
     measurements = measure(labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"))
-    header = _header(Path(segmentation))
-    sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
+    sr = None
+    if segmentation:
+        sr = write_sr(folder / "report.sr.dcm", measurements, _header(Path(segmentation)), fused, study, model)
     pictures = pictures_of(labels, fused, measurements)
     timings = dict(timings_s or {})
     timings["write"] = timings.get("write", 0.0) + clock.seconds() - start

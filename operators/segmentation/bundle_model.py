@@ -63,6 +63,9 @@ class SegmentationModel:
     training_signal : TrainingSignal or None
         The scale of the signal in training (card key ``training_signal``);
         None when the card does not say, and studies are shown as they are.
+    can_lack : frozenset of Contrast
+        Input channels that a study may be without (card key ``can_lack``): the network is shown what stands in for
+        them; see `operators.station_fusion.water_alone.fat_stand_in`.
     """
 
     card: ModelCard
@@ -74,6 +77,7 @@ class SegmentationModel:
     bf16_dice_loss: float | None = None
     probabilities: bool = False
     training_signal: TrainingSignal | None = None
+    can_lack: frozenset[Contrast] = frozenset()
 
     @property
     def windows(self) -> WindowSettings:
@@ -151,6 +155,7 @@ def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationMode
         bf16_dice_loss=facts.get("bf16_dice_loss"),
         probabilities=interpolated == "probabilities",
         training_signal=TrainingSignal.of_card(facts),
+        can_lack=frozenset(Contrast(name) for name in facts.get("can_lack", ())),
     )
 
 
@@ -168,6 +173,8 @@ def _read_card(path: Path) -> dict[str, Any]:
     wrong = [name for name, kind in _CARD.items() if not isinstance(facts.get(name), kind)]
     if not isinstance(facts.get("bf16_dice_loss"), (int, float, type(None))):
         wrong.append("bf16_dice_loss")
+    if not set(facts.get("can_lack", ())) <= set(Contrast):
+        wrong.append("can_lack")
     try:
         TrainingSignal.of_card(facts)
     except (TypeError, ValueError):

@@ -110,7 +110,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     factor, signal_flags = matching_scale(fused, model.training_signal)
     if any(flag.severity == "error" for flag in signal_flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid, flags=signal_flags)
-    flags: list[QualityFlag] = [*limits, *signal_flags]
+    flags: list[QualityFlag] = [*limits, *signal_flags, *_stand_in_flags(fused, model)]
     return_freed_memory()  # of what came before: this stage needs the most memory of all
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
@@ -157,6 +157,17 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     )
 
 
+def _stand_in_flags(fused: Fused, model: SegmentationModel) -> tuple[QualityFlag, ...]:
+    shown = [contrast.value for contrast in model.contrasts if contrast in fused.absent]
+    if not shown:
+        return ()
+    names = " and ".join(shown)
+    message = (
+        f"The study has no {names} images. The network was shown {names} computed from water: labels are less sure."
+    )
+    return (QualityFlag("contrast-computed", "warning", message),)
+
+
 def _limited(fused: Fused) -> tuple[Fused, tuple[QualityFlag, ...]]:
     """The study with no body outside `Fused.label_slices`, and what to say of it."""
     if fused.label_slices is None:
@@ -191,12 +202,12 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
         For an image without a body, with a constant value, or with values that
         are not finite.
     """
-    if lacking := [contrast.value for contrast in model.contrasts if contrast in fused.absent]:
+    if lacking := [c.value for c in model.contrasts if c in fused.absent and c not in model.can_lack]:
         raise SegmentationError(
             f"model {model.card.name}",
             f"a study without {' and '.join(lacking)} images",
             f"the images that it was trained on: {', '.join(contrast.value for contrast in model.contrasts)}",
-            "Use a model that needs water and fat only.",
+            "Use a model that needs what the study has, or give labels made elsewhere with --segmentation.",
         )
     box = _body_box(fused.body)
     signals = {contrast: _contrast(fused, contrast) for contrast in model.contrasts}

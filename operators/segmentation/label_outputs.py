@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from operators.core.label_map import LabelMap
-from operators.core.label_schemes import LabelSource
 from operators.core.model_card import ModelCard
-from operators.core.options import SegmentationOptions
+from operators.core.options import LabelOptions, SegmentationOptions
+from operators.core.segmenters import load_segmenter
 from operators.core.volume import Fused
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.inference import DEFAULT_OPTIONS, segment
 from operators.segmentation.label_map_files import write_label_map
 from operators.segmentation.made_elsewhere import import_labels
+from operators.segmentation.other_tool import label_with
 
 __all__ = ["write_imported_labels", "write_labels"]
 
@@ -40,22 +40,28 @@ def write_labels(
     return labels, model.card
 
 
-def write_imported_labels(
-    folder: Path | str, fused: Fused, sources: Sequence[LabelSource]
-) -> tuple[LabelMap, ModelCard]:
-    """Translate label maps made elsewhere and write ``segmentation.seg.nrrd``.
+def write_imported_labels(folder: Path | str, fused: Fused, options: LabelOptions) -> tuple[LabelMap, ModelCard]:
+    """Translate label maps made elsewhere, or made now by another tool, and write ``segmentation.seg.nrrd``.
 
     Parameters
     ----------
     folder : Path or str
-    fused, sources
-        See `import_labels`.
+    fused : Fused
+    options : LabelOptions
 
     Raises
     ------
     SarcoMapError
-        See `import_labels` and `write_segmentation`.
+        See `import_labels`, `label_with` and `write_segmentation`.
     """
-    labels, card = import_labels(fused, sources)
+    if options.segmenter is None:
+        labels, card = import_labels(fused, options.sources())
+    else:
+        labels, card = label_with(
+            load_segmenter(options.segmenter),
+            fused,
+            minutes=options.segmenter_minutes,
+            memory_gb=options.segmenter_memory_gb,
+        )
     write_label_map(Path(folder), labels)
     return labels, card

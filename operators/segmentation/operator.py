@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from operators.core.label_schemes import LabelSource
-from operators.core.options import SegmentationOptions
+from operators.core.options import LabelOptions, SegmentationOptions
 from operators.deploy import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.inference import DEFAULT_OPTIONS
@@ -66,15 +64,15 @@ class ImportedLabelsOperator(Operator):
     Parameters
     ----------
     fragment : Fragment
-    sources : sequence of LabelSource
+    options : LabelOptions
     output_folder : Path
         Folder for ``segmentation.seg.nrrd``.
     """
 
     def __init__(
-        self, fragment: Fragment, *args: Any, sources: Sequence[LabelSource], output_folder: Path, **kwargs: Any
+        self, fragment: Fragment, *args: Any, options: LabelOptions, output_folder: Path, **kwargs: Any
     ) -> None:
-        self.sources = tuple(sources)
+        self.options = options
         self.output_folder = Path(output_folder)
         super().__init__(fragment, *args, **kwargs)
 
@@ -86,6 +84,6 @@ class ImportedLabelsOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Translate the labels of one study, write the label map and emit it."""
-        labels, card = write_imported_labels(self.output_folder, op_input.receive("fused"), self.sources)
+        labels, card = write_imported_labels(self.output_folder, op_input.receive("fused"), self.options)
         op_output.emit(labels, "labels")
         op_output.emit(card, "model")

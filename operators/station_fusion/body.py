@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from operators.core.volume import Grid
 from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
 
-__all__ = ["body_mask", "disc", "fat_fraction", "otsu_threshold"]
+__all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold"]
 
 _SMALLEST_PART = 0.1
 """Fraction of the largest part's volume, between two gaps. It keeps both legs below the crotch and drops hands, coils
@@ -45,7 +45,11 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     # The square root compresses coil brightness and bright fat. Otherwise they
     # would raise the threshold to between muscle and fat.
     sample = np.append(_sampled(signal), [max(float(signal.min()), 0.0), high])
-    threshold = otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2
+    return mask_above(signal, otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2, grid)
+
+
+def mask_above(signal: NDArray[np.float32], threshold: float, grid: Grid) -> NDArray[np.bool_]:
+    """The large parts of what is brighter than ``threshold``, closed and filled slice by slice; see `body_mask`."""
     mask = np.zeros(signal.shape, dtype=np.uint8)
     # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)

@@ -90,7 +90,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     pelvis_to_knee = choose(found)
     chosen = found if options.stations == "all" else pelvis_to_knee.positions
     _check_voxels(chosen)
-    chosen, scale_flags = on_one_scale(_trimmed(chosen, options.trim_slices))
+    chosen = _trimmed(chosen, options.trim_slices)
+    chosen, scale_flags = (chosen, ()) if Contrast.FAT in absent else on_one_scale(chosen)
     flags = (*flags, *scale_flags)
     grids = [position.grid for position in chosen]
     grid = common_grid(grids, options.spacing_mm)
@@ -103,7 +104,9 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
             chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
-    chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
+    swaps_found: tuple[QualityFlag, ...] = ()
+    if Contrast.FAT not in absent:
+        chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
     flags = (*flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
@@ -119,7 +122,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     water, fat, in_phase = (by_contrast[contrast] for contrast in (Contrast.WATER, Contrast.FAT, Contrast.IN))
     tell("finding the body", 0.6)
     body = body_mask(water, fat, grid)
-    fraction = fat_fraction(water, fat, body)
+    fraction = np.zeros_like(water) if Contrast.FAT in absent else fat_fraction(water, fat, body)
     label_slices = _slices_of(pelvis_to_knee, grid, some=len(pelvis_to_knee.positions) < len(chosen))
     # Below the knees there are calves, which must not be taken for thighs.
     upwards = slice(label_slices[0] if label_slices else 0, None)

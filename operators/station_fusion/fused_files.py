@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from operators.core.errors import GeometryError
 from operators.core.nrrd_files import read_volume, write_volumes
 from operators.core.options import FusionOptions
-from operators.core.output_folder import FUSED_FILES
+from operators.core.output_folder import FUSED_FILES, without
 from operators.core.volume import Contrast, Fused, Study
 from operators.station_fusion.fuse import fuse
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
+from operators.station_fusion.water_alone import fat_stand_in
 
 __all__ = ["read_fused", "write_fused"]
 
 
 def write_fused(folder: Path | str, study: Study, options: FusionOptions | None = None) -> Fused:
-    """Fuse a study and write ``fused/{in,opp,water,fat,fat_fraction,body}.nrrd``.
+    """Fuse a study, unless another program has, and write ``fused/{in,opp,water,fat,fat_fraction,body}.nrrd``.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def write_fused(folder: Path | str, study: Study, options: FusionOptions | None 
     SarcoMapError
         See `fuse` and `write_volumes`.
     """
-    fused = fuse(study, options)
+    options = options or FusionOptions()
+    fused = fused_elsewhere(study, options) if study.fused_elsewhere else fuse(study, options)
     write_volumes(Path(folder) / "fused", fused.volumes())
     return fused
 
@@ -41,7 +44,8 @@ def write_fused(folder: Path | str, study: Study, options: FusionOptions | None 
 def read_fused(folder: Path | str) -> Fused:
     """Read ``fused/*.nrrd`` back: the volumes only, without stations, overlaps and flags.
 
-    In-phase and opposed-phase volumes may be missing: then they are absent, as the study has none.
+    In-phase and opposed-phase volumes may be missing: then they are absent, as the study has none. Where water alone is
+    there, fat is absent too.
 
     Parameters
     ----------
@@ -57,7 +61,9 @@ def read_fused(folder: Path | str) -> Fused:
     """
     paths = {Path(name).stem: Path(folder) / name for name in FUSED_FILES}
     absent = frozenset(c for c in (Contrast.IN, Contrast.OPPOSED) if not paths[c.value].is_file())
-    paths = {stem: path for stem, path in paths.items() if stem not in absent}
+    if len(absent) == 2 and not (paths["fat"].is_file() or paths["fat_fraction"].is_file()):
+        absent |= {Contrast.FAT}
+    paths = {stem: path for stem, path in paths.items() if f"fused/{stem}.nrrd" in without(FUSED_FILES, absent)}
     with ThreadPoolExecutor(max_workers=len(paths)) as pool:  # decompression releases the interpreter lock
         volumes = dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
     grid = volumes["water"].grid
@@ -70,6 +76,9 @@ def read_fused(folder: Path | str) -> Fused:
                 "Process the study again with `sarcomap run`.",
             )
     signal = {stem: cast("NDArray[np.float32]", volume.voxels) for stem, volume in volumes.items()}
+    if Contrast.FAT in absent:
+        signal["fat"] = fat_stand_in(signal["water"], volumes["body"].voxels != 0)
+        signal["fat_fraction"] = np.zeros_like(signal["water"])
     return Fused(
         water=signal["water"],
         fat=signal["fat"],

@@ -3,6 +3,7 @@
 Fusion compares stations by their in-phase signal. Where a study has none anywhere,
 water + fat stands in for it, and their difference for the opposed-phase signal. The
 stand-ins are used for comparing only: they are neither written nor reported.
+Where a study has water alone, what water lacks to the signal of muscle stands in for fat.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from operators.core.grid_geometry import extent_mm
 from operators.core.volume import Contrast, QualityFlag, Station
+from operators.station_fusion.water_alone import body_of_water, fat_stand_in
 
 __all__ = ["absent_contrasts", "absent_flags", "with_stand_ins"]
 
@@ -22,13 +24,15 @@ _CAN_BE_ABSENT: Mapping[Contrast, Callable[[NDArray[np.float32], NDArray[np.floa
     Contrast.IN: lambda water, fat: water + fat,
     Contrast.OPPOSED: lambda water, fat: np.abs(water - fat),
 }
-_NAMES = {Contrast.IN: "in-phase", Contrast.OPPOSED: "opposed-phase"}
+_NAMES = {Contrast.IN: "in-phase", Contrast.OPPOSED: "opposed-phase", Contrast.FAT: "fat"}
 _SAME_PLACE_MM = 1.0
 
 
 def absent_contrasts(stations: Sequence[Station]) -> frozenset[Contrast]:
-    """In-phase and opposed-phase, as far as no station of a study has them."""
-    return frozenset(_CAN_BE_ABSENT) - {station.contrast for station in stations}
+    """In-phase and opposed-phase, as far as no station of a study has them; all but water where all are of water."""
+    there = {station.contrast for station in stations}
+    can_be = set(Contrast) - {Contrast.WATER} if there == {Contrast.WATER} else set(_CAN_BE_ABSENT)
+    return frozenset(can_be - there)
 
 
 def with_stand_ins(stations: Sequence[Station]) -> tuple[Station, ...]:
@@ -45,6 +49,8 @@ def with_stand_ins(stations: Sequence[Station]) -> tuple[Station, ...]:
         A stand-in has the place, time and series number of its water station. It is
         `Station.decoded` when water and fat are.
     """
+    if Contrast.FAT in absent_contrasts(stations):
+        stations = (*stations, *(_fat_of(station) for station in stations))
     absent = sorted(absent_contrasts(stations))
     if not absent:
         return tuple(stations)
@@ -66,9 +72,23 @@ def absent_flags(absent: frozenset[Contrast]) -> tuple[QualityFlag, ...]:
     """A flag that says which contrasts a study lacks, and what cannot be checked without them."""
     if not absent:
         return ()
+    if Contrast.FAT in absent:
+        message = (
+            "The study has water images alone: no fat is measured, and whether water and fat are swapped cannot be "
+            "checked."
+        )
+        return (QualityFlag("contrast-absent", "warning", message),)
     names = " and no ".join(_NAMES[contrast] for contrast in sorted(absent))
     unchecked = " That water and fat have one scale could not be checked." if Contrast.IN in absent else ""
     return (QualityFlag("contrast-absent", "warning", f"The study has no {names} images.{unchecked}"),)
+
+
+def _fat_of(water: Station) -> Station:
+    """What stands in for the fat of a water station; see `fat_stand_in`."""
+    if not water.decoded:
+        return replace(water, contrast=Contrast.FAT, sop_instance_uids=())
+    voxels = fat_stand_in(water.voxels, body_of_water(water.voxels, water.grid))
+    return replace(water, contrast=Contrast.FAT, voxels=voxels, sop_instance_uids=())
 
 
 def _stand_in(contrast: Contrast, water: Station, fat: Station) -> Station:

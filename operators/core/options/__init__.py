@@ -14,6 +14,7 @@ from operators.core.options.deidentification import (
 )
 from operators.core.options.dicom import Compression, DicomOptions, SegType
 from operators.core.options.fusion import BiasCorrection, Blend, Device, FusionOptions, StationChoice, check_spacing
+from operators.core.options.person import PersonOptions, with_person
 from operators.core.options.reading import ReadingOptions
 from operators.core.options.run import RunOptions
 from operators.core.options.segmentation import Backend, LabelOptions, Precision, SegmentationOptions
@@ -32,6 +33,7 @@ __all__ = [
     "FusionOptions",
     "LabelOptions",
     "OptionError",
+    "PersonOptions",
     "Precision",
     "ReadingOptions",
     "RunOptions",
@@ -41,4 +43,5 @@ __all__ = [
     "check_spacing",
     "flag_of",
     "recorded",
+    "with_person",
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # importing pydicom takes as long as importing all options
 
 __all__ = ["DICOM", "Compression", "DicomOptions", "SegType"]
 
-DICOM = section("DICOM outputs", 40)
+DICOM = section("Outputs", 40)
 
 SegType = Literal["binary", "labelmap"]
 Compression = Literal["auto", "none", "rle", "jpeg-ls"]

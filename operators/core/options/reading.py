@@ -7,11 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from operators.core.options.declaration import Flag, section
+from operators.core.options.declaration import Flag
+from operators.core.options.person import READING, PersonOptions
 
 __all__ = ["READING", "ReadingOptions"]
-
-READING = section("Reading", 10)
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,13 @@ class ReadingOptions:
     study_uid : str or None
         Which study to read where there are several: its Study Instance UID, or the key that the message about them
         gives.
+    person : PersonOptions or None
+        What is known of the person where the header is silent.
     """
 
     allow_missing_slices: Annotated[bool, Flag, Parameter(group=READING)] = False
     one_frame_of_reference: Annotated[bool, Flag, Parameter(group=READING)] = False
     # Command lines have it as --study-uid, together with DICOMweb. A record says only that it was given.
     study_uid: Annotated[str | None, Parameter(parse=False)] = field(default=None, metadata={"secret": True})
+    # As above: command lines that process one study have --sex, --age, --height-cm and --weight-kg.
+    person: Annotated[PersonOptions | None, Parameter(parse=False)] = field(default=None, metadata={"secret": True})

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from operators.core.options.declaration import Flag, OptionError, TogetherWith, check_choices
 from operators.core.options.deidentification import DeidentificationOptions
-from operators.core.options.dicom import DicomOptions
+from operators.core.options.dicom import DICOM, DicomOptions
 from operators.core.options.fusion import Device, FusionOptions
 from operators.core.options.reading import READING, ReadingOptions
 from operators.core.options.segmentation import SEGMENTATION, LabelOptions, SegmentationOptions
@@ -36,6 +36,8 @@ class RunOptions:
     trust_bundle : bool
         Run whatever code the bundle's configs name, with your permissions. Read them first.
     dicom : DicomOptions
+    nifti : bool
+        Also write copies of the fused volumes and the labels as NIfTI, in nifti/.
     deidentification : DeidentificationOptions
 
     Raises
@@ -52,6 +54,7 @@ class RunOptions:
     overwrite: Annotated[bool, Flag, Parameter(group=READING)] = False
     trust_bundle: Annotated[bool, Flag, Parameter(group=SEGMENTATION)] = False
     dicom: Annotated[DicomOptions, TogetherWith] = field(default_factory=DicomOptions)
+    nifti: Annotated[bool, Flag, Parameter(group=DICOM)] = False
     deidentification: Annotated[DeidentificationOptions, TogetherWith] = field(default_factory=DeidentificationOptions)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from operators.core.label_file_names import check_label_file_name
 from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.options.declaration import Flag, OptionError, check_choices, section
 from operators.core.options.fusion import Device
+from operators.core.segmenters import load_segmenter, segmenter_names
 
 __all__ = ["SEGMENTATION", "Backend", "LabelOptions", "Precision", "SegmentationOptions"]
 
@@ -76,6 +77,12 @@ class LabelOptions:
         structure, as TotalSegmentator writes it. Needs --scheme. Repeat both for more.
     scheme : tuple of str
         What the numbers in each file mean: the name of a scheme, or a .yaml file.
+    segmenter : str or None
+        A tool of another maker that labels the fused study in place of our network. It must be installed.
+    segmenter_minutes : float
+        How long that tool may take.
+    segmenter_memory_gb : float
+        How much memory that tool may hold.
 
     Raises
     ------
@@ -96,8 +103,27 @@ class LabelOptions:
         ),
         _IN_SECTION,
     ] = ()
+    segmenter: Annotated[
+        str | None,
+        Parameter(
+            show_default=False,
+            metavar="NAME",
+            help=f"A tool of another maker that labels the fused study in place of our network: "
+            f"{', '.join(segmenter_names())}, or a .yaml file that describes one. It must be installed.",
+        ),
+        _IN_SECTION,
+    ] = None
+    segmenter_minutes: Annotated[float, _IN_SECTION] = 60.0
+    segmenter_memory_gb: Annotated[float, _IN_SECTION] = 32.0
 
     def __post_init__(self) -> None:
+        if self.segmenter is not None:
+            load_segmenter(self.segmenter)
+            if self.segmentation:
+                raise OptionError("segmenter", "given with label maps", "one of the two", "Leave one out.")
+        for name in ("segmenter_minutes", "segmenter_memory_gb"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise OptionError(name, f"{getattr(self, name):g}", "more than 0", "Give a limit.")
         if isinstance(self.segmentation, str | Path) or isinstance(self.scheme, str):
             raise OptionError("segmentation", "one value", "a tuple of files and a tuple of schemes", "Add the commas.")
         object.__setattr__(self, "segmentation", tuple(Path(file) for file in self.segmentation))
@@ -117,6 +143,11 @@ class LabelOptions:
             check_label_file_name(file)
         for name in self.scheme:
             load_scheme(name)
+
+    @property
+    def replace_network(self) -> bool:
+        """Whether the labels come from elsewhere, so that no network of ours is needed."""
+        return bool(self.segmentation) or self.segmenter is not None
 
     def sources(self) -> tuple[LabelSource, ...]:
         """The files, each with its scheme."""

@@ -1,0 +1,101 @@
+"""NIfTI files: reading of images and label maps, and writing of volumes."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.errors import GeometryError, InputError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.output_files import replacing
+from operators.core.volume import Grid, Volume
+
+__all__ = ["NiftiImage", "read_nifti", "write_nifti"]
+
+_SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+
+
+@dataclass(frozen=True)
+class NiftiImage:
+    """One volume of a NIfTI file.
+
+    Attributes
+    ----------
+    values : ndarray, shape (z, y, x)
+        Axes as the file has them: its first axis is x. Scaled by the header's slope and intercept.
+    grid : Grid
+    placed : bool
+        Whether the header gives a position (a qform or sform code above 0). Without one, the grid has the voxel
+        sizes only.
+    """
+
+    values: NDArray[Any]
+    grid: Grid
+    placed: bool
+
+
+def read_nifti(path: Path) -> NiftiImage:
+    """Read a three-dimensional NIfTI file; further axes of length one are dropped.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not three-dimensional, holds colours or complex numbers, or has an affine that
+        cannot be used.
+    """
+    try:
+        image: Any = nibabel.load(path)
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputError(
+            path.name, f"not readable as NIfTI ({type(error).__name__})", "a whole NIfTI file", "Make it again."
+        ) from error
+    if values.dtype.kind not in "biuf":
+        raise InputError(path.name, f"values of type {values.dtype}", "one real number per voxel", "Convert the file.")
+    if values.ndim > 3 and values.size == np.prod(values.shape[:3]):
+        values = values.reshape(values.shape[:3])
+    if values.ndim != 3:
+        raise InputError(path.name, f"{values.ndim} dimensions", "three", "Give one volume in one file.")
+    header = image.header
+    placed = "sform_code" not in header or bool(int(header["sform_code"]) or int(header["qform_code"]))
+    try:
+        z, y, x = values.shape[::-1]
+        grid = Grid((z, y, x), LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64))
+    except GeometryError as error:
+        raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
+    return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed)
+
+
+def write_nifti(path: Path, volume: Volume) -> None:
+    """Write a volume as gzip-compressed NIfTI-1, with its position as both qform and sform (code 1, scanner).
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``. Its folder is created if it does not exist.
+    volume : Volume
+        float32 or uint8.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written; nothing is left behind.
+    """
+    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.voxels).T, LPS_TO_RAS @ volume.grid.affine)
+    image.set_qform(image.affine, _SCANNER)
+    image.set_sform(image.affine, _SCANNER)
+    image.header.set_xyzt_units("mm")
+    # No name and no time in the gzip header, so that the same volume gives the same bytes.
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as stream,
+    ):
+        image.to_file_map({"image": nibabel.FileHolder(fileobj=stream)})

@@ -1,0 +1,77 @@
+"""A fused study from volumes that were fused elsewhere: fusion is passed over, and what it checks is checked as far
+as one volume allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.options import FusionOptions
+from operators.core.volume import Contrast, Fused, QualityFlag, Station, Study
+from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.knees import reaches_knees
+from operators.station_fusion.positions import MINIMUM_COVERAGE_MM, TablePosition
+from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
+from operators.station_fusion.swap_checks import checked_for_swaps
+from operators.station_fusion.water_alone import body_of_water
+
+__all__ = ["fused_elsewhere"]
+
+
+def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
+    """Body mask, fat fraction and quality of a study whose stations are whole volumes on one grid.
+
+    Parameters
+    ----------
+    study : Study
+        With one station for each contrast (`Study.fused_elsewhere`).
+    options : FusionOptions
+        Only ``fix_swaps`` applies. The voxels are taken as they are.
+
+    Returns
+    -------
+    Fused
+        Flags: the study's, ``contrast-absent``, ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap``
+        as for `fuse`, ``partial-coverage`` (warning) for a volume shorter than from pelvis to knee, and
+        ``knees-not-seen`` (warning) for a long one that does not show the knees.
+    """
+    absent = absent_contrasts(study.stations)
+    position = TablePosition(_by_contrast(with_stand_ins(study.stations)))
+    flags = [*study.flags, *absent_flags(absent)]
+    if Contrast.FAT not in absent:
+        (position,), scale_flags = on_one_scale((position,))
+        (position,), swap_flags = checked_for_swaps((position,), (), fix=options.fix_swaps)
+        flags += [*scale_flags, *swap_flags]
+    signal: dict[Contrast, NDArray[np.float32]] = position.signals_by_contrast
+    water, fat, grid = signal[Contrast.WATER], signal[Contrast.FAT], position.grid
+    body = body_of_water(water, grid) if Contrast.FAT in absent else body_mask(water, fat, grid)
+    covered_mm = grid.shape[0] * abs(float(grid.affine[2, 2]))
+    if covered_mm < MINIMUM_COVERAGE_MM:
+        message = (
+            f"The volume covers {covered_mm:.0f} mm, less than from pelvis to knee ({MINIMUM_COVERAGE_MM:.0f} mm). "
+            "Structures that reach its first or last slice are cut there: phenotypes that need their volume are not "
+            "given."
+        )
+        flags.append(QualityFlag("partial-coverage", "warning", message))
+    elif reaches_knees(water, fat, body, grid) is False:
+        message = "The lower end of the volume does not look like knees: muscles that extend below it are cut off."
+        flags.append(QualityFlag("knees-not-seen", "warning", message))
+    return Fused(
+        water=water,
+        fat=fat,
+        in_phase=signal[Contrast.IN],
+        opposed=signal[Contrast.OPPOSED],
+        grid=grid,
+        body=body,
+        fat_fraction=np.zeros_like(water) if Contrast.FAT in absent else fat_fraction(water, fat, body),
+        stations=tuple(position.stations[contrast] for contrast in Contrast if contrast not in absent),
+        flags=tuple(flags),
+        absent=absent,
+    )
+
+
+def _by_contrast(stations: tuple[Station, ...]) -> Mapping[Contrast, Station]:
+    return {station.contrast: station for station in stations}

@@ -1,0 +1,92 @@
+"""Body mask of a water image, and what stands in for fat where a study has none.
+
+In a water image subcutaneous fat is nearly as dark as air, so one threshold would
+leave it out of the body. Two thresholds part air, fat and muscle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.volume import Grid
+from operators.station_fusion.body import mask_above, otsu_threshold
+
+__all__ = ["body_of_water", "fat_stand_in"]
+
+_BINS = 128
+_VOXELS = 500_000
+_EDGE_SHARE = 0.05
+"""Of the image's outer rows and columns. A threshold that leaves more of them bright lies within the noise of air."""
+
+
+def body_of_water(water: NDArray[np.float32], grid: Grid) -> NDArray[np.bool_]:
+    """Body mask of a water image: everything brighter than the lower of two Otsu thresholds.
+
+    Parameters
+    ----------
+    water : ndarray, shape (z, y, x), float32
+    grid : Grid
+
+    Returns
+    -------
+    ndarray, shape (z, y, x), bool
+        All False when there is no signal.
+    """
+    high = float(water.max())
+    if high <= 0:
+        return np.zeros(water.shape, dtype=np.bool_)
+    # The square root compresses coil brightness; see `body_mask`.
+    roots = np.sqrt(np.maximum(np.append(_sampled(water), [0.0, high]), 0.0)).astype(np.float32)
+    threshold = _lower_of_two(roots) ** 2
+    edges = np.concatenate([water[:, [0, -1]].ravel(), water[:, :, [0, -1]].ravel()])
+    if np.count_nonzero(edges > threshold) > _EDGE_SHARE * edges.size:
+        threshold = max(threshold, otsu_threshold(roots) ** 2)
+    return mask_above(water, threshold, grid)
+
+
+def fat_stand_in(water: NDArray[np.float32], body: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What stands in for the fat image of a study that has water alone: what water lacks to the signal of muscle.
+
+    Bone and air inside the body become fat in it, so it is good enough to find landmarks and lean muscle by, but not
+    to measure fat.
+
+    Parameters
+    ----------
+    water : ndarray, shape (z, y, x), float32
+    body : ndarray, shape (z, y, x), bool
+
+    Returns
+    -------
+    ndarray, shape (z, y, x), float32
+        0 outside the body and in muscle.
+    """
+    inside = _sampled(water[body])
+    if not inside.size or inside.max() <= 0:
+        return np.zeros(water.shape, dtype=np.float32)
+    lean = inside[inside > otsu_threshold(inside)]
+    level = np.float32(np.median(lean)) if lean.size else np.float32(0)
+    return np.where(body, np.maximum(level - water, 0), 0).astype(np.float32)
+
+
+def _sampled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.ravel()[:: max(1, values.size // _VOXELS) | 1]
+
+
+def _lower_of_two(values: NDArray[np.float32]) -> float:
+    """The lower of the two thresholds with the greatest variance between the three classes that they separate."""
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return low
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
+    weight = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])
+    moment = np.concatenate([[0.0], np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)])
+
+    def between(first: NDArray[np.int64], end: NDArray[np.int64] | int) -> NDArray[np.float64]:
+        part = weight[end] - weight[first]
+        return np.divide((moment[end] - moment[first]) ** 2, part, out=np.zeros_like(part), where=part > 0)
+
+    first, second = np.triu_indices(_BINS, k=1)
+    first, second = first[first > 0], second[first > 0]
+    spread = between(np.zeros_like(first), first) + between(first, second) + between(second, _BINS)
+    return float(edges[first[int(spread.argmax())]])

@@ -1,0 +1,88 @@
+"""NIfTI files: the place of every voxel is that which NiBabel and SimpleITK read, for any orientation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+
+from operators.core.errors import InputError
+from operators.core.grid_geometry import LPS_TO_RAS
+from operators.core.nifti_files import read_nifti, write_nifti
+from operators.core.volume import Grid, Volume
+
+
+def oblique(kind: type) -> Volume:
+    angle = np.radians(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([1.5, 2.0, 6.0])
+    affine[:3, 3] = [-31.5, 12.25, -700.0]
+    voxels: NDArray[Any] = np.random.default_rng(0).integers(0, 200, (4, 5, 6)).astype(kind)
+    return Volume(voxels, Grid((4, 5, 6), affine))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_a_written_volume_lies_where_nibabel_and_simpleitk_put_it(tmp_path: Path, kind: type) -> None:
+    volume = oblique(kind)
+    write_nifti(tmp_path / "v.nii.gz", volume)
+
+    theirs: Any = nibabel.load(tmp_path / "v.nii.gz")
+    assert theirs.get_data_dtype() == kind
+    assert (int(theirs.header["qform_code"]), int(theirs.header["sform_code"])) == (1, 1)
+    np.testing.assert_array_equal(np.asanyarray(theirs.dataobj), volume.voxels.T)
+    np.testing.assert_allclose(theirs.affine, LPS_TO_RAS @ volume.grid.affine, atol=1e-4)
+
+    itk = SimpleITK.ReadImage(str(tmp_path / "v.nii.gz"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(itk), volume.voxels)
+    for index in [(0, 0, 0), (5, 4, 3), (2, 3, 1)]:
+        expected = (volume.grid.affine @ [*index, 1.0])[:3]
+        np.testing.assert_allclose(itk.TransformIndexToPhysicalPoint(index), expected, atol=1e-4)
+
+    ours = read_nifti(tmp_path / "v.nii.gz")
+    assert ours.placed
+    assert ours.grid.same_as(volume.grid)
+    np.testing.assert_array_equal(ours.values, volume.voxels)
+
+
+def test_a_file_of_simpleitk_is_read_at_its_place(tmp_path: Path) -> None:
+    volume = oblique(np.float32)
+    image = SimpleITK.GetImageFromArray(volume.voxels)
+    image.SetSpacing(volume.grid.spacing_mm)
+    image.SetOrigin(volume.grid.origin_mm.tolist())
+    image.SetDirection((volume.grid.affine[:3, :3] / volume.grid.spacing_mm).ravel().tolist())
+    SimpleITK.WriteImage(image, str(tmp_path / "v.nii.gz"))
+    assert read_nifti(tmp_path / "v.nii.gz").grid.same_as(volume.grid)
+
+
+def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_nifti(tmp_path / name, oblique(np.float32))
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (np.zeros((3, 3, 3, 2), np.float32), "4 dimensions"),
+        (np.zeros((3, 3, 3), np.complex64), "values of type complex64"),
+        (np.zeros((3, 3), np.float32), "2 dimensions"),
+    ],
+)
+def test_a_file_that_is_not_one_volume_is_refused(tmp_path: Path, values: np.ndarray, found: str) -> None:
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii.gz")
+    with pytest.raises(InputError, match=found):
+        read_nifti(tmp_path / "v.nii.gz")
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "v.nii.gz", oblique(np.float32))
+    content = (tmp_path / "v.nii.gz").read_bytes()
+    (tmp_path / "v.nii.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="not readable as NIfTI"):
+        read_nifti(tmp_path / "v.nii.gz")

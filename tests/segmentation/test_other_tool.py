@@ -1,0 +1,112 @@
+"""Tools of other makers: an ONNX network in a process of its own labels a fused study; every failure is one error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from operators.core.anatomy import by_name
+from operators.core.errors import InputError, SegmentationError, UsageError
+from operators.core.label_schemes import load_scheme
+from operators.core.options import FusionOptions, LabelOptions
+from operators.core.segmenters import Segmenter, load_segmenter, segmenter_names
+from operators.core.volume import Fused
+from operators.nifti_loader import load_nifti
+from operators.segmentation.other_tool import label_with
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
+from tests.nifti_loader.made_thigh import save, thigh
+
+TOOL = Path(__file__).with_name("tool.py")
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> Fused:
+    return fused_elsewhere(load_nifti(save(tmp_path_factory.mktemp("n") / "a.nii.gz", thigh(12))), FusionOptions())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX network that labels what is brighter than 100, and what its label means."""
+    folder = tmp_path_factory.mktemp("tool")
+    shape = [1, 1, None, None, None]
+    weight = np.array([-1.0, 1.0], np.float32).reshape(2, 1, 1, 1, 1)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "w", "b"], ["scores"])],
+        "bright",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 2, None, None, None])],
+        [
+            onnx.numpy_helper.from_array(weight, "w"),
+            onnx.numpy_helper.from_array(np.array([100.0, -100.0], np.float32), "b"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "net.onnx")
+    (folder / "scheme.yaml").write_text(
+        "name: bright\nversion: '1'\nsource: here\nmade: automatic\n"
+        "structures:\n  vastus_lateralis: [bright]\nlabels:\n  1: bright\n"
+    )
+    return folder
+
+
+def described(folder: Path, fault: str = "") -> Segmenter:
+    path = folder / "tool.yaml"
+    ending = f" --fault '{fault}'" if fault else ""
+    path.write_text(
+        f"name: bright\ncommand: \"'{sys.executable}' '{TOOL}' '{folder / 'net.onnx'}' {{input}} {{output}}{ending}\"\n"
+        f"version: \"'{sys.executable}' '{TOOL}' --version\"\nscheme: scheme.yaml\n"
+    )
+    return load_segmenter(str(path))
+
+
+def test_an_onnx_network_of_another_maker_labels_the_study(fused: Fused, folder: Path) -> None:
+    labels, card = label_with(described(folder), fused, minutes=2, memory_gb=8)
+    bright = (fused.water > 100) & fused.body
+    np.testing.assert_array_equal(labels.voxels == by_name("vastus_lateralis").index, bright)
+    assert (card.name, card.version, card.made_elsewhere) == ("bright", "onnx-tool 3.2.1", True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message", "minutes", "memory_gb"),
+    [
+        ("fails", SegmentationError, "it ended with code 3: out of luck", 2, 8),
+        ("hangs", SegmentationError, "not done after", 0.05, 8),
+        ("grows", SegmentationError, r"more than 0\.5 GB of memory", 2, 0.5),
+        ("writes nothing", SegmentationError, "0 files labels.nii.gz after it ended", 2, 8),
+        ("other grid", SegmentationError, "a label map on another grid than the image", 2, 8),
+        ("unknown labels", InputError, "numbers that bright 1 does not list: 77", 2, 8),
+        ("empty", InputError, "no voxel of the structures that scheme bright has", 2, 8),
+    ],
+)
+def test_a_failure_of_the_tool_is_one_clear_error(
+    fused: Fused, folder: Path, fault: str, error: type[Exception], message: str, minutes: float, memory_gb: float
+) -> None:
+    with pytest.raises(error, match=message):
+        label_with(described(folder, fault), fused, minutes=minutes, memory_gb=memory_gb)
+
+
+def test_a_tool_that_is_not_installed_says_so(fused: Fused) -> None:
+    tool = Segmenter("none", "no-such-program {input} {output}", "ours")
+    with pytest.raises(SegmentationError, match="no program no-such-program"):
+        label_with(tool, fused, minutes=1, memory_gb=1)
+
+
+@pytest.mark.parametrize("name", segmenter_names())
+def test_every_known_tool_has_a_scheme(name: str) -> None:
+    assert load_scheme(load_segmenter(name).scheme).labels
+
+
+@pytest.mark.parametrize("command", ["tool {output}", "tool {input} {other}", "tool '{input}", ""])
+def test_a_command_that_cannot_be_run_is_refused(command: str) -> None:
+    with pytest.raises(UsageError, match="segmenter x: a command"):
+        Segmenter("x", command, "ours")
+
+
+def test_an_unknown_tool_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="totalsegmentator, totalsegmentator-thigh, musclemap, or a .yaml file"):
+        LabelOptions(segmenter="magic")
