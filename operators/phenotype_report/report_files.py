@@ -15,11 +15,13 @@ from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import RunOptions
 from operators.core.volume import Fused, Study, Volume
-from operators.phenotype_report.html import pictures_of, write_html
+from operators.phenotype_report.html import PageContent, pictures_of, write_html
 from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.page_summary import examined
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.report import build_report, write_report
 from operators.phenotype_report.sr import write_sr
+from operators.phenotype_report.viewer import viewer_data
 
 __all__ = ["ReportFiles", "write_reports"]
 
@@ -51,6 +53,7 @@ def write_reports(
     options: RunOptions | Mapping[str, Any] | None = None,
     *,
     station_table: Sequence[Mapping[str, Any]] | None = None,
+    viewer: bool = False,
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -66,6 +69,8 @@ def write_reports(
         written is added to ``write``.
     options, station_table
         See `build_report`.
+    viewer : bool
+        Whether the page has a viewer of the volumes, which takes 1 to 4 MB.
 
     Raises
     ------
@@ -90,10 +95,19 @@ def write_reports(
         labels_sha256=label_digest(labels),
         station_table=station_table,
     )
-    html = write_html(folder / "report.html", report, pictures)
+    further = PageContent(
+        person=examined(study),
+        viewer=_viewer(labels, fused, measurements) if viewer else None,
+    )
+    html = write_html(folder / "report.html", report, pictures, further)
     # Written last, because programs that collect reports take its presence as the sign of a finished study.
     json = write_report(folder / "report.json", report)
     return ReportFiles(json, html, sr, measurements)
+
+
+def _viewer(labels: Volume, fused: Fused, measurements: Measurements) -> Mapping[str, Any]:
+    # Labels that are not trusted for measurements are not shown as anatomy either.
+    return viewer_data(None if measurements.withheld else labels, fused, measurements.mid_surface)
 
 
 def _header(segmentation: Path) -> pydicom.Dataset:

@@ -11,6 +11,7 @@ from operators.core.anatomy import LABELS
 from operators.core.errors import InternalError
 from operators.core.phenotypes.measured_body import MeasuredBody, Side
 from operators.core.phenotypes.units import Unit
+from operators.core.rounding import decimals_of
 
 __all__ = ["Card", "Phenotype", "Side", "SrConcept"]
 
@@ -78,7 +79,8 @@ class Phenotype:
     needs_height : bool
         Whether a missing standing height explains a missing value.
     decimals : int
-        Number of decimals on the page.
+        Number of decimals on the page and in the SR, unless the unit says that
+        it depends on the value.
     card : Card or None
         None if the page has no card for it.
     sr : SrConcept or None
@@ -114,6 +116,10 @@ class Phenotype:
             raise InternalError(f"phenotype {self.key}", f"structure {unknown[0]!r}", "names of the label table")
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.since):
             raise InternalError(f"phenotype {self.key}", f"since {self.since!r}", "a version of the report's schema")
+
+    def decimals_of(self, value: float) -> int:
+        """Decimals to which ``value``, in the unit that is shown, is known; negative for tens and hundreds."""
+        return decimals_of(value) if self.unit.relative else self.decimals
 
     @property
     def deprecated(self) -> bool:
