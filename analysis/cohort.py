@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.amra import AMRA_WARNING
+from analysis.composition import add_composition
 from analysis.covariate_types import near_names
 from analysis.deaths import count_deaths
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
@@ -51,6 +52,8 @@ class Cohort:
         the network that measured them was trained on synthetic data.
     sources : mapping of str to tuple of str
         Column of ours to its column or columns in the participants' file.
+    repeats : DataFrame or None
+        Phenotypes of all visits of the analysed people, if some have several.
     """
 
     analysed: pd.DataFrame
@@ -62,6 +65,7 @@ class Cohort:
     structures: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repeats: pd.DataFrame | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -87,6 +91,7 @@ def build_cohort(
     register_until: pd.Timestamp | None = None,
     withdrawn: Set[str] = frozenset(),
     rejected: Set[str] = frozenset(),
+    repeats: pd.DataFrame | None = None,
 ) -> Cohort:
     """Join by ``eid``, derive columns, and exclude in the paper's order (method, section 1).
 
@@ -109,6 +114,8 @@ def build_cohort(
         (as UK Biobank marks them).
     rejected : set of str
         The eid of each participant whose study was rejected.
+    repeats : DataFrame, optional
+        Phenotypes of all visits: ``eid, visit`` and measures.
 
     Raises
     ------
@@ -141,7 +148,7 @@ def build_cohort(
         kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
         joined = kept
-    table = derive(joined, cut_offs, register_until)
+    table = add_composition(derive(joined, cut_offs, register_until))
     _check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
                                          "interactions": also})  # fmt: skip
     _check_outcomes(table, outcomes)
@@ -186,7 +193,8 @@ def build_cohort(
     notes = [*participants.notes, *phenotypes.notes, *_notes_on_deaths(table, register_until)]
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
-    analysed = table[keep].reset_index(drop=True)
+    # Again, because the percentiles of these outcomes are those of the analysed people.
+    analysed = add_composition(table[keep].reset_index(drop=True))
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
@@ -200,6 +208,7 @@ def build_cohort(
         structures=_structures(images),
         warnings=_warnings(analysed),
         sources=participants.sources,
+        repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
     )
 
 

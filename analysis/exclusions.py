@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.errors import DataError
 from analysis.tables import read_table
 
-__all__ = ["Excluded", "choose_visit", "instance_of", "of_instance", "read_exclusions"]
+__all__ = ["Excluded", "choose_visit", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
 
 _REJECT = "reject"
 _DECISIONS = {_REJECT, "accept", ""}
@@ -154,6 +154,17 @@ def of_instance(table: pd.DataFrame, instance: int | None, where: str) -> tuple[
             "Correct --instance.",
         )  # fmt: skip
     return (table[~other].reset_index(drop=True), int(other.sum())) if other.any() else (table, 0)
+
+
+def repeats_of(table: pd.DataFrame) -> pd.DataFrame | None:
+    """Studies of people with several visits, with ``visit`` as a number; None if nobody has several."""
+    if "visit" not in table.columns:
+        return None
+    known = table.assign(visit=_numbers(table)).dropna(subset=["visit"])
+    known = known[~known.duplicated(["eid", "visit"], keep=False)]
+    if not known["eid"].duplicated().any():
+        return None
+    return known.reset_index(drop=True)
 
 
 def _numbers(table: pd.DataFrame) -> pd.Series:

@@ -68,4 +68,167 @@ def _markers(table: pd.DataFrame) -> TextTable:
     )
 
 
-FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {"markers": _markers}
+def _muscles(table: pd.DataFrame) -> TextTable:
+    rows = _records(table.sort_values(["outcome", "muscle"], kind="stable"))
+    by = {(row["outcome"], row["muscle"], row["model"]): row for row in rows}
+    cells, kept = [], []
+    for outcome, muscle in dict.fromkeys((row["outcome"], row["muscle"]) for row in rows):
+        pair = [by.get((outcome, muscle, model)) for model in ("adjusted", "adjusted and TMV")]
+        if any(row is None or not np.isfinite(row["odds_ratio"]) for row in pair):
+            continue
+        name = "P/A ratio" if muscle == "pa_ratio" else label_of(muscle)
+        line = [label_of(outcome) if not kept or kept[-1]["outcome"] != outcome else "", name]
+        for row in pair:
+            line += [_with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]),
+                     format_p(row["p_bh"])]  # fmt: skip
+        cells.append(tuple(line))
+        kept.append({"outcome": outcome})
+    return TextTable(
+        "Every muscle",
+        ("Outcome", "Muscle", "OR per SD (95% CI)", "p", "p (BH)", "and TMV: OR per SD", "p", "p (BH)"),
+        tuple(cells),
+        "Volume of both sides over squared height, per SD; the same adjustment, then with total muscle volume too. "
+        "p (BH) is over the muscles of one outcome and model.",
+        2,
+        _blocks(kept, "outcome"),
+    )
+
+
+def _selection(table: pd.DataFrame) -> TextTable:
+    rows = _records(table.sort_values(["outcome", "share"], ascending=[True, False], kind="stable")
+                    .groupby("outcome", sort=False).head(8))  # fmt: skip
+    names = {"pa_ratio": "P/A ratio", "tmv_cm3": "Total muscle volume"}
+    cells = [
+        (label_of(row["outcome"]) if new else "", names.get(row["marker"], label_of(row["marker"])),
+         f"{100 * row['share']:.0f}%")
+        for row, new in zip(rows, _once(rows, "outcome"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "Which markers a lasso keeps",
+        ("Outcome", "Marker", "Half samples that keep it"),
+        tuple(cells),
+        "Stability selection (Meinshausen and Bühlmann 2010), 50 halves, covariates not penalised; the eight most "
+        "stable. At least 60% counts as stable.",
+        2,
+        _blocks(rows, "outcome"),
+    )
+
+
+def _imputed(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    cells = [
+        (label_of(row["exposure"]) if new else "", label_of(row["outcome"]),
+         f"{format_count(row['events'])} / {format_count(row['n'])}",
+         _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]),
+         format_number(row["missing_information"], 3))
+        for row, new in zip(rows, _once(rows, "exposure"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "Missing covariates imputed",
+        ("Exposure", "Outcome", "Events / n", "OR (95% CI)", "p", "Missing information"),
+        tuple(cells),
+        "Everyone with exposure and outcome; ten imputations by chained equations (predictive mean matching), Rubin’s "
+        "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance.",
+        2,
+        _blocks(rows, "exposure"),
+    )
+
+
+def _repeats(table: pd.DataFrame) -> TextTable:
+    cells = []
+    for row in _records(table):
+        small = 4 if abs(row["within_sd"]) < 1 else 1
+        cells.append((
+            label_of(row["measure"]), format_count(row["n"]),
+            _with_interval(row["icc"], row["icc_low"], row["icc_high"], 3),
+            format_number(row["within_sd"], small), format_number(row["smallest_change"], small),
+            _with_interval(row["bias"], row["limit_low"], row["limit_high"], small),
+            _with_interval(row["change"], row["change_low"], row["change_high"], small),
+        ))  # fmt: skip
+    return TextTable(
+        "Repeated imaging",
+        ("Measure", "People", "ICC (95% CI)", "Within-person SD", "Smallest detectable change",
+         "Bias (limits of agreement)", "Change (95% CI)"),
+        tuple(cells),
+        "ICC(2,1). The within-person SD contains true change between the visits as well as error. Change: mixed model "
+        "with a random intercept, people with one visit included.",
+    )  # fmt: skip
+
+
+def _undiluted(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    cells = [
+        (label_of(row["exposure"]) if new else "", label_of(row["outcome"]), format_number(row["reliability"], 3),
+         format_number(row["odds_ratio_measured"]), _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2))
+        for row, new in zip(rows, _once(rows, "exposure"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "Odds ratios without the dilution by measurement error",
+        ("Exposure", "Outcome", "Reliability", "OR per SD, as measured", "OR per SD, corrected (95% CI)"),
+        tuple(cells),
+        "Regression calibration with the within-person SD of repeated imaging. The exposure’s SD given the covariates "
+        "is taken as its SD.",
+        2,
+        _blocks(rows, "exposure"),
+    )
+
+
+def _quality(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    cells = [
+        (label_of(row["exposure"]) if new else "", label_of(row["outcome"]), row["model"],
+         f"{format_count(row['events_low'])} / {format_count(row['n_low'])}",
+         f"{format_count(row['events_high'])} / {format_count(row['n_high'])}",
+         _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]))
+        for row, new in zip(rows, _once(rows, "exposure"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "Muscle quality",
+        ("Exposure", "Outcome", "Model", "Events / n, lowest", "Events / n, highest", "OR (95% CI)", "p"),
+        tuple(cells),
+        "Grip per muscle volume is the muscle-specific strength of the Global Leadership Initiative in Sarcopenia; low "
+        "is the lowest fifth of the sex. Adverse muscle composition: much fat and little volume for sex and BMI (Linge "
+        "2021).",
+        3,
+        _blocks(rows, "exposure"),
+    )
+
+
+def _by_group(table: pd.DataFrame) -> TextTable:
+    made = []
+    groups = list(dict.fromkeys(table["group"]))
+    people = dict(zip(table["group"], table["people"], strict=True))
+    for label, part in table.groupby("label", sort=False):
+        line = [str(label)]
+        by = {row["group"]: row for row in _records(part)}
+        for group in groups:
+            row = by[group]
+            decimals = 3 if abs(row["first"]) < 1 else 1
+            if row["statistic"] == "mean, sd":
+                text = f"{format_number(row['first'], decimals)} ± {format_number(row['second'], decimals)}"
+            elif row["statistic"] == "n, percent":
+                text = f"{format_count(row['first'])} ({row['second']:.1f}%)" if row["n"] else "–"
+            else:
+                text = _with_interval(row["first"], row["second"], row["third"], decimals)
+            line.append(text + (f" [{format_count(row['missing'])}]" if row["missing"] else ""))
+        made.append(tuple(line))
+    head = tuple(f"{group[0].upper()}{group[1:]} (n = {format_count(people[group])})" for group in groups)
+    return TextTable(
+        "Characteristics by third of P/A and by sarcopenia",
+        ("", *head),
+        tuple(made),
+        "Mean ± SD, median (quartiles) where the distribution is skewed, or number (per cent of known values). In "
+        "brackets: missing values.",
+    )
+
+
+FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
+    "markers": _markers,
+    "by_group": _by_group,
+    "muscles": _muscles,
+    "muscle_selection": _selection,
+    "quality": _quality,
+    "imputed": _imputed,
+    "repeats": _repeats,
+    "undiluted": _undiluted,
+}

@@ -29,7 +29,7 @@ def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
     inputs = {name: path for name, path in given.items() if path is not None}
     return {
         "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "software": {"sarcomap": version_of("sarcomap"), "python": platform.pythonversion_of()}
+        "software": {"sarcomap": version_of("sarcomap"), "python": platform.python_version()}
         | {name: version_of(name) for name in _LIBRARIES},
         "inputs": {
             name: {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}

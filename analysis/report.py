@@ -14,6 +14,9 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
+from analysis.figures.further import bland_altman, calibration_figure, odds_ratio_figure, survival_by_thirds
+from analysis.figures.muscles import volcano
+from analysis.figures.percentiles import percentile_figure
 from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.run import Results
@@ -60,6 +63,19 @@ def write_results(
         "decline": lambda: decline_by_age(cohort.analysed),
         "forest": lambda: forest(results.tables["associations"]),
     }
+    tables = results.tables
+    if "percentiles" in tables:  # the further analyses
+        makers |= {
+            "bland_altman": lambda: bland_altman(cohort.analysed),
+            "curves": lambda: odds_ratio_figure(tables["curves"]),
+            "percentiles": lambda: percentile_figure(tables["percentiles"]),
+            "volcano": lambda: volcano(tables["muscles"]),
+        }
+        if results.followed.given:
+            makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
+        if len(tables["calibration"]):
+            makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
+        makers = {name: maker for name, maker in makers.items() if name != "curves" or len(tables["curves"])}
     figures: dict[str, str] = {}
     for name, maker in makers.items():
         progress(f"figure {name}")

@@ -11,10 +11,9 @@ from analysis.amra import AMRA, amra_phenotypes
 from analysis.cohort import Cohort, build_cohort
 from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
-from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
+from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
 from analysis.fields import at_instance, read_fields
-from analysis.head_to_head import OUTCOMES as MARKER_OUTCOMES
-from analysis.head_to_head import head_to_head
+from analysis.further import further_tables, marker_tables, undiluted_associations
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
@@ -37,7 +36,9 @@ class Results:
     associations : Associations
     tables : dict of str to DataFrame
         ``flow, table1, concordance, decline, trend, age_groups,
-        associations, sex_stratified, survival, per_sd, sensitivity, notes``.
+        associations, sex_stratified, survival, per_sd, sensitivity, markers,
+        notes``, with ``--paper`` fewer, and with ``--full`` those of
+        `analysis.further.further_tables`.
     followed : FollowUp
         Length and end of follow-up.
     """
@@ -58,10 +59,12 @@ def load_cohort(options: Options) -> Cohort:
     field_map = read_fields(options.fields)
     identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
     raw_people, where = read_table(options.participants, identifiers), options.participants.name
-    raw, rejected, elsewhere = None, frozenset[str](), 0
+    raw, repeats, rejected, elsewhere = None, None, frozenset[str](), 0
     instance = options.instance
     if str(options.phenotypes) != AMRA:
-        raw = choose_visit(read_table(options.phenotypes, ("eid", "visit")), options.visit, options.phenotypes.name)
+        every = read_table(options.phenotypes, ("eid", "visit"))
+        repeats = repeats_of(every)
+        raw = choose_visit(every, options.visit, options.phenotypes.name)
         instance = instance_of(raw) if instance is None else instance
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
         if options.exclude is not None:
@@ -88,6 +91,7 @@ def load_cohort(options: Options) -> Cohort:
         register_until=_day(options.censor_date),
         withdrawn=read_identifiers(options.withdrawn),
         rejected=rejected,
+        repeats=repeats,
     )
 
 
@@ -114,22 +118,15 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         progress("sensitivity")
         tables["per_sd"] = per_sd(table, adjust, **asked)
         tables["sensitivity"] = sensitivity(table, adjust, everyone=cohort.eligible, cuts=cuts, **asked)
-        compared = head_to_head(
-            table,
-            adjust,
-            followed if options.full else None,
-            outcomes=MARKER_OUTCOMES if options.full else MARKER_OUTCOMES[:3],
-            bootstraps=options.bootstraps if options.full else 0,
-            seed=options.seed,
-            progress=progress,
-        )
-        tables["markers"] = compared.models
-        if options.full:
-            tables |= {"calibration": compared.calibration, "decision_curve": compared.decision}
+        tables |= marker_tables(cohort, options, followed, progress)
         if options.interactions:
             tables["interactions"] = interactions(table, adjust, options.interactions, cuts=cuts, **asked)
         progress("survival")
         tables["survival"] = hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts)
+    if options.full:
+        tables |= further_tables(cohort, options, progress)
+        if len(tables.get("repeats", ())):
+            tables["undiluted"] = undiluted_associations(tables["per_sd"], tables["repeats"])
     notes = dict.fromkeys([*cohort.notes, *followed.notes])
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],

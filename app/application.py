@@ -8,7 +8,7 @@ from pathlib import Path
 
 from operators.core.options import RunOptions
 from operators.core.stage_clock import StageClock
-from operators.core.volume import Contrast
+from operators.core.volume import Contrast, Study
 from operators.deploy import Application
 from operators.deploy.timed_operator import timed
 from operators.dicom_loader.operator import DicomLoaderOperator
@@ -35,6 +35,8 @@ class SarcoMapApp(Application):
     options : RunOptions
     clock : StageClock
         Receives the seconds of each stage, and any error.
+    check : callable, optional
+        Called with the loaded study; may refuse it.
     progress : callable, optional
         Called by the loader with files read and files in all.
     """
@@ -47,6 +49,7 @@ class SarcoMapApp(Application):
         options: RunOptions,
         clock: StageClock,
         progress: Callable[[int, int], None] | None = None,
+        check: Callable[[Study], None] | None = None,
     ) -> None:
         self.input_path = input_path
         self.output_folder = output_folder
@@ -54,6 +57,7 @@ class SarcoMapApp(Application):
         self.run_options = options
         self.clock = clock
         self.progress = progress
+        self.check = check
         super().__init__([])
 
     def compose(self) -> None:
@@ -67,6 +71,7 @@ class SarcoMapApp(Application):
             one_frame_of_reference=options.reading.one_frame_of_reference,
             study_uid=options.reading.study_uid,
             progress=self.progress,
+            check=self.check,
             select=partial(stations_to_fuse, choice=options.fusion.stations),
             deidentification=options.deidentification.chosen(),
         )

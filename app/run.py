@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.options import RunOptions
-from operators.core.output_folder import missing, staged
+from operators.core.output_folder import absent_in, missing, refuse_other_study, staged
 from operators.core.stage_clock import StageClock
 from operators.pipeline import OnProgress, OnStage, StudyResult, expected_files, model_of
 
 if TYPE_CHECKING:
+    from operators.core.volume import Study
     from operators.segmentation import SegmentationModel
 
 __all__ = ["run_study"]
@@ -38,13 +40,26 @@ def run_study(
         from app.application import SarcoMapApp  # Holoscan: an output that cannot be written does not wait for it
 
         try:
-            SarcoMapApp(source, folder, network, options, clock, on_progress).run()
+            SarcoMapApp(source, folder, network, options, clock, on_progress, _check(output, options)).run()
         except Exception as error:
             if clock.failure is not None and clock.failure is not error:
                 raise clock.failure from error
             raise
-        _verify(folder, clock, expected_files(options))
+        _verify(folder, clock, expected_files(options, _absent(folder)))
     return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
+
+
+def _absent(folder: Path) -> frozenset[str]:
+    """Contrasts that the study does not have, as its report says; none where there is no report."""
+    path = folder / "report.json"
+    return absent_in(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else frozenset()
+
+
+def _check(output: Path, options: RunOptions) -> Callable[[Study], None]:
+    def check(study: Study) -> None:
+        refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
+
+    return check
 
 
 def _verify(folder: Path, clock: StageClock, expected: tuple[str, ...]) -> None:

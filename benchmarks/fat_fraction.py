@@ -43,8 +43,8 @@ from phantom.fused import fused_images
 from phantom.participant import draw_participant
 from phantom.station_geometry import StationGeometry, archive_stations
 
-NOISE = {"half": 3.75, "usual": 7.5, "twice": 15.0}
-"""SD of the noise in the in-phase image, where muscle is about 240: signal-to-noise ratios of 64, 32 and 16."""
+NOISE = {"none": 0.0, "usual": 7.5, "twice": 15.0}
+"""SD of the noise in the in-phase image, where muscle is about 240: the usual is a signal-to-noise ratio of 32."""
 
 MEASURES = ("core", "core, not corrected", "whole", "whole, not corrected", "infiltration", "median of the core")
 _INTERIOR_MM = 2.0

@@ -106,8 +106,8 @@ def redrawn(true: Vector, found: Vector, odds_ratio: float, redraws: int, seed: 
     estimates = {name: np.array([one[0] for one in rows]) for name, rows in kept.items()}
     figures: dict[str, float] = {"n": len(true), "odds_ratio_per_sd": odds_ratio, "redraws": redraws}
     for name, rows in kept.items():
-        figures[f"intervals_that_hold_the_truth_{name}"] = _rounded(np.mean([one[1] for one in rows]))
-        figures[f"intervals_that_exclude_1_{name}"] = _rounded(np.mean([one[2] for one in rows]))
+        figures[f"intervals_that_hold_the_truth_{name}"] = _rounded(float(np.mean([one[1] for one in rows])))
+        figures[f"intervals_that_exclude_1_{name}"] = _rounded(float(np.mean([one[2] for one in rows])))
     # Medians, because a few redraws of a small sample are nearly separated.
     figures["attenuation"] = _rounded(np.median(estimates["measured"]) / np.median(estimates["true"]))
     return figures

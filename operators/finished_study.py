@@ -14,7 +14,7 @@ from operators.core.errors import InputError, SarcoMapError
 from operators.core.label_map import LABELLING_FLAGS
 from operators.core.model_card import ModelCard
 from operators.core.options import DicomOptions
-from operators.core.output_folder import FUSED_FILES, missing
+from operators.core.output_folder import FUSED_FILES, absent_in, missing, without
 from operators.core.volume import Fused, QualityFlag, Study
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def check_finished(folder: Path, further: tuple[str, ...] = ()) -> Mapping[str, 
         When there is no report, it has another version, or a file is missing.
     """
     report = _report(folder)
-    derived = tuple(f"derived/{name}/0001.dcm" for name in report["options"]["dicom"]["derived"])
-    if absent := missing(folder, (*FUSED_FILES, *derived, *further)):
+    derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in _derived(report))
+    if absent := missing(folder, (*without(FUSED_FILES, absent_in(report)), *derived, *further)):
         raise InputError(folder.name, f"no {', '.join(absent)}", "every file of a finished run", _RUN_AGAIN)
     return report
 
@@ -103,10 +103,10 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
 
     try:
         options = report["options"]["dicom"]
-        contrasts = tuple(Contrast(name) for name in options["derived"])
+        contrasts = _derived(report)
         dicom = DicomOptions(options["seg_type"], options["compression"], contrasts)
         card = ModelCard(**report["model"])
-        flags = tuple(QualityFlag(**flag) for flag in report["quality"]["flags"])
+        flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])
     except (KeyError, TypeError, ValueError, SarcoMapError) as error:
         raise _no_report(f"not what a run writes ({type(error).__name__})") from error
@@ -127,6 +127,21 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
         card=card,
         labelling_flags=tuple(flag for flag in flags if flag.code in LABELLING_FLAGS),
     )
+
+
+def _derived(report: Mapping[str, Any]) -> tuple[Contrast, ...]:
+    """The contrasts that were written as DICOM series."""
+    asked = tuple(Contrast(name) for name in report["options"]["dicom"]["derived"])
+    return DicomOptions(derived=asked).derived_without(absent_in(report))
+
+
+def _flag(entry: Mapping[str, Any]) -> QualityFlag:
+    about = {
+        "z_mm": tuple(entry["z_mm"]) if entry.get("z_mm") else None,
+        "structures": tuple(entry.get("structures", ())),
+        "quantities": tuple(entry.get("quantities", ("volume", "fat"))),
+    }
+    return QualityFlag(entry["code"], entry["severity"], entry["message"], **about)
 
 
 def _report(folder: Path) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from operators.core.contrast import Contrast
 from operators.core.errors import InternalError
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import RunOptions
-from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, staged
+from operators.core.output_folder import FUSED_FILES, OUTPUT_FILES, missing, refuse_other_study, staged, without
 from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.stage_clock import StageClock
 
@@ -118,12 +118,13 @@ def process_study(
         network = model_of(model, options)
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
+        refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
         study, fused = _without_station_voxels(study, fused)
         labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
         segmentation = clock.run("write", partial(_write, folder, labels, fused, study, card, network, options))
         clock.run("report", partial(_report, folder, labels, fused, study, card, segmentation, options, clock.seconds))
-        _check_whole(folder, expected_files(options))
+        _check_whole(folder, expected_files(options, fused.absent))
     return StudyResult(output, json.loads((output / "report.json").read_text(encoding="utf-8")), clock.seconds)
 
 
@@ -143,8 +144,9 @@ def fuse_study(
     with dicom_is_quiet(), staged(output) as folder:
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
-        clock.run("fuse", partial(_fuse, folder, study, options))
-        _check_whole(folder, FUSED_FILES)
+        refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
+        fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        _check_whole(folder, without(FUSED_FILES, fused.absent))
     return StudyResult(output, {}, clock.seconds)
 
 
@@ -159,10 +161,10 @@ def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) 
     return load_model(Path(model or SHIPPED_BUNDLE), trusted=options.trust_bundle)
 
 
-def expected_files(options: RunOptions) -> tuple[str, ...]:
-    """The files that every complete run with these options writes."""
-    derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived)
-    return (*OUTPUT_FILES, *derived)
+def expected_files(options: RunOptions, absent: Collection[str] = ()) -> tuple[str, ...]:
+    """The files that every complete run with these options writes, for a study without the ``absent`` contrasts."""
+    derived = tuple(f"derived/{contrast.value}/0001.dcm" for contrast in options.dicom.derived_without(absent))
+    return (*without(OUTPUT_FILES, absent), *derived)
 
 
 # Each stage imports what it needs, so that a run that fails early does not wait for PyTorch.

@@ -39,7 +39,7 @@ class StationImages:
     ----------
     geometry : StationGeometry
     images : mapping of Contrast to ndarray, shape (z, y, x), uint16
-        Slices run inferior to superior. Muscle in the water image is about 240.
+        z runs inferior to superior, whatever the plane. Muscle in the water image is about 240.
     gain : float
         Receive gain of this station.
     shift_mm : tuple of float, (x, y, z)
@@ -144,12 +144,11 @@ def sample(
         )
     source_z, source_y, source_x = axes(grid)
     z, y, x = axes(station.grid)
-    steps = max(1, round(station.slice_mm / _SLAB_STEP_MM))
-    within = ((np.arange(steps) + 0.5) / steps - 0.5) * station.slice_mm
-    slab_z = np.clip(z[:, None] + within - shift_mm[2], source_z[0], source_z[-1])
-    weights_z = linear_weights(source_z, slab_z.ravel()).reshape(z.size, steps, -1).mean(axis=1)
-    weights_y = linear_weights(source_y, y - shift_mm[1])
-    weights_x_t = np.ascontiguousarray(linear_weights(source_x, x - shift_mm[0]).T)
+    shift_x, shift_y, shift_z = shift_mm
+    thick = {axis: station.slice_mm if axis == station.plane else 0.0 for axis in ("axial", "coronal", "sagittal")}
+    weights_z = _slab_weights(source_z, z - shift_z, thick["axial"], clipped=True)
+    weights_y = _slab_weights(source_y, y - shift_y, thick["coronal"])
+    weights_x_t = np.ascontiguousarray(_slab_weights(source_x, x - shift_x, thick["sagittal"]).T)
 
     sampled = np.empty((z.size, y.size, x.size), np.float32)
     for k, row in enumerate(weights_z):
@@ -158,6 +157,20 @@ def sample(
         slab = np.tensordot(row[low:high], signal[low:high], axes=1)
         np.matmul(weights_y @ slab, weights_x_t, out=sampled[k])
     return sampled
+
+
+def _slab_weights(
+    source: NDArray[np.float64], target: NDArray[np.float64], thickness_mm: float, *, clipped: bool = False
+) -> NDArray[np.float32]:
+    """`linear_weights`, averaged over a slab around each target; ``clipped`` continues the source's ends."""
+    steps = max(1, round(thickness_mm / _SLAB_STEP_MM))
+    within = ((np.arange(steps) + 0.5) / steps - 0.5) * thickness_mm
+    slab = target[:, None] + within
+    if clipped:
+        slab = np.clip(slab, source[0], source[-1])
+    if steps == 1:
+        return linear_weights(source, slab[:, 0])
+    return linear_weights(source, slab.ravel()).reshape(target.size, steps, -1).mean(axis=1)
 
 
 def linear_weights(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -188,8 +201,10 @@ def _unit_coordinates(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Convert millimetres to the station's [-1, 1] along each axis."""
     low, high = station.z_edges_mm
+    x_mm, y_mm, _ = station.spacing_mm
+    _, rows, columns = station.shape
     return (
         (z - (low + high) / 2) / ((high - low) / 2),
-        (y - station.centre_y_mm) / (station.rows * station.in_plane_mm / 2),
-        x / (station.columns * station.in_plane_mm / 2),
+        (y - station.centre_y_mm) / (rows * y_mm / 2),
+        x / (columns * x_mm / 2),
     )

@@ -35,6 +35,7 @@ Examples:
   sarcomap phantom study --out demo --seed 7
   sarcomap phantom study --out demo --sex F --age 72 --pa-ratio 0.38 --zip
   sarcomap phantom study --out philips --vendor philips-enhanced
+  sarcomap phantom study --out coronal --orientation coronal --stations 2
   sarcomap phantom study --out broken --fault duplicate-station"""
 _TRAINING_SET = """\
 Make pairs of image and label map to train a network on.
@@ -106,6 +107,8 @@ def _study(
         participant=participant,
         stations=options.stations,
         vendor=options.vendor,
+        orientation=options.orientation,
+        composed=options.composed,
         faults=options.faults,
         zip_archive=options.zip_archive,
         compress=options.compress,

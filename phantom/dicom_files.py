@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.config import IGNORE
+from pydicom.config import IGNORE, disable_value_validation
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
 from pydicom.valuerep import DSfloat
 
 from operators.core.volume import Contrast
+from phantom.composing import composed_image_type
 from phantom.dicom_series import Damage, Patient, Series, deterministic_uid
 from phantom.dixon_signal import ECHO_TIME_IN_MS, ECHO_TIME_OPPOSED_MS
+from phantom.planes import image_orientation
 
 __all__ = ["SYNTHETIC_STATEMENT", "DicomFile", "Dress", "decimal", "dicom_files", "series_header"]
 
@@ -36,6 +41,7 @@ _IMAGE_TYPE = {
     Contrast.FAT: ["DERIVED", "PRIMARY", "DIXON", "FAT"],
     Contrast.WATER: ["DERIVED", "PRIMARY", "DIXON", "WATER"],
 }
+_PREAMBLE_BYTES = 132
 _DISPLAY_WINDOW = (250, 500)  # centre and width
 
 
@@ -82,12 +88,13 @@ def dicom_files(
     header = series_header(series, patient)
     header.file_meta.TransferSyntaxUID = _LOSSLESS if compress else ExplicitVRLittleEndian
     acquisition_seconds = 17.0
-    for place, k in enumerate(np.argsort(series.file_numbers), start=1):
-        uid = deterministic_uid(series.uid, series.slice_z_mm[k])
+    for place, k in enumerate(np.argsort(series.file_numbers), start=1 + series.files_before):
+        before = (series.files_before,) if series.files_before else ()
+        uid = deterministic_uid(series.uid, series.slice_z_mm[k], *before)
         header.file_meta.MediaStorageSOPInstanceUID = uid
         header.SOPInstanceUID = uid
         header.InstanceNumber = series.instance_numbers[k]
-        header.ImagePositionPatient = [decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
+        header.ImagePositionPatient = [decimal(mm) for mm in series.position_mm(k)]
         header.SliceLocation = decimal(series.slice_z_mm[k])
         written = series.acquired + timedelta(seconds=acquisition_seconds, milliseconds=10 * int(k))
         header.ContentTime = written.strftime("%H%M%S.%f")
@@ -95,20 +102,34 @@ def dicom_files(
         header.SmallestImagePixelValue, header.LargestImagePixelValue = int(pixels.min()), int(pixels.max())
         if dress is not None:
             dress(header, series, int(k))
+        _change(header, series.header)
         if compress:
             header.PixelData = encapsulate([_jpeg_lossless(pixels)])
             header["PixelData"].is_undefined_length = True
         else:
             header.PixelData = pixels.astype("<u2").tobytes()
         buffer = io.BytesIO()
-        dcmwrite(buffer, header, enforce_file_format=True)
+        with disable_value_validation():  # a fault may write what no header should hold
+            dcmwrite(buffer, header, enforce_file_format=True)
+        contents = buffer.getvalue()[0 if series.preamble else _PREAMBLE_BYTES :]
         yield DicomFile(
             folder=f"{series.number:03d}_{series.description}",
             name=f"{place:04d}.dcm",
             series=series,
             sop_instance_uid=uid,
-            contents=_damaged(buffer.getvalue(), series.damage.get(int(k))),
+            contents=_damaged(contents, series.damage.get(int(k))),
         )
+
+
+def _change(header: Dataset, attributes: Mapping[str, object]) -> None:
+    """Write attributes as they are, right or wrong for their value representation."""
+    for keyword, value in attributes.items():
+        tag = Tag(keyword)
+        if not isinstance(value, str):
+            setattr(header, keyword, value)
+            continue
+        text = value.encode() + b" " * (len(value) % 2)
+        header[tag] = RawDataElement(tag, dictionary_VR(tag), len(text), text, 0, False, True)
 
 
 def series_header(series: Series, patient: Patient) -> Dataset:
@@ -136,7 +157,8 @@ def _patient_and_study(header: Dataset, series: Series, patient: Patient) -> Non
     header.PatientIdentityRemoved = "YES"
     header.DeidentificationMethod = "Never identified: computed, no person was scanned"
     header.PatientComments = SYNTHETIC_STATEMENT
-    header.StudyInstanceUID = series.study_uid
+    with disable_value_validation():
+        header.StudyInstanceUID = series.study_uid
     header.StudyDate = f"{series.acquired:%Y%m%d}"
     header.StudyTime = "090000"
     header.StudyID = "1"
@@ -166,7 +188,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.SOPClassUID = MRImageStorage
     header.SpecificCharacterSet = "ISO_IR 100"
     header.SyntheticData = "YES"
-    header.ImageType = _IMAGE_TYPE[series.contrast]
+    header.ImageType = composed_image_type(_IMAGE_TYPE[series.contrast], series.made_of)
     header.ImageComments = SYNTHETIC_STATEMENT
     header.AcquisitionNumber = 1
     header.AcquisitionDate = header.ContentDate = f"{series.acquired:%Y%m%d}"
@@ -175,7 +197,7 @@ def _mr_image(header: Dataset, series: Series) -> None:
     header.LossyImageCompression = "00"
     # Not validated: a fault may put an invalid decimal string here.
     header.PixelSpacing = [DSfloat(text, validation_mode=IGNORE) for text in series.pixel_spacing]
-    header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    header.ImageOrientationPatient = image_orientation(series.plane)
     header.SliceThickness = decimal(series.slice_mm)
     header.SpacingBetweenSlices = decimal(series.slice_mm)
     header.SamplesPerPixel = 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from pydicom.uid import UID
 
 from operators.core.volume import Contrast
 from phantom.acquisition import StationImages
+from phantom.planes import Plane, as_images, image_places, image_position
 
 __all__ = ["Damage", "Patient", "Series", "deterministic_uid", "series_of_study"]
 
@@ -27,6 +29,9 @@ DESCRIPTION_SUFFIX: Mapping[Contrast, str] = {
 }
 _FIRST_SERIES_NUMBER = 2  # 1 is the localiser
 _STATION_SECONDS = 31  # one breath hold, table move, next
+
+
+MadeOf = Literal["scan", "composed", "mpr"]
 
 
 class Damage(StrEnum):
@@ -69,11 +74,12 @@ class Series:
     number : int
         SeriesNumber.
     acquired : datetime
-    voxels : ndarray, shape (z, y, x), uint16
+    voxels : ndarray, shape (slice, row, column), uint16
     first_xy_mm : tuple of float
-        ImagePositionPatient x and y, the same for every slice.
+        The coordinates of ImagePositionPatient that all slices share: x and y of axial ones, x and z of coronal ones,
+        y and z of sagittal ones.
     slice_z_mm : tuple of float
-        ImagePositionPatient z of each slice, inferior to superior.
+        The other one, of each slice: z of axial slices, inferior to superior.
     slice_mm : float
     pixel_spacing : tuple of str
         As written, so that a fault can make it wrong.
@@ -84,6 +90,15 @@ class Series:
     uid, frame_of_reference_uid, study_uid : str
     damage : mapping of int to Damage
         By slice.
+    header : mapping of str to object
+        Attributes by keyword that are written in place of the usual ones, so that a fault can make them wrong.
+    files_before : int
+        Files of other acquisitions in the same series, before its own.
+    preamble : bool
+        Whether the files begin with the preamble and ``DICM``.
+    plane : {"axial", "coronal", "sagittal"}
+    made_of : {"scan", "composed", "mpr"}
+        Whether it was scanned, composed of several stations, or reformatted.
     """
 
     station: int
@@ -102,11 +117,25 @@ class Series:
     frame_of_reference_uid: str
     study_uid: str
     damage: Mapping[int, Damage] = field(default_factory=dict)
+    header: Mapping[str, object] = field(default_factory=dict)
+    files_before: int = 0
+    preamble: bool = True
+    plane: Plane = "axial"
+    made_of: MadeOf = "scan"
 
     def __post_init__(self) -> None:
         slices = len(self.voxels)
         if not slices == len(self.slice_z_mm) == len(self.instance_numbers) == len(self.file_numbers):
             raise ValueError(f"series {self.number}: {slices} slices, but a different number of positions or numbers")
+
+    def position_mm(self, k: int) -> tuple[float, float, float]:
+        """ImagePositionPatient of a slice."""
+        return image_position(self.first_xy_mm, self.slice_z_mm[k], self.plane)
+
+    @property
+    def axis(self) -> str:
+        """The LPS axis along which the slices lie."""
+        return {"axial": "z", "coronal": "y", "sagittal": "x"}[self.plane]
 
     @property
     def stem(self) -> str:
@@ -135,7 +164,7 @@ def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series
     series: list[Series] = []
     for index, station in enumerate(stations):
         geometry = station.geometry
-        x, y, z = geometry.grid.origin_mm
+        shared, by_slice = image_places(geometry.grid, geometry.plane)
         stem = "Dixon_BH_17s" if geometry.breath_hold else "Dixon_noBH"
         for contrast in CONTRAST_ORDER:
             number = _FIRST_SERIES_NUMBER + len(series)
@@ -146,11 +175,12 @@ def series_of_study(stations: Sequence[StationImages], seed: int) -> list[Series
                     description=stem + DESCRIPTION_SUFFIX[contrast],
                     number=number,
                     acquired=first + timedelta(seconds=_STATION_SECONDS * index),
-                    voxels=station.images[contrast],
-                    first_xy_mm=(float(x), float(y)),
-                    slice_z_mm=tuple(float(z + k * geometry.slice_mm) for k in range(geometry.slices)),
+                    voxels=as_images(station.images[contrast], geometry.plane),
+                    first_xy_mm=shared,
+                    slice_z_mm=by_slice,
                     slice_mm=geometry.slice_mm,
-                    pixel_spacing=(f"{geometry.in_plane_mm:.9g}",) * 2,
+                    pixel_spacing=(f"{geometry.row_mm or geometry.in_plane_mm:.9g}", f"{geometry.in_plane_mm:.9g}"),
+                    plane=geometry.plane,
                     # In this protocol, the scanner numbers slices from the head downwards.
                     instance_numbers=tuple(range(geometry.slices, 0, -1)),
                     file_numbers=tuple(range(geometry.slices, 0, -1)),

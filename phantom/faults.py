@@ -16,6 +16,7 @@ import numpy as np
 from operators.core.errors import UsageError
 from operators.core.volume import Contrast
 from phantom.dicom_series import DESCRIPTION_SUFFIX, Damage, Series, deterministic_uid
+from phantom.header_faults import ONE_STATION, WHOLE_STUDY
 
 __all__ = ["FAULTS", "FaultRecord", "apply_faults"]
 
@@ -153,7 +154,8 @@ def _missing_slice(series: list[Series], rng: np.random.Generator) -> tuple[list
     changed, _ = _edit(series, lambda s: s is water, lambda s: _keep_slices(s, kept))
     return (
         changed,
-        f"station {victim}, series {water.number}: the slice at z = {water.slice_z_mm[gone]:.2f} mm is missing",
+        f"station {victim}, series {water.number}: the slice at {water.axis} = {water.slice_z_mm[gone]:.2f} mm is "
+        "missing",
     )
 
 
@@ -228,8 +230,11 @@ def _damaged_file(damage: Damage) -> Fault:
         k = len(water.voxels) // 3
         marked = {**water.damage, k: damage}
         changed, _ = _edit(series, lambda s: s is water, lambda s: replace(s, damage=marked))
-        z = water.slice_z_mm[k]
-        return changed, f"station {water.station}, series {water.number}: the file at z = {z:.2f} mm is {damage}"
+        mm = water.slice_z_mm[k]
+        return (
+            changed,
+            f"station {water.station}, series {water.number}: the file at {water.axis} = {mm:.2f} mm is {damage}",
+        )
 
     return fault
 
@@ -242,6 +247,14 @@ def _only(series: Sequence[Series], station: int, contrast: Contrast) -> Series:
             "--fault", f"no {contrast} series left at station {station}", "a series to change", "Give fewer faults."
         )
     return max(found, key=lambda s: s.acquired)
+
+
+def _of_study(change: Callable[[list[Series]], tuple[list[Series], str]]) -> Fault:
+    return lambda series, rng: change(series)
+
+
+def _of_station(change: Callable[[list[Series], int], tuple[list[Series], str]]) -> Fault:
+    return lambda series, rng: change(series, _victim(series))
 
 
 #: All of `phantom.options.FaultName` except ``compressed``, which changes no series.
@@ -261,4 +274,6 @@ FAULTS: Mapping[str, Fault] = {
     "truncated-file": _damaged_file(Damage.TRUNCATED),
     "wrong-description": _wrong_description,
     "zero-byte-file": _damaged_file(Damage.EMPTY),
+    **{name: _of_study(change) for name, change in WHOLE_STUDY.items()},
+    **{name: _of_station(change) for name, change in ONE_STATION.items()},
 }

@@ -17,6 +17,7 @@ __all__ = [
     "COMPRESSED",
     "TRAINING_SPACING_MM",
     "CohortOptions",
+    "Composed",
     "ImagedCohortOptions",
     "FaultName",
     "StudyOptions",
@@ -25,21 +26,34 @@ __all__ = [
 ]
 
 Sex = Literal["M", "F"]
+Plane = Literal["axial", "coronal", "sagittal"]
+Composed = Literal["only", "beside", "mpr"]
 FaultName = Literal[
     "compressed",
     "duplicate-station",
+    "frame-per-series",
+    "intensity-scale",
+    "late-derived-images",
     "missing-contrast",
     "missing-slice",
     "missing-station",
     "mixed-frame",
     "nan-spacing",
     "no-knees",
+    "no-preamble",
+    "odd-uid",
+    "one-series",
+    "post-contrast",
+    "second-patient",
     "shifted-station",
     "shuffled-slices",
     "size-mismatch",
     "swapped-station",
     "thin-station",
     "truncated-file",
+    "two-acquisitions-in-series",
+    "typed-values",
+    "water-scale",
     "wrong-description",
     "zero-byte-file",
 ]
@@ -97,7 +111,12 @@ class StudyOptions:
     pa_ratio : float or None
         Hamstrings over quadriceps. Default: drawn.
     stations : int
-        Number of stations; the lowest of the six are used.
+        6, 5 or 4: the lowest of the archive's six. 3, 2 or 1: as many large ones over pelvis to knee.
+    orientation : {"axial", "coronal", "sagittal"}
+        Plane in which the stations are acquired.
+    composed : {"only", "beside", "mpr"} or None
+        Write the volume that a scanner composes of the stations: instead of them (only), beside them, or reformatted
+        in another plane instead of them (mpr).
     vendor : str or None
         Write the study as this vendor's scanners do, as public sources describe. Default: as the archive has it.
     faults : tuple of str
@@ -117,6 +136,8 @@ class StudyOptions:
     tmv_cm3: Annotated[float | None, _within(2500, 20000)] = None
     pa_ratio: Annotated[float | None, _within(0.2, 0.9)] = None
     stations: Annotated[int, _within(1, 6)] = 6
+    orientation: Plane = "axial"
+    composed: Composed | None = None
     vendor: VendorName | None = None
     faults: Annotated[
         tuple[FaultName, ...], Parameter(name="--fault", metavar="NAME", negative="", show_default=False)

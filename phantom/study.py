@@ -18,13 +18,15 @@ from operators.core.volume import Grid, Volume
 from phantom.acquisition import StationImages, acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
 from phantom.archive import write_folder, write_zip, zip_name
+from phantom.composing import composed_series
 from phantom.dicom_files import SYNTHETIC_STATEMENT, DicomFile, dicom_files
 from phantom.dicom_series import Patient, Series, series_of_study
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.faults import FAULTS, FaultRecord, apply_faults
-from phantom.options import COMPRESSED, VendorName
+from phantom.options import COMPRESSED, Composed, VendorName
 from phantom.participant import Participant, draw_participant
-from phantom.station_geometry import StationGeometry, archive_stations, coverage_mm
+from phantom.planes import Plane
+from phantom.station_geometry import StationGeometry, coverage_mm, in_plane, stations_of
 from phantom.truth import Truth, Volumes, count_volumes, mean_fat_fractions
 from phantom.vendors.files import VENDORS, vendor_files
 from phantom.vendors.vendor import Vendor
@@ -69,6 +71,8 @@ def write_study(
     seed: int = 0,
     participant: Participant | None = None,
     stations: int | Sequence[StationGeometry] = 6,
+    orientation: Plane = "axial",
+    composed: Composed | None = None,
     vendor: VendorName | None = None,
     faults: Sequence[str] = (),
     zip_archive: bool = False,
@@ -89,7 +93,13 @@ def write_study(
     participant : Participant, optional
         Its own seed also decides the scan.
     stations : int or sequence of StationGeometry
-        Number of stations (the lowest of the archive's six), or other stations, superior to inferior.
+        4 to 6 are the lowest of the archive's six; 3, 2 and 1 are as many large ones over pelvis to knee. Or other
+        stations, superior to inferior.
+    orientation : {"axial", "coronal", "sagittal"}
+        Plane in which they are acquired.
+    composed : {"only", "beside", "mpr"}, optional
+        Also write the volume that a scanner composes of the stations (``beside`` them), write it instead of them
+        (``only``), or instead of them a volume reformatted in another plane (``mpr``).
     vendor : str, optional
         Name from `phantom.vendors.files.VENDORS`. By default, the archive's way of writing.
     faults : sequence of str
@@ -117,10 +127,14 @@ def write_study(
     out = Path(out)
     known = [name for name in faults if name != COMPRESSED]
     _check_faults(known)
+    if composed is not None and vendor not in (None, "siemens"):
+        raise UsageError("--composed", f"with --vendor {vendor}", "no vendor, or siemens", "Leave one of the two out.")
     compress = compress or COMPRESSED in faults
     person = draw_participant(seed) if participant is None else participant
     eid = eid_of(person.seed)
-    geometry = archive_stations(stations) if isinstance(stations, int) else tuple(stations)
+    geometry = (
+        stations_of(stations, orientation) if isinstance(stations, int) else in_plane(tuple(stations), orientation)
+    )
     target = out / (zip_name(eid) if zip_archive else "dicom")
     truth_folder = out / "truth"
     for path in (target, truth_folder):
@@ -139,7 +153,7 @@ def write_study(
         scanned = acquire_study(tissues, geometry, options, person.seed, lambda items: _counted(items, bar))
         del tissues  # frees the largest arrays; writing needs only the images
         as_vendor = None if vendor is None else VENDORS[vendor]
-        series = series_of_study(scanned, person.seed)
+        series = _series(scanned, person.seed, composed)
         series, records = apply_faults(as_vendor.arrange(series) if as_vendor else series, known, person.seed)
         if COMPRESSED in faults:
             records += (FaultRecord(COMPRESSED, "pixel data are JPEG lossless (process 14, selection value 1)"),)
@@ -156,6 +170,13 @@ def write_study(
             shutil.rmtree(truth_folder, ignore_errors=True)  # we made it, and a truth without a study is useless
             raise
     return WrittenStudy(target, truth_folder, truth, person, eid, records)
+
+
+def _series(scanned: Sequence[StationImages], seed: int, composed: Composed | None) -> list[Series]:
+    stations = [] if composed in ("only", "mpr") else series_of_study(scanned, seed)
+    if composed is None:
+        return stations
+    return [*stations, *composed_series(scanned, seed, "mpr" if composed == "mpr" else "composed")]
 
 
 def _check_faults(names: Sequence[str]) -> None:
@@ -222,6 +243,7 @@ def _truth_json(
                 {
                     "station": number,
                     "name": station.geometry.name,
+                    "plane": station.geometry.plane,
                     "grid": _grid_json(station.geometry.grid),
                     "z_edges_mm": list(station.geometry.z_edges_mm),
                     "gain": station.gain,

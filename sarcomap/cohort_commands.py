@@ -25,6 +25,7 @@ COMMANDS = {
         "analysis.genetics.command:command",
         "Write traits and covariates for regenie, PLINK 2, BOLT or fastGWA.",
     ),
+    "bids": ("app.cohort.bids_command:command", "Copy images and labels to NIfTI, as a BIDS derivative."),
 }
 
 command = new_app("cohort", "Process many studies and look after their results.", _EXAMPLES)

@@ -1,9 +1,11 @@
-"""``sarcomap demo``: process a synthetic participant's DICOM and compare the measurements with the truth, then analyse
-the tables of a synthetic cohort. The demo prints its commands; they are the ones that users have.
+"""``sarcomap demo``: from DICOM to report for one synthetic participant and for a cohort of six, and an analysis.
+
+The measurements are compared with the truth. The demo prints its commands; they are the ones that users have.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
@@ -22,13 +24,14 @@ from operators.core.options.declaration import WholeNumber
 
 __all__ = ["command"]
 
-_MADE = ("study", "result", "cohort", "analysis")
+_MADE = ("study", "result", "cohort_input", "cohort", "tables", "analysis")
+_PARTICIPANTS = 6
 _MARK = ".sarcomap-demo"
 
 command = new_app(
     "demo",
     "Make a synthetic participant, process it from DICOM to report, and compare the measurements with the truth. Then "
-    "analyse a synthetic cohort.",
+    f"process a cohort of {_PARTICIPANTS} with images, and analyse the tables of 5,000.",
 )
 
 
@@ -60,13 +63,16 @@ def _demo(
     _say("3. Measurements compared with the truth (between pelvis and knee)")
     print(_comparison(report, truth))
     print(f"\nModel: {report['model']['training_data']} {report['model']['intended_use']}")
-    _say("4. Analysis of a cohort of 5,000 synthetic participants")
-    cohort = out / "cohort"
-    if code := _run("phantom", "table", "--out", str(cohort), "--n", "5000"):
+    _say(f"4. A cohort of {_PARTICIPANTS} small studies: one command for all, a table and a page to look at them")
+    if code := _cohort(out):
+        return code
+    _say("5. Analysis of a cohort of 5,000 synthetic participants")
+    tables = out / "tables"
+    if code := _run("phantom", "table", "--out", str(tables), "--n", "5000"):
         return code
     if code := _run(
-        "analysis", "run", "--phenotypes", str(cohort / "phenotypes.csv"),
-        "--participants", str(cohort / "participants.csv"), "--out", str(out / "analysis"),
+        "analysis", "run", "--phenotypes", str(tables / "phenotypes.csv"),
+        "--participants", str(tables / "participants.csv"), "--out", str(out / "analysis"),
     ):  # fmt: skip
         return code
 
@@ -81,8 +87,35 @@ def _demo(
     ):
         print(f"  {out / 'result' / name!s:40s} {what}")
     print(f"  {out / 'study' / 'truth' / 'labels.seg.nrrd'!s:40s} the true label map")
+    print(f"  {out / 'cohort' / 'phenotypes.parquet'!s:40s} phenotypes of {_PARTICIPANTS} studies, one row each")
+    print(f"  {out / 'cohort' / 'qc.html'!s:40s} the page to accept or reject them")
     print(f"  {out / 'analysis' / 'report.html'!s:40s} the cohort's tables and figures on one page")
     print(f"\nDone in {time.perf_counter() - start:.0f} s.")
+    return 0
+
+
+def _cohort(out: Path) -> int:
+    """Make a small cohort, process it, make its page, and print its measurements beside the truth."""
+    made, cohort = out / "cohort_input", out / "cohort"
+    for arguments in (
+        ("phantom", "cohort", "--out", str(made), "--n", str(_PARTICIPANTS), "--small", "--stations", "4"),
+        ("cohort", "run", str(made / "zips"), "-o", str(cohort), "--keep", "minimal"),
+        ("cohort", "qc", str(cohort), "--participants", str(made / "participants.csv")),
+    ):
+        if code := _run(*arguments):
+            return code
+    with (made / "truth.csv").open(encoding="utf-8", newline="") as opened:
+        truth = {row["eid"]: row for row in csv.DictReader(opened)}
+    print(f"\n  {'eid':10s}{'TMV, cm3':>12s}{'true':>10s}{'P/A':>10s}{'true':>10s}")
+    for path in sorted((cohort / "studies").glob("*/report.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        eid, found = report["study"]["pseudonym"], report["phenotypes"]
+        volume, ratio = (
+            f"{'not given':>{width}s}" if found[key] is None else f"{found[key]:{width}.{decimals}f}"
+            for key, width, decimals in (("tmv_cm3", 12, 0), ("pa_ratio", 10, 3))
+        )
+        true = truth[eid]
+        print(f"  {eid:10s}{volume}{float(true['tmv_cm3']):10.0f}{ratio}{float(true['pa_ratio']):10.3f}")
     return 0
 
 
@@ -117,7 +150,7 @@ def _make_room(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in _MADE:
         shutil.rmtree(out / name, ignore_errors=True)
-    (out / _MARK).write_text("Made by `sarcomap demo`, which replaces study, result, cohort and analysis in here.\n")
+    (out / _MARK).write_text(f"Made by `sarcomap demo`, which replaces {', '.join(_MADE)} in here.\n")
 
 
 def _run(*arguments: str) -> int:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -74,6 +75,7 @@ def run(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     faulthandler.enable()
+    warnings.filterwarnings("ignore")  # of packages about themselves; the log is for what ends a process
     link = _Link(Connection(descriptor))
     settings: WorkerSettings = link.connection.recv()
     _limit_memory(settings.memory_bytes)

@@ -207,7 +207,8 @@ def process_on_worker(settings: WorkerSettings, task: Task) -> Attempt | Trouble
             if worker is not None:
                 worker.close()
             worker = _workers[threading.get_ident()] = Worker(settings)
-    return worker.run(task)
+    # Dask sends a study again if the worker that has just finished it dies before its answer was fetched.
+    return worker.finished_before(task) or worker.run(task)
 
 
 def close_workers() -> None:

@@ -11,16 +11,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from app.cohort.ledger import RECORD_FILE
+from app.cohort.ledger import RECORD_FILE, Ledger
 from app.cohort.study_work import REPORT, THUMBNAIL
 
-__all__ = ["Archive", "bytes_of", "publish", "set_aside"]
+__all__ = ["Archive", "NameTakenError", "bytes_of", "publish", "set_aside"]
 
 _OUTSIDE = {REPORT, THUMBNAIL, RECORD_FILE}
 
 
-def publish(out: Path, folder: Path, name: str) -> None:
-    """Rename a finished folder to ``studies/<name>``; an earlier one gives way."""
+class NameTakenError(Exception):
+    """The folder of these results would be that of another study."""
+
+
+def publish(out: Path, folder: Path, name: str, study: str) -> None:
+    """Rename a finished folder to ``studies/<name>``; earlier results of the same study give way.
+
+    Raises
+    ------
+    NameTakenError
+        If the folder holds another study. Two inputs have one pseudonym where one was made from the other.
+    """
     target = out / "studies" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(10):
@@ -30,6 +40,9 @@ def publish(out: Path, folder: Path, name: str) -> None:
         except OSError:
             if not target.exists():
                 raise
+            earlier = Ledger(out).record_of(name)
+            if earlier is not None and earlier.study != study:
+                raise NameTakenError(name) from None
             # Only an empty folder can be replaced by a rename. A kill between the two leaves none of both, and the
             # next run processes the study again.
             _remove(out, target)

@@ -18,6 +18,7 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 oom, out of memory; timeout, more time than it was given."""
 
 VERSION = 1
+_Line = str | bytes
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Attempt:
         return json.dumps({"version": VERSION} | dataclasses.asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Attempt:
+    def from_json(cls, text: _Line) -> Attempt:
         """The attempt of one line.
 
         Raises

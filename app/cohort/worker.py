@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.cohort.ledger import RECORD_FILE, LedgerWriter, writer_name
-from app.cohort.publish import Archive, bytes_of, publish, set_aside
+from app.cohort.ledger import RECORD_FILE, Ledger, LedgerWriter, writer_name
+from app.cohort.publish import Archive, NameTakenError, bytes_of, publish, set_aside
 from app.cohort.records import Attempt, InputIdentity, Said
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import identity_of, is_url
@@ -68,6 +68,16 @@ class Worker:
                 task = replace(task, attempt=result.attempt + 1)
                 continue
             return result
+
+    def finished_before(self, task: Task) -> Attempt | None:
+        """The record of this very attempt, if a worker that has died since has published its results."""
+        found = Ledger(self.settings.out).record_of(task.study.folder) if task.study.folder else None
+        if found is None or found.attempt < task.attempt or found.digests != self.settings.digests:
+            return None
+        if task.study.identity is None or not found.input.same_file(task.study.identity):
+            return None
+        self._ledger.append(found)  # it may have died before it could
+        return found
 
     def close(self) -> None:
         """End the child and remove unfinished files."""
@@ -165,10 +175,22 @@ class Worker:
         # The record goes with the results: if the process is killed before it writes the ledger's line, the next run
         # finds it there.
         (folder / RECORD_FILE).write_text(attempt.to_json() + "\n", encoding="utf-8")
-        publish(self.settings.out, folder, name)
+        try:
+            publish(self.settings.out, folder, name, task.study.study)
+        except NameTakenError:
+            return replace(attempt, outcome="refused", error=_name_taken(task, name), folder=None, archive=None)
         if earlier is not None and earlier.folder != name:
             set_aside(self.settings.out, str(earlier.folder))
         return attempt
+
+
+def _name_taken(task: Task, name: str) -> Said:
+    return Said(
+        Path(task.study.path).name,
+        f"the same study as in the input whose results are in studies/{name}",
+        "one input for each study",
+        "Leave one out. If they are two studies, give a manifest with a key for each.",
+    )
 
 
 def _with_total(attempt: Attempt, began: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import requests
 from dicomweb_client.web import DICOMwebClient
@@ -18,13 +18,14 @@ from pydicom.uid import UID
 from app.dicomweb.access import Access, IncompleteAnswerError, open_client, open_session, translated, with_retry
 from app.dicomweb.multipart import parts_into
 from app.object_uids import identity
-from operators.core.contrast import Contrast
+from operators.core.contrast import FUSED_SERIES, Contrast
 from operators.core.errors import InputError, UsageError
 from operators.dicom_loader.contrast import (
+    MadeOf,
     contrast_of_description,
     contrast_of_image_type,
     is_magnitude,
-    is_reformatted,
+    made_of,
 )
 from operators.dicom_loader.frames import MULTI_FRAME
 from operators.dicom_loader.source import DEFAULT_LIMITS, ArchiveLimits
@@ -65,8 +66,9 @@ def fetch_study(
     Enhanced MR is retrieved too, because its frames name their contrasts. Where
     no series is named so, four or more MR series of magnitude images are
     retrieved, because the images may tell their contrasts.
-    Series computed afterwards are skipped (ImageType ``DERIVED\\SECONDARY``, or
-    composed of stations), and so are our own results.
+    Volumes that the scanner composed or reformatted are retrieved only where
+    the other series lack a contrast. Series computed afterwards are skipped
+    (ImageType ``DERIVED\\SECONDARY``), and so are our own results.
 
     Parameters
     ----------
@@ -104,10 +106,7 @@ def fetch_study(
         listed = with_retry(access.retry, lambda: _list(client, study_uid))
         if not listed:
             raise _nothing_listed(access, client, study_uid)
-        kinds = {one.uid: with_retry(access.retry, partial(_kind_of, client, study_uid, one)) for one in listed}
-        wanted = [one for one in listed if kinds[one.uid] == "dixon"]
-        if not wanted and sum(kind == "untold" for kind in kinds.values()) >= len(Contrast):  # images may tell four
-            wanted = [one for one in listed if kinds[one.uid] == "untold"]
+        wanted = _wanted([(one, with_retry(access.retry, partial(_kind_of, client, study_uid, one))) for one in listed])
         if not wanted:
             raise InputError(
                 access.name,
@@ -172,21 +171,44 @@ def _listed(item: Dataset) -> _Listed:
     )
 
 
-def _kind_of(client: DICOMwebClient, study_uid: str, series: _Listed) -> Literal["dixon", "untold", "other"]:
-    """Whether a series is a Dixon contrast by what the server says of it, may be one, or is none."""
+@dataclass(frozen=True)
+class _Kind:
+    """What a magnitude series may show; neither contrast nor ``frames_say`` where nothing names its contrast."""
+
+    contrast: Contrast | None
+    made_of: MadeOf
+    frames_say: bool
+
+
+def _wanted(series: Sequence[tuple[_Listed, _Kind | None]]) -> list[_Listed]:
+    """Scans that name their contrast, or else those that do not; and composed volumes where scans lack a contrast."""
+    scans = [(one, kind) for one, kind in series if kind is not None and kind.made_of == "scan"]
+    named = [(one, kind) for one, kind in scans if kind.contrast is not None or kind.frames_say]
+    contrasts = {kind.contrast for _, kind in named}
+    wanted = [one for one, _ in named]
+    if not named and len(scans) >= len(Contrast):  # images may tell four
+        wanted = [one for one, _ in scans]
+    if None not in contrasts and not contrasts.issuperset(Contrast):
+        wanted += [
+            one for one, kind in series if kind is not None and kind.made_of != "scan" and kind.contrast is not None
+        ]
+    return wanted
+
+
+def _kind_of(client: DICOMwebClient, study_uid: str, series: _Listed) -> _Kind | None:
     if series.modality != "MR" or series.instances == 0:
-        return "other"
+        return None
     image_type, sop_class, protocol = _first_object(client, study_uid, series)
-    if image_type[1:2] == ["SECONDARY"] or is_reformatted(image_type):
-        return "other"
+    source = made_of(image_type, series.description)
+    computed = image_type[1:2] == ["SECONDARY"] and source == "scan"
+    if source == "projection" or computed or series.description.startswith(FUSED_SERIES):
+        return None
     hints = (series.protocol, protocol, *image_type)
-    if (
-        contrast_of_image_type(image_type) is not None
-        or contrast_of_description(series.description, *hints) is not None
-        or sop_class in MULTI_FRAME
-    ):
-        return "dixon"
-    return "untold" if is_magnitude(image_type, "") else "other"
+    contrast = contrast_of_image_type(image_type) or contrast_of_description(series.description, *hints)
+    frames_say = sop_class in MULTI_FRAME
+    if contrast is None and not frames_say and not is_magnitude(image_type, ""):
+        return None
+    return _Kind(contrast, source, frames_say)
 
 
 def _first_object(client: DICOMwebClient, study_uid: str, series: _Listed) -> tuple[list[str], str, str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Contrast"]
+__all__ = ["FUSED_SERIES", "Contrast"]
+
+FUSED_SERIES = "SarcoMAP fused"
+"""How descriptions of our own fused series begin. They are results, never input."""
 
 
 class Contrast(StrEnum):

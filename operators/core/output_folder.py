@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from operators.core.errors import OutputError
 
-__all__ = ["DERIVED_FILES", "FUSED_FILES", "OUTPUT_FILES", "abandon", "beside", "missing", "staged"]
+__all__ = [
+    "CONFIDENCE_FILE",
+    "DERIVED_FILES",
+    "FUSED_FILES",
+    "OUTPUT_FILES",
+    "OWN_FILES",
+    "abandon",
+    "absent_in",
+    "beside",
+    "missing",
+    "refuse_other_study",
+    "staged",
+    "without",
+]
 
 FUSED_FILES = tuple(f"fused/{stem}.nrrd" for stem in ("in", "opp", "water", "fat", "fat_fraction", "body"))
+
 OUTPUT_FILES = (
     *FUSED_FILES,
     "segmentation.seg.nrrd",
@@ -29,9 +45,26 @@ OUTPUT_FILES = (
 DERIVED_FILES = "derived/*/*.dcm"
 """The images of all derived series, as a glob pattern."""
 
+_MAY_BE_ABSENT = frozenset({"in", "opp"})
+CONFIDENCE_FILE = "segmentation_confidence.nrrd"
+OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, DERIVED_FILES)
+"""Every file that any run writes, as glob patterns."""
+
 _PREFIX = ".sarcomap-"
 _YOUNG_S = 10.0
 """A staging folder younger than this is left alone: its run may not have locked it yet."""
+
+
+def absent_in(report: Mapping[str, Any]) -> frozenset[str]:
+    """Contrasts that a study does not have, by its report's station table: ``in``, ``opp`` or both."""
+    series = [series for station in report["quality"]["stations"] for series in station["series"]]
+    return _MAY_BE_ABSENT - {one["contrast"] for one in series} if series else frozenset()
+
+
+def without(files: Iterable[str], absent: Iterable[str]) -> tuple[str, ...]:
+    """Files of a run without the fused volumes of absent contrasts."""
+    left_out = {f"fused/{stem}.nrrd" for stem in absent}
+    return tuple(name for name in files if name not in left_out)
 
 
 @contextmanager
@@ -55,7 +88,7 @@ def beside(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(output: Path, stale: tuple[str, ...] = (DERIVED_FILES,)) -> Iterator[Path]:
+def staged(output: Path, stale: tuple[str, ...] = OWN_FILES) -> Iterator[Path]:
     """A hidden folder inside ``output`` to write into; its contents move to ``output`` when the block succeeds.
 
     They replace the files of an earlier run only after all of them have been
@@ -66,8 +99,8 @@ def staged(output: Path, stale: tuple[str, ...] = (DERIVED_FILES,)) -> Iterator[
     output : Path
     stale : tuple of str
         Glob patterns of files in ``output`` that are removed unless this run
-        writes them again. A derived series of an earlier run may be longer, or
-        of a contrast that this run does not write.
+        writes them again: by default all that an earlier run may have written,
+        so that the folder holds one run and nothing else of ours.
 
     Raises
     ------
@@ -93,6 +126,38 @@ def abandon() -> None:
     _settling.acquire()
     for staging in tuple(_open_stagings):
         staging.discard()
+
+
+def refuse_other_study(output: Path, study_uid: str, *, overwrite: bool) -> None:
+    """Raise if ``output`` holds the results of another study.
+
+    A folder without a readable report is not refused, because nothing says whose it is.
+
+    Parameters
+    ----------
+    output : Path
+    study_uid : str
+        Of the study that is processed now.
+    overwrite : bool
+        Whether another study's results may be replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    if overwrite:
+        return
+    try:
+        earlier = json.loads((output / "report.json").read_text(encoding="utf-8"))["study"]["study_uid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if earlier != study_uid:
+        raise OutputError(
+            str(output),
+            "the results of another study",
+            "an empty folder, or earlier results of this study",
+            "Choose another folder with -o, or pass --overwrite to replace them.",
+        )
 
 
 def missing(folder: Path, names: tuple[str, ...]) -> list[str]:

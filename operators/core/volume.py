@@ -21,6 +21,7 @@ from operators.core.errors import GeometryError, InternalError
 __all__ = ["Contrast", "Fused", "Grid", "QualityFlag", "Station", "Study", "Volume"]
 
 Severity = Literal["info", "warning", "error"]
+Quantity = Literal["volume", "fat"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,20 @@ class QualityFlag:
         ``error`` means that phenotypes cannot be trusted and are not reported.
     message : str
         One sentence; names stations and series by number, never the patient.
+    z_mm : tuple of float or None
+        LPS z range of the images that it is about; None for all.
+    structures : tuple of str
+        The structures that it is about; empty for all.
+    quantities : tuple of {"volume", "fat"}
+        The kinds of numbers that it casts doubt on; empty for none.
     """
 
     code: str
     severity: Severity
     message: str
+    z_mm: tuple[float, float] | None = None
+    structures: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ("volume", "fat")
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Station:
     ----------
     contrast : Contrast
     voxels : ndarray, shape (z, y, x), float32
-        Rescaled signal; z runs inferior to superior.
+        Rescaled signal; z runs inferior to superior, also in coronal and sagittal acquisitions.
     grid : Grid
         The positions of those voxels.
     acquired : datetime or None
@@ -136,7 +146,7 @@ class Station:
     series_number : int
     series_description : str
     sop_instance_uids : tuple of str
-        The source images, inferior to superior (one for an Enhanced MR).
+        The source images along ``slice_axis`` (one for an Enhanced MR).
     sop_class_uid : str
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
@@ -150,6 +160,8 @@ class Station:
     private_scale : float or None
         By how much the scanner says that this signal is too bright beside that of other series (Philips: Rescale
         Slope times scale slope); None where it does not say.
+    slice_axis : {0, 1, 2}
+        The axis of ``voxels`` along which its images were acquired: 0 (z) axial, 1 (y) coronal, 2 (x) sagittal.
     decoded : bool
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
@@ -171,6 +183,7 @@ class Station:
     contrast_evidence: Mapping[str, str | None] = field(default_factory=dict)
     contrast_agent: str = ""
     private_scale: float | None = None
+    slice_axis: int = 0
     decoded: bool = True
 
     def __post_init__(self) -> None:
@@ -245,6 +258,7 @@ class Fused:
     Attributes
     ----------
     water, fat, in_phase, opposed : ndarray, shape (z, y, x), float32
+        Of a contrast in `absent`, what stands in for it.
     grid : Grid
         Axis-aligned with the stations; its extent is the union of the stations.
     body : ndarray, shape (z, y, x), bool
@@ -262,6 +276,9 @@ class Fused:
     label_slices : tuple of int or None
         First slice, and one past the last, that show pelvis to knee, where the
         volumes show more: only there may a network name structures. None for all.
+    absent : frozenset of Contrast
+        Contrasts that the study does not have: in-phase, opposed-phase or both. They are neither written nor shown to
+        a network.
     """
 
     water: NDArray[np.float32]
@@ -275,10 +292,11 @@ class Fused:
     overlaps: tuple[Mapping[str, float], ...] = ()
     flags: tuple[QualityFlag, ...] = ()
     label_slices: tuple[int, int] | None = None
+    absent: frozenset[Contrast] = frozenset()
 
     def volumes(self) -> dict[str, Volume]:
-        """The six volumes by the stem of their file (``fused/<stem>.nrrd``)."""
-        return {
+        """The volumes by the stem of their file (``fused/<stem>.nrrd``): six, without those of absent contrasts."""
+        volumes = {
             "in": Volume(self.in_phase, self.grid),
             "opp": Volume(self.opposed, self.grid),
             "water": Volume(self.water, self.grid),
@@ -286,3 +304,4 @@ class Fused:
             "fat_fraction": Volume(self.fat_fraction, self.grid),
             "body": Volume(self.body.astype(np.uint8), self.grid),
         }
+        return {stem: volume for stem, volume in volumes.items() if stem not in self.absent}

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 from pydicom.uid import MRImageStorage
 
+from operators.core.contrast import FUSED_SERIES
 from operators.core.dicom_objects import (
     MANUFACTURER,
     SYNTHETIC_STATEMENT,
@@ -80,7 +81,7 @@ def _series_and_equipment(
     header.Modality = "MR"
     header.SeriesInstanceUID = series_uid
     header.SeriesNumber = _SERIES_NUMBER[contrast]
-    header.SeriesDescription = f"SarcoMAP fused {_NAME[contrast]}"
+    header.SeriesDescription = f"{FUSED_SERIES} {_NAME[contrast]}"
     # `settle_dates` fills these.
     header.SeriesDate = header.SeriesTime = header.ContentDate = header.ContentTime = ""
     header.InstanceCreationDate = header.InstanceCreationTime = ""

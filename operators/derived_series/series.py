@@ -149,7 +149,7 @@ def write_derived(
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         partial.chmod(0o755)
         names = [f"{k + 1:04d}.dcm" for k in range(len(series.headers))]
-        meta, shared = _file_meta(transfer_syntax), encoded_elements(_shared(series.headers))
+        meta, shared = _file_meta(transfer_syntax), encoded_elements(*series.headers)
         for name, header, plane in zip(names, series.headers, series.values.stored, strict=True):
             pixels = np.ascontiguousarray(plane).astype("<u2", copy=False).tobytes()
             if transfer_syntax == ExplicitVRLittleEndian:
@@ -187,6 +187,7 @@ def _headers(
     by_station = [source_slices(grid, station) for station in stations]
     normal = grid.affine[:3, 2] / np.linalg.norm(grid.affine[:3, 2])
     headers = []
+    references: dict[tuple[range, ...], Dataset] = {}
     for k, position in enumerate(positions_mm(grid)):
         header = Dataset()
         header.update(shared)  # the planes share these element objects; those that are set below are new for each
@@ -194,15 +195,25 @@ def _headers(
         header.InstanceNumber = k + 1
         header.ImagePositionPatient = [format_number_as_ds(float(v)) for v in np.round(position, 9)]
         header.SliceLocation = format_number_as_ds(round(float(position @ normal), 6))
-        sources = [
-            (station.series_uid, source_image_items(station, slices[k]))
-            for station, slices in zip(stations, by_station, strict=True)
-        ]
-        if items := [item for _, some in sources for item in some]:
-            header.SourceImageSequence = items
-            header.ReferencedSeriesSequence = referenced_series(sources)
+        reads = tuple(slices[k] for slices in by_station)
+        if reads not in references:  # all planes through a coronal station read the same hundred images
+            references[reads] = _references(stations, reads)
+        header.update(references[reads])
         headers.append(header)
     return tuple(headers)
+
+
+def _references(stations: Sequence[Station], reads: Sequence[range]) -> Dataset:
+    """The two sequences that name the images of which a plane was made; none if there are none."""
+    sources = [
+        (station.series_uid, source_image_items(station, slices))
+        for station, slices in zip(stations, reads, strict=True)
+    ]
+    found = Dataset()
+    if items := [item for _, some in sources for item in some]:
+        found.SourceImageSequence = items
+        found.ReferencedSeriesSequence = referenced_series(sources)
+    return found
 
 
 def _file_meta(transfer_syntax: UID) -> FileMetaDataset:
@@ -211,13 +222,6 @@ def _file_meta(transfer_syntax: UID) -> FileMetaDataset:
     meta.ImplementationVersionName = _IMPLEMENTATION_NAME
     meta.TransferSyntaxUID = transfer_syntax
     return meta
-
-
-def _shared(headers: Sequence[Dataset]) -> Dataset:
-    """The elements that all headers share as objects."""
-    shared, last = Dataset(), headers[-1]
-    shared.update({element.tag: element for element in headers[0] if last.get(element.tag) is element})
-    return shared
 
 
 def _compressed(header: Dataset, pixels: bytes, transfer_syntax: UID) -> Dataset:

@@ -16,7 +16,7 @@ _WHOLE_SLICE = 1e-3  # a plane this near to a slice counts as lying in it
 
 
 def source_slices(grid: Grid, station: Station) -> list[range]:
-    """For each plane of ``grid``, the slices of a station that trilinear interpolation reads.
+    """For each plane of ``grid``, the images of a station that trilinear interpolation reads.
 
     Parameters
     ----------
@@ -27,17 +27,22 @@ def source_slices(grid: Grid, station: Station) -> list[range]:
     Returns
     -------
     list of range
-        Indices along the station's z; empty if the plane does not intersect it.
+        Indices along the station's ``slice_axis``; empty if the plane does not intersect it.
     """
     planes, rows, columns = grid.shape
     depth = station.grid.shape[0]
-    to_slice = (np.linalg.inv(station.grid.affine) @ grid.affine)[2]  # voxel (i, j, k) of the grid to slice
-    corners = np.array([[i, j, 0.0, 1.0] for i in (0, columns - 1) for j in (0, rows - 1)]) @ to_slice
-    heights = corners[None, :] + np.arange(planes)[:, None] * to_slice[2]
+    to_station = np.linalg.inv(station.grid.affine) @ grid.affine  # voxel (i, j, k) of the grid to the station's
+    to_slice = to_station[2]
+    corners = np.array([[i, j, 0.0, 1.0] for i in (0, columns - 1) for j in (0, rows - 1)])
+    heights = (corners @ to_slice)[None, :] + np.arange(planes)[:, None] * to_slice[2]
+    whole = None if station.slice_axis == 0 else range(station.grid.shape[station.slice_axis])
     ranges = []
     for low, high in zip(heights.min(axis=1), heights.max(axis=1), strict=True):
         if high < -0.5 - _WHOLE_SLICE or low > depth - 0.5 + _WHOLE_SLICE:
             ranges.append(range(0))
+            continue
+        if whole is not None:  # an axial plane crosses every coronal or sagittal image at that height
+            ranges.append(whole)
             continue
         first = int(np.clip(np.floor(low + _WHOLE_SLICE), 0, depth - 1))
         last = int(np.clip(np.ceil(high - _WHOLE_SLICE), 0, depth - 1))
@@ -53,7 +58,7 @@ def source_image_items(station: Station, slices: range) -> list[Dataset]:
     not identify them.
     """
     uids: Sequence[str] = station.sop_instance_uids
-    if len(uids) == station.grid.shape[0]:
+    if len(uids) == station.grid.shape[station.slice_axis]:
         uids = [uids[k] for k in slices]
     elif len(slices) == 0:
         uids = []

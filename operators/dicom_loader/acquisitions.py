@@ -20,6 +20,7 @@ from operators.core.volume import Grid
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import stack_slices
 from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.orientation import plane_axis, plane_of
 
 __all__ = ["Part", "parts_of_series"]
 
@@ -42,7 +43,7 @@ class Part:
     Attributes
     ----------
     images : tuple of (ImageFile, Frame)
-        Inferior to superior.
+        In the order of `stack_slices`.
     places : tuple of int
         Their slice indices in the grid.
     grid : Grid
@@ -94,8 +95,9 @@ def _mixed_acquisitions(images: Sequence[Image]) -> bool:
     if any(file.acquisition.get("MRAcquisitionType") != "3D" for file, _ in images):
         return False
     ranges = []
+    axis = _across(images[0])
     for group in _grouped(images, _acquisition_number).values():
-        heights = [float(frame.position_mm[2]) for _, frame in group]
+        heights = [float(frame.position_mm[axis]) for _, frame in group]
         ranges.append((min(heights), max(heights)))
     ranges.sort()
     return any(
@@ -162,8 +164,13 @@ def _moment(image: Image) -> Hashable:
 
 
 def _line(image: Image) -> Hashable:
-    x, y, _ = image[1].position_mm
-    return round(float(x)), round(float(y))
+    first, second = np.delete(image[1].position_mm, _across(image))
+    return round(float(first)), round(float(second))
+
+
+def _across(image: Image) -> int:
+    """The LPS axis along which slices like this one are stacked."""
+    return plane_axis(plane_of(image[1].row_direction, image[1].column_direction))
 
 
 def _several(*keys: Key) -> Key:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
     JPEG2000,
@@ -106,12 +105,12 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
     transfer_syntax_uid : str
         One of ``DECODED_HERE``.
     options : mapping
-        ``rows``, ``columns``, ``bits_stored`` and ``pixel_representation``, named as in pydicom's decoders.
+        ``rows``, ``columns`` and ``bits_stored``, named as in pydicom's decoders.
 
     Returns
     -------
     ndarray, shape (rows, columns), integer
-        Signed if ``pixel_representation`` is 1.
+        With the stream's own bits and sign; `stored_values` reads them as the header says.
 
     Raises
     ------
@@ -132,7 +131,10 @@ def decode_frame(encoded: bytes, transfer_syntax_uid: str, options: Mapping[str,
         raise StreamError(f"no {codec.name} stream") from error
     if stated != expected:
         raise StreamError(f"{stated} pixels in the stream, {expected} in the header")
-    return _as_stated(codec.decode(stream), int(options["bits_stored"]), int(options["pixel_representation"]) == 1)
+    values = codec.decode(stream)
+    if int(options["bits_stored"]) > 8 * values.itemsize:
+        raise ValueError(f"{options['bits_stored']} bits stored in values of {8 * values.itemsize} bits")
+    return values
 
 
 def _codec(stream: bytes, transfer_syntax_uid: str) -> Codec:
@@ -143,16 +145,3 @@ def _codec(stream: bytes, transfer_syntax_uid: str) -> Codec:
     if is_jpeg_2000(stream):
         return jpeg_2000
     return jpeg_ls if is_jpeg_ls(stream) else jpeg
-
-
-def _as_stated(values: NDArray[Any], bits_stored: int, signed: bool) -> NDArray[Any]:
-    """Apply the header's sign and bits: JPEG streams have no sign, and JPEG 2000 streams may state another one."""
-    unused = 8 * values.itemsize - bits_stored
-    if unused < 0 or bits_stored < 1:
-        raise ValueError(f"{bits_stored} bits stored in values of {8 * values.itemsize} bits")
-    stated = values.view(f"{'i' if signed else 'u'}{values.itemsize}")
-    if unused:
-        # Shifting left drops the unused high bits; shifting back extends the sign.
-        np.left_shift(stated, unused, out=stated)
-        np.right_shift(stated, unused, out=stated)
-    return stated

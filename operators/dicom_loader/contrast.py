@@ -10,10 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from operators.core.volume import Contrast
 
-__all__ = ["contrast_of_description", "contrast_of_image_type", "is_magnitude", "is_reformatted"]
+__all__ = [
+    "MADE_OF",
+    "MadeOf",
+    "contrast_of_description",
+    "contrast_of_image_type",
+    "is_magnitude",
+    "made_of",
+]
 
 #: Values of ImageType, from the third on. Siemens spells them out, Philips abbreviates them, GE writes OUT_PHASE.
 _IMAGE_TYPE_VALUES = {
@@ -76,8 +84,17 @@ _WEIGHTED = frozenset({"t1", "t2", "pd"})
 
 #: Values of ImageType (from the third on) of images that are not magnitudes.
 _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
-#: Volumes composed of several stations or reformatted in other planes. They have a Dixon contrast but are not stations.
-_REFORMATTED = {"COMPOSED", "MPR", "MIP", "PROJECTION IMAGE"}
+MadeOf = Literal["scan", "composed", "reformatted", "projection"]
+MADE_OF: tuple[MadeOf, ...] = ("scan", "composed", "reformatted", "projection")
+"""What an image was made from, the better first. A projection shows no volume."""
+
+#: Values of ImageType (from the third on). Siemens composes table positions into one volume (COMPOSED); MPR is a
+#: reformatted volume, often in another plane.
+_COMPOSED = {"COMPOSED", "COMPOSE"}
+_REFORMATTED = {"MPR", "REFORMATTED"}
+_PROJECTED = {"MIP", "MINIP", "MNIP", "PROJECTION IMAGE", "PROJECTION_IMAGE"}
+#: In a description, as the scanner names what it composed: ``t1_vibe_dixon_cor_COMP_SP_W``, ``Dixon_composed_F``.
+_COMPOSED_NAME = re.compile(r"(?<![a-z])(composed|comp[ _-](sp|ad|di|dif)(?![a-z]))", re.IGNORECASE)
 
 
 def contrast_of_image_type(image_type: Sequence[str]) -> Contrast | None:
@@ -145,9 +162,22 @@ def is_magnitude(image_type: Sequence[str], complex_component: str) -> bool:
     return not _NOT_MAGNITUDE.intersection(_values(image_type))
 
 
-def is_reformatted(image_type: Sequence[str]) -> bool:
-    """Whether an image was composed of several stations or computed in another plane."""
-    return bool(_REFORMATTED.intersection(_values(image_type)))
+def made_of(image_type: Sequence[str], description: str = "") -> MadeOf:
+    """What an image was made from: a scan as acquired, composed stations, another plane, or a projection.
+
+    Examples
+    --------
+    >>> made_of(["DERIVED", "PRIMARY", "DIXON", "WATER", "COMPOSED"])
+    'composed'
+    """
+    values = set(_values(image_type))
+    if values & _PROJECTED:
+        return "projection"
+    if values & _REFORMATTED:
+        return "reformatted"
+    if values & _COMPOSED or any(value.startswith("COMP_") for value in values) or _COMPOSED_NAME.search(description):
+        return "composed"
+    return "scan"
 
 
 def _values(image_type: Sequence[str]) -> list[str]:

@@ -8,16 +8,20 @@ recorded as evidence.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from operators.core.contrast import FUSED_SERIES
 from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import (
+    MADE_OF,
+    MadeOf,
     contrast_of_description,
     contrast_of_image_type,
     is_magnitude,
-    is_reformatted,
+    made_of,
 )
 
 __all__ = ["Evidence", "HeaderWords", "Kind", "contrast_of_echo_time", "kind_of"]
@@ -25,6 +29,8 @@ __all__ = ["Evidence", "HeaderWords", "Kind", "contrast_of_echo_time", "kind_of"
 Evidence = tuple[tuple[str, Contrast | None], ...]
 """For each source that an image has, the contrast that it names; None when it names none, or more than one."""
 
+#: Words in the description of a volume that was composed or reformatted, which name no contrast.
+_PROCESSING = re.compile(r"mpr|compos\w+|comp[ _-]?(sp|ad|dif?)(?![a-z])", re.IGNORECASE)
 #: Fat precesses 3.4 ppm more slowly than water; hydrogen at 42.577 MHz per tesla.
 _SHIFT_HZ_PER_TESLA = 3.4 * 42.577
 #: Of a turn of fat against water. Echoes further than this from in phase or opposed are neither.
@@ -66,7 +72,7 @@ class Kind:
     Attributes
     ----------
     contrast : Contrast or None
-        None unless it is a Dixon image of a station.
+        None unless it is a Dixon image.
     phase : bool
         Whether it is a phase, real or imaginary image of a contrast.
     disagrees : bool
@@ -76,6 +82,8 @@ class Kind:
     untold : bool
         Whether it is a magnitude image of which no source says the contrast.
     evidence : tuple of (source, contrast or None)
+    made_of : {"scan", "composed", "reformatted"}
+        A projection shows no contrast.
     """
 
     contrast: Contrast | None
@@ -84,6 +92,7 @@ class Kind:
     told_by: str = "ImageType"
     untold: bool = False
     evidence: Evidence = ()
+    made_of: MadeOf = "scan"
 
 
 # Cached, because all images of a series are of one kind.
@@ -98,7 +107,11 @@ def kind_of(words: HeaderWords) -> Kind:
     """
     by_type = contrast_of_image_type(words.image_type)
     by_private = contrast_of_image_type(("", "", *words.private_image_type))
-    by_text = contrast_of_description(words.description, words.protocol, *words.image_type, *words.private_image_type)
+    sources = made_of(words.image_type, words.description), made_of(("", "", *words.private_image_type))
+    source = max(sources, key=MADE_OF.index)
+    # The name of what was made of a scan, MPR for instance, says nothing against the contrast.
+    description = words.description if source == "scan" else _PROCESSING.sub(" ", words.description)
+    by_text = contrast_of_description(description, words.protocol, *words.image_type, *words.private_image_type)
     deciding = (("ImageType", by_type), ("private tag", by_private), ("description", by_text))
     said = (
         (deciding[0], bool(words.image_type)),
@@ -107,19 +120,21 @@ def kind_of(words: HeaderWords) -> Kind:
         (("echo time", contrast_of_echo_time(words.echo_time_ms, words.field_tesla)), bool(words.echo_time_ms)),
     )
     evidence = tuple(one for one, there in said if there)
-    if is_reformatted(words.image_type) or is_reformatted(("", "", *words.private_image_type)):
+    if source == "projection" or words.description.startswith(FUSED_SERIES):
         return Kind(None, evidence=evidence)
     magnitude = is_magnitude(words.image_type, words.complex_component)
-    told_by, contrast = next(((source, c) for source, c in deciding if c is not None), ("", None))
+    told_by, contrast = next(((named_by, c) for named_by, c in deciding if c is not None), ("", None))
     if told_by != "ImageType" and words.ge_component in _GE_NOT_MAGNITUDE:
         # Other sequences of GE use this number otherwise, so an ImageType that names a contrast outweighs it.
         magnitude = False
+    if source != "scan" and (contrast is None or not magnitude):
+        return Kind(None, evidence=evidence)
     if contrast is None:
         return Kind(None, untold=magnitude, evidence=evidence)
     if not magnitude:
         return Kind(contrast, phase=True, evidence=evidence)
     disagrees = any(c not in (None, contrast) for _, c in deciding)
-    return Kind(contrast, disagrees=disagrees, told_by=told_by, evidence=evidence)
+    return Kind(contrast, disagrees=disagrees, told_by=told_by, evidence=evidence, made_of=source)
 
 
 def contrast_of_echo_time(echo_time_ms: str, field_tesla: str) -> Contrast | None:

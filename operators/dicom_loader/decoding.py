@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.errors import DicomError
-from operators.core.volume import Station
+from operators.core.volume import QualityFlag, Station
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.repeated_values import Gate
 from operators.dicom_loader.source import ArchiveLimits, Source
 from operators.dicom_loader.stacks import Stack
+from operators.dicom_loader.stored_values import encoding_flags
 
 __all__ = ["Select", "decode_stacks"]
 
@@ -24,7 +26,14 @@ Select = Callable[[Sequence[Station]], Sequence[Station]]
 
 def decode_stacks(
     source: Source, stacks: Sequence[Stack], limits: ArchiveLimits, tick: Ticker, select: Select | None, gate: Gate
-) -> tuple[Station, ...]:
+) -> tuple[tuple[Station, ...], tuple[QualityFlag, ...]]:
+    """Decode the stacks that ``select`` names, or all; also the flags for what is unusual in how pixels are encoded.
+
+    Raises
+    ------
+    DicomError
+        For more voxels than the limits allow, a transfer syntax without decoder, and damaged pixels.
+    """
     needed = sum(4 * int(np.prod(stack.grid.shape, dtype=np.int64)) for stack in stacks)
     if needed > limits.max_total_bytes:
         raise DicomError(
@@ -36,6 +45,7 @@ def decode_stacks(
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
     stations = [_undecoded(stack, gate) for stack in stacks]
     files: set[str] = set()
+    notes: Counter[str] = Counter()
     # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
     while True:
         named = {id(station) for station in (stations if select is None else select(stations))}
@@ -46,16 +56,17 @@ def decode_stacks(
         volumes = {n: np.empty(stacks[n].grid.shape, dtype=np.float32) for n in wanted}
         for n, voxels in volumes.items():
             stack = stacks[n]
+            stacked = stack.turn.stacked(voxels)
             for file, frame, place in zip(stack.files, stack.frames, stack.places, strict=True):
-                work.setdefault(file.file, (file, []))[1].append(Target(frame, voxels, place))
+                work.setdefault(file.file, (file, []))[1].append(Target(frame, stacked, place))
         again = len(work.keys() & files)
         files |= work.keys()
-        decode_into(source, list(work.values()), tick if not again else _silent)
+        notes += decode_into(source, list(work.values()), tick if not again else _silent)
         for n, voxels in volumes.items():
-            _interpolate_missing(stacks[n], voxels)
+            _interpolate_missing(stacks[n], stacks[n].turn.stacked(voxels))
             stations[n] = replace(stations[n], voxels=voxels, decoded=True)
     tick.finish()
-    return tuple(stations)
+    return tuple(stations), encoding_flags(notes)
 
 
 def _silent() -> None:
@@ -63,7 +74,7 @@ def _silent() -> None:
 
 
 def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
-    """Interpolate missing slices linearly between their neighbours. The first and last slice are never missing."""
+    """Interpolate missing slices (the first axis) linearly between their neighbours. The first and last are there."""
     for k in stack.missing:
         below = max(place for place in stack.places if place < k)
         above = min(place for place in stack.places if place > k)
@@ -91,5 +102,6 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         contrast_evidence=stack.evidence,
         contrast_agent=lowest.contrast_agent,
         private_scale=stack.private_scale,
+        slice_axis=stack.turn.slice_axis,
         decoded=False,
     )

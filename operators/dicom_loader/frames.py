@@ -15,8 +15,10 @@ from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageSt
 
 from operators.core.errors import DicomError, GeometryError, SarcoMapError
 from operators.core.volume import Contrast
+from operators.dicom_loader.contrast import MadeOf
 from operators.dicom_loader.contrast_evidence import Evidence, HeaderWords, Kind, kind_of
 from operators.dicom_loader.elements import Values
+from operators.dicom_loader.orientation import Plane, orthonormal, plane_of_cosines
 from operators.dicom_loader.private_elements import (
     GE_COMPLEX_COMPONENT,
     PHILIPS_FRAME,
@@ -33,9 +35,6 @@ __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
-
-#: How far direction cosines may deviate from unit length and from a right angle.
-_COSINE_TOLERANCE = 1e-2
 
 
 class UnplacedImageError(GeometryError):
@@ -81,6 +80,8 @@ class Frame:
     acquisition_number, temporal_position : str
         Which of several scans in one series it belongs to, as far as the header says.
     image_type : tuple of str
+    plane : {"axial", "coronal", "sagittal"}
+    made_of : {"scan", "composed", "reformatted"}
     """
 
     index: int
@@ -101,6 +102,8 @@ class Frame:
     image_type: tuple[str, ...] = ()
     evidence: Evidence = ()
     private_slope: float | None = None
+    plane: Plane = "axial"
+    made_of: MadeOf = "scan"
 
 
 def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
@@ -110,9 +113,10 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     -------
     frames : tuple of Frame
         Empty when the object has none.
-    kind : {"dixon", "phase", "untold", "other"}
+    kind : {"dixon", "composed", "phase", "untold", "other"}
         What the object is. Of ``untold`` no header says which contrast it
-        shows, if any: that of its frames means nothing.
+        shows, if any: that of its frames means nothing. ``composed`` has only
+        frames that were composed of several stations, or reformatted.
 
     Raises
     ------
@@ -127,11 +131,18 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
         kind = kind_of(view.words)
         phase |= kind.phase
         untold &= kind.untold
-        if kind.contrast is not None and not kind.phase:
+        if kind.contrast is None or kind.phase:
+            continue
+        if kind.made_of == "scan":
             frames.append(_frame(index, kind, kind.contrast, view, where))
+        else:
+            with suppress(SarcoMapError):  # only whole ones can stand in for a scan; no other stops the study
+                frames.append(_frame(index, kind, kind.contrast, view, where))
     if untold and not enhanced:
         with suppress(SarcoMapError):  # an image that cannot be placed is none of a Dixon study
             return (_frame(0, kind, Contrast.WATER, views[0], where),), "untold"
+    if frames and all(frame.made_of != "scan" for frame in frames):
+        return tuple(frames), "composed"
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
 
 
@@ -285,6 +296,8 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
         image_type=_interned(view.words.image_type + view.words.private_image_type),
         evidence=kind.evidence,
         private_slope=view.private_slope,
+        plane=plane_of_cosines((*row, *column)),
+        made_of=kind.made_of,
     )
 
 
@@ -295,7 +308,7 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
         raise UnplacedImageError(
             where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
         )
-    directions = _orthonormal(cosines)
+    directions = orthonormal(cosines)
     if directions is None:
         raise GeometryError(
             where,
@@ -304,19 +317,6 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
             "Export the series again.",
         )
     return directions
-
-
-@lru_cache(maxsize=256)
-def _orthonormal(cosines: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    row, column = np.array(cosines[:3]), np.array(cosines[3:])
-    lengths = np.linalg.norm([row, column], axis=1)
-    if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
-        return None
-    row = row / lengths[0]
-    column = column - (column @ row) * row
-    column /= np.linalg.norm(column)
-    row.flags.writeable = column.flags.writeable = False  # frames share them
-    return row, column
 
 
 def _numbers(value: Any, length: int) -> tuple[float, ...] | None:

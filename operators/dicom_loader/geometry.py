@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from operators.core.errors import GeometryError
 from operators.core.volume import Grid
 from operators.dicom_loader.frames import Frame
+from operators.dicom_loader.orientation import AXIS_NAMES, plane_axis, plane_of
 
 __all__ = ["stack_slices", "z_range_mm"]
 
@@ -20,8 +21,6 @@ _IRREGULARITY = 0.25
 #: How far images of one stack may be tilted or sheared against each other: in direction cosines, and in millimetres.
 _COSINE_TOLERANCE = 1e-3
 _LATERAL_TOLERANCE_MM = 0.5
-#: The slice normal must be within 45 degrees of the body's axis, so that z can run inferior to superior.
-_LEAST_AXIAL_COSINE = np.cos(np.pi / 4)
 _FETCH_AGAIN = "Fetch the series again, or leave it out."
 #: Over this many missing slices the neighbours still show similar tissue. A longer gap is never interpolated.
 _MOST_BRIDGED = 2
@@ -30,11 +29,13 @@ _MOST_BRIDGED = 2
 def stack_slices(
     frames: Sequence[Frame], where: str, *, allow_missing_slices: bool = False
 ) -> tuple[list[int], list[int], Grid]:
-    """Sort the slices of one stack inferior to superior, and find its grid.
+    """Sort the slices of one stack along its normal, and find its grid.
 
-    Slices are sorted by their position along the slice normal, never by file
-    name or instance number (method, section 3; PS3.3 C.7.6.2.1.1). The slice
-    spacing is the median distance between neighbours.
+    Axial slices are sorted inferior to superior, coronal ones anterior to
+    posterior and sagittal ones right to left. Only their position along the
+    normal counts, never file name or instance number (method, section 3;
+    PS3.3 C.7.6.2.1.1). The slice spacing is the median distance between
+    neighbours.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def stack_slices(
     Returns
     -------
     order : list of int
-        ``frames[order[n]]`` is the n-th slice from below.
+        ``frames[order[n]]`` is the n-th slice.
     places : list of int
         Slice index of each in the grid, ascending: 0, 1, 2, ... if no slice is missing.
     grid : Grid
@@ -66,26 +67,20 @@ def stack_slices(
     first = frames[0]
     _check_alike(frames, first, where)
     normal = np.cross(first.row_direction, first.column_direction)
-    if abs(normal[2]) < _LEAST_AXIAL_COSINE:
-        raise GeometryError(
-            where,
-            f"slices with normal ({normal[0]:.2f}, {normal[1]:.2f}, {normal[2]:.2f})",
-            "axial slices, up to 45 degrees oblique",
-            "Leave this series out of the input.",
-        )
-    # The third axis of the stack points to the head, whether that makes the system right-handed or left-handed.
-    upward = normal * np.sign(normal[2])
+    axis = plane_axis(plane_of(first.row_direction, first.column_direction))
+    # The third axis points to the head (the back, the left), whether that makes the system right-handed or left-handed.
+    forward = normal * np.sign(normal[axis])
     positions = np.array([frame.position_mm for frame in frames])
-    heights = positions @ upward
+    heights = positions @ forward
     order = np.argsort(heights, kind="stable")
     positions, heights = positions[order], heights[order]
-    spacing, places = _slice_places(heights, positions[:, 2], where, allow_missing_slices)
-    _check_straight(positions, upward, where)
+    spacing, places = _slice_places(heights, positions[:, axis], AXIS_NAMES[axis], where, allow_missing_slices)
+    _check_straight(positions, forward, axis, where)
 
     affine = np.eye(4)
     affine[:3, 0] = first.row_direction * first.spacing_mm[0]
     affine[:3, 1] = first.column_direction * first.spacing_mm[1]
-    affine[:3, 2] = upward * spacing
+    affine[:3, 2] = forward * spacing
     affine[:3, 3] = positions[0]
     return [int(n) for n in order], places, Grid((places[-1] + 1, first.rows, first.columns), affine)
 
@@ -117,11 +112,11 @@ def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
 
 
 def _slice_places(
-    heights: NDArray[np.float64], z: NDArray[np.float64], where: str, allow_missing_slices: bool
+    heights: NDArray[np.float64], mm: NDArray[np.float64], axis: str, where: str, allow_missing_slices: bool
 ) -> tuple[float, list[int]]:
     """Median distance between neighbours, and slice indices.
 
-    ``heights`` are positions along the normal in ascending order, and ``z`` their LPS z.
+    ``heights`` are positions along the normal in ascending order, and ``mm`` their LPS coordinates along ``axis``.
     """
     gaps = np.diff(heights)
     spacing = float(np.median(gaps))
@@ -131,7 +126,7 @@ def _slice_places(
         raise GeometryError(
             where,
             f"{twice.size + 1 if twice.size > 1 else 'two'} slices share a position "
-            f"(first at z = {z[twice[0]]:.1f} mm)",
+            f"(first at {axis} = {mm[twice[0]]:.1f} mm)",
             "each slice position once",
             "Remove the surplus images, or fetch the series again.",
         )
@@ -140,13 +135,15 @@ def _slice_places(
     steps[wide] = np.clip(np.rint(gaps[wide] / spacing), 2, 10**9)
     if wide.size and not (allow_missing_slices and steps.max() <= _MOST_BRIDGED + 1):
         missing = [
-            float(z[k] + (z[k + 1] - z[k]) * step / steps[k]) for k in wide for step in range(1, min(int(steps[k]), 7))
+            float(mm[k] + (mm[k + 1] - mm[k]) * step / steps[k])
+            for k in wide
+            for step in range(1, min(int(steps[k]), 7))
         ]
         count = int((steps - 1).sum())
         shown = ", ".join(f"{height:.1f}" for height in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise GeometryError(
             where,
-            f"{count} missing slice{'s' if count > 1 else ''}, at z = {shown} mm",
+            f"{count} missing slice{'s' if count > 1 else ''}, at {axis} = {shown} mm",
             f"a slice every {spacing:.2f} mm",
             "Fetch the series again."
             if allow_missing_slices
@@ -158,22 +155,23 @@ def _slice_places(
     if abs(heights[worst] - regular[worst]) > _IRREGULARITY * spacing:
         raise GeometryError(
             where,
-            f"slice distances from {gaps.min():.2f} to {gaps.max():.2f} mm (slice at z = {z[worst]:.1f} mm)",
+            f"slice distances from {gaps.min():.2f} to {gaps.max():.2f} mm (slice at {axis} = {mm[worst]:.1f} mm)",
             f"a slice every {spacing:.2f} mm",
             _FETCH_AGAIN,
         )
     return spacing, [int(place) for place in places]
 
 
-def _check_straight(positions: NDArray[np.float64], upward: NDArray[np.float64], where: str) -> None:
+def _check_straight(positions: NDArray[np.float64], forward: NDArray[np.float64], axis: int, where: str) -> None:
     """Check that the first voxels of all slices are on one line along the normal; otherwise no affine fits them."""
     offsets = positions - positions[0]
-    lateral = np.linalg.norm(offsets - np.outer(offsets @ upward, upward), axis=1)
+    lateral = np.linalg.norm(offsets - np.outer(offsets @ forward, forward), axis=1)
     worst = int(lateral.argmax())
     if lateral[worst] > _LATERAL_TOLERANCE_MM:
         raise GeometryError(
             where,
-            f"slice at z = {positions[worst, 2]:.1f} mm is {lateral[worst]:.1f} mm off the stack's axis",
+            f"slice at {AXIS_NAMES[axis]} = {positions[worst, axis]:.1f} mm is {lateral[worst]:.1f} mm off the stack's "
+            "axis",
             "slices exactly above one another",
             _FETCH_AGAIN,
         )

@@ -23,6 +23,7 @@ from operators.dicom_loader.header_values import integer
 from operators.dicom_loader.private_elements import wanted_tags
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
+from operators.dicom_loader.stored_values import ENCODING_KEYWORDS, Encoding
 
 __all__ = ["ImageFile", "OtherFile", "header_reader", "read_header"]
 
@@ -85,20 +86,26 @@ _DICOM_SUFFIX = re.compile(r"^(|\.dcm|\.dicom|\.dic|\.ima|\.mr|\.\d+)$", re.IGNO
 
 @dataclass(frozen=True)
 class OtherFile:
-    """A DICOM object that is not a Dixon magnitude image.
+    """A DICOM object that is not a Dixon magnitude image as acquired.
 
     Attributes
     ----------
     series_uid : str
         Empty when the object has none.
-    kind : {"phase", "other"}
+    kind : {"phase", "composed", "other"}
     untold : ImageFile or None
         An MR image of which no header says what contrast it shows; that of its frame means nothing.
+    composed : ImageFile or None
+        A Dixon image that was composed of several stations or reformatted.
+    error : SarcoMapError or None
+        Why a composed one cannot be read.
     """
 
     series_uid: str
     kind: str
     untold: ImageFile | None = None
+    composed: ImageFile | None = None
+    error: SarcoMapError | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ class ImageFile:
         Position of its pixels in the file.
     pixel_options : mapping
         Options for pydicom's decoders.
+    encoding : Encoding
+        What the bits of a pixel mean.
     patient, acquisition : mapping of str to str
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     contrast_agent : {"", "ContrastBolusAgent", "description"}
@@ -138,6 +147,7 @@ class ImageFile:
     frames: tuple[Frame, ...]
     pixels: PixelElement
     pixel_options: Mapping[str, Any]
+    encoding: Encoding
     patient: Mapping[str, str]
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_agent: str = ""
@@ -145,9 +155,8 @@ class ImageFile:
 
 def header_reader() -> ElementReader:
     """The reader for `read_header`. Use one for the whole study, because it reuses what its files have in common."""
-    return ElementReader(
-        (*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *_PIXEL_OPTIONS, *_OFFSET_KEYWORDS), wanted_tags()
-    )
+    pixels = (*_PIXEL_OPTIONS, *ENCODING_KEYWORDS, *_OFFSET_KEYWORDS)
+    return ElementReader((*PATIENT_KEYWORDS, *ACQUISITION_KEYWORDS, *_IMAGE_KEYWORDS, *pixels), wanted_tags())
 
 
 def read_header(source: Source, file: str, reader: ElementReader) -> ImageFile | OtherFile | None:
@@ -235,6 +244,12 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         except SarcoMapError:
             image = None
         return OtherFile(series_uid, "other", image)
+    if kind == "composed":
+        # It matters only where there is no scan as acquired.
+        try:
+            return OtherFile(series_uid, kind, composed=_image_file(stream, header, elements, frames, file, where))
+        except SarcoMapError as error:
+            return OtherFile(series_uid, kind, error=error)
     return _image_file(stream, header, elements, frames, file, where)
 
 
@@ -261,6 +276,7 @@ def _image_file(
         frames=frames,
         pixels=pixels,
         pixel_options=_pixel_options(header),
+        encoding=Encoding.of(header, where),
         patient=texts(header, PATIENT_KEYWORDS),
         acquisition=texts(header, ACQUISITION_KEYWORDS),
         contrast_agent=agent_told_by(contrast_agent(header), said(header, "SeriesDescription")),

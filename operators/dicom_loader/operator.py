@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.core.options import Deidentification
-from operators.core.volume import Station
+from operators.core.volume import Station, Study
 from operators.deploy import (
     CountCondition,
     ExecutionContext,
@@ -36,6 +36,8 @@ class DicomLoaderOperator(Operator):
     input_path : Path
         Zip or folder of one study.
     limits : ArchiveLimits
+    check : callable, optional
+        Called with the study before it is emitted; may refuse it.
     progress, allow_missing_slices, one_frame_of_reference, study_uid, select, deidentification
         As for `load_study`.
     """
@@ -46,6 +48,7 @@ class DicomLoaderOperator(Operator):
         *args: Any,
         input_path: Path,
         limits: ArchiveLimits = DEFAULT_LIMITS,
+        check: Callable[[Study], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
         allow_missing_slices: bool = False,
         one_frame_of_reference: bool = False,
@@ -56,6 +59,7 @@ class DicomLoaderOperator(Operator):
     ) -> None:
         self.input_path = Path(input_path)
         self.limits = limits
+        self.check = check
         self.progress = progress
         self.allow_missing_slices = allow_missing_slices
         self.one_frame_of_reference = one_frame_of_reference
@@ -80,4 +84,6 @@ class DicomLoaderOperator(Operator):
             select=self.select,
             deidentification=self.deidentification,
         )
+        if self.check is not None:
+            self.check(study)
         op_output.emit(study, "study")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -20,6 +21,7 @@ from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, dec
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.source import Source
+from operators.dicom_loader.stored_values import stored_values
 
 __all__ = ["Target", "check_transfer_syntaxes", "decode_into", "same_image"]
 
@@ -75,7 +77,9 @@ def _pixel_bytes(source: Source, file: ImageFile) -> bytes:
         return stream.read(-1 if file.pixels.length == 0xFFFFFFFF else file.pixels.length)
 
 
-def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]) -> None:
+def decode_into(
+    source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]]], done: Callable[[], None]
+) -> Counter[str]:
     """Decode each file's frames into their targets, on a few threads.
 
     Parameters
@@ -84,33 +88,40 @@ def decode_into(source: Source, work: Sequence[tuple[ImageFile, Sequence[Target]
     done : callable
         Called once per file, from the calling thread.
 
+    Returns
+    -------
+    Counter of str
+        How many frames have an unusual encoding, by `Stored.notes`.
+
     Raises
     ------
     DicomError
         For damaged pixels, or pixels that do not match the header; the error names the file.
     """
+    notes: Counter[str] = Counter()
     threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads, thread_name_prefix="dicom-decode") as executor:
         batches = [work[n : n + _BATCH] for n in range(0, len(work), _BATCH)]
         futures = [executor.submit(_decode_files, source, batch) for batch in batches]
         try:
             for batch, future in zip(batches, futures, strict=True):
-                future.result()
+                notes.update(future.result())
                 for _ in batch:
                     done()
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
+    return notes
 
 
-def _decode_files(source: Source, batch: Sequence[tuple[ImageFile, Sequence[Target]]]) -> None:
-    for file, targets in batch:
-        _decode_file(source, file, targets)
+def _decode_files(source: Source, batch: Sequence[tuple[ImageFile, Sequence[Target]]]) -> list[str]:
+    return [note for file, targets in batch for note in _decode_file(source, file, targets)]
 
 
-def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> None:
+def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> list[str]:
     where = f"{source.name}, file {file.file}"
     remedy = "Fetch this file again."
+    notes: list[str] = []
     try:
         with (
             source.open(file.file) as stream,
@@ -120,13 +131,18 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
             for target, image in zip(targets, images, strict=True):
                 if image.shape != target.voxels.shape[1:]:
                     raise DicomError(where, f"{image.shape} pixels", f"the header's {target.voxels.shape[1:]}", remedy)
-                target.voxels[target.slice_index] = _rescaled(image, target.frame, where)
+                stored = stored_values(image, file.encoding)
+                notes += stored.notes
+                target.voxels[target.slice_index] = _rescaled(stored.values, target.frame, where)
+                if stored.padding is not None:
+                    target.voxels[target.slice_index][stored.padding] = 0
     except SarcoMapError:
         raise
     except Exception as error:  # each decoder raises its own types
         raise DicomError(
             where, f"truncated or damaged pixel data ({type(error).__name__})", "the pixels its header states", remedy
         ) from error
+    return notes
 
 
 def _rescaled(stored: NDArray[Any], frame: Frame, where: str) -> NDArray[Any]:
@@ -144,7 +160,8 @@ def _rescaled(stored: NDArray[Any], frame: Frame, where: str) -> NDArray[Any]:
 
 def _frames(stream: BinaryIO, file: ImageFile, targets: Sequence[Target]) -> Generator[NDArray[Any], None, None]:
     stream.seek(file.pixels.offset)
-    options: dict[str, Any] = dict(file.pixel_options)
+    # `stored_values` looks at all bits first.
+    options: dict[str, Any] = {**file.pixel_options, "correct_unused_bits": False}
     indices = [target.frame.index for target in targets]
     if file.pixels.vr:
         options["pixel_vr"] = file.pixels.vr
@@ -171,7 +188,7 @@ def _decoded_by_pydicom(encoded: bytes, syntax: str, options: dict[str, Any], er
     """
     decoder = get_decoder(UID(syntax))
     single = {key: value for key, value in options.items() if key != "extended_offsets"}
-    single |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
+    single |= {"number_of_frames": 1, "pixel_keyword": "PixelData", "correct_unused_bits": False}
     for plugin in decoder.available_plugins:
         if plugin == "gdcm":
             continue

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -37,6 +38,8 @@ __all__ = [
 
 _BLOCKS = range(0x10, 0x18)
 """Blocks that are searched. Scanners begin at 0x10 and reserve a few; a PACS may move them by one or two."""
+_OF_AN_IMAGE = 4
+"""Of these, the first that are searched at the top level of each image: scanners write `WANTED` into the very first."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,15 @@ class PrivateElement:
     element: int
     creator: str
 
-    def creator_tag(self, block: int) -> BaseTag:
-        """The element that reserves a block."""
-        return Tag(self.group, block)
+    def places(self) -> tuple[tuple[BaseTag, str, BaseTag, str], ...]:
+        """For each block that is searched: tag and key of its creator, tag and key of this element in it."""
+        return _places(self)
 
-    def tag(self, block: int) -> BaseTag:
-        """This element in a block."""
-        return Tag(self.group, block << 8 | self.element)
+
+@cache
+def _places(element: PrivateElement) -> tuple[tuple[BaseTag, str, BaseTag, str], ...]:
+    pairs = [(Tag(element.group, b), Tag(element.group, b << 8 | element.element)) for b in _BLOCKS]
+    return tuple((creator, f"{creator:08x}", tag, f"{tag:08x}") for creator, tag in pairs)
 
 
 PHILIPS_IMAGE_TYPE = PrivateElement(0x2005, 0x11, "Philips MR Imaging DD 001")
@@ -83,8 +88,8 @@ WANTED = (PHILIPS_IMAGE_TYPE, PHILIPS_SCALE_SLOPE, SIEMENS_IMAGE_TYPE, GE_COMPLE
 
 def wanted_tags() -> tuple[int, ...]:
     """Tags of `WANTED` and of their creators in every block that is searched."""
-    tags = {int(tag) for one in WANTED for block in _BLOCKS for tag in (one.creator_tag(block), one.tag(block))}
-    return tuple(sorted(tags))
+    places = [place for one in WANTED for place in one.places()[:_OF_AN_IMAGE]]
+    return tuple(sorted({int(tag) for creator, _, own, _ in places for tag in (creator, own)}))
 
 
 def private_texts(values: Values, element: PrivateElement) -> tuple[str, ...]:
@@ -122,16 +127,19 @@ def private_item(groups: Dataset, element: PrivateElement) -> Dataset | None:
 
 
 def _value(values: Values, element: PrivateElement) -> Any:
-    for block in _BLOCKS:
-        if _get(values, element.creator_tag(block)) == element.creator:
-            return _get(values, element.tag(block))
+    if isinstance(values, Dataset):
+        for creator, _, tag, _ in element.places():
+            if _of_dataset(values, creator) == element.creator:
+                return _of_dataset(values, tag)
+        return None
+    for _, creator_key, _, key in element.places()[:_OF_AN_IMAGE]:
+        if values.get(creator_key) == element.creator:
+            return values.get(key)
     return None
 
 
-def _get(values: Values, tag: BaseTag) -> Any:
-    if not isinstance(values, Dataset):
-        return values.get(f"{tag:08x}")
+def _of_dataset(dataset: Dataset, tag: BaseTag) -> Any:
     try:
-        return values[tag].value if tag in values else None
+        return dataset[tag].value if tag in dataset else None
     except (ValueError, LookupError, TypeError, AttributeError, NotImplementedError):
         return None  # what pydicom cannot convert says nothing

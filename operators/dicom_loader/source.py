@@ -118,7 +118,7 @@ def _starts_like_zip(path: Path) -> bool:
 
 
 class _Folder:
-    """Regular files below a folder; links to folders are not followed."""
+    """Regular files below a folder. Links are followed, and a folder that is reached twice is read once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,7 +134,14 @@ class _Folder:
             )
 
         found = []
-        for folder, _, names in os.walk(self._path, onerror=refuse):
+        seen: set[tuple[int, int]] = set()
+        for folder, folders, names in os.walk(self._path, onerror=refuse, followlinks=True):
+            folders.sort()  # so that the same one of two ways to a folder is taken everywhere
+            here = os.stat(folder)
+            if (here.st_dev, here.st_ino) in seen:  # links can lead in a circle
+                folders.clear()
+                continue
+            seen.add((here.st_dev, here.st_ino))
             for name in names:
                 file = Path(folder, name)
                 # A pipe or a device would block or never end, and a broken link has no content.

@@ -15,6 +15,7 @@ from operators.dicom_loader.acquisitions import parts_of_series
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.orientation import AXIS_NAMES, UNTURNED, Turn, plane_axis, upright
 
 __all__ = [
     "Stack",
@@ -34,22 +35,24 @@ _SAME_SCALE = 1.001
 
 @dataclass(frozen=True)
 class Stack:
-    """One station of one contrast before its pixels are read: slices inferior to superior.
+    """One station of one contrast before its pixels are read.
 
     Attributes
     ----------
     contrast : Contrast
     files, frames : tuple
-        One for each slice that is present.
+        One for each slice that is present: inferior to superior, anterior to posterior, or right to left.
     places : tuple of int
-        Slice index of each in the grid.
+        Slice index of each.
     grid : Grid
-        Includes missing slices.
+        Its voxels with z upwards, whatever its plane; missing slices are included.
     told_by : str
         What sets it apart from other stacks of its series; empty when it is the only one.
     regrouped : bool
         Whether its images name series of their own.
     contrast_told_by : {"ImageType", "private tag", "description", "images"}
+    turn : Turn
+        How slices, rows and columns became ``grid``.
     """
 
     contrast: Contrast
@@ -60,6 +63,7 @@ class Stack:
     told_by: str = ""
     regrouped: bool = False
     contrast_told_by: str = "ImageType"
+    turn: Turn = UNTURNED
 
     @property
     def acquired(self) -> datetime | None:
@@ -90,7 +94,15 @@ class Stack:
     @property
     def missing(self) -> tuple[int, ...]:
         """Slice indices without an image."""
-        return tuple(sorted(set(range(self.grid.shape[0])) - set(self.places)))
+        return tuple(sorted(set(range(self.grid.shape[self.turn.slice_axis])) - set(self.places)))
+
+    @property
+    def missing_at(self) -> str:
+        """Where slices are missing, for messages: ``z = 12.0, 16.0 mm``."""
+        across = plane_axis(self.frames[0].plane)
+        step = self.grid.affine[across, 2 - self.turn.slice_axis]
+        first = self.frames[0].position_mm[across] - step * self.places[0]
+        return f"{AXIS_NAMES[across]} = {', '.join(f'{first + step * k:.1f}' for k in self.missing)} mm"
 
     @property
     def title(self) -> str:
@@ -128,11 +140,8 @@ def untold_stacks(images: Sequence[ImageFile]) -> list[Stack]:
 
 def lacks_a_contrast(stacks: Sequence[Stack]) -> bool:
     """Whether a table position lacks one of the four contrasts, or there is none."""
-    try:
-        check_all_contrasts("", stacks)
-    except DicomError:
-        return True
-    return False
+    positions = table_positions(stacks)
+    return not positions or any({stack.contrast for stack in position} != set(Contrast) for position in positions)
 
 
 def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Stack]:
@@ -151,8 +160,9 @@ def stacks_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: 
         )
         for part in parts:
             files, frames = zip(*part.images, strict=True)
+            grid, turn = upright(part.grid)
             stacks.append(
-                Stack(contrast, files, frames, part.places, part.grid, part.told_by, regrouped, frames[0].told_by)
+                Stack(contrast, files, frames, part.places, grid, part.told_by, regrouped, frames[0].told_by, turn)
             )
     return top_down(stacks)
 
@@ -218,14 +228,21 @@ def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse a study in which a table position lacks one of the four contrasts."""
-    nowhere = [contrast for contrast in Contrast if all(stack.contrast != contrast for stack in stacks)]
+    """Refuse a study in which a table position lacks water or fat, or a contrast that others have.
+
+    In-phase and opposed-phase images may be absent everywhere.
+    """
+    there = {stack.contrast for stack in stacks}
+    if not there:
+        return
+    needed = there | {Contrast.WATER, Contrast.FAT}
+    nowhere = [contrast for contrast in Contrast if contrast in needed - there]
     lacking = [f"{' and '.join(nowhere)} at any table position"] if nowhere else []
     for position in table_positions(stacks):
         absent = [
             contrast
             for contrast in Contrast
-            if contrast not in nowhere and all(stack.contrast != contrast for stack in position)
+            if contrast in there and all(stack.contrast != contrast for stack in position)
         ]
         if absent:
             low = min(z_range_mm(stack.grid)[0] for stack in position)
@@ -235,7 +252,7 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
         raise DicomError(
             where,
             f"no {'; no '.join(lacking)}",
-            "in, opp, water and fat at every table position",
+            "water and fat at every table position, and in and opp at every one or at none",
             "Fetch the missing series, or leave out that table position.",
         )
 

@@ -20,6 +20,7 @@ from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
 from operators.core.volume import Study
 from operators.dicom_loader.decoding import Select, decode_stacks
+from operators.dicom_loader.families import Family, chosen_family, families_of, family_flags, regrouped
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.image_kinds import one_kind
 from operators.dicom_loader.one_person import check_one_person
@@ -31,7 +32,6 @@ from operators.dicom_loader.stacks import (
     check_all_contrasts,
     check_one_frame_of_reference,
     lacks_a_contrast,
-    stacks_of,
     top_down,
     untold_stacks,
 )
@@ -111,18 +111,24 @@ def load_study(
         members = source.members()
         tick = Ticker(progress, len(members))
         headers = read_headers(source, members, tick)
-        images = images_of_study(source, headers, len(members), study_uid)
-        stacks = _stacks(source, headers, images, allow_missing_slices)
-        told = _told_by_images(source, headers, stacks, limits)
-        stacks = top_down([*stacks, *(stack for found in told for stack in found.stacks)])
-        stacks, kind_flags = one_kind(stacks)
-        if not stacks:
+        images = images_of_study(source, headers, members, study_uid)
+        family, families = _families(source, headers, images, allow_missing_slices)
+        told = _told_by_images(source, headers, family.stacks if family else (), limits)
+        if told:
+            named = family.stacks if family else ()
+            others = [one for one in families if one is not family]
+            families = [*regrouped([*named, *(stack for found in told for stack in found.stacks)]), *others]
+            family = chosen_family(families)
+        if family is None:
             raise no_dixon(source, headers)
+        stacks, kind_flags = one_kind(top_down(family.stacks))
+        _check_composed(headers, family)
         first = stacks[0].files[0] if not images else images[0]
-        check_one_person(source.name, [file for stack in stacks for file in stack.files])
+        # Also of the families that are left out: whose they are tells whose study it is.
+        check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
         check_all_contrasts(source.name, stacks)
-        stations = decode_stacks(source, stacks, limits, tick, select, gate)
+        stations, encoding = decode_stacks(source, stacks, limits, tick, select, gate)
         if len(frames) > 1:
             frame = next(s.frame_of_reference_uid for s in stations if s.frame_of_reference_uid)
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
@@ -135,25 +141,43 @@ def load_study(
         visit=_visit(path),
         height_m=_height_m(image.patient for image in (images or [first])),
         patient=patient,
-        flags=(*study_flags(stacks, headers, frames), *(found.flag for found in told), *kind_flags, *gate.flags()),
+        flags=(
+            *study_flags(stacks, headers, frames),
+            *family_flags(family, families),
+            *(found.flag for found in told),
+            *kind_flags,
+            *encoding,
+            *gate.flags(),
+        ),
     )
     return study if deidentification is None else deidentify(study, deidentification)
 
 
-def _stacks(
+def _families(
     source: Source, headers: StudyHeaders, images: Sequence[ImageFile], allow_missing_slices: bool
-) -> list[Stack]:
-    """The stacks of the study; an image without a place is passed over where nothing is missing without it."""
+) -> tuple[Family | None, list[Family]]:
+    """The family to use and all of them; an image without a place is passed over where nothing is missing without
+    it."""
     series = {image.series_uid for image in images}
     for error in headers.unplaced:
         if error.series_uid not in series:
             raise error
+    families = families_of(source.name, images, allow_missing_slices=allow_missing_slices)
     try:
-        return stacks_of(source.name, images, allow_missing_slices=allow_missing_slices)
+        return chosen_family(families), families
     except GeometryError:
         if headers.unplaced:
             raise headers.unplaced[0] from None
         raise
+
+
+def _check_composed(headers: StudyHeaders, family: Family) -> None:
+    """Raise the error of a composed image that cannot be read, if its series is used."""
+    if family.made_of == "scan":
+        return
+    for other in headers.others:
+        if other.error is not None and other.series_uid in family.series:
+            raise other.error
 
 
 def _told_by_images(
@@ -169,7 +193,7 @@ def _told_by_images(
 
     def decode(some: Sequence[Stack]) -> list[NDArray[np.float32]]:
         silent = Ticker(None, sum(len(stack.files) for stack in some))
-        return [station.voxels for station in decode_stacks(source, some, limits, silent, None, Gate())]
+        return [station.voxels for station in decode_stacks(source, some, limits, silent, None, Gate())[0]]
 
     untold = untold_stacks([image for image in images.values() if image.study_uid in uids])
     return told_by_images(untold, stacks, decode)

@@ -34,12 +34,11 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
     ]
     for stack in stacks:
         if stack.missing:
-            heights = ", ".join(f"{(stack.grid.affine @ [0, 0, k, 1])[2]:.1f}" for k in stack.missing)
             flags.append(
                 QualityFlag(
                     "missing-slice",
                     "warning",
-                    f"{stack.title}: no slice at z = {heights} mm; interpolated between its neighbours.",
+                    f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours.",
                 )
             )
     for position in table_positions(stacks):
@@ -94,13 +93,12 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
     others = [other for other in headers.others if other.series_uid not in used]  # some contrasts the images told
     phase = {other.series_uid for other in others if other.kind == "phase"}
     rest = {other.series_uid for other in others if other.kind != "phase"} - phase
+    composed = {other.series_uid for other in others if other.kind == "composed"} & rest
     if phase or rest:
-        flags.append(
-            QualityFlag(
-                "ignored-series",
-                "info",
-                f"{len(phase) + len(rest)} series without a Dixon magnitude contrast were left out, "
-                f"{len(phase)} of them phase images.",
-            )
+        message = (
+            f"{len(phase) + len(rest)} series without a Dixon magnitude contrast of a station were left out, "
+            f"{len(phase)} of them phase images"
         )
+        message += f", {len(composed)} composed or reformatted." if composed else "."
+        flags.append(QualityFlag("ignored-series", "info", message))
     return tuple(flags)

@@ -65,19 +65,17 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
     return StudyHeaders(tuple(images.values()), tuple(others), tuple(unplaced), copies)
 
 
-def images_of_study(source: Source, headers: StudyHeaders, members: int, study_uid: str | None) -> Sequence[ImageFile]:
-    """The images of the study to read."""
-    images, others = headers.images, headers.others
+def images_of_study(
+    source: Source, headers: StudyHeaders, members: Sequence[str], study_uid: str | None
+) -> Sequence[ImageFile]:
+    """The images of the study to read: scans as acquired, then those composed or reformatted."""
+    others = headers.others
+    composed = [other.composed for other in others if other.composed is not None]
+    images = headers.images or tuple(composed)
     if not images and headers.unplaced:
         raise headers.unplaced[0]
     if not images and not others:
-        found = "no file" if members == 0 else f"no DICOM file among {members} file{'s' if members > 1 else ''}"
-        raise InputError(
-            source.name,
-            found,
-            "the DICOM files of one Dixon study",
-            "Check the path; archives inside it are not opened.",
-        )
+        raise _nothing(source, members)
     studies: dict[str, set[str]] = {}
     for image in images:
         studies.setdefault(image.study_uid, set()).add(image.series_uid)
@@ -91,7 +89,7 @@ def images_of_study(source: Source, headers: StudyHeaders, members: int, study_u
                 "a study that is there",
                 "Give its Study Instance UID or one of these keys.",
             )
-        return [image for image in images if image.study_uid == chosen[0]]
+        return _of_study(chosen[0], headers.images, composed)
     if len(studies) > 1:
         raise DicomError(
             source.name,
@@ -99,7 +97,28 @@ def images_of_study(source: Source, headers: StudyHeaders, members: int, study_u
             "one study",
             "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
         )
-    return images
+    return _of_study(next(iter(studies), ""), headers.images, composed)
+
+
+def _of_study(uid: str, images: Sequence[ImageFile], composed: Sequence[ImageFile]) -> list[ImageFile]:
+    once = {image.sop_instance_uid: image for image in (*composed, *images) if image.study_uid == uid}
+    return sorted(once.values(), key=lambda image: all(frame.made_of != "scan" for frame in image.frames))
+
+
+def _nothing(source: Source, members: Sequence[str]) -> InputError:
+    """The error for an input without a DICOM file."""
+    archives = [member for member in members if member.lower().endswith(".zip")]
+    many = "s" if len(members) != 1 else ""
+    found = "no file" if not members else f"no DICOM file among {len(members)} file{many}"
+    remedy = "Check the path."
+    if archives:
+        several = f"s, the first {archives[0]}" if len(archives) > 1 else f", {archives[0]}"
+        found += f"; {len(archives)} zip archive{several}"
+        remedy = (
+            "Archives inside it are not opened. Give one archive by itself, or all of them as studies of a cohort: "
+            "sarcomap cohort run FOLDER -o OUT."
+        )
+    return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
 
 
 def no_dixon(source: Source, headers: StudyHeaders) -> DicomError:

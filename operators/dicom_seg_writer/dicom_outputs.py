@@ -50,6 +50,7 @@ def write_dicom(
         The network's input contrasts. The segmentation refers to the derived
         series of these, or to all derived series when none of them is written.
     options : DicomOptions
+        Contrasts of `DicomOptions.derived` that the study does not have are left out.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def write_dicom(
         See `derive`, `write_derived` and `write_seg`.
     """
     folder, created = Path(folder), clock.now()
-    derived = tuple(derive(fused, study, contrast, created) for contrast in options.derived)
+    derived = tuple(derive(fused, study, contrast, created) for contrast in options.derived_without(fused.absent))
     for series in derived:
         write_derived(folder / "derived" / series.contrast.value, series, options.derived_transfer_syntax)
     read = tuple(series for series in derived if series.contrast in contrasts) or derived

@@ -27,7 +27,7 @@ _CLOSING_MM = 40.0
 """Bridges the gaps between muscles at the fascia. Each leg is closed on its own."""
 
 _KNEE_SHARE = 0.15
-"""Of the way from the lower end of the femora to the hip bones. Around the knee, hardly any muscle lies at the fascia."""
+"""Of the way from the lower end of the femora to the hip bones. Around the knee, little muscle is at the fascia."""
 
 _ADIPOSE = 0.5
 _BONES = tuple(s.index for s in STRUCTURES if s.tissue is Tissue.BONE)

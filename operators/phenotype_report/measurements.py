@@ -16,7 +16,17 @@ from operators.phenotype_report.signal_noise import Noise
 
 __all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
 
-MEASURING_FLAGS = frozenset({"absent-structures", "merged-structures", "one-sided-structures", "sides-undetermined"})
+MEASURING_FLAGS = frozenset(
+    {
+        "absent-structures",
+        "implausible-volume",
+        "low-confidence",
+        "merged-structures",
+        "one-sided-structures",
+        "sides-undetermined",
+        "uneven-legs",
+    }
+)
 """Codes of the flags that measuring raises. When a study is measured again, they are dropped and raised again, so every
 such code must be listed here; see also `operators.core.label_map.LABELLING_FLAGS`."""
 
@@ -36,8 +46,9 @@ class StructureMeasure:
         Fat of a muscle on the left and the right, or all in the first entry if
         the sides are not known; None for a bone, or if fat was not measured.
     cut_by_field_of_view : bool
-        Whether it reaches the first or last slice, or the edge of a label map
-        that covers only a part of the body, so that its volume is a lower bound.
+        Whether it reaches the first or last slice, the lateral edge of the
+        images, or the edge of a label map that covers only a part of the body,
+        so that its volume is a lower bound.
     confidence_mean : float or None
         Mean over its voxels of the probability that the network gave its
         label; None if that is not known.
@@ -127,6 +138,8 @@ class Measurements:
         The surface between left and right.
     noise : Noise
         Of the fused images.
+    z_ranges_mm : mapping of str to tuple of float
+        LPS z range of each structure and group that is labelled.
     engine : str
         Backend, device and precision of the network; empty when not known.
 
@@ -143,6 +156,7 @@ class Measurements:
     withheld: str | None = None
     mid_surface: MidSurface | None = None
     noise: Noise = field(default_factory=Noise)
+    z_ranges_mm: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     engine: str = ""
 
     def __post_init__(self) -> None:

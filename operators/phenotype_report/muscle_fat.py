@@ -25,7 +25,7 @@ from operators.phenotype_report.signal_noise import BIAS_STEP, Noise, bias_by_me
 __all__ = ["CORE_DEPTH_MM", "LEAST_CORE", "core_histogram", "measure_fat"]
 
 CORE_DEPTH_MM = 3.5
-"""From the border of the label to the centre of a voxel. Measured on phantoms (docs/method.md, "Fat in muscle"): at
+"""From the border of the label to the centre of a voxel. Measured on phantoms (docs/fat.md): at
 2.2 and 3.1 mm voxels it removes what the planes of fat between muscles add, and deeper removes nothing more."""
 
 LEAST_CORE = 0.1

@@ -16,8 +16,10 @@ from operators.core.volume import Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.muscle_fat import measure_fat
+from operators.phenotype_report.plausibility import confidence_flags, size_flags, uneven_leg_flags
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 from operators.phenotype_report.signal_noise import noise_of
+from operators.phenotype_report.touched import z_ranges_mm
 
 __all__ = ["measure", "withheld_reason"]
 
@@ -29,7 +31,12 @@ def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
 
 
 def measure(
-    labels: Volume, fused: Fused, height_m: float | None = None, flags: Sequence[QualityFlag] = ()
+    labels: Volume,
+    fused: Fused,
+    height_m: float | None = None,
+    flags: Sequence[QualityFlag] = (),
+    *,
+    sex: str | None = None,
 ) -> Measurements:
     """Measure a label map on the fused grid.
 
@@ -44,6 +51,8 @@ def measure(
         Standing height; without it TVI is None.
     flags : sequence of QualityFlag
         Further flags of the study. An ``error`` among them also withholds all values.
+    sex : {"M", "F"} or None
+        Only for judging whether the total muscle volume is plausible.
 
     Raises
     ------
@@ -73,8 +82,16 @@ def measure(
         without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
         lost = [key for key, value in values.items() if value is not None and without[key] is None]
         values, not_given = without, {**not_given, **dict.fromkeys(lost, no_fat[0])}
-    flags = (*known.flags, *_flags(structures, groups, counts))
-    return Measurements(structures, Phenotypes(values), not_given, flags, None, surface, noise, known.engine)
+    flags = (
+        *known.flags,
+        *_flags(structures, groups, counts),
+        *confidence_flags(structures),
+        *size_flags(values["tmv_cm3"], height_m, sex),
+        *uneven_leg_flags(known, surface),
+    )
+    return Measurements(
+        structures, Phenotypes(values), not_given, flags, None, surface, noise, z_ranges_mm(known), known.engine
+    )
 
 
 @dataclass(frozen=True)
@@ -129,6 +146,7 @@ def _structures(
     confidence = _confidence_sums(labels)
     first, end = slices or (0, len(labels.voxels))
     edges = set(np.unique(labels.voxels[[0, first, end - 1, -1]]).tolist())
+    edges |= set(np.unique(labels.voxels[:, :, [0, -1]]).tolist())
     measured = []
     for structure in STRUCTURES:
         left, right = (int(n) for n in counts.voxels[structure.index])
@@ -199,13 +217,15 @@ def _flags(
     absent = [m.structure.display_name for m in structures if m.volume_cm3 is None and m.structure.name not in together]
     for name, group in groups.items():
         members = ", ".join(by_name(member).display_name for member in group.members)
-        flags.append(QualityFlag("merged-structures", "info", f"Labelled only together, as {name}: {members}."))
+        message = f"Labelled only together, as {name}: {members}."
+        flags.append(QualityFlag("merged-structures", "info", message, structures=group.members))
     if absent:
         flags.append(
             QualityFlag(
                 "absent-structures",
                 "warning",
                 f"Not in the label map: {', '.join(absent)}. Phenotypes that need them are not given.",
+                quantities=(),  # what needs them is not given
             )
         )
     if not counts.sided:
@@ -214,16 +234,18 @@ def _flags(
                 "sides-undetermined",
                 "warning",
                 "Left and right could not be told apart, because no bone or muscle is labelled on both sides.",
+                quantities=(),  # what needs sides is not given
             )
         )
         return tuple(flags)
-    one_sided = [
-        f"{m.structure.display_name} ({'left' if m.right_cm3 is None else 'right'} only)"
+    halves = [
+        m
         for m in structures
         if m.structure.paired and m.volume_cm3 is not None and (m.left_cm3 is None or m.right_cm3 is None)
     ]
+    one_sided = [f"{m.structure.display_name} ({'left' if m.right_cm3 is None else 'right'} only)" for m in halves]
     if one_sided:
-        flags.append(
-            QualityFlag("one-sided-structures", "warning", f"Labelled on one side of the body: {', '.join(one_sided)}.")
-        )
+        message = f"Labelled on one side of the body: {', '.join(one_sided)}."
+        names = tuple(m.structure.name for m in halves)
+        flags.append(QualityFlag("one-sided-structures", "warning", message, structures=names))
     return tuple(flags)

@@ -24,6 +24,7 @@ from operators.core.report_schema import report_schema, schema_version
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
 from operators.phenotype_report.measurements import Measurements, StructureMeasure
+from operators.phenotype_report.touched import touched
 
 __all__ = ["build_report", "unique_flags", "validate", "write_report"]
 
@@ -83,7 +84,7 @@ def build_report(
         "quality": {
             "withheld": measurements.withheld,
             "not_given": dict(measurements.not_given),
-            "flags": [asdict(flag) for flag in unique_flags(study, fused, measurements)],
+            "flags": [_flag(flag, measurements) for flag in unique_flags(study, fused, measurements)],
             "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
             "stations": _station_table(fused.stations) if station_table is None else list(station_table),
             "noise": {
@@ -159,6 +160,18 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
     }
 
 
+def _flag(flag: QualityFlag, measurements: Measurements) -> dict[str, Any]:
+    return {
+        "code": flag.code,
+        "severity": flag.severity,
+        "message": flag.message,
+        "z_mm": None if flag.z_mm is None else [_number(mm) for mm in flag.z_mm],
+        "structures": list(flag.structures),
+        "quantities": list(flag.quantities),
+        "touches": list(touched(flag, measurements)),
+    }
+
+
 def _dixon_fat(measure: StructureMeasure) -> dict[str, Any]:
     assert measure.fat is not None
     left, right = measure.fat
@@ -200,7 +213,9 @@ def _station_table(stations: Sequence[Station]) -> list[dict[str, Any]]:
         if place is not None:
             place["series"].append(series)
             continue
-        depth, height, width = station.grid.shape
+        # Images of coronal and sagittal acquisitions show z along their rows' index.
+        depth = station.grid.shape[station.slice_axis]
+        height, width = (size for axis, size in enumerate(station.grid.shape) if axis != station.slice_axis)
         rows.append(
             {
                 "index": len(rows),

@@ -79,7 +79,7 @@ def write_reports(
     """
     start = clock.seconds()
     folder = Path(folder)
-    measurements = measure(labels, fused, study.height_m, study.flags)
+    measurements = measure(labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"))
     header = _header(Path(segmentation))
     sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
     pictures = pictures_of(labels, fused, measurements)

@@ -150,20 +150,8 @@ def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationMode
         device=device,
         bf16_dice_loss=facts.get("bf16_dice_loss"),
         probabilities=interpolated == "probabilities",
-        training_signal=_training_signal(facts),
+        training_signal=TrainingSignal.of_card(facts),
     )
-
-
-def _training_signal(facts: dict[str, Any]) -> TrainingSignal | None:
-    """The optional card key ``training_signal``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        When it is not three numbers in order.
-    """
-    given = facts.get("training_signal")
-    return None if given is None else TrainingSignal(**{name: float(value) for name, value in dict(given).items()})
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -181,7 +169,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not isinstance(facts.get("bf16_dice_loss"), (int, float, type(None))):
         wrong.append("bf16_dice_loss")
     try:
-        _training_signal(facts)
+        TrainingSignal.of_card(facts)
     except (TypeError, ValueError):
         wrong.append("training_signal")
     if wrong:

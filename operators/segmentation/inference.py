@@ -191,6 +191,13 @@ def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prep
         For an image without a body, with a constant value, or with values that
         are not finite.
     """
+    if lacking := [contrast.value for contrast in model.contrasts if contrast in fused.absent]:
+        raise SegmentationError(
+            f"model {model.card.name}",
+            f"a study without {' and '.join(lacking)} images",
+            f"the images that it was trained on: {', '.join(contrast.value for contrast in model.contrasts)}",
+            "Use a model that needs water and fat only.",
+        )
     box = _body_box(fused.body)
     signals = {contrast: _contrast(fused, contrast) for contrast in model.contrasts}
     if not all(np.isfinite(signal).all() for signal in signals.values()):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from operators.core.label_map import LabelMap
 from operators.core.nrrd_files import write_segmentation, write_volume
+from operators.core.output_folder import CONFIDENCE_FILE
 
 __all__ = ["CONFIDENCE_FILE", "SEGMENTATION_FILE", "write_label_map"]
 
 SEGMENTATION_FILE = "segmentation.seg.nrrd"
-CONFIDENCE_FILE = "segmentation_confidence.nrrd"
 
 
 def write_label_map(folder: Path, labels: LabelMap) -> None:

@@ -6,7 +6,9 @@ by anything. A network that was trained at one scale must see that scale.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,18 @@ class TrainingSignal:
     muscle_water: float
     low: float
     high: float
+
+    @classmethod
+    def of_card(cls, facts: Mapping[str, Any]) -> TrainingSignal | None:
+        """Take it from a model card's optional key ``training_signal``; None when the card has none.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is not three numbers in order.
+        """
+        given = facts.get("training_signal")
+        return None if given is None else cls(**{name: float(value) for name, value in dict(given).items()})
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.muscle_water <= self.high < np.inf:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from operators.core.options import SegmentationOptions
 from operators.core.output_files import replacing
 from operators.core.volume import Contrast, Fused, Grid, Volume
 from operators.segmentation.monai_parts import Compose, Inferer, SlidingWindowInferer
+from operators.segmentation.signal_scale import TrainingSignal
+from operators.segmentation.study_signal import at_training_scale, card_beside
 
 if TYPE_CHECKING:  # imported only when it runs, because it reads this bundle's configs itself
     from operators.segmentation import SegmentationModel
@@ -40,6 +41,10 @@ class LabelStudies:
     """Labels every fused study of a list; see `operators.segmentation.segment`.
 
     If a study cannot be labelled, the log names it and the others are still labelled.
+
+    If the card beside the weights states the signal of their training, a study of another
+    scale is multiplied first, as in the application (`matching_scale`). That needs ``water``
+    and ``fat`` beside an image; without them the log says that the scale is unknown.
 
     Parameters
     ----------
@@ -107,6 +112,7 @@ class LabelStudies:
         self.preprocessing, self.inferer = Compose(preprocessing), inferer
         self.output_format = output_format
         self.probabilities = interpolate == "probabilities"
+        self.training_signal: TrainingSignal | None = None
 
     def run(self) -> list[Path]:
         """Label the studies, with a progress bar.
@@ -148,7 +154,8 @@ class LabelStudies:
     def _label(self, paths: Sequence[Path], folder: Path, model: SegmentationModel) -> Path:
         from operators.segmentation import segment
 
-        labels = segment(_fused(paths, self.contrasts), model, self.options)
+        fused = at_training_scale(_fused(paths, self.contrasts), paths[0], self.contrasts, self.training_signal)
+        labels = segment(fused, model, self.options)
         for flag in labels.flags:
             _log.warning("%s: %s", paths[0].parent.name, flag.message)
         stem = paths[0].name.partition(".")[0]
@@ -162,6 +169,8 @@ class LabelStudies:
         from operators.segmentation import SegmentationModel
 
         digest = hashlib.sha256(self.weights.read_bytes()).hexdigest() if self.weights.is_file() else ""
+        facts = card_beside(self.weights, digest)
+        self.training_signal = TrainingSignal.of_card(facts)
         return SegmentationModel(
             card=ModelCard(self.weights.stem, "", digest, "", "", synthetic_training=False),
             contrasts=self.contrasts,
@@ -169,13 +178,13 @@ class LabelStudies:
             inferer=self.inferer,  # type: ignore[arg-type]  # checked in __init__
             network=self.network.eval(),
             device=self.device,
-            bf16_dice_loss=_bf16_dice_loss(self.weights, digest),
+            bf16_dice_loss=facts.get("bf16_dice_loss"),
             probabilities=self.probabilities,
         )
 
 
 def _fused(paths: Sequence[Path], contrasts: Sequence[Contrast]) -> Fused:
-    """Read the parts of a fused study that `segment` needs from its folder."""
+    """Read the parts of a fused study that the network needs from its folder."""
     voxels, grid = read_image(paths)
     by_contrast = dict(zip(contrasts, voxels, strict=True))
     water, fat, in_phase, opposed = (
@@ -197,15 +206,6 @@ def _body(path: Path, grid: Grid) -> np.ndarray[Any, np.dtype[np.bool_]]:
             "Fuse again.",
         )
     return np.asarray(body.voxels) > 0
-
-
-def _bf16_dice_loss(weights: Path, digest: str) -> float | None:
-    """The value on the card beside the weights, if the card belongs to them."""
-    try:
-        card = json.loads((weights.parent / "shipped.json").read_text(encoding="utf-8"))
-        return float(card["bf16_dice_loss"]) if card["sha256"] == digest else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _write(folder: Path, stem: str, labels: LabelMap, output_format: str) -> Path:

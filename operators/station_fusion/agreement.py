@@ -13,10 +13,22 @@ from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.shift import residual_shift
 
-__all__ = ["SHIFT_LIMIT_MM", "gain_ratio", "overlap_agreement", "seam_visibility", "shift_flags"]
+__all__ = [
+    "LARGEST_STEP",
+    "SHIFT_LIMIT_MM",
+    "gain_ratio",
+    "overlap_agreement",
+    "seam_visibility",
+    "shift_flags",
+    "step_flags",
+]
 
 SHIFT_LIMIT_MM = 6.0
 """A larger displacement between neighbours is flagged. Between breath holds the body moves less than this."""
+
+LARGEST_STEP = 1.3
+"""Ratio of the signals of neighbours in the tissue that both show. Scanners keep it within 1.1. A larger one moves the
+borders that the network finds by their intensity."""
 
 _TRUSTED_CORRELATION = 0.5
 _LEAST_IMPROVEMENT = 0.03
@@ -128,23 +140,44 @@ def shift_flags(
         there, back = (np.array([p[f"shift_{axis}_mm"] for axis in "xyz"]) for p in (pair, following))
         if pair["lower"] == following["upper"] and np.linalg.norm(there + back) <= SHIFT_LIMIT_MM:
             moved = (there - back) / 2
-            name = positions[int(pair["lower"])].name
+            station = positions[int(pair["lower"])]
+            name = station.name
             body = f"The station of {name} shows the body"
-            flags.append(_shifted(body, moved, "from where both its neighbours show it"))
+            flags.append(_shifted(body, moved, "from where both its neighbours show it", station.z_range_mm))
             explained |= {pair["upper"], following["upper"]}
     for pair in large:
         if pair["upper"] not in explained:
             upper, lower = (positions[int(pair[end])].name for end in ("upper", "lower"))
             moved = np.array([pair[f"shift_{axis}_mm"] for axis in "xyz"])
-            flags.append(_shifted(f"The station of {lower} shows the body", moved, f"from where that of {upper} does"))
+            shows, away = f"The station of {lower} shows the body", f"from where that of {upper} does"
+            flags.append(_shifted(shows, moved, away, positions[int(pair["lower"])].z_range_mm))
     return tuple(flags)
 
 
-def _shifted(subject: str, moved: NDArray[np.float64], reference: str) -> QualityFlag:
+def step_flags(
+    agreements: Sequence[Mapping[str, float]], positions: Sequence[TablePosition]
+) -> tuple[QualityFlag, ...]:
+    """An ``intensity-step`` warning for each pair of neighbours of very different brightness."""
+    flags = []
+    for pair in agreements:
+        gain = pair["gain_ratio"]
+        if max(gain, 1 / gain) > LARGEST_STEP:
+            upper, lower = (positions[int(pair[end])] for end in ("upper", "lower"))
+            message = (
+                f"The station of {upper.name} is {gain:.2f} times as bright as that of {lower.name} in the tissue that "
+                "both show; fuse again with --match-intensity to even this out."
+            )
+            z_mm = (lower.z_range_mm[0], upper.z_range_mm[1])
+            flags.append(QualityFlag("intensity-step", "warning", message, z_mm=z_mm))
+    return tuple(flags)
+
+
+def _shifted(subject: str, moved: NDArray[np.float64], reference: str, z_mm: tuple[float, float]) -> QualityFlag:
     x, y, z = (round(float(mm), 1) for mm in moved)
     length = np.linalg.norm(moved)
     return QualityFlag(
         "shifted-station",
         "warning",
         f"{subject} {length:.1f} mm away ({x:+.1f}, {y:+.1f}, {z:+.1f} mm along x, y, z) {reference}.",
+        z_mm=z_mm,
     )

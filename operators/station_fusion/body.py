@@ -49,7 +49,7 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     mask = np.zeros(signal.shape, dtype=np.uint8)
     # Opening by one voxel cuts thin bridges to objects beside the body.
     open_slices(signal, np.float32(threshold), mask)
-    for first, end in _runs(signal.any(axis=(1, 2))):
+    for first, end in _runs(np.asarray(signal.any(axis=(1, 2)))):
         keep_large_parts(mask[first:end], _SMALLEST_PART)
     close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
     return mask.view(np.bool_)

@@ -6,17 +6,22 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from operators.core.options import StationChoice
 from operators.core.volume import QualityFlag, Station
 from operators.station_fusion.landmarks import Landmarks, find_landmarks
 from operators.station_fusion.positions import (
+    MINIMUM_COVERAGE_MM,
     PELVIS_TO_KNEE_POSITIONS,
     TablePosition,
     choose_positions,
+    covered_mm,
     find_positions,
     places_of,
 )
 from operators.station_fusion.repeats import Acquisition
+from operators.station_fusion.stand_ins import with_stand_ins
 
 __all__ = ["ARCHIVE_POSITIONS", "Choice", "choose", "stations_to_fuse"]
 
@@ -25,8 +30,20 @@ ARCHIVE_POSITIONS = 6
 _PELVIS_MM = 220.0
 """From where the legs part to the iliac crest; further positions are taken until this is reached."""
 
-_ENOUGH_MM = 450.0
-"""With this much above the crotch, no further position is needed. The archive's lower four reach 300 to 420 mm."""
+_ARCHIVE_COVERS_MM = 780.0
+"""The archive's lower four cover 796 to 830 mm: positions that cover as much, pelvis included, are enough."""
+
+_ARCHIVE_BELOW_KNEE_MM = 200.0
+"""Lower ends of the archive's lowest station are above this; what positions show further down does not count."""
+
+_ABOVE_KNEE_MM = 746.0
+"""How far the archive's lower four reach above the knees where they end just below them (method, section 2)."""
+
+_SLACK_MM = 50.0
+"""A top that is this much higher than the archive's, or this much lower, is as good as the same."""
+
+_BELOW_KNEE_MM = 60.0
+"""How far below the knees labels are given; the archive's lowest station ends 50 mm below the joint."""
 
 _CUT_PELVIS_MM = 150.0
 """Less than this above the crotch cuts the gluteus medius and the iliopsoas."""
@@ -44,19 +61,23 @@ class Choice:
         Superior to inferior.
     flags : tuple of QualityFlag
         ``stations-chosen`` (info), ``station-count`` (warning) or ``no-pelvis-coverage`` (error).
+    z_range_mm : tuple of float
+        LPS z, lowest and highest, of pelvis to knee where the positions show more; infinite at an end where they do
+        not.
     """
 
     positions: tuple[TablePosition, ...]
     flags: tuple[QualityFlag, ...] = ()
+    z_range_mm: tuple[float, float] = (-np.inf, np.inf)
 
 
 def choose(positions: Sequence[TablePosition]) -> Choice:
     """The positions from pelvis to knee.
 
     Where the legs part and knees follow below, these are the position that
-    shows the knees and those above it, four in all or as many as the pelvis
-    needs. What lies below the knees is left out. Where the anatomy does not
-    tell, they are the lowest four.
+    shows the knees and those above it, until they cover as much as the
+    archive's four. What lies below the knees is left out. Where the anatomy
+    does not tell, they are the lowest four.
 
     Parameters
     ----------
@@ -71,12 +92,12 @@ def choose(positions: Sequence[TablePosition]) -> Choice:
     if all(position.decoded for position in positions[known:]):
         landmarks = find_landmarks(positions[known:])
     if landmarks is None:
-        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(positions))
     first, last = _from_knees_up(positions[known:], landmarks)
     first, last = first + known, last + known
     chosen = tuple(positions[first : last + 1])
     if _has_gap(chosen):  # where the legs part may be hidden in it
-        return Choice(tuple(positions[first_of_lowest:]), _unsure(count))
+        return Choice(tuple(positions[first_of_lowest:]), _unsure(positions))
     flags: list[QualityFlag] = []
     are_lowest = (first, last) == (first_of_lowest, count - 1)
     if not are_lowest or count not in (len(chosen), ARCHIVE_POSITIONS):
@@ -88,7 +109,7 @@ def choose(positions: Sequence[TablePosition]) -> Choice:
             "the muscles of the pelvis are cut off."
         )
         flags.append(QualityFlag("no-pelvis-coverage", "error", message))
-    return Choice(chosen, tuple(flags))
+    return Choice(chosen, tuple(flags), _pelvis_to_knee_mm(chosen, landmarks))
 
 
 def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tuple[Station, ...]:
@@ -109,6 +130,7 @@ def stations_to_fuse(stations: Sequence[Station], choice: StationChoice) -> tupl
     tuple of Station
         Those of the acquisitions that `find_positions` may keep and `choose` may take.
     """
+    stations = with_stand_ins(stations)
     places = places_of(stations)
     needed = choose_positions(places, choice)
     if len(needed) < len(places) and _known(needed) and not _lowest_four_fit(stations):
@@ -138,13 +160,28 @@ def _lowest_four_fit(stations: Sequence[Station]) -> bool:
 
 def _from_knees_up(positions: Sequence[TablePosition], landmarks: Landmarks) -> tuple[int, int]:
     first = last = landmarks.knee_position
-    while first > 0:
-        above = positions[first].extent_mm[1, 2] - landmarks.crotch_mm
-        count = last - first + 1
-        if above >= _ENOUGH_MM or (count >= PELVIS_TO_KNEE_POSITIONS and above >= _PELVIS_MM):
-            break
+    while first > 0 and not _is_enough(positions[first : last + 1], landmarks):
         first -= 1
     return first, last
+
+
+def _is_enough(positions: Sequence[TablePosition], landmarks: Landmarks) -> bool:
+    """Whether these positions show as much above the knees as the archive's lower four do."""
+    top, bottom = positions[0].extent_mm[1, 2], positions[-1].extent_mm[0, 2]
+    if top - landmarks.crotch_mm < _PELVIS_MM:
+        return False
+    covered = top - max(bottom, landmarks.knee_mm - _ARCHIVE_BELOW_KNEE_MM)
+    return bool(covered >= _ARCHIVE_COVERS_MM or top - landmarks.knee_mm >= _ABOVE_KNEE_MM - _SLACK_MM)
+
+
+def _pelvis_to_knee_mm(positions: Sequence[TablePosition], landmarks: Landmarks) -> tuple[float, float]:
+    """Where large stations and composed volumes show more than the archive's lower four: the part that these show."""
+    top, bottom = positions[0].extent_mm[1, 2], positions[-1].extent_mm[0, 2]
+    low, high = landmarks.knee_mm - _BELOW_KNEE_MM, landmarks.knee_mm + _ABOVE_KNEE_MM
+    return (
+        low if bottom < landmarks.knee_mm - _ARCHIVE_BELOW_KNEE_MM else -np.inf,
+        high if top > high + _SLACK_MM else np.inf,
+    )
 
 
 def _has_gap(positions: Sequence[TablePosition]) -> bool:
@@ -161,12 +198,19 @@ def _chosen_flag(count: int, first: int, last: int, landmarks: Landmarks) -> Qua
     return QualityFlag("stations-chosen", "info", message)
 
 
-def _unsure(found: int) -> tuple[QualityFlag, ...]:
-    """A warning when the lowest four of a number that is not the archive's six are used."""
-    if found <= PELVIS_TO_KNEE_POSITIONS or found == ARCHIVE_POSITIONS:
+def _unsure(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
+    """A warning where nothing but the archive's own number of stations could tell that they show pelvis to knee."""
+    found = len(positions)
+    if found in (PELVIS_TO_KNEE_POSITIONS, ARCHIVE_POSITIONS):
         return ()
-    message = (
-        f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as pelvis "
-        "to knee, for the images do not show where the legs part and where the knees are."
-    )
+    unseen = "the images do not show where the legs part and where the knees are"
+    if found > PELVIS_TO_KNEE_POSITIONS:
+        message = (
+            f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as "
+            f"pelvis to knee, for {unseen}."
+        )
+    elif covered_mm(positions) >= MINIMUM_COVERAGE_MM:
+        message = f"Whether {found} station(s) show pelvis to knee cannot be told, for {unseen}."
+    else:
+        return ()
     return (QualityFlag("station-count", "warning", message),)

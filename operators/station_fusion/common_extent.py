@@ -65,17 +65,22 @@ def on_common_extent(stations: Mapping[Contrast, Station]) -> tuple[Mapping[Cont
 
 
 def without_end_slices(station: Station, count: int) -> Station:
-    """A station without its ``count`` lowest and highest slices, where the slab profile wraps around or darkens."""
+    """A station without its first and last ``count`` images, where the slab profile wraps around or darkens."""
     if count == 0:
         return station
+    axis = station.slice_axis
     affine = station.grid.affine.copy()
-    affine[:3, 3] += affine[:3, 2] * count
-    depth, rows, columns = station.grid.shape
+    affine[:3, 3] += affine[:3, 2 - axis] * count
+    depth = station.grid.shape[axis]
+    kept = [slice(None)] * 3
+    kept[axis] = slice(count, depth - count)
+    voxels = station.voxels[tuple(kept)]
     uids = station.sop_instance_uids
+    z, y, x = voxels.shape
     return replace(
         station,
-        voxels=station.voxels[count : depth - count],
-        grid=Grid((depth - 2 * count, rows, columns), affine),
+        voxels=voxels,
+        grid=Grid((z, y, x), affine),
         sop_instance_uids=uids[count:-count] if len(uids) == depth else uids,
     )
 
@@ -83,18 +88,19 @@ def without_end_slices(station: Station, count: int) -> Station:
 def _sampled(station: Station, shared: Grid) -> Station:
     voxels = average_stations([[station.voxels]], [station.grid], shared)[0]
     uids = station.sop_instance_uids
-    offset = np.linalg.solve(station.grid.affine, shared.affine)[2, 3]
+    axis = station.slice_axis
+    offset = np.linalg.solve(station.grid.affine, shared.affine)[2 - axis, 3]
     first = round(float(offset))
     slices_coincide = (
-        len(uids) == station.grid.shape[0]
+        len(uids) == station.grid.shape[axis]
         and abs(offset - first) < _SAME_DIRECTION
-        and np.isclose(station.grid.spacing_mm[2], shared.spacing_mm[2])
+        and np.isclose(station.grid.spacing_mm[2 - axis], shared.spacing_mm[2 - axis])
     )
     return replace(
         station,
         voxels=voxels,
         grid=shared,
-        sop_instance_uids=uids[first : first + shared.shape[0]] if slices_coincide else uids,
+        sop_instance_uids=uids[first : first + shared.shape[axis]] if slices_coincide else uids,
     )
 
 

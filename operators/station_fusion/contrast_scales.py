@@ -235,8 +235,10 @@ def _corrected(position: TablePosition, scale: ContrastScales, common: float) ->
         water, fat = scale.water / common, scale.fat / common
         return _multiplied(position, water, fat), f"{water:.3g} and {fat:.3g}"
     # A scale of its own for every slice: as a whole nothing fits, slice by slice all does.
+    axis = position.stations[Contrast.IN].slice_axis
     slices = [
-        contrast_scales({c: s.voxels[k] for c, s in position.stations.items()}) for k in range(position.grid.shape[0])
+        contrast_scales({c: np.take(s.voxels, k, axis) for c, s in position.stations.items()})
+        for k in range(position.grid.shape[axis])
     ]
     known = [s for s in slices if s is not None]
     if len(known) < 0.8 * len(slices) or sum(s.explained for s in known) < 0.9 * len(known):
@@ -244,7 +246,10 @@ def _corrected(position: TablePosition, scale: ContrastScales, common: float) ->
     at = [k for k, s in enumerate(slices) if s is not None and s.explained]
     every = np.arange(len(slices))
     water_by_slice, fat_by_slice = (
-        np.interp(every, at, [getattr(slices[k], name) / common for k in at])[:, None, None]
+        np.expand_dims(
+            np.interp(every, at, [getattr(slices[k], name) / common for k in at]),
+            tuple(other for other in range(3) if other != axis),
+        )
         for name in ("water", "fat")
     )
     ranges = [f"{factors.min():.3g} to {factors.max():.3g}" for factors in (water_by_slice, fat_by_slice)]

@@ -10,16 +10,18 @@ from operators.core.errors import DicomError, GeometryError, InputError
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
-from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags
+from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags, step_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
-from operators.station_fusion.choice import ARCHIVE_POSITIONS, choose
+from operators.station_fusion.choice import ARCHIVE_POSITIONS, Choice, choose
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.image_quality import image_quality_flags
 from operators.station_fusion.knees import reaches_knees
+from operators.station_fusion.lateral_edges import lateral_edge_flags
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import (
     TablePosition,
@@ -27,6 +29,7 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device
+from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
 from operators.station_fusion.station_scales import on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
 
@@ -59,10 +62,11 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         `Contrast`. ``overlaps`` compares stations as acquired: its entries are
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
-        ``duplicate-station`` and ``intensity-matched`` (info),
+        ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
         ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent`` and
-        ``shifted-station`` (warning), ``station-gap``,
+        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent``,
+        ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
+        ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
@@ -81,7 +85,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell = progress or _silent
     machine = choose_device(options.device)
     tell("sorting stations", 0.0)
-    found, flags = find_positions(study.stations)
+    absent = absent_contrasts(study.stations)
+    found, flags = find_positions(with_stand_ins(study.stations))
     pelvis_to_knee = choose(found)
     chosen = found if options.stations == "all" else pelvis_to_knee.positions
     _check_voxels(chosen)
@@ -97,7 +102,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
     agreements = [overlap_agreement(overlap) for overlap in overlaps]
     chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
-    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen))
+    flags = (*flags, *stated_flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
@@ -113,7 +118,11 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell("finding the body", 0.6)
     body = body_mask(water, fat, grid)
     fraction = fat_fraction(water, fat, body)
-    knees = () if len(found) == ARCHIVE_POSITIONS else _knee_flags(reaches_knees(water, fat, body, grid))
+    label_slices = _slices_of(pelvis_to_knee, grid, some=len(pelvis_to_knee.positions) < len(chosen))
+    # Below the knees there are calves, which must not be taken for thighs.
+    upwards = slice(label_slices[0] if label_slices else 0, None)
+    reached = reaches_knees(water[upwards], fat[upwards], body[upwards], grid)
+    knees = () if len(found) == ARCHIVE_POSITIONS else _knee_flags(reached)
     tell("fused", 1.0)
     return Fused(
         water=water,
@@ -123,41 +132,54 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         grid=grid,
         body=body,
         fat_fraction=fraction,
-        stations=tuple(position.stations[contrast] for position in chosen for contrast in Contrast),
+        stations=tuple(
+            position.stations[contrast] for position in chosen for contrast in Contrast if contrast not in absent
+        ),
         overlaps=tuple(
             {**agreement, "seam_visibility": seam_visibility(overlap, in_phase, grid)}
             for agreement, overlap in zip(agreements, overlaps, strict=True)
         ),
         flags=(
             *study.flags,
+            *absent_flags(absent),
             *flags,
             *matched,
             *agent_flags(chosen),
             *(pelvis_to_knee.flags if options.stations != "all" else ()),
             *coverage_flags(chosen),
             *knees,
+            *image_quality_flags(chosen),
+            *lateral_edge_flags(body, grid, grids, label_slices),
         ),
-        label_slices=_slices_of(pelvis_to_knee.positions, grid)
-        if len(pelvis_to_knee.positions) < len(chosen)
-        else None,
+        label_slices=label_slices,
+        absent=absent,
     )
 
 
-def _slices_of(positions: Sequence[TablePosition], grid: Grid) -> tuple[int, int] | None:
-    """The slices of a grid that these positions cover: the first, and one past the last; None for all."""
-    to_grid = np.linalg.inv(grid.affine)
-    places = [(corner_indices(p.grid, TO_FACE) @ (to_grid @ p.grid.affine).T)[:, 2] for p in positions]
-    low, high = (f(f(place) for place in places) for f in (min, max))
-    covered = max(0, round(low + TO_FACE)), min(grid.shape[0], round(high + TO_FACE))
-    return None if covered == (0, grid.shape[0]) else covered
+def _slices_of(choice: Choice, grid: Grid, *, some: bool) -> tuple[int, int] | None:
+    """The slices of a grid that show pelvis to knee: the first, and one past the last; None for all.
+
+    ``some`` tells that the grid covers further positions too.
+    """
+    middle = [(grid.shape[2] - 1) / 2, (grid.shape[1] - 1) / 2]
+    heights = np.array([(grid.affine @ [*middle, k, 1.0])[2] for k in range(grid.shape[0])])
+    (shown,) = np.nonzero((heights >= choice.z_range_mm[0]) & (heights <= choice.z_range_mm[1]))
+    first, end = (int(shown[0]), int(shown[-1]) + 1) if shown.size else (0, grid.shape[0])
+    if some:
+        to_grid = np.linalg.inv(grid.affine)
+        places = [(corner_indices(p.grid, TO_FACE) @ (to_grid @ p.grid.affine).T)[:, 2] for p in choice.positions]
+        low, high = (f(f(place) for place in places) for f in (min, max))
+        first, end = max(first, round(low + TO_FACE)), min(end, round(high + TO_FACE))
+    return None if (first, end) == (0, grid.shape[0]) else (first, end)
 
 
 def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosition, ...]:
     for position in positions:
-        if position.grid.shape[0] - 2 * count < 2:
+        slices = position.grid.shape[position.stations[Contrast.IN].slice_axis]
+        if slices - 2 * count < 2:
             raise GeometryError(
                 f"station of {position.name}",
-                f"{position.grid.shape[0]} slices, of which {count} are trimmed at either end",
+                f"{slices} slices, of which {count} are trimmed at either end",
                 "at least 2 slices left",
                 "Trim fewer slices.",
             )

@@ -13,7 +13,7 @@ from operators.core.errors import GeometryError
 from operators.core.nrrd_files import read_volume, write_volumes
 from operators.core.options import FusionOptions
 from operators.core.output_folder import FUSED_FILES
-from operators.core.volume import Fused, Study
+from operators.core.volume import Contrast, Fused, Study
 from operators.station_fusion.fuse import fuse
 
 __all__ = ["read_fused", "write_fused"]
@@ -41,6 +41,8 @@ def write_fused(folder: Path | str, study: Study, options: FusionOptions | None 
 def read_fused(folder: Path | str) -> Fused:
     """Read ``fused/*.nrrd`` back: the volumes only, without stations, overlaps and flags.
 
+    In-phase and opposed-phase volumes may be missing: then they are absent, as the study has none.
+
     Parameters
     ----------
     folder : Path or str
@@ -54,6 +56,8 @@ def read_fused(folder: Path | str) -> Fused:
         When the volumes are not on one grid.
     """
     paths = {Path(name).stem: Path(folder) / name for name in FUSED_FILES}
+    absent = frozenset(c for c in (Contrast.IN, Contrast.OPPOSED) if not paths[c.value].is_file())
+    paths = {stem: path for stem, path in paths.items() if stem not in absent}
     with ThreadPoolExecutor(max_workers=len(paths)) as pool:  # decompression releases the interpreter lock
         volumes = dict(zip(paths, pool.map(read_volume, paths.values()), strict=True))
     grid = volumes["water"].grid
@@ -69,10 +73,11 @@ def read_fused(folder: Path | str) -> Fused:
     return Fused(
         water=signal["water"],
         fat=signal["fat"],
-        in_phase=signal["in"],
-        opposed=signal["opp"],
+        in_phase=signal["in"] if "in" in signal else signal["water"] + signal["fat"],
+        opposed=signal["opp"] if "opp" in signal else np.abs(signal["water"] - signal["fat"]),
         grid=grid,
         body=volumes["body"].voxels != 0,
         fat_fraction=signal["fat_fraction"],
         stations=(),
+        absent=absent,
     )

@@ -30,6 +30,10 @@ _KNEE_SHARE = 0.35
 _CALF_SHARE = 0.5
 """Lean cross-section at which the knee is over, and another station's thigh or a calf has begun."""
 
+_NO_LEG_SHARE = 0.04
+"""Less lean tissue than at any joint: below the feet, or where the image has faded."""
+
+_AS_THIN = 1.1
 _FURTHER_MM = 60.0
 _SAME_LEG = 0.3
 
@@ -43,7 +47,7 @@ class Landmarks:
     crotch_mm : float
         LPS z below which the legs are apart.
     knee_mm : float
-        LPS z at which the leg has least lean tissue.
+        LPS z below which the leg has least lean tissue.
     knee_position : int
         Number of the position (0 is the most superior) that shows the knees from above.
     """
@@ -90,8 +94,12 @@ def find_landmarks(positions: Sequence[TablePosition]) -> Landmarks | None:
             thickest = float(so_far[-1])
             continue
         first = int(thin.argmax())
-        thicker = np.flatnonzero(lean[first:] > _CALF_SHARE * so_far[first:])
-        knee = first + int(lean[first : first + thicker[0] if thicker.size else None].argmin())
+        over = np.flatnonzero(
+            (lean[first:] > _CALF_SHARE * so_far[first:]) | (lean[first:] < _NO_LEG_SHARE * so_far[first:])
+        )
+        joint = lean[first : first + max(1, over[0]) if over.size else None]
+        # The upper end of the thinnest part: the section hardly changes along the joint.
+        knee = first + int((joint <= _AS_THIN * joint.min()).argmax())
         if number + 1 < len(profiles) and _goes_on(profiles[number + 1], z[-1], lean[-1], lean[knee]):
             return Landmarks(crotch, float(z[-1]), number + 1)
         return Landmarks(crotch, float(z[knee]), number)

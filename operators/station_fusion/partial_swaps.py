@@ -115,6 +115,7 @@ def partial_swap_flags(
                 f"Water and fat are swapped {where} in a part of the station of {positions[swap.position].name}, "
                 f"from z = {low:.0f} to {high:.0f} mm; "
                 + ("this was corrected." if fixed else "fuse again with --fix-swaps to correct this."),
+                z_mm=(low, high),
             )
         )
     return tuple(flags)

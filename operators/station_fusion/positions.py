@@ -26,6 +26,7 @@ __all__ = [
     "TablePosition",
     "choose_positions",
     "coverage_flags",
+    "covered_mm",
     "find_positions",
     "places_of",
 ]
@@ -101,6 +102,12 @@ class TablePosition:
     def extent_mm(self) -> NDArray[np.float64]:
         """LPS box, shape (2, 3): lowest and highest corner, voxel faces included."""
         return extent_mm(self.grid)
+
+    @property
+    def z_range_mm(self) -> tuple[float, float]:
+        """LPS z of its lower and upper end, voxel faces included."""
+        low, high = self.extent_mm[:, 2]
+        return float(low), float(high)
 
     @property
     def decoded(self) -> bool:
@@ -183,7 +190,6 @@ def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple
 def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
     """Flags for gaps between the fused positions (superior to inferior), and for too short a coverage."""
     flags = []
-    ranges = [position.extent_mm[:, 2] for position in positions]
     for upper, lower in itertools.pairwise(positions):
         bottom, top = upper.extent_mm[0, 2], lower.extent_mm[1, 2]
         # When stations are sampled, each reaches this much further, so a gap of this size is closed.
@@ -191,14 +197,23 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
         if bottom - top > rounding:
             message = f"No station between z = {top:.1f} and {bottom:.1f} mm, between {upper.name} and {lower.name}."
             flags.append(QualityFlag("station-gap", "error", message))
-    covered = _union_length(ranges)
-    if len(positions) < PELVIS_TO_KNEE_POSITIONS or covered < MINIMUM_COVERAGE_MM:
+    covered = covered_mm(positions)
+    if covered < MINIMUM_COVERAGE_MM:
         message = (
-            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs "
-            f"{PELVIS_TO_KNEE_POSITIONS} stations and at least {MINIMUM_COVERAGE_MM:.0f} mm."
+            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs at least "
+            f"{MINIMUM_COVERAGE_MM:.0f} mm."
         )
         flags.append(QualityFlag("no-pelvis-to-knee-coverage", "error", message))
     return tuple(flags)
+
+
+def covered_mm(positions: Sequence[TablePosition]) -> float:
+    """The height that these positions cover together, gaps left out."""
+    length, reached = 0.0, -np.inf
+    for low, high in sorted(tuple(map(float, position.extent_mm[:, 2])) for position in positions):
+        length += max(0.0, high - max(low, reached))
+        reached = max(reached, high)
+    return length
 
 
 def places_of(stations: Sequence[Station]) -> list[list[Acquisition]]:
@@ -299,14 +314,6 @@ def _shared_part(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Volume that two boxes share, as a fraction of the smaller one."""
     sides = np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0.0, None)
     return float(np.prod(sides) / min(np.prod(a[1] - a[0]), np.prod(b[1] - b[0])))
-
-
-def _union_length(ranges: Sequence[NDArray[np.float64]]) -> float:
-    length, reached = 0.0, -np.inf
-    for low, high in sorted((float(low), float(high)) for low, high in ranges):
-        length += max(0.0, high - max(low, reached))
-        reached = max(reached, high)
-    return length
 
 
 def _series(stations: Iterable[Station]) -> str:

@@ -138,7 +138,7 @@ def better_than_newest(
     if len(numbers) < 2 or newest not in numbers:
         return newest, agent
     sizes = {n: _size_mm3(acquisitions[n]) for n in numbers}
-    fineness = {n: 1.0 / acquisitions[n][Contrast.IN].grid.spacing_mm[2] for n in numbers}
+    fineness = {n: 1.0 / _slice_spacing_mm(acquisitions[n][Contrast.IN]) for n in numbers}
     misfits = {n: _misfit(acquisitions[n]) for n in numbers}
     apart = {n: _disagreement(acquisitions[n], neighbours) for n in numbers}
     reasons = {}
@@ -165,6 +165,10 @@ def _misfit(acquisition: Mapping[Contrast, Station], *, opposed: bool = False) -
     if scales is None or min(scales.water, scales.fat) <= 0:
         return 1.0
     return scales.opposed if opposed else scales.misfit
+
+
+def _slice_spacing_mm(station: Station) -> float:
+    return station.grid.spacing_mm[2 - station.slice_axis]
 
 
 def _size_mm3(acquisition: Acquisition) -> float:

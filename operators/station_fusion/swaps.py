@@ -116,6 +116,7 @@ def swap_flags(positions: Sequence[TablePosition], swapped: Sequence[int], *, fi
             "warning" if fixed else "error",
             f"Water and fat are swapped in the station of {positions[number].name}; "
             + ("this was corrected." if fixed else "fuse again with --fix-swaps to correct this."),
+            z_mm=positions[number].z_range_mm,
         )
         for number in swapped
     )

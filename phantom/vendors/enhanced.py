@@ -219,9 +219,7 @@ def _frame(series: Series, k: int, number: int) -> Dataset:
         TemporalPositionIndex=1,
         DimensionIndexValues=[1, place],
     )
-    groups.PlanePositionSequence = _one(
-        ImagePositionPatient=[decimal(mm) for mm in (*series.first_xy_mm, series.slice_z_mm[k])]
-    )
+    groups.PlanePositionSequence = _one(ImagePositionPatient=[decimal(mm) for mm in series.position_mm(k)])
     groups.MREchoSequence = _one(EffectiveEchoTime=ECHO_TIME_OPPOSED_MS if opposed else ECHO_TIME_IN_MS)
     groups.MRImageFrameTypeSequence = _one(
         PixelPresentation="MONOCHROME",

@@ -30,6 +30,7 @@ _TABLES = [
     "concordance",
     "decline",
     "flow",
+    "markers",
     "notes",
     "per_sd",
     "sensitivity",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -9,12 +11,15 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from numpy.typing import NDArray
 
 from bundle.scripts import list_images
 from operators.core import anatomy
 from operators.core.errors import InputError, SegmentationError, UsageError
 from operators.core.nrrd_files import read_segmentation, read_volume, write_volume
 from operators.core.volume import Volume
+from operators.segmentation.signal_scale import muscle_water
+from operators.station_fusion.body import body_mask
 from tests.bundle.tiny import ROOT, run_bundle, write_weights
 
 
@@ -92,6 +97,56 @@ def test_the_body_mask_limits_labels_and_the_options_choose_the_output(
     assert labels.grid.same_as(water.grid)
     assert labels.voxels.any() and not labels.voxels[body == 0].any()
     assert (confidence[body == 1] >= 1 / anatomy.CHANNEL_COUNT).all() and not confidence[body == 0].any()
+
+
+def write_card(weights: Path, **training_signal: float) -> None:
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    card = {"sha256": digest, "training_signal": training_signal}
+    (weights.parent / "shipped.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def signal(path: Path) -> NDArray[np.float32]:
+    return np.asarray(read_volume(path).voxels, dtype=np.float32)
+
+
+def multiply(folder: Path, factor: float) -> None:
+    for name in ("water", "fat"):
+        path = folder / f"{name}.nrrd"
+        write_volume(path, Volume(signal(path) * np.float32(factor), read_volume(path).grid))
+
+
+def test_signal_of_another_scale_gives_the_labels_of_the_trainings_scale(studies: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.pt"
+    write_weights(weights, "inference.yaml")
+    torch_only = ("--options#backend", "torch")
+    shutil.rmtree(studies / "a")
+    grid = read_volume(studies / "b" / "water.nrrd").grid
+    water, fat = (signal(studies / "b" / f"{name}.nrrd") for name in ("water", "fat"))
+    level = muscle_water(water, fat, body_mask(water, fat, grid))
+    assert level is not None
+    write_card(weights, muscle_water=level, low=level * 0.99, high=level * 1.01)
+    label(studies, tmp_path / "one", weights, *torch_only)
+    multiply(studies / "b", 5.0)
+    label(studies, tmp_path / "five", weights, *torch_only)
+    (weights.parent / "shipped.json").unlink()
+    label(studies, tmp_path / "no_card", weights, *torch_only)
+    one, five, no_card = (
+        np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / name / "b" / "water_labels.nii.gz").dataobj)
+        for name in ("one", "five", "no_card")
+    )
+    assert len(np.unique(one)) > 3
+    np.testing.assert_array_equal(five, one)
+    assert (no_card != one).mean() > 0.05
+
+
+def test_signal_that_no_factor_helps_is_not_labelled(studies: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.pt"
+    write_weights(weights, "inference.yaml")
+    write_card(weights, muscle_water=200, low=190, high=210)
+    path = studies / "b" / "fat.nrrd"
+    write_volume(path, Volume(signal(path) + np.float32(900), read_volume(path).grid))
+    said = refused(SegmentationError, studies, tmp_path / "out", weights, "--options#backend", "torch")
+    assert "1 of 2 studies: not labelled (first b:" in said and "no lean muscle" in said
 
 
 def test_a_study_that_cannot_be_labelled_is_named_and_the_others_are_labelled(

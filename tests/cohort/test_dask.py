@@ -33,9 +33,9 @@ def cluster() -> Iterator[Any]:
 
     from app.cohort.dask_cluster import RECOMMENDED
 
-    with dask.config.set(RECOMMENDED):
-        with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as made:
-            yield made
+    local = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    with dask.config.set(RECOMMENDED), LocalCluster(**local) as made:
+        yield made
 
 
 def rows(out: Path) -> bytes:

@@ -159,6 +159,29 @@ def test_an_input_without_an_eid_is_named_by_pseudonym_and_date(made_inputs: Mak
     assert json.loads((out / "run.json").read_text())["outcomes"]["done"] == 1
 
 
+def test_two_inputs_of_one_study_do_not_replace_each_other(made_inputs: MakeInputs, out: Path) -> None:
+    inputs = made_inputs(["ok"])
+    content = (inputs / "1000000_20201_2_0.zip").rename(inputs / "Anna1234_x.zip").read_text()
+    (inputs / "Anna1234_copy.zip").write_text(content)
+    assert run(inputs, out, workers=1).counts == {"done": 1, "refused": 1, "failed": 0, "oom": 0, "timeout": 0}
+    (refused,) = (one for one in known(out).values() if one.outcome == "refused")
+    assert refused.error is not None and "studies/Anna1234_20210304" in refused.error.found
+    assert os.listdir(out / "studies") == ["Anna1234_20210304"]
+
+
+def test_what_a_dead_worker_has_published_is_not_done_again(made_inputs: MakeInputs, out: Path) -> None:
+    (study,) = find_studies([str(made_inputs(["ok"]))])
+    first, second = Worker(settings(out)), Worker(settings(out))
+    try:
+        assert first.finished_before(Task(study)) is None
+        done = first.run(Task(study))
+        assert second.finished_before(Task(study)) == done
+        assert second.finished_before(Task(study, attempt=2)) is None
+    finally:
+        first.close()
+        second.close()
+
+
 def test_the_process_is_kept_and_its_death_between_studies_harms_none(made_inputs: MakeInputs, out: Path) -> None:
     studies = find_studies([str(made_inputs(["ok", "ok", "ok"]))])
     worker = Worker(settings(out))

@@ -238,3 +238,23 @@ def test_a_study_whose_headers_state_more_voxels_than_the_limit_is_refused_befor
     write_study(tmp_path, stations=1)
     with pytest.raises(DicomError, match="bytes of voxels"):
         load_study(tmp_path, limits=ArchiveLimits(max_total_bytes=4 * 4 * 6 * 7 * 9 - 1))
+
+
+def test_a_folder_of_archives_says_how_to_process_them(tmp_path: Path) -> None:
+    for name in ("1000123_20201_2_0.zip", "1000124_20201_2_0.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"2 zip archives, the first 1000123.*sarcomap cohort run FOLDER -o OUT"):
+        load_study(tmp_path)
+
+
+def test_links_are_followed_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    write_study(tmp_path / "archive" / "study", stations=1)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "study").symlink_to(tmp_path / "archive" / "study")
+    (tmp_path / "given" / "again").symlink_to(tmp_path / "archive" / "study")
+    (tmp_path / "archive" / "study" / "back").symlink_to(tmp_path / "given")
+    (tmp_path / "link").symlink_to(tmp_path / "given")
+    plain = load_study(tmp_path / "given")
+    linked = load_study(tmp_path / "link")
+    assert len(plain.stations) == len(linked.stations) == 4
+    assert "image-twice" not in [flag.code for flag in linked.flags]

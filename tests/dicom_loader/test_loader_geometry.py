@@ -238,14 +238,6 @@ def test_skewed_orientation_is_refused(tmp_path: Path) -> None:
     assert "right angle" in rejection(tmp_path, skew)
 
 
-def test_coronal_slices_are_refused(tmp_path: Path) -> None:
-    def turn(header: Dataset) -> None:
-        header.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
-        header.ImagePositionPatient = [0, SPACING[2] * header.InstanceNumber, 0]
-
-    assert "axial" in rejection(tmp_path, turn)
-
-
 def test_one_slice_is_not_a_station(tmp_path: Path) -> None:
     message = rejection(tmp_path, lambda h: h.SeriesNumber != VICTIM or h.InstanceNumber == 1)
     assert "1 slice;" in message

@@ -154,7 +154,7 @@ def test_zips_inside_are_not_opened(archive: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer.zip"
     with zipfile.ZipFile(outer, "w") as target:
         target.write(archive, archive.name)
-    with pytest.raises(InputError, match=r"no DICOM file among 1 file.*archives inside it are not opened"):
+    with pytest.raises(InputError, match=r"no DICOM file among 1 file.*Archives inside it are not opened"):
         load_study(outer)
 
 

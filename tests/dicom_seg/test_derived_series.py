@@ -18,7 +18,7 @@ from operators.core.nrrd_files import write_volume
 from operators.core.volume import Contrast, Fused, Grid, Station, Volume
 from operators.derived_series import derive, stored_values, write_derived
 from operators.derived_series.sources import source_slices
-from operators.dicom_loader.contrast import contrast_of_image_type, is_reformatted
+from operators.dicom_loader.contrast import contrast_of_image_type, made_of
 from tests import box_body
 
 TURNED = pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_loader_does_not_take_a_derived_series_for_a_station(contrast: Contr
     fused = box_body.fused_of(box_body.grid(), contrasts=tuple(Contrast))
     image_type = list(derive(fused, box_body.study_of(fused), contrast).headers[0].ImageType)
     assert contrast_of_image_type(image_type) is contrast
-    assert is_reformatted(image_type)
+    assert made_of(image_type) == "composed"
 
 
 def test_uids_repeat_for_the_same_input_whenever_it_is_written_and_differ_for_another() -> None:

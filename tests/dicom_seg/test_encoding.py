@@ -67,7 +67,9 @@ def every_kind() -> Dataset:
     made.file_meta = meta_of(made)
     pydicom.dcmwrite(file, made, enforce_file_format=True)
     read = pydicom.dcmread(BytesIO(file.getvalue()))
-    made[0x00081030] = read.get_item("ImagePositionPatient")._replace(tag=pydicom.tag.Tag(0x00081030), VR="LO")
+    raw = read.get_item("ImagePositionPatient")
+    assert isinstance(raw, pydicom.dataelem.RawDataElement)
+    made[0x00081030] = raw._replace(tag=pydicom.tag.Tag(0x00081030), VR="LO")
     made.PixelData = b"\1\2\3"
     made["PixelData"].VR = "OB"
     return made

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from operators.core.volume import Study
 from operators.dicom_loader import load_study
+from phantom import write_study
 from phantom.options import VendorName
+from phantom.station_geometry import archive_stations, coarser
 from phantom.vendors.files import VENDORS
 from tests.dciodvfy import errors
 from tests.phantom.vendor_studies import LARGEST_DIFFERENCE, TOLD_BY, largest_difference, write_vendor
@@ -22,7 +25,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_every_vendor_is_offered_and_tested() -> None:
-    assert set(VENDORS) == set(VendorName.__args__) == set(TOLD_BY)
+    assert set(VENDORS) == set(get_args(VendorName)) == set(TOLD_BY)
 
 
 @pytest.mark.parametrize("vendor", list(VENDORS))
@@ -39,6 +42,19 @@ def test_a_vendors_study_is_valid_and_loads_to_the_same_signal(vendor: str, tmp_
         assert said["echo time"] == ("opp" if station.contrast.value == "opp" else "in")
     warnings = {flag.code for flag in study.flags if flag.severity != "info"}
     assert warnings == ({"contrast-told-by-images", "series-uid-per-image"} if vendor == "canon" else set())
+
+
+def test_a_study_can_be_asked_for_by_vendor_and_as_one_zip(tmp_path: Path) -> None:
+    stations = coarser(archive_stations(1))
+    written = write_study(
+        tmp_path, seed=11, vendor="ge", stations=stations, zip_archive=True, tissue_spacing_mm=(8.0, 8.0, 8.0)
+    )
+    study = load_study(written.dicom)
+    assert {station.series_description for station in study.stations} == {
+        f"{front}: Ax LAVA-Flex" for front in ("WATER", "FAT", "InPhase", "OutPhase")
+    }
+    assert {station.acquisition["Manufacturer"] for station in study.stations} == {"GE MEDICAL SYSTEMS"}
+    assert all("phantom" in station.acquisition["ManufacturerModelName"] for station in study.stations)
 
 
 @pytest.mark.parametrize("vendor", ["philips", "philips-enhanced"])

@@ -91,7 +91,7 @@ def test_infiltration_and_fat_free_volume_are_of_voxels_below_half_fat() -> None
 @pytest.mark.parametrize("sd", [5.0, 12.0])
 def test_noise_is_measured_in_air_and_its_bias_is_removed(sd: float) -> None:
     grid = grid_of((10, 80, 80))
-    z, y, x = np.indices(grid.shape)
+    _z, y, x = np.indices(grid.shape)
     body = (x - 40) ** 2 + (y - 40) ** 2 < 18**2
     labels = LabelMap(np.where(body, MUSCLE, 0).astype(np.uint8), grid)
     fused = fused_from(np.full(grid.shape, 0.05), grid, body)
@@ -110,7 +110,7 @@ def test_noise_is_measured_in_air_and_its_bias_is_removed(sd: float) -> None:
 
 def test_noise_is_not_known_where_the_scanner_has_cleared_the_air_or_something_else_is_there() -> None:
     grid = grid_of((10, 80, 80))
-    z, y, x = np.indices(grid.shape)
+    _z, y, x = np.indices(grid.shape)
     body = (x - 40) ** 2 + (y - 40) ** 2 < 18**2
     fused = fused_from(np.full(grid.shape, 0.1), grid, body)
     assert noise_of(fused) == Noise()
@@ -169,7 +169,7 @@ def test_adipose_tissue_needs_femora_and_hip_bones() -> None:
 
 
 def test_fascia_does_not_bridge_the_legs() -> None:
-    labels, fused, _ = leg()
+    labels, _fused, _ = leg()
     x = -189.0 + 2.0 * np.arange(190)
     left = np.broadcast_to(x > 0, labels.voxels.shape)
     inside = fascia_of(labels.voxels > 0, left, labels.grid)

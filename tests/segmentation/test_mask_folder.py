@@ -170,7 +170,7 @@ def test_segments_in_layers_are_read_and_their_overlap_is_flagged(tmp_path: Path
 def test_a_segment_without_its_layer_or_value_is_refused(tmp_path: Path, key: str, value: str) -> None:
     layers = np.zeros((2, *SHAPE), np.uint8)
     layers[:, 2:10] = 1
-    path = layered(tmp_path / "a.seg.nrrd", layers, **{key: value})
+    path = layered(tmp_path / "a.seg.nrrd", layers, True, **{key: value})
     if (key, value) == ("Segment1_LabelValue", "7"):  # a segment without a voxel, and voxels without a segment
         assert [flag.code for flag in map_labels(path, load_scheme("ours")).flags] == ["unknown-labels"]
     else:

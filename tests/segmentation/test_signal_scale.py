@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from operators.core.errors import SegmentationError
-from operators.core.volume import Fused, Grid, Volume
+from operators.core.volume import Contrast, Fused, Grid, Volume
 from operators.phenotype_report import measure
 from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.signal_scale import TrainingSignal, matching_scale, muscle_water
+from operators.segmentation.study_signal import at_training_scale
 from tests.segmentation.made_bundle import band_bundle, rewrite_card
 
 GRID = Grid((24, 30, 36), np.diag([6.0, 6.0, 6.0, 1.0]))
@@ -71,6 +73,20 @@ def test_a_study_within_the_training_range_is_shown_as_it_is() -> None:
     assert matching_scale(study(), training) == (1.0, ())
     assert matching_scale(study(1.05), training) == (1.0, ())
     assert matching_scale(study(5.0), None) == (1.0, ())
+
+
+def test_a_study_in_a_folder_without_fat_is_shown_as_it_is_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MONAI's logging configuration, which other tests apply, disables the loggers that are there.
+    monkeypatch.setattr(logging.getLogger(at_training_scale.__module__), "disabled", False)
+    fused = study(5.0)
+    image = tmp_path / "water.nrrd"
+    assert at_training_scale(fused, image, (Contrast.WATER,), TrainingSignal(**TRAINING)) is fused
+    assert "no fat.nrrd beside the images" in caplog.text
+    both = at_training_scale(fused, image, (Contrast.WATER, Contrast.FAT), TrainingSignal(**TRAINING))
+    level = muscle_water(both.water, both.fat, fused.body)
+    assert level == pytest.approx(TRAINING["muscle_water"])
 
 
 def test_the_level_is_that_of_muscle_however_much_fat_there_is() -> None:

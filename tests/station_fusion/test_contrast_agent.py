@@ -12,14 +12,13 @@ from operators.station_fusion import fuse
 from operators.station_fusion.positions import find_positions
 from tests.station_fusion.made_stations import make_grid, make_position, make_study
 
-LATER = datetime(2020, 1, 1, 11)
+FIRST, LATER = datetime(2020, 1, 1, 10), datetime(2020, 1, 1, 11)
 
 
-def station(n: int, *, agent: str = "", acquired: datetime | None = None) -> list[Station]:
+def station(n: int, *, agent: str = "", acquired: datetime = FIRST) -> list[Station]:
     grid = make_grid((12, 40, 44), (5, 5, 3), (0, 0, 30.0 * n))
-    made = make_position(
-        grid, first_series=1 + 4 * n + (100 if acquired else 0), **({"acquired": acquired} if acquired else {})
-    )
+    number = 1 + 4 * n + (100 if acquired > FIRST else 0)
+    made = make_position(grid, first_series=number, acquired=acquired)
     return [replace(one, contrast_agent=agent) for one in made]
 
 

@@ -18,16 +18,18 @@ from tests.station_fusion.made_stations import make_grid, make_position, make_st
 SLICES = 24
 
 
-def legs(z_mm: float = 0.0, *, apart_mm: float = 100.0, first_series: int = 1, flip_x: bool = False) -> TablePosition:
+def legs(
+    z_mm: float = 0.0, *, apart_mm: float = 100.0, first_series: int = 1, flip_x: bool = False, rows: int = 60
+) -> TablePosition:
     """A station of two legs: skin, fat, muscle with texture, and a femur full of fat; with noise."""
-    grid = make_grid((SLICES, 60, 120), (3.0, 3.0, 4.0), (-178.5, -88.5, z_mm))
+    grid = make_grid((SLICES, rows, 120), (3.0, 3.0, 4.0), (-178.5, -1.5 * (rows - 1), z_mm))
     if flip_x:
         affine = grid.affine.copy()
         affine[0, 0], affine[0, 3] = -3.0, 178.5
         grid = replace(grid, affine=affine)
     rng = np.random.default_rng(7)
     x = grid.affine[0, 3] + grid.affine[0, 0] * np.arange(120)
-    y = -88.5 + 3.0 * np.arange(60)
+    y = -1.5 * (rows - 1) + 3.0 * np.arange(rows)
     radius = np.hypot(np.abs(x)[None, :] - apart_mm, y[:, None])
     fraction = np.select([radius < 12, radius < 55, radius < 70, radius < 73], [0.85, 0.08, 0.93, 0.2], 0.0)
     signal = np.where(radius < 73, 250.0, 0.0)

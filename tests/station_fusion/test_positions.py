@@ -138,8 +138,13 @@ def test_stations_that_only_touch_leave_no_gap() -> None:
     assert codes_of([0, 192, 384, 576], 64) == []
 
 
-def test_too_few_or_too_short_stations_do_not_cover_pelvis_to_knee() -> None:
-    assert codes_of([0, 180, 360], 80) == ["no-pelvis-to-knee-coverage"]
+@pytest.mark.parametrize(("heights", "slices"), [([0, 240, 480], 90), ([0, 380], 140), ([0], 265)])
+def test_few_large_stations_cover_pelvis_to_knee(heights: list[float], slices: int) -> None:
+    assert codes_of(heights, slices) == []
+
+
+def test_too_short_stations_do_not_cover_pelvis_to_knee() -> None:
+    assert codes_of([0, 150, 300], 80) == ["no-pelvis-to-knee-coverage"]
     assert codes_of([0, 100, 200, 300], 40) == ["no-pelvis-to-knee-coverage"]
 
 

@@ -88,12 +88,17 @@ def write_file(
         file.writelines((_PREAMBLE, _SHORT.pack(0x0002, 0x0000, b"UL", len(length)), length, *head, *body))
 
 
-def encoded_elements(dataset: Dataset) -> dict[int, bytes]:
-    """The encoded elements of a data set by their ``id``, for data sets that share them.
+def encoded_elements(*datasets: Dataset) -> dict[int, bytes]:
+    """The encoded elements of data sets by their ``id``; those that data sets share are encoded once.
 
-    They are valid as long as the data set is alive and unchanged.
+    They are valid as long as the data sets are alive and unchanged.
     """
-    return {id(element): encoded_element(element, dataset) for element in dataset.values()}
+    encoded: dict[int, bytes] = {}
+    for dataset in datasets:
+        for element in dataset.values():
+            if id(element) not in encoded:
+                encoded[id(element)] = encoded_element(element, dataset)
+    return encoded
 
 
 def encoded_element(element: DataElement | RawDataElement, dataset: Dataset) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -77,6 +77,10 @@ class DicomOptions:
                 "one or more of in, opp, water and fat, each once",
                 "Name each contrast once.",
             )
+
+    def derived_without(self, absent: Collection[str]) -> tuple[Contrast, ...]:
+        """The contrasts of `derived` that a study has; water where it has none of them."""
+        return tuple(contrast for contrast in self.derived if contrast not in absent) or (Contrast.WATER,)
 
     @property
     def seg_transfer_syntax(self) -> UID:

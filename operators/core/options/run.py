@@ -30,6 +30,9 @@ class RunOptions:
     segmentation : SegmentationOptions
     labels : LabelOptions
         Label maps that replace the network's.
+    overwrite : bool
+        Replace the results of another study in the output folder. Earlier results of the same study are always
+        replaced.
     trust_bundle : bool
         Run whatever code the bundle's configs name, with your permissions. Read them first.
     dicom : DicomOptions
@@ -46,6 +49,7 @@ class RunOptions:
     fusion: Annotated[FusionOptions, TogetherWith] = field(default_factory=FusionOptions)
     segmentation: Annotated[SegmentationOptions, TogetherWith] = field(default_factory=SegmentationOptions)
     labels: Annotated[LabelOptions, TogetherWith] = field(default_factory=LabelOptions)
+    overwrite: Annotated[bool, Flag, Parameter(group=READING)] = False
     trust_bundle: Annotated[bool, Flag, Parameter(group=SEGMENTATION)] = False
     dicom: Annotated[DicomOptions, TogetherWith] = field(default_factory=DicomOptions)
     deidentification: Annotated[DeidentificationOptions, TogetherWith] = field(default_factory=DeidentificationOptions)

@@ -52,6 +52,7 @@ class _ThighFat:
             needs=THIGH_MUSCLES,
             sides=(side,) if side else (),
             since=_SINCE,
+            quantity="fat",
             decimals=0 if self.unit is CUBIC_CM else 1,
             card=None if side else self.card,
             sr=SrConcept(self.sr, code=self.key, site=_MUSCLE_OF_LOWER_LIMB if side else None) if self.sr else None,
@@ -74,6 +75,7 @@ def _adipose(kind: str, title: str, description: str, side: Side | None) -> Phen
         needs=_THIGH_AND_BONES,
         sides=(side,) if side else (),
         since=_SINCE,
+        quantity="fat",
         decimals=0,
     )
 
@@ -141,6 +143,7 @@ FAT_PHENOTYPES = (
         compute=lambda body: body.muscle_fat(MUSCLES).core_fraction,
         needs=MUSCLES,
         since=_SINCE,
+        quantity="fat",
         card=Card("all labelled muscle; Dixon signal fraction, not PDFF"),
         sr=SrConcept("Dixon signal fat fraction of muscle, core"),
     ),

@@ -77,9 +77,9 @@ class MeasuredBody:
     def muscle_fat(self, names: Sequence[str], side: Side | None = None) -> MuscleFat:
         """Fat in all voxels of the structures in ``names`` that are labelled; without any voxel when none is."""
         merged = [name for name, members in self.groups.items() if set(members) <= set(names)]
-        sides = slice(None) if side is None else slice(0, 1) if side == "left" else slice(1, 2)
+        sides = (0, 1) if side is None else (0,) if side == "left" else (1,)
         found = [self.fat[name] for name in (*names, *merged) if name in self.fat]
-        return MuscleFat.sum(part for pair in found for part in pair[sides])
+        return MuscleFat.sum(pair[n] for pair in found for n in sides)
 
     def adipose(self, kind: str, side: Side | None = None) -> float | None:
         """Volume of adipose tissue; None when it was not measured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from operators.core.anatomy import LABELS
 from operators.core.errors import InternalError
@@ -85,6 +85,9 @@ class Phenotype:
         None if the page has no card for it.
     sr : SrConcept or None
         None if the DICOM SR leaves it out.
+    quantity : {"volume", "fat"}
+        What it is a measure of: the size of structures, or fat. A flag names the
+        kinds that it casts doubt on.
     replaced_by : str or None
         The key to use instead. A phenotype that is replaced is deprecated: it
         is still computed and reported, but has no card.
@@ -107,6 +110,7 @@ class Phenotype:
     decimals: int = 1
     card: Card | None = None
     sr: SrConcept | None = None
+    quantity: Literal["volume", "fat"] = "volume"
     replaced_by: str | None = None
 
     def __post_init__(self) -> None:

@@ -190,6 +190,7 @@ _ENTRIES = (
         needs=MUSCLES,
         since="1.0.0",
         sr=SrConcept("Mean fat fraction of muscle"),
+        quantity="fat",
         replaced_by="muscle_dixon_fat_core",
     ),
     *FAT_PHENOTYPES,

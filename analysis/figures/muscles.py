@@ -1,0 +1,53 @@
+"""Volcano plot: the odds ratio of every muscle against its p value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.definitions import label_of
+from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, bare, new_figure
+
+__all__ = ["volcano"]
+
+_LEVEL = 0.05
+_MOST_NAMED = 6
+
+
+def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figure:
+    """A panel per outcome. Muscles below p (BH) = 0.05 are blue, P/A is orange; the smallest p are named.
+
+    Parameters
+    ----------
+    associations : DataFrame
+        From `analysis.muscles.muscle_associations`.
+    model : str
+    """
+    shown = associations[(associations["model"] == model) & associations["p_value"].notna()]
+    outcomes = list(shown["outcome"].unique()) or list(associations["outcome"].unique())
+    figure = new_figure(DOUBLE_COLUMN, 2.6)
+    panels = figure.subplots(1, len(outcomes), squeeze=False)[0]
+    for axes, outcome in zip(panels, outcomes, strict=True):
+        part = shown[shown["outcome"] == outcome].sort_values("p_value")
+        height = -np.log10(part["p_value"].clip(lower=1e-300))
+        found, ratio = (part["p_bh"] < _LEVEL).to_numpy(), (part["muscle"] == "pa_ratio").to_numpy()
+        for who, colour in ((~found & ~ratio, GREY), (found, COLOUR["M"]), (ratio, COLOUR["F"])):
+            axes.scatter(part["odds_ratio"][who], height[who], s=9, color=colour, linewidths=0)
+        named = part[ratio | (np.arange(len(part)) < _MOST_NAMED)]
+        for index, row in named.iterrows():
+            text = "P/A" if row["muscle"] == "pa_ratio" else label_of(row["muscle"])
+            axes.annotate(
+                text, (row["odds_ratio"], height[index]), xytext=(3, 1), textcoords="offset points", fontsize=5
+            )
+        axes.axvline(1.0, color="#555555", lw=0.6, ls=(0, (4, 3)), zorder=0)
+        axes.axhline(-np.log10(_LEVEL), color="#999999", lw=0.6, ls=":", zorder=0)
+        axes.set_xscale("log")
+        axes.set_title(label_of(outcome))
+        axes.set_xlabel("Odds ratio per SD")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        axes.margins(x=0.2, y=0.1)
+        bare(axes)
+    panels[0].set_ylabel("−log10 p")
+    return figure

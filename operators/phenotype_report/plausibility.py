@@ -1,0 +1,117 @@
+"""Whether measured muscle can be that of a person: its size for sex and height, and both legs alike in length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name
+from operators.core.label_map import LabelMap
+from operators.core.volume import QualityFlag
+from operators.phenotype_report.measurements import StructureMeasure
+from operators.phenotype_report.sides import MidSurface
+
+__all__ = ["LEAST_CONFIDENCE", "confidence_flags", "leg_lengths_mm", "size_flags", "uneven_leg_flags"]
+
+LEAST_CONFIDENCE = 0.6
+"""Mean probability that the network gave the labels of a structure."""
+
+_SDS = 3.5
+"""Of people of the same sex, one in two thousand is farther from the mean."""
+
+_LEAST_CM2 = 8.0
+"""Of thigh muscle in a slice of a leg, for the slice to show the leg."""
+
+_UNEVEN = 0.12
+"""Difference of the lengths over the larger one. Legs of one person that are both labelled differ by less than 5%."""
+
+_THIGH = np.zeros(256, dtype=np.bool_)
+_THIGH[[by_name(name).index for name in THIGH_MUSCLES]] = True
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """Mean and SD in the published cohort (method, section 1)."""
+
+    tmv_cm3: tuple[float, float]
+    tvi_cm3_per_cm2: tuple[float, float]
+
+
+_COHORT = {"M": _Usual((11166.4, 1689.8), (0.36, 0.05)), "F": _Usual((7586.2, 1076.1), (0.29, 0.04))}
+
+
+def confidence_flags(structures: Sequence[StructureMeasure]) -> tuple[QualityFlag, ...]:
+    """A ``low-confidence`` warning that names the structures of which the network was not sure."""
+    unsure = [m for m in structures if m.confidence_mean is not None and m.confidence_mean < LEAST_CONFIDENCE]
+    if not unsure:
+        return ()
+    names = ", ".join(f"{m.structure.display_name} ({m.confidence_mean:.2f})" for m in unsure)
+    message = f"The network's mean confidence is below {LEAST_CONFIDENCE:.2f} in: {names}."
+    return (QualityFlag("low-confidence", "warning", message, structures=tuple(m.structure.name for m in unsure)),)
+
+
+def size_flags(tmv_cm3: float | None, height_m: float | None, sex: str | None) -> tuple[QualityFlag, ...]:
+    """An ``implausible-volume`` warning when total muscle volume is far from that of people of the sex and height.
+
+    Parameters
+    ----------
+    tmv_cm3 : float or None
+    height_m : float or None
+        Without it, the volume itself is compared.
+    sex : str or None
+        ``M`` or ``F``. Otherwise nothing is compared.
+    """
+    if tmv_cm3 is None or sex not in _COHORT:
+        return ()
+    usual = _COHORT[sex]
+    if height_m is None:
+        value, unit, (mean, sd) = tmv_cm3, "cm³", usual.tmv_cm3
+    else:
+        value, unit, (mean, sd) = tmv_cm3 / (100 * height_m) ** 2, "cm³/cm²", usual.tvi_cm3_per_cm2
+    low, high = mean - _SDS * sd, mean + _SDS * sd
+    if low <= value <= high:
+        return ()
+    digits = 0 if height_m is None else 2
+    people = {"M": "men", "F": "women"}[sex]
+    message = (
+        f"Total muscle volume{'' if height_m is None else ' over squared height'} is {value:.{digits}f} {unit}; for "
+        f"{people} it is usually {low:.{digits}f} to {high:.{digits}f}. Check the labels and the height."
+    )
+    return (QualityFlag("implausible-volume", "warning", message, structures=MUSCLES, quantities=("volume",)),)
+
+
+def uneven_leg_flags(labels: LabelMap, surface: MidSurface | None) -> tuple[QualityFlag, ...]:
+    """An ``uneven-legs`` warning when thigh muscle is labelled over very different lengths of the two legs."""
+    if surface is None:
+        return ()
+    left, right = leg_lengths_mm(labels, surface)
+    longer = max(left, right)
+    if longer == 0 or abs(left - right) <= _UNEVEN * longer:
+        return ()
+    message = (
+        f"Thigh muscle is labelled over {left:.0f} mm of the left leg and {right:.0f} mm of the right, so that volumes "
+        "of the two cannot be compared."
+    )
+    return (QualityFlag("uneven-legs", "warning", message, structures=THIGH_MUSCLES, quantities=("volume",)),)
+
+
+def leg_lengths_mm(labels: LabelMap, surface: MidSurface) -> tuple[float, float]:
+    """Length along z over which thigh muscle is labelled, left and right."""
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    depth, rows, columns = voxels.shape
+    affine = labels.grid.affine
+    x_mm, y_mm, z_mm = labels.grid.spacing_mm
+    least = _LEAST_CM2 * 100.0 / (x_mm * y_mm)
+    slices = np.zeros(2)
+    for k in range(depth):
+        by_column = _THIGH[voxels[k]].sum(axis=0)
+        if not by_column.any():
+            continue
+        # At the middle row: the surface is nearly upright, and muscle is far from it.
+        middle = affine @ np.array([(columns - 1) / 2, (rows - 1) / 2, k, 1.0])
+        boundary = float(surface.x_at(middle[1], middle[2]))
+        x = middle[0] + affine[0, 0] * (np.arange(columns) - (columns - 1) / 2)
+        slices += [by_column[x > boundary].sum() >= least, by_column[x <= boundary].sum() >= least]
+    return float(slices[0] * z_mm), float(slices[1] * z_mm)

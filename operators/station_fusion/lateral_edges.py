@@ -1,0 +1,79 @@
+"""Bodies that reach the lateral edge of the field of view, so that a part of them is not in the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core.grid_geometry import TO_FACE, corner_indices
+from operators.core.volume import Grid, QualityFlag
+
+__all__ = ["edge_columns", "lateral_edge_flags"]
+
+_JOINED_MM = 30.0
+"""Stretches along z that are closer than this are one."""
+
+
+def edge_columns(grid: Grid, station_grids: Sequence[Grid]) -> NDArray[np.int64]:
+    """First and last column that a station covers, for each slice: shape (z, 2).
+
+    Where stations overlap, the wider one counts. Slices without a station have
+    the columns of the whole grid.
+    """
+    columns = np.empty((grid.shape[0], 2), dtype=np.int64)
+    columns[:] = grid.shape[2], -1
+    to_grid = np.linalg.inv(grid.affine)
+    for station in station_grids:
+        corners = corner_indices(station, TO_FACE) @ (to_grid @ station.affine).T
+        (x_low, x_high), (z_low, z_high) = ((corners[:, axis].min(), corners[:, axis].max()) for axis in (0, 2))
+        covered = slice(max(0, round(z_low + TO_FACE)), min(grid.shape[0], round(z_high + TO_FACE)))
+        columns[covered, 0] = np.minimum(columns[covered, 0], max(0, int(np.ceil(x_low + TO_FACE - 1e-3))))
+        columns[covered, 1] = np.maximum(
+            columns[covered, 1], min(grid.shape[2] - 1, int(np.floor(x_high - TO_FACE + 1e-3)))
+        )
+    columns[columns[:, 1] < 0] = 0, grid.shape[2] - 1
+    return columns
+
+
+def lateral_edge_flags(
+    body: NDArray[np.bool_], grid: Grid, station_grids: Sequence[Grid], slices: tuple[int, int] | None = None
+) -> tuple[QualityFlag, ...]:
+    """One ``cut-at-side`` warning for each stretch of slices in which the body touches a lateral edge.
+
+    Parameters
+    ----------
+    body : ndarray, shape (z, y, x), bool
+    grid : Grid
+    station_grids : sequence of Grid
+        Of the fused stations.
+    slices : tuple of int, optional
+        First slice, and one past the last, that are looked at.
+    """
+    first, end = slices or (0, grid.shape[0])
+    columns = edge_columns(grid, station_grids)
+    index = np.arange(grid.shape[0])
+    flags = []
+    for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
+        touching = np.asarray(body[index, :, columns[:, edge]].any(axis=1))
+        touching[:first] = touching[end:] = False
+        for low, high in _stretches(np.flatnonzero(touching), _JOINED_MM / grid.spacing_mm[2]):
+            z = sorted(float((grid.affine @ [0, (grid.shape[1] - 1) / 2, k, 1.0])[2]) for k in (low - 0.5, high + 0.5))
+            flags.append(
+                QualityFlag(
+                    "cut-at-side",
+                    "warning",
+                    f"The body reaches the edge of the field of view on the patient's {side}, from z = {z[0]:.0f} to "
+                    f"{z[1]:.0f} mm; what lies beyond is not measured.",
+                    z_mm=(z[0], z[1]),
+                )
+            )
+    return tuple(flags)
+
+
+def _stretches(slices: NDArray[np.int64], gap: float) -> list[tuple[int, int]]:
+    if not slices.size:
+        return []
+    parts = np.split(slices, np.flatnonzero(np.diff(slices) > max(1.0, gap)) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts]

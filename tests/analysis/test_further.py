@@ -1,0 +1,81 @@
+"""Survival curves, curves of odds ratios, groups and muscle quality, against R and by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.by_group import table_by_group
+from analysis.composition import add_composition
+from analysis.curves import odds_ratio_curves
+from analysis.definitions import COVARIATES
+from analysis.kaplan_meier import log_rank_p, survival_curve
+from analysis.thirds import tertiles
+from tests.analysis.r import needs_survival, run_r
+from tests.analysis.synthetic import cohort_of
+
+
+@needs_survival
+def test_survival_and_odds_ratio_curves_agree_with_r(tmp_path: Path) -> None:
+    table = cohort_of(12000, 4).analysed.head(2500)
+    rng = np.random.default_rng(1)
+    time, died = np.ceil(rng.exponential(30, len(table))) / 2, (rng.random(len(table)) < 0.3).astype(float)
+    group = tertiles(table["pa_ratio"].to_numpy()).group.astype(int)
+    columns = ["sex", "age", "bmi", "activity", "falls", "pa_ratio"]
+    r = run_r(
+        """
+        library(survival); library(splines)
+        f <- survfit(Surv(time, died) ~ 1, d); i <- which(f$n.event > 0); i <- i[c(1, 10, 30)]
+        out("km", c(f$surv[i], f$lower[i], f$upper[i], f$n.risk[i]))
+        out("p", pchisq(survdiff(Surv(time, died) ~ group, d)$chisq, 2, lower.tail = FALSE))
+        k <- quantile(d$pa_ratio, c(.05, .35, .65, .95))
+        B <- function(x) ns(x, knots = k[2:3], Boundary.knots = k[c(1, 4)])
+        g <- glm(falls ~ B(pa_ratio) + age + sex + bmi + activity, binomial, d)
+        at <- quantile(d$pa_ratio, c(.01, .99)); x <- B(at) - B(rep(median(d$pa_ratio), 2)); j <- 2:4
+        e <- x %*% coef(g)[j]; s <- sqrt(diag(x %*% vcov(g)[j, j] %*% t(x)))
+        out("or", exp(c(e, e - qnorm(.975) * s, e + qnorm(.975) * s)))
+        """,
+        tmp_path,
+        d=table[columns].assign(time=time, died=died, group=group),
+    )
+    curve = survival_curve(time, died)
+    some = [0, 9, 29]
+    ours = np.concatenate([curve.alive[some], curve.low[some], curve.high[some], curve.at_risk[some]])
+    np.testing.assert_allclose(ours, r["km"], rtol=1e-8)
+    assert log_rank_p(time, died, group, [0, 1, 2]) == pytest.approx(r["p"][0], rel=1e-6)
+    ends = odds_ratio_curves(table, "pa_ratio", ("falls",), COVARIATES).iloc[[0, -1]]
+    np.testing.assert_allclose(ends[["odds_ratio", "ci_low", "ci_high"]].to_numpy().T.ravel(), r["or"], rtol=1e-5)
+
+
+def test_groups_add_up_and_skewed_measures_have_a_median() -> None:
+    table = cohort_of(12000, 4).analysed.head(900).copy()
+    table.loc[table.index[:30], "bmi"] = np.nan
+    table["weight_kg"] = np.exp(table["weight_kg"] / 15)
+    made = table_by_group(table)
+    thirds = made[made["by"] == "third of pa_ratio"]
+    bmi = thirds[thirds["variable"] == "bmi"]
+    assert bmi["people"].sum() == 900 and bmi["missing"].sum() == 30 and bmi["n"].sum() == 870
+    weight = thirds[(thirds["variable"] == "weight_kg") & (thirds["group"] == "lowest third")].iloc[0]
+    low = table[tertiles(table["pa_ratio"].to_numpy()).group == 0]["weight_kg"]
+    assert weight["statistic"] == "median, quartiles" and weight["first"] == pytest.approx(low.median())
+    assert made[made["by"] == "sarcopenia"]["group"].nunique() == 3
+
+
+def test_muscle_quality_is_defined_within_each_sex() -> None:
+    made = add_composition(cohort_of(12000, 4).analysed)
+    assert made.groupby("sex")["low_specific_strength"].mean().to_numpy() == pytest.approx([0.2, 0.2], abs=0.01)
+    share = made["adverse_muscle_composition"].mean()
+    assert 0.02 < share < 0.12  # 1/16 if fat and volume were independent
+    adverse = made[made["adverse_muscle_composition"] == 1]
+    for sex in ("M", "F"):
+        everybody = made.loc[made["sex"] == sex, "muscle_fat_fraction"]
+        assert adverse.loc[adverse["sex"] == sex, "muscle_fat_fraction"].min() > everybody.quantile(0.74)
+
+
+def test_without_muscle_fat_composition_is_not_known() -> None:
+    table = cohort_of(12000, 4).analysed.head(300).drop(columns="muscle_fat_fraction")
+    assert add_composition(table)["adverse_muscle_composition"].isna().all()
+    assert isinstance(add_composition(table), pd.DataFrame)

@@ -1,0 +1,64 @@
+"""Muscle that cannot be a person's, and legs that are labelled over different lengths, are flagged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from operators.core.anatomy import THIGH_MUSCLES, by_name
+from operators.core.label_map import LabelMap
+from operators.core.volume import Volume
+from operators.phenotype_report import measure
+from operators.phenotype_report.plausibility import confidence_flags, leg_lengths_mm, size_flags, uneven_leg_flags
+from tests import box_body
+
+
+@pytest.mark.parametrize(
+    ("tmv_cm3", "height_m", "sex", "flagged"),
+    [
+        (11166.0, 1.76, "M", False),
+        (7586.0, 1.63, "F", False),
+        (5000.0, 1.76, "M", True),
+        (4500.0, 1.76, "F", True),
+        (1000.0, 1.76, None, False),  # the sex is not known
+        (11166.0, 5.6, "M", True),  # feet taken for metres
+        (5000.0, None, "M", True),
+        (5500.0, None, "F", False),
+        (None, 1.7, "M", False),
+    ],
+)
+def test_total_volume_is_compared_with_people_of_the_sex(
+    tmv_cm3: float | None, height_m: float | None, sex: str | None, flagged: bool
+) -> None:
+    assert [flag.code for flag in size_flags(tmv_cm3, height_m, sex)] == (["implausible-volume"] if flagged else [])
+
+
+def test_legs_of_different_length_are_flagged_and_equal_ones_are_not() -> None:
+    fused = box_body.fused_of(box_body.grid())
+    labels, _ = box_body.box_labels()
+    thigh = np.isin(labels, [by_name(name).index for name in THIGH_MUSCLES])
+    given = measure(Volume(labels, fused.grid), fused, 1.7)
+    assert given.mid_surface is not None and given.flags == ()
+    whole = leg_lengths_mm(LabelMap(labels, fused.grid), given.mid_surface)
+    assert whole[0] == pytest.approx(whole[1])
+    cut = labels.copy()
+    cut[:15, :, 40:][thigh[:15, :, 40:]] = 0  # the left is the side of large x
+    (flag,) = uneven_leg_flags(LabelMap(cut, fused.grid), given.mid_surface)
+    assert flag.code == "uneven-legs" and set(flag.structures) == set(THIGH_MUSCLES)
+    left, right = leg_lengths_mm(LabelMap(cut, fused.grid), given.mid_surface)
+    assert right == whole[1] and whole[0] - left == pytest.approx(10 * 8.0)  # muscle began in slice 5
+
+
+def test_low_confidence_names_the_structure() -> None:
+    labels, _ = box_body.box_labels()
+    fused = box_body.fused_of(box_body.grid())
+    sure = np.full(labels.shape, 0.9, dtype=np.float32)
+    sure[labels == by_name("gracilis").index] = 0.4
+    label_map = LabelMap(labels, fused.grid, Volume(sure, fused.grid))
+    given = measure(label_map, fused, 1.7)
+    (flag,) = given.flags
+    assert flag.code == "low-confidence" and flag.structures == ("gracilis",) and "Gracilis (0.40)" in flag.message
+    certain = [replace(m, confidence_mean=0.9) for m in given.structures]
+    assert confidence_flags(certain) == ()

@@ -1,0 +1,71 @@
+"""Ghosts, voids around metal and steps between stations are flagged with place; sound stations are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from operators.core.volume import Contrast
+from operators.station_fusion.agreement import step_flags
+from operators.station_fusion.image_quality import ghost_ratio, image_quality_flags, largest_void
+from operators.station_fusion.positions import TablePosition
+from tests.station_fusion.test_partial_swaps import legs
+
+
+def with_in_phase(position: TablePosition, voxels: NDArray[np.float64]) -> TablePosition:
+    in_phase = replace(position.stations[Contrast.IN], voxels=voxels.astype(np.float32))
+    return TablePosition({**position.stations, Contrast.IN: in_phase})
+
+
+def in_phase(position: TablePosition) -> NDArray[np.float32]:
+    return position.stations[Contrast.IN].voxels
+
+
+@pytest.fixture(scope="module")
+def sound() -> TablePosition:
+    return legs(rows=110)
+
+
+def test_a_sound_station_has_no_flag(sound: TablePosition) -> None:
+    assert ghost_ratio(sound) < 1.2
+    assert largest_void(sound)[0] == 0
+    assert image_quality_flags([sound]) == ()
+
+
+def test_a_ghost_in_the_air_is_flagged(sound: TablePosition) -> None:
+    voxels = in_phase(sound)
+    ghosted = with_in_phase(sound, voxels + 0.1 * np.roll(voxels, 55, axis=1))
+    (flag,) = image_quality_flags([ghosted])
+    assert (flag.code, flag.severity, flag.z_mm) == ("ghosting", "warning", sound.z_range_mm)
+
+
+def test_air_that_the_scanner_cleared_says_nothing(sound: TablePosition) -> None:
+    voxels = in_phase(sound)
+    cleared = np.where(voxels < 60, 0.0, voxels)
+    cleared[:, 5:9, :20] = 80.0  # would be a ghost
+    assert ghost_ratio(with_in_phase(sound, cleared)) == 1.0
+
+
+def test_a_void_is_flagged_with_its_size_and_place(sound: TablePosition) -> None:
+    grid = sound.grid
+    k, j, i = np.indices(grid.shape)
+    x, y, z = (grid.affine[a, 3] + grid.spacing_mm[a] * n for a, n in enumerate((i, j, k)))
+    ball = (x - 100) ** 2 + y**2 + (z - 46) ** 2 < 25**2
+    (flag,) = image_quality_flags([with_in_phase(sound, np.where(ball, 4.0, in_phase(sound)))])
+    assert flag.code == "signal-void" and flag.z_mm is not None
+    assert largest_void(with_in_phase(sound, np.where(ball, 4.0, in_phase(sound))))[0] == pytest.approx(65, rel=0.2)
+    assert flag.z_mm[0] == pytest.approx(21, abs=6) and flag.z_mm[1] == pytest.approx(71, abs=6)
+    middle = x**2 + y**2 + (z - 46) ** 2 < 25**2  # air between the legs is no void
+    assert image_quality_flags([with_in_phase(sound, np.where(middle, 4.0, in_phase(sound)))]) == ()
+
+
+@pytest.mark.parametrize(("gain", "flagged"), [(1.0, False), (1.2, False), (1.5, True), (0.6, True)])
+def test_a_step_between_stations_is_flagged(sound: TablePosition, gain: float, flagged: bool) -> None:
+    lower = legs(-80.0, first_series=5)
+    flags = step_flags([{"upper": 0, "lower": 1, "gain_ratio": gain}], (sound, lower))
+    assert [flag.code for flag in flags] == (["intensity-step"] if flagged else [])
+    if flagged:
+        assert flags[0].z_mm == (lower.z_range_mm[0], sound.z_range_mm[1])

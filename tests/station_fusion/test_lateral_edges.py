@@ -1,0 +1,73 @@
+"""A body that reaches the lateral edge of the field of view is flagged with its side and place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from operators.core.volume import Grid
+from operators.station_fusion.lateral_edges import edge_columns, lateral_edge_flags
+from tests.real_data import real_folder
+from tests.station_fusion.made_stations import make_grid
+
+GRID = make_grid((40, 20, 30), (2.0, 2.0, 5.0), (-29.0, -19.0, 100.0))
+
+
+def body(*touching: tuple[slice, int]) -> np.ndarray:
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[:, 5:15, 5:25] = True
+    for slices, column in touching:
+        mask[slices, 8:10, column:] = column > 15
+        mask[slices, 8:10, : column + 1] |= column < 15
+    return mask
+
+
+def test_a_body_inside_the_field_of_view_has_no_flag() -> None:
+    assert lateral_edge_flags(body(), GRID, [GRID]) == ()
+
+
+def test_side_and_place_are_named() -> None:
+    (flag,) = lateral_edge_flags(body((slice(10, 14), 25)), GRID, [GRID])
+    assert (flag.code, flag.severity) == ("cut-at-side", "warning")
+    assert "patient's left" in flag.message
+    assert flag.z_mm == (pytest.approx(147.5), pytest.approx(167.5))
+    (flag,) = lateral_edge_flags(body((slice(10, 14), 4)), GRID, [GRID])
+    assert "patient's right" in flag.message
+    affine = GRID.affine.copy()
+    affine[0, 0] *= -1
+    (flag,) = lateral_edge_flags(body((slice(10, 14), 4)), replace(GRID, affine=affine), [])
+    assert "patient's left" in flag.message
+
+
+def test_slices_outside_the_labelled_range_are_not_looked_at() -> None:
+    assert lateral_edge_flags(body((slice(30, 34), 25)), GRID, [GRID], (0, 28)) == ()
+
+
+def test_the_edge_is_that_of_the_station_not_of_the_grid() -> None:
+    narrow = make_grid((20, 20, 20), (2.0, 2.0, 5.0), (-19.0, -19.0, 100.0))  # columns 5 to 24 of the lower half
+    upper = make_grid((20, 20, 30), (2.0, 2.0, 5.0), (-29.0, -19.0, 200.0))
+    columns = edge_columns(GRID, [narrow, upper])
+    assert columns[:20].tolist() == [[5, 24]] * 20 and columns[20:].tolist() == [[0, 29]] * 20
+    flags = lateral_edge_flags(body(), GRID, [narrow, upper])
+    assert [flag.z_mm for flag in flags] == [(97.5, 197.5)] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(real_folder("ukb-bodies") is None, reason="SARCOMAP_REAL_DATA has no ukb-bodies")
+def test_of_fifty_real_bodies_one_touches_between_knee_and_pelvis() -> None:
+    import SimpleITK as sitk
+
+    folder = real_folder("ukb-bodies")
+    assert folder is not None
+    touching = []
+    for path in sorted(folder.glob("*.body.nii.gz")):
+        image = sitk.ReadImage(str(path))
+        mask = sitk.GetArrayFromImage(image) > 0
+        grid = Grid(mask.shape, np.diag([*image.GetSpacing(), 1.0]))
+        marks = sitk.GetArrayFromImage(sitk.ReadImage(str(path).replace("body", "joints")))
+        hips = int(np.flatnonzero(np.isin(marks, (11, 12)).any(axis=(1, 2))).max())
+        if lateral_edge_flags(mask, grid, [], (0, hips + 40)):  # 120 mm above the hip joints: the pelvis
+            touching.append(path.name[:4])
+    assert touching == ["0019"]
