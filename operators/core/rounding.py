@@ -17,10 +17,10 @@ REPEATABILITY = 0.015
 REPEATABILITY_SOURCE = "Grimm et al. 2018, doi 10.1002/jcsm.12343"
 
 
-def decimals_of(value: float, relative_uncertainty: float = REPEATABILITY) -> int:
-    """Decimals to which a value is known; negative for tens, hundreds and so on.
+def decimals_of(value: float) -> int:
+    """Decimals of three significant figures; negative for tens, hundreds and so on.
 
-    The last place is the largest that is not above half the uncertainty.
+    A fourth figure is smaller than the uncertainty.
 
     Examples
     --------
@@ -29,10 +29,10 @@ def decimals_of(value: float, relative_uncertainty: float = REPEATABILITY) -> in
     """
     if not value or not math.isfinite(value):
         return 0
-    return -math.floor(math.log10(abs(value) * relative_uncertainty / 2))
+    return 2 - math.floor(math.log10(abs(value)))
 
 
-def rounded(value: float, relative_uncertainty: float = REPEATABILITY) -> float:
+def rounded(value: float) -> float:
     """The value, rounded to `decimals_of` it.
 
     Examples
@@ -40,4 +40,4 @@ def rounded(value: float, relative_uncertainty: float = REPEATABILITY) -> float:
     >>> rounded(8786.44783), rounded(412.3), rounded(45.67)
     (8790.0, 412.0, 45.7)
     """
-    return round(value, decimals_of(value, relative_uncertainty))
+    return round(value, decimals_of(value))

@@ -25,8 +25,9 @@ from operators.phenotype_report.page_methods import command_of, methods_text, op
 from operators.phenotype_report.page_numbers import fixed, percent, plain, shown, volume
 from operators.phenotype_report.page_summary import sentences, verdict
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
+from operators.phenotype_report.profile_charts import Chart
 
-__all__ = ["PageContent", "Picture", "pictures_of", "render_html", "write_html"]
+__all__ = ["PageContent", "Picture", "pictures_of", "render_html", "template", "write_html"]
 
 BANNER = "trained on synthetic anatomy: not for clinical use"
 """Follows the network's name, as its model card gives it."""
@@ -74,6 +75,8 @@ class PageContent:
         From `examined`. ``report.json`` does not hold it.
     viewer : mapping or None
         From `viewer_data`; without it the page has still pictures only.
+    charts : sequence of Chart
+        From `profile_charts`.
     percentiles : mapping of str to int
         By phenotype, for sex and age.
     reference : str
@@ -86,6 +89,7 @@ class PageContent:
 
     person: Sequence[tuple[str, str]] = ()
     viewer: Mapping[str, Any] | None = None
+    charts: Sequence[Chart] = ()
     percentiles: Mapping[str, int] = field(default_factory=dict)
     reference: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -141,7 +145,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
     """
     further = further or PageContent()
     told = verdict(report)
-    return _template().render(
+    return template("study_page.html.j2").render(
         report=report,
         person=further.person,
         verdict=told,
@@ -151,6 +155,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
         previous=further.previous,
         quality=report["quality"],
         pictures=pictures,
+        charts=further.charts,
         viewer=None if further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
         banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],
@@ -256,8 +261,13 @@ def _asymmetry(left: float | None, right: float | None) -> float | None:
     return left_right_asymmetry(left, right) if left and right else None
 
 
+def template(name: str) -> jinja2.Template:
+    """A template of this package, with the page's filters."""
+    return _environment().get_template(name)
+
+
 @cache
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("operators.phenotype_report", "templates"),
         autoescape=True,
@@ -266,4 +276,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"fixed": fixed, "percent": percent, "volume": volume, "plain": plain}
-    return environment.get_template("study_page.html.j2")
+    return environment

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.sr.codedict import codes
 
 from operators.core import clock
 from operators.core.errors import OutputError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
-from operators.core.options import RunOptions
+from operators.core.options import ReportOptions, RunOptions
 from operators.core.volume import Fused, Study, Volume
-from operators.phenotype_report.html import PageContent, pictures_of, write_html
+from operators.phenotype_report.html import pictures_of, write_html
 from operators.phenotype_report.measurements import Measurements
-from operators.phenotype_report.page_summary import examined
+from operators.phenotype_report.page_content import page_content
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.report import build_report, write_report
 from operators.phenotype_report.sr import write_sr
-from operators.phenotype_report.viewer import viewer_data
 
 __all__ = ["ReportFiles", "write_reports"]
 
@@ -53,7 +53,7 @@ def write_reports(
     options: RunOptions | Mapping[str, Any] | None = None,
     *,
     station_table: Sequence[Mapping[str, Any]] | None = None,
-    viewer: bool = False,
+    page: ReportOptions | None = None,
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -69,17 +69,21 @@ def write_reports(
         written is added to ``write``.
     options, station_table
         See `build_report`.
-    viewer : bool
-        Whether the page has a viewer of the volumes, which takes 1 to 4 MB.
+    page : ReportOptions, optional
+        What the page shows besides the results; by default, what ``options`` say.
 
     Raises
     ------
+    InputError
+        When the reference or the earlier report of ``page`` cannot be used.
     OutputError
         When a file cannot be written, or the DICOM SEG cannot be read back.
     """
     start = clock.seconds()
     folder = Path(folder)
-    measurements = measure(labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"))
+    measurements = measure(
+        labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"), no_height=_no_height(study)
+    )
     header = _header(Path(segmentation))
     sr = write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
     pictures = pictures_of(labels, fused, measurements)
@@ -95,19 +99,22 @@ def write_reports(
         labels_sha256=label_digest(labels),
         station_table=station_table,
     )
-    further = PageContent(
-        person=examined(study),
-        viewer=_viewer(labels, fused, measurements) if viewer else None,
-    )
+    further = page_content(report, labels, fused, study, measurements, page or _page_options(options))
     html = write_html(folder / "report.html", report, pictures, further)
     # Written last, because programs that collect reports take its presence as the sign of a finished study.
     json = write_report(folder / "report.json", report)
     return ReportFiles(json, html, sr, measurements)
 
 
-def _viewer(labels: Volume, fused: Fused, measurements: Measurements) -> Mapping[str, Any]:
-    # Labels that are not trusted for measurements are not shown as anatomy either.
-    return viewer_data(None if measurements.withheld else labels, fused, measurements.mid_surface)
+def _no_height(study: Study) -> str | None:
+    """Why there is no height, where de-identification is the reason."""
+    if not study.deidentified or codes.DCM.RetainPatientCharacteristicsOption.value in study.deidentified:
+        return None
+    return "De-identification removed the standing height; --keep-characteristics keeps it."
+
+
+def _page_options(options: RunOptions | Mapping[str, Any] | None) -> ReportOptions:
+    return options.report if isinstance(options, RunOptions) else ReportOptions()
 
 
 def _header(segmentation: Path) -> pydicom.Dataset:

@@ -19,7 +19,6 @@ from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import ReportFiles, write_reports
 from tests import box_body
 
-
 PHENOTYPE_GROUPS = 3  # both sides, left, right; they come first
 
 

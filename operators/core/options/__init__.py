@@ -15,6 +15,7 @@ from operators.core.options.deidentification import (
 from operators.core.options.dicom import Compression, DicomOptions, SegType
 from operators.core.options.fusion import BiasCorrection, Blend, Device, FusionOptions, StationChoice, check_spacing
 from operators.core.options.reading import ReadingOptions
+from operators.core.options.report import ReportOptions, Viewer
 from operators.core.options.run import RunOptions
 from operators.core.options.segmentation import Backend, LabelOptions, Precision, SegmentationOptions
 
@@ -34,10 +35,12 @@ __all__ = [
     "OptionError",
     "Precision",
     "ReadingOptions",
+    "ReportOptions",
     "RunOptions",
     "SegType",
     "SegmentationOptions",
     "StationChoice",
+    "Viewer",
     "check_spacing",
     "flag_of",
     "recorded",

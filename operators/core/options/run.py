@@ -12,6 +12,7 @@ from operators.core.options.deidentification import DeidentificationOptions
 from operators.core.options.dicom import DicomOptions
 from operators.core.options.fusion import Device, FusionOptions
 from operators.core.options.reading import READING, ReadingOptions
+from operators.core.options.report import ReportOptions
 from operators.core.options.segmentation import SEGMENTATION, LabelOptions, SegmentationOptions
 
 __all__ = ["RunOptions"]
@@ -36,6 +37,7 @@ class RunOptions:
     trust_bundle : bool
         Run whatever code the bundle's configs name, with your permissions. Read them first.
     dicom : DicomOptions
+    report : ReportOptions
     deidentification : DeidentificationOptions
 
     Raises
@@ -52,6 +54,7 @@ class RunOptions:
     overwrite: Annotated[bool, Flag, Parameter(group=READING)] = False
     trust_bundle: Annotated[bool, Flag, Parameter(group=SEGMENTATION)] = False
     dicom: Annotated[DicomOptions, TogetherWith] = field(default_factory=DicomOptions)
+    report: Annotated[ReportOptions, TogetherWith] = field(default_factory=ReportOptions)
     deidentification: Annotated[DeidentificationOptions, TogetherWith] = field(default_factory=DeidentificationOptions)
 
     def __post_init__(self) -> None:
@@ -71,5 +74,6 @@ _STAGES: dict[str, type] = {
     "segmentation": SegmentationOptions,
     "labels": LabelOptions,
     "dicom": DicomOptions,
+    "report": ReportOptions,
     "deidentification": DeidentificationOptions,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CUBIC_CM", "CUBIC_CM_PER_SQUARE_CM", "FRACTION", "RATIO", "Unit"]
+__all__ = ["CUBIC_CM", "CUBIC_CM_PER_SQUARE_CM", "FRACTION", "RATIO", "SQUARE_CM", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Unit:
 
 
 CUBIC_CM = Unit("cm3", "cm³", "cm3", "cubic centimeter", relative=True)
+SQUARE_CM = Unit("cm2", "cm²", "cm2", "square centimeter", relative=True)
 CUBIC_CM_PER_SQUARE_CM = Unit("cm3/cm2", "cm³/cm²", "cm3/cm2", "cm3/cm2", relative=True)
 RATIO = Unit("ratio", "", "{ratio}", "ratio")
 FRACTION = Unit("fraction", "", "%", "Percent", factor=100.0, percent=True, maximum=1.0)
