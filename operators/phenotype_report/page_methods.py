@@ -81,7 +81,7 @@ def _options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         if path[-1] in _COVERED and path[:-1] and (path[0], path[-1]) in covered:
             continue
         default = _defaults().get(path)
-        yield flag_of(path[-1], RunOptions), value, default
+        yield _flag(path[-1]), value, default
 
 
 def _leaves(options: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -90,6 +90,11 @@ def _leaves(options: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tupl
             yield from _leaves(value, (*above, name))
         else:
             yield (*above, name), value
+
+
+@cache
+def _flag(field: str) -> str:
+    return flag_of(field, RunOptions)
 
 
 @cache

@@ -174,12 +174,12 @@ def _statements(flags: Sequence[QualityFlag], model: ModelCard) -> list[Qualitat
 
 
 def _measurement(phenotype: Phenotype, concept: SrConcept, value: float) -> Measurement:
-    unit, side = phenotype.unit, _side_of(phenotype)
+    unit = phenotype.unit
     shown = unit.factor * value
     return Measurement(
         name=private_concept(concept.code or phenotype.key, concept.meaning),
         value=round(shown, phenotype.decimals_of(shown)),
         unit=CodedConcept(unit.ucum, "UCUM", unit.ucum_meaning),
-        # The group's laterality is repeated where the site is more precise than the group's.
-        finding_sites=None if concept.site is None else [_site(concept.site, side)],
+        # The group gives the laterality. On a number, dcmqi warns that it ignores it.
+        finding_sites=None if concept.site is None else [_site(concept.site, "")],
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +165,16 @@ def test_numbers_have_no_more_digits_than_are_known(files: ReportFiles) -> None:
             if item.ValueType == "NUM":
                 shown = str(item.MeasuredValueSequence[0].NumericValue)
                 assert len(shown.replace(".", "").strip("0")) <= 4, shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("tid1500reader") is None, reason="dcmqi is not installed")
+def test_dcmqi_reads_the_side_of_every_group(files: ReportFiles, tmp_path: Path) -> None:
+    read = tmp_path / "read.json"
+    command = ["tid1500reader", "--inputDICOM", str(files.sr), "--outputMetadata", str(read)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "interpreted only at the MeasurementGroup level" not in done.stdout + done.stderr
+    found = [group.get("Laterality", {}).get("CodeMeaning") for group in json.loads(read.read_text())["Measurements"]]
+    assert found[:PHENOTYPE_GROUPS] == [None, "Left", "Right"]
+    assert found[PHENOTYPE_GROUPS:][1::3] == ["Left"] * len(STRUCTURES)
+    assert found[PHENOTYPE_GROUPS:][2::3] == ["Right"] * len(STRUCTURES)
