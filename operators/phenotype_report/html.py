@@ -77,6 +77,8 @@ class PageContent:
         From `viewer_data`; without it the page has still pictures only.
     charts : sequence of Chart
         From `profile_charts`.
+    asymmetry : Picture or None
+        From `asymmetry_map`.
     percentiles : mapping of str to int
         By phenotype, for sex and age.
     reference : str
@@ -90,6 +92,7 @@ class PageContent:
     person: Sequence[tuple[str, str]] = ()
     viewer: Mapping[str, Any] | None = None
     charts: Sequence[Chart] = ()
+    asymmetry: Picture | None = None
     percentiles: Mapping[str, int] = field(default_factory=dict)
     reference: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -156,6 +159,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
         quality=report["quality"],
         pictures=pictures,
         charts=further.charts,
+        asymmetry=further.asymmetry,
         viewer=None if further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
         banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],

@@ -53,4 +53,4 @@ def _reason(phenotype: Phenotype, body: MeasuredBody) -> str:
         return f"Labelled only together with other structures: {', '.join(together)}."
     if phenotype.needs_height and body.height_m is None:
         return body.no_height
-    return "It cannot be computed from what was measured."
+    return phenotype.otherwise

@@ -83,6 +83,8 @@ class Phenotype:
         it depends on the value.
     card : Card or None
         None if the page has no card for it.
+    otherwise : str
+        Why the value is missing where no structure, side or height is.
     sr : SrConcept or None
         None if the DICOM SR leaves it out.
     quantity : {"volume", "fat"}
@@ -108,6 +110,7 @@ class Phenotype:
     sides: tuple[Side, ...] = ()
     needs_height: bool = False
     decimals: int = 1
+    otherwise: str = "It cannot be computed from what was measured."
     card: Card | None = None
     sr: SrConcept | None = None
     quantity: Literal["volume", "fat"] = "volume"
