@@ -49,12 +49,14 @@ def page_content(
     if options.viewer != "no":
         # Labels that are not trusted for measurements are not shown as anatomy either.
         viewer = viewer_data(None if measurements.withheld else labels, fused, measurements.mid_surface)
-    percentiles, reference = {}, ""
+    percentiles: dict[str, int] = {}
+    reference = ""
     if options.reference is not None:
         rows = read_reference(options.reference, is_synthetic(study))
         sex, age = (study.patient.get(keyword, "") for keyword in ("PatientSex", "PatientAge"))
         percentiles, reference = percentiles_of(report["phenotypes"], sex, age, rows)
-    changes, previous = {}, ""
+    changes: dict[str, str] = {}
+    previous = ""
     if options.previous is not None:
         earlier = read_report(options.previous)
         changes = {change.phenotype.key: change.words for change in changes_between(earlier, report)}

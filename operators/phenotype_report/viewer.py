@@ -117,7 +117,7 @@ def _sheets(volume: NDArray[np.uint8], quality: int) -> list[str]:
 
 
 def _packed(labels: NDArray[np.uint8]) -> str:
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(labels), 6)).decode("ascii")
+    return base64.b64encode(zlib.compress(labels.tobytes(), 6)).decode("ascii")
 
 
 def _middle(grid: Grid, surface: MidSurface, box: tuple[slice, ...]) -> list[list[float]]:
