@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from analysis.fields import read_fields
     from analysis.interactions import sex_stratified
     from analysis.limits_of_agreement import Agreement, agreement
-    from analysis.logistic import LogisticFit, fit_logistic, profile_interval
+    from analysis.logistic import LogisticFit, fit_logistic
     from analysis.odds_ratios import Association, Associations, associations
     from analysis.options import Options
     from analysis.penalised_logistic import FirthEstimate, firth
     from analysis.problems import Note
+    from analysis.profile_likelihood import profile_interval
     from analysis.published_table import Audit, audit
     from analysis.run import Results, analyse, load_cohort
     from analysis.survival import FollowUp, HazardRatio, follow_up, hazard_ratios
@@ -63,8 +64,8 @@ _HOMES = {
     "analysis.logistic": (
         "LogisticFit",
         "fit_logistic",
-        "profile_interval",
     ),
+    "analysis.profile_likelihood": ("profile_interval",),
     "analysis.odds_ratios": (
         "Association",
         "Associations",

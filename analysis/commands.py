@@ -30,7 +30,7 @@ Output:
   OUT/report.html              start here; one page, opens offline
   OUT/tables/*.csv             flow, table1, concordance, decline, trend,
                                age_groups, associations, sex_stratified,
-                               survival, per_sd, sensitivity, notes
+                               survival, per_sd, sensitivity, markers, notes
   OUT/figures/*.{{png,svg}}
   OUT/provenance.json          software, inputs and options
   OUT/options.yaml             options, to repeat the run with --config
@@ -40,6 +40,7 @@ Output:
 Examples:
   sarcomap analysis run --phenotypes mri.csv --participants ukb.csv --out o
   sarcomap analysis run ... --adjust age,sex --cut-offs AWGS2019 --min-age 60
+  sarcomap analysis run ... --adjust age,sex,bmi,activity,tmv_cm3 --full
   sarcomap analysis run --config results/options.yaml --out again"""
 _COLLECT = """\
 Collect reports into one table.
@@ -111,7 +112,7 @@ def _run(
             bar.update()
 
         results = analyse(cohort, options, progress)
-        page = write_results(options.out, results, made_from, progress)
+        page = write_results(options, results, made_from, progress)
     for warning in cohort.warnings:
         print(f"note: {warning}")
     print(f"{len(cohort.analysed)} participants analysed; start with {page}")

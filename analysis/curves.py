@@ -48,7 +48,7 @@ def odds_ratio_curves(
             continue
         if fit.separated:
             continue
-        shown = np.linspace(*np.percentile(x, [1, 99]), _POINTS)
+        shown = np.linspace(float(np.percentile(x, 1)), float(np.percentile(x, 99)), _POINTS)
         middle = restricted_cubic_spline(np.array([np.median(x)]) / unit, knots)
         contrast = restricted_cubic_spline(shown / unit, knots) - middle
         k = basis.shape[1]

@@ -13,6 +13,7 @@ from analysis.curves import odds_ratio_curves
 from analysis.head_to_head import OUTCOMES as MARKER_OUTCOMES
 from analysis.head_to_head import head_to_head
 from analysis.imputation import imputed_associations
+from analysis.mediation import mediation_table
 from analysis.muscles import muscle_associations, muscle_selection
 from analysis.odds_ratios import associations
 from analysis.options import Options
@@ -55,8 +56,8 @@ def further_tables(
     Returns
     -------
     dict of str to DataFrame
-        ``by_group, quality, muscles, muscle_selection, curves, imputed,
-        reference, percentiles`` and, with two visits, ``repeats`` and
+        ``by_group, quality, muscles, muscle_selection, curves, mediation,
+        imputed, reference, percentiles`` and, with two visits, ``repeats`` and
         ``undiluted``.
     """
     table, adjust = cohort.analysed, options.adjust
@@ -70,14 +71,17 @@ def further_tables(
     made["muscle_selection"] = muscle_selection(table, cohort.structures, adjust, _INDEPENDENT, options.seed)
     progress("curves")
     made["curves"] = odds_ratio_curves(table, options.exposures[0], _INDEPENDENT, adjust)
+    progress("mediation")
+    made["mediation"] = mediation_table(table, adjust, outcomes=_INDEPENDENT, seed=options.seed)
     progress("imputation")
     made["imputed"] = imputed_associations(
         cohort.eligible, adjust, exposures=options.exposures, outcomes=options.outcomes, seed=options.seed
     )
     progress("percentiles")
-    source = f"{len(table)} participants of this analysis"
-    made["reference"] = reference_table(table, source, synthetic=cohort.synthetic)
     made["percentiles"] = percentile_curves(table, bootstraps=_BANDS, seed=options.seed)
+    if len(made["percentiles"]):
+        source = f"{len(table)} participants of this analysis"
+        made["reference"] = reference_table(table, source, synthetic=cohort.synthetic)
     if cohort.repeats is not None:
         made["repeats"] = repeat_table(cohort.repeats)
     return made

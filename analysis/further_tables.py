@@ -71,10 +71,11 @@ def _markers(table: pd.DataFrame) -> TextTable:
 def _muscles(table: pd.DataFrame) -> TextTable:
     rows = _records(table.sort_values(["outcome", "muscle"], kind="stable"))
     by = {(row["outcome"], row["muscle"], row["model"]): row for row in rows}
-    cells, kept = [], []
+    cells: list[tuple[str, ...]] = []
+    kept: list[Row] = []
     for outcome, muscle in dict.fromkeys((row["outcome"], row["muscle"]) for row in rows):
-        pair = [by.get((outcome, muscle, model)) for model in ("adjusted", "adjusted and TMV")]
-        if any(row is None or not np.isfinite(row["odds_ratio"]) for row in pair):
+        pair = [by[outcome, muscle, model] for model in ("adjusted", "adjusted and TMV")]
+        if not all(np.isfinite(row["odds_ratio"]) for row in pair):
             continue
         name = "P/A ratio" if muscle == "pa_ratio" else label_of(muscle)
         line = [label_of(outcome) if not kept or kept[-1]["outcome"] != outcome else "", name]
@@ -222,12 +223,51 @@ def _by_group(table: pd.DataFrame) -> TextTable:
     )
 
 
+def _interactions(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    cells = [
+        (label_of(row["exposure"]) if new else "", label_of(row["modifier"]), label_of(row["outcome"]),
+         format_p(row["p_interaction"]))
+        for row, new in zip(rows, _once(rows, "exposure"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "Interactions",
+        ("Exposure", "With", "Outcome", "p of interaction"),
+        tuple(cells),
+        "Likelihood ratio test of highest against lowest third by the other column, in a model with both.",
+        3,
+        _blocks(rows, "exposure"),
+    )
+
+
+def _mediation(table: pd.DataFrame) -> TextTable:
+    rows = _records(table)
+    cells = [
+        (label_of(row["outcome"]) if new else "", label_of(row["mediator"]), format_count(row["n"]),
+         format_number(100 * row["total"], 3),
+         _with_interval(100 * row["direct"], 100 * row["direct_low"], 100 * row["direct_high"], 3),
+         _with_interval(100 * row["indirect"], 100 * row["indirect_low"], 100 * row["indirect_high"], 3))
+        for row, new in zip(rows, _once(rows, "outcome"), strict=True)
+    ]  # fmt: skip
+    return TextTable(
+        "P/A through mass and strength (cross-sectional)",
+        ("Outcome", "Through", "n", "Total", "Direct (95% CI)", "Indirect (95% CI)"),
+        tuple(cells),
+        "Percentage points of risk per SD of P/A, by linear models with the same adjustment; bootstrap intervals. P/A, "
+        "mass and strength were measured on the same day: this splits an association and shows no mechanism.",
+        2,
+        _blocks(rows, "outcome"),
+    )
+
+
 FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
+    "interactions": _interactions,
     "markers": _markers,
     "by_group": _by_group,
     "muscles": _muscles,
     "muscle_selection": _selection,
     "quality": _quality,
+    "mediation": _mediation,
     "imputed": _imputed,
     "repeats": _repeats,
     "undiluted": _undiluted,

@@ -177,7 +177,8 @@ def verdicts(models: pd.DataFrame) -> list[str]:
         text = f"{name[0].upper()}{name[1:]}: P/A changes the {measure} of the covariates, {base}, by {amount}"
         text += "" if adds else ", which is nothing that these data can show"
         if len(rival):
-            text += f"; {str(rival.idxmax()).removeprefix('+ ')} changes it by {format_number(rival.max(), 3)}"
+            other = str(rival.idxmax()).removeprefix("+ ")
+            text += f"; the best other marker, {other}, changes it by {format_number(rival.max(), 3)}"
         beside = part[part["against"] == "+ TMV"]
         if len(beside):
             given = beside.iloc[0]
@@ -225,8 +226,10 @@ def _compared(
 ) -> list[dict[str, object]]:
     names = list(fitted)
     areas, covariance = delong(np.array([one.risk for one in fitted.values()]), events)
-    apparent, tested = _bootstrap(fitted, events, bootstraps, rng) if bootstraps else (None, None)
-    optimism = np.zeros(len(names)) if apparent is None else (apparent - tested).mean(axis=0)
+    apparent, optimism = None, np.zeros(len(names))
+    if bootstraps:
+        apparent, tested = _bootstrap(fitted, events, bootstraps, rng)
+        optimism = (apparent - tested).mean(axis=0)
     about = {"outcome": outcome, "measure": "AUC", "n": len(events), "events": int(events.sum())}
     rows: list[dict[str, object]] = []
     for name, against in [(BASE, ""), *_pairs(names)]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -158,7 +159,7 @@ def imputed_associations(
             events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
             known = np.isfinite(events) & ((groups.group == 0) | (groups.group == 2))
             high = (groups.group[known] == 2).astype(float)
-            about = {
+            about: dict[str, Any] = {
                 "exposure": exposure,
                 "outcome": outcome,
                 "n": int(known.sum()),

@@ -51,14 +51,14 @@ def survival_curve(time: Vector, died: Vector) -> SurvivalCurve:
     """
     moments, deaths = np.unique(time[died == 1], return_counts=True)
     at_risk = len(time) - np.searchsorted(np.sort(time), moments, side="left")
-    alive = np.cumprod(1.0 - deaths / at_risk)
+    alive = np.asarray(np.cumprod(1.0 - deaths / at_risk), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(np.cumsum(deaths / (at_risk * (at_risk - deaths).astype(float))))
         low, high = (alive * np.exp(sign * normal_quantile(0.975) * error) for sign in (-1, 1))
     return SurvivalCurve(moments, alive, low, np.minimum(high, 1.0), at_risk)
 
 
-def log_rank_p(time: Vector, died: Vector, group: NDArray[np.intp], groups: Sequence[int]) -> float:
+def log_rank_p(time: Vector, died: Vector, group: NDArray[np.integer], groups: Sequence[int]) -> float:
     """p value of the log-rank test between groups (R's ``survdiff``)."""
     moments = np.unique(time[died == 1])
     observed, at_risk = np.empty((len(groups), len(moments))), np.empty((len(groups), len(moments)))

@@ -136,5 +136,4 @@ def z_score(value: Vector, power: Vector, median: Vector, spread: Vector) -> Vec
 
 def _spline(age: Vector, knots: Vector, middle: float) -> Vector:
     """Spline of age with columns of similar size."""
-    basis = restricted_cubic_spline((age - middle) / 10, (knots - middle) / 10)
-    return basis[:, :3]
+    return restricted_cubic_spline((age - middle) / 10, [float(knot) for knot in (knots - middle) / 10])

@@ -1,28 +1,26 @@
-"""Logistic regression with profile-likelihood intervals.
-
-At the interval's ends, the profile deviance has risen by the chi-square quantile.
-Newton's method on the likelihood's height and the other coefficients' scores
-together finds an end in four or five steps (Venzon & Moolgavkar, Appl Stat
-1988;37:87-94). Where it does not, the end is a bracketed root of the signed root
-deviance, which is nearly a straight line. Each evaluation then fixes the coefficient
-as an offset and refits the others, starting from the previous one. Results agree with R's ``glm`` and
-``MASS::confint`` (tests/analysis).
-"""
+"""Logistic regression by maximum likelihood, in agreement with R's ``glm`` (tests/analysis)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
-from analysis.distributions import chi2_tail, normal_quantile, normal_tail
+from analysis.distributions import chi2_tail, normal_tail
 from analysis.threads import one_blas_thread
 
-__all__ = ["LogisticFit", "fit_logistic", "likelihood_ratio_p", "profile_ends", "profile_interval", "refitted"]
+__all__ = [
+    "LogisticFit",
+    "evaluate",
+    "fit_logistic",
+    "information_of",
+    "likelihood_ratio_p",
+    "maximise",
+    "refitted",
+    "standardise",
+]
 
 Vector = NDArray[np.float64]
 
@@ -33,8 +31,6 @@ _DECREMENT = 1e-9
 # likelihood is flat towards infinity, i.e. with separated data. Collinear regressors have large
 # standard errors too, but not per SD of their combinations.
 _SEPARATED_SE = 50.0
-# Newton's method for an interval's end: the likelihood is this near the wanted height, and the others' scores to 0.
-_END_STEPS, _END_TOLERANCE = 12, 1e-8
 # Smallest eigenvalue of the regressors' correlations that is larger than any rounding error.
 _COLLINEAR = 1e-11
 
@@ -125,13 +121,13 @@ def fit_logistic(
     """
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
-    design, centre, scale = _standardise(regressors)
+    design, centre, scale = standardise(regressors)
     shared = design @ design.T / n
     if np.linalg.eigvalsh(shared)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
-    maximum = _maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
-    _, fitted = _evaluate(maximum.coefficients @ design, outcome, weights)
-    information = _information(design, weights * fitted * (1.0 - fitted))
+    maximum = maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
+    _, fitted = evaluate(maximum.coefficients @ design, outcome, weights)
+    information = information_of(design, weights * fitted * (1.0 - fitted))
     covariance = np.linalg.pinv(information, hermitian=True)
     separated = not maximum.converged or _least_information(information, shared) < _SEPARATED_SE**-2
     # Convert back to the regressors' own units: b = T b_standardised.
@@ -164,148 +160,10 @@ def refitted(design: Vector, outcome: Vector, weights: Vector, start: Vector, st
     """
     coefficients = start
     for _ in range(steps):
-        _, fitted = _evaluate(coefficients @ design, outcome, weights)
-        information = _information(design, weights * fitted * (1.0 - fitted))
+        _, fitted = evaluate(coefficients @ design, outcome, weights)
+        information = information_of(design, weights * fitted * (1.0 - fitted))
         coefficients = coefficients + np.linalg.solve(information, design @ (weights * (outcome - fitted)))
     return coefficients
-
-
-@one_blas_thread
-def profile_interval(
-    fit: LogisticFit,
-    regressors: Vector,
-    outcome: Vector,
-    term: int,
-    level: float = 0.95,
-    weights: Vector | None = None,
-) -> tuple[float | None, float | None]:
-    """Compute the profile-likelihood interval of one coefficient.
-
-    Parameters
-    ----------
-    fit : LogisticFit
-        Fit to the same data.
-    regressors, outcome, weights
-    The arguments of `fit_logistic`.
-    term : int
-        Column of ``regressors``.
-    level : float
-
-    Returns
-    -------
-    (low, high) : float or None
-        None if the profile never falls far enough, so that the end is not finite.
-    """
-    n = len(outcome)
-    weights = np.ones(n) if weights is None else weights
-    fast = _both_ends(fit, regressors, outcome, term, normal_quantile(0.5 + level / 2), weights)
-    if fast is not None:
-        return fast
-    column = regressors[:, term]
-    centred = column - float(column.mean())
-    others, centre, scale = _standardise(np.delete(regressors, term, axis=1))
-    coefficients = np.delete(fit.coefficients[1:], term)
-    intercept = fit.coefficients[0] + fit.coefficients[term + 1] * float(column.mean()) + coefficients @ centre
-    estimate, error = float(fit.coefficients[term + 1]), float(fit.standard_errors[term + 1])
-    path = [(estimate, np.concatenate([[intercept], coefficients * scale]))]
-
-    def log_likelihood(value: float) -> float:
-        # The other coefficients change almost linearly with this one, so the line through the last two points is a
-        # good start.
-        start = path[-1][1]
-        if len(path) > 1 and path[-1][0] != path[-2][0]:
-            slope = (path[-1][1] - path[-2][1]) / (path[-1][0] - path[-2][0])
-            start = start + slope * (value - path[-1][0])
-        maximum = _maximise(others, outcome, weights, value * centred, start)
-        path.append((value, maximum.coefficients))
-        return maximum.log_likelihood
-
-    return profile_ends(log_likelihood, fit.log_likelihood, estimate, error, level)
-
-
-def _both_ends(
-    fit: LogisticFit, regressors: Vector, outcome: Vector, term: int, wanted: float, weights: Vector
-) -> tuple[float, float] | None:
-    """Both ends by Newton's method on all coefficients; None if an end is not found."""
-    design, centre, scale = _standardise(regressors)
-    start = np.concatenate([[fit.coefficients[0] + fit.coefficients[1:] @ centre], fit.coefficients[1:] * scale])
-    height = fit.log_likelihood - wanted**2 / 2.0
-    others = np.delete(np.arange(len(start)), term + 1)
-    predictor = start @ design
-    value, fitted = _evaluate(predictor, outcome, weights)
-    at_estimate = (
-        value,
-        design @ (weights * (outcome - fitted)),
-        _information(design, weights * fitted * (1 - fitted)),
-    )
-    ends = []
-    for sign in (-1.0, 1.0):
-        coefficients, (value, score, information) = start, at_estimate
-        for _ in range(_END_STEPS):
-            step = _end_step(value - height, score, information, term + 1, others, sign)
-            if step is None:
-                return None
-            coefficients = coefficients + step
-            value, fitted = _evaluate(coefficients @ design, outcome, weights)
-            score = design @ (weights * (outcome - fitted))
-            if abs(value - height) < _END_TOLERANCE and _decrement(score, information, others) < _END_TOLERANCE:
-                break
-            information = _information(design, weights * fitted * (1.0 - fitted))
-        else:
-            return None
-        if sign * (coefficients[term + 1] - start[term + 1]) <= 0:
-            return None
-        ends.append(float(coefficients[term + 1] / scale[term]))
-    return ends[0], ends[1]
-
-
-def _end_step(
-    above: float, score: Vector, information: Vector, term: int, others: NDArray[np.intp], sign: float
-) -> Vector | None:
-    """Newton's step to the profile's crossing of the wanted height, ``above`` below the present value."""
-    inner = information[np.ix_(others, others)]
-    cross = information[others, term]
-    try:
-        along, down = np.linalg.solve(inner, np.column_stack([score[others], cross])).T
-    except np.linalg.LinAlgError:
-        return None
-    curvature = (information[term, term] - cross @ down) / 2.0
-    slope = score[term] - cross @ along
-    rest = above + score[others] @ along / 2.0
-    discriminant = slope**2 + 4.0 * curvature * rest
-    if curvature <= 0 or discriminant < 0:
-        return None
-    step = np.empty(len(score))
-    step[term] = (slope + sign * np.sqrt(discriminant)) / (2.0 * curvature)
-    step[others] = along - down * step[term]
-    return step
-
-
-def _decrement(score: Vector, information: Vector, others: NDArray[np.intp]) -> float:
-    return float(score[others] @ np.linalg.solve(information[np.ix_(others, others)], score[others]))
-
-
-def profile_ends(
-    log_likelihood: Callable[[float], float], best: float, estimate: float, error: float, level: float
-) -> tuple[float | None, float | None]:
-    """Values below and above the estimate where ``2 (best - log_likelihood(value))`` is the chi-square quantile."""
-    wanted = float(normal_quantile(0.5 + level / 2))
-
-    def short_of(value: float) -> float:
-        return float(np.sqrt(max(0.0, 2.0 * (best - log_likelihood(value))))) - wanted
-
-    ends: list[float | None] = []
-    for sign in (-1.0, 1.0):
-        inner, outer = estimate, estimate + sign * wanted * error
-        while short_of(outer) < 0.0:
-            inner, outer = outer, outer + sign * wanted * error
-            if abs(outer - estimate) > 12 * wanted * error:
-                ends.append(None)
-                break
-        else:
-            low, high = sorted((inner, outer))
-            ends.append(float(brentq(short_of, low, high, xtol=1e-7 * max(error, 1e-300), rtol=1e-12)))
-    return ends[0], ends[1]
 
 
 def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
@@ -314,7 +172,7 @@ def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
     return float(chi2_tail(max(0.0, 2.0 * (fit.log_likelihood - without.log_likelihood)), freedom))
 
 
-def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
+def standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
     """Intercept and regressors with mean 0 and SD 1, one row each, for a well-conditioned information matrix."""
     centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
@@ -324,7 +182,7 @@ def _standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
     return design, centre, scale
 
 
-def _evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[float, Vector]:
+def evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[float, Vector]:
     """Log likelihood and fitted shares, without overflow and with one exponential for both."""
     small = np.exp(-np.abs(predictor))
     fitted = np.where(predictor >= 0.0, 1.0, small) / (1.0 + small)
@@ -332,7 +190,8 @@ def _evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[floa
     return float(weights @ (outcome * predictor - softplus)), fitted
 
 
-def _information(design: Vector, weights: Vector) -> Vector:
+def information_of(design: Vector, weights: Vector) -> Vector:
+    """Information matrix of the coefficients; ``weights`` are those of the likelihood's curvature."""
     scaled = design * np.sqrt(weights)
     return np.asarray(scaled @ scaled.T)
 
@@ -350,13 +209,13 @@ def _least_information(information: Vector, shared: Vector) -> float:
     return float(np.linalg.eigvalsh(back @ information @ back.T)[0])
 
 
-def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
+def maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
     """Newton's method; ``design`` has shape (k, n), a row per coefficient."""
     coefficients = start
     predictor = offset + coefficients @ design
-    value, fitted = _evaluate(predictor, outcome, weights)
+    value, fitted = evaluate(predictor, outcome, weights)
     for _ in range(_MAX_STEPS):
-        information = _information(design, weights * fitted * (1.0 - fitted))
+        information = information_of(design, weights * fitted * (1.0 - fitted))
         score = design @ (weights * (outcome - fitted))
         try:
             step = np.linalg.solve(information, score)
@@ -369,7 +228,7 @@ def _maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, 
         while True:
             candidate = coefficients + size * step
             candidate_predictor = offset + candidate @ design
-            candidate_value, candidate_fitted = _evaluate(candidate_predictor, outcome, weights)
+            candidate_value, candidate_fitted = evaluate(candidate_predictor, outcome, weights)
             if candidate_value >= value or size < 1e-6:
                 break
             size /= 2.0

@@ -43,7 +43,6 @@ def manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, TextTable
         "survival": _survival,
         "per_sd": _per_sd,
         "sensitivity": lambda table: _sensitivity(table, ratios),
-        "interactions": _interactions,
     } | FURTHER
     sources = {"structures": "decline"}
     made = {}
@@ -345,20 +344,3 @@ def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
         3,
         _blocks(rows, "exposure"),
     )  # fmt: skip
-
-
-def _interactions(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
-    exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
-    cells = [
-        (exposure, label_of(row["modifier"]), label_of(row["outcome"]), format_p(row["p_interaction"]))
-        for exposure, row in zip(exposures, rows, strict=True)
-    ]
-    return TextTable(
-        "Interactions",
-        ("Exposure", "With", "Outcome", "p of interaction"),
-        tuple(cells),
-        "Likelihood ratio test of highest against lowest third by the other column, in a model with both.",
-        3,
-        _blocks(rows, "exposure"),
-    )

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from analysis.design import Covariates
 from analysis.distributions import normal_quantile
-from analysis.logistic import fit_logistic, profile_interval
+from analysis.logistic import fit_logistic
 from analysis.multiplicity import benjamini_hochberg
 from analysis.penalised_selection import stability_selection
+from analysis.profile_likelihood import profile_interval
 
 __all__ = ["NOT_MUSCLES", "muscle_associations", "muscle_selection", "muscles_per_height"]
 
@@ -109,7 +110,10 @@ def muscle_selection(
 
 
 def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]:
-    empty = {"events": int(events.sum()), **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan)}
+    empty: dict[str, object] = {
+        "events": int(events.sum()),
+        **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan),
+    }
     if min(events.sum(), len(events) - events.sum()) < _FEWEST_EVENTS or np.ptp(values) == 0:
         return empty
     regressors = np.column_stack([values / values.std(ddof=1), shared])

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, Design, variance_inflation
 from analysis.distributions import chi2_tail
-from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
 from analysis.penalised_logistic import firth
+from analysis.profile_likelihood import profile_interval
 from analysis.thirds import Tertiles, tertiles
 
 __all__ = [

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from analysis.distributions import chi2_tail
-from analysis.logistic import profile_ends
+from analysis.profile_likelihood import profile_ends
 from analysis.threads import one_blas_thread
 
 __all__ = ["FirthEstimate", "firth"]

@@ -12,7 +12,8 @@ import pandas as pd
 
 from analysis.distributions import normal_quantile
 from analysis.errors import DataError
-from analysis.logistic import fit_logistic, profile_interval
+from analysis.logistic import fit_logistic
+from analysis.profile_likelihood import profile_interval
 from analysis.tables import read_table
 
 __all__ = ["Audit", "audit", "audit_file"]

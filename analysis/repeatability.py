@@ -171,8 +171,10 @@ def repeat_table(repeats: pd.DataFrame) -> pd.DataFrame:
         if measure not in both:
             continue
         known = both.dropna(subset=[measure])
-        wide = known.pivot(index="eid", columns="visit", values=measure).dropna()
-        if len(wide) < _FEWEST:
+        wide = known.pivot(index="eid", columns="visit", values=measure)
+        wide = wide.reindex(columns=[first, second]).dropna()
+        # Equal values at both visits are a copy, and no repeated measurement.
+        if len(wide) < _FEWEST or (wide[first] == wide[second]).all():
             continue
         codes = pd.factorize(known["eid"])[0]
         change = change_between_visits(

@@ -19,7 +19,9 @@ from analysis.figures.muscles import volcano
 from analysis.figures.percentiles import percentile_figure
 from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
+from analysis.options import Options
 from analysis.run import Results
+from analysis.supplement import methods_text, strobe_checklist, tables_page
 from analysis.tables import write_table, write_text
 from analysis.text_tables import (
     TextTable,
@@ -35,26 +37,35 @@ __all__ = ["write_results"]
 
 
 def write_results(
-    out: Path, results: Results, made_from: Mapping[str, Any], progress: Callable[[str], None] = lambda label: None
+    options: Options,
+    results: Results,
+    made_from: Mapping[str, Any],
+    progress: Callable[[str], None] = lambda label: None,
 ) -> Path:
-    """Write all results into ``out``; returns the path of the page.
+    """Write all results into the folder ``options.out``; returns the path of the page.
 
     Parameters
     ----------
-    out : Path
-        Created if missing. Files of the same names are replaced.
+    options : Options
+        The folder is created if missing. Files of the same names are replaced.
     results : Results
     made_from : mapping
         Result of `analysis.provenance.provenance`.
     progress : callable
         Called with the name of what is being written.
     """
+    out = options.out
     for name, table in results.tables.items():
         write_table(table, out / "tables" / f"{name}.csv")
     printed = manuscript_tables(results.tables)
     for name, text in printed.items():
         write_text(to_markdown(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.md")
         write_text(to_latex(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.tex")
+    if options.full:
+        write_text(methods_text(results, options), out / "methods.md")
+        strobe = strobe_checklist(results, options)
+        write_text(f"## {strobe.title}\n\n" + to_markdown(strobe.header, strobe.rows, strobe.texts), out / "strobe.md")
+        write_text(tables_page(printed), out / "tables" / "all_tables.html")
     cohort, folder = results.cohort, out / "figures"
     makers: dict[str, Callable[[], Any]] = {
         "flow": lambda: flow_figure(cohort.flow),
@@ -75,7 +86,7 @@ def write_results(
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
         if len(tables["calibration"]):
             makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
-        makers = {name: maker for name, maker in makers.items() if name != "curves" or len(tables["curves"])}
+        makers = {name: maker for name, maker in makers.items() if len(tables.get(name, "_"))}
     figures: dict[str, str] = {}
     for name, maker in makers.items():
         progress(f"figure {name}")

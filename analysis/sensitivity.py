@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, Design
-from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, Association, associate
 from analysis.penalised_logistic import firth
+from analysis.profile_likelihood import profile_interval
 from analysis.splines import restricted_cubic_spline
 from analysis.thirds import tertiles
 

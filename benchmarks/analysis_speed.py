@@ -48,13 +48,13 @@ cat(proc.time()[["elapsed"]] - started)
 """
 
 
-def measure(n: int, folder: Path, with_r: bool) -> dict[str, float | int | None]:
-    """All figures of one size."""
+def measure(n: int, folder: Path, with_r: bool, full: bool = False) -> dict[str, float | int | None]:
+    """All figures of one size; ``full``: of ``--full``."""
     phenotypes, participants, _ = write_cohort(folder, draw_cohort(n, 1))
     load_before = os.getloadavg()[0]
     out = folder / "results"
     command = [sys.executable, "-m", "analysis", "run", "--quiet", "--out", str(out)]
-    command += ["--phenotypes", str(phenotypes), "--participants", str(participants)]
+    command += ["--phenotypes", str(phenotypes), "--participants", str(participants)] + (["--full"] if full else [])
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument(
         "--r-up-to", type=int, default=37004, metavar="N", help="also time R up to this size (0: never)"
     )
+    parser.add_argument("--full", action="store_true", help="time `analysis run --full`")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="plot the growth of time and memory with n")
     parser.add_argument("--draw", type=Path, metavar="FILE.json", help="measure nothing; plot these figures")
@@ -105,7 +106,7 @@ def main() -> int:
     rows = []
     for n in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(n, Path(folder), with_r=n <= options.r_up_to))
+            rows.append(measure(n, Path(folder), n <= options.r_up_to, options.full))
             print(json.dumps(rows[-1]), flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
     machine = {"processors": os.cpu_count(), "model": _processor(), "python": platform.python_version()}

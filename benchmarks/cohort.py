@@ -7,8 +7,8 @@
 
 ``throughput`` runs phantom studies of the archive's size through the shipped network with one and with two workers
 of one thread. ``scale`` sends studies without work through Dask, and resumes the finished ledger; ``resume`` does only
-the latter, with a ledger that was not run for. ``kills`` is `tests/cohort/kills.py` with more kills. The machine's load is recorded: on a busy machine the times are upper bounds,
-and the CPU seconds are what can be compared.
+the latter, with a ledger that was made for it. ``kills`` is `tests/cohort/kills.py` with more kills. The machine's
+load is recorded: on a busy machine the times are upper bounds, and the CPU seconds are what can be compared.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ def real(folder: Path) -> list[dict[str, Any]]:
     lean = body & (own > 0) & (own < 0.5) & (water + fat > 0.2 * np.median((water + fat)[body]))
     rows = []
     for name, images in (("water and fat images", (water, fat)), ("two echoes", two_point)):
-        ours = fat_fraction(*images, body)[lean]
+        ours = fat_fraction(np.asarray(images[0], np.float32), np.asarray(images[1], np.float32), body)[lean]
         difference = 100 * (ours - own[lean])
         rows.append(
             {"from": name, "voxels": int(lean.sum()), "own_mean": round(100 * float(own[lean].mean()), 2)}

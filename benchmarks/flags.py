@@ -132,7 +132,9 @@ def study_faults(images: Sequence[StationImages], rng: np.random.Generator, tall
     tally.add("missing lowest station", "no-knee-coverage" in codes(images[:-1]))
     step = int(rng.integers(2, len(images)))
     for factor in (1.2, 1.5):
-        brighter = {contrast: image * factor for contrast, image in images[step].images.items()}
+        brighter = {
+            contrast: np.rint(image * factor).astype(np.uint16) for contrast, image in images[step].images.items()
+        }
         changed = [replace(i, images=brighter) if n == step else i for n, i in enumerate(images)]
         tally.add(f"station {factor} times as bright", "intensity-step" in codes(changed))
 

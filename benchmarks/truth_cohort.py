@@ -81,14 +81,14 @@ def calibration(true: Vector, found: Vector) -> dict[str, float]:
     }
 
 
-def redrawn(true: Vector, found: Vector, odds_ratio: float, redraws: int, seed: int) -> dict[str, float]:
+def redrawn(true: Vector, found: Vector, odds_ratio: float, redraws: int, seed: int) -> dict[str, float | None]:
     """Draw outcomes from the true exposure many times, and estimate its odds ratio from the measured and the true one.
 
     Parameters
     ----------
     true, found : ndarray, shape (n,)
     odds_ratio : float
-        Per SD of ``true``.
+        Per SD of ``true``. It is compared with the estimate per SD of ``found``, which has its own scale.
     redraws, seed : int
     """
     rng = np.random.default_rng(seed)
@@ -100,16 +100,17 @@ def redrawn(true: Vector, found: Vector, odds_ratio: float, redraws: int, seed: 
         for name, exposure in (("measured", found), ("true", true)):
             table = pd.DataFrame({"pa_ratio": exposure, _OUTCOME: outcome})
             row = per_sd(table, (), exposures=("pa_ratio",), outcomes=(_OUTCOME,)).iloc[0]
-            target = math.exp(slope * row["sd"])
             low, high = row["ci_low"], row["ci_high"]
-            kept[name].append((math.log(row["odds_ratio"]) / row["sd"], low <= target <= high, low > 1 or high < 1))
+            if math.isfinite(low):  # not where all outcomes of a small sample are equal
+                kept[name].append((math.log(row["odds_ratio"]), low <= odds_ratio <= high, low > 1 or high < 1))
     estimates = {name: np.array([one[0] for one in rows]) for name, rows in kept.items()}
-    figures: dict[str, float] = {"n": len(true), "odds_ratio_per_sd": odds_ratio, "redraws": redraws}
+    figures: dict[str, float | None] = {"n": len(true), "odds_ratio_per_sd": odds_ratio, "redraws": redraws}
     for name, rows in kept.items():
+        figures[f"estimates_{name}"] = len(rows)
         figures[f"intervals_that_hold_the_truth_{name}"] = _rounded(float(np.mean([one[1] for one in rows])))
         figures[f"intervals_that_exclude_1_{name}"] = _rounded(float(np.mean([one[2] for one in rows])))
     # Medians, because a few redraws of a small sample are nearly separated.
-    figures["attenuation"] = _rounded(np.median(estimates["measured"]) / np.median(estimates["true"]))
+    figures["attenuation"] = _rounded(float(np.median(estimates["measured"]) / np.median(estimates["true"])))
     return figures
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from sarcomap import SHIPPED_BUNDLE, RunOptions, SarcoMapError, load_model, process_study
 
-NUMBERS = ("tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio", "lr_asymmetry", "muscle_fat_fraction")
+NUMBERS = ("tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio", "lr_asymmetry", "muscle_dixon_fat_core")
 
 
 def process_folder(

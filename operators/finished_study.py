@@ -136,12 +136,15 @@ def _derived(report: Mapping[str, Any]) -> tuple[Contrast, ...]:
 
 
 def _flag(entry: Mapping[str, Any]) -> QualityFlag:
-    about = {
-        "z_mm": tuple(entry["z_mm"]) if entry.get("z_mm") else None,
-        "structures": tuple(entry.get("structures", ())),
-        "quantities": tuple(entry.get("quantities", ("volume", "fat"))),
-    }
-    return QualityFlag(entry["code"], entry["severity"], entry["message"], **about)
+    low, high = entry.get("z_mm") or (None, None)
+    return QualityFlag(
+        entry["code"],
+        entry["severity"],
+        entry["message"],
+        z_mm=None if low is None or high is None else (low, high),
+        structures=tuple(entry.get("structures", ())),
+        quantities=tuple(entry.get("quantities", ("volume", "fat"))),
+    )
 
 
 def _report(folder: Path) -> Mapping[str, Any]:

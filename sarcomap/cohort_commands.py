@@ -25,6 +25,7 @@ COMMANDS = {
         "analysis.genetics.command:command",
         "Write traits and covariates for regenie, PLINK 2, BOLT or fastGWA.",
     ),
+    "reference": ("analysis.reference_command:command", "Make reference percentiles by sex and age."),
     "bids": ("app.cohort.bids_command:command", "Copy images and labels to NIfTI, as a BIDS derivative."),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -105,7 +107,12 @@ def _dress(axes: Axes, lowest: float, rows: list[tuple[float, str]], reach: floa
 
 def _numbers(axes: Axes, y: float, row: pd.Series) -> None:
     """Events and people, and the fullest model's odds ratio and p, on the outcome's line."""
-    look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": _SIZE, "annotation_clip": False}
+    look: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "va": "center",
+        "fontsize": _SIZE,
+        "annotation_clip": False,
+    }
     for place, third in ((_EVENTS_LOW, "low"), (_EVENTS_HIGH, "high")):
         text = f"{format_count(row[f'events_{third}'])} / {format_count(row[f'n_{third}'])}"
         axes.annotate(text, (place, y), ha="right", **look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from analysis.definitions import label_of
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, bare, new_figure
@@ -13,6 +14,7 @@ __all__ = ["volcano"]
 
 _LEVEL = 0.05
 _MOST_NAMED = 6
+_TICKS = (0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0)
 
 
 def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figure:
@@ -45,9 +47,12 @@ def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figu
         axes.set_xscale("log")
         axes.set_title(label_of(outcome))
         axes.set_xlabel("Odds ratio per SD")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.margins(x=0.2, y=0.1)
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in _TICKS if low <= tick <= high]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{tick:g}" for tick in ticks])
         bare(axes)
     panels[0].set_ylabel("−log10 p")
     return figure

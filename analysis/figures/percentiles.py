@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -35,7 +37,10 @@ def percentile_figure(curves: pd.DataFrame) -> Figure:
                     last = curve.iloc[-1]
                     axes.annotate(str(percentile), (last["age"], last["value"]), xytext=(2, 0), va="center",
                                   textcoords="offset points", fontsize=5, color="#555555")  # fmt: skip
-            axes.set_title(f"{SEX_LABEL[sex]}: {MEASURE_LABEL.get(name, label_of(name))}", fontsize=6.5)
+            if sex == sexes[0]:
+                axes.set_title("\n".join(textwrap.wrap(MEASURE_LABEL.get(name, label_of(name)), 22)), fontsize=6.5)
+            if name == phenotypes[0]:
+                axes.set_ylabel(SEX_LABEL[sex], color=COLOUR[sex], weight="bold")
             if len(part) and part["value"].median() > 1000:
                 axes.yaxis.set_major_formatter(thousands)
             bare(axes)

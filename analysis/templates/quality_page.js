@@ -97,7 +97,8 @@
       element("td", { class: "n" }, ((100 * flagCounts[number]) / N).toFixed(1)));
     at("flags").append(row);
   });
-  if (!D.codes.length) at("flags").append(element("tr")).append(element("td", {}, "None"));
+  if (!D.codes.length) at("flags").append(element("tr"));
+  if (!D.codes.length) at("flags").lastChild.append(element("td", { colspan: 3 }, "None"));
 
   const choose = (scroll = false) => {
     const flag = at("flag").value, sex = at("sex").value, text = at("search").value.trim(), show = shows[at("show").value];

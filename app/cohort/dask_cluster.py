@@ -7,7 +7,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def process_on_cluster(
     settings: WorkerSettings,
     drop: threading.Event,
     say: Callable[[str], None] = print,
-) -> Iterator[Attempt | Trouble]:
+) -> Generator[Attempt | Trouble, None, None]:
     """Process studies on a cluster. At most two for each of its threads are sent at a time.
 
     A worker records what became of a study before it answers, so that nothing is

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from app.cohort.records import Digests
-from operators.core.dicom_objects import software_version
 from operators.core.model_card import CARD_FILE, SHIPPED_BUNDLE, check_bundle_folder
 from operators.core.options import RunOptions
 from operators.core.options.declaration import recorded
@@ -42,6 +41,8 @@ def content_digest(file: Path) -> str:
 @cache
 def software_digest() -> str:
     """Digest of our own code that makes results, and its version. Changes of documents and tests do not count."""
+    from operators.core.dicom_objects import software_version  # pydicom, for which the start of a child would wait
+
     digest = hashlib.sha256(software_version().encode())
     folders = [_ROOT / "operators", _ROOT / "bundle" / "scripts"]
     for file in sorted(file for folder in folders for file in folder.rglob("*.py")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from app.cohort.records import Attempt
@@ -14,12 +14,13 @@ from app.cohort.worker import Trouble, Worker
 
 __all__ = ["default_workers", "memory_of_machine", "process_here"]
 
+_ON_GPU = 2
 _PROCESS_BYTES = 5 << 29  # 2.5 GiB: what a study of the archive needs at its peak, with some reserve
 
 
 def process_here(
     tasks: Iterator[Task], settings: WorkerSettings, workers: int, drop: threading.Event
-) -> Iterator[Attempt | Trouble]:
+) -> Generator[Attempt | Trouble, None, None]:
     """Process studies, as many at a time as there are workers; each takes the next one when it is free.
 
     Parameters
@@ -76,10 +77,15 @@ def process_here(
             thread.join(30)
 
 
-def default_workers(threads: int, studies: int) -> int:
-    """One worker for each core (or ``threads`` cores), as far as memory allows, and none without a study."""
+def default_workers(threads: int, studies: int, on_gpu: bool) -> int:
+    """One worker for each core (or ``threads`` cores), as far as memory allows, and none without a study.
+
+    On a GPU there are two: one reads and writes while the other one computes. More
+    would not find room in its memory.
+    """
     cores = len(os.sched_getaffinity(0)) // threads
-    return max(1, min(cores, memory_of_machine() // _PROCESS_BYTES, studies))
+    most = _ON_GPU if on_gpu else cores
+    return max(1, min(cores, most, memory_of_machine() // _PROCESS_BYTES, studies))
 
 
 def memory_of_machine() -> int:

@@ -28,7 +28,7 @@ class CohortOptions:
     Attributes
     ----------
     workers : int or None
-        Processes on this machine. Default: one for each core, as far as memory allows 2.5 GiB for each.
+        Processes on this machine. Default: one for each core, as far as memory allows 2.5 GiB for each; 2 on a GPU.
     threads : int
         Threads of each process. One is the most efficient: two processes of one thread do more than one of two.
     scheduler : str or None

@@ -104,7 +104,7 @@ def duration(seconds: float) -> str:
     """
     whole = round(seconds)
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for name, size in units:
         number, whole = divmod(whole, size)
         if number or parts:

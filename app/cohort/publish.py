@@ -108,7 +108,7 @@ class Archive:
                 self._file.truncate()
             self._tar.offset = before
             raise
-        self._tar.members = []  # or it would remember every file that it ever had
+        self._tar.members = []  # type: ignore[attr-defined]  # or it would remember every file that it ever had
         for entry in folder.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)

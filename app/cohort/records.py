@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from operators.core.errors import InternalError, SarcoMapError
 
@@ -19,6 +20,14 @@ oom, out of memory; timeout, more time than it was given."""
 
 VERSION = 1
 _Line = str | bytes
+_T = TypeVar("_T")
+_SHARED: dict[Any, Any] = {}
+
+
+def _shared(value: _T) -> _T:
+    """One object for equal values: 100,000 attempts have few different digests, flags and workers."""
+    found: _T = _SHARED.setdefault(value, value)
+    return found
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,10 @@ class Attempt:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps({"version": VERSION} | dataclasses.asdict(self), separators=(",", ":"))
+        # Ten times as fast as `dataclasses.asdict`, which copies everything.
+        error = None if self.error is None else vars(self.error)
+        parts = {"input": vars(self.input), "digests": vars(self.digests), "error": error}
+        return json.dumps({"version": VERSION} | vars(self) | parts, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: _Line) -> Attempt:
@@ -161,9 +173,13 @@ class Attempt:
             if made.pop("version") != VERSION:
                 raise ValueError("another version's record")
             made["input"] = InputIdentity(**made["input"])
-            made["digests"] = Digests(**made["digests"])
+            made["digests"] = _shared(Digests(**made["digests"]))
             made["error"] = Said(**made["error"]) if made["error"] else None
-            made["flags"] = tuple(made["flags"])
+            made["flags"] = _shared(tuple(map(sys.intern, made["flags"])))
+            for name in ("seconds", "bytes"):
+                made[name] = {sys.intern(key): value for key, value in made[name].items()}
+            for name in ("outcome", "worker"):
+                made[name] = sys.intern(made[name])
             return cls(**made)
         except (KeyError, TypeError, AttributeError, InternalError) as error:
             raise ValueError(f"not a record of an attempt ({type(error).__name__})") from error

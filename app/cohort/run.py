@@ -21,6 +21,7 @@ from app.cohort.stopping import Stopping
 from app.cohort.studies import StudyInput, find_studies
 from app.cohort.tables import PHENOTYPES, RunRecord, state_of, write_failures, write_phenotypes
 from app.cohort.worker import Trouble
+from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import SarcoMapError
 from operators.core.options import RunOptions
 
@@ -135,7 +136,8 @@ def run_cohort(
         tasks = stopping.offered(iter(plan.tasks))
         with _executed(tasks, len(plan.tasks), settings, cohort, stopping, show) as results:
             trouble = _follow(results, stopping, show)
-        known = latest(ledger.attempts()[0])
+        if plan.tasks:
+            known = latest(ledger.attempts()[0])
         left = _without_outcome(ours, plan.tasks, known)
         counts = _counts(ours, known, left)
         whole = trouble is None and stopping.signal is None and not left
@@ -188,7 +190,7 @@ def _executed(
         return
     limit = None if cohort.memory_limit is None else int(cohort.memory_limit * 2**30)
     if cohort.scheduler is None:
-        workers = min(cohort.workers or default_workers(cohort.threads, number), number)
+        workers = min(cohort.workers or default_workers(cohort.threads, number, _on_gpu(settings.options)), number)
         settings = replace(settings, memory_bytes=limit or int(0.9 * memory_of_machine() / workers))
         with closing(process_here(tasks, settings, workers, stopping.drop)) as results:
             yield results
@@ -200,6 +202,10 @@ def _executed(
         settings = replace(settings, memory_bytes=limit or _CLUSTER_BYTES)
         with closing(process_on_cluster(client, tasks, settings, stopping.drop, show.say)) as results:
             yield results
+
+
+def _on_gpu(options: RunOptions) -> bool:
+    return options.device != "cpu" and driver_sees_device()
 
 
 def _without_outcome(ours: Sequence[StudyInput], tasks: Sequence[Task], known: Mapping[str, Attempt]) -> frozenset[str]:

@@ -43,7 +43,7 @@ class Status:
     @property
     def counts(self) -> dict[str, int]:
         """Studies by outcome."""
-        found = Counter(one.outcome for one in self.known.values() if not one.again)
+        found: Counter[str] = Counter(one.outcome for one in self.known.values() if not one.again)
         return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
 
     @property

@@ -162,8 +162,8 @@ class Worker:
     def _publish(self, task: Task, attempt: Attempt, facts: Facts | None, folder: Path, began: float) -> Attempt:
         earlier = task.earlier
         if facts is None and earlier is not None:  # the content is that of the earlier results
-            kept = {"folder": earlier.folder, "archive": earlier.archive, "flags": earlier.flags}
-            return replace(attempt, **kept, seconds=_with_total(attempt, began))
+            attempt = replace(attempt, folder=earlier.folder, archive=earlier.archive, flags=earlier.flags)
+            return replace(attempt, seconds=_with_total(attempt, began))
         name = _folder_name(task, facts or Facts({}), self.settings)
         size = bytes_of(folder)
         archive = self._archive.add(folder, name) if self._archive is not None else None

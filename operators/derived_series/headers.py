@@ -69,6 +69,9 @@ def series_header(
     header.SOPClassUID = MRImageStorage
     _series_and_equipment(header, study, stations, contrast, series_uid)
     _image(header, contrast, grid, values)
+    # What was lost once stays lost (PS3.3 C.7.6.1.1.5).
+    lossy = any(station.acquisition.get("LossyImageCompression") == "01" for station in stations)
+    header.LossyImageCompression = "01" if lossy else "00"
     _acquisition(header, stations)
     if is_synthetic(study):
         header.ImageComments = SYNTHETIC_STATEMENT
@@ -103,7 +106,6 @@ def _series_and_equipment(
 def _image(header: Dataset, contrast: Contrast, grid: Grid, values: StoredValues) -> None:
     header.ImageType = _IMAGE_TYPE[contrast]
     header.AcquisitionNumber = None
-    header.LossyImageCompression = "00"
     header.DerivationDescription = f"Stations fused onto one grid, {_NAME[contrast]}"
     header.DerivationCodeSequence = [_coded(codes.DCM.ImageStitching), _coded(codes.DCM.SpatialResampling)]
     header.ImageOrientationPatient = orientation(grid)[0].ImageOrientationPatient

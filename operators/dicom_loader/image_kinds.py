@@ -25,38 +25,43 @@ Kind = frozenset[str]
 def one_kind(stacks: Sequence[Stack]) -> tuple[list[Stack], tuple[QualityFlag, ...]]:
     """Keep one kind of image where a scan was reconstructed in several.
 
-    The kind that most scans have is kept; of kinds that equally many have,
-    the corrected one. Scans of one kind only stay as they are.
+    The kind of most scans is kept, also counting scans that have one kind only;
+    of kinds that equally many scans have, the corrected one.
 
     Returns
     -------
     stacks : list of Stack
     flags : tuple of QualityFlag
-        ``other-image-kinds`` (info) when stacks were left out.
+        ``other-image-kinds`` (info) when stacks were left out, and
+        ``mixed-image-kinds`` (warning) when those that are left were not corrected alike.
     """
     scans: dict[tuple[int, str, str], list[Stack]] = defaultdict(list)
     for number, position in enumerate(table_positions(stacks)):
         for stack in position:
             scans[number, stack.contrast.value, str(stack.scanned)].append(stack)
-    several = [scan for scan in scans.values() if len({_kind(stack) for stack in scan}) > 1]
-    if not several:
-        return list(stacks), ()
-    common = Counter(_kind(stack) for scan in several for stack in scan)
-    chosen = max(common, key=lambda kind: (common[kind], [value in kind for value in _PREFERRED], sorted(kind)))
-    out = {
-        id(stack)
-        for scan in several
-        if any(_kind(stack) == chosen for stack in scan)
-        for stack in scan
-        if _kind(stack) != chosen
-    }
-    flag = QualityFlag(
-        "other-image-kinds",
-        "info",
-        f"{len(out)} series show scans that other series show too, processed otherwise; "
-        f"{' '.join(sorted(chosen)) or 'the unprocessed ones'} were used throughout.",
-    )
-    return [stack for stack in stacks if id(stack) not in out], (flag,) if out else ()
+    common = Counter(kind for scan in scans.values() for kind in {_kind(stack) for stack in scan})
+
+    def rank(kind: Kind) -> tuple[int, list[bool], list[str]]:
+        return common[kind], [value in kind for value in _PREFERRED], sorted(kind)
+
+    best = [(scan, max(map(_kind, scan), key=rank)) for scan in scans.values()]
+    out = {id(stack) for scan, kind in best for stack in scan if _kind(stack) != kind}
+    kept = [stack for stack in stacks if id(stack) not in out]
+    flags = []
+    if out:
+        used = {kind for scan, kind in best if any(id(stack) in out for stack in scan)}
+        names = " and ".join(sorted(" ".join(sorted(kind)) or "the unprocessed ones" for kind in used))
+        message = f"{len(out)} series show scans that other series show too, processed otherwise; {names} were used."
+        flags.append(QualityFlag("other-image-kinds", "info", message))
+    corrections = {_kind(stack).intersection(_PREFERRED) for stack in kept}
+    if len(corrections) > 1:
+        named = "; ".join(sorted(" ".join(sorted(values)) or "none" for values in corrections))
+        message = (
+            f"Series were not all corrected alike for distortion or for the coils (ImageType: {named}), so stations "
+            "and contrasts may not fit exactly."
+        )
+        flags.append(QualityFlag("mixed-image-kinds", "warning", message))
+    return kept, tuple(flags)
 
 
 def _kind(stack: Stack) -> Kind:

@@ -51,6 +51,7 @@ _ACQUISITION: Mapping[str, Repair] = {
     "Manufacturer": values.text,
     "ManufacturerModelName": values.text,
     "SyntheticData": values.yes_or_no,
+    "LossyImageCompression": values.code,
 }
 
 PATIENT_KEYWORDS = (*_PATIENT, "StudyInstanceUID")

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
+
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.geometry import z_range_mm
+from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.stacks import Stack, table_positions
 from operators.dicom_loader.study_headers import StudyHeaders
 
 __all__ = ["study_flags"]
+
+
+#: These transfer syntaxes always lose something. Others may, and then LossyImageCompression says so.
+_LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 
 
 def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> tuple[QualityFlag, ...]:
@@ -89,6 +96,16 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
                 f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
             )
         )
+    lossy = {stack.files[0].series_uid for stack in stacks if any(_is_lossy(file) for file in stack.files)}
+    if lossy:
+        flags.append(
+            QualityFlag(
+                "lossy-compression",
+                "warning",
+                f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of "
+                "images as acquired.",
+            )
+        )
     used = {file.series_uid for stack in stacks for file in stack.files}
     others = [other for other in headers.others if other.series_uid not in used]  # some contrasts the images told
     phase = {other.series_uid for other in others if other.kind == "phase"}
@@ -102,3 +119,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         message += f", {len(composed)} composed or reformatted." if composed else "."
         flags.append(QualityFlag("ignored-series", "info", message))
     return tuple(flags)
+
+
+def _is_lossy(file: ImageFile) -> bool:
+    return file.acquisition.get("LossyImageCompression") == "01" or file.transfer_syntax_uid in _LOSSY_SYNTAXES

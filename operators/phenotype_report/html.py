@@ -233,6 +233,16 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
     return sorted(cards, key=lambda card: card["place"])
 
 
+def _touches(flag: Mapping[str, Any]) -> str:
+    """The numbers of the page's cards that a flag casts doubt on, in words; empty if there are none."""
+    touched = [PHENOTYPES[key] for key in flag.get("touches", ()) if key in PHENOTYPES]
+    if flag["severity"] == "error" or not touched:
+        return ""
+    if len(touched) == len(PHENOTYPES):
+        return "all numbers"
+    return ", ".join(p.title for p in touched if p.card is not None and not p.deprecated) or touched[0].title
+
+
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
     rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
 
@@ -279,5 +289,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": fixed, "percent": percent, "volume": volume, "plain": plain}
+    environment.filters |= {
+        "fixed": fixed,
+        "percent": percent,
+        "plain": plain,
+        "touches": _touches,
+        "volume": volume,
+    }
     return environment

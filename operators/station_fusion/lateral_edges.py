@@ -15,6 +15,9 @@ __all__ = ["edge_columns", "lateral_edge_flags"]
 _JOINED_MM = 30.0
 """Stretches along z that are closer than this are one."""
 
+_NO_OUTLINE = 0.5
+"""Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose."""
+
 
 def edge_columns(grid: Grid, station_grids: Sequence[Grid]) -> NDArray[np.int64]:
     """First and last column that a station covers, for each slice: shape (z, 2).
@@ -54,6 +57,10 @@ def lateral_edge_flags(
     first, end = slices or (0, grid.shape[0])
     columns = edge_columns(grid, station_grids)
     index = np.arange(grid.shape[0])
+    first_edge, last_edge = (body[index, :, columns[:, edge]].any(axis=1) for edge in (0, 1))
+    both = first_edge & last_edge
+    if both.sum() > _NO_OUTLINE * np.count_nonzero(body.any(axis=(1, 2))):
+        return ()
     flags = []
     for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
         touching = np.asarray(body[index, :, columns[:, edge]].any(axis=1))

@@ -13,6 +13,7 @@ from analysis.composition import add_composition
 from analysis.curves import odds_ratio_curves
 from analysis.definitions import COVARIATES
 from analysis.kaplan_meier import log_rank_p, survival_curve
+from analysis.mediation import mediate, mediation_table
 from analysis.thirds import tertiles
 from tests.analysis.r import needs_survival, run_r
 from tests.analysis.synthetic import cohort_of
@@ -79,3 +80,28 @@ def test_without_muscle_fat_composition_is_not_known() -> None:
     table = cohort_of(12000, 4).analysed.head(300).drop(columns="muscle_fat_fraction")
     assert add_composition(table)["adverse_muscle_composition"].isna().all()
     assert isinstance(add_composition(table), pd.DataFrame)
+
+
+@needs_survival
+def test_mediation_is_the_closed_form_of_linear_models_and_finds_the_truth(tmp_path: Path) -> None:
+    """Truth: 0.5 per SD directly, and 0.6 * 0.8 through the mediator."""
+    rng = np.random.default_rng(2)
+    n = 3000
+    c, x = rng.normal(size=n), rng.normal(size=n)
+    m = 0.6 * x + 0.3 * c + rng.normal(size=n)
+    y = 0.5 * x + 0.8 * m - 0.4 * c + rng.normal(size=n)
+    r = run_r(
+        """
+        d$x <- d$x / sd(d$x); a <- lm(m ~ c + x, d); b <- lm(y ~ c + x + m, d); t <- lm(y ~ c + x, d)
+        out("parts", c(coef(t)["x"], coef(b)["x"], coef(a)["x"] * coef(b)["m"]))
+        """,
+        tmp_path,
+        d=pd.DataFrame({"c": c, "x": x, "m": m, "y": y}),
+    )
+    found = mediate(x, m, y, c[:, None])
+    np.testing.assert_allclose([found.total, found.direct, found.indirect], r["parts"], rtol=1e-8)
+    sd = float(x.std(ddof=1))
+    assert found.direct_low < 0.5 * sd < found.direct_high and found.indirect_low < 0.48 * sd < found.indirect_high
+    table = cohort_of(12000, 4).analysed.head(1500)
+    made = mediation_table(table, COVARIATES)
+    assert ("weak_grip", "grip_kg") not in set(zip(made["outcome"], made["mediator"], strict=True)) and len(made) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def test_confounding_by_mass_is_found_and_removed() -> None:
     table = build_cohort(people, check_phenotypes(made.phenotypes, "phenotypes.csv")).analysed
     men = table[table["sex"] == "M"]
     assert np.corrcoef(men["pa_ratio"], men["tmv_cm3"])[0, 1] == pytest.approx(-0.7, abs=0.03)
-    ask = {"exposures": ("pa_ratio",), "outcomes": ("falls", "mortality")}
+    ask: dict[str, Any] = {"exposures": ("pa_ratio",), "outcomes": ("falls", "mortality")}
     without = associations(table, COVARIATES, **ask).summary.query("model == 'adjusted'").set_index("outcome")
     beside = associations(table, (*COVARIATES, "tmv_cm3"), **ask).summary.query("model == 'adjusted'")
     assert without.loc["falls", "ci_low"] > 1.1 and made.truth["odds_ratio_crude"]["pa_ratio"]["falls"] > 1.2

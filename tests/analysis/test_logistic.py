@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.logistic import fit_logistic, likelihood_ratio_p, profile_interval
+from analysis.logistic import fit_logistic, likelihood_ratio_p
+from analysis.profile_likelihood import profile_interval
 from tests.analysis.r import needs_r, run_r
 
 _R_GLM = """

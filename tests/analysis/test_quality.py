@@ -136,5 +136,17 @@ def test_keys_decide_and_the_saved_file_excludes(cohort: Path, tmp_path: Path) -
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert problems == []
         browser.close()
+    (tmp_path / "few").mkdir()
+    write_report(
+        tmp_path / "few" / "studies", "1", made_report("1") | {"quality": made_report("1")["quality"] | {"flags": []}}
+    )
+    quality_page(collect_reports(tmp_path / "few"), tmp_path / "few", tmp_path / "few" / "qc.html")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.goto((tmp_path / "few" / "qc.html").as_uri())
+        assert "1 of 1" in (tab.text_content("#count") or "") and problems == []
+        browser.close()
     excluded = read_exclusions(tmp_path / "decisions.csv").rows(collected.table)
     assert list(np.flatnonzero(excluded)) == [LARGE]

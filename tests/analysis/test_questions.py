@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def test_only_deaths_after_imaging_and_before_the_end_count_in_both_models() -> 
 
 def test_any_column_can_be_exposure_outcome_covariate_or_modifier() -> None:
     table = cohort_of(12000, 4).analysed
-    ask = {"exposures": ("tmv_cm3", "pa_ratio"), "outcomes": ("falls", "probable_sarcopenia")}
+    ask: dict[str, Any] = {"exposures": ("tmv_cm3", "pa_ratio"), "outcomes": ("falls", "probable_sarcopenia")}
     rows = associations(table, ("age", "sex", "tmv_cm3"), **ask).summary
     adjusted = rows[(rows["model"] == "adjusted") & (rows["outcome"] == "falls")].set_index("exposure")
     expected = associate(table, "tmv_cm3", "falls", tertiles(table["tmv_cm3"].to_numpy()), ("age", "sex"), "adjusted")

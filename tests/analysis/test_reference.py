@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.command_line import run_command
 from analysis.errors import DataError
 from analysis.lms import centile, fit_lms, z_score
+from analysis.people_with_images import people_with_images
 from analysis.reference import COLUMNS, percentile_curves, reference_table
+from analysis.reference_command import command
 from tests.analysis.r import needs_r, run_r
 
 
@@ -73,6 +76,44 @@ def test_r_finds_the_same_maximum(tmp_path: Path) -> None:
     np.testing.assert_allclose(power[0], r["L"][0], atol=5e-3)
     np.testing.assert_allclose(median, r["M"], rtol=1e-4)
     np.testing.assert_allclose(spread, r["S"], rtol=2e-3)
+
+
+def made_cohort(folder: Path, n: int = 400) -> tuple[Path, Path]:
+    """Phenotypes of two visits and participants without grip or DXA; the first visit follows known curves."""
+    age, tmv = _drawn(n, 5)
+    eid = [str(1000 + i) for i in range(n)]
+    first = pd.DataFrame({"eid": eid, "visit": "2", "tmv_cm3": tmv, "pa_ratio": 0.4, "lr_asymmetry": 0.02})
+    second = first.assign(visit="3", tmv_cm3=2 * tmv)
+    pd.concat([first, second]).to_csv(folder / "mri.csv", index=False)
+    people = pd.DataFrame({"eid": eid, "sex": "F", "age": age.round().astype(int)})
+    people.to_csv(folder / "people.csv", index=False)
+    return folder / "mri.csv", folder / "people.csv"
+
+
+def test_the_command_takes_one_visit_and_asks_for_sex_and_age_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mri, people = made_cohort(tmp_path)
+    words = [str(mri), "--participants", str(people), "--source", "people of a test", "--out", str(tmp_path / "r.csv")]
+    assert run_command(command, words) == 3
+    assert "Choose it with --visit" in capsys.readouterr().err
+    words += ["--visit", "2"]
+    assert run_command(command, words) == 0
+    told = capsys.readouterr().out
+    assert "women: 2 phenotypes" in told and "reports of men show no percentiles" in told
+    table = pd.read_csv(tmp_path / "r.csv").query("phenotype == 'tmv_cm3'").set_index("age")
+    assert set(table["source"]) == {"people of a test"} and set(table["synthetic"]) == {0}
+    assert table.loc[65, "M"] == pytest.approx(9000, rel=0.03) and table.loc[65, "S"] == pytest.approx(0.16, rel=0.15)
+    rejected = pd.DataFrame({"eid": [str(1000 + i) for i in range(350)], "visit": "2"})
+    rejected.assign(decision="reject").to_csv(tmp_path / "no.csv", index=False)
+    assert run_command(command, [*words, "--exclude", str(tmp_path / "no.csv")]) == 3  # 50 people are too few
+    assert "no phenotype with enough people" in capsys.readouterr().err
+
+
+def test_numbers_of_a_network_trained_on_synthetic_images_make_a_synthetic_reference(tmp_path: Path) -> None:
+    mri, people = made_cohort(tmp_path)
+    pd.read_csv(mri).assign(model_trained_on_synthetic=1).to_csv(mri, index=False)
+    assert people_with_images(mri, people, visit="2").synthetic
 
 
 def test_the_table_has_the_columns_that_a_report_reads() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def test_imputed_odds_ratios_equal_the_complete_ones_where_nothing_is_lost() -> 
     n = 1500
     table = pd.DataFrame({"pa_ratio": rng.normal(0.45, 0.05, n), "age": rng.normal(65, 8, n)})
     table["falls"] = (rng.random(n) < 0.2).astype(float)
-    ask = {"exposures": ("pa_ratio",), "outcomes": ("falls",)}
+    ask: dict[str, Any] = {"exposures": ("pa_ratio",), "outcomes": ("falls",)}
     assert imputed_associations(table, ("age",), **ask).empty
     table["bmi"] = np.where(rng.random(n) < 0.3, np.nan, rng.normal(26, 4, n))
     row = imputed_associations(table, ("age", "bmi"), imputations=5, **ask).iloc[0]

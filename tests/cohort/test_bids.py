@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -50,7 +51,7 @@ def test_images_and_labels_are_where_bids_wants_them(cohort: Path, tmp_path: Pat
         "sub-1002/ses-3/anat/sub-1002_ses-3_desc-muscles_dseg.nii.gz",
     ]
     assert all((out / name.replace(".nii.gz", ".json")).is_file() for name in images)
-    labels = nibabel.load(out / images[0])
+    labels: Any = nibabel.load(out / images[0])
     assert labels.shape == SHAPE[::-1] and np.asarray(labels.dataobj)[5, 0, 0] == 5
     # NIfTI's axes run to the right and to anterior, ours to the left and to posterior.
     np.testing.assert_allclose(labels.affine @ [0, 0, 0, 1], [50, 40, 700, 1])

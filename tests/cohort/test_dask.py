@@ -82,6 +82,7 @@ def wait_for(path: Path, pattern: str, number: int) -> None:
     assert len(list(path.glob(pattern))) >= number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
 def test_a_signal_ends_the_run_in_order(made_inputs: MakeInputs, tmp_path: Path, signals: tuple[int, ...]) -> None:
     inputs, out = made_inputs(["ok", "ok 1", "ok 8", "ok 1"]), tmp_path / "out"
@@ -112,6 +113,7 @@ def test_a_killed_run_goes_on_where_it_was(made_inputs: MakeInputs, tmp_path: Pa
     assert list((out / ".work").iterdir()) == []  # what the killed one had begun was removed
 
 
+@pytest.mark.slow
 def test_no_study_is_begun_that_would_not_end_before_the_wall_time(made_inputs: MakeInputs, tmp_path: Path) -> None:
     result = run(made_inputs(["ok 1"] * 6), tmp_path / "out", workers=1, walltime=4 / 60)
     assert 0 < result.counts["done"] < 6 and result.left == 6 - result.counts["done"]

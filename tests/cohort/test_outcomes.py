@@ -73,6 +73,7 @@ def test_done_refused_failed_and_out_of_memory(made_inputs: MakeInputs, out: Pat
     assert os.listdir(out / ".work") == []
 
 
+@pytest.mark.slow
 def test_limits_end_a_study_and_the_next_one_is_done(made_inputs: MakeInputs, out: Path) -> None:
     inputs = made_inputs(["hang", "freeze", "grow", "ok"])
     worker = Worker(settings(out, time_s=5.0, heartbeat_s=2.5, memory_bytes=300 << 20))

@@ -197,3 +197,28 @@ def test_of_several_kinds_of_one_scan_one_is_used_throughout(
     number = next(n for n, kind in enumerate(kinds) if kept in kind)
     assert {station.series_number // 100 for station in study.stations} == {number}
     assert [(flag.code, flag.severity) for flag in study.flags] == [("other-image-kinds", "info")]
+
+
+def test_the_kind_that_every_scan_has_is_preferred_to_a_corrected_one_of_some(tmp_path: Path) -> None:
+    def add(suffix: str, kind: str, stations: int) -> None:
+        def change(header: Dataset) -> None:
+            header.ImageType = [*header.ImageType, kind]
+            header.SeriesInstanceUID += suffix
+            header.SOPInstanceUID += suffix
+
+        write_study(tmp_path / kind, stations=stations, change=change)
+
+    add(".1", "ND", 2)
+    add(".2", "DIS2D", 1)
+    study = load_study(tmp_path)
+    assert {station.series_uid[-2:] for station in study.stations} == {".1"}
+    assert [flag.code for flag in study.flags] == ["other-image-kinds"]
+
+
+def test_stations_that_were_not_corrected_alike_are_flagged(tmp_path: Path) -> None:
+    def change(header: Dataset) -> None:
+        if header.SeriesNumber < 6:  # the higher of two stations
+            header.ImageType = [*header.ImageType, "DIS3D"]
+
+    write_study(tmp_path, change=change)
+    assert [(flag.code, flag.severity) for flag in load_study(tmp_path).flags] == [("mixed-image-kinds", "warning")]

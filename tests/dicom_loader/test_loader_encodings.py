@@ -23,7 +23,9 @@ from operators.core.volume import Contrast
 from operators.dicom_loader import load_study
 from operators.dicom_loader.codecs import decode_frame
 from tests.dicom_loader.dicom_maker import (
+    COLUMNS,
     ORDER,
+    ROWS,
     SLICES,
     SPACING,
     enhanced_header,
@@ -104,6 +106,26 @@ def test_a_transfer_syntax_without_decoder_is_named(tmp_path: Path, uid: str, na
         write(header, file)
     with pytest.raises(DicomError, match=rf"transfer syntax {name}.*Export the study uncompressed"):
         load_study(tmp_path)
+
+
+def test_images_that_were_compressed_with_loss_are_flagged(tmp_path: Path) -> None:
+    def change(header: Dataset) -> None:
+        header.LossyImageCompression = "01" if header.SeriesNumber == 3 else "00"
+
+    write_study(tmp_path, stations=1, change=change)
+    study = load_study(tmp_path)
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("lossy-compression", "warning")]
+    assert study.flags[0].message.startswith("1 series")
+
+
+def test_jpeg_baseline_is_lossy_whatever_the_header_says(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint8)
+    for file in write_study(tmp_path, stations=1):
+        header = dcmread(file)
+        header.BitsAllocated, header.BitsStored, header.HighBit = 8, 8, 7
+        write(header, file)
+        encapsulated(file, "1.2.840.10008.1.2.4.50", [bytes(imagecodecs.jpeg8_encode(noise, level=90))])
+    assert "lossy-compression" in {flag.code for flag in load_study(tmp_path).flags}
 
 
 def encapsulated(file: Path, syntax: str, streams: list[bytes]) -> None:

@@ -166,6 +166,16 @@ def test_scan_attributes_are_copied_only_if_all_stations_agree() -> None:
     assert "not a patient" in header.ImageComments
 
 
+def test_a_series_made_of_lossy_images_is_lossy() -> None:
+    fused = box_body.fused_of(box_body.grid())
+    lossy = dataclasses.replace(fused.stations[0], acquisition={"LossyImageCompression": "01"})
+    said = []
+    for first in (fused.stations[0], lossy):
+        made = dataclasses.replace(fused, stations=(first, *fused.stations[1:]))
+        said.append(derive(made, box_body.study_of(made)).headers[0].LossyImageCompression)
+    assert said == ["00", "01"]
+
+
 @pytest.mark.parametrize("contrast", Contrast)
 def test_the_loader_does_not_take_a_derived_series_for_a_station(contrast: Contrast) -> None:
     fused = box_body.fused_of(box_body.grid(), contrasts=tuple(Contrast))

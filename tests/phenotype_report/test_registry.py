@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "operators" / "core" / "schema" / "report.schema.json"
 
 #: A version of the schema that no phenotype of ours has.
+FINDING_SITE = "363698007"
 NEXT_VERSION = "99.0.0"
 
 TOY = Phenotype(
@@ -81,8 +82,8 @@ def test_a_new_phenotype_is_in_result_json_page_and_sr(toy: Phenotype, tmp_path:
     assert f"{100 * expected_share():.2f}\N{NO-BREAK SPACE}%" in page
     medial = files.measurements.phenotypes.medial_cm3
     assert medial is not None and f"of {volume(medial)} cm³" in page
-    (found,) = [
-        item
+    ((found, group),) = [
+        (item, group)
         for group in pydicom.dcmread(files.sr).ContentSequence[-1].ContentSequence
         for item in group.ContentSequence
         if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].get("CodeValue") == toy.key
@@ -92,7 +93,8 @@ def test_a_new_phenotype_is_in_result_json_page_and_sr(toy: Phenotype, tmp_path:
     assert measured.MeasurementUnitsCodeSequence[0].CodeValue == "%"
     site = found.ContentSequence[0]
     assert site.ConceptCodeSequence[0].CodeValue == by_name("gracilis").code
-    assert site.ContentSequence[0].ConceptCodeSequence[0].CodeMeaning == "Left"
+    of_group = [i for i in group.ContentSequence if i.ConceptNameCodeSequence[0].get("CodeValue") == FINDING_SITE]
+    assert of_group[0].ContentSequence[0].ConceptCodeSequence[0].CodeMeaning == "Left"
 
 
 def test_a_new_phenotype_that_is_missing_says_why(toy: Phenotype, tmp_path: Path) -> None:
