@@ -128,6 +128,7 @@ def process_study(
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
+        _check_reference(study, options)
         fused = clock.run("fuse", partial(_fuse, folder, study, options))
         study, fused = _without_station_voxels(study, fused)
         labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
@@ -214,6 +215,15 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
         deidentification=options.deidentification.chosen(),
     )
     return with_person(study, options.reading.person)
+
+
+def _check_reference(study: Study, options: RunOptions) -> None:
+    """Refuse a reference that does not fit before the work that takes minutes."""
+    if options.report.reference is not None:
+        from operators.core.dicom_objects import is_synthetic
+        from operators.phenotype_report.percentiles import read_reference
+
+        read_reference(options.report.reference, is_synthetic(study))
 
 
 def _fuse(folder: Path, study: Study, options: RunOptions) -> Fused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from operators.core.contrast import Contrast
 from operators.core.errors import InputError, InternalError
 from operators.core.label_map import LabelMap, label_digest
 from operators.core.model_card import ModelCard
-from operators.core.options import LabelOptions, recorded
+from operators.core.options import LabelOptions, ReportOptions, recorded
 from operators.core.output_folder import DICOM_FILES, missing, staged
 from operators.core.stage_clock import StageClock
 from operators.core.volume import QualityFlag, Volume
@@ -43,6 +44,7 @@ def measure_study(
     folder: Path | str,
     labels: Path | str | LabelOptions | None = None,
     *,
+    page: ReportOptions | None = None,
     on_stage: Callable[[str, float | None], None] | None = None,
 ) -> StudyResult:
     """Measure a finished study again, and rewrite its segmentation and reports.
@@ -58,6 +60,8 @@ def measure_study(
         options label maps that another tool made. The outputs still name the
         origin of edited labels (weights, training data), and say that they were
         edited by hand.
+    page : ReportOptions, optional
+        What the page shows besides the results; by default, a viewer if the run's page had one.
     on_stage : callable, optional
         As for `operators.pipeline.process_study`: load, segment, write, report.
 
@@ -88,8 +92,9 @@ def measure_study(
         finished = clock.run("load", partial(read_finished, folder, report))
         label_map, card = clock.run("segment", partial(_label, folder, finished, labels))
         clock.run("write", partial(_write, staging, folder, finished, label_map, card, labels))
-        options = _options(report, labels)
-        clock.run("report", partial(_report, staging, finished, label_map, card, options, clock.seconds))
+        page = _page(report, page)
+        options = _options(report, labels, page)
+        clock.run("report", partial(_report, staging, finished, label_map, card, options, page, clock.seconds))
         written = [name for name in REWRITTEN if not (finished.study.fused_elsewhere and name in DICOM_FILES)]
         if absent := missing(staging, tuple(written)):
             raise InternalError("measure", f"it ended without {', '.join(absent)}", "every report of a study")
@@ -203,8 +208,14 @@ def _referenced(segmentation: Path) -> set[str]:
         ) from error
 
 
-def _options(report: Mapping[str, Any], labels: Path | LabelOptions | None) -> dict[str, Any]:
-    options = dict(report["options"])
+def _page(report: Mapping[str, Any], page: ReportOptions | None) -> ReportOptions:
+    page = page or ReportOptions()
+    earlier = report["options"].get("report", {}).get("viewer", "auto")
+    return replace(page, viewer=earlier) if page.viewer == "auto" else page
+
+
+def _options(report: Mapping[str, Any], labels: Path | LabelOptions | None, page: ReportOptions) -> dict[str, Any]:
+    options = {**report["options"], "report": recorded(page)}
     if isinstance(labels, LabelOptions):
         options["labels"] = recorded(labels)
     return options
@@ -216,6 +227,7 @@ def _report(
     label_map: LabelMap,
     card: ModelCard,
     options: Mapping[str, Any],
+    page: ReportOptions,
     seconds: Mapping[str, float],
 ) -> None:
     from operators.phenotype_report import write_reports
@@ -230,4 +242,5 @@ def _report(
         seconds,
         options,
         station_table=finished.report["quality"]["stations"],
+        page=page,
     )

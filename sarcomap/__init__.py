@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         FusionOptions,
         LabelOptions,
         ReadingOptions,
+        ReportOptions,
         RunOptions,
         SegmentationOptions,
     )
@@ -62,6 +63,7 @@ _HOMES = {
         "FusionOptions",
         "LabelOptions",
         "ReadingOptions",
+        "ReportOptions",
         "RunOptions",
         "SegmentationOptions",
     ),
@@ -88,6 +90,7 @@ __all__ = [
     "ModelCard",
     "QualityFlag",
     "ReadingOptions",
+    "ReportOptions",
     "SHIPPED_BUNDLE",
     "RunOptions",
     "SarcoMapError",

@@ -29,6 +29,7 @@ Start here:
 COMMANDS = {
     "run": ("sarcomap.run_command:command", "Process one study or a few."),
     "measure": ("sarcomap.measure_command:command", "Measure a finished study again, after its labels were edited."),
+    "compare": ("sarcomap.compare_command:command", "Show the change between two reports of one person."),
     "cohort": ("sarcomap.cohort_commands:command", "Process many studies, resume, and collect their results."),
     "phantom": ("phantom.commands:command", "Make synthetic studies, training sets and cohorts."),
     "analysis": ("analysis.commands:command", "Analyse a cohort's tables, collect reports, check a published table."),

@@ -12,8 +12,8 @@ from app.study_command import LogLevel, set_up_logging
 from operators.core.command_line import EXIT_CODES, new_app
 from operators.core.label_file_names import check_label_file_name
 from operators.core.label_schemes import scheme_names
-from operators.core.options import LabelOptions, OptionError
-from operators.core.options.declaration import Flag, section
+from operators.core.options import LabelOptions, OptionError, ReportOptions
+from operators.core.options.declaration import Flag, TogetherWith, section
 
 __all__ = ["command"]
 
@@ -64,6 +64,7 @@ def _measure(
         ),
         _LABELS,
     ] = (),
+    page: Annotated[ReportOptions, TogetherWith] = ReportOptions(),  # noqa: B008 (frozen)
     log_level: Annotated[
         LogLevel,
         Parameter(
@@ -85,7 +86,7 @@ def _measure(
     from operators.remeasure import measure_study
 
     try:
-        result = measure_study(folder, labels, on_stage=show.stage)
+        result = measure_study(folder, labels, page=page, on_stage=show.stage)
     finally:
         show.close()
     if not quiet:

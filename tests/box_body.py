@@ -11,7 +11,7 @@ from operators.core.anatomy import STRUCTURES, Compartment, by_name
 from operators.core.model_card import ModelCard
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
 
-__all__ = ["MODEL", "PATIENT", "SHAPE", "box_labels", "fused_of", "grid", "study_of"]
+__all__ = ["MODEL", "NO_MIDDLE", "PATIENT", "SHAPE", "box_labels", "fused_of", "grid", "study_of"]
 
 SHAPE = (60, 24, 80)  # (z, y, x); at 5 x 5 x 8 mm: 480 mm high, 120 mm deep, 400 mm wide
 SPACING = (5.0, 5.0, 8.0)
@@ -25,6 +25,8 @@ PATIENT = {
     "StudyID": "1",
     "AccessionNumber": "",
 }
+#: Phenotypes that the boxes do not have, because the femora reach the lowest slice.
+NO_MIDDLE = {"mid_thigh_cm2", "mid_thigh_left_cm2", "mid_thigh_right_cm2"}
 MODEL = ModelCard(
     name="sarcomap_unetr",
     version="0.1.0",

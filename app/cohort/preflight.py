@@ -38,7 +38,14 @@ def check_options(options: RunOptions, fuse_only: bool) -> RunOptions:
     if chosen.deidentify_key is not None:
         chosen = replace(chosen, deidentify_key=chosen.deidentify_key.absolute())
     labels = replace(options.labels, segmentation=tuple(file.absolute() for file in options.labels.segmentation))
-    return replace(options, deidentification=chosen, labels=labels)
+    if options.report.previous is not None:
+        raise UsageError("--previous", "one earlier report for many studies", "a study each", "Leave it out.")
+    page = options.report
+    if page.viewer == "auto":  # the pages of a cohort stay small
+        page = replace(page, viewer="no")
+    if page.reference is not None:
+        page = replace(page, reference=page.reference.absolute())
+    return replace(options, deidentification=chosen, labels=labels, report=page)
 
 
 def check_folder(out: Path) -> None:

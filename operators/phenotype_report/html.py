@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, STRUCTURES, Compartment, by_name
+from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, Compartment, by_name
 from operators.core.output_files import replacing
-from operators.core.phenotypes import PHENOTYPES, Phenotype
+from operators.core.phenotypes import PHENOTYPES
+from operators.core.phenotypes.formulas import left_right_asymmetry
+from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Volume
 from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.page_methods import command_of, methods_text, options_of
+from operators.phenotype_report.page_numbers import fixed, percent, plain, shown, volume
+from operators.phenotype_report.page_summary import sentences, verdict
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
+from operators.phenotype_report.profile_charts import Chart
 
-__all__ = ["Picture", "pictures_of", "render_html", "write_html"]
+__all__ = ["PageContent", "Picture", "pictures_of", "render_html", "template", "write_html"]
 
 BANNER = "trained on synthetic anatomy: not for clinical use"
 """Follows the network's name, as its model card gives it."""
@@ -32,8 +40,6 @@ _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Axial, lower thigh", "axial", ("vastus_medialis",)),
 )
 _UNLABELLED: tuple[tuple[str, Plane], ...] = (("Coronal", "coronal"), ("Axial", "axial"))
-_TYPOGRAPHY = str.maketrans({",": "\N{NARROW NO-BREAK SPACE}", "-": "\N{MINUS SIGN}"})
-_COMPARTMENT_COLOURS = {c: next(s.colour_rgb for s in STRUCTURES if s.compartment is c) for c in Compartment}
 
 
 @dataclass(frozen=True)
@@ -44,16 +50,53 @@ class Picture:
     ----------
     title, caption : str
     png : bytes
+    alt : str
+        What it shows, for those who cannot see it.
     """
 
     title: str
     caption: str
     png: bytes
+    alt: str = ""
 
     @property
     def uri(self) -> str:
         """The picture as a ``data:`` URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """What the page shows besides the report's own content.
+
+    Attributes
+    ----------
+    person : sequence of (str, str)
+        From `examined`. ``report.json`` does not hold it.
+    viewer : mapping or None
+        From `viewer_data`; without it the page has still pictures only.
+    charts : sequence of Chart
+        From `profile_charts`.
+    asymmetry : Picture or None
+        From `asymmetry_map`.
+    percentiles : mapping of str to int
+        By phenotype, for sex and age.
+    reference : str
+        Where the percentiles are from.
+    changes : mapping of str to str
+        By phenotype, the change since an earlier report, in words.
+    previous : str
+        The earlier report, and what counts as a change.
+    """
+
+    person: Sequence[tuple[str, str]] = ()
+    viewer: Mapping[str, Any] | None = None
+    charts: Sequence[Chart] = ()
+    asymmetry: Picture | None = None
+    percentiles: Mapping[str, int] = field(default_factory=dict)
+    reference: str = ""
+    changes: Mapping[str, str] = field(default_factory=dict)
+    previous: str = ""
 
 
 def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tuple[Picture, ...]:
@@ -63,44 +106,70 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
     trusted for measurements are not shown as anatomy either.
     """
     voxels = labels.voxels.astype(np.uint8, copy=False)
-    shown = None if measurements.withheld else voxels
-    over = "" if shown is None else ", with labels; the dashed line separates left and right"
+    shown_labels = None if measurements.withheld else voxels
+    over = "" if shown_labels is None else ", with labels; the dashed line separates left and right"
     wanted: tuple[tuple[str, Plane, int], ...]
-    if shown is None:
+    if shown_labels is None:
         wanted = tuple((title, plane, _widest_slice(fused, plane)) for title, plane in _UNLABELLED)
     else:
-        wanted = tuple(
-            (title, plane, busiest_slice(voxels, fused.grid, plane, structures))
-            for title, plane, structures in _LABELLED
-        )
+        wanted = _chosen_slices(voxels, fused)
     pictures = []
     for title, plane, index in wanted:
         png = overlay_png(
-            fused.water, shown, fused.grid, plane, index, mid_surface=measurements.mid_surface, body=fused.body
+            fused.water, shown_labels, fused.grid, plane, index, mid_surface=measurements.mid_surface, body=fused.body
         )
-        pictures.append(Picture(title, f"Fused water image, slice {index + 1}{over}.", png))
+        caption = f"Fused water image, slice {index + 1}{over}."
+        coloured = "" if shown_labels is None else ", muscles and bones in colours"
+        alt = f"{plane.capitalize()} slice of the water image{coloured}; the patient's right is on the left"
+        pictures.append(Picture(title, caption, png, alt))
     return tuple(pictures)
 
 
-def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
+def _chosen_slices(voxels: NDArray[np.uint8], fused: Fused) -> tuple[tuple[str, Plane, int], ...]:
+    """The slices to show; a slice that another picture already shows is not shown again."""
+    chosen: dict[tuple[Plane, int], tuple[str, Plane, int]] = {}
+    for title, plane, structures in _LABELLED:
+        index = busiest_slice(voxels, fused.grid, plane, structures)
+        chosen.setdefault((plane, index), (title, plane, index))
+    return tuple(chosen.values())
+
+
+def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), further: PageContent | None = None) -> str:
     """Render the page of a report.
 
     Parameters
     ----------
     report : mapping
-        From `build_report`; nothing else about the study is shown.
+        From `build_report`.
     pictures : sequence of Picture
         The first is shown large, the others beside it.
+    further : PageContent, optional
+        What the page shows besides the report; nothing by default.
     """
-    return _template().render(
+    further = further or PageContent()
+    told = verdict(report)
+    return template("study_page.html.j2").render(
         report=report,
-        cards=_cards(report),
+        person=further.person,
+        verdict=told,
+        sentences=sentences(report),
+        cards=_cards(report, told.touched, further),
+        reference=further.reference,
+        previous=further.previous,
         quality=report["quality"],
         pictures=pictures,
+        charts=further.charts,
+        asymmetry=further.asymmetry,
+        viewer=None if further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
         banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],
+        has_confidence=any(s.get("confidence_mean") is not None for s in report["structures"]),
         largest_side=max([0.001, *(s[f"{side}_cm3"] or 0 for s in report["structures"] for side in ("left", "right"))]),
         total_seconds=sum(value for value in report["timings_s"].values() if value),
+        command=command_of(report),
+        options=options_of(report),
+        methods=methods_text(report),
+        repeatability=REPEATABILITY_SOURCE,
     )
 
 
@@ -113,7 +182,12 @@ def _banner(model: Mapping[str, Any]) -> str | None:
     return f"{name}, labels edited by hand" if edited else None
 
 
-def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> Path:
+def write_html(
+    path: Path | str,
+    report: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
+    further: PageContent | None = None,
+) -> Path:
     """Render the page (see `render_html`) and write it.
 
     Raises
@@ -121,7 +195,7 @@ def write_html(path: Path | str, report: Mapping[str, Any], pictures: Sequence[P
     OutputError
         When the file cannot be written.
     """
-    text = render_html(report, pictures)
+    text = render_html(report, pictures, further)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
@@ -133,10 +207,10 @@ def _widest_slice(fused: Fused, plane: Plane) -> int:
     return int(fused.body.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
 
 
-def _cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageContent) -> list[dict[str, Any]]:
     """The content of the card of each phenotype in the registry that has one."""
     values, quality = report["phenotypes"], report["quality"]
-    shown = {key: _shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
+    texts = {key: shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
     cards = []
     for key, phenotype in PHENOTYPES.items():
         if phenotype.card is None or phenotype.deprecated:
@@ -147,17 +221,16 @@ def _cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "place": phenotype.card.place,
                 "title": phenotype.title,
-                "value": shown[key],
+                "value": texts[key],
                 "unit": phenotype.unit.symbol,
                 "given": given,
-                "note": phenotype.card.note.format_map(shown) if given else missing,
+                "note": phenotype.card.note.format_map(texts) if given else missing,
+                "doubt": given and phenotype.title in touched,
+                "percentile": further.percentiles.get(key) if given else None,
+                "change": further.changes.get(key) if given else None,
             }
         )
     return sorted(cards, key=lambda card: card["place"])
-
-
-def _shown(phenotype: Phenotype, value: float | None) -> str:
-    return (_percent if phenotype.unit.percent else _fixed)(value, phenotype.decimals)
 
 
 def _touches(flag: Mapping[str, Any]) -> str:
@@ -179,10 +252,17 @@ def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> di
 
     return {
         "name": compartment.value,
-        "colour": _rgb(_COMPARTMENT_COLOURS[compartment]),
-        "rows": [{**row, "colour": _rgb(by_name(row["name"]).colour_rgb)} for row in rows],
+        "rows": [
+            {
+                **row,
+                "colour": _rgb(by_name(row["name"]).colour_rgb),
+                "asymmetry": _asymmetry(row["left_cm3"], row["right_cm3"]),
+            }
+            for row in rows
+        ],
         "left_cm3": total("left_cm3"),
         "right_cm3": total("right_cm3"),
+        "asymmetry": _asymmetry(total("left_cm3"), total("right_cm3")),
         "volume_cm3": total("volume_cm3"),
     }
 
@@ -191,17 +271,17 @@ def _rgb(colour: tuple[int, int, int]) -> str:
     return f"rgb({colour[0]}, {colour[1]}, {colour[2]})"
 
 
-def _fixed(value: float | None, decimals: int = 1) -> str:
-    """A number as shown on the page; an em dash if there is none."""
-    return "\N{EM DASH}" if value is None else f"{value:,.{decimals}f}".translate(_TYPOGRAPHY)
+def _asymmetry(left: float | None, right: float | None) -> float | None:
+    return left_right_asymmetry(left, right) if left and right else None
 
 
-def _percent(value: float | None, decimals: int = 1) -> str:
-    return "\N{EM DASH}" if value is None else f"{100 * value:.{decimals}f}\N{NO-BREAK SPACE}%"
+def template(name: str) -> jinja2.Template:
+    """A template of this package, with the page's filters."""
+    return _environment().get_template(name)
 
 
 @cache
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("operators.phenotype_report", "templates"),
         autoescape=True,
@@ -209,7 +289,11 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["fixed"] = _fixed
-    environment.filters["percent"] = _percent
-    environment.filters["touches"] = _touches
-    return environment.get_template("study_page.html.j2")
+    environment.filters |= {
+        "fixed": fixed,
+        "percent": percent,
+        "plain": plain,
+        "touches": _touches,
+        "volume": volume,
+    }
+    return environment

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from operators.core.anatomy import Structure
 from operators.core.errors import InternalError
 from operators.core.label_map import LABELLING_FLAGS
-from operators.core.phenotypes import PHENOTYPES, MuscleFat
+from operators.core.phenotypes import PHENOTYPES, MuscleFat, Side
 from operators.core.volume import QualityFlag
 from operators.phenotype_report.sides import MidSurface
 from operators.phenotype_report.signal_noise import Noise
+from operators.phenotype_report.thigh_profiles import Profile
 
 __all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
 
@@ -143,6 +144,9 @@ class Measurements:
     engine : str
         Backend, device and precision of the network; empty when not known.
 
+    profiles : mapping of str to Profile
+        Areas of muscle along the left and the right femur.
+
     Raises
     ------
     InternalError
@@ -158,6 +162,7 @@ class Measurements:
     noise: Noise = field(default_factory=Noise)
     z_ranges_mm: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     engine: str = ""
+    profiles: Mapping[Side, Profile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if undeclared := {flag.code for flag in self.flags} - MEASURING_FLAGS - LABELLING_FLAGS:

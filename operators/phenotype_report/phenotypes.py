@@ -19,6 +19,7 @@ from operators.phenotype_report.muscle_fat import measure_fat
 from operators.phenotype_report.plausibility import confidence_flags, size_flags, uneven_leg_flags
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 from operators.phenotype_report.signal_noise import noise_of
+from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
 
 __all__ = ["measure", "withheld_reason"]
@@ -39,6 +40,7 @@ def measure(
     flags: Sequence[QualityFlag] = (),
     *,
     sex: str | None = None,
+    no_height: str | None = None,
 ) -> Measurements:
     """Measure a label map on the fused grid.
 
@@ -55,6 +57,8 @@ def measure(
         Further flags of the study. An ``error`` among them also withholds all values.
     sex : {"M", "F"} or None
         Only for judging whether the total muscle volume is plausible.
+    no_height : str or None
+        Why there is no height; by default, that the study gives none.
 
     Raises
     ------
@@ -79,7 +83,14 @@ def measure(
     structures = _structures(known, counts, fat, fused.label_slices)
     groups = _measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
-    body = replace(body, fat=fat, adipose_cm3=_adipose_volumes(known, fused, surface))
+    profiles = {} if "femur" in known.cut else thigh_profiles(known, surface, fused.label_slices)
+    body = replace(
+        body,
+        no_height=no_height or body.no_height,
+        fat=fat,
+        adipose_cm3=_adipose_volumes(known, fused, surface),
+        mid_thigh_cm2={side: profile.mid_thigh_cm2 for side, profile in profiles.items()},
+    )
     values, not_given = evaluate(body)
     no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
     if Contrast.FAT in fused.absent:
@@ -97,7 +108,16 @@ def measure(
         *uneven_leg_flags(known, surface),
     )
     return Measurements(
-        structures, Phenotypes(values), not_given, flags, None, surface, noise, z_ranges_mm(known), known.engine
+        structures,
+        Phenotypes(values),
+        not_given,
+        flags,
+        None,
+        surface,
+        noise,
+        z_ranges_mm(known),
+        known.engine,
+        profiles,
     )
 
 

@@ -19,7 +19,7 @@ from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES, by_name
 from operators.core.volume import Grid
 from operators.phenotype_report.sides import MidSurface
 
-__all__ = ["Plane", "busiest_slice", "overlay_png", "plane_axis"]
+__all__ = ["Plane", "busiest_slice", "display_order", "display_spacing_mm", "overlay_png", "plane_axis"]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -40,6 +40,22 @@ _PNG_LEVEL = 4  # zlib's highest takes 25 times as long for files that are 17% s
 def plane_axis(grid: Grid, plane: Plane) -> int:
     """The axis of a (z, y, x) array that is nearest to the normal of ``plane``."""
     return _array_axes(grid)[_LAYOUT[plane][0]]
+
+
+def display_order(array: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """A view of the array whose slices run from superior to inferior, rows to posterior, columns to the left.
+
+    Axes are those nearest to the patient's, so an oblique grid is shown as acquired.
+    """
+    x, y, z = _array_axes(grid)
+    turned = np.moveaxis(array, (z, y, x), (0, 1, 2))
+    return turned[:: _direction(grid, 2, True), :: _direction(grid, 1, False), :: _direction(grid, 0, False)]
+
+
+def display_spacing_mm(grid: Grid) -> tuple[float, float, float]:
+    """Distance of slices, rows and columns in `display_order`."""
+    x, y, z = (grid.spacing_mm[2 - axis] for axis in _array_axes(grid))
+    return z, y, x
 
 
 def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structures: Iterable[str] | None = None) -> int:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.sr.codedict import codes
 
 from operators.core import clock
 from operators.core.errors import OutputError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
-from operators.core.options import RunOptions
+from operators.core.options import ReportOptions, RunOptions
 from operators.core.volume import Fused, Study, Volume
 from operators.phenotype_report.html import pictures_of, write_html
 from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.page_content import page_content
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.report import build_report, write_report
 from operators.phenotype_report.sr import write_sr
@@ -53,6 +55,7 @@ def write_reports(
     options: RunOptions | Mapping[str, Any] | None = None,
     *,
     station_table: Sequence[Mapping[str, Any]] | None = None,
+    page: ReportOptions | None = None,
 ) -> ReportFiles:
     """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
 
@@ -68,15 +71,21 @@ def write_reports(
         written is added to ``write``.
     options, station_table
         See `build_report`.
+    page : ReportOptions, optional
+        What the page shows besides the results; by default, what ``options`` say.
 
     Raises
     ------
+    InputError
+        When the reference or the earlier report of ``page`` cannot be used.
     OutputError
         When a file cannot be written, or the DICOM SEG cannot be read back.
     """
     start = clock.seconds()
     folder = Path(folder)
-    measurements = measure(labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"))
+    measurements = measure(
+        labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"), no_height=_no_height(study)
+    )
     sr = None
     if segmentation:
         sr = write_sr(folder / "report.sr.dcm", measurements, _header(Path(segmentation)), fused, study, model)
@@ -93,10 +102,22 @@ def write_reports(
         labels_sha256=label_digest(labels),
         station_table=station_table,
     )
-    html = write_html(folder / "report.html", report, pictures)
+    further = page_content(report, labels, fused, study, measurements, page or _page_options(options))
+    html = write_html(folder / "report.html", report, pictures, further)
     # Written last, because programs that collect reports take its presence as the sign of a finished study.
     json = write_report(folder / "report.json", report)
     return ReportFiles(json, html, sr, measurements)
+
+
+def _no_height(study: Study) -> str | None:
+    """Why there is no height, where de-identification is the reason."""
+    if not study.deidentified or codes.DCM.RetainPatientCharacteristicsOption.value in study.deidentified:
+        return None
+    return "De-identification removed the standing height; --keep-characteristics keeps it."
+
+
+def _page_options(options: RunOptions | Mapping[str, Any] | None) -> ReportOptions:
+    return options.report if isinstance(options, RunOptions) else ReportOptions()
 
 
 def _header(segmentation: Path) -> pydicom.Dataset:

@@ -16,6 +16,7 @@ from operators.core.options.dicom import Compression, DicomOptions, SegType
 from operators.core.options.fusion import BiasCorrection, Blend, Device, FusionOptions, StationChoice, check_spacing
 from operators.core.options.person import PersonOptions, with_person
 from operators.core.options.reading import ReadingOptions
+from operators.core.options.report import ReportOptions, Viewer
 from operators.core.options.run import RunOptions
 from operators.core.options.segmentation import Backend, LabelOptions, Precision, SegmentationOptions
 
@@ -36,10 +37,12 @@ __all__ = [
     "PersonOptions",
     "Precision",
     "ReadingOptions",
+    "ReportOptions",
     "RunOptions",
     "SegType",
     "SegmentationOptions",
     "StationChoice",
+    "Viewer",
     "check_spacing",
     "flag_of",
     "recorded",

@@ -12,6 +12,7 @@ from operators.core.options.deidentification import DeidentificationOptions
 from operators.core.options.dicom import DICOM, DicomOptions
 from operators.core.options.fusion import Device, FusionOptions
 from operators.core.options.reading import READING, ReadingOptions
+from operators.core.options.report import ReportOptions
 from operators.core.options.segmentation import SEGMENTATION, LabelOptions, SegmentationOptions
 
 __all__ = ["RunOptions"]
@@ -38,6 +39,7 @@ class RunOptions:
     dicom : DicomOptions
     nifti : bool
         Also write copies of the fused volumes and the labels as NIfTI, in nifti/.
+    report : ReportOptions
     deidentification : DeidentificationOptions
 
     Raises
@@ -55,6 +57,7 @@ class RunOptions:
     trust_bundle: Annotated[bool, Flag, Parameter(group=SEGMENTATION)] = False
     dicom: Annotated[DicomOptions, TogetherWith] = field(default_factory=DicomOptions)
     nifti: Annotated[bool, Flag, Parameter(group=DICOM)] = False
+    report: Annotated[ReportOptions, TogetherWith] = field(default_factory=ReportOptions)
     deidentification: Annotated[DeidentificationOptions, TogetherWith] = field(default_factory=DeidentificationOptions)
 
     def __post_init__(self) -> None:
@@ -74,5 +77,6 @@ _STAGES: dict[str, type] = {
     "segmentation": SegmentationOptions,
     "labels": LabelOptions,
     "dicom": DicomOptions,
+    "report": ReportOptions,
     "deidentification": DeidentificationOptions,
 }

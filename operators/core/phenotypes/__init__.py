@@ -14,7 +14,7 @@ from operators.core.phenotypes.measured_body import MeasuredBody
 from operators.core.phenotypes.muscle_fat import MuscleFat
 from operators.core.phenotypes.phenotype import Card, Phenotype, Side, SrConcept
 from operators.core.phenotypes.registry import PHENOTYPES
-from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO, Unit
+from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO, SQUARE_CM, Unit
 
 __all__ = [
     "CUBIC_CM",
@@ -22,6 +22,7 @@ __all__ = [
     "FRACTION",
     "PHENOTYPES",
     "RATIO",
+    "SQUARE_CM",
     "Card",
     "MeasuredBody",
     "MuscleFat",

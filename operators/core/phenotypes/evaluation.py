@@ -52,5 +52,5 @@ def _reason(phenotype: Phenotype, body: MeasuredBody) -> str:
     if together:
         return f"Labelled only together with other structures: {', '.join(together)}."
     if phenotype.needs_height and body.height_m is None:
-        return "The study gives no standing height."
-    return "It cannot be computed from what was measured."
+        return body.no_height
+    return phenotype.otherwise

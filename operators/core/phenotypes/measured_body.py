@@ -28,6 +28,8 @@ class MeasuredBody:
     groups : mapping of str to tuple of str
         Structures that are labelled only together, by the group's name.
     height_m : float, ndarray or None
+    no_height : str
+        Why there is no height, if there is none.
     voxels, fat_fraction_sums : mapping of str to ndarray of shape (2,)
         Number of voxels of each structure and group on the left and the right,
         and the sum of their fat fractions; empty if no fat image was measured.
@@ -37,6 +39,9 @@ class MeasuredBody:
     adipose_cm3 : mapping of str to tuple of float
         ``subcutaneous`` and ``intermuscular`` adipose tissue of the thigh, left
         and right; empty if not measured.
+    mid_thigh_cm2 : mapping of str to float
+        Area of the thigh muscles at half the femur's length, by side; a side
+        whose femur is not in view from end to end is left out.
     sided : bool
         Whether left and right could be told apart.
     cut : frozenset of str
@@ -48,10 +53,12 @@ class MeasuredBody:
     right_cm3: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     height_m: Any = None
+    no_height: str = "The study gives no standing height."
     voxels: Mapping[str, Any] = field(default_factory=dict)
     fat_fraction_sums: Mapping[str, Any] = field(default_factory=dict)
     fat: Mapping[str, tuple[MuscleFat, MuscleFat]] = field(default_factory=dict)
     adipose_cm3: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    mid_thigh_cm2: Mapping[Side, float] = field(default_factory=dict)
     sided: bool = True
     cut: frozenset[str] = frozenset()
 

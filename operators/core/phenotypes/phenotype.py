@@ -11,6 +11,7 @@ from operators.core.anatomy import LABELS
 from operators.core.errors import InternalError
 from operators.core.phenotypes.measured_body import MeasuredBody, Side
 from operators.core.phenotypes.units import Unit
+from operators.core.rounding import decimals_of
 
 __all__ = ["Card", "Phenotype", "Side", "SrConcept"]
 
@@ -78,9 +79,12 @@ class Phenotype:
     needs_height : bool
         Whether a missing standing height explains a missing value.
     decimals : int
-        Number of decimals on the page.
+        Number of decimals on the page and in the SR, unless the unit says that
+        it depends on the value.
     card : Card or None
         None if the page has no card for it.
+    otherwise : str
+        Why the value is missing where no structure, side or height is.
     sr : SrConcept or None
         None if the DICOM SR leaves it out.
     quantity : {"volume", "fat"}
@@ -106,6 +110,7 @@ class Phenotype:
     sides: tuple[Side, ...] = ()
     needs_height: bool = False
     decimals: int = 1
+    otherwise: str = "It cannot be computed from what was measured."
     card: Card | None = None
     sr: SrConcept | None = None
     quantity: Literal["volume", "fat"] = "volume"
@@ -118,6 +123,10 @@ class Phenotype:
             raise InternalError(f"phenotype {self.key}", f"structure {unknown[0]!r}", "names of the label table")
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.since):
             raise InternalError(f"phenotype {self.key}", f"since {self.since!r}", "a version of the report's schema")
+
+    def decimals_of(self, value: float) -> int:
+        """Decimals to which ``value``, in the unit that is shown, is known; negative for tens and hundreds."""
+        return decimals_of(value) if self.unit.relative else self.decimals
 
     @property
     def deprecated(self) -> bool:

@@ -19,7 +19,7 @@ from operators.core.phenotypes.fat_phenotypes import FAT_PHENOTYPES
 from operators.core.phenotypes.formulas import left_right_asymmetry, ratio, total_volume_index
 from operators.core.phenotypes.measured_body import MeasuredBody, Side
 from operators.core.phenotypes.phenotype import Card, Phenotype, SrConcept
-from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO
+from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO, SQUARE_CM
 
 __all__ = ["PHENOTYPES"]
 
@@ -77,6 +77,36 @@ def _thigh_of_side(side: Side) -> Phenotype:
         sides=(side,),
         since="1.0.0",
         decimals=0,
+    )
+
+
+def _mid_thigh(side: Side | None) -> Phenotype:
+    """Area of the thigh muscles at half the length of the femur."""
+
+    def compute(body: MeasuredBody) -> float | None:
+        sides: tuple[Side, ...] = (side,) if side else ("left", "right")
+        areas = [body.mid_thigh_cm2.get(one) for one in sides]
+        # The area of one muscle less would pass as a smaller thigh.
+        if body.volume_cm3(THIGH_MUSCLES, side) is None or any(area is None for area in areas):
+            return None
+        return sum(area for area in areas if area is not None) / len(areas)
+
+    name = f"mid_thigh_{side}_cm2" if side else "mid_thigh_cm2"
+    return Phenotype(
+        key=name,
+        title=f"Mid-thigh muscle area{f', {side}' if side else ''}",
+        description="Cross-sectional area of the thigh muscles at half the length of the femur"
+        + (f" on the {side}." if side else ", mean of both sides."),
+        unit=SQUARE_CM,
+        compute=compute,
+        needs=(*THIGH_MUSCLES, "femur"),
+        sides=(side,) if side else (),
+        since="1.2.0",
+        otherwise="The femur does not lie in the field of view from end to end, so its middle is not known.",
+        card=None if side else Card("left {mid_thigh_left_cm2} · right {mid_thigh_right_cm2}; mean of both"),
+        sr=SrConcept(
+            "Mid-thigh muscle cross-sectional area", code="mid_thigh_cm2", site=_MUSCLE_OF_LOWER_LIMB if side else None
+        ),
     )
 
 
@@ -155,6 +185,9 @@ _ENTRIES = (
     ),
     _thigh_of_side("left"),
     _thigh_of_side("right"),
+    _mid_thigh(None),
+    _mid_thigh("left"),
+    _mid_thigh("right"),
     Phenotype(
         key="quadriceps_cm3",
         title="Quadriceps",

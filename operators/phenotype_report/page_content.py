@@ -1,0 +1,88 @@
+"""What the page shows besides the report: the person, viewer, percentiles, and the change since before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from operators.core.dicom_objects import is_synthetic
+from operators.core.options import ReportOptions
+from operators.core.rounding import REPEATABILITY_SOURCE
+from operators.core.volume import Fused, Study, Volume
+from operators.phenotype_report.asymmetry_map import FULL_COLOUR, asymmetry_map
+from operators.phenotype_report.comparison import changes_between, differences, read_report
+from operators.phenotype_report.html import PageContent, Picture
+from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.page_numbers import percent
+from operators.phenotype_report.page_summary import examined
+from operators.phenotype_report.percentiles import percentiles_of, read_reference
+from operators.phenotype_report.profile_charts import profile_charts
+from operators.phenotype_report.viewer import viewer_data
+
+__all__ = ["page_content"]
+
+
+def page_content(
+    report: Mapping[str, Any],
+    labels: Volume,
+    fused: Fused,
+    study: Study,
+    measurements: Measurements,
+    options: ReportOptions,
+) -> PageContent:
+    """Gather it as the options ask.
+
+    Parameters
+    ----------
+    report : mapping
+        From `build_report`.
+    labels, fused, study, measurements
+        As for `write_reports`.
+    options : ReportOptions
+
+    Raises
+    ------
+    InputError
+        When the reference or the earlier report cannot be used.
+    """
+    viewer = None
+    if options.viewer != "no":
+        # Labels that are not trusted for measurements are not shown as anatomy either.
+        viewer = viewer_data(None if measurements.withheld else labels, fused, measurements.mid_surface)
+    percentiles: dict[str, int] = {}
+    reference = ""
+    if options.reference is not None:
+        rows = read_reference(options.reference, is_synthetic(study))
+        sex, age = (study.patient.get(keyword, "") for keyword in ("PatientSex", "PatientAge"))
+        percentiles, reference = percentiles_of(report["phenotypes"], sex, age, rows)
+    changes: dict[str, str] = {}
+    previous = ""
+    if options.previous is not None:
+        earlier = read_report(options.previous)
+        changes = {change.phenotype.key: change.words for change in changes_between(earlier, report)}
+        previous = _about(earlier, report)
+    charts = profile_charts(measurements.profiles, report["quality"]["stations"])
+    asymmetry = _asymmetry(labels, measurements)
+    return PageContent(examined(study), viewer, charts, asymmetry, percentiles, reference, changes, previous)
+
+
+def _asymmetry(labels: Volume, measurements: Measurements) -> Picture | None:
+    png = asymmetry_map(labels, measurements)
+    if png is None:
+        return None
+    caption = (
+        "Muscles seen from the front (left) and from the back (right); the patient's right is on the left of both. "
+        f"Blue: the larger side; orange: the smaller; full colour from {percent(FULL_COLOUR, 0)} asymmetry; grey: bone."
+    )
+    return Picture("Asymmetry", caption, png, "Map of the muscles, coloured by which side is larger")
+
+
+def _about(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    text = (
+        f"Changes are since the report of {earlier['study']['pseudonym']} made on {earlier['created_utc'][:10]}. "
+        "Within error: below the smallest detectable change, 1.96 · √2 times the standard error of a measurement "
+        f"({REPEATABILITY_SOURCE})."
+    )
+    if differ := differences(earlier, report):
+        text += f" Between the two reports, {' and '.join(differ)} differ, which alone may change numbers."
+    return text

@@ -1,0 +1,46 @@
+"""Numbers as the page shows them: rounded by their uncertainty, with the typography of a printed table."""
+
+from __future__ import annotations
+
+from operators.core.phenotypes import PHENOTYPES, Phenotype
+from operators.core.rounding import decimals_of
+
+__all__ = ["NONE", "fixed", "percent", "plain", "shown", "volume"]
+
+NONE = "\N{EM DASH}"
+_TYPOGRAPHY = str.maketrans({",": "\N{NARROW NO-BREAK SPACE}", "-": "\N{MINUS SIGN}"})
+
+
+def fixed(value: float | None, decimals: int = 1) -> str:
+    """A number with so many decimals, or rounded to tens if ``decimals`` is -1; an em dash if there is none."""
+    if value is None:
+        return NONE
+    return f"{round(value, decimals):,.{max(0, decimals)}f}".translate(_TYPOGRAPHY)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction as a percentage; an em dash if there is none."""
+    return NONE if value is None else f"{100 * value:.{decimals}f}\N{NO-BREAK SPACE}%".translate(_TYPOGRAPHY)
+
+
+def volume(value: float | None) -> str:
+    """A volume, with the digits that are known; an em dash if there is none."""
+    return NONE if value is None else fixed(value, decimals_of(value))
+
+
+def shown(phenotype: Phenotype | str, value: float | None) -> str:
+    """The value of a phenotype, without its unit."""
+    known = PHENOTYPES[phenotype] if isinstance(phenotype, str) else phenotype
+    if value is None:
+        return NONE
+    if known.unit.percent:
+        return percent(value, known.decimals)
+    return fixed(value, known.decimals_of(value))
+
+
+def plain(value: float | None, factor: float = 1.0) -> str:
+    """A rounded number for sorting and for a CSV; empty if there is none."""
+    if value is None:
+        return ""
+    scaled = factor * value
+    return f"{round(scaled, 1 if factor == 100.0 else decimals_of(scaled)):g}"

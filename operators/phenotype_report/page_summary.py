@@ -1,0 +1,139 @@
+"""The top of the page: who was examined, whether the numbers can be trusted, and what they say in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from operators.core.phenotypes import PHENOTYPES
+from operators.core.rounding import REPEATABILITY
+from operators.core.volume import Study
+from operators.phenotype_report.page_numbers import percent, shown
+
+__all__ = ["Verdict", "examined", "sentences", "verdict"]
+
+REMOVED = "removed (de-identified)"
+_SEXES = {"F": "female", "M": "male", "O": "other"}
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_AGE_UNITS = {"Y": "years", "M": "months", "W": "weeks", "D": "days"}
+_SAME_SIDES = 1.96 * 2**0.5 * REPEATABILITY
+"""A difference between the sides that measuring each of them twice would also give (95%)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The traffic light.
+
+    Attributes
+    ----------
+    light : {"green", "amber", "red"}
+    title, text : str
+    touched : tuple of str
+        Titles of the phenotypes that the flags cast doubt on.
+    """
+
+    light: str
+    title: str
+    text: str
+    touched: tuple[str, ...] = ()
+
+
+def examined(study: Study) -> tuple[tuple[str, str], ...]:
+    """Date of the examination, sex, age, height and weight, as pairs of a heading and a value.
+
+    Name, identifier and birth date are never shown. What `--deidentify` removed
+    is named as removed.
+    """
+    known = study.patient
+    height = f"{100 * study.height_m:.0f} cm" if study.height_m else ""
+    try:
+        weight = f"{float(known.get('PatientWeight', '')):.0f} kg"
+    except ValueError:
+        weight = ""
+    facts = (
+        ("Examined", _date(known.get("StudyDate", "")) if not study.deidentified else ""),
+        ("Sex", _SEXES.get(known.get("PatientSex", ""), "")),
+        ("Age", _age(known.get("PatientAge", ""))),
+        ("Height", height),
+        ("Weight", weight),
+    )
+    absent = REMOVED if study.deidentified else "not given"
+    return tuple((name, value or absent) for name, value in facts)
+
+
+def verdict(report: Mapping[str, Any]) -> Verdict:
+    """Green without a warning, amber with one, red if the phenotypes are withheld."""
+    quality = report["quality"]
+    flags: Sequence[Mapping[str, Any]] = quality["flags"]
+    if quality["withheld"]:
+        return Verdict("red", "No result: the phenotypes are withheld", quality["withheld"])
+    grave = [flag for flag in flags if flag["severity"] != "info"]
+    touched = dict.fromkeys(key for flag in grave for key in flag.get("touches", ()))
+    titles = tuple(PHENOTYPES[key].title for key in touched if key in PHENOTYPES and not PHENOTYPES[key].deprecated)
+    if grave:
+        more = len(grave) - 1
+        further = f" {more} more {'warning is' if more == 1 else 'warnings are'} listed under Quality." if more else ""
+        return Verdict("amber", "Read with care", grave[0]["message"] + further, titles)
+    notes = f" {len(flags)} {'note is' if len(flags) == 1 else 'notes are'} listed under Quality." if flags else ""
+    return Verdict("green", "The checks found no problem", f"All automatic checks of images and labels passed.{notes}")
+
+
+def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Four sentences about the result, made by rules; where a number is missing, the reason."""
+    if report["quality"]["withheld"]:
+        return ()
+    values = report["phenotypes"]
+    return tuple(
+        said(values, report["quality"]["not_given"]) for said in (_amount, _balance, _symmetry, _fat)
+    )  # fmt: skip
+
+
+def _amount(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:
+    if values["tmv_cm3"] is None:
+        return f"The total muscle volume is not given. {reasons.get('tmv_cm3', '')}"
+    index = values["tvi_cm3_per_cm2"]
+    over = f", {shown('tvi_cm3_per_cm2', index)} cm³ for each cm² of squared height" if index else ""
+    return f"The muscles from pelvis to knee measure {shown('tmv_cm3', values['tmv_cm3'])} cm³{over}."
+
+
+def _balance(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:
+    ratio, left, right = (values[f"pa_ratio{side}"] for side in ("", "_left", "_right"))
+    if ratio is None:
+        return f"The ratio of hamstrings to quadriceps is not given. {reasons.get('pa_ratio', '')}"
+    sides = f" ({percent(left, 0)} on the left, {percent(right, 0)} on the right)" if left and right else ""
+    return f"The hamstrings have {percent(ratio, 0)} of the volume of the quadriceps{sides}."
+
+
+def _symmetry(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:
+    left, right = values["thigh_left_cm3"], values["thigh_right_cm3"]
+    if not left or not right:
+        return f"The thighs cannot be compared. {reasons.get('lr_asymmetry', '')}"
+    larger, smaller = ("left", "right") if left > right else ("right", "left")
+    excess = max(left, right) / min(left, right) - 1
+    if excess < _SAME_SIDES:
+        return (
+            f"The muscles of the left and the right thigh are of equal volume: they differ by {percent(excess)}, "
+            f"and differences below {percent(_SAME_SIDES)} are within the error of measurement."
+        )
+    return f"The muscles of the {larger} thigh are {percent(excess, 0)} larger than those of the {smaller}."
+
+
+def _fat(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:
+    core = values.get("thigh_dixon_fat_core")
+    if core is None:
+        return f"The fat in the thigh muscles is not given. {reasons.get('thigh_dixon_fat_core', '')}"
+    left, right = values.get("thigh_dixon_fat_core_left"), values.get("thigh_dixon_fat_core_right")
+    sides = f" (left {percent(left)}, right {percent(right)})" if left is not None and right is not None else ""
+    return f"Of the signal inside the thigh muscles, {percent(core)} is that of fat{sides}."
+
+
+def _date(date: str) -> str:
+    if len(date) != 8 or not date.isdigit() or not 1 <= int(date[4:6]) <= 12:
+        return ""
+    return f"{int(date[6:])} {_MONTHS[int(date[4:6]) - 1]} {date[:4]}"
+
+
+def _age(age: str) -> str:
+    number, unit = age[:-1], _AGE_UNITS.get(age[-1:], "")
+    return f"{int(number)} {unit}" if unit and number.isdigit() else ""

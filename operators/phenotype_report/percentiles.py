@@ -1,0 +1,151 @@
+"""Percentiles of phenotypes for sex and age, from a table of reference values (docs/analysis.md).
+
+The table is a CSV with the columns ``phenotype, sex, age, L, M, S, source,
+synthetic``. L, M and S are those of Cole and Green's LMS method (1992): the
+power that makes values normal, their median and their coefficient of variation.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from operators.core.errors import InputError
+from operators.core.phenotypes import PHENOTYPES
+
+__all__ = ["ReferenceRow", "percentile", "percentiles_of", "read_reference"]
+
+_COLUMNS = ("phenotype", "sex", "age", "L", "M", "S", "source", "synthetic")
+_REMEDY = "Make it with `sarcomap analysis run`, or see docs/analysis.md for the format."
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """Reference values of one phenotype, for one sex and year of age.
+
+    Attributes
+    ----------
+    phenotype : str
+    sex : {"M", "F"}
+    age : int
+        In years.
+    power, median, spread : float
+        L, M and S.
+    source : str
+    synthetic : bool
+    """
+
+    phenotype: str
+    sex: str
+    age: int
+    power: float
+    median: float
+    spread: float
+    source: str
+    synthetic: bool
+
+
+def read_reference(path: Path, synthetic_images: bool) -> tuple[ReferenceRow, ...]:
+    """Read a table of reference values.
+
+    Parameters
+    ----------
+    path : Path
+    synthetic_images : bool
+        Whether the study's images are synthetic. Otherwise a synthetic
+        reference is refused.
+
+    Raises
+    ------
+    InputError
+        When the file is not such a table, or is made from synthetic people
+        and the images are real.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if absent := sorted(set(_COLUMNS) - set(reader.fieldnames or ())):
+                raise InputError(path.name, f"no column {absent[0]}", f"the columns {', '.join(_COLUMNS)}", _REMEDY)
+            rows = tuple(_row(row) for row in reader)
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise InputError(
+            path.name, f"not readable ({type(error).__name__})", "a table of reference values", _REMEDY
+        ) from error
+    if not rows:
+        raise InputError(path.name, "no rows", "a table of reference values", _REMEDY)
+    if any(row.synthetic for row in rows) and not synthetic_images:
+        raise InputError(
+            path.name,
+            "a reference made from synthetic people",
+            "one made from real people, because the images are real",
+            "Give another file, or leave out --reference.",
+        )
+    return rows
+
+
+def percentiles_of(
+    values: Mapping[str, float | None], sex: str, age: str, rows: Sequence[ReferenceRow]
+) -> tuple[dict[str, int], str]:
+    """The percentile of each phenotype that the reference has for a sex and age.
+
+    Parameters
+    ----------
+    values : mapping of str to float or None
+        Phenotypes by key.
+    sex, age : str
+        PatientSex and PatientAge (such as ``061Y``) of the study; may be empty.
+    rows : sequence of ReferenceRow
+
+    Returns
+    -------
+    percentiles : dict of str to int
+        1 to 99.
+    source : str
+        The reference in words, or why there is no percentile.
+    """
+    if sex not in ("M", "F") or not (age[-1:] == "Y" and age[:-1].isdigit()):
+        return {}, "not given, because the study gives no sex or no age in years"
+    years = int(age[:-1])
+    chosen = [row for row in rows if row.sex == sex and row.age == years]
+    if not chosen:
+        return {}, f"not given, because the reference has no {sex} of {years} years"
+    found = {}
+    for row in chosen:
+        value = values.get(row.phenotype) if row.phenotype in PHENOTYPES else None
+        if value is not None and value > 0:
+            found[row.phenotype] = percentile(value, row.power, row.median, row.spread)
+    sources = ", ".join(dict.fromkeys(row.source for row in chosen))
+    made = " (synthetic people)" if any(row.synthetic for row in chosen) else ""
+    return found, f"{sources}{made}"
+
+
+def percentile(value: float, power: float, median: float, spread: float) -> int:
+    """The percentile of a value, 1 to 99.
+
+    Examples
+    --------
+    >>> percentile(8000.0, 1.0, 8000.0, 0.1), percentile(9281.0, 1.0, 8000.0, 0.125)
+    (50, 90)
+    """
+    ratio = value / median
+    z = math.log(ratio) / spread if abs(power) < 1e-9 else (ratio**power - 1) / (power * spread)
+    return min(99, max(1, round(100 * 0.5 * (1 + math.erf(z / math.sqrt(2))))))
+
+
+def _row(row: Mapping[str, str]) -> ReferenceRow:
+    made = ReferenceRow(
+        row["phenotype"],
+        row["sex"],
+        round(float(row["age"])),
+        float(row["L"]),
+        float(row["M"]),
+        float(row["S"]),
+        row["source"],
+        row["synthetic"].strip().lower() in ("1", "true", "yes"),
+    )
+    if not (made.median > 0 and made.spread > 0):
+        raise ValueError("M and S must be positive")
+    return made
