@@ -144,22 +144,19 @@ def run_cohort(
         table = _write_tables(record, studies, known, fuse_only, show) if whole else None
         record.end(counts, len(left), time.monotonic() - began)
     if trouble is not None and trouble.said is not None:
-        raise CohortError(trouble.said, trouble.exit_code)
+        raise CohortError.of(trouble.said, trouble.exit_code)
     return CohortResult(counts, len(left), table, stopping.signal)
 
 
 class CohortError(SarcoMapError):
-    """Something is wrong that concerns all studies of a run.
+    """Something is wrong that concerns all studies of a run."""
 
-    Parameters
-    ----------
-    said : Said
-    exit_code : int
-    """
-
-    def __init__(self, said: Said, exit_code: int) -> None:
-        super().__init__(said.where, said.found, said.expected, said.remedy)
-        self.exit_code = exit_code
+    @classmethod
+    def of(cls, said: Said, exit_code: int) -> CohortError:
+        """The error with the four parts that a worker said, and the exit code of what it met."""
+        error = cls(said.where, said.found, said.expected, said.remedy)
+        error.exit_code = exit_code
+        return error
 
 
 def _follow(results: Iterator[Attempt | Trouble], stopping: Stopping, show: CohortProgress) -> Trouble | None:

@@ -3,9 +3,9 @@
 A private element is found by its creator: the vendor reserves a block of its
 group under a name, and any block may hold it (PS3.5 7.8.1).
 
-Sources: dcm2niix's notes on each vendor (GE/README.md, Philips/README.md,
-docs/siemens.md and its issue 675), the private dictionary of pydicom, and for
-Siemens XA heudiconv's notes on `SIEMENS MR SDI 02`.
+Sources: dcm2niix's notes on GE, Philips and Siemens, and its issue 675; the
+private dictionary of pydicom; for Siemens XA heudiconv's notes on
+`SIEMENS MR SDI 02`.
 """
 
 from __future__ import annotations

@@ -348,9 +348,9 @@ def test_what_cannot_be_measured_is_named_and_left_unchanged(
 
 def test_a_failure_while_writing_leaves_the_folder_byte_for_byte(plain: Path, out: Path, tmp_path: Path) -> None:
     as_slicer_saves(tmp_path / "edited.seg.nrrd", without_part_of(plain, largest(plain)))
-    header = pydicom.dcmread(out / "derived" / "water" / "0003.dcm")
+    header = pydicom.dcmread(out / "derived" / "water" / "0001.dcm")
     del header.Rows, header.PixelData  # making the segmentation fails, after the label map was written
-    header.save_as(out / "derived" / "water" / "0003.dcm")
+    header.save_as(out / "derived" / "water" / "0001.dcm")
     before = contents(out)
     with pytest.raises(Exception, match="Rows"):
         measure_study(out, tmp_path / "edited.seg.nrrd")
