@@ -180,6 +180,6 @@ def _measurement(phenotype: Phenotype, concept: SrConcept, value: float) -> Meas
         name=private_concept(concept.code or phenotype.key, concept.meaning),
         value=round(shown, phenotype.decimals_of(shown)),
         unit=CodedConcept(unit.ucum, "UCUM", unit.ucum_meaning),
-        # The group gives the laterality. On a number, dcmqi warns that it ignores it.
+        # The group gives the laterality, because readers such as dcmqi ignore the site of a number.
         finding_sites=None if concept.site is None else [_site(concept.site, "")],
     )

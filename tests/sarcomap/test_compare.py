@@ -1,0 +1,42 @@
+"""`sarcomap compare` on two reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from operators.core.phenotypes import PHENOTYPES
+from sarcomap.__main__ import main
+
+
+def report(folder: Path, tmv_cm3: float) -> Path:
+    folder.mkdir()
+    content = {
+        "schema_version": "1.2.0",
+        "created_utc": "2026-01-01T00:00:00Z",
+        "study": {"pseudonym": "1000123"},
+        "model": {"name": "network", "version": "1"},
+        "software": {"name": "sarcomap", "version": "1"},
+        "phenotypes": {**dict.fromkeys(PHENOTYPES), "tmv_cm3": tmv_cm3},
+    }
+    (folder / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_change_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = report(tmp_path / "a", 8000.0), report(tmp_path / "b", 7000.0)
+    page, record = tmp_path / "change.html", tmp_path / "change.json"
+    assert main(["compare", str(before), str(after), "--html", str(page), "--json", str(record)]) == 0
+    assert "decrease" in capsys.readouterr().out
+    found = json.loads(record.read_text(encoding="utf-8"))["changes"]
+    assert set(found) == {"tmv_cm3"}
+    assert found["tmv_cm3"]["smallest_detectable_change"] == pytest.approx(8000 * 0.0416, rel=0.01)
+    assert "Total muscle volume" in page.read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    assert main(["compare", str(tmp_path / "x.json"), str(report(tmp_path / "b", 7000.0))]) == 3
+    assert "x.json" in capsys.readouterr().err
