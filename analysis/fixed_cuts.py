@@ -32,9 +32,8 @@ def fixed_cut_warnings(analysed: pd.DataFrame, cuts: Mapping[str, tuple[float, f
     count = int((analysed["label_source"] == _ELSEWHERE).sum())
     if not count:
         return ()
-    names = ", ".join(measured)
     return (
-        f"The cuts of {names} are fixed, but the labels of {count} of {len(analysed)} participants were made by "
-        "another tool. Published cuts hold for the labels that they were found with; another tool's borders can shift every "
-        "ratio past them. Leave out --fixed-cuts, so that the cohort's own thirds are compared.",
+        f"The cuts of {', '.join(measured)} are fixed, but another tool made the labels of {count} of {len(analysed)} "
+        "participants. Published cuts hold for the labels that they were found with; another tool's borders can shift "
+        "every ratio past them. Leave out --fixed-cuts, so that the cohort's own thirds are compared.",
     )

@@ -26,6 +26,9 @@ _LEAST_LEAN = 0.005
 _AIR = 0.3
 """Of the water signal of muscle: air is darker, unless a constant was added to the images."""
 
+_UNMASKED = 0.25
+"""Of the voxels beside the body. Where fewer have any signal, the scanner or a program has masked the air."""
+
 _CLIPPED = 0.02
 """Of the body, at the largest value of all: more means that bright tissue was cut off at what a pixel can hold."""
 
@@ -124,9 +127,12 @@ def matching_scale(fused: Fused, training: TrainingSignal | None) -> tuple[float
 
 def _spoilt(fused: Fused, level: float) -> str:
     """Why a factor is not enough; empty when it is."""
-    # Voxels without any signal are gaps, or were never reconstructed.
-    air = fused.water[~fused.body & (fused.water != 0)]
-    if air.size and float(np.median(air)) > _AIR * level:
+    # Voxels without any signal are gaps, or were never reconstructed. Where most of the air is without signal, the rest
+    # is hands and arms that are not of the body mask, and a constant would have been added to all of it.
+    shown = fused.body.any(axis=(1, 2))
+    outside = fused.water[shown][~fused.body[shown]]
+    air = outside[outside != 0]
+    if air.size > _UNMASKED * outside.size and float(np.median(air)) > _AIR * level:
         return "air is nearly as bright as muscle, as if a constant had been added"
     inside = fused.water[fused.body]
     if np.count_nonzero(inside >= inside.max() * (1 - 1e-6)) > _CLIPPED * inside.size:

@@ -131,3 +131,12 @@ def test_a_card_with_an_unusable_range_is_refused(tmp_path: Path, wrong: object)
     rewrite_card(folder, training_signal=wrong)
     with pytest.raises(SegmentationError, match="training_signal"):
         load_model(folder, trusted=True)
+
+
+def test_bright_hands_in_masked_air_are_not_taken_for_a_constant() -> None:
+    fused = study(0.5)
+    water = np.where(fused.body, fused.water, 0).astype(np.float32)
+    water[4:8, 2:5, 2:5] = 90  # a hand, which is not of the body mask
+    factor, flags = matching_scale(replace(fused, water=water), TrainingSignal(200, 180, 220))
+    assert factor == pytest.approx(2.0, rel=0.05)
+    assert [flag.code for flag in flags] == ["intensity-rescaled"]

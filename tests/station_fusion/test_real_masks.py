@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import nibabel
 import numpy as np
 import pytest
@@ -15,8 +18,8 @@ from tests.real_bodies import real_folder
 pytestmark = pytest.mark.real_data
 
 
-def read(path: object) -> tuple[NDArray[np.float32], Grid]:
-    image = nibabel.load(path)
+def read(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    image: Any = nibabel.load(path)
     z, y, x = image.shape[2::-1]
     grid = Grid((z, y, x), np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine)
     turned = turned_to_lps(np.asanyarray(image.dataobj).astype(np.float32).transpose(2, 1, 0), grid)
