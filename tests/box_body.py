@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,3 +143,9 @@ def study_of(fused: Fused, height_m: float | None = 1.70) -> Study:
         patient=PATIENT,
         flags=(),
     )
+
+
+def present(path: Path | None) -> Path:
+    """A file that only some studies have, and this one must."""
+    assert path is not None
+    return path

@@ -76,7 +76,7 @@ def test_every_package_that_the_application_imports_is_in_the_container() -> Non
     for room in ("app", "operators", "bundle"):
         for file in (ROOT / room).rglob("*.py"):
             if file.is_relative_to(ROOT / "app" / "cohort"):
-                continue  # the container processes one study at a time; cohorts need the analysis, which it does not hold
+                continue  # the container processes single studies; cohorts need the analysis, which it does not hold
             # Module level only: imports inside functions are needed only when these are called (figures, training).
             for node in ast.parse(file.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.Import):

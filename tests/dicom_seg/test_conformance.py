@@ -67,7 +67,7 @@ def assert_no_error(
     files = write_dicom(folder, volume, fused, study, box_body.MODEL, options=options)
     reports = write_reports(folder, volume, fused, study, box_body.MODEL, files.segmentation)
     slices = [folder / "derived" / c.value / f"{k:04d}.dcm" for c in options.derived for k in (1, 31, 60)]
-    for path in (files.segmentation, reports.sr, *slices):
+    for path in map(box_body.present, (files.segmentation, reports.sr, *slices)):
         assert errors(path) == [], path.relative_to(folder)
 
 

@@ -161,7 +161,7 @@ def test_network_of_two_contrasts_has_both_derived_series_named(tmp_path: Path) 
     read_by_network = (Contrast.WATER, Contrast.FAT)
     files = write_dicom(tmp_path, Volume(labels, fused.grid), fused, study, box_body.MODEL, read_by_network, options)
     series = {s.contrast: s.series_uid for s in files.derived}
-    seg = pydicom.dcmread(files.segmentation, stop_before_pixels=True)
+    seg = pydicom.dcmread(box_body.present(files.segmentation), stop_before_pixels=True)
     named = {s.SeriesInstanceUID for s in seg.ReferencedSeriesSequence}
     assert named == {series[Contrast.WATER], series[Contrast.FAT]}
     assert sorted(p.name for p in (tmp_path / "derived").iterdir()) == ["fat", "in", "opp", "water"]

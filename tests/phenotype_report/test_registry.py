@@ -84,7 +84,7 @@ def test_a_new_phenotype_is_in_result_json_page_and_sr(toy: Phenotype, tmp_path:
     assert medial is not None and f"of {volume(medial)} cm³" in page
     ((found, group),) = [
         (item, group)
-        for group in pydicom.dcmread(files.sr).ContentSequence[-1].ContentSequence
+        for group in pydicom.dcmread(box_body.present(files.sr)).ContentSequence[-1].ContentSequence
         for item in group.ContentSequence
         if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].get("CodeValue") == toy.key
     ]

@@ -165,8 +165,8 @@ def test_page_escapes_what_a_file_says_of_itself(files: ReportFiles) -> None:
 
 
 def test_sr_is_valid_for_dciodvfy(files: ReportFiles, withheld: ReportFiles) -> None:
-    assert errors(files.sr) == []
-    assert errors(withheld.sr) == []
+    assert errors(box_body.present(files.sr)) == []
+    assert errors(box_body.present(withheld.sr)) == []
 
 
 def code(concept: pydicom.Sequence) -> str:
@@ -193,7 +193,7 @@ def numbers(item: pydicom.Dataset) -> dict[tuple[str, str, str | None], float]:
 
 
 def test_sr_gives_each_side_of_each_structure_and_the_phenotypes(files: ReportFiles) -> None:
-    values = numbers(pydicom.dcmread(files.sr))
+    values = numbers(pydicom.dcmread(box_body.present(files.sr)))
     for m in files.measurements.structures:
         code, volume = m.structure.code, codes.SCT.Volume.value
         assert values[code, volume, codes.SCT.Left.value] == pytest.approx(m.left_cm3, rel=0.005)
@@ -206,8 +206,8 @@ def test_sr_gives_each_side_of_each_structure_and_the_phenotypes(files: ReportFi
 
 
 def test_sr_refers_to_the_segmentation_and_its_source_images(files: ReportFiles) -> None:
-    sr = pydicom.dcmread(files.sr)
-    segmentation = pydicom.dcmread(files.sr.parent / "segmentation.dcm", stop_before_pixels=True)
+    sr = pydicom.dcmread(box_body.present(files.sr))
+    segmentation = pydicom.dcmread(box_body.present(files.sr).parent / "segmentation.dcm", stop_before_pixels=True)
     evidence = {
         instance.ReferencedSOPInstanceUID
         for study in sr.CurrentRequestedProcedureEvidenceSequence
@@ -220,7 +220,7 @@ def test_sr_refers_to_the_segmentation_and_its_source_images(files: ReportFiles)
 
 
 def test_withheld_sr_holds_the_flag_and_no_number(withheld: ReportFiles) -> None:
-    sr = pydicom.dcmread(withheld.sr)
+    sr = pydicom.dcmread(box_body.present(withheld.sr))
     assert numbers(sr) == {}
     assert "no-pelvis-to-knee-coverage" in {element.value for element in sr.iterall() if element.VR == "UC"}
 

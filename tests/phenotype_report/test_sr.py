@@ -55,8 +55,8 @@ def meanings(item: pydicom.Dataset) -> list[str]:
 
 
 def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(files: ReportFiles) -> None:
-    sr = hd.sr.srread(files.sr)
-    seg = pydicom.dcmread(files.sr.parent / "segmentation.dcm", stop_before_pixels=True)
+    sr = hd.sr.srread(box_body.present(files.sr))
+    seg = pydicom.dcmread(box_body.present(files.sr).parent / "segmentation.dcm", stop_before_pixels=True)
     content: Any = sr.content  # a TID 1500 object, which has this method
     found = content.get_volumetric_roi_measurement_groups()
     assert len(found) == len(STRUCTURES)
@@ -75,7 +75,7 @@ def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(
 def test_units_are_ucum(files: ReportFiles) -> None:
     units = {
         (str(unit.CodingSchemeDesignator), str(unit.CodeValue))
-        for group in groups(files.sr)
+        for group in groups(box_body.present(files.sr))
         for item in group.ContentSequence
         if item.ValueType == "NUM"
         for unit in item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
@@ -92,7 +92,7 @@ def laterality(group: pydicom.Dataset) -> str | None:
 
 def test_every_structure_has_a_group_for_both_sides_left_and_right(files: ReportFiles) -> None:
     sides = [codes.SCT.RightAndLeft.value, codes.SCT.Left.value, codes.SCT.Right.value]
-    of_structures = groups(files.sr)[PHENOTYPE_GROUPS:]
+    of_structures = groups(box_body.present(files.sr))[PHENOTYPE_GROUPS:]
     assert [laterality(group) for group in of_structures] == sides * len(STRUCTURES)
     for group in of_structures:
         numbers = [i for i in group.ContentSequence if i.ValueType == "NUM"]
@@ -106,7 +106,7 @@ def test_every_structure_has_a_group_for_both_sides_left_and_right(files: Report
 
 def test_phenotypes_exist_for_both_sides(files: ReportFiles) -> None:
     values: dict[str, list[float]] = {}
-    first = groups(files.sr)[:PHENOTYPE_GROUPS]
+    first = groups(box_body.present(files.sr))[:PHENOTYPE_GROUPS]
     assert [laterality(group) for group in first] == [None, codes.SCT.Left.value, codes.SCT.Right.value]
     for item in (item for group in first for item in group.ContentSequence):
         if item.ValueType == "NUM":
@@ -121,20 +121,21 @@ def test_phenotypes_exist_for_both_sides(files: ReportFiles) -> None:
 
 def test_synthetic_weights_are_declared_if_and_only_if_used(files: ReportFiles, tmp_path: Path) -> None:
     statement = "Synthetic weights, not for clinical use"
-    assert statement in meanings(groups(files.sr)[0])
-    report = pydicom.dcmread(files.sr)
+    assert statement in meanings(groups(box_body.present(files.sr))[0])
+    report = pydicom.dcmread(box_body.present(files.sr))
     assert report.ContentQualification == "RESEARCH"
     assert "synthetic" in report.SeriesDescription
     texts = [str(e.value) for e in report.iterall() if e.keyword == "TextValue"]
     assert any(box_body.MODEL.sha256 in text for text in texts)
-    real = written(tmp_path, model=dataclasses.replace(box_body.MODEL, synthetic_training=False)).sr
+    model = dataclasses.replace(box_body.MODEL, synthetic_training=False)
+    real = box_body.present(written(tmp_path, model=model).sr)
     assert statement not in meanings(groups(real)[0])
     assert "ContentQualification" not in pydicom.dcmread(real)
 
 
 def test_with_a_label_map_the_segment_is_identified_by_its_tracking_uid(tmp_path: Path) -> None:
     """A reference may name a segment of Segmentation Storage only."""
-    sr = written(tmp_path, "labelmap").sr
+    sr = box_body.present(written(tmp_path, "labelmap").sr)
     seg = pydicom.dcmread(tmp_path / "segmentation.dcm", stop_before_pixels=True)
     by_uid = {item.TrackingUID: item.SegmentNumber for item in seg.SegmentSequence if "TrackingUID" in item}
     told = [
@@ -154,13 +155,13 @@ def test_with_a_label_map_the_segment_is_identified_by_its_tracking_uid(tmp_path
 
 
 def test_uids_repeat_for_the_same_input(tmp_path: Path) -> None:
-    made = [pydicom.dcmread(written(tmp_path / n).sr) for n in ("one", "two")]
+    made = [pydicom.dcmread(box_body.present(written(tmp_path / n).sr)) for n in ("one", "two")]
     uids = [[str(e.value) for e in sr.iterall() if e.VR == "UI"] for sr in made]
     assert uids[0] == uids[1]
 
 
 def test_numbers_have_no_more_digits_than_are_known(files: ReportFiles) -> None:
-    for group in groups(files.sr):
+    for group in groups(box_body.present(files.sr)):
         for item in group.ContentSequence:
             if item.ValueType == "NUM":
                 shown = str(item.MeasuredValueSequence[0].NumericValue)
@@ -171,7 +172,7 @@ def test_numbers_have_no_more_digits_than_are_known(files: ReportFiles) -> None:
 @pytest.mark.skipif(shutil.which("tid1500reader") is None, reason="dcmqi is not installed")
 def test_dcmqi_reads_the_side_of_every_group(files: ReportFiles, tmp_path: Path) -> None:
     read = tmp_path / "read.json"
-    command = ["tid1500reader", "--inputDICOM", str(files.sr), "--outputMetadata", str(read)]
+    command = ["tid1500reader", "--inputDICOM", str(box_body.present(files.sr)), "--outputMetadata", str(read)]
     subprocess.run(command, check=True, capture_output=True)
     found = [group.get("Laterality", {}).get("CodeMeaning") for group in json.loads(read.read_text())["Measurements"]]
     assert found[:PHENOTYPE_GROUPS] == [None, "Left", "Right"]

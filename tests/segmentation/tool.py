@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         return int(held[0])
     if fault == "writes nothing":
         return 0
-    image = nibabel.load(source)
+    image = nibabel.Nifti1Image.from_filename(source)
     voxels = np.asanyarray(image.dataobj).astype(np.float32)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (scores,) = session.run(None, {"image": voxels[None, None]})
