@@ -121,6 +121,10 @@ def release(
             negative="",
         ),
     ] = None,
+    can_lack: Annotated[
+        list[str] | None,
+        Parameter(help="An input image that the network can do without, such as `fat`. Repeatable.", negative=""),
+    ] = None,
 ) -> None:
     """Make a bundle from a training's checkpoint, for `sarcomap run -m`. Give --synthetic or --real."""
     from operators.core.errors import InputError, UsageError
@@ -165,6 +169,7 @@ def release(
         overrides=_settings(set_ or []),
         bf16_dice_loss=bf16_dice_loss,
         training_signal=training_signal,
+        can_lack=can_lack or [],
         authors=authors,
         data_license=data_license,
         verify=load_model,

@@ -52,6 +52,7 @@ def release(
     overrides: Mapping[str, Any] | None = None,
     bf16_dice_loss: float | None = None,
     training_signal: tuple[float, float, float] | None = None,
+    can_lack: Sequence[str] = (),
     authors: str = "Not stated",
     data_license: Path | None = None,
     verify: Callable[[Path], object] | None = None,
@@ -84,6 +85,8 @@ def release(
     training_signal : tuple of float, (typical, lowest, highest), optional
         Water signal of lean muscle in the training images (`operators.segmentation.signal_scale.muscle_water`). Studies
         of another scale are then brought to it.
+    can_lack : sequence of str
+        Input images that the network can do without, such as ``fat``: it is then shown what stands in for them.
     authors : str
     data_license : Path, optional
         Text file on what the terms of the training data allow. The default text says that this was not stated.
@@ -115,6 +118,9 @@ def release(
     figures = None if metrics is None else read_figures(metrics)
     trained = merged_config(configs, overrides)
     settings = inference_settings(trained)
+    read = [Path(image).name.split(".")[0] for image in settings["images"]]
+    if unread := sorted(set(can_lack) - set(read)):
+        raise UsageError("--can-lack", ", ".join(unread), f"some of {', '.join(read)}", "Name images that it reads.")
     scaling = type(trained.get_parsed_content("scale_intensity", default=None)).__name__
     check_settings(checkpoint, {**settings, "scaling": scaling})
     licence = None if data_license is None else _read_licence(data_license)
@@ -128,6 +134,7 @@ def release(
         "training_data": texts["--training-data"],
         "intended_use": texts["--intended-use"],
         "synthetic_training": synthetic,
+        "can_lack": list(can_lack),
         "held_out_mean_dice": figures.mean_dice if figures else None,
         "bf16_dice_loss": bf16_dice_loss,
         "training_signal": signal,

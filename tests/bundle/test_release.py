@@ -63,7 +63,7 @@ def test_a_bundle_is_complete_and_needs_no_trust(checkpoint: Path, tmp_path: Pat
         "docs/data_license.txt", "models/shipped.json", "models/weights.pt",
     }  # fmt: skip
     shipped = facts_of(CONFIGS.parent)
-    assert facts_of(out).keys() == shipped.keys()
+    assert facts_of(out).keys() == shipped.keys() and facts_of(out)["can_lack"] == []
     model = load_model(out)
     stored = torch.load(checkpoint, weights_only=True)["network"]
     assert all(torch.equal(stored[name], value.cpu()) for name, value in model.network.state_dict().items())
@@ -163,6 +163,7 @@ REFUSED: dict[str, tuple[type[SarcoMapError], str, Callable[[Path], dict[str, An
     "a loss that is no number": (UsageError, "--bf16-dice-loss", lambda _: {"bf16_dice_loss": float("nan")}),
     "a range that is none": (UsageError, "--training-signal", lambda _: {"training_signal": (220.0, 230.0, 240.0)}),
     "configs of another network": (SegmentationError, "--set", lambda _: {"overrides": {**SET, "images": ["a", "b"]}}),
+    "an image that it does not read": (UsageError, "--can-lack", lambda _: {"can_lack": ["gold"]}),
     "a config that is not there": (UsageError, "--config", lambda t: {"configs": [t / "no.yaml"]}),
     "no train.yaml": (UsageError, "--config", lambda _: {"configs": [CONFIGS / "overrides" / "mirror.yaml"]}),
     "another number of channels": (SegmentationError, "28", lambda _: {"overrides": {**SET, "channels_out": 28}}),
