@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.definitions import fat_measure
+
 __all__ = ["add_composition"]
 
 _LOWEST_FIFTH = 0.2
@@ -34,15 +36,16 @@ def add_composition(table: pd.DataFrame) -> pd.DataFrame:
         strength = part["specific_strength_kg_per_l"].dropna()
         if len(strength) >= _FEWEST:
             low[strength.index] = (strength <= strength.quantile(_LOWEST_FIFTH)).astype(float)
-        if "muscle_fat_fraction" not in part:
+        measure = fat_measure(part)
+        if measure not in part:
             continue
-        known = part.dropna(subset=["muscle_fat_fraction", "tvi_cm3_per_cm2", "bmi"])
+        known = part.dropna(subset=[measure, "tvi_cm3_per_cm2", "bmi"])
         if len(known) < _FEWEST:
             continue
         bmi = known["bmi"].to_numpy(dtype=float) - 26
         volume = known["tvi_cm3_per_cm2"].to_numpy(dtype=float)
         rest = volume - np.polyval(np.polyfit(bmi, volume, 2), bmi)
-        fat = known["muscle_fat_fraction"].to_numpy(dtype=float)
+        fat = known[measure].to_numpy(dtype=float)
         both = (fat > np.quantile(fat, _HIGH_FAT)) & (rest < np.quantile(rest, _LOW_VOLUME))
         adverse[known.index] = both.astype(float)
     made["low_specific_strength"], made["adverse_muscle_composition"] = low, adverse

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analysis.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AWGS2019",
@@ -19,6 +23,7 @@ __all__ = [
     "EXPOSURES",
     "OUTCOMES",
     "CutOffs",
+    "fat_measure",
     "label_of",
 ]
 
@@ -79,6 +84,7 @@ _LABELS = {
     "almi": "ALMI (DXA)",
     "grip_kg": "Grip strength",
     "leg_lean_kg": "Leg lean mass (DXA)",
+    "muscle_dixon_fat_core": "Fat in the core of muscles (MRI)",
     "muscle_fat_fraction": "Muscle fat fraction (MRI)",
     "specific_strength_kg_per_l": "Grip per muscle volume",
     "thigh_strength_kg_per_l": "Grip per thigh muscle volume",
@@ -93,6 +99,15 @@ _LABELS = {
     "bmi": "BMI",
     "activity": "Physical activity",
 }
+
+
+def fat_measure(table: pd.DataFrame) -> str:
+    """The measure of muscle fat that a table has: the core fraction (docs/fat.md), or the mean of the whole label.
+
+    The mean counts the fat between muscles as fat in them, and orders people less truly.
+    """
+    core = "muscle_dixon_fat_core"
+    return core if core in table and table[core].notna().any() else "muscle_fat_fraction"
 
 
 def label_of(name: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox
-from analysis.definitions import label_of
+from analysis.definitions import fat_measure, label_of
 from analysis.design import Covariates
 from analysis.discrimination import (
     brier_score,
@@ -125,6 +125,10 @@ def head_to_head(
     -----
     Every model of an outcome has the same people: those with every marker.
     """
+    fat = fat_measure(table)
+    models = {
+        name: tuple(fat if mark == "muscle_fat_fraction" else mark for mark in marks) for name, marks in models.items()
+    }
     there = {name: marks for name, marks in models.items() if all(mark in table and table[mark].notna().any()
                                                                   for mark in marks)}  # fmt: skip
     rng = np.random.default_rng(seed)

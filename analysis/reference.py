@@ -32,6 +32,8 @@ PHENOTYPES = (
     "medial_cm3",
     "posterior_cm3",
     "core_cm3",
+    "muscle_dixon_fat_core",
+    "thigh_dixon_fat_core",
     "muscle_fat_fraction",
 )
 DRAWN = ("tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio", "muscle_fat_fraction")

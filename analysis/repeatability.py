@@ -17,7 +17,15 @@ __all__ = ["Change", "Repeatability", "change_between_visits", "repeat_table", "
 Vector = NDArray[np.float64]
 
 _Z = normal_quantile(0.975)
-MEASURES = ("tmv_cm3", "pa_ratio", "lr_asymmetry", "quadriceps_cm3", "hamstrings_cm3", "muscle_fat_fraction")
+MEASURES = (
+    "tmv_cm3",
+    "pa_ratio",
+    "lr_asymmetry",
+    "quadriceps_cm3",
+    "hamstrings_cm3",
+    "muscle_dixon_fat_core",
+    "muscle_fat_fraction",
+)
 _FEWEST = 10
 
 

@@ -18,7 +18,8 @@ MAIN = (
     "quadriceps_cm3",
     "hamstrings_cm3",
     "bone_cm3",
-    "muscle_fat_fraction",
+    "muscle_dixon_fat_core",
+    "muscle_fat_fraction",  # of reports before schema 1.2.0
 )
 #: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993): a modified z score above 3.5 is a potential outlier.
 LIMIT = 3.5
@@ -92,6 +93,8 @@ def find_extremes(table: pd.DataFrame, sex: pd.Series | None = None) -> Extremes
     """
     known = sex if sex is not None and sex.notna().any() else None
     present = [name for name in MAIN if name in table.columns and table[name].notna().any()]
+    if "muscle_dixon_fat_core" in present:
+        present = [name for name in present if name != "muscle_fat_fraction"]
     z = pd.DataFrame({name: robust_z(table[name], known) for name in present}, index=table.index)
     seam = table["seam_visibility_max"] if "seam_visibility_max" in table.columns else pd.Series(np.nan, table.index)
     return Extremes(z, _sides(table), robust_z(seam), known is not None)

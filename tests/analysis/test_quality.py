@@ -150,3 +150,9 @@ def test_keys_decide_and_the_saved_file_excludes(cohort: Path, tmp_path: Path) -
         browser.close()
     excluded = read_exclusions(tmp_path / "decisions.csv").rows(collected.table)
     assert list(np.flatnonzero(excluded)) == [LARGE]
+
+
+def test_the_core_of_muscles_stands_for_their_fat_where_a_report_has_it() -> None:
+    fat = pd.DataFrame({"tmv_cm3": range(12), "muscle_fat_fraction": range(12), "muscle_dixon_fat_core": range(12)})
+    assert list(find_extremes(fat.astype(float)).z) == ["tmv_cm3", "muscle_dixon_fat_core"]
+    assert "muscle_fat_fraction" in find_extremes(fat.astype(float).drop(columns="muscle_dixon_fat_core")).z
