@@ -57,7 +57,7 @@ FaultName = Literal[
     "wrong-description",
     "zero-byte-file",
 ]
-VendorName = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "canon"]
+VendorName = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "canon", "composed"]
 COMPRESSED: FaultName = "compressed"
 """Not a real fault: this name requests compressed pixel data."""
 
@@ -118,7 +118,8 @@ class StudyOptions:
         Write the volume that a scanner composes of the stations: instead of them (only), beside them, or reformatted
         in another plane instead of them (mpr).
     vendor : str or None
-        Write the study as this vendor's scanners do, as public sources describe. Default: as the archive has it.
+        Write the study as this vendor's scanners do, as public sources describe; `composed` is --composed only.
+        Default: as the archive has it.
     faults : tuple of str
         Add a fault that occurs in real archives. Repeatable.
     zip_archive : bool

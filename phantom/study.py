@@ -101,7 +101,8 @@ def write_study(
         Also write the volume that a scanner composes of the stations (``beside`` them), write it instead of them
         (``only``), or instead of them a volume reformatted in another plane (``mpr``).
     vendor : str, optional
-        Name from `phantom.vendors.files.VENDORS`. By default, the archive's way of writing.
+        Name from `phantom.vendors.files.VENDORS`, or ``composed``, which is ``composed="only"``. By default, the
+        archive's way of writing.
     faults : sequence of str
         Names from `phantom.faults.FAULTS`, or ``compressed``.
     zip_archive : bool
@@ -125,6 +126,8 @@ def write_study(
         If the output exists already or cannot be written.
     """
     out = Path(out)
+    if vendor == "composed":
+        vendor, composed = None, composed or "only"
     known = [name for name in faults if name != COMPRESSED]
     _check_faults(known)
     if composed is not None and vendor not in (None, "siemens"):

@@ -26,7 +26,7 @@ VENDORS: Mapping[str, Vendor] = {
     "philips-enhanced": PHILIPS_ENHANCED,
     "canon": CANON,
 }
-"""By the names of `phantom.options.VendorName`."""
+"""By the names of `phantom.options.VendorName`, all but ``composed``."""
 
 
 def vendor_files(

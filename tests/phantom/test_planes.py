@@ -128,3 +128,11 @@ def test_composed_volumes_are_written_beside_stations(tmp_path: Path) -> None:
 def test_a_vendor_that_composes_otherwise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--composed"):
         write_study(tmp_path, composed="only", vendor="ge")
+
+
+def test_the_vendor_that_composes_writes_the_composed_volume_only(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path, seed=3, stations=COARSE_STATIONS[2:], vendor="composed", tissue_spacing_mm=(12.0, 12.0, 12.0)
+    )
+    kinds = {tuple(pydicom.dcmread(path, stop_before_pixels=True).ImageType) for path in study.dicom.rglob("*.dcm")}
+    assert len(kinds) == len(Contrast) and all("COMPOSED" in kind for kind in kinds)
