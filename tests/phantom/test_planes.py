@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import pydicom
 import pytest
 import SimpleITK as sitk
 
