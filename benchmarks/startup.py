@@ -46,7 +46,7 @@ IMPORTS = {
         "import operators.dicom_loader, operators.dicom_seg_writer, operators.phenotype_report, "
         "operators.station_fusion, operators.segmentation.label_outputs"
     ),
-    "imports of python -m app": "import app.run",
+    "imports of python -m app": "import app.application",
 }
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +49,8 @@ def read_nifti(path: Path) -> NiftiImage:
         When the file cannot be read, is not three-dimensional, holds colours or complex numbers, or has an affine that
         cannot be used.
     """
+    import nibabel  # a third of a second, which studies of DICOM need not wait for
+
     try:
         image: Any = nibabel.load(path)
         values = np.asanyarray(image.dataobj)
@@ -88,6 +89,8 @@ def write_nifti(path: Path, volume: Volume) -> None:
     OutputError
         When the file cannot be written; nothing is left behind.
     """
+    import nibabel  # as in read_nifti
+
     image = nibabel.Nifti1Image(np.ascontiguousarray(volume.voxels).T, LPS_TO_RAS @ volume.grid.affine)
     image.set_qform(image.affine, _SCANNER)
     image.set_sform(image.affine, _SCANNER)
