@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.definitions import label_of
+from analysis.site_tables import site_differences_table, sites_table
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 
 __all__ = ["FURTHER"]
@@ -271,4 +272,6 @@ FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
     "imputed": _imputed,
     "repeats": _repeats,
     "undiluted": _undiluted,
+    "site_differences": site_differences_table,
+    "sites": sites_table,
 }

@@ -111,6 +111,9 @@ class Options:
         Covariates, separated by commas: any column, e.g. age,sex,tmv_cm3; or none, for crude models only.
     interactions : tuple of str
         Columns whose interaction with every exposure is tested, besides sex.
+    sites : tuple of str
+        Columns that say where or on which scanner people were imaged; --full shows what they change. Default: centre,
+        where the table has it.
     read_as : mapping of str to list of str, or None
         How to read a column of your own: factor or number, then the codes that mean missing. Repeatable.
     min_age : float
@@ -161,6 +164,9 @@ class Options:
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=",".join, **_ONE_WORD)
     ] = COVARIATES
     interactions: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
+    ] = ()
+    sites: Annotated[
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
     ] = ()
     read_as: Annotated[
@@ -222,7 +228,9 @@ class Options:
     def as_plain(self) -> dict[str, Any]:
         """Plain values for YAML and JSON. The command line's ``--config`` reads them."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
-        plain |= {name: list(getattr(self, name)) for name in ("exposures", "outcomes", "adjust", "interactions")}
+        plain |= {
+            name: list(getattr(self, name)) for name in ("exposures", "outcomes", "adjust", "interactions", "sites")
+        }
         plain["read_as"] = {name: list(words) for name, words in (self.read_as or {}).items()} or None
         plain["fixed_cuts"] = {name: list(cuts) for name, cuts in (self.fixed_cuts or {}).items()} or None
         return plain

@@ -18,6 +18,7 @@ from analysis.further import further_tables, marker_tables, undiluted_associatio
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
+from analysis.robustness import robustness_tables
 from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_identifiers, read_table
@@ -74,7 +75,7 @@ def load_cohort(options: Options) -> Cohort:
         raw_people,
         field_map if instance is None else at_instance(field_map, instance),
         where,
-        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions),
+        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions, *options.sites),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
     images = (
@@ -88,7 +89,7 @@ def load_cohort(options: Options) -> Cohort:
         cut_offs=options.cut_offs,
         exposures=options.exposures,
         outcomes=options.outcomes,
-        also=options.interactions,
+        also=(*options.interactions, *options.sites),
         register_until=_day(options.censor_date),
         withdrawn=read_identifiers(options.withdrawn),
         rejected=rejected,
@@ -128,6 +129,7 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         tables["survival"] = hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts)
     if options.full:
         tables |= further_tables(cohort, options, progress)
+        tables |= robustness_tables(cohort, options, progress)
         if len(tables.get("repeats", ())):
             tables["undiluted"] = undiluted_associations(tables["per_sd"], tables["repeats"])
     notes = dict.fromkeys([*cohort.notes, *followed.notes])

@@ -1,0 +1,38 @@
+"""Tables of ``--full`` that ask whether the results hold: centres and scanners, competing deaths, power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from analysis.centres import site_associations, site_differences, sites_of
+from analysis.cohort import Cohort
+from analysis.options import Options
+
+__all__ = ["robustness_tables"]
+
+
+def robustness_tables(
+    cohort: Cohort, options: Options, progress: Callable[[str], None] = lambda label: None
+) -> dict[str, pd.DataFrame]:
+    """Make them. A table is left out where the cohort has nothing to make it from.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``site_differences`` and ``sites``, where people were imaged at several sites.
+    """
+    made: dict[str, pd.DataFrame] = {}
+    table, adjust = cohort.analysed, options.adjust
+    sites = sites_of(table, options.sites)
+    if sites:
+        progress("centres and scanners")
+        asked = (options.exposures[:1], options.outcomes)
+        made["site_differences"] = pd.concat(
+            [site_differences(table, site, adjust, cohort.structures) for site in sites], ignore_index=True
+        )
+        made["sites"] = pd.concat(
+            [site_associations(table, site, adjust, *asked, cohort.structures) for site in sites], ignore_index=True
+        )
+    return {name: part for name, part in made.items() if len(part)}
