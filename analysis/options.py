@@ -114,6 +114,9 @@ class Options:
     sites : tuple of str
         Columns that say where or on which scanner people were imaged; --full shows what they change. Default: centre,
         where the table has it.
+    events : tuple of str
+        Columns with the date of a first event after imaging, for --full. Default: fall_date and fracture_date, where
+        the table has them.
     read_as : mapping of str to list of str, or None
         How to read a column of your own: factor or number, then the codes that mean missing. Repeatable.
     min_age : float
@@ -167,6 +170,9 @@ class Options:
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
     ] = ()
     sites: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
+    ] = ()
+    events: Annotated[
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
     ] = ()
     read_as: Annotated[

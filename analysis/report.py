@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
 from analysis.figures.further import bland_altman, calibration_figure, odds_ratio_figure, survival_by_thirds
+from analysis.figures.incidence import incidence_figure
 from analysis.figures.muscles import volcano
 from analysis.figures.percentiles import percentile_figure
 from analysis.head_to_head import verdicts
@@ -84,6 +85,8 @@ def write_results(
         }
         if results.followed.given:
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
+        if "incidence" in tables:
+            makers["incidence"] = lambda: incidence_figure(tables["incidence"])
         if len(tables["calibration"]):
             makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
         makers = {name: maker for name, maker in makers.items() if len(tables.get(name, "_"))}

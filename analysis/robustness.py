@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.centres import site_associations, site_differences, sites_of
 from analysis.cohort import Cohort
+from analysis.competing_risks import EVENTS, competing_risks, incidence_by_thirds
 from analysis.options import Options
 
 __all__ = ["robustness_tables"]
@@ -21,7 +22,8 @@ def robustness_tables(
     Returns
     -------
     dict of str to DataFrame
-        ``site_differences`` and ``sites``, where people were imaged at several sites.
+        ``site_differences`` and ``sites``, where people were imaged at several
+        sites; ``competing`` and ``incidence``, where there are dated events.
     """
     made: dict[str, pd.DataFrame] = {}
     table, adjust = cohort.analysed, options.adjust
@@ -35,4 +37,11 @@ def robustness_tables(
         made["sites"] = pd.concat(
             [site_associations(table, site, adjust, *asked, cohort.structures) for site in sites], ignore_index=True
         )
+    until = None if options.censor_date is None else pd.Timestamp(options.censor_date)
+    events = [name for name in options.events or EVENTS if name in table and table[name].notna().any()]
+    if events:
+        progress("dated events")
+        made["competing"] = competing_risks(table, adjust, options.exposures, events, until)
+        curves = [incidence_by_thirds(table, options.exposures[0], event, until) for event in events]
+        made["incidence"] = pd.concat(curves, ignore_index=True)
     return {name: part for name, part in made.items() if len(part)}

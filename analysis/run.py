@@ -71,11 +71,12 @@ def load_cohort(options: Options) -> Cohort:
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
         if options.exclude is not None:
             rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+    also = (*options.interactions, *options.sites, *options.events)
     people = check_participants(
         raw_people,
         field_map if instance is None else at_instance(field_map, instance),
         where,
-        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions, *options.sites),
+        also=(*options.adjust, *options.exposures, *options.outcomes, *also),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
     images = (
@@ -89,7 +90,7 @@ def load_cohort(options: Options) -> Cohort:
         cut_offs=options.cut_offs,
         exposures=options.exposures,
         outcomes=options.outcomes,
-        also=(*options.interactions, *options.sites),
+        also=also,
         register_until=_day(options.censor_date),
         withdrawn=read_identifiers(options.withdrawn),
         rejected=rejected,

@@ -24,8 +24,8 @@ def site_differences_table(table: pd.DataFrame) -> TextTable:
         line = [label_of(row["site"]) if new else "", label_of(row["measure"]),
                 f"{format_count(row['n'])} in {row['sites']}"]  # fmt: skip
         for when in ("", "_after"):
-            line += [format_number(row.get(f"range_sd{when}", np.nan), 3),
-                     _per_cent(row.get(f"share{when}", np.nan)), format_p(row.get(f"p_value{when}", np.nan))]  # fmt: skip
+            reach, share, p_value = (row.get(f"{key}{when}", np.nan) for key in ("range_sd", "share", "p_value"))
+            line += [format_number(reach, 3), _per_cent(share), format_p(p_value)]
         cells.append(tuple(line))
     return TextTable(
         "Differences between centres or scanners",

@@ -17,7 +17,6 @@ from analysis.site_tables import site_differences_table, sites_table
 from tests.analysis.r import needs, run_r
 from tests.analysis.synthetic import cohort_of
 
-
 SVA_FIRST = [17.36248, 17.55535, 18.66709, 15.51803, 16.55818, 17.37686]
 SVA_LAST = [15.20890, 16.63937, 18.37768, 15.91126, 16.27980, 18.87988]
 
