@@ -1,4 +1,4 @@
-"""Format the models of dated events that death can prevent."""
+"""Format the models of dated events that death can prevent, and the power of the cohort."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.definitions import label_of
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 
-__all__ = ["competing_table"]
+__all__ = ["competing_table", "power_text"]
 
 Row = dict[str, Any]
 
@@ -45,6 +45,30 @@ def competing_table(table: pd.DataFrame) -> TextTable:
         4,
         frozenset(blocks),
         remarks,
+    )  # fmt: skip
+
+
+def power_text(table: pd.DataFrame) -> TextTable:
+    """Smallest odds ratio, width of the interval and power, by outcome."""
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    ratios = [name for name in table.columns if name.startswith("power_at_")]
+    cells = [
+        (label_of(row["outcome"]) if i % 2 == 0 else "", row["contrast"],
+         f"{format_count(row['events'])} / {format_count(row['people'])}" if i % 2 == 0 else "",
+         format_number(row["smallest_ratio"], 3), format_number(row["interval_ratio"], 3),
+         *(format_number(row[name], 2) for name in ratios))
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+    first = rows[0]
+    return TextTable(
+        "Power and precision",
+        ("Outcome", "Contrast", "Events / n", "OR found with 80%", "Upper / lower end",
+         *(f"Power at {name.removeprefix('power_at_')}" for name in ratios)),
+        tuple(cells),
+        "What a cohort of this size finds at a two-sided level of 0.05; covariates explain "
+        f"{100 * first['r2']:.0f}% of the variance of {label_of(first['exposure'])}. Upper / lower end: of the 95% interval. It tells what was "
+        "possible, and nothing about the estimates above.",
+        2,
     )  # fmt: skip
 
 

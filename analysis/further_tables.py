@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.competing_tables import competing_table
+from analysis.competing_tables import competing_table, power_text
 from analysis.definitions import label_of
 from analysis.site_tables import site_differences_table, sites_table
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
@@ -276,4 +276,5 @@ FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
     "site_differences": site_differences_table,
     "sites": sites_table,
     "competing": competing_table,
+    "power": power_text,
 }

@@ -18,6 +18,7 @@ from analysis.figures.further import bland_altman, calibration_figure, odds_rati
 from analysis.figures.incidence import incidence_figure
 from analysis.figures.muscles import volcano
 from analysis.figures.percentiles import percentile_figure
+from analysis.figures.power import power_figure
 from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
@@ -85,6 +86,8 @@ def write_results(
         }
         if results.followed.given:
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
+        if "power_curves" in tables:
+            makers["power"] = lambda: power_figure(tables["power_curves"], len(cohort.analysed))
         if "incidence" in tables:
             makers["incidence"] = lambda: incidence_figure(tables["incidence"])
         if len(tables["calibration"]):

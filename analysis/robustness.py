@@ -10,6 +10,7 @@ from analysis.centres import site_associations, site_differences, sites_of
 from analysis.cohort import Cohort
 from analysis.competing_risks import EVENTS, competing_risks, incidence_by_thirds
 from analysis.options import Options
+from analysis.power import explained_share, power_curves, power_table
 
 __all__ = ["robustness_tables"]
 
@@ -23,7 +24,8 @@ def robustness_tables(
     -------
     dict of str to DataFrame
         ``site_differences`` and ``sites``, where people were imaged at several
-        sites; ``competing`` and ``incidence``, where there are dated events.
+        sites; ``competing`` and ``incidence``, where there are dated events;
+        ``power`` and ``power_curves`` of the outcomes that somebody has.
     """
     made: dict[str, pd.DataFrame] = {}
     table, adjust = cohort.analysed, options.adjust
@@ -44,4 +46,10 @@ def robustness_tables(
         made["competing"] = competing_risks(table, adjust, options.exposures, events, until)
         curves = [incidence_by_thirds(table, options.exposures[0], event, until) for event in events]
         made["incidence"] = pd.concat(curves, ignore_index=True)
+    progress("power")
+    shares = {name: float(table[name].mean()) for name in options.outcomes if 0 < table[name].mean() < 1}
+    if shares:
+        r2 = explained_share(table, options.exposures[0], adjust)
+        made["power"] = power_table(len(table), shares, r2=r2).assign(exposure=options.exposures[0], r2=r2)
+        made["power_curves"] = power_curves(shares, r2=r2)
     return {name: part for name, part in made.items() if len(part)}
