@@ -241,4 +241,4 @@ def _difference(values: Vector, codes: NDArray[np.intp], design: Vector) -> Row:
 
 def _least_squares(design: Vector, values: Vector) -> tuple[Vector, float]:
     found = np.linalg.lstsq(design, values, rcond=None)[0]
-    return found, float(((values - design @ found) ** 2).sum())
+    return np.asarray(found, dtype=np.float64), float(((values - design @ found) ** 2).sum())

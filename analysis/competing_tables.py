@@ -66,8 +66,8 @@ def power_text(table: pd.DataFrame) -> TextTable:
          *(f"Power at {name.removeprefix('power_at_')}" for name in ratios)),
         tuple(cells),
         "What a cohort of this size finds at a two-sided level of 0.05; covariates explain "
-        f"{100 * first['r2']:.0f}% of the variance of {label_of(first['exposure'])}. Upper / lower end: of the 95% interval. It tells what was "
-        "possible, and nothing about the estimates above.",
+        f"{100 * first['r2']:.0f}% of the variance of {label_of(first['exposure'])}. Upper / lower end: of the 95% "
+        "interval. It tells what was possible, and nothing about the estimates above.",
         2,
     )  # fmt: skip
 

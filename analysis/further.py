@@ -17,7 +17,7 @@ from analysis.mediation import mediation_table
 from analysis.muscles import muscle_associations, muscle_selection
 from analysis.odds_ratios import associations
 from analysis.options import Options
-from analysis.reference import percentile_curves, reference_table
+from analysis.reference import height_curves, percentile_curves, reference_table
 from analysis.repeatability import repeat_table, undiluted
 from analysis.survival import FollowUp
 
@@ -79,6 +79,7 @@ def further_tables(
     )
     progress("percentiles")
     made["percentiles"] = percentile_curves(table, bootstraps=_BANDS, seed=options.seed)
+    made["height_percentiles"] = height_curves(table, bootstraps=_BANDS, seed=options.seed)
     if len(made["percentiles"]):
         source = f"{len(table)} participants of this analysis"
         made["reference"] = reference_table(table, source, synthetic=cohort.synthetic)

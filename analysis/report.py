@@ -82,6 +82,7 @@ def write_results(
             "bland_altman": lambda: bland_altman(cohort.analysed),
             "curves": lambda: odds_ratio_figure(tables["curves"]),
             "percentiles": lambda: percentile_figure(tables["percentiles"]),
+            "height_percentiles": lambda: percentile_figure(tables["height_percentiles"], "height_cm"),
             "volcano": lambda: volcano(tables["muscles"]),
         }
         if results.followed.given:
