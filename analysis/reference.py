@@ -129,7 +129,8 @@ def height_curves(
         people = table.loc[(table["sex"] == sex), ["age", "height_cm", name]].dropna()
         people = people[people[name] > 0]
         age, height = people["age"].to_numpy(dtype=float), people["height_cm"].to_numpy(dtype=float)
-        shown = np.arange(*np.percentile(height, [1, 99]).round(), 1.0)
+        shortest, tallest = np.percentile(height, [1, 99]).round()
+        shown = np.arange(float(shortest), float(tallest), 1.0)
         at = np.full(len(shown), np.median(age)), shown
         again = []
         for _ in range(bootstraps):
@@ -154,7 +155,7 @@ def _in_order(phenotypes: Sequence[str]) -> Callable[[pd.Series], pd.Series]:
 def _fits(
     table: pd.DataFrame, phenotypes: Sequence[str], with_height: bool = False
 ) -> list[tuple[str, str, LmsFit, np.ndarray, np.ndarray]]:
-    made = []
+    made: list[tuple[str, str, LmsFit, np.ndarray, np.ndarray]] = []
     if with_height and "height_cm" not in table.columns:
         return made
     needed = ["age", "height_cm"] if with_height else ["age"]

@@ -1,4 +1,4 @@
-"""Tables of ``--full`` that ask whether the results hold: centres and scanners, competing deaths, power."""
+"""Tables of ``--full`` that ask whether the results hold: sites, competing deaths, measurement error, power."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.centres import site_associations, site_differences, sites_of
 from analysis.cohort import Cohort
 from analysis.competing_risks import EVENTS, competing_risks, incidence_by_thirds
+from analysis.measurement_error import known_errors, undiluted_associations
 from analysis.options import Options
 from analysis.power import explained_share, power_curves, power_table
 
@@ -16,16 +17,28 @@ __all__ = ["robustness_tables"]
 
 
 def robustness_tables(
-    cohort: Cohort, options: Options, progress: Callable[[str], None] = lambda label: None
+    cohort: Cohort,
+    options: Options,
+    repeats: pd.DataFrame | None = None,
+    progress: Callable[[str], None] = lambda label: None,
 ) -> dict[str, pd.DataFrame]:
     """Make them. A table is left out where the cohort has nothing to make it from.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    options : Options
+    repeats : DataFrame, optional
+        From `analysis.repeatability.repeat_table`.
+    progress : callable
 
     Returns
     -------
     dict of str to DataFrame
         ``site_differences`` and ``sites``, where people were imaged at several
         sites; ``competing`` and ``incidence``, where there are dated events;
-        ``power`` and ``power_curves`` of the outcomes that somebody has.
+        ``undiluted``, where the error of a measurement is known; ``power`` and
+        ``power_curves`` of the outcomes that somebody has.
     """
     made: dict[str, pd.DataFrame] = {}
     table, adjust = cohort.analysed, options.adjust
@@ -46,6 +59,11 @@ def robustness_tables(
         made["competing"] = competing_risks(table, adjust, options.exposures, events, until)
         curves = [incidence_by_thirds(table, options.exposures[0], event, until) for event in events]
         made["incidence"] = pd.concat(curves, ignore_index=True)
+    errors = known_errors(table, repeats, options.measurement_error or {})
+    if errors:
+        progress("measurement error")
+        exposures = [name for name in options.exposures if name in errors]
+        made["undiluted"] = undiluted_associations(table, adjust, exposures, options.outcomes, errors, options.seed)
     progress("power")
     shares = {name: float(table[name].mean()) for name in options.outcomes if 0 < table[name].mean() < 1}
     if shares:

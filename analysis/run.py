@@ -14,7 +14,7 @@ from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
 from analysis.fields import at_instance, read_fields
 from analysis.fixed_cuts import fixed_cut_warnings
-from analysis.further import further_tables, marker_tables, undiluted_associations
+from analysis.further import further_tables, marker_tables
 from analysis.interactions import interactions, sex_stratified
 from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
@@ -130,9 +130,7 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         tables["survival"] = hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts)
     if options.full:
         tables |= further_tables(cohort, options, progress)
-        tables |= robustness_tables(cohort, options, progress)
-        if len(tables.get("repeats", ())):
-            tables["undiluted"] = undiluted_associations(tables["per_sd"], tables["repeats"])
+        tables |= robustness_tables(cohort, options, tables.get("repeats"), progress)
     notes = dict.fromkeys([*cohort.notes, *followed.notes])
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],

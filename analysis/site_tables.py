@@ -1,4 +1,4 @@
-"""Format the comparison of centres and scanners as tables of text."""
+"""Format the comparison of centres and scanners, and odds ratios without measurement error, as tables of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.definitions import label_of
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 
-__all__ = ["site_differences_table", "sites_table"]
+__all__ = ["site_differences_table", "sites_table", "undiluted_table"]
 
 Row = dict[str, Any]
 
@@ -69,6 +69,42 @@ def sites_table(table: pd.DataFrame) -> TextTable:
         frozenset(blocks),
         remarks,
     )
+
+
+def undiluted_table(table: pd.DataFrame) -> TextTable:
+    """Odds ratios as measured, and corrected for random error in two ways."""
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    cells, remarks, blocks = [], {}, set()
+    for i, row in enumerate(rows):
+        new = i == 0 or any(row[key] != rows[i - 1][key] for key in ("exposure", "source"))
+        if i and new:
+            blocks.add(i)
+        if row["note"]:
+            remarks[i] = row["note"]
+        cells.append((
+            label_of(row["exposure"]) if new else "", row["source"] if new else "", label_of(row["outcome"]),
+            format_number(row["reliability"], 3), format_number(row["odds_ratio_measured"]),
+            _with_interval(row, "odds_ratio"), _with_interval(row, "simex"),
+        ))  # fmt: skip
+    return TextTable(
+        "Odds ratios without the dilution by measurement error",
+        ("Exposure", "Error from", "Outcome", "Reliability", "OR per SD, as measured",
+         "Regression calibration (95% CI)", "SIMEX (95% CI)"),
+        tuple(cells),
+        "Reliability: share of the exposure’s variance, given the covariates, that is not error. Both methods take the "
+        "error as random, unrelated to the outcome and of known size. The within-person SD of repeated imaging also "
+        "contains true change, so that its correction is too large rather than too small.",
+        3,
+        frozenset(blocks),
+        remarks,
+    )  # fmt: skip
+
+
+def _with_interval(row: Row, name: str) -> str:
+    low, high = (row["ci_low"], row["ci_high"]) if name == "odds_ratio" else (row["simex_low"], row["simex_high"])
+    if not np.isfinite(row[name]):
+        return "–"
+    return f"{format_number(row[name])} ({format_interval(low, high)})"
 
 
 def _site(row: Row) -> str:

@@ -32,7 +32,8 @@ def _spirometry(age: np.ndarray, height_cm: np.ndarray) -> tuple[np.ndarray, np.
 def _men(n: int, seed: int = 4) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     age, height = rng.uniform(50, 85, n), rng.normal(176, 6.7, n)
-    values = centile(*_spirometry(age, height), rng.standard_normal(n))
+    power, median, spread = _spirometry(age, height)
+    values = median * (1 + power * spread * rng.standard_normal(n)) ** (1 / power)
     return pd.DataFrame({"sex": "M", "age": age, "height_cm": height, "tmv_cm3": values})
 
 
