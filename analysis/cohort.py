@@ -128,6 +128,7 @@ def build_cohort(
     people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     joined = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
+    structures = _structures(images)
     if "synthetic" in images.columns:
         said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
         joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
@@ -195,7 +196,7 @@ def build_cohort(
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
-    analysed = add_composition(table[keep].reset_index(drop=True))
+    analysed = add_composition(table if keep.all() else table[keep].reset_index(drop=True))
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
@@ -206,7 +207,7 @@ def build_cohort(
         flow=flow,
         notes=tuple(notes),
         cut_offs=cut_offs,
-        structures=_structures(images),
+        structures=structures,
         warnings=_warnings(analysed),
         sources=participants.sources,
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],

@@ -32,10 +32,12 @@ from analysis.text_tables import (
     to_latex,
     to_markdown,
 )
+from analysis.threads import one_blas_thread
 
 __all__ = ["write_results"]
 
 
+@one_blas_thread
 def write_results(
     options: Options,
     results: Results,
