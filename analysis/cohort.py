@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ __all__ = ["Cohort", "build_cohort"]
 _FEWEST = 20
 # The first criteria below define the study population; the others concern missing data.
 _OF_ELIGIBILITY = 3
+# Printed in the paper as lean mass of arms and legs; in UK Biobank's dictionary they are not (method, section 8.13).
+_PRINTED_DXA_FIELDS = (23263, 23264, 23265, 23266)
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def build_cohort(
     people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     joined = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
+    structures = _structures(images)
     if "synthetic" in images.columns:
         said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
         joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
@@ -186,7 +190,7 @@ def build_cohort(
             "participants and phenotypes",
             f"{int(keep.sum())} participants left to analyse; main reason for exclusion: {largest[0]} ({largest[1]})",
             f"at least {_FEWEST}",
-            "Check that column, or change --min-age or --adjust.",
+            _absent(participants) or "Check that column, or change --min-age or --adjust.",
         )
     flow = pd.DataFrame(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
@@ -195,7 +199,7 @@ def build_cohort(
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
-    analysed = add_composition(table[keep].reset_index(drop=True))
+    analysed = add_composition(table if keep.all() else table[keep].reset_index(drop=True))
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
@@ -206,7 +210,7 @@ def build_cohort(
         flow=flow,
         notes=tuple(notes),
         cut_offs=cut_offs,
-        structures=_structures(images),
+        structures=structures,
         warnings=_warnings(analysed),
         sources=participants.sources,
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
@@ -216,6 +220,23 @@ def build_cohort(
 def _consenting(table: pd.DataFrame, withdrawn: Set[str]) -> pd.DataFrame:
     out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
     return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
+
+
+def _absent(participants: Checked) -> str:
+    """Which columns of lean mass, height and grip the participants' table lacks, as a sentence; empty if none."""
+    there, fields = set(participants.sources), participants.fields
+    needed = ["height_cm", *(() if {"grip_left_kg", "grip_right_kg"} & there else ("grip_left_kg", "grip_right_kg"))]
+    for limb in ("arm", "leg"):
+        if f"{limb}s_lean_kg" not in there:
+            needed += [f"{limb}_lean_left_kg", f"{limb}_lean_right_kg"]
+    lacking = [f"{name} (field {fields[name].ukb})" for name in needed if name not in there and name in fields]
+    if not lacking:
+        return ""
+    printed = {str(number) for number in _PRINTED_DXA_FIELDS} & {
+        found for name in participants.header for found in re.findall(r"2326[3-6]", name)
+    }
+    more = f" Fields {', '.join(sorted(printed))} are other masses (method, section 8.13)." if printed else ""
+    return f"The participants' table has no {', '.join(lacking)}.{more}"
 
 
 def _check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, Sequence[str]]) -> None:

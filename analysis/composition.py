@@ -28,11 +28,13 @@ def add_composition(table: pd.DataFrame) -> pd.DataFrame:
         the sex, and muscle volume over squared height below the 25th of people
         of the same sex and similar BMI, as the residual of a parabola in BMI.
     """
-    made = table.copy()
+    made = table.copy(deep=False)
     low = pd.Series(np.nan, index=table.index)
     adverse = pd.Series(np.nan, index=table.index)
+    wanted = {"specific_strength_kg_per_l", "tvi_cm3_per_cm2", "bmi", fat_measure(table)}
+    needed = table[[name for name in table.columns if name in wanted]]
     for sex in ("M", "F"):
-        part = table[table["sex"] == sex]
+        part = needed[(table["sex"] == sex).to_numpy(dtype=bool, na_value=False)]
         strength = part["specific_strength_kg_per_l"].dropna()
         if len(strength) >= _FEWEST:
             low[strength.index] = (strength <= strength.quantile(_LOWEST_FIFTH)).astype(float)

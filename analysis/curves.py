@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.distributions import normal_quantile
 from analysis.logistic import fit_logistic
 from analysis.splines import KNOT_PERCENTILES, restricted_cubic_spline
@@ -43,7 +43,7 @@ def odds_ratio_curves(
         knots = np.percentile(x, KNOT_PERCENTILES) / unit
         try:
             basis = restricted_cubic_spline(x / unit, knots)
-            fit = fit_logistic(np.column_stack([basis, shared.of(known).values]), y)
+            fit = fit_logistic(beside(basis, shared.of(known).values), y)
         except (ValueError, np.linalg.LinAlgError):  # knots that coincide, as for few distinct values
             continue
         if fit.separated:

@@ -43,7 +43,7 @@ def derive(
     Death from any cause is a death after imaging and before the end of
     follow-up. Who died on or before the day of imaging has no known outcome.
     """
-    out = table.copy()
+    out = table.copy(deep=False)  # pandas copies a column when it is replaced
     men = (out["sex"] == "M").to_numpy(dtype=bool, na_value=False)
     women = (out["sex"] == "F").to_numpy(dtype=bool, na_value=False)
     height_m = out["height_cm"] / 100.0

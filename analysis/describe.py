@@ -69,6 +69,7 @@ def table_one(table: pd.DataFrame) -> pd.DataFrame:
         men against women (difference over the root mean square SD; Austin,
         Stat Med 2009;28:3083-3107).
     """
+    table = table[[*dict.fromkeys(["sex", *MEASURES, *_SHARES, "activity"])]]
     groups = {"all": table, "men": table[table["sex"] == "M"], "women": table[table["sex"] == "F"]}
     rows: list[dict[str, object]] = [
         {"variable": "participants", "label": "Participants", "statistic": "n, percent"}

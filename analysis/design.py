@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Covariates", "Design", "design_of", "variance_inflation"]
+__all__ = ["Covariates", "Design", "beside", "design_of", "variance_inflation"]
 
 Vector = NDArray[np.float64]
 
@@ -35,6 +35,11 @@ class Design:
     values: Vector
     names: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def beside(*columns: Vector) -> Vector:
+    """Put columns, shape (n,) or (n, k), side by side; each column is contiguous, so that sums over people are fast."""
+    return np.concatenate([np.atleast_2d(column.T) for column in columns]).T
 
 
 class Covariates:
@@ -68,19 +73,21 @@ class Covariates:
                 columns.append((column == level).fillna(False).to_numpy(dtype=float))
                 names.append(f"{covariate}={level}")
         self.names = tuple(names)
-        self._values = np.column_stack(columns) if columns else np.empty((len(table), 0))
+        self._values = np.array(columns) if columns else np.empty((0, len(table)))  # a row per column of the design
 
     def of(self, rows: NDArray[np.bool_]) -> Design:
         """The regressors of some people who have every covariate. Constant and collinear ones are dropped and noted."""
-        values = self._values if rows.all() else self._values[rows]
-        if not len(values):
-            return Design(values[:, :0], (), tuple(f"{name} is constant: dropped" for name in self.names))
-        varies = values.min(axis=0) < values.max(axis=0) if values.shape[1] else np.empty(0, dtype=bool)
+        values = self._values if rows.all() else self._values.take(np.flatnonzero(rows), axis=1)
+        n = values.shape[1]
+        if not n:
+            return Design(values[:0].T, (), tuple(f"{name} is constant: dropped" for name in self.names))
+        varies = values.min(axis=1) < values.max(axis=1)
         kept: list[int] = []
         notes = []
-        spread = values.std(axis=0)
-        scaled = (values - values.mean(axis=0)) / np.where(varies & (spread > 0), spread, 1.0)
-        shared = scaled.T @ scaled / len(values)
+        scaled = values - values.mean(axis=1)[:, None]
+        spread = np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / n)
+        scaled /= np.where(varies & (spread > 0), spread, 1.0)[:, None]
+        shared = scaled @ scaled.T / n
         for index, name in enumerate(self.names):
             if not varies[index]:
                 notes.append(f"{name} is constant: dropped")
@@ -88,8 +95,8 @@ class Covariates:
                 notes.append(f"{name} follows from the other covariates: dropped")
             else:
                 kept.append(index)
-        chosen = values if len(kept) == values.shape[1] else values[:, kept]
-        return Design(chosen, tuple(self.names[index] for index in kept), tuple(notes))
+        chosen = values if len(kept) == len(values) else values[kept]
+        return Design(chosen.T, tuple(self.names[index] for index in kept), tuple(notes))
 
 
 def design_of(table: pd.DataFrame, covariates: Sequence[str]) -> Design:
@@ -101,10 +108,10 @@ def variance_inflation(column: Vector, others: Vector) -> float:
     """Variance inflation factor 1 / (1 - R²) of one regressor, given the others, shape (n, k)."""
     if not others.shape[1]:
         return 1.0
-    regressors = np.column_stack([others, column])
-    centred = regressors - regressors.mean(axis=0)
-    scaled = centred / centred.std(axis=0)
-    left = _unexplained(scaled.T @ scaled / len(column), others.shape[1], list(range(others.shape[1])))
+    scaled = beside(others, column).T.copy()
+    scaled -= scaled.mean(axis=1)[:, None]
+    scaled /= np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / len(column))[:, None]
+    left = _unexplained(scaled @ scaled.T / len(column), others.shape[1], list(range(others.shape[1])))
     return float("inf") if left < _COLLINEAR else 1.0 / left
 
 

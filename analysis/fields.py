@@ -92,13 +92,13 @@ class Source:
         One name, or the array indices (or visits) of a UK Biobank field.
     from_ukb : bool
         Whether the field's scale applies.
-    other_visit : int or None
-        The visit, if it is not the one that was asked for.
+    other_visit : int, "not named" or None
+        The visit, if it is not the one that was asked for; or that the column's name has none.
     """
 
     columns: tuple[str, ...]
     from_ukb: bool
-    other_visit: int | None = None
+    other_visit: int | str | None = None
 
 
 def read_fields(path: Path | None = None) -> dict[str, Field]:
@@ -174,6 +174,7 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
         others = [plain[name] for name in known.names if name in plain]
         if known.ukb is None:
             others += [spoken[title] for title in map(comparable, known.titles) if title in spoken]
+            others = list(dict.fromkeys(others))  # participant_id is a name, and a title as a converter writes it
         if len(others) > 1:
             raise DataError(
                 where, f"{' and '.join(others)} both mean {canonical}", "one of them", f"Rename one to {canonical}."
@@ -182,9 +183,11 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
             found[canonical] = Source((others[0],), from_ukb=False)
         elif known.ukb in ukb:
             columns = _visit(ukb[known.ukb], known.instance)
-            other = None
+            other: int | str | None = None
             if not columns and known.otherwise is not None:
                 columns, other = _visit(ukb[known.ukb], known.otherwise), known.otherwise
+            if not columns and all(one.instance is None for one in ukb[known.ukb]):
+                columns, other = _visit(ukb[known.ukb], "none"), "not named"
             if columns:
                 _check_once(columns, where, canonical)
                 found[canonical] = Source(tuple(column.column for column in columns), True, other)

@@ -9,8 +9,6 @@ import pandas as pd
 from analysis.by_group import table_by_group
 from analysis.cohort import Cohort
 from analysis.curves import odds_ratio_curves
-from analysis.head_to_head import OUTCOMES as MARKER_OUTCOMES
-from analysis.head_to_head import head_to_head
 from analysis.imputation import imputed_associations
 from analysis.mediation import mediation_table
 from analysis.muscles import muscle_associations, muscle_selection
@@ -18,33 +16,14 @@ from analysis.odds_ratios import associations
 from analysis.options import Options
 from analysis.reference import height_curves, percentile_curves, reference_table
 from analysis.repeatability import repeat_table
-from analysis.survival import FollowUp
 
-__all__ = ["further_tables", "marker_tables"]
+__all__ = ["further_tables"]
 
 # Resampled cohorts of the percentiles' bands; each fits every curve again.
 _BANDS = 30
 # Outcomes that no muscle defines.
 _INDEPENDENT = ("falls", "mortality", "weak_grip")
 _QUALITY = ("low_specific_strength", "adverse_muscle_composition")
-
-
-def marker_tables(
-    cohort: Cohort, options: Options, followed: FollowUp, progress: Callable[[str], None]
-) -> dict[str, pd.DataFrame]:
-    """The markers side by side; with ``--full`` with bootstraps, more outcomes and curves."""
-    compared = head_to_head(
-        cohort.analysed,
-        options.adjust,
-        followed if options.full else None,
-        outcomes=MARKER_OUTCOMES if options.full else MARKER_OUTCOMES[:3],
-        bootstraps=options.bootstraps if options.full else 0,
-        seed=options.seed,
-        progress=progress,
-    )
-    if not options.full:
-        return {"markers": compared.models}
-    return {"markers": compared.models, "calibration": compared.calibration, "decision_curve": compared.decision}
 
 
 def further_tables(

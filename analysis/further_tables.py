@@ -131,7 +131,8 @@ def _imputed(table: pd.DataFrame) -> TextTable:
         ("Exposure", "Outcome", "Events / n", "OR (95% CI)", "p", "Missing information"),
         tuple(cells),
         "Everyone with exposure and outcome; ten imputations by chained equations (predictive mean matching), Rubin’s "
-        "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance.",
+        "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance. A dash: fewer "
+        "than five events per coefficient.",
         2,
         _blocks(rows, "exposure"),
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.cox import fit_cox
 from analysis.definitions import fat_measure, label_of
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.discrimination import (
     brier_score,
     calibration_by_tenth,
@@ -213,7 +213,7 @@ def _fit(
     table: pd.DataFrame, known: NDArray[np.bool_], shared: Vector, marks: tuple[str, ...], events: Vector
 ) -> _Fitted:
     columns = [table[mark].to_numpy(dtype=float, na_value=np.nan)[known] for mark in marks]
-    regressors = np.column_stack([shared, *((x - x.mean()) / x.std() for x in columns)])
+    regressors = beside(shared, *((x - x.mean()) / x.std() for x in columns))
     fit = fit_logistic(regressors, events)
     predictor = fit.coefficients[0] + regressors @ fit.coefficients[1:]
     return _Fitted(regressors, fit, 1.0 / (1.0 + np.exp(-predictor)))
@@ -300,7 +300,7 @@ def _survival(
     time, died, shared = followed.years[known], followed.died[known], base.of(known).values
     if died.sum() < _FEWEST_EVENTS:
         return []
-    designs = {name: np.column_stack([shared, *(marks[mark][known] for mark in ms)]) for name, ms in models.items()}
+    designs = {name: beside(shared, *(marks[mark][known] for mark in ms)) for name, ms in models.items()}
     if not shared.shape[1]:
         designs.pop(BASE)
     names = list(designs)

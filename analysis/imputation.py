@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.distributions import t_quantile, t_tail
 from analysis.logistic import fit_logistic
 from analysis.thirds import tertiles
@@ -167,7 +167,7 @@ def imputed_associations(
             }
             fits = []
             for design in designs:
-                regressors = np.column_stack([high, design.of(known).values])
+                regressors = beside(high, design.of(known).values)
                 if min(about["events"], about["n"] - about["events"]) < 5 * regressors.shape[1]:
                     break
                 fits.append(fit_logistic(regressors, events[known]))

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.odds_ratios import associate
 from analysis.thirds import Tertiles, tertiles
@@ -99,9 +99,11 @@ def _interaction_p(
     events, by = values[rows], modifier.of(rows).values
     if not by.shape[1] or _empty_cell(events, high, by):
         return float("nan")  # with an empty cell, the interaction is infinite
-    base = np.column_stack([high, by, shared.of(rows).values])
+    base = beside(high, by, shared.of(rows).values)
     try:
-        full, without = fit_logistic(np.column_stack([base, high[:, None] * by]), events), fit_logistic(base, events)
+        without = fit_logistic(base, events)
+        start = np.concatenate([without.coefficients, np.zeros(by.shape[1])])
+        full = fit_logistic(beside(base, high[:, None] * by), events, start=start)
     except np.linalg.LinAlgError:
         return float("nan")
     return float("nan") if full.separated else likelihood_ratio_p(full, without)

@@ -33,6 +33,10 @@ _DECREMENT = 1e-9
 _SEPARATED_SE = 50.0
 # Smallest eigenvalue of the regressors' correlations that is larger than any rounding error.
 _COLLINEAR = 1e-11
+# People at a time in the information matrix, so that the weighted block stays in the processor's cache.
+_BLOCK = 4096
+# Predictor beyond which a fitted share is 1 to the last digit; larger ones overflow the exponential.
+_LARGEST_PREDICTOR = 700.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,11 @@ class _Maximum:
 
 @one_blas_thread
 def fit_logistic(
-    regressors: Vector, outcome: Vector, names: tuple[str, ...] | None = None, weights: Vector | None = None
+    regressors: Vector,
+    outcome: Vector,
+    names: tuple[str, ...] | None = None,
+    weights: Vector | None = None,
+    start: Vector | None = None,
 ) -> LogisticFit:
     """Fit by maximum likelihood, using Newton's method with halved steps.
 
@@ -113,6 +121,8 @@ def fit_logistic(
         Of the regressors.
     weights : ndarray, shape (n,), optional
         Number of trials behind each row.
+    start : ndarray, shape (k + 1,), optional
+        Coefficients of a similar model, the intercept first. They save steps and do not change the result.
 
     Raises
     ------
@@ -125,7 +135,12 @@ def fit_logistic(
     shared = design @ design.T / n
     if np.linalg.eigvalsh(shared)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
-    maximum = maximise(design, outcome, weights, np.zeros(n), np.zeros(k + 1))
+    if start is None:
+        share = float(np.clip(weights @ outcome / weights.sum(), 1e-9, 1 - 1e-9))
+        begin = np.concatenate([[np.log(share / (1.0 - share))], np.zeros(k)])
+    else:
+        begin = np.concatenate([[start[0] + start[1:] @ centre], start[1:] * scale])
+    maximum = maximise(design, outcome, weights, 0.0, begin)
     _, fitted = evaluate(maximum.coefficients @ design, outcome, weights)
     information = information_of(design, weights * fitted * (1.0 - fitted))
     covariance = np.linalg.pinv(information, hermitian=True)
@@ -174,26 +189,37 @@ def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
 
 def standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
     """Intercept and regressors with mean 0 and SD 1, one row each, for a well-conditioned information matrix."""
-    centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    design = np.empty((regressors.shape[1] + 1, len(regressors)))
+    n, k = regressors.shape
+    design = np.empty((k + 1, n))
     design[0] = 1.0
-    design[1:] = ((regressors - centre) / scale).T
+    rows = design[1:]  # a regressor a row: sums along a row are several times as fast as those over rows
+    rows[:] = regressors.T
+    centre = rows.mean(axis=1)
+    rows -= centre[:, None]
+    scale = np.sqrt(np.einsum("ij,ij->i", rows, rows) / n)
+    scale = np.where(scale > 0, scale, 1.0)
+    rows /= scale[:, None]
     return design, centre, scale
 
 
 def evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[float, Vector]:
     """Log likelihood and fitted shares, without overflow and with one exponential for both."""
-    small = np.exp(-np.abs(predictor))
-    fitted = np.where(predictor >= 0.0, 1.0, small) / (1.0 + small)
-    softplus = np.log1p(small) + np.maximum(predictor, 0.0)
-    return float(weights @ (outcome * predictor - softplus)), fitted
+    limited = np.minimum(predictor, _LARGEST_PREDICTOR)
+    odds = np.exp(limited)
+    either = 1.0 + odds
+    limited *= outcome
+    limited -= np.log(either)
+    odds /= either
+    return float(weights @ limited), odds
 
 
 def information_of(design: Vector, weights: Vector) -> Vector:
     """Information matrix of the coefficients; ``weights`` are those of the likelihood's curvature."""
-    scaled = design * np.sqrt(weights)
-    return np.asarray(scaled @ scaled.T)
+    information = np.zeros((len(design), len(design)))
+    for begin in range(0, design.shape[1], _BLOCK):
+        block = design[:, begin : begin + _BLOCK]
+        information += (block * weights[begin : begin + _BLOCK]) @ block.T
+    return information
 
 
 def _least_information(information: Vector, shared: Vector) -> float:
@@ -209,7 +235,7 @@ def _least_information(information: Vector, shared: Vector) -> float:
     return float(np.linalg.eigvalsh(back @ information @ back.T)[0])
 
 
-def maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector, start: Vector) -> _Maximum:
+def maximise(design: Vector, outcome: Vector, weights: Vector, offset: Vector | float, start: Vector) -> _Maximum:
     """Newton's method; ``design`` has shape (k, n), a row per coefficient."""
     coefficients = start
     predictor = offset + coefficients @ design

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.distributions import normal_quantile
 from analysis.logistic import fit_logistic
 from analysis.multiplicity import benjamini_hochberg
@@ -116,7 +116,7 @@ def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]
     }
     if min(events.sum(), len(events) - events.sum()) < _FEWEST_EVENTS or np.ptp(values) == 0:
         return empty
-    regressors = np.column_stack([values / values.std(ddof=1), shared])
+    regressors = beside(values / values.std(ddof=1), shared)
     try:
         fit = fit_logistic(regressors, events)
     except np.linalg.LinAlgError:

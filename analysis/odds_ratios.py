@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates, Design, variance_inflation
+from analysis.design import Covariates, Design, beside, variance_inflation
 from analysis.distributions import chi2_tail
 from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
@@ -188,7 +188,7 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
         return replace(empty, note="; ".join([*notes, "a group of nobody: not estimable"]))
     if total in (0, len(events)):
         return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
-    regressors = np.column_stack([high, design.values])
+    regressors = beside(high, design.values)
     inflation = variance_inflation(high, design.values)
     empty = replace(empty, variance_inflation=inflation)
     if inflation > LARGE_INFLATION:
@@ -205,7 +205,11 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
             return replace(empty, note="; ".join([*notes, "exposure collinear with the covariates: not estimable"]))
         low, high_end = (None, None) if fit.separated else profile_interval(fit, rows[0], rows[1], 0, weights=rows[2])
         if low is not None and high_end is not None:
-            without = fit_logistic(regressors[:, 1:], events) if regressors.shape[1] > 1 else None
+            without = None
+            if regressors.shape[1] > 1:
+                start = np.delete(fit.coefficients, 1)
+                start[0] += fit.coefficients[1] * high.mean()
+                without = fit_logistic(regressors[:, 1:], events, start=start)
             ratio_p = likelihood_ratio_p(fit, without) if without else _null_ratio_p(fit.log_likelihood, events)
             ratio = float(np.exp(fit.coefficients[1]))
             return replace(

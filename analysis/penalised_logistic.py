@@ -120,7 +120,7 @@ def _maximise(
     design: Vector, outcome: Vector, free: NDArray[np.bool_], start: Vector, decrement: float
 ) -> tuple[Vector, float, Vector, bool]:
     """Fisher scoring on the free coefficients. The penalty is always that of the whole design."""
-    coefficients = start.copy()
+    coefficients, previous = start.copy(), np.zeros(int(free.sum()))
     value, fitted, information = _penalised(design, outcome, coefficients)
     for _ in range(_MAX_STEPS):
         covariance = np.linalg.pinv(information, hermitian=True)
@@ -130,7 +130,11 @@ def _maximise(
         if float(score @ step) < decrement:
             return coefficients, value, np.sqrt(np.diag(covariance)), True
         step = step * min(1.0, _LARGEST_STEP / float(np.abs(step).max()))
-        for size in (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125):
+        # The penalty doubles the curvature along an indicator of one person. A whole step then goes to the other side
+        # of the maximum and back, for ever; half of it meets the maximum.
+        turned = float(step @ previous) < -0.5 * float(previous @ previous)
+        previous = step
+        for size in (0.5, 0.25, 0.125, 0.0625, 0.03125) if turned else (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125):
             candidate = coefficients.copy()
             candidate[free] += size * step
             attempt = _penalised(design, outcome, candidate)

@@ -22,6 +22,10 @@ _HIGHEST_RATIO, _LOWEST_PER_CENT, _HIGHEST_ASYMMETRY = 1.0, 10.0, 0.5
 _RATIO_TOLERANCE = 0.02
 # Median that no population reaches, and the unit that gives it.
 _POUNDS_OF_GRIP = 62.0
+# Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
+_USUAL_VOLUME_CM3 = (4_000, 20_000)
+# More people than this with a ratio above 1 are no failed segmentations: some ratios are inverted.
+_MIXED_SHARE, _FEWEST_MIXED = 0.05, 10
 # Women above men by this many SD. The sexes differ by about 2 SD the other way round.
 _REVERSED = 0.5
 
@@ -33,6 +37,10 @@ def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
         problems.add("tmv_cm3", "values of litres", tmv < 100, "Multiply by 1000 to give cm3.")
     if tmv.median() > 100_000:
         problems.add("tmv_cm3", "values of mm3", tmv > 100_000, "Divide by 1000 to give cm3.")
+    low, high = _USUAL_VOLUME_CM3
+    if 100 <= tmv.median() < low or high < tmv.median() <= 100_000:
+        rule = f"median {tmv.median():.0f} cm3 (published: 9322): are these the muscles of both sides?"
+        problems.note("tmv_cm3", rule, tmv.notna())
     for name in ("pa_ratio", "pa_ratio_left", "pa_ratio_right"):
         if name in table.columns:
             _check_ratio(table[name], name, problems)
@@ -104,7 +112,13 @@ def check_sexes(table: pd.DataFrame, problems: Problems) -> None:
 
 def _check_ratio(values: pd.Series, name: str, problems: Problems) -> None:
     median = values.median()
-    if not np.isfinite(median) or median <= _HIGHEST_RATIO:
+    if not np.isfinite(median):
+        return
+    if median <= _HIGHEST_RATIO:
+        above = values > _HIGHEST_RATIO
+        if above.sum() > max(_FEWEST_MIXED, _MIXED_SHARE * values.notna().sum()):
+            problems.add(name, "values above 1, probably anterior over posterior", above,
+                         f"Give hamstrings over quadriceps in every row: 1 / {name}.")  # fmt: skip
         return
     if median >= _LOWEST_PER_CENT:
         problems.refuse(name, f"median {median:.3g}, values of per cent where a ratio is expected", "Divide by 100.")

@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from analysis.distributions import normal_quantile
 from analysis.logistic import LogisticFit, evaluate, information_of, maximise, standardise
@@ -148,6 +147,8 @@ def profile_ends(
     log_likelihood: Callable[[float], float], best: float, estimate: float, error: float, level: float
 ) -> tuple[float | None, float | None]:
     """Values below and above the estimate where ``2 (best - log_likelihood(value))`` is the chi-square quantile."""
+    from scipy.optimize import brentq  # imported here because few intervals need it, and it takes half a second
+
     wanted = float(normal_quantile(0.5 + level / 2))
 
     def short_of(value: float) -> float:

@@ -23,7 +23,7 @@ from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
 from analysis.run import Results
-from analysis.supplement import methods_text, strobe_checklist, tables_page
+from analysis.supplement import make_supplement
 from analysis.tables import write_table, write_text
 from analysis.text_tables import (
     TextTable,
@@ -34,10 +34,12 @@ from analysis.text_tables import (
     to_latex,
     to_markdown,
 )
+from analysis.threads import one_blas_thread
 
 __all__ = ["write_results"]
 
 
+@one_blas_thread
 def write_results(
     options: Options,
     results: Results,
@@ -64,10 +66,8 @@ def write_results(
         write_text(to_markdown(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.md")
         write_text(to_latex(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.tex")
     if options.full:
-        write_text(methods_text(results, options), out / "methods.md")
-        strobe = strobe_checklist(results, options)
-        write_text(f"## {strobe.title}\n\n" + to_markdown(strobe.header, strobe.rows, strobe.texts), out / "strobe.md")
-        write_text(tables_page(printed), out / "tables" / "all_tables.html")
+        progress("supplement")
+        _write_supplement(results, options, printed)
     cohort, folder = results.cohort, out / "figures"
     makers: dict[str, Callable[[], Any]] = {
         "flow": lambda: flow_figure(cohort.flow),
@@ -105,6 +105,21 @@ def write_results(
     page = out / "report.html"
     write_text(_render(results, made_from, figures, printed), page)
     return page
+
+
+def _write_supplement(results: Results, options: Options, printed: Mapping[str, TextTable]) -> None:
+    """Methods and checklist as Markdown; both with every table as Word, HTML and LaTeX."""
+    # Imported here because other runs write no supplement.
+    from analysis.supplement_files import has_word, supplement_html, supplement_latex, write_word
+
+    made, out = make_supplement(results, options, printed), options.out
+    strobe = made.tables[-1]
+    write_text(made.methods_markdown, out / "methods.md")
+    write_text(f"## {strobe.title}\n\n" + to_markdown(strobe.header, strobe.rows, strobe.texts), out / "strobe.md")
+    write_text(supplement_html(made), out / "supplement.html")
+    write_text(supplement_latex(made), out / "supplement.tex")
+    if has_word():
+        write_word(made, out / "supplement.docx")
 
 
 def _render(

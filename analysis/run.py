@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -14,15 +15,14 @@ from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
 from analysis.fields import at_instance, read_fields
 from analysis.fixed_cuts import fixed_cut_warnings
-from analysis.further import further_tables, marker_tables
 from analysis.interactions import interactions, sex_stratified
+from analysis.markers import marker_tables
 from analysis.odds_ratios import Associations, associations
 from analysis.options import Options
-from analysis.robustness import robustness_tables
 from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_identifiers, read_table
-from analysis.threads import one_blas_thread
+from analysis.threads import made_together, one_blas_thread
 from analysis.validation import check_participants, check_phenotypes
 
 __all__ = ["Results", "analyse", "load_cohort"]
@@ -56,6 +56,7 @@ class Results:
         return self.tables["associations"]
 
 
+@one_blas_thread
 def load_cohort(options: Options) -> Cohort:
     """Read and check both tables, and apply the criteria."""
     field_map = read_fields(options.fields)
@@ -64,9 +65,9 @@ def load_cohort(options: Options) -> Cohort:
     raw, repeats, rejected, elsewhere = None, None, frozenset[str](), 0
     instance = options.instance
     if str(options.phenotypes) != AMRA:
-        every = read_table(options.phenotypes, ("eid", "visit"))
-        repeats = repeats_of(every)
-        raw = choose_visit(every, options.visit, options.phenotypes.name)
+        raw = read_table(options.phenotypes, ("eid", "visit"))
+        repeats = repeats_of(raw)
+        raw = choose_visit(raw, options.visit, options.phenotypes.name)
         instance = instance_of(raw) if instance is None else instance
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
         if options.exclude is not None:
@@ -82,6 +83,7 @@ def load_cohort(options: Options) -> Cohort:
     images = (
         amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
     )
+    del raw, raw_people  # half of the memory of a large cohort
     cohort = build_cohort(
         people,
         images,
@@ -103,9 +105,10 @@ def load_cohort(options: Options) -> Cohort:
 @one_blas_thread
 def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = lambda label: None) -> Results:
     """Make every table (method, section 7) of a cohort. `Options` explains what can be chosen."""
-    progress("description")
     table, adjust, cuts = cohort.analysed, options.adjust, dict(options.fixed_cuts or {})
-    asked = {"exposures": options.exposures, "outcomes": options.outcomes}
+    asked: dict[str, Any] = {"exposures": options.exposures, "outcomes": options.outcomes}
+    followed = follow_up(table, _day(options.censor_date))
+    progress("description")
     tables = {
         "flow": cohort.flow,
         "table1": table_one(table),
@@ -114,21 +117,32 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         "trend": trend(table),
         "age_groups": age_groups(cohort.all_ages),
     }
-    ratios = associations(table, adjust, cuts=cuts, progress=progress, **asked)
-    tables["associations"] = ratios.summary
-    progress("by sex")
-    tables["sex_stratified"] = sex_stratified(table, adjust, cuts=cuts, **asked)
-    followed = follow_up(table, _day(options.censor_date))
+    ratios: list[Associations] = []
+
+    def main_table() -> pd.DataFrame:
+        ratios.append(associations(table, adjust, cuts=cuts, progress=progress, **asked))
+        return ratios[0].summary
+
+    makers: dict[str, Callable[[], pd.DataFrame]] = {
+        "associations": main_table,
+        "sex_stratified": lambda: sex_stratified(table, adjust, cuts=cuts, **asked),
+    }
     if not options.paper:
-        progress("sensitivity")
-        tables["per_sd"] = per_sd(table, adjust, **asked)
-        tables["sensitivity"] = sensitivity(table, adjust, everyone=cohort.eligible, cuts=cuts, **asked)
-        tables |= marker_tables(cohort, options, followed, progress)
+        makers |= {
+            "per_sd": lambda: per_sd(table, adjust, **asked),
+            "sensitivity": lambda: sensitivity(table, adjust, everyone=cohort.eligible, cuts=cuts, **asked),
+            "survival": lambda: hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts),
+        }
         if options.interactions:
-            tables["interactions"] = interactions(table, adjust, options.interactions, cuts=cuts, **asked)
-        progress("survival")
-        tables["survival"] = hazard_ratios(table, followed, adjust, exposures=options.exposures, cuts=cuts)
+            makers["interactions"] = lambda: interactions(table, adjust, options.interactions, cuts=cuts, **asked)
+    tables |= made_together(makers)
+    if not options.paper:
+        tables |= marker_tables(table, options, followed, progress)
     if options.full:
+        # Imported here because its libraries take half a second that other runs save.
+        from analysis.further import further_tables
+        from analysis.robustness import robustness_tables
+
         tables |= further_tables(cohort, options, progress)
         tables |= robustness_tables(cohort, options, tables.get("repeats"), progress)
     notes = dict.fromkeys([*cohort.notes, *followed.notes])
@@ -136,7 +150,7 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],
         columns=["where", "what", "count", "first_rows"],
     )
-    return Results(cohort, ratios, tables, followed)
+    return Results(cohort, ratios[0], tables, followed)
 
 
 def _day(text: str | None) -> pd.Timestamp | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates, Design
+from analysis.design import Covariates, Design, beside
 from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, Association, associate
 from analysis.penalised_logistic import firth
@@ -61,7 +61,7 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
     total = float(events.sum())
     if sd == 0 or total in (0, len(events)):
         return empty | {"method": "none", "note": "no variation: not estimable"}
-    regressors = np.column_stack([x / sd, design.values])
+    regressors = beside(x / sd, design.values)
     notes = list(design.notes)
     few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
     try:
@@ -83,7 +83,8 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
         }
     try:
         curve = restricted_cubic_spline(x / sd)
-        curved = fit_logistic(np.column_stack([curve, design.values]), events)
+        start = np.concatenate([fit.coefficients[:2], [0.0, 0.0], fit.coefficients[2:]])
+        curved = fit_logistic(beside(curve, design.values), events, start=start)
         p_nonlinear = float("nan") if curved.separated else likelihood_ratio_p(curved, fit)
     except (ValueError, np.linalg.LinAlgError):  # knots that coincide or nearly coincide
         p_nonlinear = float("nan")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.cox import fit_cox, proportional_hazards_p
 from analysis.deaths import count_deaths
 from analysis.definitions import EXPOSURES
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
 from analysis.distributions import chi2_tail
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.problems import Note
@@ -201,7 +201,7 @@ def _one(followed: FollowUp, column: Vector, covariates: Covariates, empty: Haza
         return replace(row, note="no deaths: not estimable" if row.deaths == 0 else "no variation: not estimable")
     design = covariates.of(rows)
     notes = list(design.notes)
-    regressors = np.column_stack([x, design.values])
+    regressors = beside(x, design.values)
     if row.deaths < EVENTS_PER_COEFFICIENT * regressors.shape[1]:
         notes.append("fewer than 5 deaths per coefficient: read with care")
     try:

@@ -69,6 +69,9 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
     if not rows:
         raise pd.errors.EmptyDataError
     names = [name.strip() for name in rows[0]]
+    if len(names) == 1 and len(re.split(r"[| ]+", names[0])) > 2:
+        raise DataError(path.name, "one column, whose name has several words", "commas, semicolons or tabs between "
+                        "columns", "Export it again as CSV.")  # fmt: skip
     for name in names:
         if name and names.count(name) > 1:
             # pandas would silently rename the second one to name.1
@@ -87,6 +90,7 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
                 low_memory=False,
                 compression="infer",
                 index_col=False,
+                na_values=["."],  # as Stata and SAS write a missing value
                 decimal="," if _decimal_commas(rows[1:], separator) else ".",
             )
         except pd.errors.ParserWarning:
@@ -99,13 +103,16 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
 
 
 def _check_counts(names: list[str], rows: list[list[str]], where: str) -> bool:
-    """Compare rows with the header. True if every row ends with a delimiter that the header does not have.
+    """Compare rows with the header. True if every row ends with delimiters that the header does not have.
 
     pandas would take the first column for an index then, and shift all others.
     """
-    trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
-    if trailing:
-        return True
+    if rows and len(rows[0]) > len(names) and all(len(row) == len(rows[0]) for row in rows):
+        if not any(cell.strip() for row in rows for cell in row[len(names) :]):
+            return True
+        if len(rows[0]) == len(names) + 1 and [row[0] for row in rows] == [str(i) for i in range(1, len(rows) + 1)]:
+            raise DataError(where, "numbers of the rows before the first column, without a name", "a name for every "
+                            "column", "In R, write the table with row.names = FALSE.")  # fmt: skip
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise DataError(

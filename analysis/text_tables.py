@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["TextTable", "format_count", "format_interval", "format_number", "format_p", "to_latex", "to_markdown"]
+__all__ = [
+    "TextTable",
+    "format_count",
+    "format_interval",
+    "format_number",
+    "format_p",
+    "latex_text",
+    "to_latex",
+    "to_markdown",
+]
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "²": r"$^2$", "³": r"$^3$", "<": r"$<$", ">": r"$>$", "\u2009": r"\,",
-    "†": r"$^\dagger$", "’": "'", "χ": r"$\chi$", "×": r"$\times$",
+    "†": r"$^\dagger$", "’": "'", "‘": "`", "“": "``", "”": "''", "χ": r"$\chi$", "×": r"$\times$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "√": r"$\surd$", "Σ": r"$\Sigma$", "σ": r"$\sigma$", "α": r"$\alpha$", "β": r"$\beta$",
+    "Δ": r"$\Delta$", "τ": r"$\tau$", "γ": r"$\gamma$", "ρ": r"$\rho$", "κ": r"$\kappa$", "λ": r"$\lambda$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "·": r"\textperiodcentered{}",
+    "ᵢ": r"$_i$",
 }  # fmt: skip
 
 
@@ -86,15 +99,16 @@ def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int
 
 def to_latex(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:
     """A ``tabular`` with booktabs rules and escaped special characters. The caption is a comment for you to place."""
-    body = "".join(" & ".join(map(_escape, row)) + " \\\\\n" for row in rows)
+    body = "".join(" & ".join(map(latex_text, row)) + " \\\\\n" for row in rows)
     columns = "l" * texts + "r" * (len(header) - texts)
-    top = " & ".join(map(_escape, header))
-    remark = f"% {_escape(caption)}\n" if caption else ""
+    top = " & ".join(map(latex_text, header))
+    remark = f"% {latex_text(caption)}\n" if caption else ""
     return (
         f"{remark}\\begin{{tabular}}{{{columns}}}\n\\toprule\n{top} \\\\\n\\midrule\n{body}\\bottomrule\n"
         "\\end{tabular}\n"
     )
 
 
-def _escape(cell: str) -> str:
+def latex_text(cell: str) -> str:
+    """Escape LaTeX's special characters, and write the others that its text fonts lack."""
     return "".join(_LATEX.get(character, character) for character in cell)

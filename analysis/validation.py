@@ -113,6 +113,8 @@ def check_participants(
         columns[name] = reader(raw, known, source, problems)
         if source.other_visit is not None:
             text = f"from visit {source.other_visit}, because the table has none of visit {known.instance}"
+            if isinstance(source.other_visit, str):
+                text = f"the column {source.columns[0]} names no visit: taken for visit {known.instance}"
             problems.note(name, text, columns[name].notna())
     sources = {name: source.columns for name, source in found.items()}
     for name in dict.fromkeys(also):
@@ -169,6 +171,10 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
                 if must_be_positive
                 else "negative, or infinite: set to missing"
             )
+            if (values < 0).sum() > max(1, _IMPOSSIBLE_SHARE * values.notna().sum()):
+                signed = name.endswith("_asymmetry")
+                remedy = f"Take |left - right| / larger for {name}." if signed else f"Check {name}."
+                problems.add(name, "negative values", values < 0, remedy)
             problems.note(name, rule, wrong)
             columns[name] = values.mask(wrong)
         else:

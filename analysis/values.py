@@ -16,6 +16,7 @@ _IMPOSSIBLE_SHARE = 0.05
 # A share of values in another unit that is too large for a few typing errors.
 _OTHER_UNIT_SHARE = 0.001
 _CODES_QUOTED, _LONGEST_QUOTED = 4, 30
+_TIME_OF_DAY = r"[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?$"
 # What UK Biobank's codings call an answer that was not given.
 NO_ANSWER = ("prefer not to answer", "do not know", "not known", "none of the above or prefer not to answer")
 
@@ -97,14 +98,16 @@ def meanings(values: pd.Series, codes: Mapping[str, str], column: str, name: str
 
 
 def dates(raw: pd.DataFrame, source: Source, problems: Problems) -> pd.Series:
-    """Convert to dates. A time of midnight, which platforms add, is ignored."""
+    """Convert to dates: 2015-05-14, with or without a time, which is ignored, and 14may2015 as Stata writes it."""
     values = _first(raw, source.columns)
     if pd.api.types.is_datetime64_any_dtype(values):
         return values.dt.tz_localize(None).dt.normalize().astype("datetime64[s]")
     text = values.astype("string").str.strip()
-    text = text.str.replace(r"[T ]00:00(?::00(?:\.0+)?)?Z?$", "", regex=True)
+    text = text.str.replace(_TIME_OF_DAY, "", regex=True)
     text = text.mask(text == "")
     found = pd.to_datetime(text, errors="coerce", format="%Y-%m-%d")
+    if (other := text.notna() & found.isna()).any():
+        found = found.fillna(pd.to_datetime(text.where(other), errors="coerce", format="%d%b%Y"))
     wrong = text.notna() & found.isna()
     if wrong.any():
         problems.add(source.columns[0], "not a date", wrong, "Write dates as YYYY-MM-DD.")

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis.files import replacing
@@ -41,6 +42,7 @@ MEASURE_LABEL = {
 }
 # Inches: 89 and 183 mm.
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.2
+_DPI = 300
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -83,13 +85,16 @@ def save(figure: Figure, folder: Path, name: str, mark: str = "") -> tuple[Path,
     if mark:
         figure.text(0.003, 0.004, mark, fontsize=4.5, color=GREY, ha="left", va="bottom")
     mpl.rcParams.update(_STYLE)
-    # The layout is computed once for both files, because that takes longer than drawing.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    paths = []
-    for kind, options in (("png", {"dpi": 300}), ("svg", {"metadata": {"Date": None}})):
-        path = folder / f"{name}.{kind}"
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, facecolor="white", **options)
-        paths.append(path)
-    return paths[0], paths[1]
+    # The layout is computed once for both files, because that takes longer than drawing. `Figure.savefig` would draw
+    # every figure twice more to compute it again, so the canvases write the files themselves.
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    figure.set_facecolor("white")
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    with replacing(png) as temporary:
+        figure.set_dpi(_DPI)
+        FigureCanvasAgg(figure).print_png(temporary)
+    with replacing(svg) as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    return png, svg

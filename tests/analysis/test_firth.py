@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 from analysis.penalised_logistic import firth
 from tests.analysis.r import needs_r, run_r
@@ -89,3 +90,24 @@ def test_separated_data_agree_with_r(seed: int, tmp_path: Path) -> None:
     assert ours.coefficient == pytest.approx(r["coef"][1], abs=1e-5)
     assert (ours.low, ours.high) == pytest.approx((r["low"][0], r["high"][0]), abs=1e-4)
     assert ours.p_value == pytest.approx(r["p"][0], rel=1e-4)
+
+
+def test_an_indicator_of_one_person_does_not_keep_the_steps_going_to_and_fro() -> None:
+    rng = np.random.default_rng(5)
+    exposure, alone = rng.integers(0, 2, 300).astype(float), np.zeros(300)
+    alone[7] = 1.0
+    regressors = np.column_stack([exposure, rng.normal(size=300), alone])
+    outcome = (rng.random(300) < 0.08).astype(float)
+    found = firth(regressors, outcome, 0)
+    design = np.column_stack([np.ones(300), regressors])
+
+    def lost(coefficients: np.ndarray) -> float:
+        predictor = design @ coefficients
+        share = 1 / (1 + np.exp(-predictor))
+        information = design.T @ (design * (share * (1 - share))[:, None])
+        likelihood = outcome @ predictor - np.logaddexp(0, predictor).sum()
+        return -float(likelihood + 0.5 * np.linalg.slogdet(information)[1])
+
+    best = minimize(lost, np.zeros(4), method="BFGS", options={"gtol": 1e-8})
+    assert found.converged
+    assert found.coefficient == pytest.approx(best.x[1], abs=1e-5)

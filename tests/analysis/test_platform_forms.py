@@ -56,11 +56,41 @@ def test_titles_and_labels_are_read_and_the_visit_of_activity_is_noted() -> None
     assert read.sources["height_cm"] == ("Standing height | Instance 2",)
 
 
-def test_dates_with_a_time_of_midnight_are_dates() -> None:
-    table = people().assign(imaging_date="2015-05-14 00:00:00", death_date="2021-03-04T00:00:00Z")
-    read = checked(table).table
-    assert set(read["imaging_date"]) == {pd.Timestamp("2015-05-14")}
-    assert set(read["death_date"]) == {pd.Timestamp("2021-03-04")}
+@pytest.mark.parametrize(
+    "written", ["2015-05-14 00:00:00", "2015-05-14T00:00:00.000Z", "2015-05-14 09:13:00+00:00", "14may2015"]
+)
+def test_dates_with_a_time_and_those_of_stata_are_dates(written: str) -> None:
+    assert set(checked(people().assign(imaging_date=written)).table["imaging_date"]) == {pd.Timestamp("2015-05-14")}
+
+
+def test_dates_whose_day_and_month_could_be_exchanged_are_refused() -> None:
+    with pytest.raises(DataError, match="column imaging_date: not a date in 40 of 40 rows"):
+        checked(people().assign(imaging_date="05/04/2015"))
+
+
+def test_titles_as_converters_write_them_are_read() -> None:
+    plain = people().drop(columns=["bmi", "died"])
+    titled = plain.rename(columns=_TITLES)
+    for name in titled.columns:
+        if "lean mass" in name:
+            titled[name] *= 1000
+    for change in (
+        lambda name: name.lower().replace(" | ", "_").replace(" ", "_"),  # participant_id is then a name and a title
+        lambda name: "".join(letter if letter.isalnum() else "." for letter in name),  # R's make.names
+    ):
+        read = checked(titled.rename(columns=change)).table
+        assert read["eid"].tolist() == plain["eid"].tolist() and read["falls_last_year"].notna().all()
+        np.testing.assert_allclose(read["leg_lean_left_kg"], plain["leg_lean_left_kg"])
+
+
+@pytest.mark.parametrize("name", ["IPAQ activity group", "p22032"])
+def test_a_column_that_names_no_visit_is_taken_with_a_note(name: str) -> None:
+    read = checked(people().rename(columns={"activity": name}))
+    assert read.table["activity"].notna().all()
+    assert [note.rule for note in read.notes] == [f"the column {name} names no visit: taken for visit 2"]
+    # A visit that is named is never another one.
+    with pytest.raises(DataError, match="no column for age"):
+        checked(people().rename(columns={"age": "p21003_i0"}))
 
 
 def test_semicolons_with_decimal_commas_are_read(tmp_path: Path) -> None:
@@ -79,6 +109,18 @@ def test_a_delimiter_at_the_end_of_rows_shifts_nothing(ending: str, tmp_path: Pa
     assert list(both.columns) == ["eid", "sex", "age"] and both["age"].tolist() == [61, 70]
 
 
+def test_two_delimiters_at_the_end_of_rows_and_row_numbers_of_r(tmp_path: Path) -> None:
+    assert _read("eid,sex,age\n7,M,61,,\n8,F,70,,\n", tmp_path)["age"].tolist() == [61, 70]
+    with pytest.raises(DataError, match=r"row.names = FALSE"):
+        _read('"eid","sex","age"\n"1",7,"M",61\n"2",8,"F",70\n', tmp_path)
+    with pytest.raises(DataError, match="one column, whose name has several words"):
+        _read("eid|sex|age\n7|M|61\n", tmp_path)
+
+
+def test_a_point_is_a_missing_value_as_in_stata(tmp_path: Path) -> None:
+    assert _read("eid,age,bmi\n7,61,.\n8,.,24.5\n", tmp_path).isna().sum().tolist() == [0, 1, 1]
+
+
 @pytest.mark.parametrize("row", ["7,M,61,5", "7,M"])
 def test_rows_that_do_not_fit_the_header_are_refused(row: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data row 2 has \d values, the header 3 names"):
@@ -88,6 +130,29 @@ def test_rows_that_do_not_fit_the_header_are_refused(row: str, tmp_path: Path) -
 def test_eids_in_scientific_notation_are_named_as_such() -> None:
     with pytest.raises(DataError, match="eid: scientific notation, so digits are lost in 40 of 40"):
         checked(people().assign(eid="1.23457E+06"))
+
+
+def test_signed_asymmetry_and_partly_inverted_ratios_are_refused() -> None:
+    with pytest.raises(DataError, match=r"lr_asymmetry: negative values in 20 of 40 .* Take \|left - right\| / larger"):
+        check_phenotypes(images().assign(lr_asymmetry=[0.02, -0.02] * 20), "p.csv")
+    with pytest.raises(DataError, match="values above 1, probably anterior over posterior in 12 of 40"):
+        check_phenotypes(images().assign(pa_ratio=[2.2] * 12 + [0.45] * 28), "p.csv")
+    # A few are failed segmentations and stay.
+    assert (
+        check_phenotypes(images().assign(pa_ratio=[2.2] * 2 + [0.45] * 38), "p.csv").table["pa_ratio"] > 1
+    ).sum() == 2
+
+
+def test_volumes_of_one_side_are_noted() -> None:
+    notes = check_phenotypes(images().assign(tmv_cm3=900.0), "p.csv").notes
+    assert [note.rule for note in notes] == ["median 900 cm3 (published: 9322): are these the muscles of both sides?"]
+
+
+def test_the_columns_that_would_be_needed_are_named() -> None:
+    names = {"arm_lean_left_kg": "p23263_i2", "arm_lean_right_kg": "p23264_i2", "leg_lean_left_kg": "p23265_i2"}
+    pair = (checked(people().rename(columns=names)), check_phenotypes(images(), "p.csv"))
+    with pytest.raises(DataError, match=r"no arm_lean_left_kg \(field 23250\), .*Fields 23263, 23264, 23265 are other"):
+        build_cohort(*pair, covariates=())
 
 
 def test_died_as_1_or_blank_means_alive_where_it_is_blank() -> None:

@@ -53,8 +53,16 @@ def test_full_makes_every_further_table_also_of_repeated_visits(data: Path, tmp_
     for section in ("markers", "muscles", "percentiles", "repeats"):
         assert f'<section id="{section}">' in page
     strobe, methods = (tmp_path / "out/strobe.md").read_text(), (tmp_path / "out/methods.md").read_text()
-    assert strobe.count("\n| ") >= 17 and "10 bootstraps" in methods and "below 27 kg" in methods
-    assert (tmp_path / "out/tables/all_tables.html").read_text().count("<table>") > 15
+    assert (
+        strobe.count("\n| ") >= 33
+        and "| 13a | Numbers at each stage | " in strobe
+        and "10 bootstraps" in methods
+        and "below 27 kg" in methods
+    )
+    for ending in ("html", "tex", "docx"):
+        assert (tmp_path / f"out/supplement.{ending}").stat().st_size > 20_000
+    assert (tmp_path / "out/supplement.html").read_text().count("<table>") > 15
+    assert (tmp_path / "out/supplement.tex").read_text().encode("latin-1")  # every sign that LaTeX lacks is written out
     text = re.sub(r"data:image/png;base64,[^\"]+", "", page)
     assert not re.search(r"\b(nan|inf|None|NaN|undefined)\b", text)
     assert "seed 1" in json.loads((tmp_path / "out/provenance.json").read_text())["random_numbers"]
