@@ -23,6 +23,7 @@ __all__ = ["further_tables"]
 _BANDS = 30
 # Outcomes that no muscle defines.
 _INDEPENDENT = ("falls", "mortality", "weak_grip")
+_STRENGTHS = ("specific_strength_kg_per_l", "thigh_strength_kg_per_l")
 _QUALITY = ("low_specific_strength", "adverse_muscle_composition")
 
 
@@ -41,7 +42,8 @@ def further_tables(
     table, adjust = cohort.analysed, options.adjust
     progress("groups")
     made = {"by_group": table_by_group(table)}
-    quality = [associations(table, adjust, exposures=("specific_strength_kg_per_l",), outcomes=("falls", "mortality")),
+    strengths = tuple(name for name in _STRENGTHS if name in table and table[name].notna().any())
+    quality = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality")),
                associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY)]  # fmt: skip
     made["quality"] = pd.concat([part.summary for part in quality], ignore_index=True)
     progress("every muscle")
