@@ -16,7 +16,7 @@ from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
 from analysis.figures.further import bland_altman, calibration_figure, odds_ratio_figure, survival_by_thirds
 from analysis.figures.incidence import incidence_figure
-from analysis.figures.muscles import volcano
+from analysis.figures.muscles import muscle_forest, volcano
 from analysis.figures.percentiles import percentile_figure
 from analysis.figures.power import power_figure
 from analysis.head_to_head import verdicts
@@ -84,6 +84,7 @@ def write_results(
             "percentiles": lambda: percentile_figure(tables["percentiles"]),
             "height_percentiles": lambda: percentile_figure(tables["height_percentiles"], "height_cm"),
             "volcano": lambda: volcano(tables["muscles"]),
+            "muscle_forest": lambda: muscle_forest(tables["muscles"]),
         }
         if results.followed.given:
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)

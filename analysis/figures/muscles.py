@@ -1,4 +1,4 @@
-"""Volcano plot: the odds ratio of every muscle against its p value."""
+"""Every muscle: volcano plot of odds ratio against p value, and forest plot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from analysis.definitions import label_of
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, bare, new_figure
 
-__all__ = ["volcano"]
+__all__ = ["muscle_forest", "volcano"]
 
 _LEVEL = 0.05
 _MOST_NAMED = 6
@@ -55,4 +55,44 @@ def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figu
         axes.set_xticklabels([f"{tick:g}" for tick in ticks])
         bare(axes)
     panels[0].set_ylabel("−log10 p")
+    return figure
+
+
+def muscle_forest(associations: pd.DataFrame) -> Figure:
+    """A panel per outcome and a line per muscle with its interval; with and without total muscle volume.
+
+    Parameters
+    ----------
+    associations : DataFrame
+        From `analysis.muscles.muscle_associations`. Muscles are in the order of
+        the first outcome's odds ratios with total muscle volume in the model.
+    """
+    known = associations[associations["odds_ratio"].notna()]
+    outcomes = list(known["outcome"].unique()) or list(associations["outcome"].unique())
+    with_volume = known[(known["outcome"] == outcomes[0]) & (known["model"] == "adjusted and TMV")]
+    order = list(with_volume.sort_values("odds_ratio")["muscle"]) or list(known["muscle"].unique())
+    place = {muscle: number for number, muscle in enumerate(order)}
+    figure = new_figure(DOUBLE_COLUMN, 0.8 + 0.15 * len(order))
+    panels = figure.subplots(1, len(outcomes), squeeze=False, sharey=True)[0]
+    looks = (("adjusted", -0.17, GREY, "o"), ("adjusted and TMV", 0.17, COLOUR["M"], "s"))
+    for axes, outcome in zip(panels, outcomes, strict=True):
+        for model, offset, colour, marker in looks:
+            part = known[(known["outcome"] == outcome) & (known["model"] == model) & known["muscle"].isin(order)]
+            heights = part["muscle"].map(place).to_numpy(dtype=float) + offset
+            axes.hlines(heights, part["ci_low"], part["ci_high"], color=colour, lw=0.8)
+            axes.scatter(part["odds_ratio"], heights, s=7, color=colour, marker=marker, linewidths=0, label=model)
+        axes.axvline(1.0, color="#555555", lw=0.6, ls=(0, (4, 3)), zorder=0)
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in _TICKS if low <= tick <= high][:: 2 if high / low > 2 else 1]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{tick:g}" for tick in ticks])
+        axes.set_title(label_of(outcome))
+        axes.set_xlabel("Odds ratio per SD (95% CI)")
+        bare(axes)
+    panels[0].set_yticks(range(len(order)), ["P/A ratio" if name == "pa_ratio" else label_of(name) for name in order])
+    panels[0].tick_params(axis="y", labelsize=5.5, length=0)
+    panels[0].set_ylim(-0.7, len(order) - 0.3)
+    panels[-1].legend(loc="lower right")
     return figure
