@@ -15,10 +15,11 @@ from analysis.text_tables import format_count, format_p
 __all__ = ["muscle_forest", "volcano"]
 
 _LEVEL = 0.05
-_MOST_NAMED = 6
+_MOST_NAMED, _MOST_TICKS = 6, 5
 # Height of a label, as a share of the largest -log10 p.
 _LABEL_SHARE = 0.045
 _MODELS = (("adjusted", GREY, -0.17), ("adjusted and TMV", COLOUR["M"], 0.17))
+_LEGEND = {"adjusted": "Adjusted", "adjusted and TMV": "Adjusted, and for total muscle volume"}
 _TICKS = (0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0)
 
 
@@ -42,19 +43,22 @@ def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figu
         for who, colour in ((~found & ~ratio, GREY), (found, COLOUR["M"]), (ratio, COLOUR["F"])):
             axes.scatter(part["odds_ratio"][who], height[who], s=9, color=colour, linewidths=0)
         named = part[ratio | (np.arange(len(part)) < _MOST_NAMED)]
-        span, lowest = max(float(height.max()), -np.log10(_LEVEL)), np.inf
+        span, lowest = max(float(height.max()), -np.log10(_LEVEL)), {True: np.inf, False: np.inf}
         for index, row in named.iterrows():  # from the smallest p down; labels that would meet move down
-            lowest = min(float(height[index]), lowest - _LABEL_SHARE * span)
-            axes.annotate(_name(row["muscle"]), (row["odds_ratio"], lowest), xytext=(3, 1), textcoords="offset points",
-                          fontsize=5)  # fmt: skip
+            left = row["odds_ratio"] < 1
+            lowest[left] = min(float(height[index]), lowest[left] - _LABEL_SHARE * span)
+            axes.annotate(_name(row["muscle"]), (row["odds_ratio"], lowest[left]), xytext=(-3 if left else 3, -1),
+                          textcoords="offset points", fontsize=5, ha="right" if left else "left")  # fmt: skip
         axes.axvline(1.0, color="#555555", lw=0.6, ls=(0, (4, 3)), zorder=0)
         axes.axhline(-np.log10(_LEVEL), color="#999999", lw=0.6, ls=":", zorder=0)
         axes.set_xscale("log")
         axes.set_title(label_of(outcome))
         axes.set_xlabel("Odds ratio per SD")
-        axes.margins(x=0.2, y=0.1)
+        axes.margins(x=0.4, y=0.1)  # room for the labels
         low, high = axes.get_xlim()
         ticks = [tick for tick in _TICKS if low <= tick <= high]
+        if len(ticks) > _MOST_TICKS:
+            ticks = [tick for tick in ticks if tick not in (0.95, 1.05)]
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"{tick:g}" for tick in ticks])
@@ -85,7 +89,7 @@ def muscle_forest(associations: pd.DataFrame) -> Figure:
             rows = part[(part["model"] == model) & part["muscle"].isin(order)]
             y = rows["muscle"].map(places).to_numpy(dtype=float) + offset
             axes.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=0.9)
-            axes.plot(rows["odds_ratio"], y, "s" if offset > 0 else "o", ms=2.6, color=colour, label=model.capitalize())
+            axes.plot(rows["odds_ratio"], y, "s" if offset > 0 else "o", ms=2.6, color=colour, label=_LEGEND[model])
             if offset > 0:
                 for row, line in zip(rows.to_dict("records"), y, strict=True):
                     _p_beside(axes, row["p_value"] if row["muscle"] == "pa_ratio" else row["p_bh"], line - offset)
