@@ -155,7 +155,7 @@ def build_cohort(
         joined = kept
     table = add_composition(derive(joined, cut_offs, register_until))
     _check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
-                                         "interactions": also})  # fmt: skip
+                                         "interactions, --sites and --events": also})  # fmt: skip
     _check_outcomes(table, outcomes)
     problems = Problems("participants and phenotypes")
     check_sexes(table, problems)

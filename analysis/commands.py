@@ -1,4 +1,4 @@
-"""The commands of the analysis: ``run``, ``collect`` and ``audit``.
+"""The commands of the analysis: ``run``, ``collect`` and ``audit``; `analysis.power_command` has ``power``.
 
 They import what they need when they run, so that help and wrong paths do not wait for pandas.
 """
@@ -68,7 +68,9 @@ _audit_command = new_app("audit", _AUDIT, EXIT_CODES)
 def commands(name: str) -> App:
     """The commands, under the name that they are started with."""
     app = new_app(name, "Cohort epidemiology of sarcopenia, on tables.", EXIT_CODES)
-    for one in (_run_command, collect_command, _audit_command):
+    from analysis.power_command import command as power_command
+
+    for one in (_run_command, collect_command, _audit_command, power_command):
         app.command(one)
     return app
 

@@ -94,6 +94,8 @@ _LABELS = {
     "amra_pa_ratio": "P/A volume ratio (AMRA)",
     "amra_thigh_cm3": "Thigh muscle volume (AMRA)",
     "amra_asymmetry": "L/R asymmetry (AMRA)",
+    "fall_date": "First fall",
+    "fracture_date": "First fracture",
     "age": "Age",
     "sex": "Sex",
     "bmi": "BMI",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from analysis.by_group import table_by_group
@@ -15,10 +14,10 @@ from analysis.mediation import mediation_table
 from analysis.muscles import muscle_associations, muscle_selection
 from analysis.odds_ratios import associations
 from analysis.options import Options
-from analysis.reference import percentile_curves, reference_table
-from analysis.repeatability import repeat_table, undiluted
+from analysis.reference import height_curves, percentile_curves, reference_table
+from analysis.repeatability import repeat_table
 
-__all__ = ["further_tables", "undiluted_associations"]
+__all__ = ["further_tables"]
 
 # Resampled cohorts of the percentiles' bands; each fits every curve again.
 _BANDS = 30
@@ -36,8 +35,8 @@ def further_tables(
     -------
     dict of str to DataFrame
         ``by_group, quality, muscles, muscle_selection, curves, mediation,
-        imputed, reference, percentiles`` and, with two visits, ``repeats`` and
-        ``undiluted``.
+        imputed, reference, percentiles, height_percentiles`` and, with two visits,
+        ``repeats``.
     """
     table, adjust = cohort.analysed, options.adjust
     progress("groups")
@@ -58,34 +57,10 @@ def further_tables(
     )
     progress("percentiles")
     made["percentiles"] = percentile_curves(table, bootstraps=_BANDS, seed=options.seed)
+    made["height_percentiles"] = height_curves(table, bootstraps=_BANDS, seed=options.seed)
     if len(made["percentiles"]):
         source = f"{len(table)} participants of this analysis"
         made["reference"] = reference_table(table, source, synthetic=cohort.synthetic)
     if cohort.repeats is not None:
         made["repeats"] = repeat_table(cohort.repeats)
     return made
-
-
-def undiluted_associations(per_sd: pd.DataFrame, repeats: pd.DataFrame) -> pd.DataFrame:
-    """Odds ratios per SD, corrected for the random error that repeated imaging shows.
-
-    Parameters
-    ----------
-    per_sd : DataFrame
-        From `analysis.sensitivity.per_sd`.
-    repeats : DataFrame
-        From `analysis.repeatability.repeat_table`.
-    """
-    errors = repeats.set_index("measure")["within_sd"].to_dict()
-    errors |= {"lr_asymmetry_mri": errors.get("lr_asymmetry", np.nan)}
-    rows = []
-    for row in per_sd[per_sd["exposure"].isin(errors)].to_dict("records"):
-        log_odds = float(np.log(row["odds_ratio"]))
-        error = float(np.log(row["ci_high"] / row["ci_low"])) / (2 * 1.959963984540054)
-        share = errors[row["exposure"]] / row["sd"]
-        corrected, wider = undiluted(log_odds, error, share, 1.0)
-        ends = [float(np.exp(corrected + sign * 1.959963984540054 * wider)) for sign in (-1, 1)]
-        rows.append({"exposure": row["exposure"], "outcome": row["outcome"], "reliability": 1 - share**2,
-                     "odds_ratio_measured": row["odds_ratio"], "odds_ratio": float(np.exp(corrected)),
-                     "ci_low": ends[0], "ci_high": ends[1]})  # fmt: skip
-    return pd.DataFrame(rows)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.competing_tables import competing_table, power_text
 from analysis.definitions import label_of
+from analysis.site_tables import site_differences_table, sites_table, undiluted_table
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 
 __all__ = ["FURTHER"]
@@ -157,24 +159,6 @@ def _repeats(table: pd.DataFrame) -> TextTable:
     )  # fmt: skip
 
 
-def _undiluted(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
-    cells = [
-        (label_of(row["exposure"]) if new else "", label_of(row["outcome"]), format_number(row["reliability"], 3),
-         format_number(row["odds_ratio_measured"]), _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2))
-        for row, new in zip(rows, _once(rows, "exposure"), strict=True)
-    ]  # fmt: skip
-    return TextTable(
-        "Odds ratios without the dilution by measurement error",
-        ("Exposure", "Outcome", "Reliability", "OR per SD, as measured", "OR per SD, corrected (95% CI)"),
-        tuple(cells),
-        "Regression calibration with the within-person SD of repeated imaging. The exposure’s SD given the covariates "
-        "is taken as its SD.",
-        2,
-        _blocks(rows, "exposure"),
-    )
-
-
 def _quality(table: pd.DataFrame) -> TextTable:
     rows = _records(table)
     cells = [
@@ -271,5 +255,9 @@ FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
     "mediation": _mediation,
     "imputed": _imputed,
     "repeats": _repeats,
-    "undiluted": _undiluted,
+    "undiluted": undiluted_table,
+    "site_differences": site_differences_table,
+    "sites": sites_table,
+    "competing": competing_table,
+    "power": power_text,
 }

@@ -1,8 +1,9 @@
-"""Centiles that change with age, by the LMS method (Cole & Green, Stat Med 1992;11:1305-1319).
+"""Centiles that change with age and height, by the LMS method (Cole & Green, Stat Med 1992;11:1305-1319).
 
 After the Box-Cox power L, a measure of median M and coefficient of variation S is normal. Here the logarithm
 of M is a natural cubic spline of age with four knots, that of S a straight line, and L a constant, fitted
-together by maximum likelihood.
+together by maximum likelihood. With height, M is proportional to a power of it, as in the reference equations of
+spirometry (Quanjer et al., Eur Respir J 2012;40:1324-1343).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class LmsFit:
     ----------
     power : float
         L.
-    median : ndarray, shape (4,)
-        Coefficients of log M: intercept and spline of age.
+    median : ndarray, shape (4,) or (5,)
+        Coefficients of log M: intercept and spline of age; with height, its exponent.
     variation : ndarray, shape (2,)
         Coefficients of log S: intercept and slope on age in decades from the middle.
     knots : ndarray, shape (4,)
@@ -45,6 +46,8 @@ class LmsFit:
         Age at which S has its intercept; unit of the measure inside the fit.
     log_likelihood : float
     n : int
+    height_cm : float
+        Height at which M holds; NaN if height is not in the model.
     """
 
     power: float
@@ -55,10 +58,19 @@ class LmsFit:
     unit: float
     log_likelihood: float
     n: int
+    height_cm: float = float("nan")
 
-    def at(self, age: Vector) -> tuple[Vector, Vector, Vector]:
-        """L, M and S at some ages, each of shape (ages,)."""
-        basis = np.column_stack([np.ones_like(age), _spline(age, self.knots, self.middle)])
+    @property
+    def height_exponent(self) -> float:
+        """Power of height to which M is proportional; NaN if height is not in the model."""
+        return float(self.median[4]) if len(self.median) > 4 else float("nan")
+
+    def at(self, age: Vector, height_cm: Vector | None = None) -> tuple[Vector, Vector, Vector]:
+        """L, M and S at some ages, each of shape (ages,); at ``self.height_cm`` unless heights are given."""
+        columns = [np.ones_like(age), _spline(age, self.knots, self.middle)]
+        if len(self.median) > 4:
+            columns.append(np.zeros_like(age) if height_cm is None else np.log(height_cm / self.height_cm))
+        basis = np.column_stack(columns)
         spread = np.exp(self.variation[0] + self.variation[1] * (age - self.middle) / 10)
         return np.full(len(age), self.power), self.unit * np.exp(basis @ self.median), spread
 
@@ -70,7 +82,13 @@ class LmsFit:
 
 
 @one_blas_thread
-def fit_lms(age: Vector, values: Vector, weights: Vector | None = None, start: LmsFit | None = None) -> LmsFit:
+def fit_lms(
+    age: Vector,
+    values: Vector,
+    weights: Vector | None = None,
+    start: LmsFit | None = None,
+    height_cm: Vector | None = None,
+) -> LmsFit:
     """Fit the curves by maximum likelihood.
 
     Parameters
@@ -81,6 +99,8 @@ def fit_lms(age: Vector, values: Vector, weights: Vector | None = None, start: L
         How often each person counts.
     start : LmsFit, optional
         A fit to similar data, whose knots are kept.
+    height_cm : ndarray, shape (n,), optional
+        Without NaN; makes M depend on height.
 
     Raises
     ------
@@ -92,12 +112,21 @@ def fit_lms(age: Vector, values: Vector, weights: Vector | None = None, start: L
     knots = np.percentile(age, KNOT_PERCENTILES) if start is None else start.knots
     middle = float(age.mean()) if start is None else start.middle
     unit = float(np.median(values)) if start is None else start.unit
-    design = np.column_stack([np.ones_like(age), _spline(age, knots, middle)])
+    tall = float("nan")
+    columns = [np.ones_like(age), _spline(age, knots, middle)]
+    if height_cm is not None:
+        tall = round(float(height_cm.mean()), 1) if start is None else start.height_cm
+        if np.ptp(height_cm) == 0:
+            raise ValueError("everybody has the same height")
+        # In tenths, so that the coefficient has the size of the others.
+        columns.append(10 * np.log(height_cm / tall))
+    design = np.column_stack(columns)
+    k = design.shape[1]
     line, logs = (age - middle) / 10, np.log(values / unit)
     weights = np.ones(len(values)) if weights is None else weights
 
     def off(parameters: Vector) -> tuple[float, Vector]:
-        power, median, variation = parameters[0], parameters[1:5], parameters[5:]
+        power, median, variation = parameters[0], parameters[1 : k + 1], parameters[k + 1 :]
         u, spread = logs - design @ median, np.exp(variation[0] + variation[1] * line)
         raised = np.exp(power * u)
         if abs(power) < _LOGARITHM:
@@ -111,13 +140,16 @@ def fit_lms(age: Vector, values: Vector, weights: Vector | None = None, start: L
         slope = np.concatenate([[weights @ (u - z * along)], by_median, [by_spread.sum(), by_spread @ line]])
         return -float(weights @ value) / len(values), -slope / len(values)
 
-    first = np.zeros(7)
-    first[0], first[5] = 1.0, np.log(max(float(logs.std()), 1e-3))
+    first = np.zeros(k + 3)
+    first[0], first[k + 1] = 1.0, np.log(max(float(logs.std()), 1e-3))
     if start is not None:
         first = np.concatenate([[start.power], start.median, start.variation])
+        first[5 : k + 1] /= 10
     found = minimize(off, first, jac=True, method="BFGS", options={"gtol": 1e-7 if start is None else 1e-5})
     p = found.x
-    return LmsFit(float(p[0]), p[1:5], p[5:], knots, middle, unit, -found.fun * len(values), int(weights.sum()))
+    p[5 : k + 1] *= 10
+    return LmsFit(float(p[0]), p[1 : k + 1], p[k + 1 :], knots, middle, unit, -found.fun * len(values),
+                  int(weights.sum()), tall)  # fmt: skip
 
 
 def centile(power: Vector, median: Vector, spread: Vector, z: float) -> Vector:

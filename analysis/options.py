@@ -20,7 +20,10 @@ from cyclopts import Parameter
 from analysis.definitions import COVARIATES, CUT_OFFS, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.errors import OptionError
 
-__all__ = ["Options", "as_text"]
+__all__ = ["FILE", "Options", "as_text"]
+
+FILE = "file"
+"""Value of ``measurement_error`` whose key is a file."""
 
 
 def _covariates(_: type, tokens: Sequence[Any]) -> tuple[str, ...]:
@@ -86,6 +89,25 @@ def _fixed_cuts(_: type, tokens: Sequence[Any]) -> dict[str, tuple[float, float]
     return cuts
 
 
+def _errors(_: type, tokens: Sequence[Any]) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for token in tokens:
+        if token.value.startswith("{"):
+            told |= {str(name): str(value) for name, value in json.loads(token.value).items()}
+            continue
+        name, equals, number = token.value.partition("=")
+        # A file stands for every measure that it has.
+        told[name.strip() if equals else token.value] = number.strip() if equals else FILE
+    for name, number in told.items():
+        try:
+            if number != FILE and not float(number.removesuffix("%")) > 0:
+                raise ValueError
+        except ValueError:
+            wanted = "NAME=SD or NAME=PERCENT%, above 0"
+            raise OptionError("measurement_error", f"{name}={number}", wanted, "For example pa_ratio=2.1%.") from None
+    return told
+
+
 _SWITCH = Parameter(negative="", show_default=False)
 _ONE_WORD = {"n_tokens": 1, "accepts_keys": False, "negative": ""}
 
@@ -111,6 +133,12 @@ class Options:
         Covariates, separated by commas: any column, e.g. age,sex,tmv_cm3; or none, for crude models only.
     interactions : tuple of str
         Columns whose interaction with every exposure is tested, besides sex.
+    sites : tuple of str
+        Columns that say where or on which scanner people were imaged; --full shows what they change. Default: centre,
+        where the table has it.
+    events : tuple of str
+        Columns with the date of a first event after imaging, for --full. Default: fall_date and fracture_date, where
+        the table has them.
     read_as : mapping of str to list of str, or None
         How to read a column of your own: factor or number, then the codes that mean missing. Repeatable.
     min_age : float
@@ -119,6 +147,9 @@ class Options:
         Cut-offs of low strength and low mass: EWGSOP2, AWGS2019, or your own YAML file.
     fields : Path or None
         Your own map of columns, a YAML file like analysis/fields.yaml.
+    measurement_error : mapping of str to str, or None
+        Random error of an exposure, as SD or per cent of its mean, e.g. pa_ratio=2.1%; or the phenotypes.csv of a
+        bundle's held-out results. --full corrects odds ratios for it. Repeatable.
     fixed_cuts : mapping of str to (float, float), or None
         Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
     censor_date : str or None
@@ -163,6 +194,12 @@ class Options:
     interactions: Annotated[
         tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
     ] = ()
+    sites: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
+    ] = ()
+    events: Annotated[
+        tuple[str, ...], Parameter(metavar="NAMES", converter=_covariates, show_default=False, **_ONE_WORD)
+    ] = ()
     read_as: Annotated[
         Mapping[str, Sequence[str]] | None,
         Parameter(metavar="NAME=KIND,CODES", converter=_read_as, show_default=False, **_ONE_WORD),
@@ -172,6 +209,10 @@ class Options:
         CutOffs, Parameter(metavar="NAME", converter=_cut_offs, show_default=lambda cuts: cuts.name, **_ONE_WORD)
     ] = EWGSOP2
     fields: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    measurement_error: Annotated[
+        Mapping[str, str] | None,
+        Parameter(metavar="NAME=SD|FILE", converter=_errors, show_default=False, **_ONE_WORD),
+    ] = None
     fixed_cuts: Annotated[
         Mapping[str, tuple[float, float]] | None,
         Parameter(metavar="NAME=LOW,HIGH", converter=_fixed_cuts, show_default=False, **_ONE_WORD),
@@ -222,7 +263,9 @@ class Options:
     def as_plain(self) -> dict[str, Any]:
         """Plain values for YAML and JSON. The command line's ``--config`` reads them."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
-        plain |= {name: list(getattr(self, name)) for name in ("exposures", "outcomes", "adjust", "interactions")}
+        plain |= {
+            name: list(getattr(self, name)) for name in ("exposures", "outcomes", "adjust", "interactions", "sites")
+        }
         plain["read_as"] = {name: list(words) for name, words in (self.read_as or {}).items()} or None
         plain["fixed_cuts"] = {name: list(cuts) for name, cuts in (self.fixed_cuts or {}).items()} or None
         return plain

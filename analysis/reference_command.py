@@ -14,10 +14,11 @@ from analysis.files import check_output, check_table
 __all__ = ["command"]
 
 _HELP = """\
-Make a table of reference percentiles by sex and age from a cohort.
+Make a table of reference percentiles by sex, age and height from a cohort.
 
-`sarcomap run --reference FILE` then shows where a study lies among people of the same sex and age. Everybody whose \
-sex, age and phenotype are known counts; nothing else is asked of the participants' table."""
+`sarcomap run --reference FILE` then shows where a study lies among people of the same sex and age, and of the same \
+height where both know it. Everybody whose sex, age and phenotype are known counts; nothing else is asked of the \
+participants' table."""
 _EXAMPLES = f"""\
 {EXIT_CODES}
 
@@ -34,7 +35,10 @@ def _reference(
     /,
     *,
     participants: Annotated[
-        Path, Parameter(metavar="FILE", help="Table with eid, sex and age, in plain columns or those of UK Biobank.")
+        Path,
+        Parameter(
+            metavar="FILE", help="Table with eid, sex, age and perhaps height, in plain columns or those of UK Biobank."
+        ),
     ],
     out: Annotated[Path, Parameter(metavar="FILE", help="Table to write: .csv, .tsv or .parquet.")],
     source: Annotated[
@@ -66,5 +70,6 @@ def _reference(
             print(f"note: no phenotype has enough {name}; reports of {name} show no percentiles.")
         else:
             count, ages = of_sex["phenotype"].nunique(), of_sex["age"]
-            print(f"{name}: {count} phenotypes, ages {ages.min()} to {ages.max()}")
+            taller = ", also by height" if of_sex["height_cm"].notna().any() else "; heights are not known"
+            print(f"{name}: {count} phenotypes, ages {ages.min()} to {ages.max()}{taller}")
     print(f"written to {out}")

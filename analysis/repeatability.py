@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import fdtri
 
 from analysis.distributions import normal_quantile
+from analysis.mixed_linear import fit_linear_mixed
 
 __all__ = ["Change", "Repeatability", "change_between_visits", "repeat_table", "repeatability", "undiluted"]
 
@@ -132,29 +132,9 @@ def change_between_visits(values: Vector, time: Vector, person: NDArray[np.intp]
     person : ndarray of int, shape (n,)
         0 to people - 1.
     """
-    x = np.column_stack([np.ones_like(time), time])
-    counts = np.bincount(person).astype(float)
-    sums = np.column_stack([np.bincount(person, column) for column in (*x.T, values)])
-
-    def fitted(ratio: float) -> tuple[float, Vector, Vector, float]:
-        # The inverse of I + ratio J, for each person's block, is I - shrink J.
-        shrink = ratio / (1 + ratio * counts)
-        gram = np.column_stack([x, values]).T @ np.column_stack([x, values]) - (sums * shrink[:, None]).T @ sums
-        information, right = gram[:2, :2], gram[:2, 2]
-        beta = np.linalg.solve(information, right)
-        rest = float(gram[2, 2] - right @ beta)
-        variance = rest / (len(values) - 2)
-        deviance = (len(values) - 2) * np.log(variance) + np.log1p(ratio * counts).sum()
-        return float(deviance + np.linalg.slogdet(information)[1]), beta, np.linalg.inv(information), variance
-
-    best = minimize_scalar(lambda log: fitted(float(np.exp(log)))[0], bounds=(-12, 12), method="bounded",
-                           options={"xatol": 1e-8})  # fmt: skip
-    ratio = float(np.exp(best.x))
-    _, beta, inverse, variance = fitted(ratio)
-    half = _Z * float(np.sqrt(variance * inverse[1, 1]))
-    slope = float(beta[1])
-    return Change(len(values), len(counts), slope, slope - half, slope + half,
-                  float(np.sqrt(ratio * variance)), float(np.sqrt(variance)))  # fmt: skip
+    found = fit_linear_mixed(values, time[:, None], person)
+    slope, half = float(found.coefficients[1]), _Z * float(found.standard_errors[1])
+    return Change(found.n, found.groups, slope, slope - half, slope + half, found.between_sd, found.within_sd)
 
 
 def repeat_table(repeats: pd.DataFrame) -> pd.DataFrame:

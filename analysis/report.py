@@ -15,8 +15,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
 from analysis.figures.further import bland_altman, calibration_figure, odds_ratio_figure, survival_by_thirds
+from analysis.figures.incidence import incidence_figure
 from analysis.figures.muscles import muscle_forest, volcano
 from analysis.figures.percentiles import percentile_figure
+from analysis.figures.power import power_figure
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
 from analysis.run import Results
@@ -80,11 +82,16 @@ def write_results(
             "bland_altman": lambda: bland_altman(cohort.analysed),
             "curves": lambda: odds_ratio_figure(tables["curves"]),
             "percentiles": lambda: percentile_figure(tables["percentiles"]),
+            "height_percentiles": lambda: percentile_figure(tables["height_percentiles"], "height_cm"),
             "muscle_forest": lambda: muscle_forest(tables["muscles"]),
             "volcano": lambda: volcano(tables["muscles"]),
         }
         if results.followed.given:
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
+        if "power_curves" in tables:
+            makers["power"] = lambda: power_figure(tables["power_curves"], len(cohort.analysed))
+        if "incidence" in tables:
+            makers["incidence"] = lambda: incidence_figure(tables["incidence"])
         if len(tables["calibration"]):
             makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
         if not tables["muscles"]["odds_ratio"].notna().any():

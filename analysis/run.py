@@ -72,11 +72,12 @@ def load_cohort(options: Options) -> Cohort:
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
         if options.exclude is not None:
             rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+    also = (*options.interactions, *options.sites, *options.events)
     people = check_participants(
         raw_people,
         field_map if instance is None else at_instance(field_map, instance),
         where,
-        also=(*options.adjust, *options.exposures, *options.outcomes, *options.interactions),
+        also=(*options.adjust, *options.exposures, *options.outcomes, *also),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
     images = (
@@ -91,7 +92,7 @@ def load_cohort(options: Options) -> Cohort:
         cut_offs=options.cut_offs,
         exposures=options.exposures,
         outcomes=options.outcomes,
-        also=options.interactions,
+        also=also,
         register_until=_day(options.censor_date),
         withdrawn=read_identifiers(options.withdrawn),
         rejected=rejected,
@@ -139,11 +140,11 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
         tables |= marker_tables(table, options, followed, progress)
     if options.full:
         # Imported here because its libraries take half a second that other runs save.
-        from analysis.further import further_tables, undiluted_associations
+        from analysis.further import further_tables
+        from analysis.robustness import robustness_tables
 
         tables |= further_tables(cohort, options, progress)
-        if len(tables.get("repeats", ())):
-            tables["undiluted"] = undiluted_associations(tables["per_sd"], tables["repeats"])
+        tables |= robustness_tables(cohort, options, tables.get("repeats"), progress)
     notes = dict.fromkeys([*cohort.notes, *followed.notes])
     tables["notes"] = pd.DataFrame(
         [(note.where, note.rule, note.count, " ".join(map(str, note.first_rows))) for note in notes],

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Installs reference software that no Python index has: R with MASS and survival, for the statistics, and ShellCheck.
+# Installs reference software that no Python index has: R with packages for the statistics, and ShellCheck.
 # This needs Debian's packages and the right to install them. Without them, the tests skip and say why.
 set -uo pipefail
-if command -v shellcheck >/dev/null && command -v Rscript >/dev/null && Rscript -e 'library(MASS); library(survival)' >/dev/null 2>&1; then
+# MASS and survival come with R's recommended packages, also outside Debian. sva (ComBat) needs half of Bioconductor, so
+# it is not installed here: the tests keep its numbers.
+libraries='library(MASS); library(survival); library(lme4); library(cmprsk); library(mice); library(nlme)'
+packages=(r-base-core r-cran-mass r-cran-survival r-cran-lme4 r-cran-cmprsk r-cran-mice r-cran-nlme shellcheck)
+if command -v shellcheck >/dev/null && command -v Rscript >/dev/null && Rscript -e "$libraries" >/dev/null 2>&1; then
     exit 0
 fi
 as_root=()
@@ -10,12 +14,11 @@ if [ "$(id -u)" -ne 0 ]; then
     if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root=(sudo -n); else as_root=(false); fi
 fi
 if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
-    echo "Installing R, MASS and survival (reference for the statistics) and ShellCheck ..."
+    echo "Installing R with packages (reference for the statistics) and ShellCheck ..."
     export DEBIAN_FRONTEND=noninteractive
     "${as_root[@]}" apt-get update -qq >/dev/null 2>&1
-    "${as_root[@]}" apt-get install -y -qq --no-install-recommends r-base-core r-cran-mass r-cran-survival shellcheck \
-        >/dev/null 2>&1 && exit 0
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null 2>&1 && exit 0
 fi
-echo "R with MASS and survival, or ShellCheck, is not installed and could not be installed: their tests will be skipped." >&2
+echo "R with its packages, or ShellCheck, is not installed and could not be installed: their tests will be skipped." >&2
 # A skip must not go unnoticed where every test should run.
 [ -z "${CI:-}" ]

@@ -54,7 +54,7 @@ def volcano(associations: pd.DataFrame, model: str = "adjusted and TMV") -> Figu
         axes.set_xscale("log")
         axes.set_title(label_of(outcome))
         axes.set_xlabel("Odds ratio per SD")
-        axes.margins(x=0.4, y=0.1)  # room for the labels
+        axes.margins(x=0.65, y=0.1)  # room for the labels
         low, high = axes.get_xlim()
         ticks = [tick for tick in _TICKS if low <= tick <= high]
         if len(ticks) > _MOST_TICKS:

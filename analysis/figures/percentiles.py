@@ -1,4 +1,4 @@
-"""Reference percentiles against age, drawn as published growth and reference curves are."""
+"""Reference percentiles against age or height, drawn as published growth and reference curves are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, SEX_LAB
 __all__ = ["percentile_figure"]
 
 
-def percentile_figure(curves: pd.DataFrame) -> Figure:
+def percentile_figure(curves: pd.DataFrame, against: str = "age") -> Figure:
     """A row per sex and a column per phenotype; the median is bold, bands are bootstrap intervals.
 
     Parameters
     ----------
     curves : DataFrame
-        From `analysis.reference.percentile_curves`.
+        From `analysis.reference.percentile_curves` or ``height_curves``.
+    against : {"age", "height_cm"}
     """
     phenotypes, sexes = list(curves["phenotype"].unique()), [s for s in ("M", "F") if (curves["sex"] == s).any()]
     figure = new_figure(DOUBLE_COLUMN, 2.1 * len(sexes) + 0.2)
@@ -29,13 +30,13 @@ def percentile_figure(curves: pd.DataFrame) -> Figure:
             part = curves[(curves["sex"] == sex) & (curves["phenotype"] == name)]
             for percentile, curve in part.groupby("percentile"):
                 middle = percentile == 50
-                axes.plot(curve["age"], curve["value"], color=COLOUR[sex], lw=1.5 if middle else 0.7)
+                axes.plot(curve[against], curve["value"], color=COLOUR[sex], lw=1.5 if middle else 0.7)
                 if curve["ci_low"].notna().all():
-                    axes.fill_between(curve["age"], curve["ci_low"], curve["ci_high"], color=COLOUR[sex], alpha=0.18,
+                    axes.fill_between(curve[against], curve["ci_low"], curve["ci_high"], color=COLOUR[sex], alpha=0.18,
                                       linewidth=0)  # fmt: skip
                 if len(curve):
                     last = curve.iloc[-1]
-                    axes.annotate(str(percentile), (last["age"], last["value"]), xytext=(2, 0), va="center",
+                    axes.annotate(str(percentile), (last[against], last["value"]), xytext=(2, 0), va="center",
                                   textcoords="offset points", fontsize=5, color="#555555")  # fmt: skip
             if sex == sexes[0]:
                 axes.set_title("\n".join(textwrap.wrap(MEASURE_LABEL.get(name, label_of(name)), 22)), fontsize=6.5)
@@ -45,5 +46,5 @@ def percentile_figure(curves: pd.DataFrame) -> Figure:
                 axes.yaxis.set_major_formatter(thousands)
             bare(axes)
     for axes in panels[-1]:
-        axes.set_xlabel("Age, years")
+        axes.set_xlabel("Age, years" if against == "age" else "Height, cm")
     return figure

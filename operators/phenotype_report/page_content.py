@@ -54,7 +54,7 @@ def page_content(
     if options.reference is not None:
         rows = read_reference(options.reference, is_synthetic(study))
         sex, age = (study.patient.get(keyword, "") for keyword in ("PatientSex", "PatientAge"))
-        percentiles, reference = percentiles_of(report["phenotypes"], sex, age, rows)
+        percentiles, reference = percentiles_of(report["phenotypes"], sex, age, rows, study.height_m)
     changes: dict[str, str] = {}
     previous = ""
     if options.previous is not None:

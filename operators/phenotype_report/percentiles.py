@@ -1,8 +1,10 @@
-"""Percentiles of phenotypes for sex and age, from a table of reference values (docs/analysis.md).
+"""Percentiles of phenotypes for sex, age and height, from a table of reference values (docs/report.md).
 
 The table is a CSV with the columns ``phenotype, sex, age, L, M, S, source,
 synthetic``. L, M and S are those of Cole and Green's LMS method (1992): the
 power that makes values normal, their median and their coefficient of variation.
+Rows that also have ``height_cm`` and ``height_exponent`` are for people of a
+known height: M is multiplied by (height / height_cm)^height_exponent.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ class ReferenceRow:
         L, M and S.
     source : str
     synthetic : bool
+    height_cm : float or None
+        Height at which M holds; None in rows for people of any height.
+    height_exponent : float
+        Power of height to which M is proportional.
     """
 
     phenotype: str
@@ -46,6 +52,14 @@ class ReferenceRow:
     spread: float
     source: str
     synthetic: bool
+    height_cm: float | None = None
+    height_exponent: float = 0.0
+
+    def median_at(self, height_m: float | None) -> float:
+        """M, at a height if the row is for people of a known height."""
+        if self.height_cm is None or height_m is None:
+            return self.median
+        return self.median * float((100.0 * height_m / self.height_cm) ** self.height_exponent)
 
 
 def read_reference(path: Path, synthetic_images: bool) -> tuple[ReferenceRow, ...]:
@@ -87,9 +101,13 @@ def read_reference(path: Path, synthetic_images: bool) -> tuple[ReferenceRow, ..
 
 
 def percentiles_of(
-    values: Mapping[str, float | None], sex: str, age: str, rows: Sequence[ReferenceRow]
+    values: Mapping[str, float | None],
+    sex: str,
+    age: str,
+    rows: Sequence[ReferenceRow],
+    height_m: float | None = None,
 ) -> tuple[dict[str, int], str]:
-    """The percentile of each phenotype that the reference has for a sex and age.
+    """The percentile of each phenotype that the reference has for a sex and age, and for a height if it is known.
 
     Parameters
     ----------
@@ -98,6 +116,8 @@ def percentiles_of(
     sex, age : str
         PatientSex and PatientAge (such as ``061Y``) of the study; may be empty.
     rows : sequence of ReferenceRow
+    height_m : float, optional
+        Without it, or without rows for it, the percentile is that of people of any height.
 
     Returns
     -------
@@ -113,13 +133,16 @@ def percentiles_of(
     if not chosen:
         return {}, f"not given, because the reference has no {sex} of {years} years"
     found = {}
+    with_height = {row.phenotype for row in chosen if row.height_cm is not None} if height_m else set()
+    chosen = [row for row in chosen if (row.height_cm is not None) == (row.phenotype in with_height)]
     for row in chosen:
         value = values.get(row.phenotype) if row.phenotype in PHENOTYPES else None
         if value is not None and value > 0:
-            found[row.phenotype] = percentile(value, row.power, row.median, row.spread)
+            found[row.phenotype] = percentile(value, row.power, row.median_at(height_m), row.spread)
     sources = ", ".join(dict.fromkeys(row.source for row in chosen))
     made = " (synthetic people)" if any(row.synthetic for row in chosen) else ""
-    return found, f"{sources}{made}"
+    by = ", for sex, age and height" if with_height else ""
+    return found, f"{sources}{made}{by}"
 
 
 def percentile(value: float, power: float, median: float, spread: float) -> int:
@@ -145,7 +168,18 @@ def _row(row: Mapping[str, str]) -> ReferenceRow:
         float(row["S"]),
         row["source"],
         row["synthetic"].strip().lower() in ("1", "true", "yes"),
+        *_height(row),
     )
     if not (made.median > 0 and made.spread > 0):
         raise ValueError("M and S must be positive")
     return made
+
+
+def _height(row: Mapping[str, str]) -> tuple[float | None, float]:
+    """Height and exponent; empty in rows for people of any height, and in tables without these columns."""
+    height, exponent = ((row.get(name) or "").strip() for name in ("height_cm", "height_exponent"))
+    if not height:
+        return None, 0.0
+    if not 50 < float(height) < 250:
+        raise ValueError("height_cm must be in centimetres")
+    return float(height), float(exponent)

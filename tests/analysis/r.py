@@ -24,6 +24,13 @@ def _has(package: str) -> bool:
     return subprocess.run(["Rscript", "--vanilla", "-e", f"library({package})"], capture_output=True).returncode == 0
 
 
+def needs(package: str) -> pytest.MarkDecorator:
+    """Mark a test that compares with an R package; it is skipped, and says why, where R lacks it."""
+    return pytest.mark.skipif(
+        not _has(package), reason=f"R with {package} is not installed (tests/install_references.sh)"
+    )
+
+
 needs_survival = pytest.mark.skipif(
     not _has("survival"), reason="R with survival is not installed (apt-get install r-base-core r-cran-survival)"
 )

@@ -148,6 +148,21 @@ def test_percentiles_come_from_the_reference_for_sex_and_age(tmp_path: Path) -> 
     assert percentile(8000.0, 0.0, 8000.0, 0.1) == 50
 
 
+def test_percentiles_are_those_of_the_height_where_it_is_known(tmp_path: Path) -> None:
+    table = reference(tmp_path / "r.csv", 0)
+    header, row = table.read_text(encoding="utf-8").splitlines()
+    tall = row.replace("8000.0,0.125", "8000.0,0.1") + ",160.0,2.0"
+    table.write_text(f"{header},height_cm,height_exponent\n{row},,\n{tall}\n", encoding="utf-8")
+    rows = read_reference(table, synthetic_images=False)
+    of_any_height = percentiles_of({"tmv_cm3": 9281.0}, "F", "063Y", rows)
+    assert of_any_height == ({"tmv_cm3": 90}, "A cohort")
+    found, source = percentiles_of({"tmv_cm3": 8000.0 * 1.1**2}, "F", "063Y", rows, height_m=1.76)
+    assert found == {"tmv_cm3": 50} and source == "A cohort, for sex, age and height"
+    table.write_text(f"{header},height_cm,height_exponent\n{row},1.6,2.0\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not readable"):
+        read_reference(table, synthetic_images=False)
+
+
 def test_synthetic_reference_is_refused_for_real_images(tmp_path: Path) -> None:
     table = reference(tmp_path / "r.csv", 1)
     assert read_reference(table, synthetic_images=True)[0].synthetic

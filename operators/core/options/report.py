@@ -28,7 +28,8 @@ class ReportOptions:
     viewer : {"auto", "yes", "no"}
         Whether report.html has a viewer of the volumes, which takes 2 to 5 MB. auto: yes, but no in a cohort.
     reference : Path or None
-        CSV of reference percentiles, as `sarcomap analysis` writes it: cards show the percentile for sex and age.
+        CSV of reference percentiles, as `sarcomap analysis` writes it: cards show the percentile for sex, age and
+        height.
     previous : Path or None
         report.json of an earlier examination of the same person: cards show the change.
 
