@@ -13,7 +13,7 @@ import yaml
 from analysis.column_names import FieldColumn, comparable, field_columns, plain_name
 from analysis.errors import DataError, UsageError
 
-__all__ = ["Field", "Source", "at_instance", "find_columns", "read_fields"]
+__all__ = ["Field", "Source", "at_instance", "columns_that_matter", "find_columns", "read_fields"]
 
 _KEYS = {
     "names", "titles", "ukb", "instance", "otherwise", "array", "scale", "codes", "range", "looks_like", "unit", "kind"
@@ -192,6 +192,16 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
                 _check_once(columns, where, canonical)
                 found[canonical] = Source(tuple(column.column for column in columns), True, other)
     return found
+
+
+def columns_that_matter(header: Sequence[str], fields: Mapping[str, Field], also: Iterable[str]) -> set[str]:
+    """Names of a header that the field map can mean, at any visit, and those of the user's own columns."""
+    own = {one.number for one in field_columns(also, {})}
+    numbers = {known.ukb for known in fields.values()} | own
+    words = {*fields, *also, *(name for known in fields.values() for name in known.names)}
+    titles = {comparable(title) for known in fields.values() for title in known.titles}
+    kept = {one.column for one in field_columns(header, _titles(fields)) if one.number in numbers}
+    return kept | {name for name in header if plain_name(name) in words or comparable(plain_name(name)) in titles}
 
 
 def _titles(fields: Mapping[str, Field]) -> dict[str, int]:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox
-from analysis.definitions import fat_measure, label_of
+from analysis.definitions import fat_measure
 from analysis.design import Covariates, beside
 from analysis.discrimination import (
     brier_score,
@@ -27,9 +27,8 @@ from analysis.discrimination import (
 from analysis.distributions import chi2_tail, normal_quantile
 from analysis.logistic import LogisticFit, fit_logistic, refitted
 from analysis.survival import FollowUp
-from analysis.text_tables import format_interval, format_number, format_p
 
-__all__ = ["MODELS", "HeadToHead", "head_to_head", "verdicts"]
+__all__ = ["BASE", "MODELS", "OUTCOMES", "HeadToHead", "head_to_head"]
 
 Vector = NDArray[np.float64]
 
@@ -53,7 +52,6 @@ _CIRCULAR |= {"weak_grip": _STRENGTH, "sarcopenia": _CIRCULAR["sarcopenia"] | _S
 _THRESHOLDS = (0.5, 1.0, 1.5, 2.0, 3.0)
 _Z = normal_quantile(0.975)
 _FEWEST_EVENTS = 20
-_LEVEL = 0.05
 _REPEATS_OF_COX = 20
 
 
@@ -163,40 +161,6 @@ def head_to_head(
     columns = ["outcome", "measure", "model", "against", "n", "events", "value", "change", "ci_low", "ci_high",
                "chi_square", "p_likelihood_ratio", "brier", "optimism", "interval", "note"]  # fmt: skip
     return HeadToHead(pd.DataFrame(rows, columns=columns), pd.DataFrame(curves), pd.DataFrame(benefits))
-
-
-def verdicts(models: pd.DataFrame) -> list[str]:
-    """What the comparison says about the P/A ratio, one plain sentence an outcome, with a last one over all."""
-    said, useful, best = [], [], []
-    for (outcome, measure), part in models.dropna(subset=["value"]).groupby(["outcome", "measure"], sort=False):
-        against = part[part["against"] == BASE].set_index("model")
-        if "+ P/A" not in against.index or len(against) < 2:
-            continue
-        row = against.loc["+ P/A"]
-        rival = against["change"].drop([name for name in ("+ P/A", "+ P/A and TMV") if name in against.index])
-        name = label_of(str(outcome)).lower() + (" (dated)" if measure == "C" else "")
-        adds = bool(row["p_likelihood_ratio"] < _LEVEL and row["change"] > 0)
-        amount = f"{format_number(row['change'], 3)} ({format_interval(row['ci_low'], row['ci_high'], 3)})"
-        base = format_number(row["value"] - row["change"], 3)
-        text = f"{name[0].upper()}{name[1:]}: P/A changes the {measure} of the covariates, {base}, by {amount}"
-        text += "" if adds else ", which is nothing that these data can show"
-        if len(rival):
-            other = str(rival.idxmax()).removeprefix("+ ")
-            text += f"; the best other marker, {other}, changes it by {format_number(rival.max(), 3)}"
-        beside = part[part["against"] == "+ TMV"]
-        if len(beside):
-            given = beside.iloc[0]
-            text += f". With TMV in the model, P/A adds {format_number(given['change'], 3)} "
-            text += f"(likelihood ratio p {format_p(given['p_likelihood_ratio'])})"
-        said.append(text + ".")
-        useful.append(adds)
-        best.append(bool(not len(rival) or row["change"] >= rival.max()))
-    if said:
-        said.append(
-            f"P/A improves prediction beyond the covariates for {sum(useful)} of {len(said)} comparisons, and more "
-            f"than every other single marker for {sum(a and b for a, b in zip(useful, best, strict=True))}."
-        )
-    return said
 
 
 def _complete(

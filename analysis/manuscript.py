@@ -335,7 +335,7 @@ def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
         for exposure, analysis, row in zip(exposures, analyses, rows, strict=True)
     ]  # fmt: skip
     return TextTable(
-        "Asked for in other ways",
+        "Sensitivity analyses",
         ("Exposure", "Analysis", "Outcome", "Events / n, lowest", "Events / n, highest", "OR (95% CI)", "p",
          "Main analysis"),
         tuple(cells),

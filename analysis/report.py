@@ -19,7 +19,6 @@ from analysis.figures.incidence import incidence_figure
 from analysis.figures.muscles import muscle_forest, volcano
 from analysis.figures.percentiles import percentile_figure
 from analysis.figures.power import power_figure
-from analysis.head_to_head import verdicts
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
 from analysis.run import Results
@@ -35,6 +34,7 @@ from analysis.text_tables import (
     to_markdown,
 )
 from analysis.threads import one_blas_thread
+from analysis.verdicts import verdicts
 
 __all__ = ["write_results"]
 
@@ -83,8 +83,8 @@ def write_results(
             "curves": lambda: odds_ratio_figure(tables["curves"]),
             "percentiles": lambda: percentile_figure(tables["percentiles"]),
             "height_percentiles": lambda: percentile_figure(tables["height_percentiles"], "height_cm"),
-            "volcano": lambda: volcano(tables["muscles"]),
             "muscle_forest": lambda: muscle_forest(tables["muscles"]),
+            "volcano": lambda: volcano(tables["muscles"]),
         }
         if results.followed.given:
             makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
@@ -94,12 +94,14 @@ def write_results(
             makers["incidence"] = lambda: incidence_figure(tables["incidence"])
         if len(tables["calibration"]):
             makers["calibration"] = lambda: calibration_figure(tables["calibration"], tables["decision_curve"])
+        if not tables["muscles"]["odds_ratio"].notna().any():
+            del makers["muscle_forest"], makers["volcano"]
         makers = {name: maker for name, maker in makers.items() if len(tables.get(name, "_"))}
-    figures: dict[str, str] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, maker in makers.items():
         progress(f"figure {name}")
         png, _ = save(maker(), folder, name, "Synthetic data" if cohort.synthetic else "")
-        figures[name] = "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode("ascii")
+        figures[name] = _picture(png.read_bytes())
     progress("page")
     write_text(json.dumps(made_from, indent=2, ensure_ascii=False) + "\n", out / "provenance.json")
     write_text(yaml.safe_dump(made_from["options"], sort_keys=False), out / "options.yaml")
@@ -124,7 +126,7 @@ def _write_supplement(results: Results, options: Options, printed: Mapping[str, 
 
 
 def _render(
-    results: Results, made_from: Mapping[str, Any], figures: Mapping[str, str], printed: Mapping[str, TextTable]
+    results: Results, made_from: Mapping[str, Any], figures: Mapping[str, Any], printed: Mapping[str, TextTable]
 ) -> str:
     environment = Environment(
         loader=PackageLoader("analysis", "templates"),
@@ -146,6 +148,12 @@ def _render(
         notes=results.tables["notes"].to_dict("records"),
         adjusted_for=", ".join(made_from["options"]["adjust"]).replace("bmi", "BMI") or "nothing",
     )
+
+
+def _picture(png: bytes) -> dict[str, Any]:
+    """A PNG for the page, and the width at which its text has the size of the page's."""
+    width = int.from_bytes(png[16:20], "big")  # PNG, section 11.2.2: the header's first number
+    return {"source": "data:image/png;base64," + base64.b64encode(png).decode("ascii"), "width_px": width // 2}
 
 
 def _brief(results: Results) -> list[tuple[str, str]]:

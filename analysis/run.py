@@ -13,7 +13,7 @@ from analysis.cohort import Cohort, build_cohort
 from analysis.covariate_types import ReadAs
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
-from analysis.fields import at_instance, read_fields
+from analysis.fields import at_instance, columns_that_matter, read_fields
 from analysis.fixed_cuts import fixed_cut_warnings
 from analysis.interactions import interactions, sex_stratified
 from analysis.markers import marker_tables
@@ -61,7 +61,6 @@ def load_cohort(options: Options) -> Cohort:
     """Read and check both tables, and apply the criteria."""
     field_map = read_fields(options.fields)
     identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
-    raw_people, where = read_table(options.participants, identifiers), options.participants.name
     raw, repeats, rejected, elsewhere = None, None, frozenset[str](), 0
     instance = options.instance
     if str(options.phenotypes) != AMRA:
@@ -73,8 +72,10 @@ def load_cohort(options: Options) -> Cohort:
         if options.exclude is not None:
             rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
     also = (*options.interactions, *options.sites, *options.events)
+    own = (*options.adjust, *options.exposures, *options.outcomes, *also, *(options.read_as or {}))
+    where = options.participants.name
     people = check_participants(
-        raw_people,
+        read_table(options.participants, identifiers, lambda header: columns_that_matter(header, field_map, own)),
         field_map if instance is None else at_instance(field_map, instance),
         where,
         also=(*options.adjust, *options.exposures, *options.outcomes, *also),
@@ -83,7 +84,7 @@ def load_cohort(options: Options) -> Cohort:
     images = (
         amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
     )
-    del raw, raw_people  # half of the memory of a large cohort
+    del raw  # a third of the memory of a large cohort
     cohort = build_cohort(
         people,
         images,

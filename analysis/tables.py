@@ -6,6 +6,7 @@ import csv
 import hashlib
 import re
 import warnings
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,11 @@ _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"^\s*-?\d+,\d+\s*$"), re.compile(r"
 _REMEDY = "Save it as CSV (UTF-8), TSV or Parquet."
 
 
-def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_eid", "participant_id")) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    text_columns: tuple[str, ...] = ("eid", "f.eid", "n_eid", "participant_id"),
+    wanted: Callable[[Sequence[str]], Collection[str]] | None = None,
+) -> pd.DataFrame:
     """Read a table as it is in the file, without decoding or checking.
 
     Parameters
@@ -34,6 +39,9 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
     text_columns : tuple of str
         Columns to read as text, so that an identifier keeps its leading zeros.
         The prefix ``participant.``, case, and spaces or underscores do not matter.
+    wanted : callable, optional
+        Chooses columns from the header. The others of a wide table are not kept in memory; ``attrs["header"]`` has
+        all names.
 
     Raises
     ------
@@ -44,12 +52,14 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
     check_table(path)
     as_text = {comparable(name) for name in text_columns}
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, as_text)
+        read = _read_parquet(path, wanted) if path.suffix == ".parquet" else _read_delimited(path, as_text, wanted)
     except pd.errors.EmptyDataError:
         raise DataError(where, "an empty file", "a table with a header", "Export it again.") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
         raise DataError(where, f"not readable ({str(error).strip()})", "a table", _REMEDY) from None
+    table, header = read
     table.columns = [str(name).strip() for name in table.columns]
+    table.attrs["header"] = header
     for name in table.columns:
         if comparable(plain_name(name)) in as_text:
             table[name] = table[name].astype("string").str.strip().str.removesuffix(".0")
@@ -58,7 +68,19 @@ def read_table(path: Path, text_columns: tuple[str, ...] = ("eid", "f.eid", "n_e
     return table
 
 
-def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
+_Chooser = Callable[[Sequence[str]], Collection[str]]
+
+
+def _read_parquet(path: Path, wanted: _Chooser | None) -> tuple[pd.DataFrame, list[str]]:
+    from pyarrow.parquet import read_schema
+
+    header = [str(name) for name in read_schema(path).names]
+    chosen = None if wanted is None else [name for name in header if name in set(wanted(header))]
+    table = pd.read_parquet(path, columns=chosen)
+    return table, header if chosen is not None else [str(name) for name in table.columns]
+
+
+def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> tuple[pd.DataFrame, list[str]]:
     with pd.io.common.get_handle(path, "r", compression="infer", encoding="utf-8-sig") as opened:
         first = list(islice(opened.handle, _LINES_SNIFFED))
     header = first[0] if first else ""
@@ -77,6 +99,8 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
             # pandas would silently rename the second one to name.1
             raise DataError(path.name, f"column {name} is in the header twice", "each name once", "Remove one of them.")
     blank = _check_counts(names, rows[1:], path.name)
+    # With cells beyond the header, pandas counts columns in another way; such tables are read whole.
+    chosen = None if wanted is None or blank or not all(names) else set(wanted(names))
     with warnings.catch_warnings():
         # A row that is longer than the header loses values; a trailing delimiter on every row loses none.
         warnings.simplefilter("ignore" if blank else "error", pd.errors.ParserWarning)
@@ -90,6 +114,7 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
                 low_memory=False,
                 compression="infer",
                 index_col=False,
+                usecols=None if chosen is None else lambda name: name.strip() in chosen,
                 na_values=["."],  # as Stata and SAS write a missing value
                 decimal="," if _decimal_commas(rows[1:], separator) else ".",
             )
@@ -98,8 +123,8 @@ def _read_delimited(path: Path, as_text: set[str]) -> pd.DataFrame:
                 path.name, "a row with more values than the header has names", "one value per column",
                 "Put texts that contain the delimiter in quotes.",
             ) from None  # fmt: skip
-    unnamed = [name for name, given in zip(table.columns, names, strict=False) if not given]
-    return table.drop(columns=[name for name in unnamed if table[name].isna().all()])
+    unnamed = [] if all(names) else [name for name, given in zip(table.columns, names, strict=False) if not given]
+    return table.drop(columns=[name for name in unnamed if table[name].isna().all()]), [name for name in names if name]
 
 
 def _check_counts(names: list[str], rows: list[list[str]], where: str) -> bool:

@@ -28,6 +28,9 @@ _LATEX = {
     "ᵢ": r"$_i$",
 }  # fmt: skip
 
+# Ends of intervals from here on have no decimals: 15587.88 pretends to be known to seven digits.
+_LARGEST_DECIMAL = 1_000.0
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -84,7 +87,8 @@ def format_number(number: float | None, decimals: int = 2) -> str:
 
 def format_interval(low: float | None, high: float | None, decimals: int = 2) -> str:
     """Format both ends: "1.23–1.81", and "−0.067 to −0.016" where a dash would meet a minus sign."""
-    ends = format_number(low, decimals), format_number(high, decimals)
+    places = [0 if end is not None and abs(end) >= _LARGEST_DECIMAL else decimals for end in (low, high)]
+    ends = format_number(low, places[0]), format_number(high, places[1])
     negative = any(end.startswith("−") for end in ends)
     return (" to " if negative else "–").join(ends)
 

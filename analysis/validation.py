@@ -129,7 +129,8 @@ def check_participants(
     check_sexes(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
     _fill_survivors(table, problems)
-    return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, raw.columns)), fields)
+    header = raw.attrs.get("header", raw.columns)
+    return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, header)), fields)
 
 
 def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:

@@ -43,18 +43,20 @@ def survival_by_thirds(table: pd.DataFrame, followed: FollowUp, exposure: str = 
             below.text(
                 mark, -line, thousands((time >= mark).sum()), ha="center", va="center", fontsize=5.5, color=colour
             )
+        below.annotate(label.split()[0], (-0.01, -line), xycoords=("axes fraction", "data"), ha="right", va="center",
+                       fontsize=5.5, color=colour, annotation_clip=False)  # fmt: skip
     p = log_rank_p(followed.years[known], followed.died[known], group[known], [0, 1, 2])
     axes.legend(loc="lower left")
     axes.annotate(
-        f"log-rank p {format_p(p)}", (0.98, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=6.5
+        f"log-rank p {format_p(p)}", (0.98, 0.04), xycoords="axes fraction", ha="right", va="bottom", fontsize=6.5
     )
-    axes.set_ylabel("Alive")
-    axes.set_title(label_of(exposure))
+    axes.set_ylabel("Share alive")
+    axes.set_title(f"{label_of(exposure)}: {thousands(np.nansum(followed.died[known]))} deaths")
     axes.set_xlim(-0.25, last)
     below.set_ylim(-2.6, 0.8)
     below.set_yticks([])
     below.set_xlabel("Years since imaging")
-    below.set_title("At risk", fontsize=6.5)
+    below.set_title("Number at risk", fontsize=6.5)
     below.spines[["top", "right", "left", "bottom"]].set_visible(False)
     bare(axes)
     return figure
@@ -105,7 +107,7 @@ def calibration_figure(calibration: pd.DataFrame, decision: pd.DataFrame, outcom
     Without ``outcome``: the first in the table, which is the one that no marker defines.
     """
     outcome = str(calibration["outcome"].iloc[0]) if outcome is None else outcome
-    figure = new_figure(DOUBLE_COLUMN * 0.75, 2.4)
+    figure = new_figure(DOUBLE_COLUMN, 2.6)
     left, right = figure.subplots(1, 2)
     for model, colour in (("covariates", GREY), ("+ P/A", COLOUR["F"]), ("+ TMV", COLOUR["M"])):
         part = calibration[(calibration["outcome"] == outcome) & (calibration["model"] == model)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from analysis import associations, build_cohort, check_participants, check_pheno
 from analysis.cox import fit_cox
 from analysis.definitions import COVARIATES
 from analysis.discrimination import brier_score, concordance_index, delong, net_benefit, weighted_auc
-from analysis.head_to_head import head_to_head, verdicts
+from analysis.head_to_head import head_to_head
 from analysis.logistic import fit_logistic, refitted
 from analysis.survival import follow_up
+from analysis.verdicts import verdicts
 from phantom.table import draw_cohort
 from tests.analysis.r import needs_survival, run_r
 from tests.analysis.synthetic import cohort_of
@@ -84,9 +86,22 @@ def test_the_markers_of_the_synthetic_cohort_are_judged_in_plain_words() -> None
     assert ("mortality", "C", "+ P/A") in changes.index
     assert list(found["outcome"].unique()) == ["falls", "mortality", "weak_grip", "sarcopenia", "low_muscle_mass"]
     said = verdicts(found)
-    assert any(text.startswith("Weak grip: P/A changes the AUC of the covariates, 0.") for text in said)
-    assert "nothing that these data can show" in " ".join(said)
-    assert said[-1].startswith("P/A improves prediction beyond the covariates for")
+    assert (
+        said[0].startswith("Beyond the covariates, P/A improves the prediction of ") and "weak grip (AUC +" in said[0]
+    )
+    row = changes.loc[("falls", "AUC", "+ P/A")]
+    falls = next(text for text in said if text.startswith("Falls in the last year ("))
+    assert (
+        f"of {row['value'] - row['change']:.3f}; P/A changes it by" in falls and "Beyond TMV, P/A changes it" in falls
+    )
+    assert ("which is no improvement" in falls) == (row["p_likelihood_ratio"] >= 0.05 or row["change"] <= 0)
+
+
+def test_outcomes_with_too_few_events_are_named() -> None:
+    few = cohort_of(12000, 4).analysed.head(600)
+    said = verdicts(head_to_head(few, COVARIATES, outcomes=("falls", "mortality")).models)
+    assert said[0].startswith("P/A does not improve the prediction of falls in the last year (AUC ")
+    assert re.fullmatch(r"Death from any cause \(\d+ of \d+ people\): too few events to compare models\.", said[-1])
 
 
 def test_bootstraps_remove_optimism_and_give_curves() -> None:

@@ -13,7 +13,7 @@ from analysis.cohort import build_cohort
 from analysis.derived_columns import derive
 from analysis.errors import DataError
 from analysis.exclusions import instance_of, of_instance
-from analysis.fields import at_instance, read_fields
+from analysis.fields import at_instance, columns_that_matter, read_fields
 from analysis.tables import read_identifiers, read_table
 from analysis.validation import Checked, check_participants, check_phenotypes
 from tests.analysis.small_tables import checked, images, people
@@ -246,3 +246,14 @@ def test_a_missing_covariate_is_named_with_those_near_it() -> None:
 def test_unknown_codes_are_quoted() -> None:
     with pytest.raises(DataError, match=r"an unknown code \('vigorous'\)"):
         checked(people().assign(activity="vigorous"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_of_a_wide_table_that_do_not_matter_are_not_kept(ending: str, tmp_path: Path) -> None:
+    wide = people().assign(mine=1.5, p20116_i0=0, other=2, **{"Standing height | Instance 0": 170.0})
+    path = tmp_path / f"wide.{ending}"
+    wide.to_csv(path, index=False) if ending == "csv" else wide.to_parquet(path)
+    read = read_table(path, ("eid",), lambda header: columns_that_matter(header, read_fields(), ("mine", "smoking")))
+    assert set(wide.columns) - set(read.columns) == {"other"}
+    assert read["eid"].tolist() == wide["eid"].tolist()
+    assert checked(read).header == tuple(wide.columns)  # so that a column near a missing one can be named
