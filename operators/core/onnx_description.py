@@ -83,7 +83,7 @@ class OnnxDescription:
             ("window", len(self.window) in (2, 3) and min(self.window) >= 1, "two or three whole numbers"),
             (
                 "orientation",
-                len(self.orientation) == 3 and sorted(_NAMED.get(x, "") for x in self.orientation) == ["AP", "RL", "SI"],
+                sorted(_NAMED.get(letter, "") for letter in self.orientation) == ["AP", "RL", "SI"],
                 "three letters, such as RAS: one of R and L, one of A and P, one of S and I",
             ),
             (
@@ -107,7 +107,7 @@ class OnnxDescription:
         if self.normalisation == "mean_and_sd" and len(low_high) == 2:
             checks.append(("normalisation_values", low_high[1] > 0, "a positive SD"))
         if self.normalisation == "percentiles" and len(low_high) == 2:
-            checks.append(("normalisation_values", 0 <= min(low_high) and max(low_high) <= 100, "from 0 to 100"))
+            checks.append(("normalisation_values", min(low_high) >= 0 and max(low_high) <= 100, "from 0 to 100"))
         for key, usable, expected in checks:
             if not usable:
                 raise _unusable(self.name, f"{key}: {getattr(self, key)}", expected)

@@ -156,10 +156,7 @@ def load_segmenter(name: str, model: Path | None = None, scheme: str | None = No
     UsageError
         When neither is found, the description cannot be used, or a model is missing or not wanted.
     """
-    if name in KNOWN_SEGMENTERS:
-        tool = Segmenter(name, **KNOWN_SEGMENTERS[name])
-    else:
-        tool = _described(name)
+    tool = Segmenter(name, **KNOWN_SEGMENTERS[name]) if name in KNOWN_SEGMENTERS else _described(name)
     _check_model(tool, model)
     tool = replace(tool, model=model)
     if name == "nnunet" and model is not None:

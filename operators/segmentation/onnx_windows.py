@@ -133,7 +133,8 @@ def _windowed(image: NDArray[np.float32], network: WindowNetwork) -> NDArray[Any
     for corner in product(*starts):
         here = tuple(slice(start, start + size) for start, size in zip(corner, window, strict=True))
         found = network(image[(slice(None), *here)])
-        if found.ndim == len(window):  # labels cannot be averaged: that of the window in which the voxel is most central
+        if found.ndim == len(window):
+            # Labels cannot be averaged, so that of the window counts in which the voxel is most central.
             total = np.zeros(image.shape[1:], np.intp) if total is None else total
             nearer = weight > weights[here]
             total[here] = np.where(nearer, found, total[here])

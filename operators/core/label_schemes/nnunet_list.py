@@ -59,7 +59,10 @@ def _labels(path: Path) -> dict[str, int]:
         labels = {str(name): number for name, number in facts["labels"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"--scheme {path.name}", f"no list of labels ({type(error).__name__})", "nnU-Net's dataset.json", "Check it."
+            f"--scheme {path.name}",
+            f"no list of labels ({type(error).__name__})",
+            "nnU-Net's dataset.json",
+            "Check it.",
         ) from error
     numbers = list(labels.values())
     if any(not isinstance(number, int) or isinstance(number, bool) for number in numbers):
