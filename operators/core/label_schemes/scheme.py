@@ -13,7 +13,7 @@ from operators.core.anatomy import LABELS
 from operators.core.errors import UsageError
 from operators.core.label_schemes.label_sides import split_side
 
-__all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
+__all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names", "side_number"]
 
 Made = Literal["automatic", "semiautomatic", "manual"]
 _INDICES = {s.name: s.index for s in LABELS}
@@ -93,8 +93,7 @@ class Scheme:
 
     def sides(self) -> dict[str, int]:
         """For each of the tool's names that we use and that states a side: 1 for left, 2 for right."""
-        stated = {name: split_side(plain_name(name))[1] for name in self.targets()}
-        return {name: 1 if side == "left" else 2 for name, side in stated.items() if side is not None}
+        return {name: side for name in self.targets() if (side := side_number(name))}
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,11 @@ def load_scheme(name: str) -> Scheme:
 def plain_name(name: str) -> str:
     """A segment's name in the form that the lists use: lower case, with words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def side_number(name: str) -> int:
+    """The side that a label's, segment's or mask's name states: 1 for left, 2 for right, 0 for none."""
+    return {"left": 1, "right": 2, None: 0}[split_side(plain_name(name))[1]]
 
 
 def _scheme(where: str, facts: Any) -> Scheme:
