@@ -165,11 +165,11 @@ def fuse_study(
 def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) -> SegmentationModel | None:
     """The network to run: the given one, or loaded from a bundle; None if labels made elsewhere replace it."""
     if options.labels.replace_network:
-        if options.labels.segmenter is not None:
-            from operators.core.segmenters import load_segmenter
+        tool = options.labels.tool()
+        if tool is not None:
             from operators.segmentation.other_tool import check_installed
 
-            check_installed(load_segmenter(options.labels.segmenter))  # before the work, not after it
+            check_installed(tool)  # before the work, not after it
         return None
     if model is not None and not isinstance(model, Path | str):
         return model

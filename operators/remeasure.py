@@ -23,7 +23,7 @@ from operators.core.stage_clock import StageClock
 from operators.core.volume import QualityFlag, Volume
 from operators.finished_study import FinishedStudy, check_finished, read_finished
 from operators.pipeline import StudyResult
-from operators.segmentation.label_map_files import CONFIDENCE_FILE, SEGMENTATION_FILE, write_label_map
+from operators.segmentation.label_map_files import CONFIDENCE_FILE, SEGMENTATION_FILE, SIDES_FILE, write_label_map
 
 if TYPE_CHECKING:
     from operators.derived_series import SeriesHeaders
@@ -88,7 +88,7 @@ def measure_study(
     if not isinstance(labels, LabelOptions):
         _check_own_labels(report)
     clock = StageClock(on_stage)
-    with staged(folder, stale=(CONFIDENCE_FILE, "nifti/segmentation*")) as staging:
+    with staged(folder, stale=(CONFIDENCE_FILE, SIDES_FILE, "nifti/segmentation*")) as staging:
         finished = clock.run("load", partial(read_finished, folder, report))
         label_map, card = clock.run("segment", partial(_label, folder, finished, labels))
         clock.run("write", partial(_write, staging, folder, finished, label_map, card, labels))
@@ -148,7 +148,19 @@ def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | 
         edited = f"The labels of {card.name} {card.version} were edited by hand after the run."
         flags = (QualityFlag("labels-edited", "info", edited), *flags)
     flags = tuple(dict.fromkeys((*finished.labelling_flags, *flags)))
-    return LabelMap(voxels, grid, confidence, engine=earlier["engine"] or "", flags=flags), card
+    sides = _stated_sides(folder, finished)
+    return LabelMap(voxels, grid, confidence, sides=sides, engine=earlier["engine"] or "", flags=flags), card
+
+
+def _stated_sides(folder: Path, finished: FinishedStudy) -> Volume | None:
+    """Left and right as the run's labels stated them. The middle divides voxels that were labelled since then."""
+    from operators.core.nrrd_files import read_volume
+
+    path = folder / SIDES_FILE
+    if finished.report["quality"]["sides_from"] != "labels" or not path.is_file():
+        return None
+    sides = read_volume(path)
+    return sides if sides.grid.same_as(finished.fused.grid) else None
 
 
 def _confidence(folder: Path, finished: FinishedStudy) -> Volume | None:

@@ -18,6 +18,7 @@ from operators.core.errors import OutputError
 
 __all__ = [
     "CONFIDENCE_FILE",
+    "SIDES_FILE",
     "DERIVED_FILES",
     "DICOM_FILES",
     "FUSED_FILES",
@@ -51,10 +52,11 @@ DICOM_FILES = ("segmentation.dcm", "report.sr.dcm")
 
 _MAY_BE_ABSENT = frozenset({"in", "opp", "fat"})
 CONFIDENCE_FILE = "segmentation_confidence.nrrd"
+SIDES_FILE = "segmentation_sides.nrrd"
 NIFTI_FILES = "nifti/*"
 """Copies as NIfTI, as a glob pattern."""
 
-OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, DERIVED_FILES, NIFTI_FILES)
+OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, SIDES_FILE, DERIVED_FILES, NIFTI_FILES)
 """Every file that any run writes, as glob patterns."""
 
 _PREFIX = ".sarcomap-"

@@ -24,6 +24,7 @@ MEASURING_FLAGS = frozenset(
         "low-confidence",
         "merged-structures",
         "one-sided-structures",
+        "sides-of-labels",
         "sides-undetermined",
         "uneven-legs",
     }

@@ -19,7 +19,7 @@ from operators.core.label_map import LabelMap
 from operators.core.phenotypes.muscle_fat import FRACTION_BINS, FRACTION_LOW, FRACTION_STEP, MuscleFat
 from operators.core.volume import Fused, Grid
 from operators.phenotype_report.fat_kernels import joint_histogram
-from operators.phenotype_report.sides import NO_SURFACE, MidSurface
+from operators.phenotype_report.sides import MidSurface, by_stated_side
 from operators.phenotype_report.signal_noise import BIAS_STEP, Noise, bias_by_mean
 
 __all__ = ["CORE_DEPTH_MM", "LEAST_CORE", "core_histogram", "measure_fat"]
@@ -56,7 +56,10 @@ def measure_fat(
         names |= {first + n: name for n, name in enumerate(labels.groups)}
         groups = np.asarray(labels.group_voxels.voxels, dtype=np.uint8)
         voxels = np.where(groups > 0, groups + (first - 1), voxels).astype(np.uint8)
-    counts = _counted(voxels, fused, surface, noise, max(names) + 1)
+    counts = sum(
+        _counted(part, fused, knots, noise, max(names) + 1)[:, :: -1 if moved else 1]
+        for part, knots, moved in by_stated_side(voxels, surface, labels.sides)
+    )
     cm3 = fused.grid.voxel_volume_mm3 / 1000.0
     return {
         name: (_muscle_fat(counts[value, 0], cm3), _muscle_fat(counts[value, 1], cm3))
@@ -72,11 +75,8 @@ def core_histogram(counts: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.asarray(counts[int(deep_enough[-1]) :].sum(axis=0, dtype=np.int64))
 
 
-def _counted(
-    voxels: NDArray[np.uint8], fused: Fused, surface: MidSurface | None, noise: Noise, count: int
-) -> NDArray[np.int32]:
+def _counted(voxels: NDArray[np.uint8], fused: Fused, knots: MidSurface, noise: Noise, count: int) -> NDArray[np.int32]:
     reach = _neighbours(fused.grid)
-    knots = surface or NO_SURFACE
     return np.asarray(
         joint_histogram(
             voxels,

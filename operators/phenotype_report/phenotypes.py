@@ -19,6 +19,7 @@ from operators.phenotype_report.muscle_fat import measure_fat
 from operators.phenotype_report.plausibility import confidence_flags, size_flags, uneven_leg_flags
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 from operators.phenotype_report.signal_noise import noise_of
+from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
 
@@ -77,7 +78,7 @@ def measure(
         grave = tuple(flag for flag in known.flags if flag.severity == "error")
         return Measurements(none, Phenotypes(), reasons, grave, withheld)
     surface = find_mid_surface(_with_stand_ins(known))
-    counts = tally(labels, fused.fat_fraction, surface)
+    counts = tally(labels, fused.fat_fraction, surface, known.sides)
     noise = noise_of(fused)
     fat = measure_fat(known, fused, surface, noise)
     structures = _structures(known, counts, fat, fused.label_slices)
@@ -103,6 +104,7 @@ def measure(
     flags = (
         *known.flags,
         *_flags(structures, groups, counts),
+        *stated_side_flags(known, surface),
         *confidence_flags(structures),
         *size_flags(values["tmv_cm3"], height_m, sex),
         *uneven_leg_flags(known, surface),
@@ -149,7 +151,7 @@ class _Group:
 def _measure_groups(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> dict[str, _Group]:
     if labels.group_voxels is None:
         return {}
-    counts = tally(labels.group_voxels, fused.fat_fraction, surface)
+    counts = tally(labels.group_voxels, fused.fat_fraction, surface, labels.sides)
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     return {
         name: _Group(members, counts.voxels[number], counts.fat_fraction_sum[number], cm3)

@@ -85,7 +85,7 @@ def build_report(
             "withheld": measurements.withheld,
             "not_given": dict(measurements.not_given),
             "flags": [_flag(flag, measurements) for flag in unique_flags(study, fused, measurements)],
-            "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
+            "sides_from": _sides_from(measurements),
             "stations": _station_table(fused.stations) if station_table is None else list(station_table),
             "noise": {
                 "water_sd": _number(measurements.noise.water_sd or None),
@@ -140,6 +140,12 @@ def write_report(path: Path | str, report: Mapping[str, Any]) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _sides_from(measurements: Measurements) -> str | None:
+    if any(flag.code == "sides-of-labels" for flag in measurements.flags):
+        return "labels"
+    return measurements.mid_surface.source if measurements.mid_surface else None
 
 
 def _structure(measure: StructureMeasure) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from operators.core.anatomy import (
     by_name,
     compartment_members,
 )
+from operators.core.label_map import LabelMap
 from operators.core.phenotypes import Side
 from operators.core.volume import Volume
 from operators.phenotype_report.pictures import plane_axis
@@ -100,7 +101,7 @@ def thigh_profiles(
     """
     if surface is None or plane_axis(labels.grid, "axial") != 0:
         return {}
-    counts = _counts(labels, surface)
+    counts = _counts(labels, surface, labels.sides if isinstance(labels, LabelMap) else None)
     affine, (depth, rows, columns) = labels.grid.affine, labels.grid.shape
     centre = np.array([(columns - 1) / 2, (rows - 1) / 2])
     z_mm = affine[2, :2] @ centre + affine[2, 2] * np.arange(depth) + affine[2, 3]
@@ -123,7 +124,7 @@ def thigh_profiles(
     return found
 
 
-def _counts(labels: Volume, surface: MidSurface) -> NDArray[np.int64]:
+def _counts(labels: Volume, surface: MidSurface, stated: Volume | None) -> NDArray[np.int64]:
     """Voxels of each label in each slice on the left and the right: shape (slices, 2, labels)."""
     a, (depth, _, columns) = labels.grid.affine, labels.grid.shape
     counts = np.zeros((depth, 2, _LABEL_COUNT), np.int64)
@@ -134,5 +135,8 @@ def _counts(labels: Volume, surface: MidSurface) -> NDArray[np.int64]:
             j, i = np.divmod(where, columns)
             x, y, z = (a[row, 0] * i + a[row, 1] * j + (a[row, 2] * k + a[row, 3]) for row in range(3))
             right = x <= surface.x_at(y, z)
+            if stated is not None:
+                said = stated.voxels[k].ravel()[where]
+                right = np.where(said > 0, said == 2, right)
             counts[k] = np.bincount(flat[where] + right * _LABEL_COUNT, minlength=2 * _LABEL_COUNT).reshape(2, -1)
     return counts
