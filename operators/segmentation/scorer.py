@@ -178,7 +178,7 @@ class Scorer:
                 "Use weights trained with this version's configs.",
             )
         total = scores.sum()  # it is not finite if any score is not
-        if scores.is_cuda:
+        if scores.device.type != "cpu":
             self._sums.append(total)
         elif not torch.isfinite(total):
             raise self._not_finite()
@@ -203,7 +203,7 @@ def _softmax(scores: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         for window in scores:
             # A GPU has the memory for the whole window, and would wait between slabs.
-            for slab in (window,) if scores.is_cuda else window.split(_SLAB, dim=1):
+            for slab in (window,) if scores.device.type != "cpu" else window.split(_SLAB, dim=1):
                 slab.copy_(slab.softmax(dim=0))
     return scores
 
