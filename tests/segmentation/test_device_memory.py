@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,13 +17,14 @@ from operators.core.anatomy import CHANNEL_COUNT
 from operators.core.volume import Grid
 from operators.segmentation.device_labels import labels_on_device
 from operators.segmentation.device_memory import SUMS_BYTES, label_slices, room_for, sums_bytes
+from operators.segmentation.onnx_network import OnnxRuntimeNetwork, gpu_providers
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import map_scores
 from operators.segmentation.stream import stream_scores
 from operators.segmentation.windows import WindowSettings, place_windows
 
 GIB = 1 << 30
-#: Tensors of this device have a shape, and no content. Together with a tensor of the CPU they are an error, as on a GPU.
+#: Its tensors have a shape and no content. Together with a tensor of the CPU they are an error, as on a GPU.
 GPU = torch.device("meta")
 PAPER = WindowSettings((96, 96, 96), (0.25, 0.25, 0.25))
 BODY = (287, 169, 340)  # voxels (x, y, z) of 1.5 x 1.5 x 2.0 mm around a large body
@@ -135,3 +137,28 @@ def test_sums_of_several_rows_are_those_of_one_row_at_a_time(rows: int, batch_si
     expected = whole(1, 1)
     assert len(windows.starts[2]) > 5 and float(expected.nan_to_num().abs().max()) > 0.5
     torch.testing.assert_close(whole(rows, batch_size).nan_to_num(), expected.nan_to_num(), rtol=0, atol=1e-6)
+
+
+def test_onnx_runtime_reads_and_writes_tensors_where_they_are(tmp_path: Path) -> None:
+    """On a GPU the same binding has the GPU's memory; the network is made for one window at a time."""
+    network = torch.nn.Conv3d(2, CHANNEL_COUNT, 3, padding=1).eval()
+    path = tmp_path / "network.onnx"
+    torch.onnx.export(
+        network, (torch.zeros(1, 2, 8, 6, 10),), str(path), input_names=["image"], output_names=["scores"], dynamo=False
+    )
+    windows = torch.rand(3, 2, 6, 8, 10).transpose(2, 3)  # not contiguous
+    onnx = OnnxRuntimeNetwork(path, False, False, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(onnx.bound(windows), network(windows), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "available", [["CUDAExecutionProvider"], ["TensorrtExecutionProvider", "CUDAExecutionProvider"]]
+)
+def test_tensorrt_comes_before_cuda_and_keeps_its_engines(available: list[str], tmp_path: Path) -> None:
+    found = gpu_providers([*reversed(available), "CPUExecutionProvider"], tmp_path, bf16=True)
+    assert [name for name, _ in found] == available
+    if len(found) == 2:
+        settings = found[0][1]
+        assert settings["trt_engine_cache_path"] == str(tmp_path) and settings["trt_bf16_enable"] is True
+    assert gpu_providers(["CPUExecutionProvider"], tmp_path, bf16=False) == []
