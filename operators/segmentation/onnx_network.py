@@ -33,6 +33,8 @@ class OnnxRuntimeNetwork:
         bf16 needs TensorRT.
     threads : int
         Of the CPU.
+    tensorrt : bool
+        Whether to use TensorRT where it is installed.
 
     Raises
     ------
@@ -40,7 +42,7 @@ class OnnxRuntimeNetwork:
         For ``cuda`` with an onnxruntime without GPU, or ``bf16`` with a provider that does not have it.
     """
 
-    def __init__(self, path: Path, cuda: bool, bf16: bool, threads: int = 0) -> None:
+    def __init__(self, path: Path, cuda: bool, bf16: bool, threads: int = 0, *, tensorrt: bool = True) -> None:
         runtime = importlib.import_module("onnxruntime")
         if cuda:
             with suppress(AttributeError, OSError):
@@ -48,7 +50,8 @@ class OnnxRuntimeNetwork:
         session = runtime.SessionOptions()
         session.intra_op_num_threads = threads
         session.log_severity_level = 3
-        providers = gpu_providers(runtime.get_available_providers(), path.parent, bf16) if cuda else []
+        available = [name for name in runtime.get_available_providers() if tensorrt or not name.startswith("Tensorrt")]
+        providers = gpu_providers(available, path.parent, bf16) if cuda else []
         if cuda and not providers:
             raise UsageError(
                 "--backend onnxruntime",
