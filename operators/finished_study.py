@@ -123,7 +123,7 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     return FinishedStudy(
         report=report,
         study=_study_of_nifti(report) if header is None else _study(header, report),
-        fused=replace(fused, overlaps=overlaps, flags=stay),
+        fused=replace(fused, overlaps=overlaps, flags=stay, engine=_fusion_engine(report)),
         derived=derived,
         dicom=dicom,
         card=card,
@@ -228,3 +228,8 @@ def _height_of_index(phenotypes: Mapping[str, float | None]) -> float | None:
     """The height from which the earlier index was computed; it may come from an image whose header was not kept."""
     volume, index = phenotypes["tmv_cm3"], phenotypes["tvi_cm3_per_cm2"]
     return round(math.sqrt(volume / index) / 100.0, 4) if volume and index else None
+
+
+def _fusion_engine(report: Mapping[str, Any]) -> str:
+    """What resampled the stations; empty for a report that does not say."""
+    return str((report.get("fusion") or {}).get("engine") or "")

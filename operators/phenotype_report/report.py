@@ -93,6 +93,7 @@ def build_report(
             },
             "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
         },
+        "fusion": {"engine": fused.engine or None},
         "segmentation": {"engine": measurements.engine or None, "labels_sha256": labels_sha256},
         "timings_s": {
             **{stage: _number(timings_s.get(stage)) for stage in _STAGES},
