@@ -22,7 +22,7 @@ _MANIFESTS = (".csv", ".parquet")
 _NO_CONTENT = "no file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyInput:
     """One study to process.
 
