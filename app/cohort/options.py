@@ -85,8 +85,8 @@ class CohortOptions:
     resume: Annotated[bool, Flag, _KEPT] = False
 
     def __post_init__(self) -> None:
-        check_choices(self)
         object.__setattr__(self, "retry", tuple(self.retry))
+        check_choices(self)
         for name in ("workers", "threads", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:
