@@ -38,11 +38,12 @@ from phantom.station_geometry import FUSED_STATION_COUNT, StationGeometry, archi
 from phantom.training_set import drawn_options
 from phantom.truth import count_volumes
 
-__all__ = ["make_record", "read_records", "record_path"]
+__all__ = ["make_record", "read_record", "record_path"]
 
 _INTERIOR_MM = 2.0
 """A muscle's own tissue is at least this far inside its true label (docs/fat.md)."""
 
+_LABELS = len(STRUCTURES) + 1
 _OPTIONS = SegmentationOptions(confidence=True)
 
 
@@ -51,10 +52,13 @@ def record_path(folder: Path, seed: int) -> Path:
     return folder / f"{seed:06d}.json"
 
 
-def read_records(folder: Path, seeds: range) -> list[dict[str, Any]]:
-    """The records that exist, in the order of their seeds."""
-    paths = (record_path(folder, seed) for seed in seeds)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+def read_record(folder: Path, seed: int, sha256: str) -> dict[str, Any] | None:
+    """The record of a seed; None if there is none for these weights."""
+    path = record_path(folder, seed)
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record if record["sha256"] == sha256 else None
 
 
 def make_record(folder: Path, seed: int, model: SegmentationModel, *, small: bool) -> None:
@@ -174,15 +178,12 @@ def _structures(found: Measurements, labels: LabelMap, truth: LabelMap) -> dict[
 
 
 def _seams(fused: Fused, labels: Volume) -> list[Mapping[str, Any]]:
-    """Displacement and correlation of neighbours, and each structure's area in the middle of their overlap."""
-    ranges = sorted({z_range_mm(station.grid) for station in fused.stations}, reverse=True)
+    """Agreement of neighbours, and each structure's area (cm2, by label) in the middle of their overlap."""
     voxels = np.asarray(labels.voxels, np.uint8)
     x_mm, y_mm, z_mm = fused.grid.spacing_mm
-    places = [(ranges[int(o["lower"])][1] + ranges[int(o["upper"])][0]) / 2 for o in fused.overlaps]
-    ends = [{"end": 0}, {"end": -1}]
-    slices = [round((place - fused.grid.origin_mm[2]) / z_mm) for place in places] + [0, len(voxels) - 1]
-    entries = [*(dict(o) for o in fused.overlaps), *ends]
-    return [
-        entry | {"cm2": [float(n) for n in np.bincount(voxels[k].ravel(), minlength=28)[:28] * x_mm * y_mm / 100]}
-        for entry, k in zip(entries, slices, strict=True)
-    ]
+    found = []
+    for overlap in fused.overlaps:
+        k = round((overlap["middle_z_mm"] - float(fused.grid.origin_mm[2])) / z_mm)
+        counts = np.bincount(voxels[k].ravel(), minlength=_LABELS)[:_LABELS]
+        found.append({**overlap, "cm2": [float(n) for n in counts * x_mm * y_mm / 100]})
+    return found
