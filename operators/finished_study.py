@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.core.calibration import Calibration
 from operators.core.contrast import Contrast
 from operators.core.errors import InputError, SarcoMapError
 from operators.core.label_map import LABELLING_FLAGS
@@ -107,7 +108,10 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
         options = report["options"]["dicom"]
         contrasts = _derived(report)
         dicom = DicomOptions(options["seg_type"], options["compression"], contrasts or (Contrast.WATER,))
-        card = ModelCard(**report["model"])
+        calibration = report["calibration"]
+        card = ModelCard(
+            **report["model"], calibration=None if calibration is None else Calibration.of_record(calibration)
+        )
         flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])
     except (KeyError, TypeError, ValueError, SarcoMapError) as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, Compartment, by_name
 from operators.core.output_files import replacing
-from operators.core.phenotypes import PHENOTYPES
+from operators.core.phenotypes import PHENOTYPES, Phenotype
 from operators.core.phenotypes.formulas import left_right_asymmetry
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Volume
@@ -154,6 +154,7 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
         verdict=told,
         sentences=sentences(report),
         cards=_cards(report, told.touched, further),
+        uncertainty=_about_intervals(report),
         reference=further.reference,
         previous=further.previous,
         quality=report["quality"],
@@ -210,7 +211,11 @@ def _widest_slice(fused: Fused, plane: Plane) -> int:
 def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageContent) -> list[dict[str, Any]]:
     """The content of the card of each phenotype in the registry that has one."""
     values, quality = report["phenotypes"], report["quality"]
-    texts = {key: shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
+    intervals = report.get("uncertainty", {}).get("phenotypes", {})
+    texts = {
+        key: shown(phenotype, values.get(key), intervals.get(key, {}).get("standard_error"))
+        for key, phenotype in PHENOTYPES.items()
+    }
     cards = []
     for key, phenotype in PHENOTYPES.items():
         if phenotype.card is None or phenotype.deprecated:
@@ -224,6 +229,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
                 "value": texts[key],
                 "unit": phenotype.unit.symbol,
                 "given": given,
+                "interval": _interval(phenotype, intervals[key]) if key in intervals else None,
                 "note": phenotype.card.note.format_map(texts) if given else missing,
                 "doubt": given and phenotype.title in touched,
                 "percentile": further.percentiles.get(key) if given else None,
@@ -231,6 +237,26 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
             }
         )
     return sorted(cards, key=lambda card: card["place"])
+
+
+def _about_intervals(report: Mapping[str, Any]) -> str:
+    """What the ranges on the cards are, or why there are none."""
+    told = report.get("uncertainty", {})
+    if report["quality"]["withheld"] or not told:
+        return ""
+    if told["level"] is None:
+        return f"No intervals. {told['reason'] or ''}".strip()
+    return (
+        f"Ranges hold the truth in {percent(told['level'], 0)} of studies like those of the calibration "
+        f"({report['calibration']['studies']}). They allow for the network's known bias, so a number need not lie in "
+        "the middle of its range. A number that a warning casts doubt on has none."
+    )
+
+
+def _interval(phenotype: Phenotype, interval: Mapping[str, float]) -> str:
+    """The limits of an interval, with the digits of its number."""
+    low, high = (shown(phenotype, interval[end], interval["standard_error"]) for end in ("low", "high"))
+    return f"{low} to {high}"
 
 
 def _touches(flag: Mapping[str, Any]) -> str:

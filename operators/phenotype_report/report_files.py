@@ -11,6 +11,7 @@ import pydicom
 from pydicom.sr.codedict import codes
 
 from operators.core import clock
+from operators.core.dicom_objects import is_synthetic
 from operators.core.errors import OutputError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
@@ -20,8 +21,9 @@ from operators.phenotype_report.html import pictures_of, write_html
 from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.page_content import page_content
 from operators.phenotype_report.phenotypes import measure
-from operators.phenotype_report.report import build_report, write_report
+from operators.phenotype_report.report import build_report, unique_flags, write_report
 from operators.phenotype_report.sr import write_sr
+from operators.phenotype_report.uncertainty import with_intervals
 
 __all__ = ["ReportFiles", "write_reports"]
 
@@ -86,6 +88,8 @@ def write_reports(
     measurements = measure(
         labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"), no_height=_no_height(study)
     )
+    flags = unique_flags(study, fused, measurements)
+    measurements = with_intervals(measurements, labels, fused, flags, model, options, synthetic=is_synthetic(study))
     sr = None
     if segmentation:
         sr = write_sr(folder / "report.sr.dcm", measurements, _header(Path(segmentation)), fused, study, model)
