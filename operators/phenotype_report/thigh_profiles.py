@@ -47,7 +47,7 @@ _LEAST_PART = 0.03
 """Share of all femur voxels that a connected part of the femur has. A smaller one is an island of the label."""
 
 _UNEQUAL = 0.1
-"""Difference of the femora's lengths over the longer. Those of one person differ by 1 to 2%: one is wrongly labelled."""
+"""Difference of the femora's lengths over the longer. A larger one, in one person, is an error of the labels."""
 
 _LEAST_CORE_CM3 = 0.5
 """Of a group's cores in a slice and the two beside it, for their fat to be shown."""

@@ -72,7 +72,7 @@ def test_sentences_name_the_larger_side_and_explain_what_is_missing(report: dict
     left, right = (report["phenotypes"][f"thigh_{side}_cm3"] for side in ("left", "right"))
     assert left < right
     amount, balance, symmetry, fat = sentences(report)
-    assert f"the right thigh are {100 * (right / left - 1):.0f}\N{NO-BREAK SPACE}% larger" in symmetry
+    assert f"the right thigh are {100 * (right / left - 1):.0f}% larger" in symmetry
     assert "hamstrings" in balance and "muscles" in amount and "fat" in fat
     report["phenotypes"] |= {"thigh_left_cm3": 100.0, "thigh_right_cm3": 101.0}
     assert "equal volume" in sentences(report)[2]

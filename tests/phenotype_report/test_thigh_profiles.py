@@ -85,7 +85,7 @@ def test_fat_of_the_cores_is_that_of_the_slices() -> None:
 def test_charts_show_seams_between_10_and_90_percent_only() -> None:
     labels = legs()
     profiles = thigh_profiles(labels, find_mid_surface(labels))
-    stations = [{"z_low_mm": 0.0, "z_high_mm": 100.0}]
+    stations = [{"index": 0, "z_low_mm": 0.0, "z_high_mm": 100.0}]
     charts = profile_charts(profiles, stations)
     assert [len(chart.seams) for chart in charts] == [1] * 4
     assert set(charts[0].lines) == {"left", "right"}
