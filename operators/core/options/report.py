@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from operators.core.options.declaration import OptionError, check_choices, section
+from operators.core.options.declaration import Flag, OptionError, check_choices, section
 
 __all__ = ["REPORT", "ReportOptions", "Viewer"]
 
@@ -31,16 +32,20 @@ class ReportOptions:
         CSV of reference percentiles, as `sarcomap analysis` writes it: cards show the percentile for sex and age.
     previous : Path or None
         report.json of an earlier examination of the same person: cards show the change.
+    pdf : bool
+        Also write the printed page as report.pdf, and inside a DICOM object (report.pdf.dcm) for a PACS that shows
+        neither segmentations nor structured reports. Needs the extra pdf.
 
     Raises
     ------
     OptionError
-        For a file that does not exist.
+        For a file that does not exist, or a PDF without WeasyPrint.
     """
 
     viewer: Annotated[Viewer, Parameter(group=REPORT)] = "auto"
     reference: Annotated[Path | None, _FILE] = None
     previous: Annotated[Path | None, _FILE] = None
+    pdf: Annotated[bool, Flag, Parameter(group=REPORT)] = False
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -48,3 +53,5 @@ class ReportOptions:
             file = getattr(self, name)
             if file is not None and not file.is_file():
                 raise OptionError(name, f"no file {file.name}", "a file", "Check the path.")
+        if self.pdf and find_spec("weasyprint") is None:
+            raise OptionError("pdf", "no WeasyPrint", "the package weasyprint", "Install sarcomap[pdf].")
