@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from contextlib import suppress
@@ -16,6 +17,7 @@ from operators.core.options import Deidentification, ReportOptions, RunOptions
 from operators.core.volume import Contrast, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import ReportFiles, pdf, write_reports
+from operators.phenotype_report.encapsulated_pdf import encapsulated_pdf
 from operators.phenotype_report.pdf import check_pdf, make_pdf
 from tests import box_body
 from tests.dciodvfy import messages
@@ -28,12 +30,10 @@ except UsageError as error:
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
-def written(folder: Path, deidentified: bool = False) -> ReportFiles:
+def written(folder: Path) -> ReportFiles:
     labels, _ = box_body.box_labels(left_scale=0.8)
     fused = box_body.fused_of(box_body.grid(), contrasts=tuple(Contrast))
     study, volume = box_body.study_of(fused), Volume(labels, fused.grid)
-    if deidentified:
-        study = deidentify(study, Deidentification(key="k"))
     segmentation = write_dicom(folder, volume, fused, study, box_body.MODEL).segmentation
     options = RunOptions(report=ReportOptions(pdf=True, viewer="no"))
     return write_reports(folder, volume, fused, study, box_body.MODEL, segmentation, options=options)
@@ -66,12 +66,15 @@ def test_object_is_valid_and_holds_the_two_pages(files: ReportFiles) -> None:
     assert pages(inside) == 2
 
 
-def test_deidentified_study_has_a_deidentified_document(tmp_path: Path) -> None:
-    document = pydicom.dcmread(box_body.present(written(tmp_path, deidentified=True).encapsulated_pdf))
+def test_deidentified_study_has_a_deidentified_document(files: ReportFiles) -> None:
+    study = deidentify(box_body.study_of(box_body.fused_of(box_body.grid())), Deidentification(key="k"))
+    segmentation = pydicom.dcmread(box_body.present(files.sr).parent / "segmentation.dcm")
+    report = json.loads(files.json.read_text(encoding="utf-8"))
+    document = encapsulated_pdf(b"%PDF", report, segmentation, study)
     assert document.BurnedInAnnotation == "NO"
     assert document.PatientIdentityRemoved == "YES"
-    assert "SECRET" not in str(document.PatientID) and "Secret" not in str(document.PatientName)
-    assert document.ContentDate == "20000101"
+    assert not {"SECRET-4711", "Secretname^Anna"} & {str(document.PatientID), str(document.PatientName)}
+    assert (document.ContentDate, "SeriesDate" in document) == ("20000101", False)
 
 
 def test_no_address_is_opened(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from operators.core.anatomy import STRUCTURES
 from operators.core.deidentification import deidentify
 from operators.core.errors import InputError
 from operators.core.options import Deidentification, ReportOptions, RunOptions
+from operators.core.phenotypes import PHENOTYPES
 from operators.core.volume import Contrast, QualityFlag, Volume
 from operators.phenotype_report import ReportFiles, find_mid_surface, render_html
 from operators.phenotype_report.comparison import changes_between
@@ -146,6 +147,18 @@ def test_percentiles_come_from_the_reference_for_sex_and_age(tmp_path: Path) -> 
     assert percentiles_of({"tmv_cm3": 9281.0}, "M", "063Y", rows)[0] == {}
     assert percentiles_of({"tmv_cm3": 9281.0}, "F", "", rows)[0] == {}
     assert percentile(8000.0, 0.0, 8000.0, 0.1) == 50
+
+
+def test_published_values_are_in_the_package_with_their_source() -> None:
+    options = ReportOptions(reference=Path("published"))
+    assert options.reference is not None
+    rows = read_reference(options.reference, synthetic_images=False)
+    assert {row.phenotype for row in rows if row.phenotype in PHENOTYPES} == {"tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio"}
+    assert all("doi 10." in row.source and not row.synthetic for row in rows)
+    # One SD above the mean of the women of the published cohort.
+    found, source = percentiles_of({"tmv_cm3": 7586.2 + 1076.1}, "F", "063Y", rows)
+    assert found == {"tmv_cm3": 84} and "Kim" in source and "Anderson" not in source
+    assert percentiles_of({"tmv_cm3": 7586.2}, "F", "040Y", rows)[0] == {}
 
 
 def test_synthetic_reference_is_refused_for_real_images(tmp_path: Path) -> None:

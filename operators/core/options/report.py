@@ -11,11 +11,15 @@ from cyclopts import Parameter
 
 from operators.core.options.declaration import Flag, OptionError, check_choices, section
 
-__all__ = ["REPORT", "ReportOptions", "Viewer"]
+__all__ = ["PUBLISHED_REFERENCE", "REPORT", "ReportOptions", "Viewer"]
 
 REPORT = section("Report", 45)
 
 Viewer = Literal["auto", "yes", "no"]
+
+PUBLISHED_REFERENCE = Path(__file__).parents[1] / "references" / "published.csv"
+"""What has been published, in the format of ``--reference`` (docs/report.md)."""
+_PUBLISHED_NAMES = ("published", PUBLISHED_REFERENCE.name)  # reports record the name of the file
 
 _FILE = Parameter(group=REPORT, metavar="FILE", show_default=False)
 
@@ -30,6 +34,7 @@ class ReportOptions:
         Whether report.html has a viewer of the volumes, which takes 2 to 5 MB. auto: yes, but no in a cohort.
     reference : Path or None
         CSV of reference percentiles, as `sarcomap analysis` writes it: cards show the percentile for sex and age.
+        published: means and SDs of the published cohort, which the package holds.
     previous : Path or None
         report.json of an earlier examination of the same person: cards show the change.
     pdf : bool
@@ -49,6 +54,8 @@ class ReportOptions:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.reference is not None and not self.reference.is_file() and str(self.reference) in _PUBLISHED_NAMES:
+            object.__setattr__(self, "reference", PUBLISHED_REFERENCE)
         for name in ("reference", "previous"):
             file = getattr(self, name)
             if file is not None and not file.is_file():
