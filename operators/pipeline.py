@@ -25,6 +25,7 @@ from operators.core.output_folder import (
     DICOM_FILES,
     FUSED_FILES,
     OUTPUT_FILES,
+    PDF_FILES,
     missing,
     refuse_other_study,
     staged,
@@ -135,7 +136,7 @@ def process_study(
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
-        _check_reference(study, options)
+        _check_page(study, options)
         fused = clock.run("fuse", partial(_fuse, folder, study, options, beside))
         study, fused = _without_station_voxels(study, fused)
         with gpu_turn or nullcontext():
@@ -194,7 +195,7 @@ def expected_files(options: RunOptions, absent: Collection[str] = (), *, dicom: 
     """
     from operators.core.nifti_copies import nifti_names
 
-    files = without(OUTPUT_FILES, absent)
+    files = (*without(OUTPUT_FILES, absent), *(PDF_FILES if options.report.pdf else ()))
     copies = nifti_names(without(FUSED_FILES, absent)) if options.nifti else ()
     if not dicom:
         return (*(name for name in files if name not in DICOM_FILES), *copies)
@@ -226,8 +227,12 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
     return with_person(study, options.reading.person)
 
 
-def _check_reference(study: Study, options: RunOptions) -> None:
-    """Refuse a reference that does not fit before the work that takes minutes."""
+def _check_page(study: Study, options: RunOptions) -> None:
+    """Refuse what the page cannot be made with before the work that takes minutes."""
+    if options.report.pdf:
+        from operators.phenotype_report.pdf import check_pdf
+
+        check_pdf()
     if options.report.reference is not None:
         from operators.core.dicom_objects import is_synthetic
         from operators.phenotype_report.percentiles import read_reference
