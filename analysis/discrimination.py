@@ -33,13 +33,17 @@ def weighted_auc(risk: Vector, events: Vector, *weights: Vector) -> list[float]:
     *weights : ndarray, shape (n,)
         How often each person counts.
     """
-    order = np.argsort(risk, kind="stable")
-    ordered = risk[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    order = np.argsort(risk)  # ties are summed below, so their order does not matter
+    ordered, happened = risk[order], events[order]
+    different = ordered[1:] != ordered[:-1]
+    starts = None if different.all() else np.flatnonzero(np.concatenate([[True], different]))
     found = []
     for weight in weights:
-        cases = np.add.reduceat((weight * events)[order], starts)
-        others = np.add.reduceat((weight * (1 - events))[order], starts)
+        here = weight[order]
+        cases = here * happened
+        others = here - cases
+        if starts is not None:
+            cases, others = np.add.reduceat(cases, starts), np.add.reduceat(others, starts)
         below = np.cumsum(others) - others
         total = cases.sum() * others.sum()
         found.append(float((cases * (below + others / 2)).sum() / total) if total else float("nan"))
