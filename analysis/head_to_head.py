@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from analysis.discrimination import (
 from analysis.distributions import chi2_tail, normal_quantile
 from analysis.logistic import LogisticFit, fit_logistic, refitted
 from analysis.survival import FollowUp
+from analysis.threads import made_together
 
 __all__ = ["BASE", "MODELS", "OUTCOMES", "HeadToHead", "head_to_head"]
 
@@ -227,15 +229,21 @@ def _bootstrap(
 ) -> tuple[Vector, Vector]:
     """AUC of models that are fitted again to resampled people: in those people, and in the original ones."""
     n = len(events)
-    apparent, tested = np.empty((repeats, len(fitted))), np.empty((repeats, len(fitted)))
-    designs = [(np.vstack([np.ones(n), one.regressors.T]), one.fit.coefficients) for one in fitted.values()]
     every = np.ones(n)
-    for repeat in range(repeats):
-        weights = np.bincount(rng.integers(0, n, n), minlength=n).astype(float)
-        for i, (design, start) in enumerate(designs):
-            coefficients = refitted(design, events, weights, start)
-            apparent[repeat, i], tested[repeat, i] = weighted_auc(coefficients @ design, events, weights, every)
-    return apparent, tested
+    drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.uint8) for _ in range(repeats)]
+
+    def areas(one: _Fitted) -> Vector:
+        design = np.vstack([every, one.regressors.T])
+        found = np.empty((repeats, 2))
+        for repeat, counts in enumerate(drawn):
+            weights = counts.astype(float)
+            coefficients = refitted(design, events, weights, one.fit.coefficients)
+            found[repeat] = weighted_auc(coefficients @ design, events, weights, every)
+        return found
+
+    makers: dict[str, Callable[[], Vector]] = {name: partial(areas, one) for name, one in fitted.items()}
+    both = np.array(list(made_together(makers).values()))
+    return both[:, :, 0].T, both[:, :, 1].T
 
 
 def _decisions(outcome: str, model: str, risk: Vector, events: Vector) -> list[dict[str, object]]:
@@ -294,12 +302,15 @@ def _survival(
 
 
 def _optimism_of_cox(designs: Mapping[str, Vector], time: Vector, died: Vector, rng: np.random.Generator) -> Vector:
-    found = np.zeros(len(designs))
-    for _ in range(_REPEATS_OF_COX):
-        chosen = rng.integers(0, len(time), len(time))
-        for i, design in enumerate(designs.values()):
-            fit = fit_cox(time[chosen], died[chosen], design[chosen])
-            risk = design @ fit.coefficients
+    drawn = [rng.integers(0, len(time), len(time)) for _ in range(_REPEATS_OF_COX)]
+
+    def optimism(design: Vector) -> float:
+        found = 0.0
+        for chosen in drawn:
+            risk = design @ fit_cox(time[chosen], died[chosen], design[chosen]).coefficients
             inside = concordance_index(risk[None, chosen], time[chosen], died[chosen]).values[0]
-            found[i] += (inside - concordance_index(risk[None], time, died).values[0]) / _REPEATS_OF_COX
-    return found
+            found += (inside - concordance_index(risk[None], time, died).values[0]) / _REPEATS_OF_COX
+        return found
+
+    makers: dict[str, Callable[[], float]] = {name: partial(optimism, design) for name, design in designs.items()}
+    return np.array(list(made_together(makers).values()))

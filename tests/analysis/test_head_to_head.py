@@ -75,6 +75,21 @@ def test_net_benefit_is_that_of_the_published_definition() -> None:
     assert net_benefit(risk, events, 0.2) == pytest.approx(3 / 10 - 2 / 10 * 0.2 / 0.8)
 
 
+@pytest.mark.parametrize("n", [5, 60, 2500])
+def test_harrells_c_counts_every_pair_once(n: int) -> None:
+    """Ties of time and of risk, and more people than one block."""
+    rng = np.random.default_rng(n)
+    time, died = rng.integers(1, max(3, n // 8), n).astype(float), (rng.random(n) < 0.4).astype(float)
+    died[0] = 1
+    risks = np.array([rng.integers(0, n // 3 + 2, n).astype(float), rng.normal(size=n)])
+    found = concordance_index(risks, time, died)
+    events = np.flatnonzero(died == 1)
+    later = (time > time[events, None]) | ((time == time[events, None]) & (died == 0))
+    for value, risk in zip(found.values, risks, strict=True):
+        score = np.where(later, (risk < risk[events, None]) + 0.5 * (risk == risk[events, None]), 0.0)
+        assert value == pytest.approx(score.sum() / later.sum(), abs=1e-12)
+
+
 def test_the_markers_of_the_synthetic_cohort_are_judged_in_plain_words() -> None:
     """P/A has the published effect on weak grip, which moves the AUC by a few thousandths only."""
     table = cohort_of(12000, 4).analysed
