@@ -124,7 +124,8 @@ def _methods_of_robustness(results: Results) -> list[tuple[str, str]]:
         "competing": (
             "Dated events",
             "First events after imaging were analysed by Cox’s model of the cause-specific hazard and by Fine and "
-            "Gray’s model of the subdistribution hazard, with death as competing event; incidence by Aalen and Johansen.",
+            "Gray’s model of the subdistribution hazard, with death as competing event; incidence by Aalen and "
+            "Johansen.",
         ),
         "composition": (
             "Muscle composition",
