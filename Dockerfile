@@ -90,6 +90,11 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/holoscan /opt/holoscan
 COPY --from=build /etc/holoscan /etc/holoscan
 COPY --from=build /var/holoscan /var/holoscan
+# Libraries and a font for --pdf. Without them (--build-arg PDF_PACKAGES=) everything else works.
+ARG PDF_PACKAGES="libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core"
+RUN if [ -n "$PDF_PACKAGES" ]; then \
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends $PDF_PACKAGES && \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/*; fi
 # Any --user may write here, as in /tmp: new volumes and tmpfs mounts take owner and mode from this folder.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sarcomap && \
     mkdir -p /var/lib/sarcomap && chmod 1777 /var/holoscan/output /var/holoscan/logs /var/lib/sarcomap

@@ -18,7 +18,7 @@ from jsonschema_rs import Draft202012Validator
 from analysis.errors import DataError
 from analysis.report_files import find_reports, read_reports
 
-__all__ = ["Collected", "collect_reports", "report_schema"]
+__all__ = ["Collected", "collect_reports", "report_schema", "standard_error_column"]
 
 _TEXTS = (
     "eid",
@@ -56,7 +56,8 @@ class Collected:
         ``quality_flags`` (codes joined by ``;``) and ``withheld``. Numbers: the
         phenotypes that the report's schema lists; of each structure
         ``<structure>_cm3``, ``_left_cm3``, ``_right_cm3`` and
-        ``_fat_fraction``, and the fat measures of reports since 1.2.0
+        ``_fat_fraction``, standard errors since 1.3.0 (``tmv_se_cm3``,
+        ``pa_ratio_se``, ``<structure>_left_se_cm3``), and the fat measures of reports since 1.2.0
         (``<structure>_dixon_fat_core`` with ``_left`` and ``_right``,
         ``_dixon_fat_infiltration``, ``_fat_free_cm3``); ``seam_visibility_max``
         and ``overlap_difference_max``, the worst of the places where stations
@@ -219,6 +220,8 @@ def _key_of_study(folder: Path, report: Mapping[str, Any], record: bytes | None)
 
 def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
     row: dict[str, Any] = {"eid": eid, "visit": visit, **{key: report["phenotypes"].get(key) for key in columns}}
+    intervals = report.get("uncertainty", {}).get("phenotypes", {})
+    row |= {standard_error_column(key): intervals.get(key, {}).get("standard_error") for key in columns}
     for structure in report["structures"]:
         name = structure["name"]
         # The volume of a structure that the field of view cuts off is only a lower bound.
@@ -226,6 +229,8 @@ def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str
         row[f"{name}_cm3"] = structure["volume_cm3"] if whole else None
         row[f"{name}_left_cm3"] = structure["left_cm3"] if whole else None
         row[f"{name}_right_cm3"] = structure["right_cm3"] if whole else None
+        for side, column in (("volume", name), ("left", f"{name}_left"), ("right", f"{name}_right")):
+            row[f"{column}_se_cm3"] = structure.get(f"{side}_se_cm3") if whole else None
         row[f"{name}_fat_fraction"] = structure["fat_fraction_mean"]
         if structure["tissue"] == "muscle":
             row |= _fat(name, structure.get("dixon_fat") or {}, whole)
@@ -242,6 +247,19 @@ def _row(eid: str, visit: str | None, report: dict[str, Any], columns: tuple[str
     row["quality_flags"] = ";".join(dict.fromkeys(flag["code"] for flag in report["quality"]["flags"]))
     row["withheld"] = report["quality"]["withheld"] or ""
     return row
+
+
+def standard_error_column(phenotype: str) -> str:
+    """The column of a number's standard error; the unit stays at the end.
+
+    Examples
+    --------
+    >>> standard_error_column("tmv_cm3"), standard_error_column("pa_ratio")
+    ('tmv_se_cm3', 'pa_ratio_se')
+    """
+    match = re.fullmatch(r"(.*?)((?:_cm3|_cm2|_cm3_per_cm2)?)", phenotype)
+    assert match is not None
+    return f"{match[1]}_se{match[2]}"
 
 
 def _fat(name: str, fat: dict[str, Any], whole: bool) -> dict[str, Any]:

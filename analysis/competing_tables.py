@@ -1,4 +1,4 @@
-"""Format the models of dated events that death can prevent, and the power of the cohort."""
+"""Format the models of dated events and of muscle composition, and the power of the cohort."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.definitions import label_of
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
 
-__all__ = ["competing_table", "power_text"]
+__all__ = ["competing_table", "composition_table", "power_text"]
 
 Row = dict[str, Any]
 
@@ -46,6 +46,32 @@ def competing_table(table: pd.DataFrame) -> TextTable:
         frozenset(blocks),
         remarks,
     )  # fmt: skip
+
+
+def composition_table(table: pd.DataFrame) -> TextTable:
+    """Groups of muscle composition against the normal one."""
+    rows: list[Row] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    cells, blocks = [], set()
+    for i, row in enumerate(rows):
+        new = i == 0 or any(row[key] != rows[i - 1][key] for key in ("outcome", "measure"))
+        if i and new:
+            blocks.add(i)
+        ratio = "reference" if row["group"] == "normal" else "not estimable"
+        if np.isfinite(row["ratio"]):
+            ratio = f"{format_number(row['ratio'])} ({format_interval(row['ci_low'], row['ci_high'])})"
+        cells.append((
+            label_of(row["outcome"]) if new else "", row["measure"] if new else "", row["group"],
+            f"{format_count(row['events'])} / {format_count(row['n'])}", ratio, format_p(row["p_value"]),
+        ))  # fmt: skip
+    return TextTable(
+        "Muscle composition",
+        ("Outcome", "Ratio", "Composition", "Events / n", "Ratio (95% CI)", "p"),
+        tuple(cells),
+        "Groups after Linge 2021: high fat is above the 75th percentile of the sex; low volume is a z score for sex, "
+        "weight and height below the 25th percentile of everybody; adverse is both. Adjusted; Wald’s intervals.",
+        3,
+        frozenset(blocks),
+    )
 
 
 def power_text(table: pd.DataFrame) -> TextTable:

@@ -189,8 +189,11 @@ def proportional_hazards_p(
         Returns
         -------
         (ndarray of shape (k,), float)
-            p value of each coefficient, and of all together.
+            p value of each coefficient, and of all together; NaN if all deaths
+            are at one time.
     """
+    if len(np.unique(time[died == 1])) < 2:
+        return np.full(regressors.shape[1], np.nan), float("nan")
     at_risk, scale = _at_risk(time, died, regressors)
     now = _partial(at_risk, fit.coefficients * scale)
     leaving = np.sort(time)

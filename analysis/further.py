@@ -25,6 +25,7 @@ __all__ = ["further_tables"]
 _BANDS = 30
 # Outcomes that no muscle defines.
 _INDEPENDENT = ("falls", "mortality", "weak_grip")
+_STRENGTHS = ("specific_strength_kg_per_l", "thigh_strength_kg_per_l")
 _QUALITY = ("low_specific_strength", "adverse_muscle_composition")
 
 
@@ -65,6 +66,7 @@ def further_tables(
 
 
 def _muscle_quality(table: pd.DataFrame, adjust: Sequence[str]) -> pd.DataFrame:
-    parts = [associations(table, adjust, exposures=("specific_strength_kg_per_l",), outcomes=("falls", "mortality")),
+    strengths = tuple(name for name in _STRENGTHS if name in table and table[name].notna().any())
+    parts = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality")),
              associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY)]  # fmt: skip
     return pd.concat([part.summary for part in parts], ignore_index=True)

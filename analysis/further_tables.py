@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.competing_tables import competing_table, power_text
+from analysis.competing_tables import competing_table, composition_table, power_text
 from analysis.definitions import label_of
 from analysis.site_tables import site_differences_table, sites_table, undiluted_table
 from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
@@ -173,8 +173,8 @@ def _quality(table: pd.DataFrame) -> TextTable:
         ("Exposure", "Outcome", "Model", "Events / n, lowest", "Events / n, highest", "OR (95% CI)", "p"),
         tuple(cells),
         "Grip per muscle volume is the muscle-specific strength of the Global Leadership Initiative in Sarcopenia; low "
-        "is the lowest fifth of the sex. Adverse muscle composition: much fat and little volume for sex and BMI (Linge "
-        "2021).",
+        "is the lowest fifth of the sex. Adverse muscle composition: much fat, and little volume for sex, weight and "
+        "height (Linge 2021).",
         3,
         _blocks(rows, "exposure"),
     )
@@ -259,5 +259,6 @@ FURTHER: dict[str, Callable[[pd.DataFrame], TextTable]] = {
     "site_differences": site_differences_table,
     "sites": sites_table,
     "competing": competing_table,
+    "composition": composition_table,
     "power": power_text,
 }

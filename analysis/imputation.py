@@ -2,7 +2,7 @@
 
 Each incomplete column is regressed on all others, coefficients are drawn from their posterior, and a missing
 value is taken from one of the five people whose predicted value is nearest (predictive mean matching; van
-Buuren, Flexible Imputation of Missing Data, 2018). Levels of a factor are matched by their order.
+Buuren, Flexible Imputation of Missing Data, 2018). Levels of a factor are drawn by polytomous logistic regression.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, beside
 from analysis.distributions import t_quantile, t_tail
 from analysis.logistic import fit_logistic
+from analysis.polytomous import MOST_LEVELS, drawn_levels
 from analysis.thirds import tertiles
 from analysis.threads import one_blas_thread
 
@@ -106,18 +107,33 @@ def impute(table: pd.DataFrame, rng: np.random.Generator, cycles: int = _CYCLES)
         filled.loc[gaps, name] = rng.choice(coded[name][~gaps], int(gaps.sum()))
     values = filled.to_numpy(copy=True)
     names = list(filled.columns)
+    columns = {name: _predictors(values[:, place], name, levels) for place, name in enumerate(names)}
+    starts: dict[str, Vector | None] = {}
     for _ in range(cycles):
         for place, name in enumerate(names):
             gaps = missing[name]
-            if gaps.any():
-                others = np.column_stack([np.ones(len(values)), np.delete(values, place, axis=1)])
+            if not gaps.any():
+                continue
+            others = np.column_stack([column for other, column in columns.items() if other != name])
+            if name in levels and 2 <= len(levels[name]) <= MOST_LEVELS:
+                values[gaps, place], starts[name] = drawn_levels(others, values[:, place], gaps, rng, starts.get(name))
+            else:
+                others = np.column_stack([np.ones(len(values)), others])
                 values[gaps, place] = _matched(others, values[:, place], gaps, rng)
+            columns[name] = _predictors(values[:, place], name, levels)
     made = table.copy()
     for place, name in enumerate(names):
         if missing[name].any():
             column = values[:, place]
             made[name] = [levels[name][int(code)] for code in column] if name in levels else column
     return made
+
+
+def _predictors(values: Vector, name: str, levels: dict[str, list[str]]) -> Vector:
+    """A measure as it is, a factor as indicators; shape (n, columns)."""
+    if name not in levels or not 2 <= len(levels[name]) <= MOST_LEVELS:
+        return values[:, None]
+    return (values[:, None] == np.arange(1, len(levels[name]))).astype(float)
 
 
 def imputed_associations(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.collect import Collected
+from analysis.collect import Collected, standard_error_column
 from analysis.files import replacing
 from analysis.tables import write_table
 
@@ -61,6 +61,7 @@ def write_phenotypes(collected: Collected, path: Path) -> None:
 
 
 def _unit(column: str, collected: Collected) -> str:
-    if column in collected.phenotypes:
-        return str(collected.phenotypes[column].get("x-unit", ""))
+    for key, about in collected.phenotypes.items():
+        if column in (key, standard_error_column(key)):
+            return str(about.get("x-unit", ""))
     return "cm3" if column.endswith("_cm3") else "fraction" if column.endswith("_fat_fraction") else ""

@@ -9,9 +9,11 @@ import pandas as pd
 from analysis.centres import site_associations, site_differences, sites_of
 from analysis.cohort import Cohort
 from analysis.competing_risks import EVENTS, competing_risks, incidence_by_thirds
+from analysis.composition import composition_associations
 from analysis.measurement_error import known_errors, undiluted_associations
 from analysis.options import Options
 from analysis.power import explained_share, power_curves, power_table
+from analysis.survival import follow_up
 
 __all__ = ["robustness_tables"]
 
@@ -37,8 +39,9 @@ def robustness_tables(
     dict of str to DataFrame
         ``site_differences`` and ``sites``, where people were imaged at several
         sites; ``competing`` and ``incidence``, where there are dated events;
-        ``undiluted``, where the error of a measurement is known; ``power`` and
-        ``power_curves`` of the outcomes that somebody has.
+        ``composition``, where muscle fat is known; ``undiluted``, where the
+        error of a measurement is known; ``power`` and ``power_curves`` of the
+        outcomes that somebody has.
     """
     made: dict[str, pd.DataFrame] = {}
     table, adjust = cohort.analysed, options.adjust
@@ -59,6 +62,7 @@ def robustness_tables(
         made["competing"] = competing_risks(table, adjust, options.exposures, events, until)
         curves = [incidence_by_thirds(table, options.exposures[0], event, until) for event in events]
         made["incidence"] = pd.concat(curves, ignore_index=True)
+    made["composition"] = composition_associations(table, adjust, follow_up(table, until))
     errors = known_errors(table, repeats, options.measurement_error or {})
     if errors:
         progress("measurement error")

@@ -70,9 +70,9 @@ def send_back(access: Access, output: Path, quiet: bool) -> None:
 
 
 def dicom_results(folder: Path) -> list[Path]:
-    """Derived series, segmentation and SR, in this order: an object comes before those that refer to it.
+    """Derived series, segmentation, SR and PDF, in this order: an object comes before those that refer to it.
 
     Only the run's own paths are searched, because folders beside them may hold other runs' results.
     """
-    last = [folder / name for name in ("segmentation.dcm", "report.sr.dcm")]
+    last = [folder / name for name in ("segmentation.dcm", "report.sr.dcm", "report.pdf.dcm")]
     return [*sorted((folder / "derived").glob("*/*.dcm")), *(path for path in last if path.is_file())]

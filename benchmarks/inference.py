@@ -28,7 +28,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -68,14 +68,15 @@ CUDA_RUNS = ("torch-bf16", "torch-fp32", "onnxruntime-fp32")
 MONAI = "monai-fp32"
 
 
-def random_bundle(folder: Path) -> Path:
-    """The bundle's unchanged configs, which give the full-size network, with weights from seed 0."""
+def random_bundle(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
+    """The bundle's configs with weights from seed 0: the full-size network, unless ``changes`` say otherwise."""
     from monai.bundle import ConfigParser
 
     shutil.copytree(SHIPPED_BUNDLE / "configs", folder / "configs")
+    (folder / "configs" / "changes.yaml").write_text(json.dumps(dict(changes or {})), encoding="utf-8")
     (folder / "models").mkdir()
     parser = ConfigParser()
-    parser.read_config(str(folder / "configs" / "inference.yaml"))
+    parser.read_config([str(folder / "configs" / name) for name in ("inference.yaml", "changes.yaml")])
     parser["bundle_root"] = str(folder)
     torch.manual_seed(0)
     weights = folder / "models" / "random.pt"
@@ -84,7 +85,7 @@ def random_bundle(folder: Path) -> Path:
         "name": "random_unetr",
         "version": "0",
         "weights": "models/random.pt",
-        "configs": ["configs/inference.yaml"],
+        "configs": ["configs/inference.yaml", "configs/changes.yaml"],
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "training_data": "None: random weights.",
         "intended_use": "Timing.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.core.calibration import Calibration
 from operators.core.contrast import Contrast
 from operators.core.errors import InputError, SarcoMapError
 from operators.core.label_map import LABELLING_FLAGS
@@ -107,7 +108,10 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
         options = report["options"]["dicom"]
         contrasts = _derived(report)
         dicom = DicomOptions(options["seg_type"], options["compression"], contrasts or (Contrast.WATER,))
-        card = ModelCard(**report["model"])
+        calibration = report["calibration"]
+        card = ModelCard(
+            **report["model"], calibration=None if calibration is None else Calibration.of_record(calibration)
+        )
         flags = tuple(_flag(flag) for flag in report["quality"]["flags"])
         overlaps = tuple(report["quality"]["overlaps"])
     except (KeyError, TypeError, ValueError, SarcoMapError) as error:
@@ -123,7 +127,7 @@ def read_finished(folder: Path, report: Mapping[str, Any]) -> FinishedStudy:
     return FinishedStudy(
         report=report,
         study=_study_of_nifti(report) if header is None else _study(header, report),
-        fused=replace(fused, overlaps=overlaps, flags=stay),
+        fused=replace(fused, overlaps=overlaps, flags=stay, engine=_fusion_engine(report)),
         derived=derived,
         dicom=dicom,
         card=card,
@@ -228,3 +232,8 @@ def _height_of_index(phenotypes: Mapping[str, float | None]) -> float | None:
     """The height from which the earlier index was computed; it may come from an image whose header was not kept."""
     volume, index = phenotypes["tmv_cm3"], phenotypes["tvi_cm3_per_cm2"]
     return round(math.sqrt(volume / index) / 100.0, 4) if volume and index else None
+
+
+def _fusion_engine(report: Mapping[str, Any]) -> str:
+    """What resampled the stations; empty for a report that does not say."""
+    return str((report.get("fusion") or {}).get("engine") or "")

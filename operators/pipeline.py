@@ -8,13 +8,16 @@ the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operators.core.contrast import Contrast
+from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import InternalError
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import RunOptions
@@ -22,6 +25,7 @@ from operators.core.output_folder import (
     DICOM_FILES,
     FUSED_FILES,
     OUTPUT_FILES,
+    PDF_FILES,
     missing,
     refuse_other_study,
     staged,
@@ -84,6 +88,7 @@ def process_study(
     model: SegmentationModel | Path | str | None = None,
     on_stage: OnStage | None = None,
     on_progress: OnProgress | None = None,
+    gpu_turn: AbstractContextManager[None] | None = None,
 ) -> StudyResult:
     """Load, fuse, segment, write and report one study.
 
@@ -106,6 +111,9 @@ def process_study(
         segment, write and report.
     on_progress : callable, optional
         Called while files are read, with the number of reads done and the total.
+    gpu_turn : context manager, optional
+        Entered around the labelling, the only stage that needs much of a GPU's memory; other studies that are
+        processed at the same time wait there. See `operators.study_stream`.
 
     Returns
     -------
@@ -123,15 +131,17 @@ def process_study(
     7738.1
     """
     options, output = options or RunOptions(), Path(output)
-    with dicom_is_quiet(), staged(output) as folder:
+    with dicom_is_quiet(), staged(output) as folder, _beside(options) as beside:
         network = model_of(model, options)
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
-        _check_reference(study, options)
-        fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        _check_page(study, options)
+        fused = clock.run("fuse", partial(_fuse, folder, study, options, beside))
         study, fused = _without_station_voxels(study, fused)
-        labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
+        with gpu_turn or nullcontext():
+            labels, card = clock.run("segment", partial(_segment, folder, fused, network, options))
+        beside.finish()
         segmentation = clock.run("write", partial(_write, folder, labels, fused, study, card, network, options))
         clock.run("report", partial(_report, folder, labels, fused, study, card, segmentation, options, clock.seconds))
         _check_whole(folder, expected_files(options, fused.absent, dicom=not study.fused_elsewhere))
@@ -155,7 +165,7 @@ def fuse_study(
         clock = StageClock(on_stage)
         study = clock.run("load", partial(_load, Path(source), options, on_progress))
         refuse_other_study(output, study.study_uid, overwrite=options.overwrite)
-        fused = clock.run("fuse", partial(_fuse, folder, study, options))
+        fused = clock.run("fuse", partial(_fuse, folder, study, options, _Beside(None)))
         if options.nifti:
             clock.run("write", partial(_write_copies, folder, fused))
         _check_whole(folder, without(FUSED_FILES, fused.absent))
@@ -165,11 +175,11 @@ def fuse_study(
 def model_of(model: SegmentationModel | Path | str | None, options: RunOptions) -> SegmentationModel | None:
     """The network to run: the given one, or loaded from a bundle; None if labels made elsewhere replace it."""
     if options.labels.replace_network:
-        if options.labels.segmenter is not None:
-            from operators.core.segmenters import load_segmenter
+        tool = options.labels.tool()
+        if tool is not None:
             from operators.segmentation.other_tool import check_installed
 
-            check_installed(load_segmenter(options.labels.segmenter))  # before the work, not after it
+            check_installed(tool)  # before the work, not after it
         return None
     if model is not None and not isinstance(model, Path | str):
         return model
@@ -185,7 +195,7 @@ def expected_files(options: RunOptions, absent: Collection[str] = (), *, dicom: 
     """
     from operators.core.nifti_copies import nifti_names
 
-    files = without(OUTPUT_FILES, absent)
+    files = (*without(OUTPUT_FILES, absent), *(PDF_FILES if options.report.pdf else ()))
     copies = nifti_names(without(FUSED_FILES, absent)) if options.nifti else ()
     if not dicom:
         return (*(name for name in files if name not in DICOM_FILES), *copies)
@@ -217,8 +227,12 @@ def _load(source: Path, options: RunOptions, on_progress: OnProgress | None) -> 
     return with_person(study, options.reading.person)
 
 
-def _check_reference(study: Study, options: RunOptions) -> None:
-    """Refuse a reference that does not fit before the work that takes minutes."""
+def _check_page(study: Study, options: RunOptions) -> None:
+    """Refuse what the page cannot be made with before the work that takes minutes."""
+    if options.report.pdf:
+        from operators.phenotype_report.pdf import check_pdf
+
+        check_pdf()
     if options.report.reference is not None:
         from operators.core.dicom_objects import is_synthetic
         from operators.phenotype_report.percentiles import read_reference
@@ -226,10 +240,42 @@ def _check_reference(study: Study, options: RunOptions) -> None:
         read_reference(options.report.reference, is_synthetic(study))
 
 
-def _fuse(folder: Path, study: Study, options: RunOptions) -> Fused:
-    from operators.station_fusion import write_fused
+def _fuse(folder: Path, study: Study, options: RunOptions, beside: _Beside) -> Fused:
+    from operators.station_fusion import fused_of, write_fused_volumes
 
-    return write_fused(folder, study, options.fusion)
+    fused = fused_of(study, options.fusion)
+    beside.do(partial(write_fused_volumes, folder, fused))
+    return fused
+
+
+class _Beside:
+    """Work that is done at once, or beside what follows if there is a thread for it."""
+
+    def __init__(self, pool: ThreadPoolExecutor | None) -> None:
+        self._pool = pool
+        self._begun: list[Future[object]] = []
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Do the work, or begin it."""
+        if self._pool is None:
+            work()
+        else:
+            self._begun.append(self._pool.submit(work))
+
+    def finish(self) -> None:
+        """Wait for what was begun, and raise its error."""
+        while self._begun:
+            self._begun.pop().result()
+
+
+@contextmanager
+def _beside(options: RunOptions) -> Iterator[_Beside]:
+    """Fused volumes are compressed while a GPU labels them; on the CPU, the network needs the cores itself."""
+    if options.device == "cpu" or not driver_sees_device():
+        yield _Beside(None)
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield _Beside(pool)
 
 
 def _without_station_voxels(study: Study, fused: Fused) -> tuple[Study, Fused]:

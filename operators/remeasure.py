@@ -18,12 +18,12 @@ from operators.core.errors import InputError, InternalError
 from operators.core.label_map import LabelMap, label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import LabelOptions, ReportOptions, recorded
-from operators.core.output_folder import DICOM_FILES, missing, staged
+from operators.core.output_folder import DICOM_FILES, PDF_FILES, missing, staged
 from operators.core.stage_clock import StageClock
 from operators.core.volume import QualityFlag, Volume
 from operators.finished_study import FinishedStudy, check_finished, read_finished
 from operators.pipeline import StudyResult
-from operators.segmentation.label_map_files import CONFIDENCE_FILE, SEGMENTATION_FILE, write_label_map
+from operators.segmentation.label_map_files import CONFIDENCE_FILE, SEGMENTATION_FILE, SIDES_FILE, write_label_map
 
 if TYPE_CHECKING:
     from operators.derived_series import SeriesHeaders
@@ -61,7 +61,8 @@ def measure_study(
         origin of edited labels (weights, training data), and say that they were
         edited by hand.
     page : ReportOptions, optional
-        What the page shows besides the results; by default, a viewer if the run's page had one.
+        What the page shows besides the results; by default, a viewer if the run's page had one, and a PDF if the run
+        wrote one.
     on_stage : callable, optional
         As for `operators.pipeline.process_study`: load, segment, write, report.
 
@@ -88,14 +89,15 @@ def measure_study(
     if not isinstance(labels, LabelOptions):
         _check_own_labels(report)
     clock = StageClock(on_stage)
-    with staged(folder, stale=(CONFIDENCE_FILE, "nifti/segmentation*")) as staging:
+    with staged(folder, stale=(CONFIDENCE_FILE, SIDES_FILE, "nifti/segmentation*", *PDF_FILES)) as staging:
         finished = clock.run("load", partial(read_finished, folder, report))
         label_map, card = clock.run("segment", partial(_label, folder, finished, labels))
         clock.run("write", partial(_write, staging, folder, finished, label_map, card, labels))
         page = _page(report, page)
         options = _options(report, labels, page)
         clock.run("report", partial(_report, staging, finished, label_map, card, options, page, clock.seconds))
-        written = [name for name in REWRITTEN if not (finished.study.fused_elsewhere and name in DICOM_FILES)]
+        names = (*REWRITTEN, *(PDF_FILES if page.pdf else ()))
+        written = [name for name in names if not (finished.study.fused_elsewhere and name in DICOM_FILES)]
         if absent := missing(staging, tuple(written)):
             raise InternalError("measure", f"it ended without {', '.join(absent)}", "every report of a study")
     return StudyResult(folder, json.loads((folder / "report.json").read_text(encoding="utf-8")), clock.seconds)
@@ -148,7 +150,19 @@ def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | 
         edited = f"The labels of {card.name} {card.version} were edited by hand after the run."
         flags = (QualityFlag("labels-edited", "info", edited), *flags)
     flags = tuple(dict.fromkeys((*finished.labelling_flags, *flags)))
-    return LabelMap(voxels, grid, confidence, engine=earlier["engine"] or "", flags=flags), card
+    sides = _stated_sides(folder, finished)
+    return LabelMap(voxels, grid, confidence, sides=sides, engine=earlier["engine"] or "", flags=flags), card
+
+
+def _stated_sides(folder: Path, finished: FinishedStudy) -> Volume | None:
+    """Left and right as the run's labels stated them. The middle divides voxels that were labelled since then."""
+    from operators.core.nrrd_files import read_volume
+
+    path = folder / SIDES_FILE
+    if finished.report["quality"]["sides_from"] != "labels" or not path.is_file():
+        return None
+    sides = read_volume(path)
+    return sides if sides.grid.same_as(finished.fused.grid) else None
 
 
 def _confidence(folder: Path, finished: FinishedStudy) -> Volume | None:
@@ -210,8 +224,9 @@ def _referenced(segmentation: Path) -> set[str]:
 
 def _page(report: Mapping[str, Any], page: ReportOptions | None) -> ReportOptions:
     page = page or ReportOptions()
-    earlier = report["options"].get("report", {}).get("viewer", "auto")
-    return replace(page, viewer=earlier) if page.viewer == "auto" else page
+    earlier = report["options"].get("report", {})
+    viewer = earlier.get("viewer", "auto") if page.viewer == "auto" else page.viewer
+    return replace(page, viewer=viewer, pdf=page.pdf or earlier.get("pdf", False))
 
 
 def _options(report: Mapping[str, Any], labels: Path | LabelOptions | None, page: ReportOptions) -> dict[str, Any]:

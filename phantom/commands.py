@@ -1,4 +1,4 @@
-"""The phantom's commands: ``study``, ``cohort``, ``training-set`` and ``table``.
+"""The phantom's commands: ``study``, ``paint``, ``cohort``, ``training-set`` and ``table``.
 
 They import what they need when they run, so that help and wrong values do not wait for the anatomy.
 """
@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from operators.core.command_line import new_app
 from operators.core.options.declaration import Flag, TogetherWith
 from operators.core.output_files import check_writable
-from phantom.options import CohortOptions, ImagedCohortOptions, StudyOptions, TrainingSetOptions
+from phantom.options import CohortOptions, ImagedCohortOptions, PaintOptions, StudyOptions, TrainingSetOptions
 
 if TYPE_CHECKING:
     from phantom.study import WrittenStudy
@@ -42,6 +42,15 @@ Make pairs of image and label map to train a network on.
 
 Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
 exist already are kept, so an interrupted run continues where it stopped."""
+_PAINT = """\
+Paint a Dixon study into a label map: the anatomy of a person, images with known truth.
+
+The map may be drawn by hand, come from CT, or be another tool's output or ours. Unlabelled tissue between skin and \
+muscle is filled in. Writes DICOM and truth as `study` does, or with --n training pairs as `training-set` does."""
+_PAINT_EXAMPLES = """\
+Examples:
+  sarcomap phantom paint --labels out/segmentation.seg.nrrd --out painted
+  sarcomap phantom paint --labels ct_labels.nii.gz --scheme totalsegmentator_ct --out pairs --n 20"""
 _COHORT = """\
 Make a cohort with images: a zip for each participant, and a table of participants with outcomes.
 
@@ -67,6 +76,7 @@ Example:
   sarcomap phantom table --out cohort --n 5000 --seed 1"""
 
 _study_command = new_app("study", _STUDY, _STUDY_EXAMPLES)
+_paint_command = new_app("paint", _PAINT, _PAINT_EXAMPLES)
 _cohort_command = new_app("cohort", _COHORT, _COHORT_EXAMPLES)
 _training_set_command = new_app("training-set", _TRAINING_SET)
 _table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
@@ -75,7 +85,7 @@ _table_command = new_app("table", _TABLE, _TABLE_EXAMPLES)
 def commands(name: str) -> App:
     """The commands, under the name that they are started with."""
     app = new_app(name, "Synthetic Dixon MRI participants with exact ground truth.")
-    for one in (_study_command, _cohort_command, _training_set_command, _table_command):
+    for one in (_study_command, _paint_command, _cohort_command, _training_set_command, _table_command):
         app.command(one)
     return app
 
@@ -115,6 +125,30 @@ def _study(
         show_progress=not quiet and sys.stderr.isatty(),
     )
     print(_summary(written))
+
+
+@_paint_command.default
+def _paint(*, options: Annotated[PaintOptions, TogetherWith]) -> None:
+    check_writable(options.out)
+    from phantom.painted import read_body, write_painted_set, write_painted_study
+
+    source = read_body(options.labels, options.scheme, options.outline)
+    if options.n is None:
+        print(_summary(write_painted_study(options.out, source, options.seed)))
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=options.n, unit="painting", disable=not sys.stderr.isatty()) as bar:
+        write_painted_set(
+            options.out,
+            source,
+            "painted",
+            range(options.seed, options.seed + options.n),
+            spacing_mm=options.spacing_mm,
+            water_alone=options.water_alone,
+            progress=lambda done, total: bar.update(done - bar.n) and None,
+        )
+    print(f"{options.n} paintings of {options.labels.name} in {options.out}")
 
 
 @_cohort_command.default

@@ -19,6 +19,7 @@ __all__ = [
     "CohortOptions",
     "Composed",
     "ImagedCohortOptions",
+    "PaintOptions",
     "FaultName",
     "StudyOptions",
     "TrainingSetOptions",
@@ -183,6 +184,50 @@ class TrainingSetOptions:
 
     def __post_init__(self) -> None:
         _check_bounds(self)
+
+
+@dataclass(frozen=True)
+class PaintOptions:
+    """Options for images painted into a label map.
+
+    Attributes
+    ----------
+    labels : Path
+        Label map to paint: NIfTI or NRRD, made by hand, from CT, by another tool or by us.
+    out : Path
+        Folder to write into. It is made if it is missing.
+    scheme : str
+        What the numbers in the map mean: ours, or another label scheme or YAML file as in `sarcomap run --scheme`.
+    outline : Path or None
+        Mask of the whole body, on any grid. Default: a layer of fat and skin around the labels.
+    n : int or None
+        Write this many training pairs, each painted differently, instead of one DICOM study.
+    seed : int
+        Decides the tissue and the scan; with --n, of the first pair.
+    spacing_mm : tuple of float, (x, y, z)
+        With --n: voxel size in mm; the default is the demo network's.
+    water_alone : bool
+        With --n: every other pair is as a study with water alone.
+    """
+
+    labels: Annotated[Path, Parameter(metavar="FILE")]
+    out: _Folder
+    scheme: Annotated[str, Parameter(metavar="NAME")] = "ours"
+    outline: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    n: Annotated[int | None, _within(1, 10**5)] = None
+    seed: _Seed = 0
+    spacing_mm: Annotated[
+        tuple[float, float, float],
+        _within(
+            1, 20, "X Y Z", name="--spacing", negative="", show_default=lambda mm: " ".join(f"{one:g}" for one in mm)
+        ),
+    ] = TRAINING_SPACING_MM
+    water_alone: Annotated[bool, Flag] = False
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+        if self.water_alone and self.n is None:
+            raise OptionError("water_alone", "given without --n", "--n N as well", "A DICOM study has all contrasts.")
 
 
 @dataclass(frozen=True)

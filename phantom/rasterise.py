@@ -22,7 +22,7 @@ PART_COLUMNS = 7
 
 # Proton signal by tissue, in arbitrary units chosen so that muscle in the water image is in the
 # middle of the network's intensity window [80, 450] (method, section 5).
-_MUSCLE, _FAT, _VISCERA, _VESSEL, _SKIN, _CORTICAL, _MARROW, _AIR = (
+MUSCLE, FAT, VISCERA, VESSEL, SKIN, CORTICAL, MARROW, AIR = (
     275.0,
     400.0,
     250.0,
@@ -198,7 +198,7 @@ def _rasterise(  # type: ignore[no-untyped-def]
                     continue
                 if depth < 0:
                     skin = fat_depth < 1.8
-                    signal[k, j, i] = _SKIN if skin else _FAT
+                    signal[k, j, i] = SKIN if skin else FAT
                     fat_fraction[k, j, i] = 0.15 if skin else 0.93
                     continue
 
@@ -232,7 +232,7 @@ def _rasterise(  # type: ignore[no-untyped-def]
                 if is_bone:
                     labels[k, j, i] = part_labels[best_part]
                     cortical = best > -2.2
-                    signal[k, j, i] = _CORTICAL if cortical else _MARROW
+                    signal[k, j, i] = CORTICAL if cortical else MARROW
                     fat_fraction[k, j, i] = 0.2 if cortical else part_fat[best_part]
                     continue
 
@@ -255,7 +255,7 @@ def _rasterise(  # type: ignore[no-untyped-def]
                             second = distance
 
                 if best > fill:
-                    signal[k, j, i] = _FAT
+                    signal[k, j, i] = FAT
                     fat_fraction[k, j, i] = 0.88
                     continue
                 gap = 0.5 * (second - best)
@@ -263,12 +263,12 @@ def _rasterise(  # type: ignore[no-untyped-def]
                 if sheet > 0:
                     labels[k, j, i] = wall_labels[sheet - 1]
                     base = model[1 + sheet]
-                    total = _MUSCLE
+                    total = MUSCLE
                 else:
                     labels[k, j, i] = part_labels[best_part]
                     base = part_fat[best_part]
                     kind = part_kinds[best_part]
-                    total = _MUSCLE if kind == 1 else (_VISCERA if kind == 2 else (_VESSEL if kind == 3 else _AIR))
+                    total = MUSCLE if kind == 1 else (VISCERA if kind == 2 else (VESSEL if kind == 3 else AIR))
                 fat = base + (0.9 - base) * share
                 fat_fraction[k, j, i] = fat
-                signal[k, j, i] = total * (1.0 - fat) + _FAT * fat
+                signal[k, j, i] = total * (1.0 - fat) + FAT * fat

@@ -80,6 +80,7 @@ def write_study(
     options: AcquisitionOptions = AcquisitionOptions(),  # noqa: B008 - frozen
     tissue_spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0),
     show_progress: bool = False,
+    tissues: Tissues | None = None,
 ) -> WrittenStudy:
     """Make one participant and write the study and its truth.
 
@@ -113,6 +114,8 @@ def write_study(
         Spacing of the tissue and truth grid.
     show_progress : bool
         Show a progress bar on standard error.
+    tissues : Tissues, optional
+        The body to scan, such as one of `phantom.painting.paint`. Default: the participant's own.
 
     Returns
     -------
@@ -147,7 +150,8 @@ def write_study(
 
     with tqdm(total=3 + 5 * len(geometry), disable=not show_progress, unit="step", leave=False) as bar:
         bar.set_description("body")
-        tissues = build_tissues(person, body_grid(person, tissue_spacing_mm))
+        if tissues is None:
+            tissues = build_tissues(person, body_grid(person, tissue_spacing_mm))
         bar.update(2)
         bar.set_description("truth")
         truth = _truth_of(tissues, geometry)

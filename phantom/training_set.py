@@ -23,6 +23,7 @@ from phantom.station_geometry import FUSED_STATION_COUNT, archive_stations
 __all__ = [
     "FINE",
     "TrainingPair",
+    "divided",
     "drawn_options",
     "training_pair",
     "varied_participant",
@@ -90,7 +91,7 @@ def training_pair(
     )
     (water, fat), fused = fused_images(scans, (Contrast.WATER, Contrast.FAT))
     grid = _grid(np.array(spacing_mm), np.random.default_rng([seed, 6]))
-    fine = _divided(grid)
+    fine = divided(grid)
     return TrainingPair(
         water=Volume(resampled(water, fused, grid), grid),
         fat=Volume(resampled(fat, fused, grid), grid),
@@ -157,7 +158,8 @@ def _grid(spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:
     return Grid((int(counts[2]), int(counts[1]), int(counts[0])), affine)
 
 
-def _divided(grid: Grid) -> Grid:
+def divided(grid: Grid) -> Grid:
+    """The grid of `TrainingPair.fine_labels`: each voxel in `FINE` parts along each axis."""
     affine = grid.affine @ np.diag([1 / FINE, 1 / FINE, 1 / FINE, 1.0])
     affine[:3, 3] = grid.origin_mm - np.array(grid.spacing_mm) * (FINE - 1) / (2 * FINE)
     return Grid(tuple(n * FINE for n in grid.shape), affine)  # type: ignore[arg-type]

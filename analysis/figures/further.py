@@ -31,12 +31,12 @@ def survival_by_thirds(table: pd.DataFrame, followed: FollowUp, exposure: str = 
     for line, (code, label, colour) in enumerate(_THIRDS):
         own = known & (group == code)
         time, died = followed.years[own], followed.died[own]
-        if not died.any():
+        if not own.any():
             continue
         curve = survival_curve(time, died)
         edges = np.concatenate([[0.0], curve.time, [last]])
-        alive = np.concatenate([[1.0], curve.alive, curve.alive[-1:]])
-        low, high = (np.concatenate([[1.0], ends, ends[-1:]]) for ends in (curve.low, curve.high))
+        alive, low, high = (np.concatenate([[1.0], ends, ends[-1:] if len(ends) else [1.0]])
+                            for ends in (curve.alive, curve.low, curve.high))  # fmt: skip
         axes.step(edges, alive, where="post", color=colour, lw=1.1, label=label)
         axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         for mark in marks:

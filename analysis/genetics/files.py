@@ -1,8 +1,9 @@
 """The files of each tool.
 
-Sources: regenie, "Options" (phenotype and covariate files); PLINK 2.0, "Standard
-data input", --pheno and --covar; BOLT-LMM manual, sections 5.2 to 5.4; GCTA,
-"GREML analysis", --pheno, --covar and --qcovar, which fastGWA shares.
+Sources: regenie, "Options" (covariate and phenotype file format); PLINK 2.0,
+"Standard data input", --pheno and --covar, and its help for --missing-catname;
+BOLT-LMM manual 2.4, sections 5.2 to 5.4; GCTA, "GREML analysis", --pheno, --covar
+and --qcovar, which fastGWA shares.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from analysis.tables import write_text
 __all__ = ["example_command", "write_covariates", "write_traits"]
 
 _MISSING = "NA"
+# In a column of categories PLINK 2 would take NA for a category.
+_MISSING_CATEGORY = {"plink2": "NONE"}
 _DIGITS = 7
 _HEADER_START = {"plink2": "#FID", "regenie": "FID", "bolt": "FID"}  # GCTA's files have no header
 _SEPARATOR = {"plink2": "\t", "regenie": "\t", "bolt": " ", "fastgwa": " "}
@@ -97,16 +100,16 @@ def _write(tool: Tool, table: pd.DataFrame, path: Path) -> Path:
     lines = []
     if tool in _HEADER_START:
         lines.append(separator.join([_HEADER_START[tool], "IID", *table.columns]))
-    texts = [_texts(table[name]) for name in table.columns]
+    texts = [_texts(table[name], _MISSING_CATEGORY.get(tool, _MISSING)) for name in table.columns]
     for identifier, *values in zip(table.index, *texts, strict=True):
         lines.append(separator.join([identifier, identifier, *values]))
     write_text("\n".join(lines) + "\n", path)
     return path
 
 
-def _texts(values: pd.Series) -> Sequence[str]:
+def _texts(values: pd.Series, missing: str) -> Sequence[str]:
     if not pd.api.types.is_numeric_dtype(values):
-        return [_MISSING if pd.isna(value) else str(value) for value in values]
+        return [missing if pd.isna(value) else str(value) for value in values]
     return [_number(value) for value in values.to_numpy(dtype=np.float64)]
 
 

@@ -26,6 +26,7 @@ from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import is_url
 from app.cohort.study_work import Facts, Session
 from app.cohort.verdict import Verdict, verdict_on
+from operators.core.errors import InputError
 
 __all__ = ["Answer", "run"]
 
@@ -113,7 +114,7 @@ def _answer(task: Task, folder: Path, settings: WorkerSettings, session: Session
             source = fetch(task.study.path, fetched)
         link.stage("digest", None)
         if source.is_file():
-            sha256, size = content_digest(source), source.stat().st_size
+            sha256, size = _digest(source)
             same = task.still_valid and task.earlier is not None and task.earlier.input.sha256 == sha256
         if not same:
             link.stage("start", None)
@@ -124,6 +125,16 @@ def _answer(task: Task, folder: Path, settings: WorkerSettings, session: Session
         shutil.rmtree(fetched, ignore_errors=True)
     seconds = link.take_seconds() | (facts.seconds if facts else {})
     return Answer(verdict, facts, sha256, same, seconds, size)
+
+
+def _digest(source: Path) -> tuple[str, int]:
+    """Digest and size of an input that is a file."""
+    try:
+        return content_digest(source), source.stat().st_size
+    except OSError as error:  # the same error from the results' folder would stop the run
+        raise InputError(
+            source.name, f"cannot be read ({error.strerror})", "a readable file", "Check its permissions and its disk."
+        ) from error
 
 
 class _Link:

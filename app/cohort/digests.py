@@ -11,7 +11,7 @@ from app.cohort.records import Digests
 from operators.core.model_card import CARD_FILE, SHIPPED_BUNDLE, check_bundle_folder
 from operators.core.options import RunOptions
 from operators.core.options.declaration import recorded
-from operators.core.segmenters import load_segmenter
+from operators.core.segmenters import model_digest
 
 __all__ = ["content_digest", "digests_of", "software_digest"]
 
@@ -59,8 +59,9 @@ def _model(options: RunOptions, model: Path | None, fuse_only: bool) -> str:
         for file in options.labels.segmentation:
             digest.update(content_digest(file).encode())
         return digest.hexdigest()[:32]
-    if options.labels.segmenter is not None:
-        return hashlib.sha256(repr(load_segmenter(options.labels.segmenter)).encode()).hexdigest()[:32]
+    if (tool := options.labels.tool()) is not None:
+        text = f"{tool!r} {'' if tool.model is None else model_digest(tool.model)} {_scheme(tool.scheme)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
     bundle = Path(model or SHIPPED_BUNDLE)
     check_bundle_folder(bundle)
     # The card states the digest of the weights, which is checked when they are loaded.
@@ -86,4 +87,4 @@ def _options(options: RunOptions, fuse_only: bool, keep: str) -> str:
 
 
 def _scheme(name: str) -> str:
-    return Path(name).read_text(encoding="utf-8") if name.endswith((".yaml", ".yml")) else name
+    return Path(name).read_text(encoding="utf-8") if name.endswith((".yaml", ".yml", ".json")) else name

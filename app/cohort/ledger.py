@@ -57,13 +57,14 @@ class Ledger:
         found: list[Attempt] = []
         damaged = 0
         for path in sorted(self.folder.glob(f"*{_ENDING}")):
-            *lines, rest = path.read_bytes().split(b"\n")
-            damaged += bool(rest)  # a writer was killed within a line, or is writing it now
-            for line in lines:
-                try:
-                    found.append(Attempt.from_json(line))
-                except ValueError:
-                    damaged += 1
+            with path.open("rb") as lines:  # line by line: a whole file takes more memory than its attempts
+                for line in lines:
+                    try:
+                        if not line.endswith(b"\n"):  # a writer was killed within a line, or is writing it now
+                            raise ValueError("half a line")
+                        found.append(Attempt.from_json(line))
+                    except ValueError:
+                        damaged += 1
         return found, damaged
 
     def unrecorded(self, known: Iterable[Attempt]) -> list[Attempt]:

@@ -14,7 +14,7 @@ from app.cohort.worker import Trouble, Worker
 
 __all__ = ["default_workers", "memory_of_machine", "process_here"]
 
-_ON_GPU = 2
+_ON_GPU = 4
 _PROCESS_BYTES = 5 << 29  # 2.5 GiB: what a study of the archive needs at its peak, with some reserve
 
 
@@ -80,8 +80,8 @@ def process_here(
 def default_workers(threads: int, studies: int, on_gpu: bool) -> int:
     """One worker for each core (or ``threads`` cores), as far as memory allows, and none without a study.
 
-    On a GPU there are two: one reads and writes while the other one computes. More
-    would not find room in its memory.
+    On a GPU there are at most four. They take turns at it (`app.cohort.study_work.gpu_turn`): one study is labelled
+    while the others are read, fused and written.
     """
     cores = len(os.sched_getaffinity(0)) // threads
     most = _ON_GPU if on_gpu else cores

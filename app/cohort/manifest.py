@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from app.cohort.records import InputIdentity
 from app.cohort.studies import StudyInput, identity_of, is_url, named_study
 from operators.core.errors import InputError
 
@@ -35,21 +36,26 @@ def read_manifest(file: Path) -> Iterator[StudyInput]:
         If the table cannot be read, a study is listed twice, or a value cannot name a folder.
     """
     rows = _rows(file)
-    studies = [_study(row, file, number) for number, row in enumerate(rows, start=1)]
+    remote: Mapping[str, InputIdentity | None] = {}
+    if urls := [row["path"] for row in rows if is_url(row["path"])]:
+        from app.cohort.remote import remote_identities
+
+        remote = remote_identities(urls)
+    studies = [_study(row, file, number, remote) for number, row in enumerate(rows, start=1)]
     for what, values in (("path", [one.path for one in studies]), ("study", [one.study for one in studies])):
         twice = [value for value, times in Counter(values).items() if times > 1]
         if twice:
             numbers = [str(n) for n, value in enumerate(values, start=1) if value == twice[0]]
             raise InputError(
                 file.name,
-                f"{len(twice)} times the same {what} in several rows; the first in rows {', '.join(numbers[:4])}",
+                f"the same {what} in more than one row, {len(twice)} times; the first in rows {', '.join(numbers[:4])}",
                 "each study once",
                 "Remove the duplicated rows.",
             )
     yield from studies
 
 
-def _study(row: Mapping[str, str], file: Path, number: int) -> StudyInput:
+def _study(row: Mapping[str, str], file: Path, number: int, remote: Mapping[str, InputIdentity | None]) -> StudyInput:
     where = f"{file.name}, row {number}"
     if not row["path"]:
         raise InputError(where, "no path", "a zip, a folder or a URL", "Fill it in, or remove the row.")
@@ -65,9 +71,7 @@ def _study(row: Mapping[str, str], file: Path, number: int) -> StudyInput:
         raise InputError(where, "a visit without an eid", "both", "Add the eid, or remove the visit.")
     path = row["path"]
     if is_url(path):
-        from app.cohort.remote import remote_identity
-
-        identity = remote_identity(path)
+        identity = remote[path]
     else:
         path = str((file.absolute().parent / path).absolute())
         identity = identity_of(Path(path))
@@ -85,17 +89,32 @@ def _rows(file: Path) -> list[dict[str, str]]:
         ) from error
     if not raw:
         raise InputError(file.name, "no rows", "one row for each study", "Check it.")
-    names = {str(name).strip().lower(): name for name in raw[0] if name is not None}
+    names = {str(name).strip().lower(): name for name in raw[0]}
     if "path" not in names:
         raise InputError(
-            file.name, f"columns {', '.join(names)}", f"path, and of {', '.join(_COLUMNS[1:])} those known", "Add path."
+            file.name,
+            f"columns {', '.join(names)}",
+            f"path, and of {', '.join(_COLUMNS[1:])} those known, separated by commas",
+            "Add path.",
         )
     return [{one: _text(row.get(names[one])) if one in names else "" for one in _COLUMNS} for row in raw]
 
 
 def _csv(file: Path) -> list[dict[str, object]]:
     with file.open(newline="", encoding="utf-8-sig") as opened:
-        return [dict(row) for row in csv.DictReader(opened)]
+        header, *rows = [row for row in csv.reader(opened) if any(cell.strip() for cell in row)] or [[]]
+    named = [name.strip().lower() for name in header]
+    if twice := [name for name in _COLUMNS if named.count(name) > 1]:
+        raise InputError(file.name, f"two columns {twice[0]}", "one of each name", "Remove one.")
+    for number, row in enumerate(rows, start=1):
+        if len(row) > len(header):
+            raise InputError(
+                f"{file.name}, row {number}",
+                f"{len(row)} cells below {len(header)} column names",
+                "a cell for each column",
+                "Quote paths that have a comma in them.",
+            )
+    return [dict(zip(header, row + [""] * (len(header) - len(row)), strict=True)) for row in rows]
 
 
 def _parquet(file: Path) -> list[dict[str, object]]:

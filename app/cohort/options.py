@@ -28,7 +28,8 @@ class CohortOptions:
     Attributes
     ----------
     workers : int or None
-        Processes on this machine. Default: one for each core, as far as memory allows 2.5 GiB for each; 2 on a GPU.
+        Processes on this machine. Default: one for each core, as far as memory allows 2.5 GiB for each; at most
+        4 on a GPU, which take turns at it.
     threads : int
         Threads of each process. One is the most efficient: two processes of one thread do more than one of two.
     scheduler : str or None
@@ -84,8 +85,8 @@ class CohortOptions:
     resume: Annotated[bool, Flag, _KEPT] = False
 
     def __post_init__(self) -> None:
-        check_choices(self)
         object.__setattr__(self, "retry", tuple(self.retry))
+        check_choices(self)
         for name in ("workers", "threads", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -26,11 +26,14 @@ class Plan:
         Studies that have their outcome already.
     reasons : Counter of str
         Why studies are processed that were processed before.
+    doubtful : int
+        Done studies of which there is now more than one input.
     """
 
     tasks: list[Task] = field(default_factory=list)
     settled: dict[str, Attempt] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    doubtful: int = 0
 
 
 def make_plan(
@@ -62,6 +65,7 @@ def make_plan(
         why, same_content_will_do = _why_again(study, last, published, digests, options)
         if why is None:
             plan.settled[study.study] = last
+            plan.doubtful += last.outcome == "done" and study.problem is not None and study.identity is not None
             continue
         plan.reasons[why] += 1
         there = last.outcome == "done" and last.folder in published

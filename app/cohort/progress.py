@@ -34,6 +34,7 @@ class CohortProgress:
         self._flags: Counter[str] = Counter()
         self._to_do = 0
         self._open = False
+        self._unshown = False
 
     def say(self, text: str) -> None:
         """Show a line by itself."""
@@ -50,21 +51,28 @@ class CohortProgress:
         self.say(f"SarcoMAP cohort: {part}, {len(plan.settled)} have their outcome, {len(plan.tasks)} to process")
         for why, number in plan.reasons.most_common():
             self.say(f"  {number} again: {why}")
+        if plan.doubtful:
+            self.say(
+                f"warning: {plan.doubtful} done studies now have more than one input for their eid and visit; "
+                "their results are those of the input that the ledger names"
+            )
 
     def result(self, attempt: Attempt) -> None:
         """A study has its outcome."""
         self._outcomes[attempt.outcome] += 1
         self._flags.update(attempt.flags)
         now = time.monotonic()
+        self._unshown = True
         if not self._quiet and now - self._shown >= (_TERMINAL_S if self._on_terminal else _LOG_S):
             self._shown = now
             self._show(self.line(now))
+            self._unshown = False
 
     def end(self) -> None:
         """Show the last line."""
-        if not self._quiet and self._outcomes:
+        if not self._quiet and self._unshown:
             self._show(self.line(time.monotonic()))
-            self._close()
+        self._close()
 
     def line(self, now: float) -> str:
         """The line at a time of the monotonic clock."""

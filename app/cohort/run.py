@@ -105,7 +105,7 @@ def run_cohort(
     options = check_options(options, fuse_only)
     check_folder(out)
     digests = digests_of(options, model, fuse_only, cohort.keep)
-    studies = find_studies(inputs)
+    studies = find_studies(inputs, leave_out=out)
     ledger = Ledger(out)
     known, remarks = known_attempts(ledger)
     check_same_cohort(out, studies, known, cohort)

@@ -55,7 +55,7 @@ class WorkerSettings:
     work: str = STUDY_WORK
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One study for a worker.
 

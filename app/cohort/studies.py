@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ __all__ = ["StudyInput", "find_studies", "identity_of", "is_url", "named_study"]
 # UK Biobank's name of a bulk file: participant, field, instance (the visit) and array index.
 _UK_BIOBANK_NAME = re.compile(r"(?P<eid>\d+)_20201_(?P<instance>\d+)_\d+(\.zip)?", re.IGNORECASE)
 _MANIFESTS = (".csv", ".parquet")
+_NO_CONTENT = "no file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyInput:
     """One study to process.
 
@@ -49,13 +51,19 @@ class StudyInput:
     folder: str | None = None
 
 
-def find_studies(inputs: Sequence[str]) -> list[StudyInput]:
+def find_studies(inputs: Sequence[str], leave_out: Path | None = None) -> list[StudyInput]:
     """Every study of the inputs, sorted by key, each once.
 
     An input is a zip, a folder, a pattern, a manifest (``.csv`` or ``.parquet``)
     or a URL of fsspec. In a folder, every zip at any depth is a study, and so
     is every folder directly in it that has no zips. A folder that directly has
     other files is a study itself.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+    leave_out : Path, optional
+        The cohort's own folder, which may be among the inputs: its results are no studies.
 
     Raises
     ------
@@ -64,7 +72,7 @@ def find_studies(inputs: Sequence[str]) -> list[StudyInput]:
     """
     found: dict[str, StudyInput] = {}
     for given in inputs:
-        for one in _studies_of(given):
+        for one in _studies_of(given, leave_out.absolute() if leave_out is not None else None):
             found.setdefault(one.path, one)  # one that was named by two of the inputs
     if not found:
         raise InputError(", ".join(inputs), "no study", "zips or folders of DICOM", "Check the path.")
@@ -84,7 +92,8 @@ def find_studies(inputs: Sequence[str]) -> list[StudyInput]:
 def _one_of(same: Sequence[StudyInput]) -> StudyInput:
     """The study; refused if several inputs are one participant's visit, because nobody knows which is right."""
     first = min(same, key=lambda one: one.path)
-    if len(same) == 1:
+    # A link to a file is no second input.
+    if len({one.path if is_url(one.path) else os.path.realpath(one.path) for one in same}) == 1:
         return first
     names = ", ".join(sorted(Path(one.path).name for one in same)[:3])
     return replace(
@@ -100,7 +109,7 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def _studies_of(given: str) -> Iterator[StudyInput]:
+def _studies_of(given: str, leave_out: Path | None) -> Iterator[StudyInput]:
     if is_url(given):
         from app.cohort.remote import remote_studies
 
@@ -114,19 +123,19 @@ def _studies_of(given: str) -> Iterator[StudyInput]:
         if not paths:
             raise InputError(given, "no file has such a name", "a pattern of zips or folders", "Check the pattern.")
         for path in paths:
-            yield from _local(Path(path))
+            yield from _local(Path(path), leave_out)
     else:
-        yield from _local(Path(given))
+        yield from _local(Path(given), leave_out)
 
 
-def _local(path: Path) -> Iterator[StudyInput]:
+def _local(path: Path, leave_out: Path | None) -> Iterator[StudyInput]:
     if not path.exists():
         raise InputError(str(path), "no such file or folder", "a zip, a folder or a manifest", "Check the path.")
-    for one in _below(path.absolute()) if path.is_dir() else (path.absolute(),):
+    for one in _below(path.absolute(), leave_out) if path.is_dir() else (path.absolute(),):
         yield named_study(str(one), identity_of(one))
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     """The studies in a folder."""
     files, folders = _entries(folder)
     zips = [file for file in files if file.suffix.lower() == ".zip"]
@@ -135,16 +144,16 @@ def _below(folder: Path) -> Iterator[Path]:
         return
     yield from zips
     for one in folders:
-        yield from _zips_or_itself(one)
+        if one != leave_out:
+            yield from _zips_or_itself(one, leave_out)
 
 
-def _zips_or_itself(folder: Path) -> Iterator[Path]:
-    within = sorted(
-        Path(place, name)
-        for place, folders, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(".zip") and not name.startswith(".")
-    )
+def _zips_or_itself(folder: Path, leave_out: Path | None) -> Iterator[Path]:
+    within: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(place, name) != leave_out]
+        within += [Path(place, name) for name in names if name.lower().endswith(".zip") and not name.startswith(".")]
+    within.sort()
     if within:
         yield from within
     elif any(names for _, _, names in os.walk(folder)):
@@ -155,7 +164,10 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     try:
         with os.scandir(folder) as entries:
             visible = sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
-            files = [Path(one.path) for one in visible if one.is_file()]
+            # A link to nothing and a pipe are listed too, if they are named like a study: they get an outcome.
+            files = [
+                Path(one.path) for one in visible if one.is_file() or (one.name.endswith(".zip") and not one.is_dir())
+            ]
             return files, [Path(one.path) for one in visible if one.is_dir()]
     except OSError as error:
         raise InputError(
@@ -179,6 +191,8 @@ def named_study(
     problem = None
     if identity is None:
         problem = Said(Path(path).name, "no such file", "a zip or a folder of DICOM", "Fetch it, or leave it out.")
+    elif identity.mark == _NO_CONTENT:
+        problem = Said(Path(path).name, "a pipe or a device", "a zip or a folder of DICOM", "Leave it out.")
     return StudyInput(study, path, eid, visit, identity, problem, folder)
 
 
@@ -186,9 +200,11 @@ def identity_of(path: Path) -> InputIdentity | None:
     """What is known of a local input without reading it; None if it does not exist."""
     try:
         status = path.stat()
-        if not path.is_dir():
-            return InputIdentity(str(path), status.st_size, str(status.st_mtime_ns))
-        return _identity_of_folder(path)
+        if stat.S_ISDIR(status.st_mode):
+            return _identity_of_folder(path)
+        if not stat.S_ISREG(status.st_mode):  # reading one might never end
+            return InputIdentity(str(path), 0, _NO_CONTENT)
+        return InputIdentity(str(path), status.st_size, str(status.st_mtime_ns))
     except OSError:
         return None
 

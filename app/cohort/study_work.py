@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import shutil
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cohort.settings import WorkerSettings
+from operators.core.cuda_driver import driver_sees_device
+from operators.core.device_copies import forget_all
+from operators.core.turns import turn_between_processes
 
 if TYPE_CHECKING:
     from operators.segmentation import SegmentationModel
 
-__all__ = ["REPORT", "THUMBNAIL", "Facts", "ModelError", "Session", "keep_minimal", "process"]
+__all__ = ["REPORT", "THUMBNAIL", "Facts", "ModelError", "Session", "gpu_turn", "keep_minimal", "process"]
 
 REPORT = "report.json"
 THUMBNAIL = "thumbnail.jpg"
@@ -82,13 +89,32 @@ def process(source: Path, folder: Path, settings: WorkerSettings, session: Sessi
     if settings.fuse_only:
         return Facts(dict(fuse_study(source, folder, settings.options, on_stage=on_stage).seconds))
     _load(settings, session, on_stage)
-    result = process_study(source, folder, settings.options, model=session.network, on_stage=on_stage)
+    turn = gpu_turn() if settings.options.device != "cpu" and driver_sees_device() else None
+    result = process_study(source, folder, settings.options, model=session.network, on_stage=on_stage, gpu_turn=turn)
     date = None if settings.options.deidentification.deidentify else _date(folder)
     _write_thumbnail(folder)
     if settings.minimal:
         keep_minimal(folder)
     codes = tuple(dict.fromkeys(flag["code"] for flag in result.flags))
     return Facts(dict(result.seconds), str(result.report["study"]["pseudonym"]), date, codes)
+
+
+@contextmanager
+def gpu_turn() -> Iterator[None]:
+    """The turn of this process at the GPU, which it leaves as it was, for the other workers of this machine.
+
+    One study is labelled at a time, while other workers load, fuse and write. Workers are processes and not threads,
+    because threads that read and write would make the one that launches the GPU's work wait for the interpreter, and
+    because limits of time and memory are for one study.
+    """
+    device = re.sub(r"\W+", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    with turn_between_processes(Path(tempfile.gettempdir()) / f"sarcomap-{os.getuid()}-gpu-{device}.lock"):
+        try:
+            yield
+        finally:
+            forget_all()
+            if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
 
 
 def keep_minimal(folder: Path) -> None:

@@ -19,7 +19,7 @@ from app.cohort.study_work import Facts
 from app.cohort.verdict import Verdict, out_of_memory, verdict_on
 from app.cohort.watch import Child, End
 from operators.core import clock
-from operators.core.errors import OutputError
+from operators.core.errors import InputError, OutputError
 
 __all__ = ["Trouble", "Worker", "work_folder"]
 
@@ -155,9 +155,11 @@ class Worker:
         if task.study.problem is not None:
             return Verdict("refused", task.study.problem)
         verdict = end.answer.verdict if end.answer is not None else _ended(end, self.settings)
-        if verdict is None or verdict.stops or is_url(task.study.path) or end.answer is None:
+        if verdict is None or verdict.stops or end.answer is None:
             return verdict
-        return _vanished(Path(task.study.path)) or verdict
+        if not is_url(task.study.path):
+            return _vanished(Path(task.study.path)) or verdict
+        return (_vanished_from_server(task.study.path) if end.stage == "fetch" else None) or verdict
 
     def _publish(self, task: Task, attempt: Attempt, facts: Facts | None, folder: Path, began: float) -> Attempt:
         earlier = task.earlier
@@ -223,6 +225,20 @@ def _ended(end: End, settings: WorkerSettings) -> Verdict:
         return Verdict("oom", out_of_memory(end.stage))
     remedy = "See the worker's log in logs/; run with --retry failed to try again."
     return Verdict("failed", Said(where, f"its process was killed ({end.detail})", "a process that lives", remedy))
+
+
+def _vanished_from_server(url: str) -> Verdict | None:
+    """The same for an input at a URL that could not be fetched."""
+    from app.cohort.remote import remote_identity
+
+    try:
+        found = remote_identity(url)
+    except InputError as error:
+        said = Said(error.where, error.found, error.expected, "Check the server and the login, then run again.")
+        return Verdict("failed", said, True, InputError.exit_code)
+    name = url.partition("?")[0].rsplit("/", 1)[-1]
+    gone = Said(name, "no longer there", "the file that was listed", "Look for it, or leave it out.")
+    return Verdict("refused", gone) if found is None else None
 
 
 def _vanished(path: Path) -> Verdict | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bundle.scripts.crops import RandOverhangCropd
     from bundle.scripts.data import (
         check_folds,
+        class_targets,
         inverse_sqrt_frequency,
         list_images,
         list_pairs,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         training_pairs,
         validation_pairs,
     )
+    from bundle.scripts.deformation import RandCoilBiasd, RandDeformedCropd
     from bundle.scripts.distributed import local_rank, without_logs
     from bundle.scripts.evaluation import EvaluationReport
     from bundle.scripts.inferers import AutocastInferer
@@ -43,6 +45,7 @@ _HOMES = {
     "bundle.scripts.crops": ("RandOverhangCropd",),
     "bundle.scripts.data": (
         "check_folds",
+        "class_targets",
         "inverse_sqrt_frequency",
         "list_images",
         "list_pairs",
@@ -50,6 +53,7 @@ _HOMES = {
         "training_pairs",
         "validation_pairs",
     ),
+    "bundle.scripts.deformation": ("RandCoilBiasd", "RandDeformedCropd"),
     "bundle.scripts.distributed": ("local_rank", "without_logs"),
     "bundle.scripts.evaluation": ("EvaluationReport",),
     "bundle.scripts.inferers": ("AutocastInferer",),
@@ -80,6 +84,8 @@ __all__ = [
     "EvaluationReport",
     "LoadParticipantd",
     "PartialLabelLoss",
+    "RandCoilBiasd",
+    "RandDeformedCropd",
     "RandOverhangCropd",
     "ResumableEarlyStop",
     "ResumeTraining",
@@ -88,6 +94,7 @@ __all__ = [
     "TrainingProgress",
     "WholeFileCheckpointSaver",
     "check_folds",
+    "class_targets",
     "inverse_sqrt_frequency",
     "labels_on_grid",
     "latest_checkpoint",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bundle.scripts.annotations import read_labels
 from operators.core import anatomy
@@ -18,6 +19,7 @@ from operators.core.errors import InputError
 
 __all__ = [
     "check_folds",
+    "class_targets",
     "inverse_sqrt_frequency",
     "list_images",
     "list_pairs",
@@ -45,12 +47,15 @@ def list_pairs(
     Returns
     -------
     list of dict
-        ``{"image": [paths], "label": path}``, sorted by participant, for a MONAI dataset.
+        ``{"image": [paths], "label": path}``, sorted by participant, for a MONAI dataset. If a folder has a
+        ``classes.json`` (of `sarcomap phantom paint`), all have ``labelled_as`` besides; see `class_targets`.
 
     Raises
     ------
     FileNotFoundError
         If there is no complete pair.
+    InputError
+        If a ``classes.json`` is unreadable.
     """
     folders = sorted(folder for folder in Path(dataset_dir).glob("*") if not folder.name.startswith("."))
     pairs: list[dict[str, Any]] = [
@@ -64,7 +69,59 @@ def list_pairs(
             "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`, or list your own with "
             "`python -m bundle.scripts.datalist`."
         )
+    drawn = [_drawn_classes(Path(pair["label"]).with_name("classes.json")) for pair in pairs]
+    if any(found is not None for found in drawn):
+        for pair, found in zip(pairs, drawn, strict=True):
+            pair["labelled_as"] = class_targets(**found) if found else class_targets()
     return pairs
+
+
+def class_targets(
+    annotated: Collection[str] | None = None, merged: Mapping[str, str] | None = None, where: str = "classes.json"
+) -> NDArray[np.int64]:
+    """For each class, the class whose label its voxels have in one participant's label map.
+
+    Parameters
+    ----------
+    annotated : collection of str, optional
+        Structures that were drawn, alone or with others. Voxels of all others are background. Default: all.
+    merged : mapping of str to str, optional
+        Structures that were drawn only together with another, whose label they have.
+    where : str
+        File of the names, for errors.
+
+    Returns
+    -------
+    ndarray, shape (channels,), int64
+
+    Raises
+    ------
+    InputError
+        If a name is not in the label table.
+    """
+    targets = np.arange(anatomy.CHANNEL_COUNT)
+    if annotated is not None:
+        drawn = [_index(name, where) for name in annotated]
+        targets[np.setdiff1d(targets, drawn)] = 0
+    for name, other in (merged or {}).items():
+        targets[_index(name, where)] = _index(other, where)
+    return targets
+
+
+def _drawn_classes(path: Path) -> dict[str, Any] | None:
+    """Content of a painted participant's ``classes.json``; None if there is none."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"annotated": list(content["annotated"]), "merged": dict(content["merged"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path.parent.name}/{path.name}",
+            f"unreadable ({type(error).__name__})",
+            "`annotated` and `merged`",
+            "Make the participant again with `sarcomap phantom paint`.",
+        ) from error
 
 
 def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)) -> list[dict[str, Any]]:
@@ -102,7 +159,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
     -------
     list of dict
         As `list_pairs`, with ``participant`` (str), ``fold`` (int), ``weak`` (bool) and
-        ``annotated`` (uint8 array, one entry per channel).
+        ``annotated`` (uint8 array, one entry per channel) and ``labelled_as`` (see `class_targets`).
 
     Raises
     ------
@@ -148,6 +205,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
             "fold": int(entry["fold"]),
             "weak": bool(entry.get("weak", False)),
             "annotated": annotated,
+            "labelled_as": class_targets(entry["annotated"], entry.get("merged"), path.name),
         }
         if entry.get("mapping"):
             pair["mapping"] = {int(v): _index(name, path.name) if name else 0 for v, name in entry["mapping"].items()}

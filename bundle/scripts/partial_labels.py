@@ -1,4 +1,4 @@
-"""Learn from participants of whom only some structures were annotated."""
+"""Learn from participants of whom only some structures were annotated, or some only together with others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEVER = -1e4  # a score that softmax turns into 0 and that float16 can hold
 
 
 class PartialLabelLoss(torch.nn.Module):
-    """Wraps any softmax loss: classes that a participant's annotator left out count as background.
+    """Wraps any softmax loss: classes that a participant's annotator left out or merged count as what they became.
 
     If a structure was not annotated, "background" in the label map means
     "background or that structure". Therefore the probability of the classes left
@@ -29,48 +29,56 @@ class PartialLabelLoss(torch.nn.Module):
 
         Attributes
         ----------
-        annotated : Tensor, shape (batch, channels), bool, or None
-            Set for each batch by `AnnotatedClasses`. None means that all classes are annotated.
+        labelled_as : Tensor, shape (batch, channels), int64, or None
+            For each class, the class whose label its voxels have: itself, another one that it was merged with, or 0
+            where it was not drawn. Set for each batch by `AnnotatedClasses`. None means that all classes are annotated.
     """
 
     def __init__(self, loss: torch.nn.Module) -> None:
         super().__init__()
         self.loss = loss
-        self.annotated: torch.Tensor | None = None
+        self.labelled_as: torch.Tensor | None = None
 
     def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Loss of one batch."""
-        if self.annotated is not None:
-            scores = merge_unannotated(torch.as_tensor(scores), self.annotated)
+        if self.labelled_as is not None:
+            scores = merge_classes(torch.as_tensor(scores), self.labelled_as)
         return torch.as_tensor(self.loss(scores, labels))
 
 
-def merge_unannotated(scores: torch.Tensor, annotated: torch.Tensor) -> torch.Tensor:
-    """Change scores so that softmax gives the probability of the classes left out to the background.
+def merge_classes(scores: torch.Tensor, labelled_as: torch.Tensor) -> torch.Tensor:
+    """Change scores so that softmax gives each class the probability of all classes that were labelled as it.
 
     Parameters
     ----------
     scores : Tensor, shape (batch, channels, ...)
-    annotated : Tensor, shape (batch, channels), bool
-        The background's own entry is ignored.
+    labelled_as : Tensor, shape (batch, channels), int64
+        The background's own entry is 0.
     """
-    left_out = ~annotated.to(scores.device, torch.bool)
-    left_out[:, 0] = False
-    if not left_out.any():
+    labelled_as = labelled_as.to(scores.device)
+    channels = scores.shape[1]
+    if (labelled_as == torch.arange(channels, device=scores.device)).all():
         return scores
-    pooled = left_out.clone()
-    pooled[:, 0] = True
-    shape = (*left_out.shape, *[1] * (scores.ndim - 2))
     scores = scores.float()
-    background = scores.masked_fill(~pooled.view(shape), float("-inf")).logsumexp(dim=1, keepdim=True)
-    others = scores.masked_fill(left_out.view(shape), _NEVER)[:, 1:]
-    return torch.cat([background, others], dim=1)
+    merged = []
+    for one, targets in zip(scores, labelled_as.tolist(), strict=True):
+        members = [[n for n in range(channels) if targets[n] == target] for target in range(channels)]
+        never = torch.full_like(one[0], _NEVER)
+        merged.append(
+            torch.stack(
+                [
+                    never if not some else one[some[0]] if len(some) == 1 else one[some].logsumexp(dim=0)
+                    for some in members
+                ]
+            )
+        )
+    return torch.stack(merged)
 
 
 class AnnotatedClasses:
     """Tells a `PartialLabelLoss` which classes the participants of each batch were annotated with.
 
-    The batch holds them under ``annotated`` (see `bundle.scripts.read_datalist`). A batch
+    The batch holds them under ``labelled_as`` (see `bundle.scripts.read_datalist`). A batch
     without that key counts as complete. With any other loss, this handler does nothing.
 
     Parameters
@@ -88,5 +96,5 @@ class AnnotatedClasses:
     def __call__(self, engine: Engine) -> None:
         if isinstance(self.loss, PartialLabelLoss):
             batch: Any = engine.state.batch
-            annotated = batch.get("annotated")
-            self.loss.annotated = None if annotated is None else torch.as_tensor(annotated).bool()
+            labelled_as = batch.get("labelled_as")
+            self.loss.labelled_as = None if labelled_as is None else torch.as_tensor(labelled_as).long()

@@ -50,6 +50,9 @@ class LabelMap(Volume):
     group_voxels : Volume or None
         uint8 on the same grid: the number of a group, counted from 1 in the
         order of `groups`; 0 elsewhere.
+    sides : Volume or None
+        uint8 on the same grid: 1 where the labels themselves say left, 2 where they say right, 0 where they say
+        nothing. None when they say nothing anywhere.
     cut : frozenset of str
         Structures of which only a part is labelled, because the label map
         ended inside the body.
@@ -61,20 +64,21 @@ class LabelMap(Volume):
     Raises
     ------
     InternalError
-        When `confidence` or `group_voxels` is not on the grid of the labels,
+        When `confidence`, `group_voxels` or `sides` is not on the grid of the labels,
         or the code of a flag is not among `LABELLING_FLAGS`.
     """
 
     confidence: Volume | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group_voxels: Volume | None = None
+    sides: Volume | None = None
     cut: frozenset[str] = frozenset()
     engine: str = ""
     flags: tuple[QualityFlag, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("confidence", "group_voxels"):
+        for name in ("confidence", "group_voxels", "sides"):
             volume = getattr(self, name)
             if volume is not None and not volume.grid.same_as(self.grid):
                 raise InternalError(f"label map, {name}", "a different grid", "the grid of the labels")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from operators.core.calibration import Calibration
 from operators.core.errors import SegmentationError
 
 __all__ = ["CARD_FILE", "SHIPPED_BUNDLE", "ModelCard", "check_bundle_folder"]
@@ -53,6 +54,11 @@ class ModelCard:
     synthetic_training: bool
     made_elsewhere: bool = False
     made: Literal["automatic", "semiautomatic", "manual"] = "automatic"
+    calibration: Calibration | None = field(default=None, repr=False, compare=False)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the calibration, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "calibration"}
 
     @property
     def edited(self) -> bool:

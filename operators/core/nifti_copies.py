@@ -42,10 +42,12 @@ def write_nifti_copies(folder: Path, volumes: Mapping[str, Volume]) -> None:
 
 
 def label_copies(labels: Volume) -> dict[str, Volume]:
-    """The label map, and its confidence if it is known, by the names of their copies."""
-    confidence = labels.confidence if isinstance(labels, LabelMap) else None
+    """The label map, and its confidence and sides if they are known, by the names of their copies."""
     copies = {"segmentation": labels}
-    return copies if confidence is None else {**copies, "segmentation_confidence": confidence}
+    if isinstance(labels, LabelMap):
+        further = {"segmentation_confidence": labels.confidence, "segmentation_sides": labels.sides}
+        copies |= {name: volume for name, volume in further.items() if volume is not None}
+    return copies
 
 
 def nifti_names(fused_files: Iterable[str]) -> tuple[str, ...]:

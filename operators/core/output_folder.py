@@ -18,11 +18,13 @@ from operators.core.errors import OutputError
 
 __all__ = [
     "CONFIDENCE_FILE",
+    "SIDES_FILE",
     "DERIVED_FILES",
     "DICOM_FILES",
     "FUSED_FILES",
     "OUTPUT_FILES",
     "OWN_FILES",
+    "PDF_FILES",
     "abandon",
     "absent_in",
     "beside",
@@ -46,15 +48,19 @@ OUTPUT_FILES = (
 DERIVED_FILES = "derived/*/*.dcm"
 """The images of all derived series, as a glob pattern."""
 
-DICOM_FILES = ("segmentation.dcm", "report.sr.dcm")
+PDF_FILES = ("report.pdf", "report.pdf.dcm")
+"""The printed page, which only some runs write."""
+
+DICOM_FILES = ("segmentation.dcm", "report.sr.dcm", "report.pdf.dcm")
 """Not written for a study without DICOM."""
 
 _MAY_BE_ABSENT = frozenset({"in", "opp", "fat"})
 CONFIDENCE_FILE = "segmentation_confidence.nrrd"
+SIDES_FILE = "segmentation_sides.nrrd"
 NIFTI_FILES = "nifti/*"
 """Copies as NIfTI, as a glob pattern."""
 
-OWN_FILES = (*OUTPUT_FILES, CONFIDENCE_FILE, DERIVED_FILES, NIFTI_FILES)
+OWN_FILES = (*OUTPUT_FILES, *PDF_FILES, CONFIDENCE_FILE, SIDES_FILE, DERIVED_FILES, NIFTI_FILES)
 """Every file that any run writes, as glob patterns."""
 
 _PREFIX = ".sarcomap-"

@@ -28,7 +28,8 @@ __all__ = ["report_schema", "schema_text", "schema_version"]
 
 # 1.1.0 added the options of the run, a digest of the labels, and each phenotype's title, unit and first version.
 # 1.2.0 added fat as Dixon signal fat fraction, and the numbers that a flag touches.
-_VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
+# 1.3.0 added standard errors and intervals, the calibration they come from, and the lowest confidence of structures.
+_VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0")
 _FILE = "schema/report.schema.json"
 
 
@@ -54,6 +55,8 @@ def report_schema() -> dict[str, Any]:
     parts["phenotypes"]["properties"] = {key: _property(phenotype) for key, phenotype in PHENOTYPES.items()}
     parts["phenotypes"]["required"] = list(PHENOTYPES)
     parts["quality"]["properties"]["not_given"]["propertyNames"] = {"enum": list(PHENOTYPES)}
+    for part in ("phenotypes", "not_given"):
+        parts["uncertainty"]["properties"][part]["propertyNames"] = {"enum": list(PHENOTYPES)}
     return schema
 
 

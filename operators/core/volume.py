@@ -283,6 +283,8 @@ class Fused:
     absent : frozenset of Contrast
         Contrasts that the study does not have: in-phase, opposed-phase or both, or all but water. They are not
         written. They are shown to a network only if its model card says that it can do without (`fat_stand_in`).
+    engine : str
+        What resampled the stations, for the report; empty when nothing did.
     """
 
     water: NDArray[np.float32]
@@ -297,6 +299,7 @@ class Fused:
     flags: tuple[QualityFlag, ...] = ()
     label_slices: tuple[int, int] | None = None
     absent: frozenset[Contrast] = frozenset()
+    engine: str = ""
 
     def volumes(self) -> dict[str, Volume]:
         """The volumes by the stem of their file (``fused/<stem>.nrrd``): six, without those of absent contrasts."""

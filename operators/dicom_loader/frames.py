@@ -26,6 +26,7 @@ from operators.dicom_loader.private_elements import (
     PHILIPS_SCALE_SLOPE,
     SIEMENS_FRAME,
     SIEMENS_IMAGE_TYPE,
+    has_private,
     private_item,
     private_number,
     private_texts,
@@ -165,13 +166,18 @@ class _View:
 
 
 def _classic_view(header: Values) -> _View:
+    private_image_type: tuple[str, ...] = ()
+    ge_component, private_slope = "", None
+    if has_private(header):
+        private_image_type = private_texts(header, PHILIPS_IMAGE_TYPE) or private_texts(header, SIEMENS_IMAGE_TYPE)[2:]
+        ge_component = "".join(private_texts(header, GE_COMPLEX_COMPONENT))
+        private_slope = private_number(header, PHILIPS_SCALE_SLOPE)
     return _View(
         words=HeaderWords(
             image_type=tuple(_texts(header.get("ImageType"))),
-            private_image_type=private_texts(header, PHILIPS_IMAGE_TYPE)
-            or private_texts(header, SIEMENS_IMAGE_TYPE)[2:],
+            private_image_type=private_image_type,
             complex_component=str(header.get("ComplexImageComponent") or ""),
-            ge_component="".join(private_texts(header, GE_COMPLEX_COMPONENT)),
+            ge_component=ge_component,
             description=str(header.get("SeriesDescription") or ""),
             protocol=str(header.get("ProtocolName") or ""),
             echo_time_ms=_word(header.get("EchoTime")),
@@ -187,7 +193,7 @@ def _classic_view(header: Values) -> _View:
         intercept=header.get("RescaleIntercept"),
         acquisition_number=header.get("AcquisitionNumber"),
         temporal_position=header.get("TemporalPositionIdentifier"),
-        private_slope=private_number(header, PHILIPS_SCALE_SLOPE),
+        private_slope=private_slope,
     )
 
 
@@ -322,7 +328,7 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
 def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     """``length`` finite numbers, or None."""
     try:
-        numbers = tuple(float(number) for number in value)
+        numbers = tuple(map(float, value))
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None

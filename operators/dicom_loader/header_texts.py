@@ -15,14 +15,25 @@ from operators.dicom_loader.header_values import moment
 
 __all__ = ["acquired", "contrast_agent", "said", "scanned", "texts"]
 
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+"""What pydicom raises for a value that it cannot convert."""
+_PADDING = "\0 \t\r\n"
+
 _moment = lru_cache(maxsize=256)(moment)
 
 
 def texts(header: Values, keywords: tuple[str, ...]) -> dict[str, str]:
     """The elements that have a value."""
     found = {}
+    # Called for every image: most elements are absent or plain text, and need no further call.
     for keyword in keywords:
-        if text := said(header, keyword):
+        try:
+            value = header.get(keyword)
+        except _UNREADABLE:
+            text = said(header, keyword)
+        else:
+            text = "" if value is None else value.strip(_PADDING) if type(value) is str else _text(value)
+        if text:
             found[keyword] = text
     return found
 
@@ -31,7 +42,7 @@ def said(header: Values, keyword: str) -> str:
     """What an element says as text, also where pydicom cannot convert it; empty when it is not there."""
     try:
         return _text(header.get(keyword))
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError):
+    except _UNREADABLE:
         raw = header.get_item(keyword) if isinstance(header, Dataset) else None
         return _text(getattr(raw, "value", None))
 
@@ -44,7 +55,7 @@ def _text(value: Any) -> str:
             return "\\".join(map(str, value)).strip()
         if isinstance(value, bytes):  # of an unknown value representation
             return value.decode("utf-8", errors="replace").strip("\0 ")
-        return ("" if value is None else str(value)).strip("\0 \t\r\n")
+        return ("" if value is None else str(value)).strip(_PADDING)
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""  # a name in a character set that nobody knows
 

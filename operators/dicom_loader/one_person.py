@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from operators.core.errors import DicomError
+from operators.core.volume import QualityFlag
 from operators.dicom_loader.headers import ImageFile
 
 __all__ = ["check_one_person"]
 
-_BORN = ("PatientBirthDate", "PatientSex")
-"""What does not change in a person. It decides where an identifier is missing; a typing error does not."""
+_ID, _NAME, _BORN, _SEX = _WHO = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+_TRAITS = (_BORN, _NAME, _SEX)
+"""What does not change in a person. A typing error changes one of them, another person differs in several."""
+
+Identity = tuple[str, ...]
 
 
-def check_one_person(where: str, images: Sequence[ImageFile]) -> None:
+def check_one_person(where: str, images: Sequence[ImageFile]) -> tuple[QualityFlag, ...]:
     """Refuse a study in which images name different patients.
 
     An empty or missing value agrees with every other. Values are compared
@@ -26,37 +32,72 @@ def check_one_person(where: str, images: Sequence[ImageFile]) -> None:
         Name of the input.
     images : sequence of ImageFile
 
+    Returns
+    -------
+    tuple of QualityFlag
+        ``patient-id-spellings`` (warning) where one PatientID is spelt in several ways: with and without leading
+        zeros, spaces or hyphens.
+
     Raises
     ------
     DicomError
-        For two values of PatientID; and, among images of which some have no
-        PatientID, for two birth dates together with two sexes.
+        For two values of PatientID that are no spellings of one, and for images that differ in two of birth date,
+        name and sex.
     """
-    by_id = _series_by("PatientID", images)
-    anonymous = any(not _value(image, "PatientID") for image in images)
-    differing = [keyword for keyword in _BORN if len(_series_by(keyword, images)) > 1]
-    if len(by_id) > 1:
-        keyword, series = "PatientID", list(by_id.values())
-    elif anonymous and len(differing) == len(_BORN):
-        keyword, series = " and ".join(_BORN), list(_series_by(_BORN[0], images).values())
-    else:
-        return
-    shown = "; ".join(f"series {', '.join(map(str, sorted(numbers)[:8]))}" for numbers in series[:3])
+    series: dict[Identity, set[int]] = defaultdict(set)
+    for image in images:
+        get = image.patient.get
+        series[get(_ID, ""), get(_NAME, ""), get(_BORN, ""), get(_SEX, "")].add(image.series_number)
+    who = {tuple(value.strip().casefold() for value in values): numbers for values, numbers in series.items()}
+    spellings = _by(_WHO.index(_ID), who)
+    ids = _by(_WHO.index(_ID), who, _bare)
+    found = {trait: _by(_WHO.index(trait), who, _words if trait == _NAME else str) for trait in _TRAITS}
+    found[_NAME] = _apart(found[_NAME])
+    differing = [trait for trait in _TRAITS if len(found[trait]) > 1]
+    if len(ids) > 1 or (len(spellings) > 1 and differing):
+        _refuse(where, _ID, (spellings if len(ids) == 1 else ids).values())
+    if len(differing) > 1:
+        _refuse(where, " and ".join(differing), found[differing[0]].values())
+    if len(spellings) == 1 or not spellings:
+        return ()
+    message = (
+        "PatientID is spelt in several ways (leading zeros, spaces or hyphens); name, birth date and sex do not "
+        "contradict each other, so the images were taken for those of one person."
+    )
+    return (QualityFlag("patient-id-spellings", "warning", message),)
+
+
+def _refuse(where: str, keyword: str, series: Iterable[set[int]]) -> None:
+    every = list(series)
+    shown = "; ".join(f"series {', '.join(map(str, sorted(numbers)[:8]))}" for numbers in every[:3])
     raise DicomError(
         where,
-        f"images of {len(series)} patients, told by {keyword} ({shown})",
+        f"images of {len(every)} patients, told by {keyword} ({shown})",
         "one patient in a study",
         "Take out the series that belong to another person, and tell the archive: one study holds images of several.",
     )
 
 
-def _series_by(keyword: str, images: Sequence[ImageFile]) -> dict[str, set[int]]:
+def _by(number: int, who: Mapping[Identity, set[int]], same: Callable[[str], str] = str) -> dict[str, set[int]]:
+    """Series by one value of those who are named, as far as it is given."""
     found: dict[str, set[int]] = {}
-    for image in images:
-        if value := _value(image, keyword):
-            found.setdefault(value, set()).add(image.series_number)
+    for values, numbers in who.items():
+        if values[number]:
+            found[same(values[number])] = found.get(same(values[number]), set()) | numbers
     return found
 
 
-def _value(image: ImageFile, keyword: str) -> str:
-    return image.patient.get(keyword, "").strip().casefold()
+def _bare(identifier: str) -> str:
+    """An identifier as systems pass it on: some drop or add leading zeros, spaces and hyphens."""
+    return re.sub(r"[\s._/-]", "", identifier).lstrip("0") or identifier
+
+
+def _words(name: str) -> str:
+    """The parts of a name in a fixed order, since systems write them in different orders."""
+    return " ".join(sorted(re.findall(r"\w+", name)))
+
+
+def _apart(names: Mapping[str, set[int]]) -> dict[str, set[int]]:
+    """Names of which none is a part of another, as a name without its second given name is."""
+    parts = {name: set(name.split()) for name in names}
+    return {name: numbers for name, numbers in names.items() if not any(parts[name] < parts[other] for other in names)}

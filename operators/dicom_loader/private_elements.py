@@ -30,6 +30,7 @@ __all__ = [
     "SIEMENS_IMAGE_TYPE",
     "WANTED",
     "PrivateElement",
+    "has_private",
     "private_item",
     "private_number",
     "private_texts",
@@ -86,10 +87,18 @@ WANTED = (PHILIPS_IMAGE_TYPE, PHILIPS_SCALE_SLOPE, SIEMENS_IMAGE_TYPE, GE_COMPLE
 """Elements that a classic image has at its top level."""
 
 
+_CREATOR_KEYS = frozenset(key for one in WANTED for _, key, _, _ in one.places()[:_OF_AN_IMAGE])
+
+
 def wanted_tags() -> tuple[int, ...]:
     """Tags of `WANTED` and of their creators in every block that is searched."""
     places = [place for one in WANTED for place in one.places()[:_OF_AN_IMAGE]]
     return tuple(sorted({int(tag) for creator, _, own, _ in places for tag in (creator, own)}))
+
+
+def has_private(values: Values) -> bool:
+    """Whether a header has any block that can hold one of `WANTED`; quicker than to look for each."""
+    return not isinstance(values, dict) or not values.keys().isdisjoint(_CREATOR_KEYS)
 
 
 def private_texts(values: Values, element: PrivateElement) -> tuple[str, ...]:
@@ -132,7 +141,7 @@ def _value(values: Values, element: PrivateElement) -> Any:
             if _of_dataset(values, creator) == element.creator:
                 return _of_dataset(values, tag)
         return None
-    for _, creator_key, _, key in element.places()[:_OF_AN_IMAGE]:
+    for _, creator_key, _, key in _places(element)[:_OF_AN_IMAGE]:
         if values.get(creator_key) == element.creator:
             return values.get(key)
     return None

@@ -62,6 +62,11 @@ class Encoding:
     signed: bool
     padding: tuple[int, int] | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether values are unsigned, lie in the lowest bits, and none is padding."""
+        return not self.signed and self.high_bit == self.stored - 1 and self.padding is None
+
     @classmethod
     def of(cls, header: Values, where: str) -> Encoding:
         """Read it from a header.
@@ -135,6 +140,8 @@ def stored_values(pixels: NDArray[Any], encoding: Encoding) -> Stored:
     width = 8 * pixels.itemsize
     stored, high = min(encoding.stored, width), min(encoding.high_bit, width - 1)
     raw = pixels.view(f"u{pixels.itemsize}")
+    if encoding.plain and not _is_clipped(raw) and int(raw.max(initial=0)) >> (stored - 1) == 0:
+        return Stored(raw)  # most images: no bit is used that could mean something else
     notes = set()
     unused = (1 << (high + 1 - stored)) - 1
     if unused and (raw & raw.dtype.type(unused)).any() and not (raw >> stored).any():

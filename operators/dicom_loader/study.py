@@ -125,7 +125,7 @@ def load_study(
         _check_composed(headers, family)
         first = stacks[0].files[0] if not images else images[0]
         # Also of the families that are left out: whose they are tells whose study it is.
-        check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
+        spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
         check_all_contrasts(source.name, stacks)
         stations, encoding = decode_stacks(source, stacks, limits, tick, select, gate)
@@ -146,6 +146,7 @@ def load_study(
             *family_flags(family, families),
             *(found.flag for found in told),
             *kind_flags,
+            *spellings,
             *encoding,
             *gate.flags(),
         ),

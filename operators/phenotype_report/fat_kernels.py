@@ -57,7 +57,7 @@ def joint_histogram(  # type: ignore[no-untyped-def]
     fraction_low,
     fraction_step,
 ):
-    """Count voxels by (label, side, depth, fat fraction).
+    """Count voxels by (label, side, depth, fat fraction), and add up the fat of the deepest ones in each slice.
 
     Parameters
     ----------
@@ -74,11 +74,14 @@ def joint_histogram(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    ndarray, shape (labels, 2, depths, fractions), int32
+    counts : ndarray, shape (labels, 2, depths, fractions), int32
         Depth 0 is at the border of the label. Voxels without signal are not counted.
+    slices : ndarray, shape (z, 2, labels, 2), float64
+        Number of the voxels at the largest depth, and the sum of their fat fractions.
     """
     out = np.zeros((label_count, 2, depth_bins, fraction_bins), dtype=np.int32)
     depth, rows, columns = labels.shape
+    slices = np.zeros((depth, 2, label_count, 2), dtype=np.float64)
     for k in range(depth):
         for j in range(rows):
             for i in range(columns):
@@ -110,4 +113,7 @@ def joint_histogram(  # type: ignore[no-untyped-def]
                 z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
                 side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
                 out[label, side, inside, place] += 1
-    return out
+                if inside == depth_bins - 1:
+                    slices[k, side, label, 0] += 1.0
+                    slices[k, side, label, 1] += fraction
+    return out, slices

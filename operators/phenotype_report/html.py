@@ -16,18 +16,21 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, Compartment, by_name
 from operators.core.output_files import replacing
-from operators.core.phenotypes import PHENOTYPES
+from operators.core.phenotypes import PHENOTYPES, Phenotype
 from operators.core.phenotypes.formulas import left_right_asymmetry
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Volume
+from operators.phenotype_report.body_maps import BodyMap
 from operators.phenotype_report.measurements import Measurements
+from operators.phenotype_report.page_checks import LIMITS, Check
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
-from operators.phenotype_report.page_numbers import fixed, percent, plain, shown, volume
+from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
 from operators.phenotype_report.page_summary import sentences, verdict
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
 from operators.phenotype_report.profile_charts import Chart
+from operators.phenotype_report.station_pictures import Seam, station_diagram
 
-__all__ = ["PageContent", "Picture", "pictures_of", "render_html", "template", "write_html"]
+__all__ = ["PageContent", "Picture", "data_uri", "pictures_of", "render_html", "template", "write_html"]
 
 BANNER = "trained on synthetic anatomy: not for clinical use"
 """Follows the network's name, as its model card gives it."""
@@ -39,6 +42,7 @@ _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Axial, thigh", "axial", (*QUADRICEPS, *HAMSTRINGS)),
     ("Axial, lower thigh", "axial", ("vastus_medialis",)),
 )
+_APART_MM = 20.0
 _UNLABELLED: tuple[tuple[str, Plane], ...] = (("Coronal", "coronal"), ("Axial", "axial"))
 
 
@@ -62,7 +66,7 @@ class Picture:
     @property
     def uri(self) -> str:
         """The picture as a ``data:`` URI."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+        return data_uri(self.png)
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,12 @@ class PageContent:
         From `viewer_data`; without it the page has still pictures only.
     charts : sequence of Chart
         From `profile_charts`.
-    asymmetry : Picture or None
-        From `asymmetry_map`.
+    maps : sequence of BodyMap
+        From `body_maps`.
+    checks : sequence of Check
+        From `checks_of`.
+    seams : sequence of Seam
+        From `seam_pictures`.
     percentiles : mapping of str to int
         By phenotype, for sex and age.
     reference : str
@@ -92,7 +100,9 @@ class PageContent:
     person: Sequence[tuple[str, str]] = ()
     viewer: Mapping[str, Any] | None = None
     charts: Sequence[Chart] = ()
-    asymmetry: Picture | None = None
+    maps: Sequence[BodyMap] = ()
+    checks: Sequence[Check] = ()
+    seams: Sequence[Seam] = ()
     percentiles: Mapping[str, int] = field(default_factory=dict)
     reference: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +117,6 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
     """
     voxels = labels.voxels.astype(np.uint8, copy=False)
     shown_labels = None if measurements.withheld else voxels
-    over = "" if shown_labels is None else ", with labels; the dashed line separates left and right"
     wanted: tuple[tuple[str, Plane, int], ...]
     if shown_labels is None:
         wanted = tuple((title, plane, _widest_slice(fused, plane)) for title, plane in _UNLABELLED)
@@ -118,7 +127,7 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
         png = overlay_png(
             fused.water, shown_labels, fused.grid, plane, index, mid_surface=measurements.mid_surface, body=fused.body
         )
-        caption = f"Fused water image, slice {index + 1}{over}."
+        caption = f"Slice {index + 1}."
         coloured = "" if shown_labels is None else ", muscles and bones in colours"
         alt = f"{plane.capitalize()} slice of the water image{coloured}; the patient's right is on the left"
         pictures.append(Picture(title, caption, png, alt))
@@ -126,15 +135,24 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
 
 
 def _chosen_slices(voxels: NDArray[np.uint8], fused: Fused) -> tuple[tuple[str, Plane, int], ...]:
-    """The slices to show; a slice that another picture already shows is not shown again."""
-    chosen: dict[tuple[Plane, int], tuple[str, Plane, int]] = {}
+    """The slices to show; two of one plane are at least `_APART_MM` apart, so that each shows something else."""
+    chosen: list[tuple[str, Plane, int]] = []
     for title, plane, structures in _LABELLED:
-        index = busiest_slice(voxels, fused.grid, plane, structures)
-        chosen.setdefault((plane, index), (title, plane, index))
-    return tuple(chosen.values())
+        apart = max(1, round(_APART_MM / fused.grid.spacing_mm[2 - plane_axis(fused.grid, plane)]))
+        taken = [index for _, one, index in chosen if one == plane]
+        index = busiest_slice(voxels, fused.grid, plane, structures, taken, apart)
+        if all(abs(index - other) >= apart for other in taken):
+            chosen.append((title, plane, index))
+    return tuple(chosen)
 
 
-def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), further: PageContent | None = None) -> str:
+def render_html(
+    report: Mapping[str, Any],
+    pictures: Sequence[Picture] = (),
+    further: PageContent | None = None,
+    *,
+    still: bool = False,
+) -> str:
     """Render the page of a report.
 
     Parameters
@@ -145,6 +163,8 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
         The first is shown large, the others beside it.
     further : PageContent, optional
         What the page shows besides the report; nothing by default.
+    still : bool
+        For paper: without viewer, scripts and controls.
     """
     further = further or PageContent()
     told = verdict(report)
@@ -153,14 +173,21 @@ def render_html(report: Mapping[str, Any], pictures: Sequence[Picture] = (), fur
         person=further.person,
         verdict=told,
         sentences=sentences(report),
-        cards=_cards(report, told.touched, further),
+        cards=() if report["quality"]["withheld"] else _cards(report, told.touched, further),
+        uncertainty=_about_intervals(report),
         reference=further.reference,
         previous=further.previous,
         quality=report["quality"],
         pictures=pictures,
         charts=further.charts,
-        asymmetry=further.asymmetry,
-        viewer=None if further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
+        maps=further.maps,
+        checks=further.checks,
+        limits=LIMITS,
+        seams=further.seams,
+        diagram=station_diagram(report["quality"]),
+        has_fat_picture=further.viewer is not None and further.viewer["fat"] is not None,
+        still=still,
+        viewer=None if still or further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
         banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],
         has_confidence=any(s.get("confidence_mean") is not None for s in report["structures"]),
@@ -210,7 +237,11 @@ def _widest_slice(fused: Fused, plane: Plane) -> int:
 def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageContent) -> list[dict[str, Any]]:
     """The content of the card of each phenotype in the registry that has one."""
     values, quality = report["phenotypes"], report["quality"]
-    texts = {key: shown(phenotype, values.get(key)) for key, phenotype in PHENOTYPES.items()}
+    intervals = report.get("uncertainty", {}).get("phenotypes", {})
+    texts = {
+        key: shown(phenotype, values.get(key), intervals.get(key, {}).get("standard_error"))
+        for key, phenotype in PHENOTYPES.items()
+    }
     cards = []
     for key, phenotype in PHENOTYPES.items():
         if phenotype.card is None or phenotype.deprecated:
@@ -224,6 +255,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
                 "value": texts[key],
                 "unit": phenotype.unit.symbol,
                 "given": given,
+                "interval": _interval(phenotype, intervals[key]) if key in intervals else None,
                 "note": phenotype.card.note.format_map(texts) if given else missing,
                 "doubt": given and phenotype.title in touched,
                 "percentile": further.percentiles.get(key) if given else None,
@@ -231,6 +263,26 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
             }
         )
     return sorted(cards, key=lambda card: card["place"])
+
+
+def _about_intervals(report: Mapping[str, Any]) -> str:
+    """What the ranges on the cards are, or why there are none."""
+    told = report.get("uncertainty", {})
+    if report["quality"]["withheld"] or not told:
+        return ""
+    if told["level"] is None:
+        return f"No intervals. {told['reason'] or ''}".strip()
+    return (
+        f"Ranges hold the truth in {percent(told['level'], 0)} of studies like those of the calibration "
+        f"({report['calibration']['studies']}). They allow for the network's known bias, so a number need not lie in "
+        "the middle of its range. A number that a warning casts doubt on has none."
+    )
+
+
+def _interval(phenotype: Phenotype, interval: Mapping[str, float]) -> str:
+    """The limits of an interval, with the digits of its number."""
+    low, high = (shown(phenotype, interval[end], interval["standard_error"]) for end in ("low", "high"))
+    return f"{low} to {high}"
 
 
 def _touches(flag: Mapping[str, Any]) -> str:
@@ -275,6 +327,12 @@ def _asymmetry(left: float | None, right: float | None) -> float | None:
     return left_right_asymmetry(left, right) if left and right else None
 
 
+def data_uri(picture: bytes) -> str:
+    """A PNG or JPEG as a ``data:`` URI."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
 def template(name: str) -> jinja2.Template:
     """A template of this package, with the page's filters."""
     return _environment().get_template(name)
@@ -290,7 +348,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "data_uri": data_uri,
         "fixed": fixed,
+        "ordinal": ordinal,
         "percent": percent,
         "plain": plain,
         "touches": _touches,

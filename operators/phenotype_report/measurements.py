@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from operators.core.anatomy import Structure
+from operators.core.calibration import Interval
 from operators.core.errors import InternalError
 from operators.core.label_map import LABELLING_FLAGS
 from operators.core.phenotypes import PHENOTYPES, MuscleFat, Side
@@ -15,7 +16,7 @@ from operators.phenotype_report.sides import MidSurface
 from operators.phenotype_report.signal_noise import Noise
 from operators.phenotype_report.thigh_profiles import Profile
 
-__all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure"]
+__all__ = ["MEASURING_FLAGS", "Measurements", "Phenotypes", "StructureMeasure", "Uncertainty"]
 
 MEASURING_FLAGS = frozenset(
     {
@@ -24,6 +25,7 @@ MEASURING_FLAGS = frozenset(
         "low-confidence",
         "merged-structures",
         "one-sided-structures",
+        "sides-of-labels",
         "sides-undetermined",
         "uneven-legs",
     }
@@ -50,9 +52,11 @@ class StructureMeasure:
         Whether it reaches the first or last slice, the lateral edge of the
         images, or the edge of a label map that covers only a part of the body,
         so that its volume is a lower bound.
-    confidence_mean : float or None
-        Mean over its voxels of the probability that the network gave its
-        label; None if that is not known.
+    confidence_mean, confidence_low : float or None
+        Mean and fifth percentile over its voxels of the probability that the
+        network gave its label; None if that is not known.
+    volume_se_cm3, left_se_cm3, right_se_cm3 : float or None
+        Standard errors of the volumes; None where they are not calibrated.
     """
 
     structure: Structure
@@ -63,6 +67,37 @@ class StructureMeasure:
     fat: tuple[MuscleFat, MuscleFat] | None = None
     cut_by_field_of_view: bool = False
     confidence_mean: float | None = None
+    confidence_low: float | None = None
+    volume_se_cm3: float | None = None
+    left_se_cm3: float | None = None
+    right_se_cm3: float | None = None
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Intervals of the phenotypes.
+
+    Attributes
+    ----------
+    intervals : mapping of str to Interval
+        By the phenotype's key.
+    not_given : mapping of str to str
+        Why a phenotype that has a value has no interval.
+    reason : str or None
+        Why nothing has an interval.
+    level : float or None
+        Share of truths that the intervals hold; None without intervals.
+    """
+
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    not_given: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = "The errors were not looked at."
+    level: float | None = None
+
+    def error(self, key: str) -> float | None:
+        """Standard error of a phenotype; None if it is not known."""
+        interval = self.intervals.get(key)
+        return None if interval is None else interval.standard_error
 
 
 class Phenotypes(Mapping[str, float | None]):
@@ -146,6 +181,8 @@ class Measurements:
 
     profiles : mapping of str to Profile
         Areas of muscle along the left and the right femur.
+    uncertainty : Uncertainty
+        Added by `operators.phenotype_report.uncertainty.with_intervals`.
 
     Raises
     ------
@@ -163,6 +200,7 @@ class Measurements:
     z_ranges_mm: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     engine: str = ""
     profiles: Mapping[Side, Profile] = field(default_factory=dict)
+    uncertainty: Uncertainty = field(default_factory=Uncertainty)
 
     def __post_init__(self) -> None:
         if undeclared := {flag.code for flag in self.flags} - MEASURING_FLAGS - LABELLING_FLAGS:

@@ -19,10 +19,10 @@ from operators.core.label_map import LabelMap
 from operators.core.phenotypes.muscle_fat import FRACTION_BINS, FRACTION_LOW, FRACTION_STEP, MuscleFat
 from operators.core.volume import Fused, Grid
 from operators.phenotype_report.fat_kernels import joint_histogram
-from operators.phenotype_report.sides import NO_SURFACE, MidSurface
+from operators.phenotype_report.sides import MidSurface, by_stated_side
 from operators.phenotype_report.signal_noise import BIAS_STEP, Noise, bias_by_mean
 
-__all__ = ["CORE_DEPTH_MM", "LEAST_CORE", "core_histogram", "measure_fat"]
+__all__ = ["CORE_DEPTH_MM", "LEAST_CORE", "CoreOfSlices", "core_histogram", "measure_fat", "measure_fat_and_slices"]
 
 CORE_DEPTH_MM = 3.5
 """From the border of the label to the centre of a voxel. Measured on phantoms (docs/fat.md): at
@@ -35,10 +35,33 @@ _DEPTH_STEP_MM = 0.25
 _DEPTH_BINS = round(CORE_DEPTH_MM / _DEPTH_STEP_MM) + 1
 
 
+@dataclass(frozen=True)
+class CoreOfSlices:
+    """Fat of the cores in each slice.
+
+    Attributes
+    ----------
+    voxels : ndarray, shape (z, 2, labels)
+        Voxels of each label at least `CORE_DEPTH_MM` inside it, on the left and the right.
+    fraction_sums : ndarray, shape (z, 2, labels)
+        Sum of their fat fractions.
+    """
+
+    voxels: NDArray[np.float64]
+    fraction_sums: NDArray[np.float64]
+
+
 def measure_fat(
     labels: LabelMap, fused: Fused, surface: MidSurface | None, noise: Noise
 ) -> Mapping[str, tuple[MuscleFat, MuscleFat]]:
-    """Fat of each structure and group that is labelled, on the left and the right.
+    """Fat of each structure and group that is labelled, on the left and the right; see `measure_fat_and_slices`."""
+    return measure_fat_and_slices(labels, fused, surface, noise)[0]
+
+
+def measure_fat_and_slices(
+    labels: LabelMap, fused: Fused, surface: MidSurface | None, noise: Noise
+) -> tuple[Mapping[str, tuple[MuscleFat, MuscleFat]], CoreOfSlices]:
+    """Fat of each structure and group that is labelled, on the left and the right, and that of the cores in each slice.
 
     Parameters
     ----------
@@ -56,13 +79,14 @@ def measure_fat(
         names |= {first + n: name for n, name in enumerate(labels.groups)}
         groups = np.asarray(labels.group_voxels.voxels, dtype=np.uint8)
         voxels = np.where(groups > 0, groups + (first - 1), voxels).astype(np.uint8)
-    counts = _counted(voxels, fused, surface, noise, max(names) + 1)
+    counts, slices = _of_stated_sides(voxels, labels, fused, surface, noise, max(names) + 1)
     cm3 = fused.grid.voxel_volume_mm3 / 1000.0
-    return {
+    fat = {
         name: (_muscle_fat(counts[value, 0], cm3), _muscle_fat(counts[value, 1], cm3))
         for value, name in names.items()
         if counts[value].any()
     }
+    return fat, CoreOfSlices(slices[..., 0], slices[..., 1])
 
 
 def core_histogram(counts: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -72,35 +96,44 @@ def core_histogram(counts: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.asarray(counts[int(deep_enough[-1]) :].sum(axis=0, dtype=np.int64))
 
 
+def _of_stated_sides(
+    voxels: NDArray[np.uint8], labels: LabelMap, fused: Fused, surface: MidSurface | None, noise: Noise, count: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Counts of `_counted`, with the voxels whose side the labels state on that side."""
+    found = [
+        [one[..., :: -1 if moved else 1, :, :] for one in _counted(part, fused, knots, noise, count)]
+        for part, knots, moved in by_stated_side(voxels, surface, labels.sides)
+    ]
+    return sum(one[0] for one in found), sum(one[1] for one in found)  # type: ignore[return-value]
+
+
 def _counted(
-    voxels: NDArray[np.uint8], fused: Fused, surface: MidSurface | None, noise: Noise, count: int
-) -> NDArray[np.int32]:
+    voxels: NDArray[np.uint8], fused: Fused, knots: MidSurface, noise: Noise, count: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     reach = _neighbours(fused.grid)
-    knots = surface or NO_SURFACE
-    return np.asarray(
-        joint_histogram(
-            voxels,
-            fused.water,
-            fused.fat,
-            reach.offsets,
-            reach.distances_mm,
-            np.array([noise.water_sd, noise.fat_sd]),
-            bias_by_mean(),
-            BIAS_STEP,
-            fused.grid.affine[:3],
-            knots.z_mm[0],
-            knots.z_mm[1] - knots.z_mm[0],
-            knots.x_mm,
-            knots.roll,
-            knots.y_ref_mm,
-            count,
-            _DEPTH_BINS,
-            _DEPTH_STEP_MM,
-            FRACTION_BINS,
-            FRACTION_LOW,
-            FRACTION_STEP,
-        )
+    counts, slices = joint_histogram(
+        voxels,
+        fused.water,
+        fused.fat,
+        reach.offsets,
+        reach.distances_mm,
+        np.array([noise.water_sd, noise.fat_sd]),
+        bias_by_mean(),
+        BIAS_STEP,
+        fused.grid.affine[:3],
+        knots.z_mm[0],
+        knots.z_mm[1] - knots.z_mm[0],
+        knots.x_mm,
+        knots.roll,
+        knots.y_ref_mm,
+        count,
+        _DEPTH_BINS,
+        _DEPTH_STEP_MM,
+        FRACTION_BINS,
+        FRACTION_LOW,
+        FRACTION_STEP,
     )
+    return np.asarray(counts), np.asarray(slices)
 
 
 def _muscle_fat(counts: NDArray[np.int32], voxel_cm3: float) -> MuscleFat:

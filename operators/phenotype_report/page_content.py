@@ -9,14 +9,15 @@ from operators.core.dicom_objects import is_synthetic
 from operators.core.options import ReportOptions
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Study, Volume
-from operators.phenotype_report.asymmetry_map import FULL_COLOUR, asymmetry_map
+from operators.phenotype_report.body_maps import body_maps
 from operators.phenotype_report.comparison import changes_between, differences, read_report
-from operators.phenotype_report.html import PageContent, Picture
+from operators.phenotype_report.html import PageContent
 from operators.phenotype_report.measurements import Measurements
-from operators.phenotype_report.page_numbers import percent
+from operators.phenotype_report.page_checks import checks_of
 from operators.phenotype_report.page_summary import examined
 from operators.phenotype_report.percentiles import percentiles_of, read_reference
 from operators.phenotype_report.profile_charts import profile_charts
+from operators.phenotype_report.station_pictures import seam_pictures
 from operators.phenotype_report.viewer import viewer_data
 
 __all__ = ["page_content"]
@@ -62,19 +63,18 @@ def page_content(
         changes = {change.phenotype.key: change.words for change in changes_between(earlier, report)}
         previous = _about(earlier, report)
     charts = profile_charts(measurements.profiles, report["quality"]["stations"])
-    asymmetry = _asymmetry(labels, measurements)
-    return PageContent(examined(study), viewer, charts, asymmetry, percentiles, reference, changes, previous)
-
-
-def _asymmetry(labels: Volume, measurements: Measurements) -> Picture | None:
-    png = asymmetry_map(labels, measurements)
-    if png is None:
-        return None
-    caption = (
-        "Muscles seen from the front (left) and from the back (right); the patient's right is on the left of both. "
-        f"Blue: the larger side; orange: the smaller; full colour from {percent(FULL_COLOUR, 0)} asymmetry; grey: bone."
+    return PageContent(
+        person=examined(study),
+        viewer=viewer,
+        charts=charts,
+        maps=body_maps(labels, measurements, percentiles),
+        checks=checks_of(report, study),
+        seams=seam_pictures(fused, report["quality"]),
+        percentiles=percentiles,
+        reference=reference,
+        changes=changes,
+        previous=previous,
     )
-    return Picture("Asymmetry", caption, png, "Map of the muscles, coloured by which side is larger")
 
 
 def _about(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> str:

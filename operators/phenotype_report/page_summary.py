@@ -113,8 +113,8 @@ def _symmetry(values: Mapping[str, float | None], reasons: Mapping[str, str]) ->
     excess = max(left, right) / min(left, right) - 1
     if excess < _SAME_SIDES:
         return (
-            f"The muscles of the left and the right thigh are of equal volume: they differ by {percent(excess)}, "
-            f"and differences below {percent(_SAME_SIDES)} are within the error of measurement."
+            f"The muscles of both thighs are of equal volume: they differ by {percent(excess)}, "
+            f"which is within the error of measurement ({percent(_SAME_SIDES)})."
         )
     return f"The muscles of the {larger} thigh are {percent(excess, 0)} larger than those of the {smaller}."
 

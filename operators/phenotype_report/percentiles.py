@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from operators.core.phenotypes import PHENOTYPES
 
 __all__ = ["ReferenceRow", "percentile", "percentiles_of", "read_reference"]
 
+_SEXES = {"M": "men", "F": "women"}
 _COLUMNS = ("phenotype", "sex", "age", "L", "M", "S", "source", "synthetic")
-_REMEDY = "Make it with `sarcomap analysis run`, or see docs/analysis.md for the format."
+_REMEDY = "Make it with `sarcomap analysis run`, or see docs/report.md for the format."
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_reference(path: Path, synthetic_images: bool) -> tuple[ReferenceRow, ..
             reader = csv.DictReader(file)
             if absent := sorted(set(_COLUMNS) - set(reader.fieldnames or ())):
                 raise InputError(path.name, f"no column {absent[0]}", f"the columns {', '.join(_COLUMNS)}", _REMEDY)
-            rows = tuple(_row(row) for row in reader)
+            rows = tuple(made for row in reader for made in _rows(row))
     except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise InputError(
             path.name, f"not readable ({type(error).__name__})", "a table of reference values", _REMEDY
@@ -129,14 +130,15 @@ def percentiles_of(
     if sex not in ("M", "F") or not (age[-1:] == "Y" and age[:-1].isdigit()):
         return {}, "not given, because the study gives no sex or no age in years"
     years = int(age[:-1])
-    chosen = [row for row in rows if row.sex == sex and row.age == years]
+    # A table may also hold numbers that are measured in another way; they have other names.
+    chosen = [row for row in rows if row.sex == sex and row.age == years and row.phenotype in PHENOTYPES]
     if not chosen:
-        return {}, f"not given, because the reference has no {sex} of {years} years"
+        return {}, f"not given, because the reference has no {_SEXES[sex]} of {years} years"
     found = {}
     with_height = {row.phenotype for row in chosen if row.height_cm is not None} if height_m else set()
     chosen = [row for row in chosen if (row.height_cm is not None) == (row.phenotype in with_height)]
     for row in chosen:
-        value = values.get(row.phenotype) if row.phenotype in PHENOTYPES else None
+        value = values.get(row.phenotype)
         if value is not None and value > 0:
             found[row.phenotype] = percentile(value, row.power, row.median_at(height_m), row.spread)
     sources = ", ".join(dict.fromkeys(row.source for row in chosen))
@@ -158,11 +160,18 @@ def percentile(value: float, power: float, median: float, spread: float) -> int:
     return min(99, max(1, round(100 * 0.5 * (1 + math.erf(z / math.sqrt(2))))))
 
 
-def _row(row: Mapping[str, str]) -> ReferenceRow:
+def _rows(row: Mapping[str, str]) -> Iterator[ReferenceRow]:
+    """One row for each year of age: the file may give a range, such as ``50-84``."""
+    first, _, last = row["age"].strip().partition("-")
+    for age in range(round(float(first)), round(float(last or first)) + 1):
+        yield _row(row, age)
+
+
+def _row(row: Mapping[str, str], age: int) -> ReferenceRow:
     made = ReferenceRow(
         row["phenotype"],
         row["sex"],
-        round(float(row["age"])),
+        age,
         float(row["L"]),
         float(row["M"]),
         float(row["S"]),

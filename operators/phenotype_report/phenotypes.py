@@ -15,10 +15,11 @@ from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evalu
 from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
-from operators.phenotype_report.muscle_fat import measure_fat
+from operators.phenotype_report.muscle_fat import measure_fat_and_slices
 from operators.phenotype_report.plausibility import confidence_flags, size_flags, uneven_leg_flags
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 from operators.phenotype_report.signal_noise import noise_of
+from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
 
@@ -77,13 +78,17 @@ def measure(
         grave = tuple(flag for flag in known.flags if flag.severity == "error")
         return Measurements(none, Phenotypes(), reasons, grave, withheld)
     surface = find_mid_surface(_with_stand_ins(known))
-    counts = tally(labels, fused.fat_fraction, surface)
+    counts = tally(labels, fused.fat_fraction, surface, known.sides)
     noise = noise_of(fused)
-    fat = measure_fat(known, fused, surface, noise)
+    fat, core = measure_fat_and_slices(known, fused, surface, noise)
     structures = _structures(known, counts, fat, fused.label_slices)
     groups = _measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
-    profiles = {} if "femur" in known.cut else thigh_profiles(known, surface, fused.label_slices)
+    no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
+    if Contrast.FAT in fused.absent:
+        no_fat.insert(0, "The study has no fat images.")
+    femora_cut = "femur" in known.cut
+    profiles = {} if femora_cut else thigh_profiles(known, surface, fused.label_slices, None if no_fat else core)
     body = replace(
         body,
         no_height=no_height or body.no_height,
@@ -92,9 +97,6 @@ def measure(
         mid_thigh_cm2={side: profile.mid_thigh_cm2 for side, profile in profiles.items()},
     )
     values, not_given = evaluate(body)
-    no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
-    if Contrast.FAT in fused.absent:
-        no_fat.insert(0, "The study has no fat images.")
     if no_fat:
         structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
         without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
@@ -103,6 +105,7 @@ def measure(
     flags = (
         *known.flags,
         *_flags(structures, groups, counts),
+        *stated_side_flags(known, surface),
         *confidence_flags(structures),
         *size_flags(values["tmv_cm3"], height_m, sex),
         *uneven_leg_flags(known, surface),
@@ -149,7 +152,7 @@ class _Group:
 def _measure_groups(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> dict[str, _Group]:
     if labels.group_voxels is None:
         return {}
-    counts = tally(labels.group_voxels, fused.fat_fraction, surface)
+    counts = tally(labels.group_voxels, fused.fat_fraction, surface, labels.sides)
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     return {
         name: _Group(members, counts.voxels[number], counts.fat_fraction_sum[number], cm3)

@@ -58,7 +58,14 @@ def display_spacing_mm(grid: Grid) -> tuple[float, float, float]:
     return z, y, x
 
 
-def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structures: Iterable[str] | None = None) -> int:
+def busiest_slice(
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    plane: Plane,
+    structures: Iterable[str] | None = None,
+    taken: Iterable[int] = (),
+    apart: int = 1,
+) -> int:
     """Index along the normal of ``plane`` of the slice with the most labelled voxels; the middle slice if none has any.
 
     Parameters
@@ -68,6 +75,9 @@ def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structure
     plane : {"axial", "coronal", "sagittal"}
     structures : iterable of str, optional
         The structures to count; all by default.
+    taken : iterable of int
+        Slices that are chosen already. Those that lie less than ``apart`` slices from one of them do not count.
+    apart : int
     """
     chosen = np.zeros(256, dtype=bool)
     chosen[
@@ -75,6 +85,8 @@ def busiest_slice(labels: NDArray[np.uint8], grid: Grid, plane: Plane, structure
     ] = 1
     axis = plane_axis(grid, plane)
     counts = chosen[labels].sum(axis=tuple(a for a in range(3) if a != axis))
+    for index in taken:
+        counts[max(0, index - apart + 1) : index + apart] = 0
     return int(counts.argmax()) if counts.any() else labels.shape[axis] // 2
 
 

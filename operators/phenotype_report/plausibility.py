@@ -13,7 +13,7 @@ from operators.core.volume import QualityFlag
 from operators.phenotype_report.measurements import StructureMeasure
 from operators.phenotype_report.sides import MidSurface
 
-__all__ = ["LEAST_CONFIDENCE", "confidence_flags", "leg_lengths_mm", "size_flags", "uneven_leg_flags"]
+__all__ = ["LEAST_CONFIDENCE", "confidence_flags", "leg_lengths_mm", "size_flags", "uneven_leg_flags", "usual_range"]
 
 LEAST_CONFIDENCE = 0.6
 """Mean probability that the network gave the labels of a structure."""
@@ -63,23 +63,31 @@ def size_flags(tmv_cm3: float | None, height_m: float | None, sex: str | None) -
     sex : str or None
         ``M`` or ``F``. Otherwise nothing is compared.
     """
-    if tmv_cm3 is None or sex not in _COHORT:
+    usual = usual_range(height_m, sex)
+    if tmv_cm3 is None or usual is None:
         return ()
-    usual = _COHORT[sex]
-    if height_m is None:
-        value, unit, (mean, sd) = tmv_cm3, "cm³", usual.tmv_cm3
-    else:
-        value, unit, (mean, sd) = tmv_cm3 / (100 * height_m) ** 2, "cm³/cm²", usual.tvi_cm3_per_cm2
-    low, high = mean - _SDS * sd, mean + _SDS * sd
+    low, high = usual
+    value, unit = (tmv_cm3, "cm³") if height_m is None else (tmv_cm3 / (100 * height_m) ** 2, "cm³/cm²")
     if low <= value <= high:
         return ()
     digits = 0 if height_m is None else 2
-    people = {"M": "men", "F": "women"}[sex]
+    people = "men" if sex == "M" else "women"
     message = (
         f"Total muscle volume{'' if height_m is None else ' over squared height'} is {value:.{digits}f} {unit}; for "
         f"{people} it is usually {low:.{digits}f} to {high:.{digits}f}. Check the labels and the height."
     )
     return (QualityFlag("implausible-volume", "warning", message, structures=MUSCLES, quantities=("volume",)),)
+
+
+def usual_range(height_m: float | None, sex: str | None) -> tuple[float, float] | None:
+    """Usual total muscle volume over squared height (cm³/cm²), or without a height the volume itself (cm³).
+
+    None unless ``sex`` is ``M`` or ``F``.
+    """
+    if sex not in _COHORT:
+        return None
+    mean, sd = _COHORT[sex].tmv_cm3 if height_m is None else _COHORT[sex].tvi_cm3_per_cm2
+    return mean - _SDS * sd, mean + _SDS * sd
 
 
 def uneven_leg_flags(labels: LabelMap, surface: MidSurface | None) -> tuple[QualityFlag, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
@@ -23,7 +22,7 @@ from operators.core.phenotypes import MuscleFat
 from operators.core.report_schema import report_schema, schema_version
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
-from operators.phenotype_report.measurements import Measurements, StructureMeasure
+from operators.phenotype_report.measurements import Measurements, StructureMeasure, Uncertainty
 from operators.phenotype_report.touched import touched
 
 __all__ = ["build_report", "unique_flags", "validate", "write_report"]
@@ -76,16 +75,18 @@ def build_report(
         "schema_version": schema_version(),
         "created_utc": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "software": software(),
-        "model": asdict(model),
+        "model": model.facts(),
         "options": dict(options) if isinstance(options, Mapping) else recorded(options or RunOptions()),
         "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym, "visit": study.visit},
         "structures": [_structure(measure) for measure in measurements.structures],
         "phenotypes": phenotypes,
+        "uncertainty": _uncertainty(measurements.uncertainty),
+        "calibration": None if model.calibration is None else model.calibration.record(),
         "quality": {
             "withheld": measurements.withheld,
             "not_given": dict(measurements.not_given),
             "flags": [_flag(flag, measurements) for flag in unique_flags(study, fused, measurements)],
-            "sides_from": measurements.mid_surface.source if measurements.mid_surface else None,
+            "sides_from": _sides_from(measurements),
             "stations": _station_table(fused.stations) if station_table is None else list(station_table),
             "noise": {
                 "water_sd": _number(measurements.noise.water_sd or None),
@@ -93,6 +94,7 @@ def build_report(
             },
             "overlaps": [{key: _number(value) for key, value in overlap.items()} for overlap in fused.overlaps],
         },
+        "fusion": {"engine": fused.engine or None},
         "segmentation": {"engine": measurements.engine or None, "labels_sha256": labels_sha256},
         "timings_s": {
             **{stage: _number(timings_s.get(stage)) for stage in _STAGES},
@@ -142,6 +144,12 @@ def write_report(path: Path | str, report: Mapping[str, Any]) -> Path:
     return Path(path)
 
 
+def _sides_from(measurements: Measurements) -> str | None:
+    if any(flag.code == "sides-of-labels" for flag in measurements.flags):
+        return "labels"
+    return measurements.mid_surface.source if measurements.mid_surface else None
+
+
 def _structure(measure: StructureMeasure) -> dict[str, Any]:
     structure = measure.structure
     return {
@@ -156,7 +164,33 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
         "fat_fraction_mean": _number(measure.fat_fraction_mean),
         "dixon_fat": None if measure.fat is None else _dixon_fat(measure),
         "cut_by_field_of_view": measure.cut_by_field_of_view,
-        **({} if measure.confidence_mean is None else {"confidence_mean": _number(measure.confidence_mean)}),
+        **({} if measure.confidence_mean is None else _confidence(measure)),
+        "volume_se_cm3": _number(measure.volume_se_cm3),
+        "left_se_cm3": _number(measure.left_se_cm3),
+        "right_se_cm3": _number(measure.right_se_cm3),
+    }
+
+
+def _confidence(measure: StructureMeasure) -> dict[str, Any]:
+    return {
+        "confidence_mean": _number(measure.confidence_mean),
+        "confidence_low": _number(measure.confidence_low),
+    }
+
+
+def _uncertainty(uncertainty: Uncertainty) -> dict[str, Any]:
+    return {
+        "level": _number(uncertainty.level),
+        "reason": uncertainty.reason,
+        "phenotypes": {
+            key: {
+                "standard_error": _number(interval.standard_error),
+                "low": _number(interval.low),
+                "high": _number(interval.high),
+            }
+            for key, interval in uncertainty.intervals.items()
+        },
+        "not_given": dict(uncertainty.not_given),
     }
 
 

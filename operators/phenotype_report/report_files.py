@@ -11,17 +11,22 @@ import pydicom
 from pydicom.sr.codedict import codes
 
 from operators.core import clock
+from operators.core.dicom_objects import is_synthetic
 from operators.core.errors import OutputError
 from operators.core.label_map import label_digest
 from operators.core.model_card import ModelCard
 from operators.core.options import ReportOptions, RunOptions
+from operators.core.output_files import replacing
 from operators.core.volume import Fused, Study, Volume
-from operators.phenotype_report.html import pictures_of, write_html
+from operators.phenotype_report.encapsulated_pdf import write_encapsulated_pdf
+from operators.phenotype_report.html import PageContent, Picture, pictures_of, render_html, write_html
 from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.page_content import page_content
+from operators.phenotype_report.pdf import make_pdf
 from operators.phenotype_report.phenotypes import measure
-from operators.phenotype_report.report import build_report, write_report
+from operators.phenotype_report.report import build_report, unique_flags, write_report
 from operators.phenotype_report.sr import write_sr
+from operators.phenotype_report.uncertainty import with_intervals
 
 __all__ = ["ReportFiles", "write_reports"]
 
@@ -35,6 +40,8 @@ class ReportFiles:
     json, html : Path
     sr : Path or None
         None for a study without DICOM.
+    pdf, encapsulated_pdf : Path or None
+        The printed page, if it was requested; inside a DICOM object, if the study has DICOM.
     measurements : Measurements
     """
 
@@ -42,6 +49,8 @@ class ReportFiles:
     html: Path
     sr: Path | None
     measurements: Measurements
+    pdf: Path | None = None
+    encapsulated_pdf: Path | None = None
 
 
 def write_reports(
@@ -57,7 +66,7 @@ def write_reports(
     station_table: Sequence[Mapping[str, Any]] | None = None,
     page: ReportOptions | None = None,
 ) -> ReportFiles:
-    """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``.
+    """Measure a label map and write ``report.json``, ``report.html`` and ``report.sr.dcm``; and the PDF if asked for.
 
     Parameters
     ----------
@@ -80,15 +89,18 @@ def write_reports(
         When the reference or the earlier report of ``page`` cannot be used.
     OutputError
         When a file cannot be written, or the DICOM SEG cannot be read back.
+    UsageError
+        When a PDF is asked for and WeasyPrint is missing.
     """
     start = clock.seconds()
     folder = Path(folder)
     measurements = measure(
         labels, fused, study.height_m, study.flags, sex=study.patient.get("PatientSex"), no_height=_no_height(study)
     )
-    sr = None
-    if segmentation:
-        sr = write_sr(folder / "report.sr.dcm", measurements, _header(Path(segmentation)), fused, study, model)
+    flags = unique_flags(study, fused, measurements)
+    measurements = with_intervals(measurements, labels, fused, flags, model, options, synthetic=is_synthetic(study))
+    header = _header(Path(segmentation)) if segmentation else None
+    sr = None if header is None else write_sr(folder / "report.sr.dcm", measurements, header, fused, study, model)
     pictures = pictures_of(labels, fused, measurements)
     timings = dict(timings_s or {})
     timings["write"] = timings.get("write", 0.0) + clock.seconds() - start
@@ -102,11 +114,30 @@ def write_reports(
         labels_sha256=label_digest(labels),
         station_table=station_table,
     )
-    further = page_content(report, labels, fused, study, measurements, page or _page_options(options))
+    shown = page or _page_options(options)
+    further = page_content(report, labels, fused, study, measurements, shown)
     html = write_html(folder / "report.html", report, pictures, further)
+    printed = _write_pdf(folder, report, pictures, further, header, study) if shown.pdf else (None, None)
     # Written last, because programs that collect reports take its presence as the sign of a finished study.
     json = write_report(folder / "report.json", report)
-    return ReportFiles(json, html, sr, measurements)
+    return ReportFiles(json, html, sr, measurements, *printed)
+
+
+def _write_pdf(
+    folder: Path,
+    report: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    further: PageContent,
+    segmentation: pydicom.Dataset | None,
+    study: Study,
+) -> tuple[Path, Path | None]:
+    pdf = make_pdf(render_html(report, pictures, further, still=True))
+    with replacing(folder / "report.pdf") as temporary:
+        temporary.write_bytes(pdf)
+    if segmentation is None:
+        return folder / "report.pdf", None
+    path = write_encapsulated_pdf(folder / "report.pdf.dcm", pdf, report, segmentation, study)
+    return folder / "report.pdf", path
 
 
 def _no_height(study: Study) -> str | None:

@@ -13,6 +13,7 @@ deviation from it, because legs are often to one side of the pelvis's axis.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,18 @@ from operators.core.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
 from operators.core.volume import Grid, Volume
 from operators.phenotype_report.side_kernels import moments, tally_voxels
 
-__all__ = ["LEFT", "NO_SURFACE", "RIGHT", "MidSurface", "Tally", "find_mid_surface", "side_volume", "tally"]
+__all__ = [
+    "LEFT",
+    "NO_SURFACE",
+    "RIGHT",
+    "MidSurface",
+    "Tally",
+    "all_stated",
+    "by_stated_side",
+    "find_mid_surface",
+    "side_volume",
+    "tally",
+]
 
 LEFT, RIGHT = 0, 1
 
@@ -117,7 +129,9 @@ def find_mid_surface(labels: Volume) -> MidSurface | None:
     return _from_structures(labels, slabs, _BONES) or _from_structures(labels, slabs, _MUSCLES)
 
 
-def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface | None) -> Tally:
+def tally(
+    labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface | None, stated: Volume | None = None
+) -> Tally:
     """Count the voxels and sum the fat fraction of every label, by side.
 
     Parameters
@@ -126,20 +140,49 @@ def tally(labels: Volume, fat_fraction: NDArray[np.float32], surface: MidSurface
     fat_fraction : ndarray, shape (z, y, x)
         Non-finite values count as 0.
     surface : MidSurface or None
+    stated : Volume, optional
+        Sides that the labels state: 1 left, 2 right, 0 where the surface decides.
     """
-    knots = surface or NO_SURFACE
-    voxels, fat = tally_voxels(
-        _as_labels(labels),
-        np.ascontiguousarray(fat_fraction, dtype=np.float32),
-        labels.grid.affine[:3],
-        knots.z_mm[0],
-        knots.z_mm[1] - knots.z_mm[0],
-        knots.x_mm,
-        knots.roll,
-        knots.y_ref_mm,
-        _LABEL_COUNT,
-    )
-    return Tally(voxels, fat, sided=surface is not None)
+    fraction = np.ascontiguousarray(fat_fraction, dtype=np.float32)
+    voxels, fat = np.zeros((_LABEL_COUNT, 2), np.int64), np.zeros((_LABEL_COUNT, 2))
+    for part, knots, moved in by_stated_side(_as_labels(labels), surface, stated):
+        counted, summed = tally_voxels(
+            part,
+            fraction,
+            labels.grid.affine[:3],
+            knots.z_mm[0],
+            knots.z_mm[1] - knots.z_mm[0],
+            knots.x_mm,
+            knots.roll,
+            knots.y_ref_mm,
+            _LABEL_COUNT,
+        )
+        voxels += counted[:, ::-1] if moved else counted
+        fat += summed[:, ::-1] if moved else summed
+    return Tally(voxels, fat, sided=surface is not None or all_stated(labels, stated))
+
+
+def all_stated(labels: Volume, stated: Volume | None) -> bool:
+    """Whether every labelled voxel has a stated side."""
+    return stated is not None and not bool(((labels.voxels != 0) & (stated.voxels == 0)).any())
+
+
+def by_stated_side(
+    labels: NDArray[np.uint8], surface: MidSurface | None, stated: Volume | None
+) -> Iterator[tuple[NDArray[np.uint8], MidSurface, bool]]:
+    """Labels in up to three parts, each with the surface that divides it, and whether its first side is the right.
+
+    The parts with a stated side are not divided, so that all their voxels are on the first side.
+    """
+    if stated is None:
+        yield labels, surface or NO_SURFACE, False
+        return
+    for side in (0, 1, 2):
+        part = np.where(stated.voxels == side, labels, 0).astype(np.uint8)
+        if side == 0:
+            yield part, surface or NO_SURFACE, False
+        elif part.any():
+            yield part, NO_SURFACE, side == 2
 
 
 def side_volume(grid: Grid, surface: MidSurface) -> Volume:

@@ -29,7 +29,7 @@ from operators.core.phenotypes import PHENOTYPES, Phenotype, SrConcept
 from operators.core.rounding import rounded
 from operators.core.volume import QualityFlag, Study
 from operators.dicom_seg_writer.concepts import algorithm_parameters, private_concept, structure_concept, tracking
-from operators.phenotype_report.measurements import Measurements, StructureMeasure
+from operators.phenotype_report.measurements import Measurements, StructureMeasure, Uncertainty
 
 __all__ = ["Group", "phenotype_groups", "structure_groups"]
 
@@ -58,12 +58,17 @@ def structure_groups(
     tracking_id, tracking_uid = tracking(study.study_uid, model, structure)
     algorithm = AlgorithmIdentification(name=model.name, version=model.version)
     groups: list[Group] = []
-    for side, volume in zip(_SIDES, (measure.volume_cm3, measure.left_cm3, measure.right_cm3), strict=True):
+    volumes = (measure.volume_cm3, measure.left_cm3, measure.right_cm3)
+    errors = (measure.volume_se_cm3, measure.left_se_cm3, measure.right_se_cm3)
+    for side, volume, error in zip(_SIDES, volumes, errors, strict=True):
         if volume is None:
             continue
         numbers = [
             Measurement(
-                name=codes.SCT.Volume, value=rounded(volume), unit=codes.UCUM.CubicCentimeter, algorithm_id=algorithm
+                name=codes.SCT.Volume,
+                value=rounded(volume, error),
+                unit=codes.UCUM.CubicCentimeter,
+                algorithm_id=algorithm,
             )
         ]
         if not side and measure.fat_fraction_mean is not None:
@@ -116,11 +121,12 @@ def phenotype_groups(
     groups: list[Group] = []
     for side in _SIDES:
         numbers = [
-            _measurement(phenotype, phenotype.sr, value)
+            number
             for phenotype in PHENOTYPES.values()
             if phenotype.sr is not None
             and _side_of(phenotype) == side
             and (value := measurements.phenotypes[phenotype.key]) is not None
+            for number in _numbers(phenotype, phenotype.sr, value, measurements.uncertainty)
         ]
         if side and not numbers:
             continue
@@ -173,13 +179,29 @@ def _statements(flags: Sequence[QualityFlag], model: ModelCard) -> list[Qualitat
     return evaluations
 
 
-def _measurement(phenotype: Phenotype, concept: SrConcept, value: float) -> Measurement:
-    unit = phenotype.unit
-    shown = unit.factor * value
+def _numbers(phenotype: Phenotype, concept: SrConcept, value: float, uncertainty: Uncertainty) -> list[Measurement]:
+    """The number, and the limits of its interval if it has one."""
+    factor = phenotype.unit.factor
+    interval = uncertainty.intervals.get(phenotype.key)
+    error = None if interval is None else factor * interval.standard_error
+    decimals = phenotype.decimals_of(factor * value, error)
+    code = concept.code or phenotype.key
+    found = [(code, concept.meaning, value)]
+    if interval is not None and uncertainty.level is not None:
+        share = f"{100 * uncertainty.level:.0f}% interval"
+        found += [
+            (f"{code}_low", f"{concept.meaning}, lower limit of {share}", interval.low),
+            (f"{code}_high", f"{concept.meaning}, upper limit of {share}", interval.high),
+        ]
+    return [_measurement(phenotype, *entry[:2], round(factor * entry[2], decimals)) for entry in found]
+
+
+def _measurement(phenotype: Phenotype, code: str, meaning: str, number: float) -> Measurement:
+    unit, site = phenotype.unit, phenotype.sr.site if phenotype.sr else None
     return Measurement(
-        name=private_concept(concept.code or phenotype.key, concept.meaning),
-        value=round(shown, phenotype.decimals_of(shown)),
+        name=private_concept(code, meaning[:64]),
+        value=number,
         unit=CodedConcept(unit.ucum, "UCUM", unit.ucum_meaning),
         # The group gives the laterality, because readers such as dcmqi ignore the site of a number.
-        finding_sites=None if concept.site is None else [_site(concept.site, "")],
+        finding_sites=None if site is None else [_site(site, "")],
     )

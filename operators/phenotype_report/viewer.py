@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
-from operators.core.volume import Fused, Grid, Volume
+from operators.core.volume import Contrast, Fused, Grid, Volume
 from operators.phenotype_report.pictures import display_order, display_spacing_mm
 from operators.phenotype_report.sides import MidSurface
 
@@ -56,14 +56,19 @@ def viewer_data(labels: Volume | None, fused: Fused, surface: MidSurface | None)
     first = display_order(fused.body, fused.grid)
     steps = [max(1, int(_FINEST_MM // mm)) for mm in display_spacing_mm(fused.grid)]
     box = tuple(slice(low, high, step) for (low, high), step in zip(_extent(first), steps, strict=True))
-    water, fat = (display_order(array, fused.grid)[box] for array in (fused.water, fused.fat))
+    # Of an absent contrast, ``fused`` has what stands in for it, which is not shown as an image.
+    has_fat = Contrast.FAT not in fused.absent
+    arrays = [
+        display_order(array, fused.grid)[box] for array in ((fused.water, fused.fat) if has_fat else (fused.water,))
+    ]
     # One scale for both, because the fat fraction is computed from them.
     sample = fused.water[::4][fused.body[::4]]
     top = float(np.percentile(sample, _BRIGHTEST_PERCENTILE)) if sample.size else 1.0
-    top = max(top, float(np.percentile(fused.fat[::4][fused.body[::4]], 95.0)) if sample.size else 1.0)
-    depth, rows, columns = water.shape
+    if has_fat and sample.size:
+        top = max(top, float(np.percentile(fused.fat[::4][fused.body[::4]], 95.0)))
+    depth, rows, columns = arrays[0].shape
     shown = None if labels is None else display_order(labels.voxels.astype(np.uint8, copy=False), fused.grid)[box]
-    bytes_of = [_eight_bits(volume, top) for volume in (water, fat)]
+    bytes_of = [_eight_bits(volume, top) for volume in arrays]
     for quality in (_QUALITY, 50, 30):
         sheets = [_sheets(volume, quality) for volume in bytes_of]
         if sum(len(sheet) for group in sheets for sheet in group) < _LARGEST_BYTES:
@@ -76,7 +81,7 @@ def viewer_data(labels: Volume | None, fused: Fused, surface: MidSurface | None)
         "across": _across(tile),
         "per_sheet": _per_sheet(tile),
         "water": sheets[0],
-        "fat": sheets[1],
+        "fat": sheets[1] if has_fat else None,
         "labels": None if shown is None else _packed(np.where(shown == ADIPOSE_INDEX, 0, shown).astype(np.uint8)),
         "middle": None if surface is None else _middle(fused.grid, surface, box),
         "structures": {s.index: [s.display_name, list(s.colour_rgb), s.paired] for s in STRUCTURES},

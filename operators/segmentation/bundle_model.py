@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from operators.core import anatomy
+from operators.core.calibration import read_calibration
 from operators.core.errors import SegmentationError
 from operators.core.model_card import CARD_FILE, ModelCard
 from operators.core.volume import Contrast
@@ -146,6 +147,7 @@ def load_model(bundle: Path | str, *, trusted: bool = False) -> SegmentationMode
             training_data=facts["training_data"],
             intended_use=facts["intended_use"],
             synthetic_training=facts["synthetic_training"],
+            calibration=read_calibration(bundle, facts["sha256"]),
         ),
         contrasts=contrasts,
         preprocessing=preprocessing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,60 +14,29 @@ from numpy.typing import NDArray
 
 from operators.core import anatomy
 from operators.core.errors import SarcoMapError, SegmentationError
-from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.label_map import LabelMap
 from operators.core.options import Backend, SegmentationOptions
-from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Volume
+from operators.core.volume import Fused, QualityFlag, Volume
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.clean_up import clean_up
+from operators.segmentation.device_chain import label_on_device
+from operators.segmentation.device_image import prepare_on
 from operators.segmentation.memory import return_freed_memory
-from operators.segmentation.monai_parts import MetaTensor
 from operators.segmentation.networks import Network, RunsAhead, open_network
+from operators.segmentation.preparation import Prepared, prepare
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.signal_scale import matching_scale
 from operators.segmentation.stream import stream_scores
-from operators.segmentation.windows import Triple, place_windows
+from operators.segmentation.windows import place_windows
 
-__all__ = ["DEFAULT_OPTIONS", "Prepared", "label_windows", "prepare", "segment"]
+__all__ = ["DEFAULT_OPTIONS", "Prepared", "chain_device", "label_windows", "prepare", "segment", "segment_on"]
 
 DEFAULT_OPTIONS = SegmentationOptions()
-_MARGIN_VOXELS = 4
 _GPU_BATCH = 4
-_CONSTANT = 1e-4  # relative; blending of stations leaves rounding errors in a constant image
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The network's input image and its position.
-
-    Attributes
-    ----------
-    image : Tensor, shape (channels, x, y, z), float32
-        Cropped to the body, in the network's orientation, spacing and intensities.
-    affine : ndarray, shape (4, 4)
-        Voxels of the image to LPS millimetres.
-    box : tuple of slice, (z, y, x)
-        The part of the fused grid that the image was made from.
-    grid : Grid
-        The grid of that part.
-    """
-
-    image: torch.Tensor
-    affine: NDArray[np.float64]
-    box: tuple[slice, slice, slice]
-    grid: Grid
-
-    @property
-    def shape(self) -> Triple:
-        """Size of the image along its axes."""
-        _, x, y, z = self.image.shape
-        return x, y, z
-
-    @property
-    def left_right_axis(self) -> int:
-        """The axis of the image that runs from left to right."""
-        return int(np.abs(self.affine[0, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).argmax())
+_ONLY_NETWORK = (
+    "The GPU ran out of memory; it ran only the network, and the CPU did the rest: slower, but with the same labels."
+)
 
 
 def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions = DEFAULT_OPTIONS) -> LabelMap:
@@ -104,6 +73,19 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     UsageError
         For a backend, device or precision that is not available on this machine.
     """
+    return segment_on(chain_device(options), fused, model, options)
+
+
+def chain_device(options: SegmentationOptions) -> torch.device | None:
+    """The device on which the whole stage runs; None for the CPU's way, which has a kernel of its own for labels."""
+    on_gpu = torch.cuda.is_available() and options.device != "cpu" and options.backend != "openvino"
+    return torch.device("cuda") if on_gpu else None
+
+
+def segment_on(
+    device: torch.device | None, fused: Fused, model: SegmentationModel, options: SegmentationOptions
+) -> LabelMap:
+    """Like `segment`, with the device of `operators.segmentation.device_chain`; None for the CPU's way."""
     if any(flag.severity == "error" for flag in fused.flags):
         return LabelMap(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
     fused, limits = _limited(fused)
@@ -115,12 +97,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:  # the network is compiled while the image is transformed
             opening = pool.submit(_open, model, options, flags)
-            prepared = prepare(fused, model, factor)
-            network = opening.result()
-        return_freed_memory()  # of transforms and compilation
-        on_cpu = _cpu_stand_in(model, options, flags)
-        scorer = Scorer(network, model.card.name, on_cpu, prepared.left_right_axis if options.mirror else None)
-        found, sure = label_windows(prepared, fused.body, model, options, scorer)
+            found, sure, box, scorer = _labelled(device, fused, model, options, factor, opening.result, flags)
     except SarcoMapError:
         raise
     except Exception as error:  # each backend has its own errors; torch may raise RuntimeError when memory runs out
@@ -132,10 +109,10 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         ) from error
     if options.clean_up:
         found = clean_up(found)[0]
+    found[found == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, so the network cannot know it
+    found *= fused.body[box]  # what is outside becomes background, which is 0
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
-    labels[prepared.box] = found
-    labels[labels == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, so the network cannot know it
-    labels[~fused.body] = anatomy.BACKGROUND_INDEX
+    labels[box] = found
     if not labels.any():
         raise SegmentationError(
             "fused volume",
@@ -146,7 +123,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     confidence = None
     if sure is not None:
         whole = np.zeros(fused.grid.shape, dtype=np.float32)
-        whole[prepared.box] = sure
+        whole[box] = sure
         confidence = Volume(whole, fused.grid)
     return LabelMap(
         labels,
@@ -155,6 +132,37 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
         engine=scorer.network.description,
         flags=(*flags, *scorer.flags),
     )
+
+
+def _labelled(
+    device: torch.device | None,
+    fused: Fused,
+    model: SegmentationModel,
+    options: SegmentationOptions,
+    factor: float,
+    opened: Callable[[], Network],
+    flags: list[QualityFlag],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, tuple[slice, slice, slice], Scorer]:
+    """Labels, confidence, the box of the fused grid that they are on, and the scorer that was used."""
+
+    def scorer_for(prepared: Prepared) -> Scorer:
+        mirror = prepared.left_right_axis if options.mirror else None
+        return Scorer(opened(), model.card.name, _cpu_stand_in(model, options, flags), mirror)
+
+    if device is not None:
+        try:
+            study = prepare_on(device, fused, model, factor)
+            scorer = scorer_for(study.prepared)
+            return *label_on_device(study, model, options, scorer), study.prepared.box, scorer
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            flags.append(QualityFlag("segmentation-memory", "info", _ONLY_NETWORK))
+    prepared = prepare(fused, model, factor)
+    scorer = scorer_for(prepared)
+    return_freed_memory()  # of transforms and compilation
+    found, sure = label_windows(prepared, fused.body, model, options, scorer)
+    scorer.confirm()
+    return found, sure, prepared.box, scorer
 
 
 def _stand_in_flags(fused: Fused, model: SegmentationModel) -> tuple[QualityFlag, ...]:
@@ -181,80 +189,6 @@ def _limited(fused: Fused) -> tuple[Fused, tuple[QualityFlag, ...]]:
         "and would name muscles in the chest and below the knees."
     )
     return replace(fused, body=body), (QualityFlag("labels-limited", "info", message),)
-
-
-def prepare(fused: Fused, model: SegmentationModel, factor: float = 1.0) -> Prepared:
-    """Apply the bundle's transforms to a fused study and crop the result to the body.
-
-    The order matters, because transforms see the whole image, as in training.
-    For example, percentiles of intensity depend on the amount of air.
-
-    Parameters
-    ----------
-    fused : Fused
-    model : SegmentationModel
-    factor : float
-        The signal is multiplied by it first; see `matching_scale`.
-
-    Raises
-    ------
-    SegmentationError
-        For an image without a body, with a constant value, or with values that
-        are not finite.
-    """
-    if lacking := [c.value for c in model.contrasts if c in fused.absent and c not in model.can_lack]:
-        raise SegmentationError(
-            f"model {model.card.name}",
-            f"a study without {' and '.join(lacking)} images",
-            f"the images that it was trained on: {', '.join(contrast.value for contrast in model.contrasts)}",
-            "Use a model that needs what the study has, or give labels made elsewhere with --segmentation.",
-        )
-    box = _body_box(fused.body)
-    signals = {contrast: _contrast(fused, contrast) for contrast in model.contrasts}
-    if not all(np.isfinite(signal).all() for signal in signals.values()):
-        raise SegmentationError(
-            "fused volume", "values that are not finite", "a signal in every voxel", "Look at the fused NRRD files."
-        )
-    for contrast, signal in signals.items():
-        low, high = signal.min(where=fused.body, initial=np.inf), signal.max(where=fused.body, initial=-np.inf)
-        if high - low <= _CONSTANT * abs(high):  # a network would find structures even in this
-            raise SegmentationError(
-                f"fused {contrast.value} volume",
-                f"one value ({high:g}) in the whole body",
-                "an image of a body",
-                f"Look at fused/{contrast.value}.nrrd: is it empty or constant?",
-            )
-    # MONAI's arrays are (channel, x, y, z), and its affines map to RAS.
-    image = np.empty((len(model.contrasts), *reversed(fused.grid.shape)), dtype=np.float32)
-    for channel, contrast in zip(image, model.contrasts, strict=True):
-        np.multiply(signals[contrast].T, np.float32(factor), out=channel)
-    tensor = MetaTensor(torch.from_numpy(image), affine=torch.from_numpy(LPS_TO_RAS @ fused.grid.affine))
-    whole = model.preprocessing({"image": tensor})["image"]
-    affine = LPS_TO_RAS @ np.asarray(whole.affine, dtype=np.float64)
-    grid = _part_of(fused.grid, box)
-    around = _voxels_around(grid, affine, tuple(whole.shape[1:]))
-    affine[:3, 3] = (affine @ [*(part.start for part in around), 1.0])[:3]
-    return Prepared(
-        torch.as_tensor(whole.as_tensor()[(slice(None), *around)], dtype=torch.float32).clone(), affine, box, grid
-    )
-
-
-def _part_of(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
-    affine = grid.affine.copy()
-    affine[:3, 3] = (affine @ [box[2].start, box[1].start, box[0].start, 1.0])[:3]
-    z, y, x = (part.stop - part.start for part in box)
-    return Grid((z, y, x), affine)
-
-
-def _voxels_around(grid: Grid, affine: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """The part of an image (x, y, z) that encloses all voxel centres of ``grid``."""
-    z, y, x = (size - 1 for size in grid.shape)
-    corners = np.array([[i, j, k, 1.0] for i in (0, x) for j in (0, y) for k in (0, z)]).T
-    places = (np.linalg.inv(affine) @ grid.affine @ corners)[:3]
-    low = np.clip(np.floor(places.min(axis=1) + 1e-6), 0, None).astype(int)
-    high = np.clip(np.ceil(places.max(axis=1) - 1e-6), 0, np.array(shape) - 1).astype(int)
-    first, second, third = (slice(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True))
-    return first, second, third
 
 
 def _open(model: SegmentationModel, options: SegmentationOptions, flags: list[QualityFlag]) -> Network:
@@ -324,27 +258,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _contrast(fused: Fused, contrast: Contrast) -> NDArray[np.float32]:
-    return {
-        Contrast.WATER: fused.water,
-        Contrast.FAT: fused.fat,
-        Contrast.IN: fused.in_phase,
-        Contrast.OPPOSED: fused.opposed,
-    }[contrast]
-
-
-def _body_box(body: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """The smallest box around the body, with a margin."""
-    if not body.any():
-        raise SegmentationError(
-            "fused volume", "no body", "signal of a body", "Look at fused/water.nrrd: is it empty or constant?"
-        )
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        where = np.flatnonzero(body.any(axis=others))
-        start = max(int(where[0]) - _MARGIN_VOXELS, 0)
-        box.append(slice(start, min(int(where[-1]) + 1 + _MARGIN_VOXELS, body.shape[axis])))
-    return box[0], box[1], box[2]

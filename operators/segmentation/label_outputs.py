@@ -7,7 +7,6 @@ from pathlib import Path
 from operators.core.label_map import LabelMap
 from operators.core.model_card import ModelCard
 from operators.core.options import LabelOptions, SegmentationOptions
-from operators.core.segmenters import load_segmenter
 from operators.core.volume import Fused
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.inference import DEFAULT_OPTIONS, segment
@@ -54,11 +53,12 @@ def write_imported_labels(folder: Path | str, fused: Fused, options: LabelOption
     SarcoMapError
         See `import_labels`, `label_with` and `write_segmentation`.
     """
-    if options.segmenter is None:
+    tool = options.tool()
+    if tool is None:
         labels, card = import_labels(fused, options.sources())
     else:
         labels, card = label_with(
-            load_segmenter(options.segmenter),
+            tool,
             fused,
             minutes=options.segmenter_minutes,
             memory_gb=options.segmenter_memory_gb,

@@ -13,7 +13,7 @@ from operators.core.anatomy import by_index
 from operators.core.errors import InputError
 from operators.core.label_files import LabelFile, read_label_file
 from operators.core.label_schemes import Scheme
-from operators.core.label_schemes.scheme import plain_name
+from operators.core.label_schemes.scheme import plain_name, side_number
 from operators.core.slicer_segments import Segment, find_structure
 from operators.segmentation.mapped_labels import MappedLabels, merge_masks, shortened, unknown_labels
 from operators.segmentation.mask_folder import map_masks
@@ -71,18 +71,22 @@ def _of_numbers(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
     table = np.zeros(max(present, default=0) + 1, dtype=np.int8)
     for number in present:
         table[number] = targets.get(scheme.labels.get(number, ""), 0)
-    return MappedLabels(table[voxels], file.grid, scheme, named=False, flags=(), sha256=file.sha256)
+    sides = np.zeros(len(table), dtype=np.uint8)
+    stated = scheme.sides()
+    for number in present:
+        sides[number] = stated.get(scheme.labels.get(number, ""), 0)
+    return MappedLabels(table[voxels], file.grid, scheme, sides[voxels], named=False, flags=(), sha256=file.sha256)
 
 
 def _of_segments(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
     meaning = _meaning_of_segments(file.segments, scheme, where)
     targets = scheme.targets()
     masks = [
-        (targets.get(name, 0), partial(_segment_mask, file, segment))
+        (targets.get(name, 0), side_number(segment.name), partial(_segment_mask, file, segment))
         for segment, name in zip(file.segments, meaning, strict=True)
     ]
     remedy = "Forbid overlaps in 3D Slicer's Segment Editor (Masking, Modify other segments: Overwrite all)."
-    voxels, flags = merge_masks(masks, file.grid, scheme, where, remedy)
+    voxels, sides, flags = merge_masks(masks, file.grid, scheme, where, remedy)
     known = {(s.layer, s.value): (s.name, name) for s, name in zip(file.segments, meaning, strict=True)}
     unknown = []
     for layer, values in enumerate(file.layers):
@@ -91,7 +95,7 @@ def _of_segments(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
             if value and not name:
                 unknown.append(segment)
     flags = (*unknown_labels(scheme, unknown), *flags)
-    return MappedLabels(voxels, file.grid, scheme, named=True, flags=flags, sha256=file.sha256)
+    return MappedLabels(voxels, file.grid, scheme, sides, named=True, flags=flags, sha256=file.sha256)
 
 
 def _segment_mask(file: LabelFile, segment: Segment) -> NDArray[np.bool_]:

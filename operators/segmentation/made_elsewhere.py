@@ -34,7 +34,8 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     """Bring label maps that were made elsewhere onto the fused grid.
 
     Each is translated by its scheme (`map_labels`) and resampled by nearest neighbour. A later
-    label map fills only voxels that the earlier ones left empty. Segments and masks
+    label map fills only voxels that the earlier ones left empty. Left and right are kept where
+    the names of the labels state them. Segments and masks
     that a scheme does not know are left out and flagged. Structures that no scheme has
     are absent.
 
@@ -61,6 +62,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     """
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     group_voxels = np.zeros(fused.grid.shape, dtype=np.uint8)
+    sides = np.zeros(fused.grid.shape, dtype=np.uint8)
     groups: dict[str, tuple[str, ...]] = {}
     cut: set[str] = set()
     flags: list[QualityFlag] = []
@@ -89,6 +91,9 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         flags += _flags(scheme, float(covered[fused.body].mean()), bool(cut_here))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
+        if mapped.sides.any():
+            stated, _ = resample_labels(mapped.sides, mapped.grid, fused.grid)
+            sides[free & (here != 0)] = stated[free & (here != 0)]
         for number, (name, (of, _)) in enumerate(scheme.groups.items(), start=1):
             groups.setdefault(name, of)
             group_voxels[free & (here == -number)] = list(groups).index(name) + 1
@@ -99,6 +104,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         fused.grid,
         groups=groups,
         group_voxels=Volume(group_voxels, fused.grid) if groups else None,
+        sides=Volume(sides, fused.grid) if sides.any() else None,
         cut=frozenset(cut),
         flags=tuple(dict.fromkeys(flags)),
     )

@@ -30,6 +30,8 @@ class MappedLabels:
     grid : Grid
     scheme : Scheme
         The scheme that they were read with, without the structures of which a mask is missing.
+    sides : ndarray, shape (z, y, x), uint8
+        1 where a label's name says left, 2 where it says right, 0 elsewhere.
     named : bool
         Whether they are segments that a file names, as 3D Slicer saves them.
     flags : tuple of QualityFlag
@@ -41,20 +43,26 @@ class MappedLabels:
     voxels: NDArray[np.int8]
     grid: Grid
     scheme: Scheme
+    sides: NDArray[np.uint8]
     named: bool
     flags: tuple[QualityFlag, ...]
     sha256: str
 
 
 def merge_masks(
-    masks: Iterable[tuple[int, Callable[[], NDArray[np.bool_]]]], grid: Grid, scheme: Scheme, where: str, remedy: str
-) -> tuple[NDArray[np.int8], tuple[QualityFlag, ...]]:
+    masks: Iterable[tuple[int, int, Callable[[], NDArray[np.bool_]]]],
+    grid: Grid,
+    scheme: Scheme,
+    where: str,
+    remedy: str,
+) -> tuple[NDArray[np.int8], NDArray[np.uint8], tuple[QualityFlag, ...]]:
     """Put the masks of structures into one label map. A voxel of two structures belongs to the one that comes first.
 
     Parameters
     ----------
-    masks : iterable of (int, callable)
-        A target of `Scheme.targets`, and a function that makes the mask; it is not called for the target 0.
+    masks : iterable of (int, int, callable)
+        A target of `Scheme.targets`, its side (1 left, 2 right, 0 not stated), and a function that makes the mask; it
+        is not called for the target 0.
         Several masks may have one target; they are parts of one structure, and may overlap.
     grid : Grid
     scheme : Scheme
@@ -64,6 +72,7 @@ def merge_masks(
     Returns
     -------
     merged : ndarray, shape ``grid.shape``, int8
+    sides : ndarray, shape ``grid.shape``, uint8
     flags : tuple of QualityFlag
         ``overlapping-labels`` (warning) when two structures share voxels.
 
@@ -73,9 +82,10 @@ def merge_masks(
         When two structures share more than a tenth of the smaller one.
     """
     merged = np.zeros(grid.shape, dtype=np.int8)
+    sides = np.zeros(grid.shape, dtype=np.uint8)
     sizes: dict[int, int] = {}
     shared: dict[tuple[int, int], int] = {}
-    for target, make in masks:
+    for target, side, make in masks:
         if not target:
             continue
         here = make()
@@ -83,7 +93,9 @@ def merge_masks(
         sizes[target] = sizes.get(target, 0) + int(np.count_nonzero(before != target))
         for other in set(np.unique(before).tolist()) - {0, target}:
             shared[other, target] = shared.get((other, target), 0) + int(np.count_nonzero(before == other))
-        merged[here & (merged == 0)] = target
+        new = here & (merged == 0)
+        merged[new] = target
+        sides[new] = side
     for (one, other), count in shared.items():
         if count > _MOST_OVERLAP * min(sizes[one], sizes[other]):
             raise InputError(
@@ -93,11 +105,11 @@ def merge_masks(
                 remedy,
             )
     if not shared:
-        return merged, ()
+        return merged, sides, ()
     cm3 = grid.voxel_volume_mm3 / 1000.0
     pairs = [f"{_called(a, scheme)} and {_called(b, scheme)} ({n * cm3:.1f} cm3)" for (a, b), n in shared.items()]
     message = f"Overlaps were counted once, for the first of each pair: {shortened(pairs)}."
-    return merged, (QualityFlag("overlapping-labels", "warning", message),)
+    return merged, sides, (QualityFlag("overlapping-labels", "warning", message),)
 
 
 def unknown_labels(scheme: Scheme, unknown: Sequence[str]) -> tuple[QualityFlag, ...]:

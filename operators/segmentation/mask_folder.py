@@ -16,7 +16,7 @@ from operators.core.errors import InputError
 from operators.core.label_file_names import masks_in
 from operators.core.label_files import LabelFile, read_label_file
 from operators.core.label_schemes import Scheme
-from operators.core.label_schemes.scheme import plain_name
+from operators.core.label_schemes.scheme import plain_name, side_number
 from operators.core.slicer_segments import Segment, find_structure
 from operators.core.volume import QualityFlag
 from operators.segmentation.mapped_labels import MappedLabels, merge_masks, shortened, unknown_labels
@@ -46,13 +46,13 @@ def map_masks(folder: Path, scheme: Scheme) -> MappedLabels:
     first = read_label_file(files[used[0]])
     digests: list[str] = []
     make = partial(_mask, first_path=files[used[0]], first=first, digests=digests)
-    masks = [(targets[meaning[name]], partial(make, files[name])) for name in used]
+    masks = [(targets[meaning[name]], side_number(name), partial(make, files[name])) for name in used]
     remedy = "Have the tool write one label map instead (TotalSegmentator: --ml), or correct the masks."
-    voxels, flags = merge_masks(masks, first.grid, complete, folder.name, remedy)
+    voxels, sides, flags = merge_masks(masks, first.grid, complete, folder.name, remedy)
     unknown = unknown_labels(scheme, [name for name in files if name not in meaning])
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     flags = (*unknown, *incomplete, *flags)
-    return MappedLabels(voxels, first.grid, complete, named=False, flags=flags, sha256=digest)
+    return MappedLabels(voxels, first.grid, complete, sides, named=False, flags=flags, sha256=digest)
 
 
 def _meaning_of_masks(files: Mapping[str, Path], scheme: Scheme, where: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from operators.core.options import Backend, SegmentationOptions
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
+from operators.segmentation.onnx_network import OnnxRuntimeNetwork
 
 __all__ = [
     "HARMLESS_DICE_LOSS",
@@ -172,55 +173,6 @@ def _compiled(path: Path, bf16: bool, threads: int, streams: int) -> Any:
     return compiled
 
 
-class OnnxRuntimeNetwork:
-    """ONNX Runtime on the CPU, or on a GPU with TensorRT if it is installed, else with CUDA.
-
-    Parameters
-    ----------
-    path : Path
-        ONNX file that takes one window at a time.
-    cuda, bf16 : bool
-        bf16 needs TensorRT.
-    """
-
-    def __init__(self, path: Path, cuda: bool, bf16: bool) -> None:
-        runtime = importlib.import_module("onnxruntime")
-        session = runtime.SessionOptions()
-        session.intra_op_num_threads = thread_count()
-        session.log_severity_level = 3
-        tensorrt = {
-            "trt_engine_cache_enable": True,  # building an engine takes minutes
-            "trt_engine_cache_path": str(path.parent),
-            "trt_bf16_enable": bf16,
-        }
-        wanted = [("TensorrtExecutionProvider", tensorrt), ("CUDAExecutionProvider", {})] if cuda else []
-        available = runtime.get_available_providers()
-        providers = [(name, settings) for name, settings in wanted if name in available]
-        if cuda and not providers:
-            raise UsageError(
-                "--backend onnxruntime",
-                "an onnxruntime package for the CPU only",
-                "onnxruntime-gpu",
-                "Install the extra `gpu`, or use --device cpu.",
-            )
-        self._session = runtime.InferenceSession(str(path), session, providers=[*providers, "CPUExecutionProvider"])
-        used = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        if bf16 and used != "tensorrt":
-            raise UsageError(
-                "--precision bf16",
-                f"onnxruntime {runtime.__version__} on {used}, which computes in fp32",
-                "openvino or torch (CPU), torch or TensorRT (GPU)",
-                "Choose another --backend, or --precision fp32.",
-            )
-        self._input = self._session.get_inputs()[0].name
-        self.description = f"onnxruntime {runtime.__version__}, {used}, {'bf16' if bf16 else 'fp32'}"
-
-    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
-        """See `Network`."""
-        scores = [self._session.run(None, {self._input: window[None].cpu().numpy()})[0] for window in windows]
-        return torch.cat([torch.from_numpy(part) for part in scores])
-
-
 def open_network(model: SegmentationModel, options: SegmentationOptions) -> Network:
     """Open the network of a model on the backend that the options name.
 
@@ -249,7 +201,7 @@ def open_network(model: SegmentationModel, options: SegmentationOptions) -> Netw
         return TorchNetwork(model.network.to(device), device, bf16)
     if backend == "openvino":
         return OpenVinoNetwork(onnx_model(model), bf16)
-    return OnnxRuntimeNetwork(onnx_model(model), cuda, bf16)
+    return OnnxRuntimeNetwork(onnx_model(model), cuda, bf16, thread_count())
 
 
 def _on_cuda(options: SegmentationOptions) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from operators.core.contrast import Contrast
+from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import SegmentationError
 from operators.core.label_files import read_label_file
 from operators.core.label_map import LabelMap
@@ -23,14 +22,15 @@ from operators.core.label_schemes import LabelSource, load_scheme
 from operators.core.model_card import ModelCard
 from operators.core.nifti_files import write_nifti
 from operators.core.segmenters import Segmenter
-from operators.core.volume import Fused, Volume
+from operators.core.volume import Fused
 from operators.segmentation.made_elsewhere import import_labels
+from operators.segmentation.tool_version import environment, version_of
 
 __all__ = ["check_installed", "label_with"]
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.2
-_VERSION_S = 60
+_OUTPUT = "labels.nii.gz"
 _SAME_GRID_MM = 0.1
 _KILOBYTES_PER_GB = 1e6
 
@@ -72,19 +72,28 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
         When its labels cannot be translated or lie where they cannot; see `import_labels`.
     """
     check_installed(tool)
-    if tool.contrast in fused.absent:
+    if lacking := [contrast.value for contrast in tool.contrasts if contrast in fused.absent]:
         raise SegmentationError(
             f"segmenter {tool.name}",
-            f"a study without {tool.contrast.value} images",
-            f"the {tool.contrast.value} image that it reads",
+            f"a study without {' and '.join(lacking)} images",
+            f"the {' and '.join(contrast.value for contrast in tool.contrasts)} images that it reads",
             "Use a tool for what the study has.",
         )
     with tempfile.TemporaryDirectory(prefix="sarcomap-segmenter-") as name:
-        folder = Path(name)
-        image, output = folder / "image.nii.gz", folder / "labels.nii.gz"
-        write_nifti(image, Volume(_image(fused, tool.contrast), fused.grid))
-        _run(tool, tool.words(input=image, output=output, folder=folder), folder, minutes * 60, memory_gb)
-        found = [path for path in sorted(folder.glob(tool.writes)) if path != image]
+        folder, images = Path(name) / "labels", Path(name) / "images"
+        folder.mkdir()
+        volumes = fused.volumes()
+        for file, contrast in zip(tool.image_names(), tool.contrasts, strict=True):
+            write_nifti(images / file, volumes[contrast.value])
+        words = tool.words(
+            gpu=driver_sees_device(),
+            input=images / tool.image_names()[0],
+            images=images,
+            output=folder / _OUTPUT,
+            folder=folder,
+        )
+        _run(tool, words, folder, minutes * 60, memory_gb)
+        found = sorted(path for path in folder.glob(tool.writes) if path.is_file())
         if len(found) != 1:
             raise SegmentationError(
                 f"segmenter {tool.name}",
@@ -100,25 +109,22 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
                 "Have the tool resample its labels to the input, as most do by default.",
             )
         labels, card = import_labels(fused, (LabelSource(found[0], load_scheme(tool.scheme)),))
-    return labels, replace(card, version=_version(tool) or card.version)
-
-
-def _image(fused: Fused, contrast: Contrast):  # type: ignore[no-untyped-def]
-    return {
-        Contrast.WATER: fused.water,
-        Contrast.FAT: fused.fat,
-        Contrast.IN: fused.in_phase,
-        Contrast.OPPOSED: fused.opposed,
-    }[contrast]
+    return labels, replace(card, version=version_of(tool) or card.version)
 
 
 def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory_gb: float) -> None:
-    log = folder / "tool.log"
+    log = folder.parent / "tool.log"
     start = time.monotonic()
     with log.open("wb") as stream:
         try:
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=folder, start_new_session=True
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd=folder,
+                env=environment(tool),
+                start_new_session=True,
             )
         except OSError as error:
             raise SegmentationError(
@@ -166,21 +172,3 @@ def _memory_gb(group: int) -> float:
                 resident = re.search(r"VmRSS:\s+(\d+)", (status.parent / "status").read_text())
                 total_kb += int(resident[1]) if resident else 0
     return total_kb / _KILOBYTES_PER_GB
-
-
-def _version(tool: Segmenter) -> str:
-    """The first line that the tool's version command prints; empty when it has none or fails."""
-    if not tool.version:
-        return ""
-    try:
-        answer = subprocess.run(
-            shlex.split(tool.version),
-            capture_output=True,
-            text=True,
-            timeout=_VERSION_S,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
-    return next((line.strip()[:64] for line in answer.stdout.splitlines() if line.strip()), "")

@@ -15,7 +15,7 @@ from operators.segmentation.networks import Network, RunsAhead
 
 __all__ = ["Scorer"]
 
-_SLAB = 16  # planes of a window; fewer would be as many calls more on a GPU
+_SLAB = 16  # planes of a window
 _OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudnn_status_alloc_failed")
 
 
@@ -56,6 +56,7 @@ class Scorer:
         self._on_cpu = on_cpu
         self._mirror = None if mirror_axis is None else mirror_axis - 3  # counted from the end
         self._at_once: int | None = None
+        self._sums: list[torch.Tensor] = []
 
     def __call__(self, windows: list[torch.Tensor]) -> torch.Tensor:
         """Scores (windows, classes, *roi), float32, of windows (channels, *roi).
@@ -88,6 +89,15 @@ class Scorer:
                 yield begun.popleft()()
             begun.append(self._begin(network, batch[0], finish))
         yield from _finished(begun)
+
+    def confirm(self) -> None:
+        """Raise `SegmentationError` if scores on a GPU were not finite.
+
+        They are checked at the end, because reading each check's result would make the GPU wait.
+        """
+        sums, self._sums = self._sums, []
+        if sums and not torch.isfinite(torch.stack(sums)).all():
+            raise self._not_finite()
 
     def _begin(
         self, network: RunsAhead, window: torch.Tensor, finish: Callable[[torch.Tensor], torch.Tensor]
@@ -167,10 +177,16 @@ class Scorer:
                 f"{wanted}: the label table's {anatomy.CHANNEL_COUNT} channels, and a score for every voxel",
                 "Use weights trained with this version's configs.",
             )
-        if not torch.isfinite(scores.sum()):  # the sum is not finite if any score is not
-            raise SegmentationError(
-                f"model {self._name}", "scores that are not finite", "a score of every class", "Check its weights."
-            )
+        total = scores.sum()  # it is not finite if any score is not
+        if scores.device.type != "cpu":
+            self._sums.append(total)
+        elif not torch.isfinite(total):
+            raise self._not_finite()
+
+    def _not_finite(self) -> SegmentationError:
+        return SegmentationError(
+            f"model {self._name}", "scores that are not finite", "a score of every class", "Check its weights."
+        )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -186,7 +202,8 @@ def _softmax(scores: torch.Tensor) -> torch.Tensor:
     """The softmax, in place and a slab at a time: the scores of one window may take more than 100 MB."""
     with torch.inference_mode():
         for window in scores:
-            for slab in window.split(_SLAB, dim=1):
+            # A GPU has the memory for the whole window, and would wait between slabs.
+            for slab in (window,) if scores.device.type != "cpu" else window.split(_SLAB, dim=1):
                 slab.copy_(slab.softmax(dim=0))
     return scores
 

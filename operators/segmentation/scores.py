@@ -146,7 +146,7 @@ def labels_from_bands(
         if along.size == 0:
             continue
         label_band(  # type: ignore[call-arg]
-            band.sums.numpy(),
+            band.sums.cpu().numpy(),
             np.array([*band.origin[:2], band.origin[2] - band.first]),
             *(part for axis in range(3) for part in (mapping.lower[axis], mapping.upper[axis], mapping.weight[axis])),
             int(along[0]),

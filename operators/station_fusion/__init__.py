@@ -8,7 +8,7 @@ from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.choice import stations_to_fuse
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.fuse import fuse
-from operators.station_fusion.fused_files import read_fused, write_fused
+from operators.station_fusion.fused_files import fused_of, read_fused, write_fused, write_fused_volumes
 from operators.station_fusion.positions import (
     TablePosition,
     choose_positions,
@@ -28,7 +28,9 @@ __all__ = [
     "fat_fraction",
     "find_positions",
     "fuse",
+    "fused_of",
     "read_fused",
     "stations_to_fuse",
     "write_fused",
+    "write_fused_volumes",
 ]

@@ -50,7 +50,8 @@ def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
     -------
     mapping
         ``upper``, ``lower`` (0 is the most superior position), ``overlap_mm``
-        (along z, voxel faces included), ``mean_absolute_difference`` (fraction
+        (along z, voxel faces included), ``middle_z_mm`` (LPS z of its middle),
+        ``mean_absolute_difference`` (fraction
         of the mean signal of both), ``gain_ratio`` (median of upper over
         lower), ``shift_mm`` with ``shift_x_mm``, ``shift_y_mm``, ``shift_z_mm``
         (displacement of the body in the lower station), ``shift_correlation``
@@ -65,6 +66,7 @@ def overlap_agreement(overlap: Overlap) -> Mapping[str, float]:
         "upper": overlap.upper,
         "lower": overlap.lower,
         "overlap_mm": overlap.overlap_mm,
+        "middle_z_mm": float((overlap.grid.affine @ [*((n - 1) / 2 for n in overlap.grid.shape[::-1]), 1.0])[2]),
         "mean_absolute_difference": float(np.abs(above - below)[tissue].mean(dtype=np.float64) / mean),
         "gain_ratio": gain_ratio(overlap),
         "shift_mm": float("nan") if shift is None else shift.length_mm,

@@ -28,7 +28,7 @@ from operators.station_fusion.positions import (
     coverage_flags,
     find_positions,
 )
-from operators.station_fusion.resample import average_stations, choose_device
+from operators.station_fusion.resample import average_where_faster, choose_device
 from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
 from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
@@ -83,7 +83,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     """
     options = options or FusionOptions()
     tell = progress or _silent
-    machine = choose_device(options.device)
+    choose_device(options.device)  # a GPU that is not there is an error before the work
     tell("sorting stations", 0.0)
     absent = absent_contrasts(study.stations)
     found, flags = find_positions(with_stand_ins(study.stations))
@@ -111,11 +111,11 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
-    sampled = average_stations(
+    sampled, engine = average_where_faster(
         [position.signals for position in fused_positions],
         grids,
         grid,
-        machine,
+        options.device,
         fades=fades(chosen, options.blend),
     )
     by_contrast = dict(zip(Contrast, sampled, strict=True))
@@ -158,6 +158,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         ),
         label_slices=label_slices,
         absent=absent,
+        engine=engine,
     )
 
 

@@ -18,7 +18,7 @@ from operators.station_fusion.fuse import fuse
 from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from operators.station_fusion.water_alone import fat_stand_in
 
-__all__ = ["read_fused", "write_fused"]
+__all__ = ["fused_of", "read_fused", "write_fused", "write_fused_volumes"]
 
 
 def write_fused(folder: Path | str, study: Study, options: FusionOptions | None = None) -> Fused:
@@ -35,10 +35,29 @@ def write_fused(folder: Path | str, study: Study, options: FusionOptions | None 
     SarcoMapError
         See `fuse` and `write_volumes`.
     """
-    options = options or FusionOptions()
-    fused = fused_elsewhere(study, options) if study.fused_elsewhere else fuse(study, options)
-    write_volumes(Path(folder) / "fused", fused.volumes())
+    fused = fused_of(study, options)
+    write_fused_volumes(folder, fused)
     return fused
+
+
+def fused_of(study: Study, options: FusionOptions | None = None) -> Fused:
+    """Fuse a study, or take its volumes as they are if another program has fused them.
+
+    Parameters and errors are those of `fuse`.
+    """
+    options = options or FusionOptions()
+    return fused_elsewhere(study, options) if study.fused_elsewhere else fuse(study, options)
+
+
+def write_fused_volumes(folder: Path | str, fused: Fused) -> None:
+    """Write ``fused/{in,opp,water,fat,fat_fraction,body}.nrrd``, without those of absent contrasts.
+
+    Raises
+    ------
+    SarcoMapError
+        See `write_volumes`.
+    """
+    write_volumes(Path(folder) / "fused", fused.volumes())
 
 
 def read_fused(folder: Path | str) -> Fused:

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Literal
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.cuda_driver import driver_sees_device
-from operators.core.errors import UsageError
+from operators.core.device_copies import copy_of, remember
 from operators.core.options import Device
 from operators.core.volume import Grid
-from operators.station_fusion.plan import plan_sampling
+from operators.station_fusion.device_choice import choose_device, faster_device
+from operators.station_fusion.plan import SamplingPlan, plan_sampling
 from operators.station_fusion.resample_cpu import average_on_cpu
 
-__all__ = ["average_stations", "choose_device"]
-
-
-def choose_device(device: Device) -> Literal["cpu", "cuda"]:
-    """The device to fuse on. ``auto`` takes CUDA if there is a device for it.
-
-    Raises
-    ------
-    UsageError
-        For ``cuda`` without a CUDA device or without numba-cuda, and for any other value.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError("device", f"{device!r}", "auto, cpu or cuda", "Choose one of the three.")
-    if device == "cpu":
-        return "cpu"
-    reason = _cuda_missing()
-    if reason is None:
-        return "cuda"
-    if device == "cuda":
-        raise UsageError("device", reason, "a CUDA device", "Use --device auto or --device cpu.")
-    return "cpu"
+__all__ = ["average_stations", "average_where_faster", "choose_device"]
 
 
 def average_stations(
@@ -73,6 +54,61 @@ def average_stations(
     ValueError
         When a signal does not have the shape of its grid, or stations differ in their number of contrasts.
     """
+    contiguous, plan = _planned(signals, station_grids, grid, fades)
+    if device == "cuda":
+        return _on_cuda(contiguous, plan)
+    return average_on_cpu(contiguous, plan)
+
+
+def average_where_faster(
+    signals: Sequence[Sequence[NDArray[np.float32]]],
+    station_grids: Sequence[Grid],
+    grid: Grid,
+    device: Device,
+    *,
+    fades: Sequence[NDArray[np.float32]] | None = None,
+) -> tuple[list[NDArray[np.float32]], str]:
+    """Like `average_stations`, on the device that is expected to be faster for this study where ``auto`` allows both.
+
+    Parameters
+    ----------
+    signals, station_grids, grid, fades
+        See `average_stations`.
+    device : {"auto", "cpu", "cuda"}
+
+    Returns
+    -------
+    volumes : list of ndarray, shape (z, y, x), float32
+        One for each contrast.
+    engine : str
+        What resampled the stations, for the report.
+
+    Raises
+    ------
+    UsageError
+        See `choose_device`.
+    """
+    allowed = choose_device(device)
+    contiguous, plan = _planned(signals, station_grids, grid, fades)
+    engine = f"cpu, numba {version('numba')}"
+    if allowed == "cuda" and (
+        device == "cuda" or faster_device(plan, len(contiguous[0]), numba.get_num_threads()) == "cuda"
+    ):
+        try:
+            return _volumes(_on_cuda(contiguous, plan)), _cuda_engine()
+        except Exception as error:  # of a driver, a compiler or too little memory
+            if device == "cuda":
+                raise
+            engine += f" (CUDA failed: {type(error).__name__})"
+    return _volumes(average_on_cpu(contiguous, plan)), engine
+
+
+def _planned(
+    signals: Sequence[Sequence[NDArray[np.float32]]],
+    station_grids: Sequence[Grid],
+    grid: Grid,
+    fades: Sequence[NDArray[np.float32]] | None,
+) -> tuple[list[list[NDArray[np.float32]]], SamplingPlan]:
     contiguous = [[np.ascontiguousarray(signal, dtype=np.float32) for signal in station] for station in signals]
     for station, station_grid in zip(contiguous, station_grids, strict=True):
         if len(station) != len(contiguous[0]):
@@ -80,22 +116,26 @@ def average_stations(
         for signal in station:
             if signal.shape != station_grid.shape:
                 raise ValueError(f"a signal of shape {signal.shape} on a grid of shape {station_grid.shape}")
-    plan = plan_sampling(station_grids, grid, fades)
-    if device == "cuda":
-        from operators.station_fusion.resample_cuda import average_on_cuda  # needs numba-cuda
-
-        return average_on_cuda(contiguous, plan)
-    return average_on_cpu(contiguous, plan)
+    return contiguous, plan_sampling(station_grids, grid, fades)
 
 
-def _cuda_missing() -> str | None:
-    """Why CUDA cannot be used, or None when it can."""
-    numba_decides = {"NUMBA_CUDA_DRIVER", "NUMBA_ENABLE_CUDASIM"} & os.environ.keys()
-    # The driver is checked first, because importing numba-cuda takes half a second and most machines have no GPU.
-    if not numba_decides and not driver_sees_device():
-        return "no CUDA device is available"
-    try:
-        from numba import cuda
-    except ImportError:
-        return "the package numba-cuda is not installed"
-    return None if cuda.is_available() else "no CUDA device is available"
+def _on_cuda(signals: Sequence[Sequence[NDArray[np.float32]]], plan: SamplingPlan) -> NDArray[np.float32]:
+    from operators.station_fusion.resample_cuda import average_on_cuda  # needs numba-cuda
+
+    return average_on_cuda(signals, plan)
+
+
+def _volumes(averaged: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The volumes of the contrasts, each with its part of the copy that is still on the GPU, if there is one."""
+    volumes = list(averaged)
+    copy = copy_of(averaged)
+    if copy is not None:
+        for volume, part in zip(volumes, copy, strict=True):
+            remember(volume, part)
+    return volumes
+
+
+def _cuda_engine() -> str:
+    import torch
+
+    return f"cuda, {torch.cuda.get_device_name()}, numba-cuda {version('numba-cuda')}"

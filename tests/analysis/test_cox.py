@@ -90,3 +90,12 @@ def test_a_group_without_deaths_does_not_converge_to_a_number() -> None:
 def test_without_deaths_there_is_no_model() -> None:
     with pytest.raises(ValueError, match="no deaths"):
         fit_cox(np.ones(5), np.zeros(5), np.arange(5.0)[:, None])
+
+
+def test_deaths_at_one_time_say_nothing_about_proportional_hazards() -> None:
+    rng = np.random.default_rng(2)
+    time, died, x = rng.uniform(2, 5, 60), np.zeros(60), rng.normal(size=(60, 1))
+    time[:2], died[:2] = 1.0, 1.0
+    fit = fit_cox(time, died, x)
+    each, together = proportional_hazards_p(fit, time, died, x)
+    assert fit.converged and np.isnan(each).all() and np.isnan(together)

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis.by_group import table_by_group
-from analysis.composition import add_composition
+from analysis.competing_tables import composition_table
+from analysis.composition import add_composition, composition_associations, volume_z_scores
 from analysis.curves import odds_ratio_curves
 from analysis.definitions import COVARIATES
 from analysis.kaplan_meier import log_rank_p, survival_curve
 from analysis.mediation import mediate, mediation_table
+from analysis.survival import follow_up
 from analysis.thirds import tertiles
 from tests.analysis.r import needs_survival, run_r
 from tests.analysis.synthetic import cohort_of
@@ -69,11 +71,50 @@ def test_muscle_quality_is_defined_within_each_sex() -> None:
     made = add_composition(cohort_of(12000, 4).analysed)
     assert made.groupby("sex")["low_specific_strength"].mean().to_numpy() == pytest.approx([0.2, 0.2], abs=0.01)
     share = made["adverse_muscle_composition"].mean()
-    assert 0.02 < share < 0.12  # 1/16 if fat and volume were independent
+    assert 0.02 < share < 0.12  # 1/16 if fat and volume were independent; 10.5% in UK Biobank (Linge 2021)
     adverse = made[made["adverse_muscle_composition"] == 1]
     for sex in ("M", "F"):
         everybody = made.loc[made["sex"] == sex, "muscle_fat_fraction"]
         assert adverse.loc[adverse["sex"] == sex, "muscle_fat_fraction"].min() > everybody.quantile(0.74)
+    assert adverse["muscle_volume_z"].max() <= made["muscle_volume_z"].quantile(0.26)
+    assert (made["muscle_composition"] == "adverse").sum() == len(adverse)
+    assert made["muscle_composition"].isin(["normal", "high fat only"]).mean() == pytest.approx(0.75, abs=0.01)
+
+
+def test_the_z_score_of_volume_does_not_depend_on_sex_weight_and_height() -> None:
+    table = cohort_of(12000, 4).analysed
+    z = volume_z_scores(table)
+    assert z.groupby(table["sex"]).mean().to_numpy() == pytest.approx([0, 0], abs=1e-9)
+    assert z.groupby(table["sex"]).std().to_numpy() == pytest.approx([1, 1], abs=0.01)
+    for sex in ("M", "F"):
+        rows = table["sex"] == sex
+        for name in ("height_cm", "weight_kg", "bmi"):
+            assert abs(np.corrcoef(z[rows], table.loc[rows, name])[0, 1]) < 0.02
+
+
+@needs_survival
+def test_groups_of_composition_are_compared_as_r_does(tmp_path: Path) -> None:
+    table = add_composition(cohort_of(12000, 4).analysed.head(6000))
+    followed = follow_up(table)
+    made = composition_associations(table, ("age", "sex"), followed)
+    r = run_r(
+        """
+        library(survival); d$g <- relevel(factor(d$g), "normal")
+        w <- c("glow volume only", "ghigh fat only", "gadverse")
+        f <- summary(glm(falls ~ g + age + sex, binomial, d))$coefficients[w, ]
+        h <- summary(coxph(Surv(years, died) ~ g + age + sex, d))$coefficients[w, ]
+        out("odds", c(exp(f[, 1]), f[, 4])); out("hazard", c(h[, 2], h[, 5]))
+        """,
+        tmp_path,
+        d=pd.DataFrame({"g": table["muscle_composition"], "falls": table["falls"], "age": table["age"],
+                        "sex": table["sex"], "years": followed.years, "died": followed.died}),
+    )  # fmt: skip
+    for outcome, measure, name in (("falls", "odds ratio", "odds"), ("mortality", "hazard ratio", "hazard")):
+        part = made[(made["outcome"] == outcome) & (made["measure"] == measure)].iloc[1:]
+        np.testing.assert_allclose([*part["ratio"], *part["p_value"]], r[name], rtol=1e-5)
+    assert composition_table(made).rows[0][2] == "normal"
+    nobody = table.assign(muscle_composition=pd.NA)
+    assert composition_associations(nobody, (), followed).empty
 
 
 def test_without_muscle_fat_composition_is_not_known() -> None:

@@ -85,6 +85,17 @@ def test_regenie_gets_complete_covariates_and_fastgwa_two_files(tables: tuple[Pa
     assert len(lines_of(tmp_path / "f" / "covariates.quantitative.txt")[0]) == 2 + 6
 
 
+def test_a_missing_centre_is_what_each_tool_reads_as_missing(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    phenotypes, people = tables
+    table = pd.read_csv(people)
+    table.loc[0, "p54_i2"] = np.nan
+    table.to_csv(people, index=False)
+    for tool, missing in (("plink2", "NONE"), ("bolt", "NA")):
+        export(phenotypes, ExportOptions(tool, tmp_path / tool, people))  # type: ignore[arg-type]
+        lines = lines_of(tmp_path / tool / "covariates.txt")
+        assert lines[1][8] == missing and lines[4][6] == "NA"
+
+
 def test_rank_normal_is_bloms_and_within_sex_on_request(tables: tuple[Path, Path], tmp_path: Path) -> None:
     values = pd.Series([5.0, 1.0, np.nan, 1.0, 9.0])
     expected = norm.ppf((rankdata([5.0, 1.0, 1.0, 9.0]) - 0.375) / 4.25)

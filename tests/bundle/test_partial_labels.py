@@ -10,7 +10,7 @@ from ignite.engine import Engine
 from monai.losses import DiceCELoss
 
 from bundle.scripts import AnnotatedClasses, DiceWeightedCELoss, PartialLabelLoss, load_weights
-from bundle.scripts.partial_labels import merge_unannotated
+from bundle.scripts.partial_labels import merge_classes
 from operators.core.errors import SegmentationError
 
 
@@ -22,12 +22,12 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return scores, labels
 
 
-ANNOTATED = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 1]], dtype=torch.bool)
+LABELLED_AS = torch.tensor([[0, 1, 2, 3], [0, 1, 0, 3]])
 
 
 def test_the_probability_of_a_left_out_class_is_added_to_the_background() -> None:
     scores, _ = batch()
-    before, after = scores.softmax(1), merge_unannotated(scores, ANNOTATED).softmax(1)
+    before, after = scores.softmax(1), merge_classes(scores, LABELLED_AS).softmax(1)
     torch.testing.assert_close(after[0], before[0])
     torch.testing.assert_close(after[1, 0], before[1, 0] + before[1, 2])
     torch.testing.assert_close(after[1, [1, 3]], before[1, [1, 3]])
@@ -42,7 +42,7 @@ def test_the_probability_of_a_left_out_class_is_added_to_the_background() -> Non
 def test_moving_probability_between_background_and_the_class_left_out_costs_nothing(loss: torch.nn.Module) -> None:
     scores, labels = batch()
     partial = PartialLabelLoss(loss)
-    partial.annotated = ANNOTATED
+    partial.labelled_as = LABELLED_AS
     probability = scores.softmax(1)
     moved = probability.clone()
     moved[1, 0], moved[1, 2] = 0.3 * (p := probability[1, 0] + probability[1, 2]), 0.7 * p
@@ -50,22 +50,30 @@ def test_moving_probability_between_background_and_the_class_left_out_costs_noth
     assert loss(moved.log(), labels) != pytest.approx(float(loss(scores, labels)), rel=1e-3)  # the plain loss changes
 
 
+def test_structures_that_were_drawn_as_one_share_one_probability() -> None:
+    scores, _ = batch()
+    before, after = scores.softmax(1), merge_classes(scores, torch.tensor([[0, 1, 2, 3], [0, 1, 2, 1]])).softmax(1)
+    torch.testing.assert_close(after[0], before[0])
+    torch.testing.assert_close(after[1, 1], before[1, 1] + before[1, 3])
+    assert float(after[1, 3].max()) < 1e-6
+
+
 def test_complete_labels_give_the_wrapped_loss_exactly() -> None:
     scores, labels = batch()
     loss = DiceCELoss(to_onehot_y=True, softmax=True)
     partial = PartialLabelLoss(loss)
-    partial.annotated = torch.ones(2, 4, dtype=torch.bool)
+    partial.labelled_as = torch.arange(4).expand(2, 4)
     assert torch.equal(partial(scores, labels), loss(scores, labels))
 
 
 def test_the_batch_passes_the_annotated_classes_to_the_loss() -> None:
     partial = PartialLabelLoss(torch.nn.MSELoss())
     seen: list[torch.Tensor | None] = []
-    engine = Engine(lambda *_: seen.append(partial.annotated))
+    engine = Engine(lambda *_: seen.append(partial.labelled_as))
     AnnotatedClasses(partial).attach(engine)
-    engine.run([{"annotated": ANNOTATED.byte()}, {}])
+    engine.run([{"labelled_as": LABELLED_AS}, {}])
     first, second = seen
-    assert first is not None and torch.equal(first, ANNOTATED) and second is None
+    assert first is not None and torch.equal(first, LABELLED_AS) and second is None
 
 
 class Malicious:

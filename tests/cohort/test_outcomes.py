@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import threading
@@ -14,17 +15,23 @@ from pathlib import Path
 import pytest
 
 from app.cohort import CohortOptions, Ledger
+from app.cohort.child import Answer, _answer, _Link
 from app.cohort.ledger import latest
-from app.cohort.records import Attempt, Digests, InputIdentity
+from app.cohort.records import Attempt, Digests, InputIdentity, Said
 from app.cohort.run import CohortError, CohortResult, run_cohort
 from app.cohort.settings import Task, WorkerSettings
-from app.cohort.studies import find_studies
+from app.cohort.studies import find_studies, named_study
+from app.cohort.study_work import Session
+from app.cohort.verdict import Verdict
+from app.cohort.watch import End
 from app.cohort.worker import Trouble, Worker
+from operators.core.errors import InputError
 from operators.core.options import RunOptions
-from tests.cohort.stand_in import WORK
+from tests.cohort.stand_in import WORK, process
 
 MakeInputs = Callable[[Sequence[str]], Path]
 DIGESTS = Digests("m", "o", "s")
+SAID = Said("here", "that", "this", "Do so.")
 
 
 def run(inputs: Path, out: Path, **options: object) -> CohortResult:
@@ -113,6 +120,44 @@ def test_a_share_that_vanishes_stops_the_run_and_a_file_that_vanishes_does_not(
     finally:
         worker.close()
     assert set(known(out)) == {studies[0].study}
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_does_not_stop_the_run(
+    made_inputs: MakeInputs, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    (study,) = find_studies([str(made_inputs(["ok"]))])
+    monkeypatch.setattr("app.cohort.child.content_digest", denied)
+    ours, _ = multiprocessing.Pipe()
+    link = _Link(ours)
+    answer = _answer(Task(study), out / "new", settings(out), Session(), process, link)
+    assert answer.verdict is not None and not answer.verdict.stops
+    assert (answer.verdict.outcome, answer.verdict.said.found) == ("refused", "cannot be read (Permission denied)")
+
+
+def test_a_server_that_does_not_answer_stops_the_run(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    url = "http://127.0.0.1:9/1_20201_2_0.zip"
+    study = named_study(url, InputIdentity(url, 1, "e"))
+    refused = Verdict("refused", SAID)
+
+    def found(state: InputIdentity | Exception | None) -> Verdict | None:
+        def identity(_: str) -> InputIdentity | None:
+            if isinstance(state, Exception):
+                raise state
+            return state
+
+        monkeypatch.setattr("app.cohort.remote.remote_identity", identity)
+        end = End(Answer(refused), "answered", "fetch", "", 0.0, 0)
+        return Worker(settings(out))._verdict(Task(study), end)
+
+    gone = found(InputError("http://x", "cannot be listed (TimeoutError)", "one", "Check it."))
+    assert gone is not None and gone.stops and gone.exit_code == 3
+    removed = found(None)
+    assert removed is not None and removed.said.found == "no longer there" and not removed.stops
+    assert found(study.identity) == refused
 
 
 def test_what_is_in_hand_is_dropped_when_the_run_stops(made_inputs: MakeInputs, out: Path) -> None:

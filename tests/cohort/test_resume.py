@@ -64,6 +64,12 @@ def test_what_has_changed_is_done_again_and_the_reason_is_said(
     assert (task.earlier is None) == (reason == "its results are gone")
 
 
+def test_a_done_study_with_a_second_input_is_kept_and_said() -> None:
+    made = plan(DONE, study=replace(STUDY, problem=SAID))
+    assert made.settled == {"1_2": DONE} and made.doubtful == 1
+    assert plan(DONE, study=replace(STUDY, identity=None, problem=SAID)).doubtful == 0  # removed since
+
+
 def test_another_version_is_accepted_where_this_is_asked_for() -> None:
     assert plan(DONE, digests=replace(DIGESTS, software="s2"), accept_software=True).tasks == []
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
 
+from app.cohort import remote
 from app.cohort.options import CohortOptions
 from app.cohort.studies import find_studies
 from operators.core.errors import InputError
@@ -95,6 +100,33 @@ def test_a_manifest_that_cannot_be_right_is_refused(
         find_studies([manifest(tmp_path, rows, columns)])
 
 
+def test_manifests_of_spreadsheets(tmp_path: Path) -> None:
+    touch(tmp_path / "q.zip")
+    blank = manifest(tmp_path, [("q.zip", "1", "2"), ("", "", ""), ()])
+    assert [one.study for one in find_studies([blank])] == ["1_2"]
+    with pytest.raises(InputError, match="4 cells below 3 column names"):
+        find_studies([manifest(tmp_path, [("a, b", "q.zip", "1", "2")])])
+    with pytest.raises(InputError, match="two columns eid"):
+        find_studies([manifest(tmp_path, [("q.zip", "1", "2")], ("path", "eid", "EID"))])
+
+
+def test_the_results_among_the_inputs_are_no_studies(tmp_path: Path) -> None:
+    out = tmp_path / "all" / "cohort"
+    touch(out.parent / "1_20201_2_0.zip", out / "studies" / "1_2" / "report.json", out / "copy_of.zip")
+    assert [one.study for one in find_studies([str(out.parent)], leave_out=out)] == ["1_2"]
+    assert [one.study for one in find_studies([str(tmp_path)], leave_out=out)] == ["1_2"]
+
+
+def test_a_link_is_no_second_input_and_a_pipe_is_refused_unread(tmp_path: Path) -> None:
+    touch(tmp_path / "1_20201_2_0.zip")
+    (tmp_path / "again").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "2_20201_2_0.zip")
+    (tmp_path / "3_20201_2_0.zip").symlink_to("nowhere")
+    found = {one.study: one.problem for one in find_studies([str(tmp_path)])}
+    assert set(found) == {"1_2", "2_2", "3_2"} and found["1_2"] is None
+    assert [said.found for said in (found["2_2"], found["3_2"]) if said] == ["a pipe or a device", "no such file"]
+
+
 def test_inputs_that_are_not_there_are_refused(tmp_path: Path) -> None:
     for given in (str(tmp_path / "no"), str(tmp_path), f"{tmp_path}/*.zip", str(tmp_path / "no.csv")):
         with pytest.raises(InputError):
@@ -109,6 +141,27 @@ def test_urls_are_read_with_fsspec(tmp_path: Path) -> None:
     assert [two.study for two in find_studies([f"file://{tmp_path}/*.zip"])] == ["1_2"]
     with pytest.raises(InputError, match="none of the 1"):
         find_studies([manifest(tmp_path, [(f"file://{tmp_path}/no.zip", "1", "2")])])
+
+
+def test_zips_of_a_web_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "_PAUSES_S", (0.0,))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    touch(tmp_path / "in" / "1_20201_2_0.zip")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "in")) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        (one,) = find_studies([address])
+        assert (one.study, one.path) == ("1_2", f"{address}1_20201_2_0.zip")
+        assert one.identity is not None and one.identity.size == 1 and "GMT" in one.identity.mark
+        assert remote.fetch(f"{one.path}?token=a", tmp_path / "copy").read_text() == "x"
+        assert remote.remote_identity(f"{address}2_20201_2_0.zip") is None
+        with pytest.raises(InputError, match="the download failed"):
+            remote.fetch(f"{address}2_20201_2_0.zip", tmp_path / "copy")
+        server.shutdown()
+    with pytest.raises(InputError, match="cannot be listed"):  # no server is not the same as no file
+        remote.remote_identity(one.path)
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])

@@ -73,7 +73,7 @@ def done(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
         sent = store_by_dimse(pacs, study)
         assert sent.returncode == 0, sent.stderr
         uid = study_uid(study)
-        server = ["--dicomweb", pacs.dicomweb, "--study-uid", uid, "--dicomweb-auth", login, "--stow"]
+        server = ["--dicomweb", pacs.dicomweb, "--study-uid", uid, "--dicomweb-auth", login, "--stow", "--pdf"]
         code, said, seen = app(
             *server, "-o", folder / "out", "-m", bundle, "-l", "DEBUG", environment={"TMPDIR": str(temporary)}
         )
@@ -96,13 +96,13 @@ def test_qido_finds_derived_series_segmentation_and_report(done: Round) -> None:
         found[str(series.SeriesInstanceUID)] = str(series.Modality)
     sent = {str(of_this_study(done, path).SeriesInstanceUID) for path in dicom_results(done.out)}
     assert sent <= found.keys()
-    assert sorted(found[uid] for uid in sent) == ["MR", "SEG", "SR"]
-    assert len(found) == 16 + 3
+    assert sorted(found[uid] for uid in sent) == ["DOC", "MR", "SEG", "SR"]
+    assert len(found) == 16 + 4
 
 
 def test_wado_returns_equal_pixels(done: Round) -> None:
     files = dicom_results(done.out)
-    images = [path for path in files if path.name not in ("segmentation.dcm", "report.sr.dcm")]
+    images = [path for path in files if path.parent != done.out]
     assert len(images) > 50
     for path in (*images[::20], done.out / "segmentation.dcm"):
         ours = of_this_study(done, path)
@@ -115,6 +115,14 @@ def test_wado_returns_the_report_as_it_was(done: Round) -> None:
     ours = of_this_study(done, done.out / "report.sr.dcm")
     theirs = done.client.retrieve_instance(done.study_uid, ours.SeriesInstanceUID, ours.SOPInstanceUID)
     assert theirs.ContentSequence == ours.ContentSequence
+
+
+def test_wado_returns_the_printed_page(done: Round) -> None:
+    ours = of_this_study(done, done.out / "report.pdf.dcm")
+    theirs = done.client.retrieve_instance(done.study_uid, ours.SeriesInstanceUID, ours.SOPInstanceUID)
+    assert theirs.MIMETypeOfEncapsulatedDocument == "application/pdf"
+    pdf = theirs.EncapsulatedDocument[: theirs.EncapsulatedDocumentLength]
+    assert pdf == (done.out / "report.pdf").read_bytes()
 
 
 def test_nothing_identifying_and_no_password_was_said(done: Round) -> None:
@@ -145,10 +153,11 @@ def test_binary_segmentation_and_the_rest_go_by_c_store(done: Round, tmp_path: P
     with orthanc(tmp_path / "another") as another:
         store_with_pynetdicom(files, "127.0.0.1", another.dicom_port, AE_TITLE)
         assert another.count() == len(files)
-        (stored,) = another.find("Instance", SOPInstanceUID=str(pydicom.dcmread(files[-2]).SOPInstanceUID))
+        (segmentation,) = [path for path in files if path.name == "segmentation.dcm"]
+        (stored,) = another.find("Instance", SOPInstanceUID=str(pydicom.dcmread(segmentation).SOPInstanceUID))
         copy = tmp_path / "copy.dcm"
         copy.write_bytes(another.get(f"/instances/{stored}/file").content)
-        assert np.array_equal(pydicom.dcmread(copy).pixel_array, pydicom.dcmread(files[-2]).pixel_array)
+        assert np.array_equal(pydicom.dcmread(copy).pixel_array, pydicom.dcmread(segmentation).pixel_array)
 
 
 def test_results_stay_when_the_server_is_gone(bundle: Path, study: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from operators.core.anatomy import STRUCTURES
 from operators.core.deidentification import deidentify
 from operators.core.errors import InputError
 from operators.core.options import Deidentification, ReportOptions, RunOptions
+from operators.core.phenotypes import PHENOTYPES
 from operators.core.volume import Contrast, QualityFlag, Volume
 from operators.phenotype_report import ReportFiles, find_mid_surface, render_html
 from operators.phenotype_report.comparison import changes_between
@@ -72,7 +73,7 @@ def test_sentences_name_the_larger_side_and_explain_what_is_missing(report: dict
     left, right = (report["phenotypes"][f"thigh_{side}_cm3"] for side in ("left", "right"))
     assert left < right
     amount, balance, symmetry, fat = sentences(report)
-    assert f"the right thigh are {100 * (right / left - 1):.0f}\N{NO-BREAK SPACE}% larger" in symmetry
+    assert f"the right thigh are {100 * (right / left - 1):.0f}% larger" in symmetry
     assert "hamstrings" in balance and "muscles" in amount and "fat" in fat
     report["phenotypes"] |= {"thigh_left_cm3": 100.0, "thigh_right_cm3": 101.0}
     assert "equal volume" in sentences(report)[2]
@@ -161,6 +162,18 @@ def test_percentiles_are_those_of_the_height_where_it_is_known(tmp_path: Path) -
     table.write_text(f"{header},height_cm,height_exponent\n{row},1.6,2.0\n", encoding="utf-8")
     with pytest.raises(InputError, match="not readable"):
         read_reference(table, synthetic_images=False)
+
+
+def test_published_values_are_in_the_package_with_their_source() -> None:
+    options = ReportOptions(reference=Path("published"))
+    assert options.reference is not None
+    rows = read_reference(options.reference, synthetic_images=False)
+    assert {row.phenotype for row in rows if row.phenotype in PHENOTYPES} == {"tmv_cm3", "tvi_cm3_per_cm2", "pa_ratio"}
+    assert all("doi 10." in row.source and not row.synthetic for row in rows)
+    # One SD above the mean of the women of the published cohort.
+    found, source = percentiles_of({"tmv_cm3": 7586.2 + 1076.1}, "F", "063Y", rows)
+    assert found == {"tmv_cm3": 84} and "Kim" in source and "Anderson" not in source
+    assert percentiles_of({"tmv_cm3": 7586.2}, "F", "040Y", rows)[0] == {}
 
 
 def test_synthetic_reference_is_refused_for_real_images(tmp_path: Path) -> None:

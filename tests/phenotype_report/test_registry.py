@@ -79,7 +79,7 @@ def test_a_new_phenotype_is_in_result_json_page_and_sr(toy: Phenotype, tmp_path:
     assert report["schema_version"] == NEXT_VERSION
     page = files.html.read_text(encoding="utf-8")
     assert toy.title in page
-    assert f"{100 * expected_share():.2f}\N{NO-BREAK SPACE}%" in page
+    assert f"{100 * expected_share():.2f}%" in page
     medial = files.measurements.phenotypes.medial_cm3
     assert medial is not None and f"of {volume(medial)} cm³" in page
     ((found, group),) = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.core.anatomy import by_name
+from operators.core.anatomy import STRUCTURES, by_name
 from operators.core.volume import Grid, Volume
 from operators.phenotype_report import find_mid_surface
+from operators.phenotype_report.muscle_fat import CoreOfSlices
 from operators.phenotype_report.profile_charts import profile_charts
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 
@@ -54,11 +55,38 @@ def test_a_femur_that_is_cut_gives_no_profile() -> None:
     assert thigh_profiles(whole, None) == {}
 
 
+def test_an_island_of_the_label_does_not_move_the_end_of_the_femur() -> None:
+    clean = legs()
+    voxels = clean.voxels.copy()
+    voxels[47:49, 20:22, 52:54] = by_name("femur").index
+    labels = Volume(voxels, clean.grid)
+    found, expected = (thigh_profiles(one, find_mid_surface(one)) for one in (labels, clean))
+    assert found["left"].high_mm == expected["left"].high_mm
+    assert found["left"].mid_thigh_cm2 == pytest.approx(expected["left"].mid_thigh_cm2)
+
+
+def test_femora_of_very_different_length_give_no_profile() -> None:
+    labels = legs(left_from=LOW + 10)
+    assert thigh_profiles(labels, find_mid_surface(labels)) == {}
+
+
+def test_fat_of_the_cores_is_that_of_the_slices() -> None:
+    labels = legs()
+    shape = (labels.grid.shape[0], 2, len(STRUCTURES) + 1)
+    voxels, sums = np.zeros(shape), np.zeros(shape)
+    vastus = by_name("vastus_lateralis").index
+    voxels[:, 0, vastus] = 100.0
+    sums[:, 0, vastus] = 100.0 * np.linspace(0.0, 0.49, 50)
+    found = thigh_profiles(labels, find_mid_surface(labels), core=CoreOfSlices(voxels, sums))
+    assert found["left"].core_fat["Quadriceps"][1:-1] == pytest.approx(np.arange(LOW + 1, HIGH - 1) / 100)
+    assert np.isnan(found["right"].core_fat["Quadriceps"]).all()
+
+
 def test_charts_show_seams_between_10_and_90_percent_only() -> None:
     labels = legs()
     profiles = thigh_profiles(labels, find_mid_surface(labels))
-    stations = [{"z_low_mm": 0.0, "z_high_mm": 100.0}]
+    stations = [{"index": 0, "z_low_mm": 0.0, "z_high_mm": 100.0}]
     charts = profile_charts(profiles, stations)
     assert [len(chart.seams) for chart in charts] == [1] * 4
-    assert set(charts[0].lines) == {"left", "right"}
+    assert {side for side, _ in charts[0].lines} == {"left", "right"}
     assert profile_charts({}, stations) == ()

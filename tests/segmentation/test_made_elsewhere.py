@@ -37,11 +37,11 @@ def test_every_shipped_scheme_is_complete(name: str) -> None:
     scheme = load_scheme(name)
     targets = scheme.targets()
     assert targets and set(targets) <= set(scheme.labels.values())
-    sided = [label for label in targets if label.endswith(("_left", "_right"))]
-    assert name == "ours" or len(sided) == len(targets)
-    for label in sided:  # both sides are listed and mean the same structure
-        other = label[:-5] + "_right" if label.endswith("_left") else label[:-6] + "_left"
-        assert targets[other] == targets[label]
+    sides = scheme.sides()
+    assert name == "ours" or len(sides) == len(targets)
+    for label, side in sides.items():  # both sides are listed and mean the same structure
+        other = label.replace("left", "right") if side == 1 else label.replace("right", "left")
+        assert targets[other] == targets[label] and sides[other] == 3 - side
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,14 @@ def test_every_shipped_scheme_is_complete(name: str) -> None:
         ("totalsegmentator_abdomen", 22, {3: "rectus_abdominis_right", 11: "external_oblique_right"}),
         ("musclemap", 99, {6121: "gluteus_maximus_left", 7141: "sartorius_left", 8151: "tibia_left"}),
         ("musclemap_1_4", 113, {6121: "gluteus_maximus_left", 7231: "patella_left", 8161: "tibia_left"}),
+        ("mrsegmentator", 40, {30: "right_femur", 33: "left_iliopsoas_muscle", 35: "left_gluteus_maximus"}),
+        ("mrsegmentator_body_comp", 10, {3: "left_rectus_abdominis", 6: "right_oblique_muscle"}),
+        ("vibesegmentator", 72, {48: "femur_left", 53: "gluteus_maximus_left", 62: "iliopsoas_right"}),
     ],
 )
 def test_schemes_have_the_numbers_of_their_published_lists(name: str, count: int, numbers: dict[int, str]) -> None:
     scheme = load_scheme(name)
-    assert len(scheme.labels) == count and re.search(r"/blob/[0-9a-f]{40}/", scheme.source)
+    assert len(scheme.labels) == count and re.search(r"/blob/[0-9a-f]{40}/|/\d+\.\d+\.\d+/$", scheme.source)
     assert {number: scheme.labels[number] for number in numbers} == numbers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from operators.core.anatomy import by_name
 from operators.core.errors import InputError, SegmentationError, UsageError
+from operators.core.known_segmenters import KNOWN_SEGMENTERS
 from operators.core.label_schemes import load_scheme
 from operators.core.options import FusionOptions, LabelOptions
 from operators.core.segmenters import Segmenter, load_segmenter, segmenter_names
@@ -98,7 +100,9 @@ def test_a_tool_that_is_not_installed_says_so(fused: Fused) -> None:
 
 @pytest.mark.parametrize("name", segmenter_names())
 def test_every_known_tool_has_a_scheme(name: str) -> None:
-    assert load_scheme(load_segmenter(name).scheme).labels
+    assert load_scheme(KNOWN_SEGMENTERS[name]["scheme"]).labels
+    assert set(KNOWN_SEGMENTERS[name]) <= {field.name for field in fields(Segmenter)}
+    assert Segmenter(name, **KNOWN_SEGMENTERS[name]).source
 
 
 @pytest.mark.parametrize("command", ["tool {output}", "tool {input} {other}", "tool '{input}", ""])
@@ -108,5 +112,5 @@ def test_a_command_that_cannot_be_run_is_refused(command: str) -> None:
 
 
 def test_an_unknown_tool_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="totalsegmentator, totalsegmentator-thigh, musclemap, or a .yaml file"):
+    with pytest.raises(UsageError, match=r"totalsegmentator, .*nnunet, onnx, or a \.yaml file"):
         LabelOptions(segmenter="magic")

@@ -26,30 +26,37 @@ GRIDS = [
 SCRIPT = """
 import sys
 import numpy as np
+import torch
+from operators.core.device_copies import copy_of
 from operators.station_fusion.plan import plan_sampling
 from operators.station_fusion.resample_cuda import average_on_cuda
 from tests.station_fusion.test_cuda import GRIDS, common_grid, signals
 
 plan = plan_sampling(GRIDS, common_grid(GRIDS))
 assert plan.aligned.tolist() == [True, True, False]
-np.save(sys.argv[1], average_on_cuda(signals(), plan, block_shape=(4, 2, 1)))
+volumes = average_on_cuda(signals(sys.argv[2] == "whole"), plan, (4, 2, 1), torch.device("cpu"))
+assert np.array_equal(copy_of(volumes).numpy(), volumes)
+np.save(sys.argv[1], volumes)
 """
 
 
-def signals() -> list[list[np.ndarray]]:
+def signals(whole: bool = False) -> list[list[np.ndarray]]:
     random = np.random.default_rng(7)
-    return [[random.uniform(0, 1000, grid.shape).astype(np.float32) for _ in range(4)] for grid in GRIDS]
+    made = [[random.uniform(0, 1000, grid.shape).astype(np.float32) for _ in range(4)] for grid in GRIDS]
+    return [[np.round(signal) for signal in station] for station in made] if whole else made
 
 
-def test_simulated_cuda_equals_cpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("values", ["whole", "fractions"])
+def test_simulated_cuda_equals_cpu(tmp_path: Path, values: str) -> None:
+    """Whole numbers are uploaded as int16, others as float32."""
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     saved = tmp_path / "cuda.npy"
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(saved)], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SCRIPT, str(saved), values], env=environment, capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0, run.stderr
     on_cuda = np.load(saved)
-    on_cpu = average_stations(signals(), GRIDS, common_grid(GRIDS))
+    on_cpu = average_stations(signals(values == "whole"), GRIDS, common_grid(GRIDS))
     assert on_cpu.max() > 500
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3)  # of an intensity range of 1000
 

@@ -21,7 +21,7 @@ for library in ("nvvm", "nvrtc"):
 REGISTERS_PER_MULTIPROCESSOR = 65_536  # sm_80 and sm_90 alike (CUDA programming guide, compute capabilities)
 
 
-def ptx_for(compute_capability: tuple[int, int]) -> str:
+def ptx_for(compute_capability: tuple[int, int], signal: str) -> str:
     from numba import cuda, types
 
     from operators.station_fusion.resample_cuda import _average
@@ -30,7 +30,7 @@ def ptx_for(compute_capability: tuple[int, int]) -> str:
         return types.Array(of, dimensions, "C")
 
     signature = types.void(
-        array(types.float32, 1),  # signal
+        array(getattr(types, signal), 1),  # signal
         array(types.int64, 2),  # offsets
         array(types.int64, 2),  # shapes
         array(types.boolean, 1),  # aligned
@@ -55,12 +55,13 @@ def ptxas() -> Path | None:
     return None
 
 
+@pytest.mark.parametrize("signal", ["int16", "float32"])
 @pytest.mark.parametrize("compute_capability", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
 def test_kernel_compiles_without_spills_and_leaves_room_for_three_blocks(
-    compute_capability: tuple[int, int], tmp_path: Path
+    compute_capability: tuple[int, int], signal: str, tmp_path: Path
 ) -> None:
     target = f"sm_{compute_capability[0]}{compute_capability[1]}"
-    ptx = ptx_for(compute_capability)
+    ptx = ptx_for(compute_capability, signal)
     assert f".target {target}" in ptx
     assert ".entry" in ptx
     assert not re.search(r"^\s*\.local\s", ptx, re.MULTILINE)  # indexed arrays would live there

@@ -11,8 +11,9 @@ from typing import Any, Literal, get_args
 
 from operators.core.anatomy import LABELS
 from operators.core.errors import UsageError
+from operators.core.label_schemes.label_sides import split_side
 
-__all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names"]
+__all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names", "side_number"]
 
 Made = Literal["automatic", "semiautomatic", "manual"]
 _INDICES = {s.name: s.index for s in LABELS}
@@ -90,6 +91,10 @@ class Scheme:
             found |= dict.fromkeys(names, -number)
         return found
 
+    def sides(self) -> dict[str, int]:
+        """For each of the tool's names that we use and that states a side: 1 for left, 2 for right."""
+        return {name: side for name in self.targets() if (side := side_number(name))}
+
 
 @dataclass(frozen=True)
 class LabelSource:
@@ -112,7 +117,7 @@ def scheme_names() -> tuple[str, ...]:
 
 
 def load_scheme(name: str) -> Scheme:
-    """Load a scheme by its name, or from a YAML file of the same form.
+    """Load a scheme by its name, from a YAML file of the same form, or from the ``dataset.json`` of an nnU-Net.
 
     Raises
     ------
@@ -126,6 +131,10 @@ def load_scheme(name: str) -> Scheme:
         return Scheme("SarcoMAP label table", "1", "SarcoMAP", labels, itself, made="semiautomatic")
     if name in scheme_names():
         text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    elif name.endswith(".json"):
+        from operators.core.label_schemes.nnunet_list import scheme_of_nnunet
+
+        return scheme_of_nnunet(Path(name))
     elif name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text(encoding="utf-8")
@@ -133,7 +142,10 @@ def load_scheme(name: str) -> Scheme:
             raise UsageError("--scheme", f"{name} cannot be read", "a YAML file", "Check the path.") from error
     else:
         raise UsageError(
-            "--scheme", repr(name), f"{', '.join(scheme_names())} or a .yaml file", "See docs/inference.md."
+            "--scheme",
+            repr(name),
+            f"{', '.join(scheme_names())}, a .yaml file or an nnU-Net's dataset.json",
+            "See docs/inference.md.",
         )
     import yaml  # 15 ms that no help text should wait for
 
@@ -147,6 +159,11 @@ def load_scheme(name: str) -> Scheme:
 def plain_name(name: str) -> str:
     """A segment's name in the form that the lists use: lower case, with words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def side_number(name: str) -> int:
+    """The side that a label's, segment's or mask's name states: 1 for left, 2 for right, 0 for none."""
+    return {"left": 1, "right": 2, None: 0}[split_side(plain_name(name))[1]]
 
 
 def _scheme(where: str, facts: Any) -> Scheme:

@@ -12,7 +12,7 @@ from operators.core.label_file_names import check_label_file_name
 from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
 from operators.core.options.declaration import Flag, OptionError, check_choices, section
 from operators.core.options.fusion import Device
-from operators.core.segmenters import load_segmenter, segmenter_names
+from operators.core.segmenters import Segmenter, load_segmenter, segmenter_names
 
 __all__ = ["SEGMENTATION", "Backend", "LabelOptions", "Precision", "SegmentationOptions"]
 
@@ -76,9 +76,13 @@ class LabelOptions:
         Labels made elsewhere that replace the network's: a NIfTI or NRRD file, or a folder with one mask for each
         structure, as TotalSegmentator writes it. Needs --scheme. Repeat both for more.
     scheme : tuple of str
-        What the numbers in each file mean: the name of a scheme, or a .yaml file.
+        What the numbers in each file mean: the name of a scheme, or a .yaml file. With `segmenter`, one that replaces
+        the scheme of that tool.
     segmenter : str or None
         A tool of another maker that labels the fused study in place of our network. It must be installed.
+    segmenter_model : Path or None
+        What that tool needs besides: the folder of a trained nnU-Net (nnunet), an ONNX file with its description beside
+        it (onnx), or the folder of the tool's scripts (vibesegmentator).
     segmenter_minutes : float
         How long that tool may take.
     segmenter_memory_gb : float
@@ -99,7 +103,8 @@ class LabelOptions:
             negative="",
             show_default=False,
             metavar="NAME",
-            help=f"What the numbers in the file mean: {', '.join(scheme_names())}, or a .yaml file of your own.",
+            help=f"What the numbers in the file mean: {', '.join(scheme_names())}, a .yaml file of your own, or "
+            "an nnU-Net's dataset.json.",
         ),
         _IN_SECTION,
     ] = ()
@@ -113,14 +118,13 @@ class LabelOptions:
         ),
         _IN_SECTION,
     ] = None
+    segmenter_model: Annotated[Path | None, Parameter(show_default=False, metavar="PATH"), _IN_SECTION] = None
     segmenter_minutes: Annotated[float, _IN_SECTION] = 60.0
     segmenter_memory_gb: Annotated[float, _IN_SECTION] = 32.0
 
     def __post_init__(self) -> None:
-        if self.segmenter is not None:
-            load_segmenter(self.segmenter)
-            if self.segmentation:
-                raise OptionError("segmenter", "given with label maps", "one of the two", "Leave one out.")
+        if self.segmenter_model is not None and self.segmenter is None:
+            raise OptionError("segmenter_model", "given without a tool", "both", "Add --segmenter NAME.")
         for name in ("segmenter_minutes", "segmenter_memory_gb"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise OptionError(name, f"{getattr(self, name):g}", "more than 0", "Give a limit.")
@@ -128,6 +132,13 @@ class LabelOptions:
             raise OptionError("segmentation", "one value", "a tuple of files and a tuple of schemes", "Add the commas.")
         object.__setattr__(self, "segmentation", tuple(Path(file) for file in self.segmentation))
         object.__setattr__(self, "scheme", tuple(self.scheme))
+        if self.segmenter is not None:
+            if self.segmentation:
+                raise OptionError("segmenter", "given with label maps", "one of the two", "Leave one out.")
+            if len(self.scheme) > 1:
+                raise OptionError("scheme", f"{len(self.scheme)} for one tool", "one", "Leave the others out.")
+            self.tool()
+            return
         if self.scheme and not self.segmentation:
             raise OptionError("scheme", "given without a label map", "both or neither", "Add --segmentation FILE.")
         if len(self.segmentation) != len(self.scheme):
@@ -148,6 +159,12 @@ class LabelOptions:
     def replace_network(self) -> bool:
         """Whether the labels come from elsewhere, so that no network of ours is needed."""
         return bool(self.segmentation) or self.segmenter is not None
+
+    def tool(self) -> Segmenter | None:
+        """The tool of another maker; None when none is named."""
+        if self.segmenter is None:
+            return None
+        return load_segmenter(self.segmenter, self.segmenter_model, self.scheme[0] if self.scheme else None)
 
     def sources(self) -> tuple[LabelSource, ...]:
         """The files, each with its scheme."""

@@ -11,7 +11,7 @@ from operators.core.anatomy import LABELS
 from operators.core.errors import InternalError
 from operators.core.phenotypes.measured_body import MeasuredBody, Side
 from operators.core.phenotypes.units import Unit
-from operators.core.rounding import decimals_of
+from operators.core.rounding import decimals_of, decimals_of_error
 
 __all__ = ["Card", "Phenotype", "Side", "SrConcept"]
 
@@ -124,9 +124,19 @@ class Phenotype:
         if not re.fullmatch(r"\d+\.\d+\.\d+", self.since):
             raise InternalError(f"phenotype {self.key}", f"since {self.since!r}", "a version of the report's schema")
 
-    def decimals_of(self, value: float) -> int:
-        """Decimals to which ``value``, in the unit that is shown, is known; negative for tens and hundreds."""
-        return decimals_of(value) if self.unit.relative else self.decimals
+    def decimals_of(self, value: float, error: float | None = None) -> int:
+        """Decimals to which ``value`` is known; negative for tens and hundreds.
+
+        Parameters
+        ----------
+        value : float
+            In the unit that is shown.
+        error : float or None
+            Its standard error in that unit, if it is known.
+        """
+        if self.unit.relative:
+            return decimals_of(value, error)
+        return self.decimals if error is None else min(self.decimals, decimals_of_error(error))
 
     @property
     def deprecated(self) -> bool:

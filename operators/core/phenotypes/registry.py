@@ -102,7 +102,7 @@ def _mid_thigh(side: Side | None) -> Phenotype:
         needs=(*THIGH_MUSCLES, "femur"),
         sides=(side,) if side else (),
         since="1.2.0",
-        otherwise="The femur does not lie in the field of view from end to end, so its middle is not known.",
+        otherwise="The femur is not seen and labelled from end to end, so its middle is not known.",
         card=None if side else Card("left {mid_thigh_left_cm2} · right {mid_thigh_right_cm2}; mean of both"),
         sr=SrConcept(
             "Mid-thigh muscle cross-sectional area", code="mid_thigh_cm2", site=_MUSCLE_OF_LOWER_LIMB if side else None

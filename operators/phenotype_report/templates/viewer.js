@@ -128,7 +128,7 @@
     const known = state.marked ? data.structures[state.marked] : null;
     let side = "";
     if (known && known[2] && data.middle) side = u >= data.middle[k][0] + data.middle[k][1] * row ? ", left" : ", right";
-    const fat = ` Fat fraction here: ${Math.round(100 * fraction(at))}%.`;
+    const fat = data.fat ? ` Fat fraction here: ${Math.round(100 * fraction(at))}%.` : "";
     said.textContent = known ? known[0] + side + "." + fat : (labels ? "No labelled structure." : "") + fat;
     drawAll();
   }
@@ -168,7 +168,7 @@
 
   async function start() {
     await decode("water");
-    await decode("fat");
+    if (data.fat) await decode("fat");
     if (data.labels) { labels = await unpack(data.labels); busiest(); }
     build("axial");
     build("coronal");
@@ -176,8 +176,8 @@
       choice.addEventListener("change", () => { state.image = choice.value; drawAll(); });
     }
     const opacity = box.querySelector('[name="opacity"]'), outlines = box.querySelector('[name="outlines"]');
-    opacity.addEventListener("input", () => { state.opacity = Number(opacity.value) / 100; drawAll(); });
-    outlines.addEventListener("change", () => { state.outlines = outlines.checked; drawAll(); });
+    if (opacity) opacity.addEventListener("input", () => { state.opacity = Number(opacity.value) / 100; drawAll(); });
+    if (outlines) outlines.addEventListener("change", () => { state.outlines = outlines.checked; drawAll(); });
     drawAll();
     document.documentElement.classList.add("has-viewer");
   }

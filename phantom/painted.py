@@ -1,0 +1,256 @@
+"""Read another program's or a person's label map as a body, and make training images of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.core import anatomy
+from operators.core.errors import InputError
+from operators.core.label_files import read_label_file, resample_labels
+from operators.core.label_schemes import load_scheme
+from operators.core.nrrd_files import write_volume
+from operators.core.output_files import new_folder
+from operators.core.volume import Contrast, Grid, Volume
+from operators.station_fusion.water_alone import body_of_water, fat_stand_in
+from phantom.acquisition import acquire_study, axes
+from phantom.fused import fused_images, resampled
+from phantom.options import TRAINING_SPACING_MM
+from phantom.painting import LabelledBody, paint
+from phantom.participant import draw_participant
+from phantom.station_geometry import archive_stations, coverage_mm
+from phantom.study import WrittenStudy, write_study
+from phantom.training_set import TrainingPair, divided, drawn_options
+from phantom.truth import count_volumes
+
+__all__ = ["MappedBody", "painted_pair", "read_body", "write_painted_set", "write_painted_study"]
+
+_TISSUE_MM = 2.0
+_MARGIN_MM = 24.0
+_FILLED = 0.6
+"""Share of a station's height that a map must fill for the station to be scanned."""
+
+_BONES = re.compile(r"bone|femur|sacrum|spine|vertebra|rib|pelvis|hip(?:_|$)|tibia|fibula|patella|coccyx|skull|humerus")
+_SOFT = re.compile(r"muscle|gluteus|psoas|iliopsoas|erector|autochthon|latissimus|quadratus|levator|oblique|rectus")
+"""Names of labels that the label table does not have, told apart by what a name says."""
+
+
+@dataclass(frozen=True)
+class MappedBody:
+    """A label map in the label table's terms.
+
+    Attributes
+    ----------
+    body : LabelledBody
+        On voxels of 2 mm in plane.
+    annotated : frozenset of str
+        Structures that the map shows, alone or in a group.
+    merged : mapping of str to str
+        Structures that the map labels only together with another, whose label their voxels have.
+    """
+
+    body: LabelledBody
+    annotated: frozenset[str]
+    merged: Mapping[str, str]
+
+    @property
+    def classes(self) -> dict[str, Any]:
+        """Content of ``classes.json``, which `bundle.scripts.list_pairs` reads."""
+        return {"annotated": sorted(self.annotated), "merged": dict(self.merged)}
+
+
+def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBody:
+    """Read a label map and bring it to the patient's axes.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI or NRRD label map.
+    scheme : str
+        Meaning of its numbers: a label scheme's name or YAML file.
+    outline : Path, optional
+        Mask of the body on any grid. Default: drawn around the labels.
+
+    Raises
+    ------
+    InputError, UsageError
+        When a file cannot be read, the map is empty, or the scheme is unknown.
+    """
+    rules = load_scheme(scheme)
+    file = read_label_file(path)
+    values = file.layers[0]
+    targets = rules.targets()
+    groups = list(rules.groups.values())
+    table = np.zeros(int(values.max()) + 1, np.uint8)
+    muscle, bone = np.zeros(len(table), np.bool_), np.zeros(len(table), np.bool_)
+    merged = {other: of[0] for of, _ in groups for other in of[1:]}
+    for number, name in rules.labels.items():
+        if number >= len(table) or number == 0:
+            continue
+        target = targets.get(name, 0)
+        if target > 0:
+            table[number] = target
+        elif target < 0:
+            table[number] = anatomy.by_name(groups[-target - 1][0][0]).index
+        elif _BONES.search(name) and not _SOFT.search(name):
+            bone[number] = True
+        elif _SOFT.search(name):
+            muscle[number] = True
+    # One integer for everything, so that the map is resampled once.
+    coded = np.where(muscle[values], 100, np.where(bone[values], 101, table[values].astype(np.int16)))
+    if not coded.any():
+        raise InputError(path.name, "no label that the scheme knows", f"labels of {rules.name}", "Check --scheme.")
+    grid = _upright(file.grid)
+    labels, _ = resample_labels(coded, file.grid, grid)
+    body = None
+    if outline is not None:
+        mask = read_label_file(outline)
+        found, _ = resample_labels((mask.layers[0] > 0).astype(np.int16), mask.grid, grid)
+        body = found > 0
+    ours = np.where(labels < 100, labels, 0).astype(np.uint8)
+    seen = {s.name for s in anatomy.STRUCTURES if (ours == s.index).any()}
+    seen |= {other for other, first in merged.items() if first in seen}
+    placed, low = _centred(grid, (labels > 0) if body is None else body)
+    cut = tuple(slice(a, b) for a, b in low)
+    return MappedBody(
+        LabelledBody(
+            placed, ours[cut], (labels == 100)[cut], (labels == 101)[cut], None if body is None else body[cut]
+        ),
+        frozenset(seen),
+        {other: first for other, first in merged.items() if first in seen},
+    )
+
+
+def painted_pair(
+    source: MappedBody,
+    seed: int,
+    spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM,
+    *,
+    water_alone: bool = False,
+) -> TrainingPair:
+    """Paint a map, scan it in the archive's stations and bring it to a network's voxels.
+
+    Parameters
+    ----------
+    source : MappedBody
+    seed : int
+        Decides tissue, scan and the grid's origin.
+    spacing_mm : tuple of float, (x, y, z)
+    water_alone : bool
+        Fat is what stands in for it in a study of water alone (`operators.station_fusion.water_alone`).
+    """
+    tissues = paint(source.body, seed)
+    stations = archive_stations()
+    scans = acquire_study(tissues, stations, drawn_options(seed), seed)
+    (water, fat), fused = fused_images(scans, (Contrast.WATER, Contrast.FAT))
+    if water_alone:
+        fat = fat_stand_in(water, body_of_water(water, fused))
+    grid = _training_grid(source.body.grid, np.array(spacing_mm), np.random.default_rng([seed, 12]))
+    fine = divided(grid)
+
+    def nearest(target: Grid) -> NDArray[np.uint8]:
+        return resample_labels(source.body.labels, source.body.grid, target)[0].astype(np.uint8)
+
+    return TrainingPair(
+        water=Volume(resampled(water, fused, grid), grid),
+        fat=Volume(resampled(fat, fused, grid), grid),
+        labels=Volume(nearest(grid), grid),
+        fine_labels=Volume(nearest(fine), fine),
+    )
+
+
+def write_painted_study(out: Path, source: MappedBody, seed: int = 0) -> WrittenStudy:
+    """Write a DICOM study of the painted map, in those of the archive's stations that the map fills, and its truth.
+
+    Raises
+    ------
+    OutputError
+        If the output exists already or cannot be written.
+    """
+    tissues = paint(source.body, seed)
+    z, _, _ = axes(source.body.grid)
+    shares = [
+        (min(high, z[-1]) - max(low, z[0])) / (high - low)
+        for low, high in (station.z_edges_mm for station in archive_stations())
+    ]
+    filled = [s for s, share in zip(archive_stations(), shares, strict=True) if share >= min(_FILLED, max(shares))]
+    volumes = count_volumes(source.body.labels, source.body.grid)
+    pa_ratio = volumes.phenotypes().get("pa_ratio")
+    person = draw_participant(seed, tmv_cm3=volumes.tmv_cm3, pa_ratio=pa_ratio)
+    return write_study(out, participant=person, stations=filled, tissues=tissues)
+
+
+def write_painted_set(
+    out: Path,
+    source: MappedBody,
+    name: str,
+    seeds: Sequence[int],
+    *,
+    spacing_mm: tuple[float, float, float] = TRAINING_SPACING_MM,
+    water_alone: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write ``out/<name>-<seed>/{water,fat,labels,fine_labels}.nrrd`` and ``classes.json``. Existing ones are kept.
+
+    Parameters
+    ----------
+    water_alone : bool
+        Every other painting is of water alone.
+    """
+    for done, seed in enumerate(seeds):
+        folder = out / f"{name}-{seed:04d}"
+        if not folder.exists():
+            with new_folder(folder) as partial:
+                pair = painted_pair(source, seed, spacing_mm, water_alone=water_alone and seed % 2 == 1)
+                for file in ("water", "fat", "labels", "fine_labels"):
+                    write_volume(partial / f"{file}.nrrd", getattr(pair, file))
+                (partial / "classes.json").write_text(json.dumps(source.classes, indent=1) + "\n", encoding="utf-8")
+        if progress is not None:
+            progress(done + 1, len(seeds))
+
+
+def _upright(grid: Grid) -> Grid:
+    """An axis-aligned grid (+x left, +y posterior, +z up) around another, with voxels of 2 mm in plane."""
+    corners = np.array(
+        [[x, y, z, 1.0] for x in (0, grid.shape[2] - 1) for y in (0, grid.shape[1] - 1) for z in (0, grid.shape[0] - 1)]
+    )
+    places = (grid.affine @ corners.T)[:3].T
+    low, high = places.min(axis=0), places.max(axis=0)
+    along_z = float(np.abs(grid.affine[2, :3]).max())
+    spacing = np.array([_TISSUE_MM, _TISSUE_MM, min(max(along_z, 1.5), 4.0)])
+    counts = np.floor((high - low) / spacing + 1e-6).astype(int) + 1
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = low
+    return Grid((int(counts[2]), int(counts[1]), int(counts[0])), affine)
+
+
+def _centred(grid: Grid, body: NDArray[np.bool_]) -> tuple[Grid, list[tuple[int, int]]]:
+    """The box of a body with a margin, placed in the middle of the phantom's stations; and its slices (z, y, x)."""
+    margin = [0, *[int(_MARGIN_MM / mm) for mm in grid.spacing_mm[1::-1]]]
+    box = []
+    for axis in range(3):
+        (filled,) = np.nonzero(body.any(axis=tuple(n for n in range(3) if n != axis)))
+        box.append((max(0, int(filled[0]) - margin[axis]), min(body.shape[axis], int(filled[-1]) + 1 + margin[axis])))
+    shape = tuple(high - low for low, high in box)
+    affine = np.diag([*grid.spacing_mm, 1.0])
+    lowest, highest = coverage_mm(archive_stations())
+    middle = np.array([0.0, 0.0, (lowest + highest) / 2])
+    affine[:3, 3] = middle - np.array(grid.spacing_mm) * (np.array(shape[::-1]) - 1) / 2
+    return Grid(shape, affine), box  # type: ignore[arg-type]
+
+
+def _training_grid(body: Grid, spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:
+    """A grid over the map's extent, its origin at a random place within a voxel."""
+    z, y, x = axes(body)
+    low, high = np.array([x[0], y[0], z[0]]), np.array([x[-1], y[-1], z[-1]])
+    counts = np.maximum(np.floor((high - low) / spacing).astype(int), 1)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = low + spacing / 2 + rng.uniform(0.0, 1.0, 3) * (high - low - counts * spacing)
+    return Grid((int(counts[2]), int(counts[1]), int(counts[0])), affine)
