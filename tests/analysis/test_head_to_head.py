@@ -156,6 +156,7 @@ def test_markers_that_are_constant_or_covariates_are_left_out_and_said_to_be() -
     table = cohort_of(12000, 4).analysed.head(2500).assign(pa_ratio=0.45)
     covariates = ("age", "sex", "tmv_cm3")
     models = head_to_head(table, covariates, follow_up(table), outcomes=("falls",), bootstraps=10).models
+    assert "P/A is constant, or follows from the covariates: left out." in verdicts(models)[0]
     dated = models[models["measure"] == "C"]
     models = models[models["measure"] == "AUC"].set_index("model")
     for name in ("+ TMV", "+ P/A", "+ P/A and TMV"):
