@@ -98,13 +98,20 @@ def _methods(results: Results, options: Options) -> list[tuple[str, str]]:
                 "the score test of proportional hazards.",
             )
         )
+    if not options.paper:
+        compared = (
+            f"with optimism removed by {options.bootstraps} bootstraps, likelihood ratio test, Brier score and "
+            "decision curves"
+            if options.full
+            else "with DeLong’s interval, likelihood ratio test and Brier score"
+        )
+        text = f"Markers were added to the covariates one at a time, per SD, and compared by AUC {compared}."
+        parts.append(("Markers", text))
     if options.full:
         parts.append(
             (
-                "Markers",
-                "Markers were added to the covariates one at a time, per SD, and compared by AUC with optimism removed "
-                f"by {options.bootstraps} bootstraps, likelihood ratio test, Brier score and decision curves. Missing "
-                "covariates were imputed ten times by chained equations and pooled by Rubin’s rules. Reference "
+                "Further analyses",
+                "Missing covariates were imputed ten times by chained equations and pooled by Rubin’s rules. Reference "
                 "percentiles are by the LMS method. Mediation was by linear models and is cross-sectional.",
             )
         )
