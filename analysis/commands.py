@@ -32,6 +32,8 @@ Output:
                                age_groups, associations, sex_stratified,
                                survival, per_sd, sensitivity, markers, notes
   OUT/figures/*.{{png,svg}}
+  OUT/supplement.*             methods, every table and STROBE's checklist
+                               as Word (docx), HTML and LaTeX (tex)
   OUT/provenance.json          software, inputs and options
   OUT/options.yaml             options, to repeat the run with --config
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from analysis.odds_ratios import associations
 from analysis.options import Options
 from analysis.reference import height_curves, percentile_curves, reference_table
 from analysis.repeatability import repeat_table
+from analysis.threads import made_together
 
 __all__ = ["further_tables"]
 
@@ -39,30 +41,32 @@ def further_tables(
         imputed, reference, percentiles, height_percentiles`` and, with two visits,
         ``repeats``.
     """
-    table, adjust = cohort.analysed, options.adjust
-    progress("groups")
-    made = {"by_group": table_by_group(table)}
-    strengths = tuple(name for name in _STRENGTHS if name in table and table[name].notna().any())
-    quality = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality")),
-               associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY)]  # fmt: skip
-    made["quality"] = pd.concat([part.summary for part in quality], ignore_index=True)
-    progress("every muscle")
-    made["muscles"] = muscle_associations(table, cohort.structures, adjust, _INDEPENDENT)
-    made["muscle_selection"] = muscle_selection(table, cohort.structures, adjust, _INDEPENDENT, options.seed)
-    progress("curves")
-    made["curves"] = odds_ratio_curves(table, options.exposures[0], _INDEPENDENT, adjust)
-    progress("mediation")
-    made["mediation"] = mediation_table(table, adjust, outcomes=_INDEPENDENT, seed=options.seed)
-    progress("imputation")
-    made["imputed"] = imputed_associations(
-        cohort.eligible, adjust, exposures=options.exposures, outcomes=options.outcomes, seed=options.seed
-    )
-    progress("percentiles")
-    made["percentiles"] = percentile_curves(table, bootstraps=_BANDS, seed=options.seed)
-    made["height_percentiles"] = height_curves(table, bootstraps=_BANDS, seed=options.seed)
+    table, adjust, seed = cohort.analysed, options.adjust, options.seed
+    asked: dict[str, Any] = {"exposures": options.exposures, "outcomes": options.outcomes}
+    structures = cohort.structures
+    progress("further analyses")
+    # The longest first. Each draws its own random numbers, so the order changes nothing.
+    made = made_together({
+        "imputed": lambda: imputed_associations(cohort.eligible, adjust, **asked, seed=seed),
+        "muscles": lambda: muscle_associations(table, structures, adjust, _INDEPENDENT),
+        "muscle_selection": lambda: muscle_selection(table, structures, adjust, _INDEPENDENT, seed),
+        "mediation": lambda: mediation_table(table, adjust, outcomes=_INDEPENDENT, seed=seed),
+        "percentiles": lambda: percentile_curves(table, bootstraps=_BANDS, seed=seed),
+        "height_percentiles": lambda: height_curves(table, bootstraps=_BANDS, seed=seed),
+        "curves": lambda: odds_ratio_curves(table, options.exposures[0], _INDEPENDENT, adjust),
+        "quality": lambda: _muscle_quality(table, adjust),
+        "by_group": lambda: table_by_group(table),
+    })  # fmt: skip
     if len(made["percentiles"]):
         source = f"{len(table)} participants of this analysis"
         made["reference"] = reference_table(table, source, synthetic=cohort.synthetic)
     if cohort.repeats is not None:
         made["repeats"] = repeat_table(cohort.repeats)
     return made
+
+
+def _muscle_quality(table: pd.DataFrame, adjust: Sequence[str]) -> pd.DataFrame:
+    strengths = tuple(name for name in _STRENGTHS if name in table and table[name].notna().any())
+    parts = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality")),
+             associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY)]  # fmt: skip
+    return pd.concat([part.summary for part in parts], ignore_index=True)

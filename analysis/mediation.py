@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.design import Covariates
+from analysis.design import Covariates, beside
+from analysis.logistic import information_of
 from analysis.threads import one_blas_thread
 
 __all__ = ["MEDIATORS", "Mediation", "mediate", "mediation_table"]
@@ -70,7 +71,7 @@ def mediate(
     """
     n = len(outcome)
     shared = np.column_stack([np.ones(n), covariates, exposure / exposure.std(ddof=1), mediator / mediator.std(ddof=1)])
-    every = np.column_stack([shared, outcome])
+    every = beside(shared, outcome).T  # a column a row, as the sums need it
     rng = np.random.default_rng(seed)
     direct, indirect = _split(every, np.ones(n))
     again = np.array([_split(every, np.bincount(rng.integers(0, n, n), minlength=n).astype(float))
@@ -110,8 +111,8 @@ def mediation_table(
 
 
 def _split(every: Vector, weights: Vector) -> tuple[float, float]:
-    """Direct and indirect part; the columns end with exposure, mediator, outcome."""
-    products = every.T @ (every * weights[:, None])
+    """Direct and indirect part; the rows end with exposure, mediator, outcome."""
+    products = information_of(every, weights)
     k = len(products) - 3  # intercept and covariates
     with_mediator = np.linalg.solve(products[: k + 2, : k + 2], products[: k + 2, k + 2])
     path = np.linalg.solve(products[: k + 1, : k + 1], products[: k + 1, k + 1])

@@ -23,6 +23,7 @@ from analysis.manuscript import manuscript_tables
 from analysis.options import Options
 from analysis.run import Results
 from analysis.supplement import make_supplement
+from analysis.supplement_files import has_word, supplement_html, supplement_latex, write_word
 from analysis.tables import write_table, write_text
 from analysis.text_tables import (
     TextTable,
@@ -65,9 +66,8 @@ def write_results(
     for name, text in printed.items():
         write_text(to_markdown(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.md")
         write_text(to_latex(text.header, text.rows, text.texts, text.caption), out / "tables" / f"{name}.tex")
-    if options.full:
-        progress("supplement")
-        _write_supplement(results, options, printed)
+    progress("supplement")
+    _write_supplement(results, options, printed)
     cohort, folder = results.cohort, out / "figures"
     makers: dict[str, Callable[[], Any]] = {
         "flow": lambda: flow_figure(cohort.flow),
@@ -112,9 +112,6 @@ def write_results(
 
 def _write_supplement(results: Results, options: Options, printed: Mapping[str, TextTable]) -> None:
     """Methods and checklist as Markdown; both with every table as Word, HTML and LaTeX."""
-    # Imported here because other runs write no supplement.
-    from analysis.supplement_files import has_word, supplement_html, supplement_latex, write_word
-
     made, out = make_supplement(results, options, printed), options.out
     strobe = made.tables[-1]
     write_text(made.methods_markdown, out / "methods.md")

@@ -21,6 +21,7 @@ from analysis.__main__ import main
 from analysis.commands import commands
 from analysis.definitions import AWGS2019
 from analysis.options import Options
+from analysis.supplement_files import has_word
 from analysis.text_tables import format_p
 from phantom.table import draw_cohort, write_cohort
 
@@ -66,7 +67,26 @@ def test_every_promised_file_is_written(results: Path) -> None:
     expected |= {f"figures/{name}.{kind}" for name in _FIGURES for kind in ("png", "svg")}
     printed = {*_TABLES, "structures"} - {"notes"}
     expected |= {f"tables/{name}.{kind}" for name in printed for kind in ("md", "tex")}
+    expected |= {"methods.md", "strobe.md", "supplement.html", "supplement.tex"}
+    expected |= {"supplement.docx"} if has_word() else set()
     assert written == expected
+
+
+def test_the_supplement_has_every_printed_table_and_the_filled_checklist(results: Path) -> None:
+    page = (results / "supplement.html").read_text()
+    titles = re.findall(r"<h2>Table S(\d+)\. ([^<]+)</h2>", page)
+    assert [int(number) for number, _ in titles] == list(range(1, len(_TABLES) + 2))  # structures and the checklist
+    assert titles[-1][1] == "STROBE checklist" and "900 left" in page and "DeLong" in page
+    assert (results / "supplement.tex").read_text().isascii()
+
+
+def test_numbers_of_narrow_screens_keep_their_names(results: Path) -> None:
+    """In a card, each number stands beside the head of its column."""
+    page = (results / "report.html").read_text()
+    assert '<td class="n" data-label="Adjusted OR (95% CI)">' in page
+    assert len(re.findall(r"<td(?: class=.n.)? data-label=", page)) > 500
+    for width, wide in re.findall(r'style="width:(\d+)px" alt="([^"]+)"', page):
+        assert 500 <= int(width) <= 1080, wide
 
 
 def test_the_page_is_self_contained_and_prints_no_nonsense(results: Path) -> None:

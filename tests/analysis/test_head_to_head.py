@@ -75,6 +75,21 @@ def test_net_benefit_is_that_of_the_published_definition() -> None:
     assert net_benefit(risk, events, 0.2) == pytest.approx(3 / 10 - 2 / 10 * 0.2 / 0.8)
 
 
+@pytest.mark.parametrize("n", [5, 60, 2500])
+def test_harrells_c_counts_every_pair_once(n: int) -> None:
+    """Ties of time and of risk, and more people than one block."""
+    rng = np.random.default_rng(n)
+    time, died = rng.integers(1, max(3, n // 8), n).astype(float), (rng.random(n) < 0.4).astype(float)
+    died[0] = 1
+    risks = np.array([rng.integers(0, n // 3 + 2, n).astype(float), rng.normal(size=n)])
+    found = concordance_index(risks, time, died)
+    events = np.flatnonzero(died == 1)
+    later = (time > time[events, None]) | ((time == time[events, None]) & (died == 0))
+    for value, risk in zip(found.values, risks, strict=True):
+        score = np.where(later, (risk < risk[events, None]) + 0.5 * (risk == risk[events, None]), 0.0)
+        assert value == pytest.approx(score.sum() / later.sum(), abs=1e-12)
+
+
 def test_the_markers_of_the_synthetic_cohort_are_judged_in_plain_words() -> None:
     """P/A has the published effect on weak grip, which moves the AUC by a few thousandths only."""
     table = cohort_of(12000, 4).analysed
@@ -135,3 +150,19 @@ def test_confounding_by_mass_is_found_and_removed() -> None:
     found = head_to_head(table, COVARIATES, outcomes=("falls",)).models.set_index(["model", "against"])
     assert found.loc[("+ P/A", "covariates"), "p_likelihood_ratio"] < 1e-6
     assert found.loc[("+ P/A and TMV", "+ TMV"), "p_likelihood_ratio"] > 0.01
+
+
+def test_markers_that_are_constant_or_covariates_are_left_out_and_said_to_be() -> None:
+    table = cohort_of(12000, 4).analysed.head(2500).assign(pa_ratio=0.45)
+    covariates = ("age", "sex", "tmv_cm3")
+    models = head_to_head(table, covariates, follow_up(table), outcomes=("falls",), bootstraps=10).models
+    assert "P/A is constant, or follows from the covariates: left out." in verdicts(models)[0]
+    dated = models[models["measure"] == "C"]
+    models = models[models["measure"] == "AUC"].set_index("model")
+    for name in ("+ TMV", "+ P/A", "+ P/A and TMV"):
+        assert "left out" in models.loc[name, "note"] and np.isnan(models.loc[name, "value"])
+    assert np.isfinite(models.loc["+ ALMI", "change"]) and "+ P/A" not in set(dated["model"])
+    drawn = np.random.default_rng(1).normal(size=(len(table), 120))
+    many = pd.concat([table, pd.DataFrame(drawn, columns=[f"c{i}" for i in range(120)])], axis=1)
+    few = head_to_head(many, [f"c{i}" for i in range(120)], outcomes=("falls",)).models
+    assert few["note"].tolist() == ["too few events to compare models"]
