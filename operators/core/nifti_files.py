@@ -16,9 +16,12 @@ from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.output_files import replacing
 from operators.core.volume import Grid, Volume
 
-__all__ = ["NiftiImage", "read_nifti", "write_nifti"]
+__all__ = ["LONGEST_MM", "SHORTEST_MM", "NiftiImage", "read_nifti", "write_nifti"]
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+_UNITS_MM = {"meter": 1000.0, "micron": 0.001}
+LONGEST_MM, SHORTEST_MM = 3000.0, 20.0
+"""An image of a body is not longer along any axis, and not shorter along its longest one."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,14 @@ class NiftiImage:
     placed : bool
         Whether the header gives a position (a qform or sform code above 0). Without one, the grid has the voxel
         sizes only.
+    contradiction_mm : float
+        How far apart qform and sform put a corner of the volume, where the header states both. The sform counts.
     """
 
     values: NDArray[Any]
     grid: Grid
     placed: bool
+    contradiction_mm: float = 0.0
 
 
 def read_nifti(path: Path) -> NiftiImage:
@@ -68,10 +74,36 @@ def read_nifti(path: Path) -> NiftiImage:
     placed = "sform_code" not in header or bool(int(header["sform_code"]) or int(header["qform_code"]))
     try:
         z, y, x = values.shape[::-1]
-        grid = Grid((z, y, x), LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64))
+        affine = _in_mm(np.asarray(image.affine, dtype=np.float64), (x, y, z), header)
+        grid = Grid((z, y, x), LPS_TO_RAS @ affine)
     except GeometryError as error:
         raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
-    return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed)
+    return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed, _contradiction_mm(image))
+
+
+def _in_mm(affine: NDArray[np.float64], counts: tuple[int, int, int], header: Any) -> NDArray[np.float64]:
+    """The affine in mm. Many files state no unit or a wrong one, so that it counts only if the size in mm is absurd."""
+    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "unknown"
+    longest_mm = float((np.linalg.norm(affine[:3, :3], axis=0) * counts).max())
+    if unit in _UNITS_MM and not SHORTEST_MM <= longest_mm <= LONGEST_MM:
+        return np.vstack([affine[:3] * _UNITS_MM[unit], affine[3:]])
+    return affine
+
+
+def _contradiction_mm(image: Any) -> float:
+    """How far apart the header's two positions put the same corner; 0 where it states one at the most."""
+    if "sform_code" not in image.header:
+        return 0.0
+    try:
+        found = [get(coded=True) for get in (image.get_sform, image.get_qform)]
+    except ValueError:  # a quaternion that is none; the sform stands alone
+        return 0.0
+    if any(affine is None for affine, _ in found):
+        return 0.0
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.array(image.shape[:3]) - 1
+    apart = corners @ (found[0][0] - found[1][0]).T
+    return float(np.linalg.norm(apart[:, :3], axis=1).max())
 
 
 def write_nifti(path: Path, volume: Volume) -> None:
