@@ -16,10 +16,11 @@ from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.output_files import replacing
 from operators.core.volume import Grid, Volume
 
-__all__ = ["LONGEST_MM", "SHORTEST_MM", "NiftiImage", "read_nifti", "write_nifti"]
+__all__ = ["LARGEST_VOXELS", "LONGEST_MM", "SHORTEST_MM", "NiftiImage", "read_nifti", "write_nifti"]
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _UNITS_MM = {"meter": 1000.0, "micron": 0.001}
+LARGEST_VOXELS = 400_000_000
 LONGEST_MM, SHORTEST_MM = 3000.0, 20.0
 """An image of a body is not longer along any axis, and not shorter along its longest one."""
 
@@ -57,10 +58,20 @@ def read_nifti(path: Path) -> NiftiImage:
     """
     import nibabel  # a third of a second, which studies of DICOM need not wait for
 
+    broken = (
+        OSError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        zlib.error,
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+    )
     try:
         image: Any = nibabel.load(path)
+        _check_header(path.name, image)  # before the voxels, because a header can promise any number of them
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+    except broken as error:
         raise InputError(
             path.name, f"not readable as NIfTI ({type(error).__name__})", "a whole NIfTI file", "Make it again."
         ) from error
@@ -79,6 +90,29 @@ def read_nifti(path: Path) -> NiftiImage:
     except GeometryError as error:
         raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
     return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed, _contradiction_mm(image))
+
+
+def _check_header(where: str, image: Any) -> None:
+    """Refuse more voxels than any study has, and voxel sizes that nibabel replaces by 1 mm without an error."""
+    count = float(np.prod([max(1, int(n)) for n in image.shape], dtype=np.float64))
+    if count > LARGEST_VOXELS:
+        raise InputError(
+            where,
+            f"{' x '.join(map(str, image.shape))} voxels",
+            f"{LARGEST_VOXELS:,} at the most",
+            "Give a volume of one person.",
+        )
+    if "sform_code" not in image.header or int(image.header["sform_code"]):
+        return
+    with image.file_map["image"].get_prepare_fileobj() as file:
+        sizes = np.array(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4], dtype=np.float64)
+    if not (np.isfinite(sizes) & (sizes != 0)).all():
+        raise InputError(
+            where,
+            f"voxel sizes of {' x '.join(f'{mm:g}' for mm in sizes)} mm and no sform",
+            "the size of a voxel",
+            "The header is damaged. Convert the images again.",
+        )
 
 
 def _in_mm(affine: NDArray[np.float64], counts: tuple[int, int, int], header: Any) -> NDArray[np.float64]:

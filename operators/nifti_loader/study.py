@@ -34,8 +34,6 @@ __all__ = ["load_nifti"]
 _SAME_GRID_MM = 0.1
 """Affines are stored in single precision, and converters round them."""
 
-_LARGEST_VOXELS = 400_000_000
-
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
     """Read a study from NIfTI: the water image, or a folder with one file for each contrast.
@@ -120,11 +118,11 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
 def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast, Path]) -> None:
     water = images[Contrast.WATER].grid
     where = files[Contrast.WATER].name
-    if min(water.shape) < 2 or np.prod(water.shape, dtype=np.int64) > _LARGEST_VOXELS:
+    if min(water.shape) < 2:
         raise GeometryError(
             where,
             f"{' x '.join(map(str, water.shape[::-1]))} voxels",
-            f"at least 2 along each axis, and {_LARGEST_VOXELS:,} in all at the most",
+            "at least 2 along each axis",
             "Give a three-dimensional volume of one person.",
         )
     lengths = [count * mm for count, mm in zip(water.shape[::-1], water.spacing_mm, strict=True)]
