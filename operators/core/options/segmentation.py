@@ -44,7 +44,7 @@ class SegmentationOptions:
     confidence : bool
         Also write segmentation_confidence.nrrd, the probability of each voxel's label.
     batch_size : int or None
-        Windows per batch. None: one on a CPU, four on a GPU.
+        Windows per batch. None: one on a CPU, as many as have room on a GPU.
 
     Raises
     ------
