@@ -12,6 +12,8 @@ import numpy as np
 
 __all__ = ["label_band"]
 
+_NEGLIGIBLE = np.float32(-20.0)
+
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 def label_band(  # type: ignore[no-untyped-def]
@@ -60,7 +62,9 @@ def label_band(  # type: ignore[no-untyped-def]
 def _softmax_of_best(values, best):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for value in values:
-        total += np.exp(value - best)
+        # Most classes are far behind the best one, and what they would add is less than a float32 resolves.
+        if value - best > _NEGLIGIBLE:
+            total += np.exp(value - best)
     return np.float32(1.0) / total
 
 
