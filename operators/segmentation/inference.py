@@ -123,7 +123,7 @@ def segment_on(
         )
     confidence, by_label = None, {}
     if sure is not None:
-        by_label = confidence_by_label(labels[prepared.box], sure)
+        by_label = confidence_by_label(found, sure)
     if sure is not None and options.confidence:
         whole = np.zeros(fused.grid.shape, dtype=np.float32)
         whole[box] = sure
