@@ -88,5 +88,6 @@ def test_charts_show_seams_between_10_and_90_percent_only() -> None:
     stations = [{"index": 0, "z_low_mm": 0.0, "z_high_mm": 100.0}]
     charts = profile_charts(profiles, stations)
     assert [len(chart.seams) for chart in charts] == [1] * 4
-    assert set(charts[0].lines) == {"left", "right"}
+    assert {side for side, _ in charts[0].lines} == {"left", "right"}
+    assert [text for _, text in charts[0].stations] == ["1"]
     assert profile_charts({}, stations) == ()
