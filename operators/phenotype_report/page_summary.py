@@ -38,6 +38,13 @@ class Verdict:
     text: str
     touched: tuple[str, ...] = ()
 
+    @property
+    def doubts(self) -> str:
+        """The touched phenotypes in words: those that have a card, or if none has, the first."""
+        cards = [phenotype.title for phenotype in PHENOTYPES.values() if phenotype.card and not phenotype.deprecated]
+        chosen = [title for title in cards if title in self.touched]
+        return "all numbers" if len(chosen) == len(cards) else ", ".join(chosen or self.touched[:1])
+
 
 def examined(study: Study) -> tuple[tuple[str, str], ...]:
     """Date of the examination, sex, age, height and weight, as pairs of a heading and a value.
