@@ -250,14 +250,7 @@ def label_windows(
     )
     beside = _one_thread() if isinstance(scorer.network, RunsAhead) else nullcontext()
     with beside:
-        return labels_from_bands(
-            bands,
-            mapping,
-            inside,
-            not options.no_confidence,
-            everywhere=options.confidence,
-            probabilities=model.probabilities,
-        )
+        return labels_from_bands(bands, mapping, inside, not options.no_confidence, probabilities=model.probabilities)
 
 
 @contextmanager
