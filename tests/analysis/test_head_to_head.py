@@ -130,7 +130,8 @@ def test_the_markers_of_the_synthetic_cohort_are_judged_in_plain_words() -> None
 def test_small_p_values_alone_make_no_improvement(change: float, p: float, rival: float, words: str) -> None:
     about = {"outcome": "falls", "measure": "AUC", "n": 900, "events": 90, "ci_low": -0.01, "ci_high": 0.05, "note": ""}
     rows = [("covariates", "", 0.6, np.nan, np.nan), ("+ P/A", "covariates", 0.6 + change, change, p),
-            ("+ ALMI", "covariates", 0.6 + rival, rival, 0.01), ("+ P/A and TMV", "+ TMV", 0.61, 0.001, 0.3)]  # fmt: skip
+            ("+ ALMI", "covariates", 0.6 + rival, rival, 0.01),
+            ("+ P/A and TMV", "+ TMV", 0.61, 0.001, 0.3)]  # fmt: skip
     names = ("model", "against", "value", "change", "p_likelihood_ratio")
     said = verdicts(pd.DataFrame([about | dict(zip(names, row, strict=True)) for row in rows]))
     assert words in said[0]
