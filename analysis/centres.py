@@ -40,6 +40,8 @@ MEASURES = (
 _FEWEST = 20
 _MOST_SITES = 200
 _KNOWN_SHARE = 0.99
+# Share of a measure's variance below which what sites and covariates leave is rounding.
+_NO_VARIANCE = 1e-12
 _Z = normal_quantile(0.975)
 WAYS = ("not considered", "factor", "random intercept", "ComBat")
 
@@ -142,6 +144,7 @@ def _four_ways(
     fewer = min(events.sum(), len(events) - events.sum())
     if sites < 2 or fewer < EVENTS_PER_COEFFICIENT * (1 + shared.shape[1] + sites - 1) or np.ptp(x) == 0:
         reason = "one site: nothing to compare" if sites < 2 else "too few events: not estimable"
+        reason = "no variation: not estimable" if len(x) and np.ptp(x) == 0 else reason
         return [row | {"note": reason} for row in rows]
     factor = np.eye(sites)[codes][:, 1:]
     try:
@@ -229,6 +232,8 @@ def _difference(values: Vector, codes: NDArray[np.intp], design: Vector) -> Row:
         return {"range_sd": np.nan, "share": np.nan, "p_value": np.nan}
     coefficients, rest = _least_squares(full, values)
     variance = rest / freedom
+    if variance <= _NO_VARIANCE * float(values.var()):
+        return {"range_sd": np.nan, "share": np.nan, "p_value": np.nan}
     statistic = max(0.0, (_least_squares(without, values)[1] - rest) / (sites - 1) / variance)
     # By its SD, so that a measure near 0 is as well conditioned as one in cm3.
     spread = float(np.sqrt(variance))

@@ -18,6 +18,7 @@ Vector = NDArray[np.float64]
 
 _TOLERANCE = 1e-4  # largest relative change at which the iteration ends, as in sva
 _MAX_STEPS = 1000
+_ROUNDING = 1e-12
 
 
 @one_blas_thread
@@ -57,13 +58,18 @@ def combat(measures: Vector, batch: NDArray[np.integer], covariates: Vector) -> 
     grand = (counts / n) @ coefficients[: len(counts)]
     expected = grand + centred @ coefficients[len(counts) :]
     spread = np.sqrt(((measures - design @ coefficients) ** 2).mean(axis=0))
-    standard = (measures - expected) / spread
-    made = np.empty_like(standard)
+    # A measure that batches and covariates determine has nothing to be harmonised by, and stays as it is.
+    varies = spread > _ROUNDING * np.maximum(np.abs(measures).max(axis=0), 1e-300)
+    if varies.sum() < 2:
+        raise ValueError("ComBat needs two features that vary within the batches")
+    made = measures.astype(float, copy=True)
+    standard = (measures[:, varies] - expected[:, varies]) / spread[varies]
     for name in range(len(counts)):
         rows = batch == name
         shift, variance = _posterior(standard[rows])
-        made[rows] = (standard[rows] - shift) / np.sqrt(variance)
-    return np.asarray(made * spread + expected)
+        changed = (standard[rows] - shift) / np.sqrt(variance) * spread[varies] + expected[np.ix_(rows, varies)]
+        made[np.ix_(rows, varies)] = changed
+    return made
 
 
 def _posterior(standard: Vector) -> tuple[Vector, Vector]:
@@ -72,6 +78,9 @@ def _posterior(standard: Vector) -> tuple[Vector, Vector]:
     seen_shift, seen_variance = standard.mean(axis=0), standard.var(axis=0, ddof=1)
     prior_shift, prior_spread = seen_shift.mean(), seen_shift.var(ddof=1)
     mean, variance_of = seen_variance.mean(), seen_variance.var(ddof=1)
+    if variance_of <= _ROUNDING * mean**2:  # every feature says the same, so the prior is certain
+        shift = (prior_spread * n * seen_shift + mean * prior_shift) / (prior_spread * n + mean)
+        return shift, np.full_like(seen_variance, mean)
     # Of the inverse gamma distribution of the variances, by the method of moments.
     shape = (2 * variance_of + mean**2) / variance_of
     scale = (mean * variance_of + mean**3) / variance_of

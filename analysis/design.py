@@ -88,10 +88,11 @@ class Covariates:
         spread = np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / n)
         scaled /= np.where(varies & (spread > 0), spread, 1.0)[:, None]
         shared = scaled @ scaled.T / n
+        explained = _Explained(len(self.names))
         for index, name in enumerate(self.names):
             if not varies[index]:
                 notes.append(f"{name} is constant: dropped")
-            elif _unexplained(shared, index, kept) < _COLLINEAR:
+            elif not explained.add(shared[index, kept], shared[index, index]):
                 notes.append(f"{name} follows from the other covariates: dropped")
             else:
                 kept.append(index)
@@ -113,6 +114,30 @@ def variance_inflation(column: Vector, others: Vector) -> float:
     scaled /= np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / len(column))[:, None]
     left = _unexplained(scaled @ scaled.T / len(column), others.shape[1], list(range(others.shape[1])))
     return float("inf") if left < _COLLINEAR else 1.0 / left
+
+
+class _Explained:
+    """What a growing set of standardised columns explains of the next one: Cholesky's method, a column at a time.
+
+    With hundreds of covariates, solving anew for each of them takes minutes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._inverse = np.zeros((most, most))  # of the Cholesky factor of the kept columns' correlations
+        self._count = 0
+
+    def add(self, cross: Vector, own: float) -> bool:
+        """Keep a column with these correlations to the kept ones, unless they explain it."""
+        k = self._count
+        inverse = self._inverse[:k, :k]
+        along = inverse @ cross
+        left = float(own - along @ along)
+        if left < _COLLINEAR:
+            return False
+        self._inverse[k, :k] = -(along @ inverse) / np.sqrt(left)
+        self._inverse[k, k] = 1.0 / np.sqrt(left)
+        self._count += 1
+        return True
 
 
 def _unexplained(shared: Vector, index: int, kept: Sequence[int]) -> float:

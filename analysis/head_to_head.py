@@ -27,6 +27,7 @@ from analysis.discrimination import (
 )
 from analysis.distributions import chi2_tail, normal_quantile
 from analysis.logistic import LogisticFit, fit_logistic, refitted
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.survival import FollowUp
 from analysis.threads import made_together
 
@@ -144,12 +145,21 @@ def head_to_head(
         base = Covariates(table, [name for name in covariates if name not in _CIRCULAR.get(outcome, set())])
         known &= base.known
         happened = events[known]
-        if min(happened.sum(), len(happened) - happened.sum()) < _FEWEST_EVENTS:
+        shared = base.of(known).values
+        fewer = min(happened.sum(), len(happened) - happened.sum())
+        if fewer < max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (shared.shape[1] + 1)):
             rows.append({"outcome": outcome, "measure": "AUC", "model": BASE, "n": len(happened),
                          "events": int(happened.sum()), "note": "too few events to compare models"})  # fmt: skip
             continue
-        shared = base.of(known).values
-        fitted = {name: _fit(table, known, shared, marks, happened) for name, marks in chosen.items()}
+        fitted, left_out = {}, []
+        for name, marks in chosen.items():
+            if (one := _fit(table, known, shared, marks, happened)) is None:
+                left_out.append(name)
+            else:
+                fitted[name] = one
+        rows += [{"outcome": outcome, "measure": "AUC", "model": name, "against": BASE, "n": len(happened),
+                  "events": int(happened.sum()), "note": "constant, or follows from the covariates: left out"}
+                 for name in left_out]  # fmt: skip
         rows += _compared(outcome, fitted, happened, bootstraps, rng)
         if bootstraps:
             for name, one in fitted.items():
@@ -177,10 +187,16 @@ def _complete(
 
 def _fit(
     table: pd.DataFrame, known: NDArray[np.bool_], shared: Vector, marks: tuple[str, ...], events: Vector
-) -> _Fitted:
+) -> _Fitted | None:
+    """The model; None if a marker is constant or follows from the covariates, so that it cannot add anything."""
     columns = [table[mark].to_numpy(dtype=float, na_value=np.nan)[known] for mark in marks]
+    if any(np.ptp(x) == 0 for x in columns):
+        return None
     regressors = beside(shared, *((x - x.mean()) / x.std() for x in columns))
-    fit = fit_logistic(regressors, events)
+    try:
+        fit = fit_logistic(regressors, events)
+    except np.linalg.LinAlgError:
+        return None
     predictor = fit.coefficients[0] + regressors @ fit.coefficients[1:]
     return _Fitted(regressors, fit, 1.0 / (1.0 + np.exp(-predictor)))
 
@@ -272,11 +288,19 @@ def _survival(
     time, died, shared = followed.years[known], followed.died[known], base.of(known).values
     if died.sum() < _FEWEST_EVENTS:
         return []
-    designs = {name: beside(shared, *(marks[mark][known] for mark in ms)) for name, ms in models.items()}
-    if not shared.shape[1]:
-        designs.pop(BASE)
+    designs, fits = {}, []
+    for name, ms in models.items():
+        design = beside(shared, *(marks[mark][known] for mark in ms))
+        try:  # a marker that is constant or follows from the covariates, or a coefficient without end
+            fit = fit_cox(time, died, design) if design.shape[1] else None
+        except np.linalg.LinAlgError:
+            fit = None
+        if fit is not None:
+            designs[name] = design
+            fits.append(fit)
+    if not designs:
+        return []
     names = list(designs)
-    fits = [fit_cox(time, died, design) for design in designs.values()]
     risks = np.array([design @ fit.coefficients for design, fit in zip(designs.values(), fits, strict=True)])
     index = concordance_index(risks, time, died)
     optimism = _optimism_of_cox(designs, time, died, rng) if bootstraps else np.full(len(names), np.nan)
@@ -305,12 +329,15 @@ def _optimism_of_cox(designs: Mapping[str, Vector], time: Vector, died: Vector, 
     drawn = [rng.integers(0, len(time), len(time)) for _ in range(_REPEATS_OF_COX)]
 
     def optimism(design: Vector) -> float:
-        found = 0.0
+        found = []
         for chosen in drawn:
-            risk = design @ fit_cox(time[chosen], died[chosen], design[chosen]).coefficients
+            try:
+                risk = design @ fit_cox(time[chosen], died[chosen], design[chosen]).coefficients
+            except (ValueError, np.linalg.LinAlgError):  # people without a death, or without a level of a factor
+                continue
             inside = concordance_index(risk[None, chosen], time[chosen], died[chosen]).values[0]
-            found += (inside - concordance_index(risk[None], time, died).values[0]) / _REPEATS_OF_COX
-        return found
+            found.append(inside - concordance_index(risk[None], time, died).values[0])
+        return float(np.mean(found)) if found else float("nan")
 
     makers: dict[str, Callable[[], float]] = {name: partial(optimism, design) for name, design in designs.items()}
     return np.array(list(made_together(makers).values()))

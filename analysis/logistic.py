@@ -177,7 +177,12 @@ def refitted(design: Vector, outcome: Vector, weights: Vector, start: Vector, st
     for _ in range(steps):
         _, fitted = evaluate(coefficients @ design, outcome, weights)
         information = information_of(design, weights * fitted * (1.0 - fitted))
-        coefficients = coefficients + np.linalg.solve(information, design @ (weights * (outcome - fitted)))
+        score = design @ (weights * (outcome - fitted))
+        try:
+            step = np.linalg.solve(information, score)
+        except np.linalg.LinAlgError:  # these people lack a level of a factor: its coefficient stays
+            step = np.linalg.lstsq(information, score, rcond=None)[0]
+        coefficients = coefficients + step
     return coefficients
 
 

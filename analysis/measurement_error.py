@@ -90,7 +90,8 @@ def known_errors(
         number = float(value.removesuffix("%"))
         sd = number / 100 * float(table[name].mean()) if value.endswith("%") else number
         made.setdefault(name, []).append(KnownError(sd, "given"))
-    return made
+    known = {name: [error for error in found if error.sd > 0] for name, found in made.items()}  # NaN is not above 0
+    return {name: found for name, found in known.items() if found}
 
 
 def undiluted_associations(

@@ -25,6 +25,8 @@ _NODES = 9
 _NEWTON_STEPS = 50
 # Below this SD of the intercepts, the groups do not differ and the model is the one without them.
 _NO_SPREAD = 1e-3
+# An error or a spread this large only arises if the likelihood is flat towards infinity.
+_SEPARATED_SE = 50.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def fit_random_intercept(regressors: Vector, outcome: Vector, group: NDArray[np.
         information = -point.curvature
     try:
         covariance = np.linalg.inv(information)[:k, :k]
-        sound = bool((np.diag(covariance) > 0).all())
+        errors = np.diag(covariance)
+        sound = bool((errors > 0).all() and errors.max() < _SEPARATED_SE**2 and spread < _SEPARATED_SE)
     except np.linalg.LinAlgError:
         covariance, sound = np.full((k, k), np.nan), False
     return MixedLogisticFit(

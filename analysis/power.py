@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _LEVEL, _POWER = 0.05, 0.8
-_LARGEST_LOG = 5.0
+_LARGEST_LOG, _WIDEST_LOG = 5.0, 20.0
 RATIOS = (1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)
 """Ratios whose power a table shows."""
 
@@ -93,7 +93,10 @@ def smallest_ratio(power_of: Callable[[float], float], power: float = _POWER) ->
 
 def interval_ratio(information: float, level: float = _LEVEL) -> float:
     """Expected upper end of an interval over its lower end, exp(2 z / sqrt(information)); 1.5 is 0.82 to 1.22."""
-    return float(np.exp(2 * normal_quantile(1 - level / 2) / np.sqrt(information))) if information > 0 else float("inf")
+    if information <= 0:
+        return float("inf")
+    width = 2 * normal_quantile(1 - level / 2) / np.sqrt(information)
+    return float(np.exp(width)) if width < _WIDEST_LOG else float("inf")
 
 
 def power_table(

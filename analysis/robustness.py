@@ -14,6 +14,7 @@ from analysis.measurement_error import known_errors, undiluted_associations
 from analysis.options import Options
 from analysis.power import explained_share, power_curves, power_table
 from analysis.survival import follow_up
+from analysis.threads import made_together
 
 __all__ = ["robustness_tables"]
 
@@ -43,35 +44,32 @@ def robustness_tables(
         error of a measurement is known; ``power`` and ``power_curves`` of the
         outcomes that somebody has.
     """
-    made: dict[str, pd.DataFrame] = {}
-    table, adjust = cohort.analysed, options.adjust
+    table, adjust, outcomes, first = cohort.analysed, options.adjust, options.outcomes, options.exposures[:1]
+    structures, makers = cohort.structures, dict[str, Callable[[], pd.DataFrame]]()
     sites = sites_of(table, options.sites)
     if sites:
-        progress("centres and scanners")
-        asked = (options.exposures[:1], options.outcomes)
-        made["site_differences"] = pd.concat(
-            [site_differences(table, site, adjust, cohort.structures) for site in sites], ignore_index=True
+        makers["site_differences"] = lambda: pd.concat(
+            [site_differences(table, site, adjust, structures) for site in sites], ignore_index=True
         )
-        made["sites"] = pd.concat(
-            [site_associations(table, site, adjust, *asked, cohort.structures) for site in sites], ignore_index=True
+        makers["sites"] = lambda: pd.concat(
+            [site_associations(table, site, adjust, first, outcomes, structures) for site in sites], ignore_index=True
         )
     until = None if options.censor_date is None else pd.Timestamp(options.censor_date)
     events = [name for name in options.events or EVENTS if name in table and table[name].notna().any()]
     if events:
-        progress("dated events")
-        made["competing"] = competing_risks(table, adjust, options.exposures, events, until)
-        curves = [incidence_by_thirds(table, options.exposures[0], event, until) for event in events]
-        made["incidence"] = pd.concat(curves, ignore_index=True)
-    made["composition"] = composition_associations(table, adjust, follow_up(table, until))
+        makers["competing"] = lambda: competing_risks(table, adjust, options.exposures, events, until)
+        makers["incidence"] = lambda: pd.concat(
+            [incidence_by_thirds(table, first[0], event, until) for event in events], ignore_index=True
+        )
+    makers["composition"] = lambda: composition_associations(table, adjust, follow_up(table, until))
     errors = known_errors(table, repeats, options.measurement_error or {})
-    if errors:
-        progress("measurement error")
-        exposures = [name for name in options.exposures if name in errors]
-        made["undiluted"] = undiluted_associations(table, adjust, exposures, options.outcomes, errors, options.seed)
-    progress("power")
-    shares = {name: float(table[name].mean()) for name in options.outcomes if 0 < table[name].mean() < 1}
+    diluted = [name for name in options.exposures if name in errors]
+    if diluted:
+        makers["undiluted"] = lambda: undiluted_associations(table, adjust, diluted, outcomes, errors, options.seed)
+    shares = {name: float(table[name].mean()) for name in outcomes if 0 < table[name].mean() < 1}
     if shares:
-        r2 = explained_share(table, options.exposures[0], adjust)
-        made["power"] = power_table(len(table), shares, r2=r2).assign(exposure=options.exposures[0], r2=r2)
-        made["power_curves"] = power_curves(shares, r2=r2)
-    return {name: part for name, part in made.items() if len(part)}
+        r2 = explained_share(table, first[0], adjust)
+        makers["power"] = lambda: power_table(len(table), shares, r2=r2).assign(exposure=first[0], r2=r2)
+        makers["power_curves"] = lambda: power_curves(shares, r2=r2)
+    progress("centres, dated events, measurement error, power")
+    return {name: made for name, made in made_together(makers).items() if len(made)}

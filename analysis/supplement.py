@@ -115,5 +115,39 @@ def _methods(results: Results, options: Options) -> list[tuple[str, str]]:
                 "percentiles are by the LMS method. Mediation was by linear models and is cross-sectional.",
             )
         )
+    parts += _methods_of_robustness(results)
     parts.append(("Software", "SarcoMAP analysis; versions, inputs and options are in provenance.json."))
     return parts
+
+
+def _methods_of_robustness(results: Results) -> list[tuple[str, str]]:
+    """Methods of the tables of `analysis.robustness` that this run has."""
+    said = {
+        "sites": (
+            "Centres and scanners",
+            "Odds ratios per SD were estimated without the site, with the site as a factor, with a random intercept "
+            "(adaptive Gauss-Hermite quadrature), and after ComBat had harmonised the MRI measures.",
+        ),
+        "competing": (
+            "Dated events",
+            "First events after imaging were analysed by Cox’s model of the cause-specific hazard and by Fine and "
+            "Gray’s model of the subdistribution hazard, with death as competing event; incidence by Aalen and "
+            "Johansen.",
+        ),
+        "composition": (
+            "Muscle composition",
+            "Muscle fat was high above the 75th percentile of the sex, and fat-free muscle volume low if its z score "
+            "for sex, weight and height was below the 25th percentile of everybody (after Linge et al. 2021).",
+        ),
+        "undiluted": (
+            "Measurement error",
+            "Odds ratios were corrected for random error of the exposure by regression calibration, with the "
+            "reliability given the covariates, and by SIMEX.",
+        ),
+        "power": (
+            "Power",
+            "Power followed from two proportions (thirds) and from Hsieh’s formula (per SD), with the variance of the "
+            "exposure that covariates leave.",
+        ),
+    }
+    return [text for name, text in said.items() if name in results.tables]

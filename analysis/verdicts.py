@@ -40,6 +40,11 @@ def verdicts(models: pd.DataFrame) -> list[str]:
         if part["value"].isna().all():
             said.append(f"{_capital(name)} ({people}): {first['note']}.")
             continue
+        left_out = part[part["value"].isna() & (part["model"] == _RATIO)]
+        if len(left_out):
+            said.append(f"{_capital(name)} ({people}): P/A is {left_out['note'].iloc[0]}.")
+            continue
+        part = part.dropna(subset=["value"])
         against = part[part["against"] == BASE].set_index("model")
         if _RATIO not in against.index or len(against) < 2:
             continue

@@ -151,3 +151,19 @@ def test_sites_that_cannot_be_compared_say_why() -> None:
     confounded = site_associations(twin, "scanner", ("men_only",), ("pa_ratio",), ("falls",)).set_index("handling")
     assert np.isfinite(confounded.loc["not considered", "odds_ratio"])
     assert confounded.loc["factor", "note"] == "a covariate follows from the sites: not estimable"
+
+
+def test_measures_and_outcomes_that_sites_determine_are_said_to_be_so() -> None:
+    table, _ = _imaged_at_four_centres()
+    small = table.head(400)
+    constant = site_associations(small.assign(pa_ratio=0.4), "centre", ("age",), ("pa_ratio",), ("falls",))
+    assert set(constant["note"]) == {"no variation: not estimable"}
+    own = small.assign(falls=(small["centre"] == "Reading").astype(float))
+    made = site_associations(own, "centre", ("age",), ("pa_ratio",), ("falls",)).set_index("handling")
+    assert made.loc["factor", "note"].startswith("a site with no events") and np.isnan(made.loc["factor", "odds_ratio"])
+    assert made.loc["random intercept", "note"] == "did not converge"
+    measures, batch, age = _measures()
+    twins = combat(np.column_stack([measures[:, 0], measures[:, 0], np.full(150, 3.0)]), batch, age[:, None])
+    assert np.isfinite(twins).all() and (twins[:, 2] == 3.0).all() and np.ptp(twins[:, 0] - twins[:, 1]) < 1e-9
+    fixed = site_differences(small.assign(tmv_cm3=pd.factorize(small["centre"])[0] + 1.0), "centre", ("age",))
+    assert np.isnan(fixed.set_index("measure").loc["tmv_cm3", "share"])

@@ -179,3 +179,19 @@ def test_confounding_by_mass_is_found_and_removed() -> None:
     found = head_to_head(table, COVARIATES, outcomes=("falls",)).models.set_index(["model", "against"])
     assert found.loc[("+ P/A", "covariates"), "p_likelihood_ratio"] < 1e-6
     assert found.loc[("+ P/A and TMV", "+ TMV"), "p_likelihood_ratio"] > 0.01
+
+
+def test_markers_that_are_constant_or_covariates_are_left_out_and_said_to_be() -> None:
+    table = cohort_of(12000, 4).analysed.head(2500).assign(pa_ratio=0.45)
+    covariates = ("age", "sex", "tmv_cm3")
+    models = head_to_head(table, covariates, follow_up(table), outcomes=("falls",), bootstraps=10).models
+    assert "P/A is constant, or follows from the covariates: left out." in verdicts(models)[0]
+    dated = models[models["measure"] == "C"]
+    models = models[models["measure"] == "AUC"].set_index("model")
+    for name in ("+ TMV", "+ P/A", "+ P/A and TMV"):
+        assert "left out" in models.loc[name, "note"] and np.isnan(models.loc[name, "value"])
+    assert np.isfinite(models.loc["+ ALMI", "change"]) and "+ P/A" not in set(dated["model"])
+    drawn = np.random.default_rng(1).normal(size=(len(table), 120))
+    many = pd.concat([table, pd.DataFrame(drawn, columns=[f"c{i}" for i in range(120)])], axis=1)
+    few = head_to_head(many, [f"c{i}" for i in range(120)], outcomes=("falls",)).models
+    assert few["note"].tolist() == ["too few events to compare models"]

@@ -18,7 +18,9 @@ from operators.core.volume import Grid
 from phantom.painted import painted_pair, read_body, write_painted_set, write_painted_study
 from phantom.painting import LabelledBody, paint
 
-FEMUR, QUADRICEPS, HAMSTRINGS = (anatomy.by_name(name).index for name in ("femur", "vastus_lateralis", "biceps_femoris"))
+FEMUR, QUADRICEPS, HAMSTRINGS = (
+    anatomy.by_name(name).index for name in ("femur", "vastus_lateralis", "biceps_femoris")
+)
 SCHEME = """\
 name: two thighs
 version: "1"
