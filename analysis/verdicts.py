@@ -26,7 +26,10 @@ def verdicts(models: pd.DataFrame) -> list[str]:
     -----
     P/A improves prediction if the likelihood ratio test is below 0.05 and the change of AUC or C is above 0.
     """
-    said, better, same, best = [], [], [], []
+    said: list[str] = []
+    better: list[str] = []
+    same: list[str] = []
+    best: list[str] = []
     for (outcome, measure), part in models.groupby(["outcome", "measure"], sort=False):
         name = label_of(str(outcome)).lower() + (" (dated)" if measure == "C" else "")
         first = part.iloc[0]
