@@ -13,9 +13,10 @@ DEMO    ?= demo
 SEED    ?= 7
 JOBS    ?= 2
 SLOW    ?=
+GPU_CHECK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock resolve demo test test-slow lint format train-demo container-test sbom audit clean
+.PHONY: help setup lock resolve demo test test-slow lint format gpu-check train-demo container-test sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -56,6 +57,9 @@ lint: setup ## ruff and mypy
 format: setup ## format the code and apply ruff's fixes
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+gpu-check: setup ## check an NVIDIA GPU against the CPU and against MONAI, with VARIANT=gpu (a quarter of an hour)
+	@$(PY) -m benchmarks.gpu_check $(GPU_CHECK)
 
 train-demo: setup ## train the shipped weights again (takes hours; resumes after an interruption)
 	PYTHON=$(PY) bash bundle/scripts/train_demo.sh

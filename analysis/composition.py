@@ -42,11 +42,13 @@ def add_composition(table: pd.DataFrame) -> pd.DataFrame:
         of `GROUPS`) and ``adverse_muscle_composition``: muscle fat above the
         75th percentile of the sex, and z below the 25th percentile of everybody.
     """
-    made = table.copy()
+    made = table.copy(deep=False)  # pandas copies a column when it is replaced
     low = pd.Series(np.nan, index=table.index)
     much_fat = pd.Series(np.nan, index=table.index)
+    wanted = {"specific_strength_kg_per_l", fat_measure(table)}
+    needed = table[[name for name in table.columns if name in wanted]]
     for sex in ("M", "F"):
-        part = table[table["sex"] == sex]
+        part = needed[(table["sex"] == sex).to_numpy(dtype=bool, na_value=False)]
         strength = part["specific_strength_kg_per_l"].dropna()
         if len(strength) >= _FEWEST:
             low[strength.index] = (strength <= strength.quantile(_LOWEST_FIFTH)).astype(float)

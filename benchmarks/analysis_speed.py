@@ -1,7 +1,8 @@
 """Time and memory of the analysis, compared with R.
 
     python benchmarks/analysis_speed.py --sizes 5000 20000 37004 80000 320000 500000 --r-up-to 37004 \
-        --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
+        --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg --table docs/analysis.md
+    python benchmarks/analysis_speed.py --sizes 37004 --r-up-to 0 --full
     python benchmarks/analysis_speed.py --draw benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
 
 For each size, a synthetic cohort is written and ``python -m analysis run`` is
@@ -9,7 +10,7 @@ timed on it in its own process (peak memory as the operating system reports
 it). Then the 20 models of P/A and L/R asymmetry are timed against R's ``glm``
 with ``confint`` of the exposure, on the same rows in the same run. The
 machine's load before each size is recorded: on a busy machine the figures are
-upper bounds.
+upper bounds. ``--table`` writes the figures into the page that shows them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from analysis.thirds import tertiles
 from phantom.table import draw_cohort, write_cohort
 
 _EXPOSURES = ("pa_ratio", "lr_asymmetry_dexa")
+_TABLE_HEAD = "| n | whole run |"
 _R = """
 suppressMessages(library(MASS)); d <- read.csv("models.csv"); started <- proc.time()[["elapsed"]]
 for (exposure in c("pa_ratio", "lr_asymmetry_dexa")) {
@@ -98,6 +100,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="time `analysis run --full`")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="plot the growth of time and memory with n")
+    parser.add_argument("--table", type=Path, metavar="PAGE.md", help="replace the rows of its table of these figures")
     parser.add_argument("--draw", type=Path, metavar="FILE.json", help="measure nothing; plot these figures")
     options = parser.parse_args()
     if options.draw is not None:
@@ -116,7 +119,23 @@ def main() -> int:
         options.out.write_text(json.dumps({"machine": machine, "sizes": rows}, indent=1) + "\n", "utf-8")
     if options.plot is not None:
         plot(rows, options.plot)
+    if options.table is not None:
+        options.table.write_text(with_rows(options.table.read_text("utf-8"), rows), "utf-8")
     return 0
+
+
+def with_rows(page: str, rows: list[dict[str, Any]]) -> str:
+    """The page with new rows under the table's head and rule."""
+    lines = page.split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith(_TABLE_HEAD)) + 2
+    end = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
+    made = []
+    for row in rows:
+        ours, theirs = row["models_s"], row["models_r_s"]
+        beside = f"{theirs:.1f} s, {theirs / ours:.1f} times as long" if theirs else ""
+        run = f"{row['whole_run_s']:.1f} s | {row['processor_s']:.0f} s | {row['peak_gib']:.2f} GiB"
+        made.append(f"| {row['n']:,} | {run} | {ours:.2f} s | {beside} |")
+    return "\n".join([*lines[:start], *made, *lines[end:]])
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:

@@ -151,27 +151,10 @@ def _cluster(connection: Connection) -> None:
 
 def resume(studies: int, folder: Path) -> dict[str, Any]:
     """The resumption of a finished cohort, whose ledger and folders are made here with the run's own records."""
-    from app.cohort.digests import digests_of
-    from app.cohort.studies import find_studies
-
+    made = multiprocessing.get_context("spawn").Process(target=_make_finished, args=(studies, folder))
+    made.start()  # in a process of its own, whose memory is not counted
+    made.join()
     inputs, out = folder / "in", folder / "out"
-    inputs.mkdir()
-    for number in range(studies):
-        (inputs / f"{1000000 + number}_20201_2_0.zip").write_bytes(b"x")
-    found = find_studies([str(inputs)])
-    digests = digests_of(RunOptions(), None, True, "everything")
-    (out / "ledger").mkdir(parents=True)
-    with (out / "ledger" / "made.jsonl").open("w") as ledger:
-        for one in found:
-            assert one.identity is not None and one.folder is not None
-            (out / "studies" / one.folder).mkdir(parents=True)
-            seconds = dict.fromkeys(_STAGES, 1.2345)
-            attempt = Attempt(
-                one.study, one.eid, one.visit, replace(one.identity, sha256="ab" * 32), digests, "done", None, 1,
-                "node-0001.12345.0123abcd", seconds, {"input": 150_000_000, "output": 300_000_000},
-                "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00", one.folder, None, ("seam-step",),
-            )  # fmt: skip
-            ledger.write(attempt.to_json() + "\n")
     cpu, began = time.process_time(), time.perf_counter()
     result = run_cohort([str(inputs)], out, RunOptions(), CohortOptions(), fuse_only=True, quiet=True)
     assert result.counts["done"] == studies
@@ -182,6 +165,30 @@ def resume(studies: int, folder: Path) -> dict[str, Any]:
         "ledger_mb": round((out / "ledger" / "made.jsonl").stat().st_size / 1e6, 1),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
+
+
+def _make_finished(studies: int, folder: Path) -> None:
+    from app.cohort.digests import digests_of
+    from app.cohort.preflight import check_options
+    from app.cohort.studies import find_studies
+
+    inputs, out = folder / "in", folder / "out"
+    inputs.mkdir()
+    for number in range(studies):
+        (inputs / f"{1000000 + number}_20201_2_0.zip").write_bytes(b"x")
+    digests = digests_of(check_options(RunOptions(), True), None, True, "everything")
+    (out / "ledger").mkdir(parents=True)
+    with (out / "ledger" / "made.jsonl").open("w") as ledger:
+        for one in find_studies([str(inputs)]):
+            assert one.identity is not None and one.folder is not None
+            (out / "studies" / one.folder).mkdir(parents=True)
+            seconds = dict.fromkeys(_STAGES, 1.2345)
+            attempt = Attempt(
+                one.study, one.eid, one.visit, replace(one.identity, sha256="ab" * 32), digests, "done", None, 1,
+                "node-0001.12345.0123abcd", seconds, {"input": 150_000_000, "output": 300_000_000},
+                "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00", one.folder, None, ("seam-step",),
+            )  # fmt: skip
+            ledger.write(attempt.to_json() + "\n")
 
 
 def kills(studies: int, number: int, folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -115,7 +116,7 @@ def _checked(setting: Setting) -> dict[str, Any]:
         "wrong": wrong,
         "errors": errors,
         "missed_aims": [row.what for row in rows if not row.parity and row.ok is False],
-        "seconds": round(60 * setting.minutes - setting.left_s, 1),
+        "seconds": round(time.monotonic() - setting.began, 1),
         "rows": [row.as_record() for row in rows],
         "found": found,
     }

@@ -30,7 +30,7 @@ def check_fusion(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
 
     stations = archive_stations(4)
     # The simulator of the CPU takes milliseconds for a voxel.
-    grids = [station.grid for station in (coarser(stations, 24, 8) if setting.small else stations)]
+    grids = [station.grid for station in (coarser(stations, 40, 12) if setting.small else stations)]
     oblique = [turned(grid, angle) for grid, angle in zip(grids, (0.0, 2.0, -1.5, 3.0), strict=True)]
     rows, details = [], {}
     for name, here, whole in (
@@ -59,8 +59,7 @@ def check_fusion(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
                 parity=True,
             )
         )
-        repeats = 1 if setting.small else 10
-        gpu_s, cpu_s = setting.median(on_device, repeats), setting.median(on_cpu, repeats)
+        gpu_s, cpu_s = setting.median(on_device, 10), setting.median(on_cpu, 10)
         expected = estimate(plan, 4, numba.get_num_threads(), first=False)
         details[name] = {
             "grid": grid.shape,

@@ -142,16 +142,18 @@ def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | 
     grid = finished.fused.grid
     voxels, flags = read_edited_labels(labels or folder / SEGMENTATION_FILE, grid)
     earlier = finished.report["segmentation"]
-    card, confidence = finished.card, None
+    card, confidence, by_label = finished.card, None, {}
     if label_digest(Volume(voxels, grid)) == earlier["labels_sha256"]:
         confidence = _confidence(folder, finished)
+        by_label = _confidence_by_label(finished.report)
     else:
         card = card.after_editing()
         edited = f"The labels of {card.name} {card.version} were edited by hand after the run."
         flags = (QualityFlag("labels-edited", "info", edited), *flags)
     flags = tuple(dict.fromkeys((*finished.labelling_flags, *flags)))
     sides = _stated_sides(folder, finished)
-    return LabelMap(voxels, grid, confidence, sides=sides, engine=earlier["engine"] or "", flags=flags), card
+    engine = earlier["engine"] or ""
+    return LabelMap(voxels, grid, confidence, by_label, sides=sides, engine=engine, flags=flags), card
 
 
 def _stated_sides(folder: Path, finished: FinishedStudy) -> Volume | None:
@@ -163,6 +165,15 @@ def _stated_sides(folder: Path, finished: FinishedStudy) -> Volume | None:
         return None
     sides = read_volume(path)
     return sides if sides.grid.same_as(finished.fused.grid) else None
+
+
+def _confidence_by_label(report: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    """What the report says of the confidence of the same labels."""
+    return {
+        one["index"]: (one["confidence_mean"], one["confidence_low"])
+        for one in report["structures"]
+        if one.get("confidence_mean") is not None and one.get("confidence_low") is not None
+    }
 
 
 def _confidence(folder: Path, finished: FinishedStudy) -> Volume | None:

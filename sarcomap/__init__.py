@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from operators.remeasure import measure_study
     from operators.segmentation import SegmentationModel, import_labels, load_model, segment
     from operators.station_fusion import fuse
+    from operators.study_stream import StudyJob, StudyOutcome, process_studies
 
 _HOMES = {
     "operators.core.contrast": ("Contrast",),
@@ -75,6 +76,7 @@ _HOMES = {
     "operators.remeasure": ("measure_study",),
     "operators.segmentation": ("SegmentationModel", "import_labels", "load_model", "segment"),
     "operators.station_fusion": ("fuse",),
+    "operators.study_stream": ("StudyJob", "StudyOutcome", "process_studies"),
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
@@ -98,6 +100,8 @@ __all__ = [
     "SegmentationOptions",
     "Station",
     "Study",
+    "StudyJob",
+    "StudyOutcome",
     "StudyResult",
     "Volume",
     "fuse",
@@ -107,6 +111,7 @@ __all__ = [
     "load_study",
     "measure",
     "measure_study",
+    "process_studies",
     "process_study",
     "read_segmentation",
     "read_volume",

@@ -82,6 +82,8 @@ def examine(model: Path = SHIPPED_BUNDLE) -> Iterator[Finding]:
     yield Finding("machine", f"{platform.machine()}, {cores} cores, {memory_gb:.0f} GB of memory", memory_gb > 3.5)
     yield from _packages()
     yield _works("GPU", _gpu, needed=False)
+    if _version("numba-cuda") is not None:
+        yield _works("numba-cuda", _numba_cuda, needed=False)
     yield _works("fusion", _fusion)
     yield _works("PyTorch", _torch)
     yield _works("OpenVINO", _openvino, needed=False)
@@ -123,6 +125,14 @@ def _gpu() -> str:
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
+def _numba_cuda() -> str:
+    from operators.station_fusion.device_choice import numba_cuda_misfit
+
+    if misfit := numba_cuda_misfit():
+        raise RuntimeError(misfit)
+    return f"{_version('numba-cuda')} fits numpy {_version('numpy')}; it fuses stations on a GPU"
+
+
 def _fusion() -> str:
     import numpy as np
 
@@ -132,7 +142,7 @@ def _fusion() -> str:
     grid = Grid((4, 4, 4), np.eye(4))
     signal = np.arange(64, dtype=np.float32).reshape(grid.shape)
     device = choose_device("auto")
-    if not np.array_equal(average_stations([[signal]], [grid], grid, device)[0], signal):
+    if not np.array_equal(average_stations([[signal] * 4], [grid], grid, device)[3], signal):
         raise RuntimeError("compiled, but it does not copy a volume exactly")
     return f"works on {'CUDA' if device == 'cuda' else 'the CPU'} (numba {version('numba')})"
 

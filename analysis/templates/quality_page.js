@@ -2,7 +2,7 @@
 (() => {
   const D = JSON.parse(document.getElementById("data").textContent);
   const N = D.eid.length, at = (id) => document.getElementById(id);
-  const NARROWEST = 184, HEIGHT = 334, GAP = 14, BINS = 36;
+  const NARROWEST = 172, PRINTED = 200, HEIGHT = 334, GAP = 14, BINS = 36;
   const main = D.phenotypes, grid = at("grid");
   const colours = { M: "var(--men)", F: "var(--women)", "": "var(--all)" };
 
@@ -125,8 +125,15 @@
 
   // Only the cards in view exist, so that the page stays quick with any number of studies.
   const shown = new Map();
-  let columns = 1, width = NARROWEST;
+  let columns = 1, width = NARROWEST, printing = false;
+  const dress = (card, i, place) => {
+    const decision = decisions.get(i) || "";
+    card.className = `study ${decision}${place === chosen ? " chosen" : ""}`;
+    card.setAttribute("aria-selected", place === chosen);
+    card.querySelector(".mark").textContent = decision === "accept" ? "accepted" : "rejected";
+  };
   const draw = () => {
+    if (printing) return;
     columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (NARROWEST + GAP)));
     width = Math.floor((grid.clientWidth + GAP) / columns - GAP);
     grid.style.height = Math.ceil(order.length / columns) * (HEIGHT + GAP) + "px";
@@ -136,12 +143,10 @@
     for (const [place, card] of shown) if (place < first || place >= last) { card.remove(); shown.delete(place); }
     for (let place = first; place < last; place++) {
       if (!shown.has(place)) { const card = cardOf(order[place], place); shown.set(place, card); grid.append(card); }
-      const card = shown.get(place), i = order[place], decision = decisions.get(i) || "";
+      const card = shown.get(place);
       card.style.transform = `translate(${(place % columns) * (width + GAP)}px, ${Math.floor(place / columns) * step}px)`;
       card.style.width = width + "px";
-      card.className = `study ${decision}${place === chosen ? " chosen" : ""}`;
-      card.setAttribute("aria-selected", place === chosen);
-      card.querySelector(".mark").textContent = decision === "accept" ? "accepted" : "rejected";
+      dress(card, order[place], place);
     }
     grid.setAttribute("aria-activedescendant", order.length ? "study-" + order[chosen] : "");
   };
@@ -167,6 +172,29 @@
     card.addEventListener("dblclick", () => open(i));
     return card;
   };
+
+  // On paper the first studies stand one after another; those in view would be a few on many empty pages.
+  addEventListener("beforeprint", () => {
+    printing = true;
+    shown.forEach((card) => card.remove());
+    shown.clear();
+    grid.style.height = "auto";
+    order.slice(0, PRINTED).forEach((i, place) => {
+      const card = cardOf(i, place);
+      card.querySelector("img")?.setAttribute("loading", "eager");
+      dress(card, i, place);
+      shown.set(place, card);
+      grid.append(card);
+    });
+    const first = order.length > PRINTED ? `The first ${PRINTED} of ` : "";
+    at("printed").textContent = `${first}${order.length.toLocaleString("en")} studies, ${sorts[at("sort").value][0].toLowerCase()}`;
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    shown.forEach((card) => card.remove());
+    shown.clear();
+    draw();
+  });
   const open = (i) => { if (D.report[i]) window.open(address(i, D.report[i]), "_blank", "noopener"); };
 
   // Histograms. The lowest and the highest bar hold what is beyond them.

@@ -45,7 +45,7 @@ class RandDeformedCropd(Randomizable, MapTransform):
             Largest rotation about each axis, and largest relative change of size along each axis.
         slab_prob : float
             Share of crops that are slabs.
-        slab_mm : sequence of float
+        slab_mm : tuple of float
             Lowest and highest extent of a slab along z.
 
         Notes
@@ -64,14 +64,14 @@ class RandDeformedCropd(Randomizable, MapTransform):
         turn_deg: float = 8.0,
         stretch: float = 0.15,
         slab_prob: float = 0.5,
-        slab_mm: Sequence[float] = (130.0, 320.0),
+        slab_mm: tuple[float, float] = (130.0, 320.0),
     ) -> None:
         super().__init__(keys)
         self.roi = np.array(roi_size)
         self.spacing = np.array(spacing_mm, dtype=np.float64)
         self.overhang = np.array(overhang)
         self.bend_mm, self.turn_deg, self.stretch = bend_mm, turn_deg, stretch
-        self.slab_prob, self.slab_mm = slab_prob, tuple(slab_mm)
+        self.slab_prob, self.slab_mm = slab_prob, slab_mm
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw a deformation and sample image and label with it."""
@@ -117,7 +117,7 @@ class RandDeformedCropd(Randomizable, MapTransform):
 
         slab = np.array([-0.5, size[2] - 0.5])
         if self.R.uniform() < self.slab_prob:
-            length = self.R.uniform(*self.slab_mm) / self.spacing[2]
+            length = self.R.uniform(self.slab_mm[0], self.slab_mm[1]) / self.spacing[2]
             low = self.R.uniform(-0.5, max(size[2] - 0.5 - length, -0.5))
             slab = np.array([max(low, slab[0]), min(low + length, slab[1])])
             centre[2] = np.clip(centre[2], slab[0], slab[1])

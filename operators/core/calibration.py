@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from operators.core.errors import SegmentationError
 
@@ -104,9 +104,11 @@ class Curve:
             When it is not one.
         """
         form, *numbers, n = line.split()
-        if len(numbers) != len(fields(cls)) - 2 or form not in get_args(Form):
+        names = [one.name for one in fields(cls)][1:-1]
+        if len(numbers) != len(names) or form not in get_args(Form):
             raise ValueError("not a curve")
-        return cls(cast(Form, form), *map(float, numbers), int(n))
+        facts: dict[str, Any] = {"form": form, **dict(zip(names, map(float, numbers), strict=True)), "n": int(n)}
+        return cls(**facts)
 
     def expected(self, found: float) -> float:
         """Expected truth, on the scale of the fit."""

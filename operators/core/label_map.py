@@ -44,6 +44,9 @@ class LabelMap(Volume):
     confidence : Volume or None
         float32 in [0, 1] on the same grid: the probability of each voxel's
         label; None when it was not requested or is not known.
+    confidence_by_label : mapping of int to tuple of float
+        Mean and low percentile of the confidence over the voxels of each
+        label (`operators.core.confidence`); empty when it is not known.
     groups : mapping of str to tuple of str
         Structures that are labelled only together, by the group's name
         (``quadriceps``); `group_voxels` says where.
@@ -69,6 +72,7 @@ class LabelMap(Volume):
     """
 
     confidence: Volume | None = None
+    confidence_by_label: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group_voxels: Volume | None = None
     sides: Volume | None = None

@@ -16,9 +16,13 @@ from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.output_files import replacing
 from operators.core.volume import Grid, Volume
 
-__all__ = ["NiftiImage", "read_nifti", "write_nifti"]
+__all__ = ["LARGEST_VOXELS", "LONGEST_MM", "SHORTEST_MM", "NiftiImage", "read_nifti", "write_nifti"]
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+_UNITS_MM = {"meter": 1000.0, "micron": 0.001}
+LARGEST_VOXELS = 400_000_000
+LONGEST_MM, SHORTEST_MM = 3000.0, 20.0
+"""An image of a body is not longer along any axis, and not shorter along its longest one."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class NiftiImage:
     placed : bool
         Whether the header gives a position (a qform or sform code above 0). Without one, the grid has the voxel
         sizes only.
+    contradiction_mm : float
+        How far apart qform and sform put a corner of the volume, where the header states both. The sform counts.
     """
 
     values: NDArray[Any]
     grid: Grid
     placed: bool
+    contradiction_mm: float = 0.0
 
 
 def read_nifti(path: Path) -> NiftiImage:
@@ -51,10 +58,20 @@ def read_nifti(path: Path) -> NiftiImage:
     """
     import nibabel  # a third of a second, which studies of DICOM need not wait for
 
+    broken = (
+        OSError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        zlib.error,
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+    )
     try:
         image: Any = nibabel.load(path)
+        _check_header(path.name, image)  # before the voxels, because a header can promise any number of them
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+    except broken as error:
         raise InputError(
             path.name, f"not readable as NIfTI ({type(error).__name__})", "a whole NIfTI file", "Make it again."
         ) from error
@@ -68,10 +85,59 @@ def read_nifti(path: Path) -> NiftiImage:
     placed = "sform_code" not in header or bool(int(header["sform_code"]) or int(header["qform_code"]))
     try:
         z, y, x = values.shape[::-1]
-        grid = Grid((z, y, x), LPS_TO_RAS @ np.asarray(image.affine, dtype=np.float64))
+        affine = _in_mm(np.asarray(image.affine, dtype=np.float64), (x, y, z), header)
+        grid = Grid((z, y, x), LPS_TO_RAS @ affine)
     except GeometryError as error:
         raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
-    return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed)
+    return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed, _contradiction_mm(image))
+
+
+def _check_header(where: str, image: Any) -> None:
+    """Refuse more voxels than any study has, and voxel sizes that nibabel replaces by 1 mm without an error."""
+    count = float(np.prod([max(1, int(n)) for n in image.shape], dtype=np.float64))
+    if count > LARGEST_VOXELS:
+        raise InputError(
+            where,
+            f"{' x '.join(map(str, image.shape))} voxels",
+            f"{LARGEST_VOXELS:,} at the most",
+            "Give a volume of one person.",
+        )
+    if "sform_code" not in image.header or int(image.header["sform_code"]):
+        return
+    with image.file_map["image"].get_prepare_fileobj() as file:
+        sizes = np.array(type(image.header).from_fileobj(file, check=False)["pixdim"][1:4], dtype=np.float64)
+    if not (np.isfinite(sizes) & (sizes != 0)).all():
+        raise InputError(
+            where,
+            f"voxel sizes of {' x '.join(f'{mm:g}' for mm in sizes)} mm and no sform",
+            "the size of a voxel",
+            "The header is damaged. Convert the images again.",
+        )
+
+
+def _in_mm(affine: NDArray[np.float64], counts: tuple[int, int, int], header: Any) -> NDArray[np.float64]:
+    """The affine in mm. Many files state no unit or a wrong one, so that it counts only if the size in mm is absurd."""
+    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "unknown"
+    longest_mm = float((np.linalg.norm(affine[:3, :3], axis=0) * counts).max())
+    if unit in _UNITS_MM and not SHORTEST_MM <= longest_mm <= LONGEST_MM:
+        return np.vstack([affine[:3] * _UNITS_MM[unit], affine[3:]])
+    return affine
+
+
+def _contradiction_mm(image: Any) -> float:
+    """How far apart the header's two positions put the same corner; 0 where it states one at the most."""
+    if "sform_code" not in image.header:
+        return 0.0
+    try:
+        found = [get(coded=True) for get in (image.get_sform, image.get_qform)]
+    except ValueError:  # a quaternion that is none; the sform stands alone
+        return 0.0
+    if any(affine is None for affine, _ in found):
+        return 0.0
+    corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners[:, :3] *= np.array(image.shape[:3]) - 1
+    apart = corners @ (found[0][0] - found[1][0]).T
+    return float(np.linalg.norm(apart[:, :3], axis=1).max())
 
 
 def write_nifti(path: Path, volume: Volume) -> None:

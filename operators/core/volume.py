@@ -166,6 +166,8 @@ class Station:
         False for a station that is not needed for fusion. Its position, time
         and headers are valid, but ``voxels`` is a single NaN broadcast to the
         shape, which takes no memory.
+    stand_in : bool
+        Whether it is no image of the study, but was computed from others in order to compare stations.
     """
 
     contrast: Contrast
@@ -185,6 +187,7 @@ class Station:
     private_scale: float | None = None
     slice_axis: int = 0
     decoded: bool = True
+    stand_in: bool = False
 
     def __post_init__(self) -> None:
         where = self.title

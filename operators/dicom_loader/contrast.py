@@ -60,6 +60,8 @@ _WORDS = {
     "opposedphase": Contrast.OPPOSED,
     "outphase": Contrast.OPPOSED,
     "outofphase": Contrast.OPPOSED,
+    "oppose": Contrast.OPPOSED,
+    "oop": Contrast.OPPOSED,
 }
 #: Abbreviations, such as in ``Dixon_noBH_W`` or ``VIBE_DIXON_Tra_bh_in``.
 _ABBREVIATIONS = {
@@ -71,8 +73,11 @@ _ABBREVIATIONS = {
     "opp": Contrast.OPPOSED,
     "out": Contrast.OPPOSED,
 }
-#: Names of Dixon sequences: Siemens VIBE Dixon, GE LAVA-Flex and IDEAL, Philips mDIXON, Canon WFS, United WFI.
-_DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|quick3d", re.IGNORECASE)
+#: Names of Dixon sequences: Siemens VIBE Dixon, GE LAVA-Flex and IDEAL, Philips mDIXON, Canon WFS and WFOP, Fujifilm
+#: (Hitachi) FatSep, United WFI.
+_DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|wfop|fatsep|quick3d", re.IGNORECASE)
+#: With and without (contrast agent), which the letter W must not be taken from.
+_WITHOUT = re.compile(r"(?<![a-z])w ?/ ?w?/?o?(?![a-z])", re.IGNORECASE)
 #: Words that make water or fat no contrast: suppressed tissue, or a map computed from both.
 _NO_CONTRAST = frozenset(
     {"sat", "sats", "fatsat", "fs", "suppressed", "suppression", "supp", "excitation", "exc", "spair", "spir", "stir"}
@@ -135,6 +140,8 @@ def contrast_of_description(description: str, *hints: str) -> Contrast | None:
         return named
     if not words or not any(_DIXON.search(text) for text in (description, *hints)):
         return None
+    if _names_both(words):
+        return None
     if last := (_WORDS | _ABBREVIATIONS).get(words[-1]):
         return None if len(words) > 1 and words[-1] == "w" and words[-2] in _WEIGHTED else last
     for names in (_WORDS, _ABBREVIATIONS):
@@ -148,7 +155,15 @@ def contrast_of_description(description: str, *hints: str) -> Contrast | None:
     return None
 
 
+def _names_both(words: Sequence[str]) -> bool:
+    """Whether the last two words, and no other, name water and fat: a sequence (``Dixon water-fat``), no contrast."""
+    named = [(_WORDS | _ABBREVIATIONS).get(word) for word in words]
+    both = set(named[-2:]) == {Contrast.WATER, Contrast.FAT}
+    return both and all(contrast is None for contrast in named[:-2])
+
+
 def _words(text: str) -> list[str]:
+    text = _WITHOUT.sub(" ", text)
     joined = re.sub(r"\b(in|opp|opposed|out([ _-]?of)?)[ _-]?phase", r" \1phase ", text.lower().replace("_", " "))
     joined = re.sub(r"out[ _-]?of[ _-]?phase|out[ _-]ofphase", "outofphase", joined)
     joined = re.sub(r"\b(water|fat)[ _-]?only\b", r"\1only", joined)

@@ -15,6 +15,7 @@ from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.repeated_values import Gate
+from operators.dicom_loader.slice_slopes import slice_slope_flags, undo_wrong_slopes
 from operators.dicom_loader.source import ArchiveLimits, Source
 from operators.dicom_loader.stacks import Stack
 from operators.dicom_loader.stored_values import encoding_flags
@@ -46,6 +47,7 @@ def decode_stacks(
     stations = [_undecoded(stack, gate) for stack in stacks]
     files: set[str] = set()
     notes: Counter[str] = Counter()
+    contradicted: list[str] = []
     # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
     while True:
         named = {id(station) for station in (stations if select is None else select(stations))}
@@ -63,10 +65,15 @@ def decode_stacks(
         files |= work.keys()
         notes += decode_into(source, list(work.values()), tick if not again else _silent)
         for n, voxels in volumes.items():
-            _interpolate_missing(stacks[n], stacks[n].turn.stacked(voxels))
+            stacked = stacks[n].turn.stacked(voxels)
+            _interpolate_missing(stacks[n], stacked)
+            if not stacks[n].missing and undo_wrong_slopes(
+                stacked, [f.slope for f in stacks[n].frames], [f.intercept for f in stacks[n].frames]
+            ):
+                contradicted.append(stacks[n].title)
             stations[n] = replace(stations[n], voxels=voxels, decoded=True)
     tick.finish()
-    return tuple(stations), encoding_flags(notes)
+    return tuple(stations), (*encoding_flags(notes), *slice_slope_flags(contradicted))
 
 
 def _silent() -> None:

@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from operators.core.errors import DicomError, GeometryError
+from operators.core.errors import GeometryError
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.contrast import MADE_OF, MadeOf
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.headers import ImageFile
 from operators.dicom_loader.orientation import PLANES, Plane
-from operators.dicom_loader.stacks import Stack, check_all_contrasts, stacks_of
+from operators.dicom_loader.stacks import Stack, has_one_set_of_contrasts, stacks_of
 
 __all__ = ["Family", "chosen_family", "families_of", "family_flags", "regrouped"]
 
@@ -60,11 +60,7 @@ class Family:
     @property
     def complete(self) -> bool:
         """Whether every table position has water and fat, and every contrast that others have."""
-        try:
-            check_all_contrasts("", self.stacks)
-        except DicomError:
-            return False
-        return bool(self.stacks)
+        return has_one_set_of_contrasts(self.stacks)
 
 
 def families_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices: bool = False) -> list[Family]:

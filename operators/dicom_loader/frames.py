@@ -34,6 +34,7 @@ from operators.dicom_loader.private_elements import (
 
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
+_AGAIN = "Export the series again."
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
@@ -260,19 +261,15 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
     if position is None:
-        raise UnplacedImageError(
-            where, "no usable ImagePositionPatient", "three finite millimetres", "Export the series again."
-        )
+        raise UnplacedImageError(where, "no usable ImagePositionPatient", "three finite millimetres", _AGAIN)
     row, column = _directions(view.orientation, where)
     spacing = _numbers(view.spacing, 2)
     if spacing is None or min(spacing) <= 0:
         found = "no PixelSpacing" if view.spacing is None else f"PixelSpacing {_shown(view.spacing)}"
-        raise GeometryError(where, found, "two positive millimetres", "Export the series again.")
+        raise GeometryError(where, found, "two positive millimetres", _AGAIN)
     rows, columns = int(view.rows or 0), int(view.columns or 0)
     if min(rows, columns) < 2:
-        raise GeometryError(
-            where, f"{rows} rows and {columns} columns", "at least 2 of each", "Export the series again."
-        )
+        raise GeometryError(where, f"{rows} rows and {columns} columns", "at least 2 of each", _AGAIN)
     slope = 1.0 if view.slope is None else float(view.slope)
     intercept = 0.0 if view.intercept is None else float(view.intercept)
     if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
@@ -280,7 +277,7 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
             where,
             f"RescaleSlope {slope} and RescaleIntercept {intercept}",
             "finite numbers and a slope that is not zero",
-            "Export the series again.",
+            _AGAIN,
         )
     # PixelSpacing gives the distance between rows first (PS3.3 10.7.1.3), which is the step along y.
     return Frame(
@@ -311,16 +308,14 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
     """Row and column directions, made orthonormal again after the rounding of decimal strings."""
     cosines = _numbers(orientation, 6)
     if cosines is None:
-        raise UnplacedImageError(
-            where, "no usable ImageOrientationPatient", "six finite direction cosines", "Export the series again."
-        )
+        raise UnplacedImageError(where, "no usable ImageOrientationPatient", "six finite direction cosines", _AGAIN)
     directions = orthonormal(cosines)
     if directions is None:
         raise GeometryError(
             where,
             f"ImageOrientationPatient {_shown(orientation)}",
             "two unit vectors at a right angle",
-            "Export the series again.",
+            _AGAIN,
         )
     return directions
 

@@ -21,6 +21,7 @@ __all__ = [
     "Stack",
     "check_all_contrasts",
     "check_one_frame_of_reference",
+    "has_one_set_of_contrasts",
     "lacks_a_contrast",
     "stacks_of",
     "table_positions",
@@ -31,6 +32,7 @@ __all__ = [
 #: Two series belong to one table position when they share more than this fraction of the shorter one's height.
 _SAME_POSITION_OVERLAP = 0.5
 _SAME_SCALE = 1.001
+_NEEDED = (Contrast.FAT, Contrast.WATER)
 
 
 @dataclass(frozen=True)
@@ -228,25 +230,17 @@ def _contrasts_of_one_scan_differ(stacks: Sequence[Stack]) -> bool:
 
 
 def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
-    """Refuse a study in which a table position lacks water or fat, or a contrast that others have.
+    """Refuse a study in which a table position lacks water or fat.
 
-    In-phase and opposed-phase images may be absent everywhere, and so may all but water.
+    In-phase and opposed-phase images may be absent anywhere, and so may all but water everywhere.
     """
     there = {stack.contrast for stack in stacks}
-    if not there:
+    if not there or there == {Contrast.WATER}:
         return
-    if there == {Contrast.WATER}:
-        return
-    needed = there | {Contrast.WATER, Contrast.FAT}
-    nowhere = [contrast for contrast in Contrast if contrast in needed - there]
+    nowhere = [contrast for contrast in _NEEDED if contrast not in there]
     lacking = [f"{' and '.join(nowhere)} at any table position"] if nowhere else []
     for position in table_positions(stacks):
-        absent = [
-            contrast
-            for contrast in Contrast
-            if contrast in there and all(stack.contrast != contrast for stack in position)
-        ]
-        if absent:
+        if absent := [c for c in _NEEDED if c in there and all(stack.contrast != c for stack in position)]:
             low = min(z_range_mm(stack.grid)[0] for stack in position)
             high = max(z_range_mm(stack.grid)[1] for stack in position)
             lacking.append(f"{' and '.join(absent)} at z = {low:.0f} to {high:.0f} mm")
@@ -254,9 +248,16 @@ def check_all_contrasts(where: str, stacks: Sequence[Stack]) -> None:
         raise DicomError(
             where,
             f"no {'; no '.join(lacking)}",
-            "water and fat at every table position, and in and opp at every one or at none; or water alone",
+            "water and fat at every table position, or water alone",
             "Fetch the missing series, or leave out that table position.",
         )
+
+
+def has_one_set_of_contrasts(stacks: Sequence[Stack]) -> bool:
+    """Whether every table position has water and fat, and the contrasts that others have; or all have water alone."""
+    there = {stack.contrast for stack in stacks}
+    alike = all({stack.contrast for stack in position} == there for position in table_positions(stacks))
+    return alike and (there >= set(_NEEDED) or there == {Contrast.WATER})
 
 
 def table_positions(stacks: Sequence[Stack]) -> list[list[Stack]]:

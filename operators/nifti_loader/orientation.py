@@ -32,6 +32,9 @@ it; across it, air is at the ends. Where hands touch the edge, little of the bod
 _THINNER = 0.8
 """A thigh's upper third is thicker than its lower third. Below the knee, at the hips and at the hands it may not be."""
 
+_CONTRADICTION_MM = 2.0
+"""Rounding of a qform's quaternion moves a corner by less."""
+
 _LONG_MM = 450.0
 """In anything shorter, knees, hips and hands can look like the parting of the legs."""
 
@@ -138,7 +141,9 @@ def _thirds(body: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool
     return body[slices[:third]], body[slices[slices.size - third :]]
 
 
-def orientation_flags(placed: bool, turned: bool | None, thinner: bool) -> tuple[QualityFlag, ...]:
+def orientation_flags(
+    placed: bool, turned: bool | None, thinner: bool, contradiction_mm: float = 0.0
+) -> tuple[QualityFlag, ...]:
     """What a reader must know of the orientation.
 
     Parameters
@@ -149,6 +154,8 @@ def orientation_flags(placed: bool, turned: bool | None, thinner: bool) -> tuple
         Whether it was turned upside down; None when the body does not tell.
     thinner : bool
         See `thinner_above`.
+    contradiction_mm : float
+        How far apart the file's qform and sform put the volume.
     """
     sides = "Left and right, and front and back, are as the file states: a symmetric body cannot tell."
     flags = []
@@ -157,6 +164,12 @@ def orientation_flags(placed: bool, turned: bool | None, thinner: bool) -> tuple
             f"The file states no orientation (qform and sform codes are 0); its axes were taken as x, y, z. {sides}"
         )
         flags.append(QualityFlag("orientation-unknown", "warning", message))
+    if contradiction_mm > _CONTRADICTION_MM:
+        message = (
+            f"The file's qform and sform put the volume up to {contradiction_mm:.0f} mm apart; the sform was taken. "
+            f"They may also disagree on left and right. {sides}"
+        )
+        flags.append(QualityFlag("orientation-contradictory", "warning", message))
     if turned:
         message = (
             f"By the file's orientation the body lay upside down. Its slices were put in the opposite order. {sides}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from operators.core.contrast import Contrast
 from operators.core.errors import GeometryError, InputError
-from operators.core.nifti_files import NiftiImage, read_nifti
+from operators.core.nifti_files import LONGEST_MM, SHORTEST_MM, NiftiImage, read_nifti
 from operators.core.study_key import study_key
 from operators.core.volume import Grid, QualityFlag, Station, Study
 from operators.nifti_loader.files import contrast_files
@@ -33,8 +33,6 @@ __all__ = ["load_nifti"]
 
 _SAME_GRID_MM = 0.1
 """Affines are stored in single precision, and converters round them."""
-
-_LARGEST_VOXELS = 400_000_000
 
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
@@ -107,7 +105,12 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
         ),
         study_uid=uid,
         pseudonym=study_key(uid),
-        flags=(*flags, *orientation_flags(images[Contrast.WATER].placed, turned, thinner_above(body))),
+        flags=(
+            *flags,
+            *orientation_flags(
+                images[Contrast.WATER].placed, turned, thinner_above(body), images[Contrast.WATER].contradiction_mm
+            ),
+        ),
         fused_elsewhere=True,
     )
 
@@ -115,12 +118,20 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
 def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast, Path]) -> None:
     water = images[Contrast.WATER].grid
     where = files[Contrast.WATER].name
-    if min(water.shape) < 2 or np.prod(water.shape, dtype=np.int64) > _LARGEST_VOXELS:
+    if min(water.shape) < 2:
         raise GeometryError(
             where,
             f"{' x '.join(map(str, water.shape[::-1]))} voxels",
-            f"at least 2 along each axis, and {_LARGEST_VOXELS:,} in all at the most",
+            "at least 2 along each axis",
             "Give a three-dimensional volume of one person.",
+        )
+    lengths = [count * mm for count, mm in zip(water.shape[::-1], water.spacing_mm, strict=True)]
+    if not SHORTEST_MM <= max(lengths) <= LONGEST_MM:
+        raise GeometryError(
+            where,
+            f"a volume of {' x '.join(f'{mm:.3g}' for mm in lengths)} mm",
+            f"one that is {SHORTEST_MM:g} mm to {LONGEST_MM / 1000:g} m long",
+            "The file's voxel sizes are wrong or not in mm. Convert the images again, or correct its affine.",
         )
     for contrast, image in images.items():
         if not image.grid.same_as(water, _SAME_GRID_MM):

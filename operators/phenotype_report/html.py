@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, Compartment, by_name
 from operators.core.output_files import replacing
-from operators.core.phenotypes import PHENOTYPES, Phenotype
+from operators.core.phenotypes import PHENOTYPES
 from operators.core.phenotypes.formulas import left_right_asymmetry
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Volume
 from operators.phenotype_report.body_maps import BodyMap
 from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.page_checks import LIMITS, Check
+from operators.phenotype_report.page_intervals import about_intervals, interval_words
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
 from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
 from operators.phenotype_report.page_summary import sentences, verdict
@@ -174,7 +175,7 @@ def render_html(
         verdict=told,
         sentences=sentences(report),
         cards=() if report["quality"]["withheld"] else _cards(report, told.touched, further),
-        uncertainty=_about_intervals(report),
+        uncertainty=about_intervals(report),
         reference=further.reference,
         previous=further.previous,
         quality=report["quality"],
@@ -255,7 +256,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
                 "value": texts[key],
                 "unit": phenotype.unit.symbol,
                 "given": given,
-                "interval": _interval(phenotype, intervals[key]) if key in intervals else None,
+                "interval": interval_words(phenotype, intervals[key]) if key in intervals else None,
                 "note": phenotype.card.note.format_map(texts) if given else missing,
                 "doubt": given and phenotype.title in touched,
                 "percentile": further.percentiles.get(key) if given else None,
@@ -263,26 +264,6 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
             }
         )
     return sorted(cards, key=lambda card: card["place"])
-
-
-def _about_intervals(report: Mapping[str, Any]) -> str:
-    """What the ranges on the cards are, or why there are none."""
-    told = report.get("uncertainty", {})
-    if report["quality"]["withheld"] or not told:
-        return ""
-    if told["level"] is None:
-        return f"No intervals. {told['reason'] or ''}".strip()
-    return (
-        f"Ranges hold the truth in {percent(told['level'], 0)} of studies like those of the calibration "
-        f"({report['calibration']['studies']}). They allow for the network's known bias, so a number need not lie in "
-        "the middle of its range. A number that a warning casts doubt on has none."
-    )
-
-
-def _interval(phenotype: Phenotype, interval: Mapping[str, float]) -> str:
-    """The limits of an interval, with the digits of its number."""
-    low, high = (shown(phenotype, interval[end], interval["standard_error"]) for end in ("low", "high"))
-    return f"{low} to {high}"
 
 
 def _touches(flag: Mapping[str, Any]) -> str:

@@ -38,6 +38,13 @@ class Verdict:
     text: str
     touched: tuple[str, ...] = ()
 
+    @property
+    def doubts(self) -> str:
+        """The touched phenotypes in words: those that have a card, or if none has, the first."""
+        cards = [phenotype.title for phenotype in PHENOTYPES.values() if phenotype.card and not phenotype.deprecated]
+        chosen = [title for title in cards if title in self.touched]
+        return "all numbers" if len(chosen) == len(cards) else ", ".join(chosen or self.touched[:1])
+
 
 def examined(study: Study) -> tuple[tuple[str, str], ...]:
     """Date of the examination, sex, age, height and weight, as pairs of a heading and a value.
@@ -83,18 +90,24 @@ def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
     """Four sentences about the result, made by rules; where a number is missing, the reason."""
     if report["quality"]["withheld"]:
         return ()
-    values = report["phenotypes"]
-    return tuple(
-        said(values, report["quality"]["not_given"]) for said in (_amount, _balance, _symmetry, _fat)
-    )  # fmt: skip
+    values, reasons = report["phenotypes"], report["quality"]["not_given"]
+    intervals = report.get("uncertainty", {}).get("phenotypes", {})
+    errors = {key: interval["standard_error"] for key, interval in intervals.items()}
+    others = (said(values, reasons) for said in (_balance, _symmetry, _fat))
+    return _amount(values, reasons, errors), *others
 
 
-def _amount(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:
+def _amount(values: Mapping[str, float | None], reasons: Mapping[str, str], errors: Mapping[str, float]) -> str:
     if values["tmv_cm3"] is None:
         return f"The total muscle volume is not given. {reasons.get('tmv_cm3', '')}"
     index = values["tvi_cm3_per_cm2"]
-    over = f", {shown('tvi_cm3_per_cm2', index)} cm³ for each cm² of squared height" if index else ""
-    return f"The muscles from pelvis to knee measure {shown('tmv_cm3', values['tmv_cm3'])} cm³{over}."
+    over = (
+        f", {shown('tvi_cm3_per_cm2', index, errors.get('tvi_cm3_per_cm2'))} cm³ for each cm² of squared height"
+        if index
+        else ""
+    )
+    amount = shown("tmv_cm3", values["tmv_cm3"], errors.get("tmv_cm3"))
+    return f"The muscles from pelvis to knee measure {amount} cm³{over}."
 
 
 def _balance(values: Mapping[str, float | None], reasons: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.anatomy import STRUCTURES, Tissue, by_index, by_name
+from operators.core.confidence import confidence_by_label
 from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
 from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate
@@ -184,7 +185,9 @@ def _structures(
     slices: tuple[int, int] | None,
 ) -> tuple[StructureMeasure, ...]:
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
-    confidence = _confidence_sums(labels)
+    confidence = labels.confidence_by_label
+    if not confidence and labels.confidence is not None:
+        confidence = confidence_by_label(np.asarray(labels.voxels, dtype=np.uint8), labels.confidence.voxels)
     first, end = slices or (0, len(labels.voxels))
     edges = set(np.unique(labels.voxels[[0, first, end - 1, -1]]).tolist())
     edges |= set(np.unique(labels.voxels[:, :, [0, -1]]).tolist())
@@ -195,6 +198,7 @@ def _structures(
             measured.append(StructureMeasure(structure))
             continue
         sided = counts.sided and structure.paired
+        mean, low = confidence.get(structure.index, (None, None))
         measured.append(
             StructureMeasure(
                 structure,
@@ -204,18 +208,11 @@ def _structures(
                 fat_fraction_mean=float(counts.fat_fraction_sum[structure.index].sum()) / (left + right),
                 fat=fat.get(structure.name) if structure.tissue is Tissue.MUSCLE else None,
                 cut_by_field_of_view=structure.index in edges or structure.name in labels.cut,
-                confidence_mean=None if confidence is None else float(confidence[structure.index]) / (left + right),
+                confidence_mean=mean,
+                confidence_low=low,
             )
         )
     return tuple(measured)
-
-
-def _confidence_sums(labels: LabelMap) -> NDArray[np.float64] | None:
-    if labels.confidence is None:
-        return None
-    voxels = np.asarray(labels.voxels, dtype=np.uint8)
-    weights = labels.confidence.voxels.ravel()
-    return np.bincount(voxels.ravel(), weights, minlength=len(STRUCTURES) + 1).astype(np.float64)
 
 
 def _measured_body(

@@ -67,7 +67,7 @@ def label_on_device(
         rows_at_once=max(room.rows, 1),
         sum_on=device if room.rows else torch.device("cpu"),
     )
-    found = labels_on_device(bands, mapping, study.body, options.confidence, probabilities=model.probabilities)
+    found = labels_on_device(bands, mapping, study.body, not options.no_confidence, probabilities=model.probabilities)
     scorer.confirm()
     return found.downloaded()
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from operators.core import anatomy
+from operators.core.confidence import confidence_by_label
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.label_map import LabelMap
 from operators.core.options import Backend, SegmentationOptions
@@ -120,8 +121,10 @@ def segment_on(
             "a body from pelvis to knee",
             "Look at fused/water.nrrd: does it show bright muscle and dark fat?",
         )
-    confidence = None
+    confidence, by_label = None, {}
     if sure is not None:
+        by_label = confidence_by_label(found, sure)
+    if sure is not None and options.confidence:
         whole = np.zeros(fused.grid.shape, dtype=np.float32)
         whole[box] = sure
         confidence = Volume(whole, fused.grid)
@@ -129,6 +132,7 @@ def segment_on(
         labels,
         fused.grid,
         confidence=confidence,
+        confidence_by_label=by_label,
         engine=scorer.network.description,
         flags=(*flags, *scorer.flags),
     )
@@ -230,7 +234,7 @@ def label_windows(
     options: SegmentationOptions,
     scorer: Scorer,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Labels on ``prepared.grid``, and the confidence if the options request it; ``body`` is on the fused grid."""
+    """Labels on ``prepared.grid``, and the confidence unless the options forbid it; ``body`` is on the fused grid."""
     inside = body[prepared.box]
     mapping = map_scores(prepared.shape, prepared.affine, prepared.grid)
     settings = model.windows
@@ -246,7 +250,14 @@ def label_windows(
     )
     beside = _one_thread() if isinstance(scorer.network, RunsAhead) else nullcontext()
     with beside:
-        return labels_from_bands(bands, mapping, inside, options.confidence, probabilities=model.probabilities)
+        return labels_from_bands(
+            bands,
+            mapping,
+            inside,
+            not options.no_confidence,
+            everywhere=options.confidence,
+            probabilities=model.probabilities,
+        )
 
 
 @contextmanager

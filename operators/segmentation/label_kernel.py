@@ -12,6 +12,8 @@ import numpy as np
 
 __all__ = ["label_band"]
 
+_NEGLIGIBLE = np.float32(-20.0)
+
 
 @numba.njit(parallel=True, cache=True, nogil=True)
 def label_band(  # type: ignore[no-untyped-def]
@@ -31,9 +33,13 @@ def label_band(  # type: ignore[no-untyped-def]
     body,
     labels,
     confidence,
+    everywhere,
     probabilities,
 ):
-    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
+    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``.
+
+    The confidence is computed unless its array is empty: ``everywhere`` in the body, or of structures only.
+    """
     b0, b1 = b_lower + origin[1], b_upper + origin[1]
     below, above = n_lower[n_start:n_stop] + origin[2], n_upper[n_start:n_stop] + origin[2]
     weight = n_weight[n_start:n_stop]
@@ -51,7 +57,7 @@ def label_band(  # type: ignore[no-untyped-def]
             if not inside[q, n]:
                 continue
             labels[p, q, n_start + n] = found[q, n]
-            if confidence.size > 0:
+            if confidence.size > 0 and (everywhere or found[q, n] > 0):
                 sure = best[q, n] if probabilities else _softmax_of_best(values[:, q, n], best[q, n])
                 confidence[p, q, n_start + n] = sure
 
@@ -60,7 +66,9 @@ def label_band(  # type: ignore[no-untyped-def]
 def _softmax_of_best(values, best):  # type: ignore[no-untyped-def]
     total = np.float32(0.0)
     for value in values:
-        total += np.exp(value - best)
+        # Most classes are far behind the best one, and what they would add is less than a float32 resolves.
+        if value - best > _NEGLIGIBLE:
+            total += np.exp(value - best)
     return np.float32(1.0) / total
 
 

@@ -36,6 +36,9 @@ _LEAST_DETERMINANT = 0.1
 _SAME = 0.15
 """Largest deviation of a ratio of scales from 1. T2* and coils make some per cent."""
 
+_CERTAINLY_SAME = 0.07
+"""Deviation from which on the study says so, although it is not corrected."""
+
 _MISFIT = 0.12
 """Largest mean misfit, of the mean in-phase signal. Noise makes about 0.02."""
 
@@ -97,7 +100,7 @@ def contrast_scales(signals: Mapping[Contrast, NDArray[np.float32]]) -> Contrast
     in_phase, water, fat = (signals[c].ravel() for c in (Contrast.IN, Contrast.WATER, Contrast.FAT))
     step = max(1, in_phase.size // (4 * _SAMPLED)) | 1  # an odd step, so that columns are not favoured
     chosen = slice(None, None, step)
-    bright = in_phase[chosen] > _TISSUE_FRACTION * np.percentile(in_phase[chosen], 99)
+    bright = in_phase[chosen] > max(0.0, _TISSUE_FRACTION * float(np.percentile(in_phase[chosen], 99)))
     if np.count_nonzero(bright) < _LEAST_SLICE / 2:
         return None
     i, w, f = (np.asarray(image[chosen][bright], dtype=np.float64) for image in (in_phase, water, fat))
@@ -131,9 +134,10 @@ def on_one_scale(
         ``water-fat-rescaled`` (warning) for stations in which one factor for
         each of the two (of the station or of each slice) was enough;
         ``water-fat-mismatch`` (warning) for those in which nothing was: then
-        figures of fat cannot be given.
+        figures of fat cannot be given; ``water-fat-scale-doubtful`` (warning) for
+        those whose scales differ by less than can be told from natural causes.
     """
-    scales = [contrast_scales(position.signals_by_contrast) for position in positions]
+    scales = [_scales_of(position) for position in positions]
     common = _common_scale(scales)
     changed, flags = list(positions), []
     for number, (position, scale) in enumerate(zip(positions, scales, strict=True)):
@@ -148,6 +152,13 @@ def on_one_scale(
             if stated is not None and _nearer(position, stated, scale):
                 changed[number] = _multiplied(position, *stated)
                 flags.append(QualityFlag("water-fat-rescaled", "warning", _by_header(position, stated)))
+            elif _apart(scale) > np.log1p(_CERTAINLY_SAME):
+                message = (
+                    f"In the station of {position.name} the scale of fat departs from that of water by "
+                    f"{np.expm1(_apart(scale)):.0%}, as the in-phase image shows. This may be natural (T2*), so it was "
+                    "not corrected; fat fractions may be wrong by as much."
+                )
+                flags.append(QualityFlag("water-fat-scale-doubtful", "warning", message))
             continue
         corrected, factors = _corrected(position, scale, common)
         if corrected is None and stated is not None and _fits(position, stated, common):
@@ -170,6 +181,13 @@ def on_one_scale(
     return tuple(changed), tuple(flags)
 
 
+def _scales_of(position: TablePosition) -> ContrastScales | None:
+    """None where there is no in-phase image; a stand-in would tell nothing, since it was made of water and fat."""
+    if position.stations[Contrast.IN].stand_in:
+        return None
+    return contrast_scales({c: station.voxels for c, station in position.stations.items() if not station.stand_in})
+
+
 def stated_factors(stations: Mapping[Contrast, Station]) -> tuple[float, float] | None:
     """Factors that bring water and fat to the scale of the in-phase image, as Philips' scale slopes state them.
 
@@ -188,7 +206,7 @@ def _alike(*factors: float) -> bool:
 
 
 def _fits(position: TablePosition, stated: tuple[float, float], common: float) -> bool:
-    scale = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
+    scale = _scales_of(_multiplied(position, *stated))
     return scale is not None and _as_it_should_be(scale, common)
 
 
@@ -196,7 +214,7 @@ def _nearer(position: TablePosition, stated: tuple[float, float], scale: Contras
     """Whether stated factors make water and fat more alike, where their difference is too small to tell by itself."""
     if abs(np.log(stated[1] / stated[0])) <= np.log1p(_STATED_SAME):
         return False
-    after = contrast_scales(_multiplied(position, *stated).signals_by_contrast)
+    after = _scales_of(_multiplied(position, *stated))
     if after is None or not after.explained:
         return False
     return _apart(after) < _CLEARLY * _apart(scale) and after.misfit <= scale.misfit + _MORE_MISFIT
@@ -231,29 +249,41 @@ def _as_it_should_be(scale: ContrastScales, common: float) -> bool:
 
 
 def _corrected(position: TablePosition, scale: ContrastScales, common: float) -> tuple[TablePosition | None, str]:
-    if scale.explained:
+    """Water and fat with one factor each or, where the scale differs between slices, with factors of every slice."""
+    by_slice = _by_slice(position, common)
+    if scale.explained and (by_slice is None or not any(map(_varies, by_slice))):
         water, fat = scale.water / common, scale.fat / common
         return _multiplied(position, water, fat), f"{water:.3g} and {fat:.3g}"
-    # A scale of its own for every slice: as a whole nothing fits, slice by slice all does.
+    if by_slice is None:
+        return None, ""
     axis = position.stations[Contrast.IN].slice_axis
-    slices = [
-        contrast_scales({c: np.take(s.voxels, k, axis) for c, s in position.stations.items()})
-        for k in range(position.grid.shape[axis])
-    ]
+    others = tuple(other for other in range(3) if other != axis)
+    ranges = " and ".join(f"{factors.min():.3g} to {factors.max():.3g}" for factors in by_slice)
+    water_by_slice, fat_by_slice = (np.expand_dims(factors, others) for factors in by_slice)
+    return _multiplied(position, water_by_slice, fat_by_slice), f"{ranges}, slice by slice"
+
+
+def _by_slice(position: TablePosition, common: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Factors of water and of fat for every slice; None where too few slices tell them."""
+    axis = position.stations[Contrast.IN].slice_axis
+    there = {c: station.voxels for c, station in position.stations.items() if not station.stand_in}
+    slices = [contrast_scales({c: np.take(v, k, axis) for c, v in there.items()}) for k in range(_count(position))]
     known = [s for s in slices if s is not None]
     if len(known) < 0.8 * len(slices) or sum(s.explained for s in known) < 0.9 * len(known):
-        return None, ""
+        return None
     at = [k for k, s in enumerate(slices) if s is not None and s.explained]
     every = np.arange(len(slices))
-    water_by_slice, fat_by_slice = (
-        np.expand_dims(
-            np.interp(every, at, [getattr(slices[k], name) / common for k in at]),
-            tuple(other for other in range(3) if other != axis),
-        )
-        for name in ("water", "fat")
-    )
-    ranges = [f"{factors.min():.3g} to {factors.max():.3g}" for factors in (water_by_slice, fat_by_slice)]
-    return _multiplied(position, water_by_slice, fat_by_slice), f"{ranges[0]} and {ranges[1]}, slice by slice"
+    water, fat = (np.interp(every, at, [getattr(slices[k], name) / common for k in at]) for name in ("water", "fat"))
+    return water, fat
+
+
+def _count(position: TablePosition) -> int:
+    return position.grid.shape[position.stations[Contrast.IN].slice_axis]
+
+
+def _varies(factors: NDArray[np.float64]) -> bool:
+    low, high = np.percentile(factors, [10, 90])
+    return bool(high > (1 + _SAME) * low)
 
 
 def _multiplied(position: TablePosition, water: float | NDArray, fat: float | NDArray) -> TablePosition:

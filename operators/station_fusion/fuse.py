@@ -10,6 +10,7 @@ from operators.core.errors import DicomError, GeometryError, InputError
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
+from operators.station_fusion.added_constant import added_constant_flags
 from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags, step_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
@@ -29,7 +30,13 @@ from operators.station_fusion.positions import (
     find_positions,
 )
 from operators.station_fusion.resample import average_where_faster, choose_device
-from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
+from operators.station_fusion.stand_ins import (
+    absent_contrasts,
+    absent_flags,
+    partly_absent,
+    partly_absent_flags,
+    with_stand_ins,
+)
 from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
 
@@ -68,6 +75,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
         ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
+        ``added-constant`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
     Raises
@@ -85,14 +93,17 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell = progress or _silent
     choose_device(options.device)  # a GPU that is not there is an error before the work
     tell("sorting stations", 0.0)
-    absent = absent_contrasts(study.stations)
+    absent_everywhere = absent = absent_contrasts(study.stations)
     found, flags = find_positions(with_stand_ins(study.stations))
     pelvis_to_knee = choose(found)
     chosen = found if options.stations == "all" else pelvis_to_knee.positions
+    lacking = partly_absent(chosen, absent)
+    absent |= lacking.keys()
     _check_voxels(chosen)
     chosen = _trimmed(chosen, options.trim_slices)
+    constants = added_constant_flags(chosen)
     chosen, scale_flags = (chosen, ()) if Contrast.FAT in absent else on_one_scale(chosen)
-    flags = (*flags, *scale_flags)
+    flags = (*flags, *constants, *scale_flags)
     grids = [position.grid for position in chosen]
     grid = common_grid(grids, options.spacing_mm)
 
@@ -146,7 +157,8 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         ),
         flags=(
             *study.flags,
-            *absent_flags(absent),
+            *absent_flags(absent_everywhere),
+            *partly_absent_flags(lacking),
             *flags,
             *matched,
             *agent_flags(chosen),
@@ -212,6 +224,13 @@ def _check_voxels(positions: Sequence[TablePosition]) -> None:
                     f"{np.count_nonzero(~np.isfinite(station.voxels))} voxels that are NaN or infinite",
                     "finite signal",
                     "Export the series again.",
+                )
+            if not station.stand_in and station.voxels.max() <= 0 > station.voxels.min():
+                raise DicomError(
+                    station.title,
+                    "signal that is negative everywhere",
+                    "magnitudes",
+                    "Correct RescaleSlope and RescaleIntercept, or export the series again.",
                 )
 
 

@@ -120,32 +120,50 @@ def close_and_fill(mask, reach):  # type: ignore[no-untyped-def]
             continue
         height, width = bottom - top, right - left
         # The closing stays within the box around the body, and its dilation within a margin around that box.
-        dilated = np.zeros((height + 2 * margin, width + 2 * margin), dtype=np.uint8)
+        wide = width + 2 * margin
+        dilated = np.zeros((height + 2 * margin, wide), dtype=np.int16)
         solid = np.ones((height, width), dtype=np.uint8)
-        for n in range(reach.size):
-            j = n - reach.size // 2 + margin
-            for i in range(margin - reach[n], margin + reach[n] + 1):
-                for y in range(height):
-                    _or_into(dilated[y + j, i : i + width], mask[z, top + y, left:right])
-        for n in range(reach.size):
-            j = n - reach.size // 2 + margin
-            for i in range(margin - reach[n], margin + reach[n] + 1):
-                for y in range(height):
-                    _and_into(solid[y], dilated[y + j, i : i + width])
+        padded, away = np.zeros(wide, dtype=np.int16), np.empty(wide, dtype=np.int16)
+        # A row of the element reaches a voxel if the nearest body voxel of that row is no farther than its half width.
+        for y in range(height):
+            for x in range(width):
+                padded[margin + x] = mask[z, top + y, left + x]
+            _steps_to(padded, 1, away)
+            for n in range(reach.size):
+                _set_within(dilated[y + n - reach.size // 2 + margin], away, np.int16(reach[n]))
+        for row in range(dilated.shape[0]):
+            _steps_to(dilated[row], 0, away)
+            for n in range(reach.size):
+                y = row - (n - reach.size // 2 + margin)
+                if 0 <= y < height:
+                    _clear_within(solid[y], away[margin : margin + width], np.int16(reach[n]))
         _fill_holes(solid)
         mask[z, top:bottom, left:right] = solid
 
 
-@numba.njit(inline="always")
-def _or_into(target, source):  # type: ignore[no-untyped-def]
-    for x in range(target.size):
-        target[x] |= source[x]
+@numba.njit
+def _steps_to(line, value, away):  # type: ignore[no-untyped-def]
+    """Distance of every voxel of a row to the nearest one that has ``value``; large if there is none."""
+    steps = np.int16(32000)
+    for x in range(line.size):
+        steps = np.int16(0) if line[x] == value else np.int16(min(steps + 1, 32000))
+        away[x] = steps
+    steps = np.int16(32000)
+    for x in range(line.size - 1, -1, -1):
+        steps = np.int16(0) if line[x] == value else np.int16(min(steps + 1, 32000))
+        away[x] = min(away[x], steps)
 
 
 @numba.njit(inline="always")
-def _and_into(target, source):  # type: ignore[no-untyped-def]
+def _set_within(target, away, reach):  # type: ignore[no-untyped-def]
     for x in range(target.size):
-        target[x] &= source[x]
+        target[x] |= np.int16(away[x] <= reach)
+
+
+@numba.njit(inline="always")
+def _clear_within(target, away, reach):  # type: ignore[no-untyped-def]
+    for x in range(target.size):
+        target[x] &= np.uint8(away[x] > reach)
 
 
 @numba.njit

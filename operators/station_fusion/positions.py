@@ -28,12 +28,14 @@ from operators.station_fusion.repeats import (
 __all__ = [
     "MINIMUM_COVERAGE_MM",
     "PELVIS_TO_KNEE_POSITIONS",
+    "SAME_PLACE_OVERLAP",
     "TablePosition",
     "choose_positions",
     "coverage_flags",
     "covered_mm",
     "find_positions",
     "places_of",
+    "shared_part",
 ]
 
 Place = TypeVar("Place")
@@ -45,7 +47,7 @@ MINIMUM_COVERAGE_MM = 600.0
 """The distance from iliac crest to knee is larger than this in any adult. The archive's lower four stations cover about
 830 mm."""
 
-_SAME_PLACE_OVERLAP = 0.5
+SAME_PLACE_OVERLAP = 0.5
 """Stations that share half of the smaller one's extent are at the same place. Neighbours share about a tenth."""
 
 
@@ -229,7 +231,7 @@ def places_of(stations: Sequence[Station]) -> list[list[Acquisition]]:
         # stations that a large volume contains are at two places.
         extent = extent_mm(station.grid)
         for place in places:
-            if all(_shared_part(extent, extent_mm(other.grid)) > _SAME_PLACE_OVERLAP for other in place):
+            if all(shared_part(extent, extent_mm(other.grid)) > SAME_PLACE_OVERLAP for other in place):
                 place.append(station)
                 break
         else:
@@ -308,7 +310,7 @@ def _rank(grid: Grid) -> tuple[float, float, float]:
     return -float(centre[2]), float(centre[0]), float(centre[1])
 
 
-def _shared_part(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def shared_part(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Volume that two boxes share, as a fraction of the smaller one."""
     sides = np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0.0, None)
     return float(np.prod(sides) / min(np.prod(a[1] - a[0]), np.prod(b[1] - b[0])))

@@ -31,8 +31,14 @@ _MOST_COMBINATIONS = 400
 _SMALLER = 0.9
 """Of the extent or of the number of slices per millimetre of the best scan at the place."""
 
+_COARSER = 0.75
+"""Of the pixels per millimetre of the best scan at the place; scanners differ by some per cent between field sizes."""
+
+_ENHANCED = 1.15
+"""Ratio of the brightness of muscle in two scans, over that of fat. Contrast agents brighten muscle by 20 to 45%."""
+
 _MISFIT = 0.12
-_DISAGREES = 0.12
+_DISAGREES = 0.09
 """By how much more than the best scan at the place one may disagree with its neighbours: logarithm of the brightness
 ratio, plus mean absolute difference as a fraction of the signal. Gains of stations differ by some per cent."""
 
@@ -145,11 +151,16 @@ def scan_to_use(acquisitions: Sequence[Acquisition], neighbours: Sequence[Acquis
     reasons = _partial(acquisitions, numbers)
     whole = [n for n in numbers if n not in reasons]
     misfits = {n: _misfit(acquisitions[n]) for n in whole}
-    apart = {n: _disagreement(acquisitions[n], neighbours) for n in whole}
     for n in whole:
         if misfits[n] > _MISFIT >= min(misfits.values()):
             reasons[n] = "has water and fat that do not add up to its in-phase image"
-        elif apart[n] > min(apart.values()) + _DISAGREES:
+    for n in whole[1:]:
+        if n not in reasons and _is_enhanced(acquisitions[n], acquisitions[whole[0]]):
+            reasons[n] = "has brighter muscle beside the same fat, as after a contrast agent"
+    # Only with scans that fit together, since an empty one disagrees with nothing.
+    apart = {n: _disagreement(acquisitions[n], neighbours) for n in whole if n not in reasons}
+    for n, difference in apart.items():
+        if difference > min(apart.values()) + _DISAGREES:
             reasons[n] = "agrees less with the stations above and below (contrast agent, motion or another body)"
     chosen = next((n for n in reversed(whole) if n not in reasons), whole[-1])
     return chosen, agent if chosen == newest else reasons[newest]
@@ -165,12 +176,15 @@ def _partial(acquisitions: Sequence[Acquisition], numbers: Sequence[int]) -> dic
     """Which scans show less than the others, and in what; never all of them."""
     sizes = {n: _size_mm3(acquisitions[n]) for n in numbers}
     fineness = {n: 1.0 / _slice_spacing_mm(acquisitions[n][Contrast.IN]) for n in numbers}
+    pixels = {n: 1.0 / _pixel_mm(acquisitions[n][Contrast.IN]) for n in numbers}
     reasons = {}
     for n in numbers:
         if sizes[n] < _SMALLER * max(sizes.values()):
             reasons[n] = "covers less"
         elif fineness[n] < _SMALLER * max(fineness.values()):
             reasons[n] = "has fewer slices"
+        elif pixels[n] < _COARSER * max(pixels.values()):
+            reasons[n] = "has larger pixels"
     if len(reasons) == len(numbers) > 0:
         # A few slices that are spread over the body cover more than a station, and show less.
         shown = {n: sizes[n] * fineness[n] for n in numbers}
@@ -190,6 +204,30 @@ def _misfit(acquisition: Mapping[Contrast, Station], *, opposed: bool = False) -
 
 def _slice_spacing_mm(station: Station) -> float:
     return station.grid.spacing_mm[2 - station.slice_axis]
+
+
+def _pixel_mm(station: Station) -> float:
+    """Geometric mean of the two spacings within a slice."""
+    spacing = station.grid.spacing_mm
+    return float(np.sqrt(np.prod(spacing) / _slice_spacing_mm(station)))
+
+
+def _is_enhanced(newer: Acquisition, older: Acquisition) -> bool:
+    """Whether muscle became brighter from one scan of a place to the next, and fat did not."""
+    images = [a[contrast].voxels for a in (newer, older) for contrast in (Contrast.WATER, Contrast.FAT)]
+    if len({image.shape for image in images}) > 1:
+        return False
+    water, fat, water_before, fat_before = images
+    bright = water_before + fat_before > _TISSUE_FRACTION * np.percentile(water_before + fat_before, 99)
+    muscle = bright & (water > 2 * fat) & (water_before > 2 * fat_before)
+    adipose = bright & (fat > 2 * water) & (fat_before > 2 * water_before)
+    if min(np.count_nonzero(muscle), np.count_nonzero(adipose)) < _LEAST_SHARED:
+        return False
+    ratios = [
+        float(np.median(new[at] / old[at]))
+        for new, old, at in ((water, water_before, muscle), (fat, fat_before, adipose))
+    ]
+    return ratios[0] > _ENHANCED * ratios[1]
 
 
 def _size_mm3(acquisition: Acquisition) -> float:
@@ -215,12 +253,13 @@ def _apart(one: Acquisition, other: Acquisition) -> float | None:
         for contrast in (Contrast.IN, Contrast.WATER)
     }
     bright = [image > _TISSUE_FRACTION * np.percentile(image, 99) for image in signals[Contrast.IN]]
-    tissue = bright[0] & bright[1]
+    tissue, outline = bright[0] & bright[1], bright[0] | bright[1]
     if np.count_nonzero(tissue) < _LEAST_SHARED:
         return None
     logs = []
     for first, second in signals.values():
         lit = tissue & (first > 0) & (second > 0)
         logs.append(abs(float(np.log(np.median(first[lit] / second[lit])))) if lit.any() else 1.0)
-    first, second = (image[tissue] for image in signals[Contrast.IN])
+    # Also where one of them shows air: a body that has moved differs there most.
+    first, second = (image[outline] for image in signals[Contrast.IN])
     return max(logs) + float(np.abs(first - second).mean() / ((first.mean() + second.mean()) / 2))

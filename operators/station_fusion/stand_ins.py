@@ -1,6 +1,6 @@
-"""In-phase and opposed-phase signal for a study that has only water and fat.
+"""In-phase and opposed-phase signal for stations that have only water and fat.
 
-Fusion compares stations by their in-phase signal. Where a study has none anywhere,
+Fusion compares stations by their in-phase signal. Where a table position has none,
 water + fat stands in for it, and their difference for the opposed-phase signal. The
 stand-ins are used for comparing only: they are neither written nor reported.
 Where a study has water alone, what water lacks to the signal of muscle stands in for fat.
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from operators.core.grid_geometry import extent_mm
 from operators.core.volume import Contrast, QualityFlag, Station
+from operators.station_fusion.positions import SAME_PLACE_OVERLAP, TablePosition, shared_part
 from operators.station_fusion.water_alone import body_of_water, fat_stand_in
 
-__all__ = ["absent_contrasts", "absent_flags", "with_stand_ins"]
+__all__ = ["absent_contrasts", "absent_flags", "partly_absent", "partly_absent_flags", "with_stand_ins"]
 
 _CAN_BE_ABSENT: Mapping[Contrast, Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]] = {
     Contrast.IN: lambda water, fat: water + fat,
@@ -36,7 +37,7 @@ def absent_contrasts(stations: Sequence[Station]) -> frozenset[Contrast]:
 
 
 def with_stand_ins(stations: Sequence[Station]) -> tuple[Station, ...]:
-    """The stations of a study, and stand-ins for those of absent contrasts.
+    """The stations of a study, and stand-ins for the contrasts that a table position lacks.
 
     Parameters
     ----------
@@ -46,25 +47,25 @@ def with_stand_ins(stations: Sequence[Station]) -> tuple[Station, ...]:
     Returns
     -------
     tuple of Station
-        A stand-in has the place, time and series number of its water station. It is
-        `Station.decoded` when water and fat are.
+        A stand-in has the place, time and series number of its water station, and is marked as
+        `Station.stand_in`. It is `Station.decoded` when water and fat are.
     """
     if Contrast.FAT in absent_contrasts(stations):
         stations = (*stations, *(_fat_of(station) for station in stations))
-    absent = sorted(absent_contrasts(stations))
-    if not absent:
-        return tuple(stations)
     fats = [station for station in stations if station.contrast is Contrast.FAT]
     made = []
     for water in stations:
         if water.contrast is not Contrast.WATER:
             continue
+        absent = [c for c in _CAN_BE_ABSENT if not any(s.contrast is c and _at_one_place(s, water) for s in stations)]
+        if not absent:
+            continue
         beside = [fat for fat in fats if _same_place(fat, water)]
         if not beside:
             continue
         fat = min(beside, key=lambda other: _apart(other, water))
-        fats.remove(fat)
-        made += [_stand_in(contrast, water, fat) for contrast in absent]
+        fats = [other for other in fats if other is not fat]
+        made += [_stand_in(contrast, water, fat) for contrast in sorted(absent)]
     return (*stations, *made)
 
 
@@ -83,19 +84,47 @@ def absent_flags(absent: frozenset[Contrast]) -> tuple[QualityFlag, ...]:
     return (QualityFlag("contrast-absent", "warning", f"The study has no {names} images.{unchecked}"),)
 
 
+def partly_absent(positions: Sequence[TablePosition], absent: frozenset[Contrast]) -> dict[Contrast, list[str]]:
+    """Contrasts that only some of these positions lack, with the names of those positions."""
+    lacking: dict[Contrast, list[str]] = {}
+    for position in positions:
+        for contrast in Contrast:
+            if contrast not in absent and position.stations[contrast].stand_in:
+                lacking.setdefault(contrast, []).append(position.name)
+    return lacking
+
+
+def partly_absent_flags(lacking: Mapping[Contrast, Sequence[str]]) -> tuple[QualityFlag, ...]:
+    """A ``contrast-absent`` warning for each contrast that only some positions lack."""
+    return tuple(
+        QualityFlag(
+            "contrast-absent",
+            "warning",
+            f"There are no {_NAMES[contrast]} images in the station of {'; of '.join(names)}, so that no volume of "
+            "them is given."
+            + (" That water and fat have one scale could not be checked there." if contrast is Contrast.IN else ""),
+        )
+        for contrast, names in lacking.items()
+    )
+
+
 def _fat_of(water: Station) -> Station:
     """What stands in for the fat of a water station; see `fat_stand_in`."""
     if not water.decoded:
-        return replace(water, contrast=Contrast.FAT, sop_instance_uids=())
+        return replace(water, contrast=Contrast.FAT, sop_instance_uids=(), stand_in=True)
     voxels = fat_stand_in(water.voxels, body_of_water(water.voxels, water.grid))
-    return replace(water, contrast=Contrast.FAT, voxels=voxels, sop_instance_uids=())
+    return replace(water, contrast=Contrast.FAT, voxels=voxels, sop_instance_uids=(), stand_in=True)
 
 
 def _stand_in(contrast: Contrast, water: Station, fat: Station) -> Station:
     decoded = water.decoded and fat.decoded
     nothing = np.broadcast_to(np.float32(np.nan), water.grid.shape)
     voxels = _CAN_BE_ABSENT[contrast](water.voxels, fat.voxels) if decoded else nothing
-    return replace(water, contrast=contrast, voxels=voxels, sop_instance_uids=(), decoded=decoded)
+    return replace(water, contrast=contrast, voxels=voxels, sop_instance_uids=(), decoded=decoded, stand_in=True)
+
+
+def _at_one_place(one: Station, other: Station) -> bool:
+    return shared_part(extent_mm(one.grid), extent_mm(other.grid)) > SAME_PLACE_OVERLAP
 
 
 def _same_place(one: Station, other: Station) -> bool:

@@ -27,8 +27,8 @@ _SAME = 0.02
 _CLEARLY = 0.5
 """Of the departure of the gains in overlaps from 1; what is stated must bring it below."""
 
-_ANOTHER_SCALE = 2.0
-"""Ratio of the signals of neighbours. Coils and slab profiles stay far below; a lost Rescale Slope is above."""
+_ANOTHER_SCALE = 1.4
+"""Ratio of the signals of neighbours. Coils and slab profiles stay below; a lost Rescale Slope is above."""
 
 _ONE_FACTOR = 1.5
 """Largest ratio of the quartiles of that ratio over tissue. Other weighting changes tissues by different factors."""

@@ -134,6 +134,14 @@ def test_keys_decide_and_the_saved_file_excludes(cohort: Path, tmp_path: Path) -
             tab.click("#save")
         download.value.save_as(tmp_path / "decisions.csv")
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.select_option("#show", "all")
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert (tab.locator(".study").count(), tab.text_content("#printed")) == (
+            COUNT,
+            f"{COUNT} studies, most unusual first",
+        )
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert tab.locator(".study").count() < COUNT
         assert problems == []
         browser.close()
     (tmp_path / "few").mkdir()

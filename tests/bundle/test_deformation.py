@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from bundle.scripts import RandCoilBiasd, RandDeformedCropd
 SPACING = (3.0, 3.0, 6.0)
 
 
-def block() -> dict[str, torch.Tensor]:
+def block() -> dict[Any, torch.Tensor]:
     """A bright block in the middle, and its label in eight parts of each voxel."""
     image = torch.zeros(2, 40, 30, 24)
     image[:, 10:30, 8:22, 6:18] = 1.0
@@ -55,7 +57,8 @@ def test_a_slab_keeps_part_of_the_height_and_no_more() -> None:
 
 
 def test_a_small_image_is_surrounded_by_nothing() -> None:
-    item = {"image": torch.ones(1, 10, 10, 6), "label": torch.ones(1, 10, 10, 6, dtype=torch.uint8)}
+    image, label = torch.ones(1, 10, 10, 6), torch.ones(1, 10, 10, 6, dtype=torch.uint8)
+    item: dict[Any, torch.Tensor] = {"image": image, "label": label}
     found = crop()(item)
     assert found["image"].shape == (1, 40, 30, 24) and found["label"].sum() == 600
     torch.testing.assert_close(found["image"].sum(), torch.tensor(600.0))

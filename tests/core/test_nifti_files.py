@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,48 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v.nii.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="not readable as NIfTI"):
         read_nifti(tmp_path / "v.nii.gz")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1e-3), ("micron", 1e3)])
+@pytest.mark.parametrize("lies", [False, True], ids=["true unit", "unit that lies"])
+def test_other_units_than_mm_count_unless_they_are_absurd(tmp_path: Path, unit: str, factor: float, lies: bool) -> None:
+    affine = np.diag([4.0, 4.0, 6.0, 1.0])
+    image = nibabel.Nifti1Image(np.zeros((40, 40, 30), np.uint8), np.diag([*[1.0 if lies else factor] * 3, 1]) @ affine)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "v.nii")
+    assert read_nifti(tmp_path / "v.nii").grid.spacing_mm == pytest.approx((4, 4, 6))
+
+
+def test_a_qform_that_contradicts_the_sform_is_noticed(tmp_path: Path) -> None:
+    affine = np.diag([4.0, 4.0, 6.0, 1.0])
+    image = nibabel.Nifti1Image(np.zeros((40, 40, 30), np.uint8), affine)
+    image.set_sform(affine, 1)
+    for qform, apart in ((affine, 0.0), (np.diag([-4.0, 4.0, 6.0, 1.0]), 2 * 39 * 4.0)):
+        image.set_qform(qform, 1)
+        nibabel.save(image, tmp_path / "v.nii")
+        found = read_nifti(tmp_path / "v.nii")
+        assert found.contradiction_mm == pytest.approx(apart, abs=1e-3)
+        np.testing.assert_allclose(found.grid.affine, LPS_TO_RAS @ affine)
+
+
+@pytest.mark.parametrize(
+    ("offset", "field", "message"),
+    [
+        (40, struct.pack("<4h", 3, -40, 40, 30), "not readable"),
+        (40, struct.pack("<4h", 3, 32000, 32000, 32000), "400,000,000 at the most"),
+        (70, struct.pack("<h", 999), "not readable"),
+        (108, struct.pack("<f", -5.0), "not readable"),
+        (80, struct.pack("<3f", 0, 0, 0), "voxel sizes of 0 x 0 x 0 mm and no sform"),
+        (256, struct.pack("<3f", 5, 5, 5), "not readable"),
+    ],
+)
+def test_a_damaged_header_is_one_clear_error(tmp_path: Path, offset: int, field: bytes, message: str) -> None:
+    image = nibabel.Nifti1Image(np.zeros((40, 40, 30), np.uint8), np.diag([4.0, 4.0, 6.0, 1.0]))
+    image.set_sform(None, 0)
+    image.set_qform(image.affine, 1)
+    nibabel.save(image, tmp_path / "v.nii")
+    data = bytearray((tmp_path / "v.nii").read_bytes())
+    data[offset : offset + len(field)] = field
+    (tmp_path / "v.nii").write_bytes(bytes(data))
+    with pytest.raises(InputError, match=message):
+        read_nifti(tmp_path / "v.nii")

@@ -50,6 +50,15 @@ def test_contrast_of_image_type(image_type: str, contrast: Contrast) -> None:
         ("WATER: Ax LAVA-Flex", Contrast.WATER),
         ("FAT: T1_pelvis_dixon_tra", Contrast.FAT),
         ("InPhase: thighs", Contrast.IN),
+        ("AX T1 DIXON OOP", Contrast.OPPOSED),
+        ("WFOP Water", Contrast.WATER),
+        ("3D FatSep Fat", Contrast.FAT),
+        ("Ax Dixon W/WO contrast", None),
+        ("Ax Dixon w/o contrast", None),
+        ("LAVA-Flex W/WO W", Contrast.WATER),
+        ("Dixon water-fat", None),
+        ("Dixon_W_F", None),
+        ("Dixon water-fat W", Contrast.WATER),
         ("In Phase: Ax LAVA Flex", Contrast.IN),
         ("OutPhase: Ax LAVA-Flex", Contrast.OPPOSED),
         ("Out of Phase: Ax LAVA-Flex", Contrast.OPPOSED),
@@ -189,14 +198,20 @@ def test_a_missing_contrast_is_named_with_its_place(tmp_path: Path) -> None:
 
 
 def test_contrasts_missing_at_several_places_are_all_named(tmp_path: Path) -> None:
-    gone = {series_number(Contrast.IN, 0), series_number(Contrast.WATER, 1), series_number(Contrast.FAT, 1)}
+    gone = {series_number(Contrast.FAT, 0), series_number(Contrast.WATER, 1)}
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
-    with pytest.raises(DicomError, match=r"no in at z = 100 to 120 mm; no water and fat at z = 80 to 100 mm"):
+    with pytest.raises(DicomError, match=r"no fat at z = 100 to 120 mm; no water at z = 80 to 100 mm"):
         load_study(tmp_path)
 
 
 def test_a_contrast_missing_everywhere_is_said_once(tmp_path: Path) -> None:
-    gone = {series_number(Contrast.FAT, 0), series_number(Contrast.FAT, 1), series_number(Contrast.IN, 0)}
+    gone = {series_number(Contrast.FAT, 0), series_number(Contrast.FAT, 1), series_number(Contrast.WATER, 0)}
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
-    with pytest.raises(DicomError, match=r"no fat at any table position; no in at z = 100 to 120 mm; expected"):
+    with pytest.raises(DicomError, match=r"no fat at any table position; no water at z = 100 to 120 mm; expected"):
         load_study(tmp_path)
+
+
+def test_in_phase_and_opposed_phase_may_be_missing_at_one_place(tmp_path: Path) -> None:
+    gone = {series_number(Contrast.IN, 0), series_number(Contrast.OPPOSED, 1)}
+    write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
+    assert len(load_study(tmp_path).stations) == 6

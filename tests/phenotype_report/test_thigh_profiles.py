@@ -89,4 +89,5 @@ def test_charts_show_seams_between_10_and_90_percent_only() -> None:
     charts = profile_charts(profiles, stations)
     assert [len(chart.seams) for chart in charts] == [1] * 4
     assert {side for side, _ in charts[0].lines} == {"left", "right"}
+    assert [text for _, text in charts[0].stations] == ["1"]
     assert profile_charts({}, stations) == ()

@@ -16,7 +16,7 @@ from sarcomap.__main__ import COMMANDS, main
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## sarcomap (\w+)\n(.*?)(?=^## )", PAGE, flags=re.M | re.S))
-FLAG = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+FLAG = re.compile(r"(?<![\w-])(--?[a-z][a-z0-9-]*)")
 
 
 @cache

@@ -11,10 +11,12 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from operators.core.device_copies import remember
 from operators.core.errors import SegmentationError
 from operators.core.options import SegmentationOptions
 from operators.core.volume import Fused, Grid
-from operators.segmentation import SegmentationModel, load_model
+from operators.segmentation import SegmentationModel, inference, load_model
+from operators.segmentation.device_image import prepare_on
 from operators.segmentation.inference import segment_on
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle
 
@@ -136,3 +138,50 @@ def test_no_body_and_scores_that_are_not_finite_are_errors(scores_model: Segment
     torch.nn.init.constant_(broken.levels, float("nan"))
     with pytest.raises(SegmentationError, match="scores that are not finite"):
         segment_on(CPU, fused_of(noise()), replace(scores_model, network=broken), TORCH)
+
+
+def test_what_the_fusion_left_on_the_device_is_not_uploaded_again(scores_model: SegmentationModel) -> None:
+    fused = fused_of(noise())
+    dark, darker = (replace(fused, water=fused.water * np.float32(factor)) for factor in (0.5, 0.25))
+    expected = prepare_on(CPU, dark, scores_model).prepared.image
+    remember(fused.water, torch.from_numpy(dark.water))
+    torch.testing.assert_close(prepare_on(CPU, fused, scores_model).prepared.image, expected, rtol=0, atol=0)
+    # Another array is never taken for the one that is on the device.
+    found = prepare_on(CPU, darker, scores_model).prepared.image
+    torch.testing.assert_close(found, expected / 2)
+
+
+class OneAtATime(torch.nn.Module):
+    """A network on a device whose memory has room for one window."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.sizes: list[int] = []
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(windows))
+        if len(windows) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return torch.as_tensor(self.network(windows))
+
+
+def test_too_little_memory_for_a_batch_means_smaller_ones_and_the_same_labels(scores_model: SegmentationModel) -> None:
+    small = OneAtATime(scores_model.network)
+    fused, options = fused_of(noise()), replace(TORCH, batch_size=4)
+    found = segment_on(CPU, fused, replace(scores_model, network=small), options)
+    np.testing.assert_array_equal(found.voxels, segment_on(CPU, fused, scores_model, TORCH).voxels)
+    assert max(small.sizes) > 1 and [flag.code for flag in found.flags] == ["segmentation-memory"]
+
+
+def test_too_little_memory_for_the_rest_leaves_the_network_on_the_device(
+    scores_model: SegmentationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(inference, "label_on_device", too_much)
+    fused = fused_of(noise())
+    found, expected = (segment_on(device, fused, scores_model, TORCH) for device in (CPU, None))
+    np.testing.assert_array_equal(found.voxels, expected.voxels)
+    assert [flag.code for flag in found.flags] == ["segmentation-memory"]

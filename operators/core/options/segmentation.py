@@ -43,8 +43,10 @@ class SegmentationOptions:
         Change small islands of a label to the label around them.
     confidence : bool
         Also write segmentation_confidence.nrrd, the probability of each voxel's label.
+    no_confidence : bool
+        Do not compute how sure the network is; the report then does not have it for each structure.
     batch_size : int or None
-        Windows per batch. None: one on a CPU, four on a GPU.
+        Windows per batch. None: one on a CPU, as many as have room on a GPU.
 
     Raises
     ------
@@ -58,10 +60,13 @@ class SegmentationOptions:
     mirror: Annotated[bool, Flag, _IN_SECTION] = False
     clean_up: Annotated[bool, Flag, _IN_SECTION] = False
     confidence: Annotated[bool, Flag, _IN_SECTION] = False
+    no_confidence: Annotated[bool, Flag, _IN_SECTION] = False
     batch_size: Annotated[int | None, Parameter(parse=False)] = None
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.confidence and self.no_confidence:
+            raise OptionError("no_confidence", "given with confidence", "one of the two", "Leave one out.")
         if self.batch_size is not None and self.batch_size < 1:
             raise OptionError("batch_size", str(self.batch_size), "1 or more", "Leave it out to have it chosen.")
 
