@@ -137,7 +137,7 @@ def _won(risk: Vector, dead: NDArray[np.intp], starts: NDArray[np.intp]) -> Vect
     for begin in range(0, n, _BLOCK):
         end = min(begin + _BLOCK, n)
         here = risk[begin:end]
-        before, until = (int(np.searchsorted(starts, place, side)) for place, side in ((begin, "right"), (end, "left")))
+        before, until = int(np.searchsorted(starts, begin, "right")), int(np.searchsorted(starts, end, "left"))
         if before:
             theirs, ours = np.sort(of_dead[:before]), np.sort(here)
             won[dead[:before]] += _below(ours, of_dead[:before])
