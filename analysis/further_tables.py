@@ -62,7 +62,8 @@ def _markers(table: pd.DataFrame) -> TextTable:
         "Is P/A a better marker?",
         ("Outcome", "Model", "Events / n", "Discrimination", "Change (95% CI)", "χ²", "p (LR)", "Brier score"),
         tuple(cells),
-        f"Each model adds markers, per SD, to the covariates. Change: of AUC or Harrell’s C; intervals by {how}; "
+        "Each model adds markers, per SD, to the covariates. AUC: share of the pairs of a person with and one without "
+        f"the outcome that the model puts in the right order. Change: of AUC or Harrell’s C; intervals by {how}; "
         f"{corrected}. χ² and p: likelihood ratio test, which decides whether a marker adds anything, because DeLong’s "
         "interval is too wide for nested models. Outcomes that ALMI or grip define are compared without them.",
         2,
