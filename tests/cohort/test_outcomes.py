@@ -22,6 +22,7 @@ from app.cohort.run import CohortError, CohortResult, run_cohort
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import find_studies, named_study
 from app.cohort.study_work import Session
+from app.cohort.tables import write_failures
 from app.cohort.verdict import Verdict
 from app.cohort.watch import End
 from app.cohort.worker import Trouble, Worker
@@ -100,6 +101,16 @@ def test_a_process_that_dies_is_tried_again_and_recorded_each_time(made_inputs: 
     assert [(one.attempt, one.again) for one in attempts] == [(1, True), (2, False)]
     assert died.error is not None and "SIGSEGV" in died.error.found
     assert "stand_in.py" in (out / "logs" / f"{died.worker}.log").read_text()  # where it was
+
+
+def test_the_table_of_failures_does_not_tell_what_was_killed(tmp_path: Path) -> None:
+    def table(name: str, attempt: int) -> bytes:
+        once = Attempt("1_2", "1", "2", InputIdentity("/in/1.zip", 1, "1"), DIGESTS, "refused", SAID, attempt, name)
+        (tmp_path / name).mkdir()
+        assert write_failures(tmp_path / name, {"1_2": once}) == 1
+        return (tmp_path / name / "failures.csv").read_bytes()
+
+    assert table("quiet", 1) == table("killed", 2)
 
 
 def test_a_share_that_vanishes_stops_the_run_and_a_file_that_vanishes_does_not(
