@@ -18,7 +18,7 @@ from app.cohort import CohortOptions, Ledger
 from app.cohort.child import Answer, _answer, _Link
 from app.cohort.ledger import latest
 from app.cohort.records import Attempt, Digests, InputIdentity, Said
-from app.cohort.run import CohortError, CohortResult, run_cohort
+from app.cohort.run import CohortError, CohortResult, _without_outcome, run_cohort
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import find_studies, named_study
 from app.cohort.study_work import Session
@@ -251,6 +251,31 @@ def test_what_a_dead_worker_has_published_is_not_done_again(made_inputs: MakeInp
     finally:
         first.close()
         second.close()
+
+
+def test_a_worker_that_was_thought_dead_does_not_replace_what_another_has_done(
+    made_inputs: MakeInputs, out: Path
+) -> None:
+    (study,) = find_studies([str(made_inputs(["ok"]))])
+    first, late = Worker(settings(out)), Worker(settings(out))
+    try:
+        done = first.run(Task(study))
+        before = (out / "studies" / "1000000_2").stat().st_ino
+        assert late.run(Task(study)) == done
+        assert (out / "studies" / "1000000_2").stat().st_ino == before
+        again = late.run(Task(study, attempt=2))
+        assert isinstance(again, Attempt) and again.attempt == 2 and again.worker == late.name
+    finally:
+        first.close()
+        late.close()
+
+
+def test_a_done_study_whose_results_are_gone_is_left_to_do() -> None:
+    study = named_study("/in/1_20201_2_0.zip", InputIdentity("/in/1_20201_2_0.zip", 1, "1"))
+    assert study.identity is not None
+    done = Attempt("1_2", "1", "2", study.identity, DIGESTS, "done", None, 1, "w", folder="1_2")
+    assert _without_outcome([study], [Task(study)], {"1_2": done}, {"1_2"}) == frozenset()
+    assert _without_outcome([study], [Task(study)], {"1_2": done}, set()) == {"1_2"}
 
 
 def test_the_process_is_kept_and_its_death_between_studies_harms_none(made_inputs: MakeInputs, out: Path) -> None:
