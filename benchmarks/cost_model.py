@@ -11,8 +11,8 @@ Assumptions, in the order of their weight:
 - ``WASTED`` of the time is lost: start of nodes, the end of a run when few studies are left, studies done twice.
 - Reading and writing keep up. A worker reads 150 MB in ``--seconds``: 10 nodes of 32 workers read 0.6 GB/s together.
 - The prices of the two named nodes are an input, not a fact: list prices on demand of AWS for Linux in us-east-1, as
-  https://aws.amazon.com/ec2/pricing/on-demand/ had them when this was written. They change.
-  Give your own with ``--node``, in any currency. Interruptible nodes cost about a third.
+  https://aws.amazon.com/ec2/pricing/on-demand/ had them when this was written. They change. Give your own with
+  ``--node``, in any currency. Interruptible nodes cost about a third.
 """
 
 from __future__ import annotations

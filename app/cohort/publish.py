@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.cohort.ledger import RECORD_FILE, Ledger
+from app.cohort.records import Attempt
 from app.cohort.study_work import REPORT, THUMBNAIL
 
 __all__ = ["Archive", "NameTakenError", "bytes_of", "publish", "set_aside"]
@@ -23,8 +24,15 @@ class NameTakenError(Exception):
     """The folder of these results would be that of another study."""
 
 
-def publish(out: Path, folder: Path, name: str, study: str) -> None:
+def publish(out: Path, folder: Path, name: str, attempt: Attempt) -> Attempt | None:
     """Rename a finished folder to ``studies/<name>``; earlier results of the same study give way.
+
+    Returns
+    -------
+    Attempt or None
+        The record of results that stay, because another process has published them for the same attempt meanwhile:
+        a worker that lost its scheduler goes on with the study in hand, which is given to another one. None if the
+        folder was renamed.
 
     Raises
     ------
@@ -36,17 +44,24 @@ def publish(out: Path, folder: Path, name: str, study: str) -> None:
     for _ in range(10):
         try:
             os.rename(folder, target)
-            return
+            return None
         except OSError:
             if not target.exists():
                 raise
             earlier = Ledger(out).record_of(name)
-            if earlier is not None and earlier.study != study:
+            if earlier is not None and earlier.study != attempt.study:
                 raise NameTakenError(name) from None
+            if earlier is not None and _as_good(earlier, attempt):
+                return earlier
             # Only an empty folder can be replaced by a rename. A kill between the two leaves none of both, and the
             # next run processes the study again.
             _remove(out, target)
     raise OSError(17, "File exists", str(target))
+
+
+def _as_good(earlier: Attempt, attempt: Attempt) -> bool:
+    """Whether published results are those of the same attempt, or of a later one, at the same input."""
+    return earlier.attempt >= attempt.attempt and (earlier.digests, earlier.input) == (attempt.digests, attempt.input)
 
 
 def set_aside(out: Path, name: str) -> None:

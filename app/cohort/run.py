@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def run_cohort(
             trouble = _follow(results, stopping, show)
         if plan.tasks:
             known = latest(ledger.attempts()[0])
-        left = _without_outcome(ours, plan.tasks, known)
+        left = _without_outcome(ours, plan.tasks, known, ledger.published())
         counts = _counts(ours, known, left)
         whole = trouble is None and stopping.signal is None and not left
         table = _write_tables(record, studies, known, fuse_only, show) if whole else None
@@ -205,13 +206,16 @@ def _on_gpu(options: RunOptions) -> bool:
     return options.device != "cpu" and driver_sees_device()
 
 
-def _without_outcome(ours: Sequence[StudyInput], tasks: Sequence[Task], known: Mapping[str, Attempt]) -> frozenset[str]:
-    """Studies that this run should have processed and has not."""
+def _without_outcome(
+    ours: Sequence[StudyInput], tasks: Sequence[Task], known: Mapping[str, Attempt], published: AbstractSet[str]
+) -> frozenset[str]:
+    """Studies that this run should have processed and has not, or whose results a killed process has removed since."""
     due = {task.study.study: task.attempt for task in tasks}
     left = set()
     for study in ours:
         last = known.get(study.study)
-        if last is None or last.again or last.attempt < due.get(study.study, 0):
+        missing = last is None or last.again or last.attempt < due.get(study.study, 0)
+        if missing or (last is not None and last.outcome == "done" and last.folder not in published):
             left.add(study.study)
     return frozenset(left)
 

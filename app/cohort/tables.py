@@ -23,7 +23,8 @@ __all__ = ["PHENOTYPES", "RunRecord", "state_of", "write_failures", "write_pheno
 
 PHENOTYPES = "phenotypes.parquet"
 _VERSION = 1
-_COLUMNS = ("study", "eid", "visit", "outcome", "where", "found", "expected", "remedy", "attempts", "input")
+# Not how often a study was tried: that depends on what else was killed, and the table must not. The ledger has it.
+_COLUMNS = ("study", "eid", "visit", "outcome", "where", "found", "expected", "remedy", "input")
 
 
 @dataclass
@@ -107,7 +108,7 @@ def write_failures(out: Path, known: Mapping[str, Attempt]) -> int:
         table.writerow(_COLUMNS)
         for one in failed:
             said = asdict(one.error) if one.error is not None else {}
-            row = {**asdict(one), **said, "attempts": one.attempt, "input": one.input.path}
+            row = {**asdict(one), **said, "input": one.input.path}
             table.writerow([row.get(name) for name in _COLUMNS])
     return len(failed)
 

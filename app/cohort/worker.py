@@ -180,9 +180,11 @@ class Worker:
         record = attempt.without_identity() if hidden else attempt.to_json()
         (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
         try:
-            publish(self.settings.out, folder, name, task.study.study)
+            meanwhile = publish(self.settings.out, folder, name, attempt)
         except NameTakenError:
             return replace(attempt, outcome="refused", error=_name_taken(task, name), folder=None, archive=None)
+        if meanwhile is not None:
+            return meanwhile
         if hidden:  # not earlier, or it would say that the results of another input of this name are ours
             Ledger(self.settings.out).hide_record(attempt)
         if earlier is not None and earlier.folder != name:

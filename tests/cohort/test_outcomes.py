@@ -18,10 +18,11 @@ from app.cohort import CohortOptions, Ledger
 from app.cohort.child import Answer, _answer, _Link
 from app.cohort.ledger import latest
 from app.cohort.records import Attempt, Digests, InputIdentity, Said
-from app.cohort.run import CohortError, CohortResult, run_cohort
+from app.cohort.run import CohortError, CohortResult, _without_outcome, run_cohort
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import find_studies, named_study
 from app.cohort.study_work import Session
+from app.cohort.tables import write_failures
 from app.cohort.verdict import Verdict
 from app.cohort.watch import End
 from app.cohort.worker import Trouble, Worker
@@ -100,6 +101,16 @@ def test_a_process_that_dies_is_tried_again_and_recorded_each_time(made_inputs: 
     assert [(one.attempt, one.again) for one in attempts] == [(1, True), (2, False)]
     assert died.error is not None and "SIGSEGV" in died.error.found
     assert "stand_in.py" in (out / "logs" / f"{died.worker}.log").read_text()  # where it was
+
+
+def test_the_table_of_failures_does_not_tell_what_was_killed(tmp_path: Path) -> None:
+    def table(name: str, attempt: int) -> bytes:
+        once = Attempt("1_2", "1", "2", InputIdentity("/in/1.zip", 1, "1"), DIGESTS, "refused", SAID, attempt, name)
+        (tmp_path / name).mkdir()
+        assert write_failures(tmp_path / name, {"1_2": once}) == 1
+        return (tmp_path / name / "failures.csv").read_bytes()
+
+    assert table("quiet", 1) == table("killed", 2)
 
 
 def test_a_share_that_vanishes_stops_the_run_and_a_file_that_vanishes_does_not(
@@ -240,6 +251,31 @@ def test_what_a_dead_worker_has_published_is_not_done_again(made_inputs: MakeInp
     finally:
         first.close()
         second.close()
+
+
+def test_a_worker_that_was_thought_dead_does_not_replace_what_another_has_done(
+    made_inputs: MakeInputs, out: Path
+) -> None:
+    (study,) = find_studies([str(made_inputs(["ok"]))])
+    first, late = Worker(settings(out)), Worker(settings(out))
+    try:
+        done = first.run(Task(study))
+        before = (out / "studies" / "1000000_2").stat().st_ino
+        assert late.run(Task(study)) == done
+        assert (out / "studies" / "1000000_2").stat().st_ino == before
+        again = late.run(Task(study, attempt=2))
+        assert isinstance(again, Attempt) and again.attempt == 2 and again.worker == late.name
+    finally:
+        first.close()
+        late.close()
+
+
+def test_a_done_study_whose_results_are_gone_is_left_to_do() -> None:
+    study = named_study("/in/1_20201_2_0.zip", InputIdentity("/in/1_20201_2_0.zip", 1, "1"))
+    assert study.identity is not None
+    done = Attempt("1_2", "1", "2", study.identity, DIGESTS, "done", None, 1, "w", folder="1_2")
+    assert _without_outcome([study], [Task(study)], {"1_2": done}, {"1_2"}) == frozenset()
+    assert _without_outcome([study], [Task(study)], {"1_2": done}, set()) == {"1_2"}
 
 
 def test_the_process_is_kept_and_its_death_between_studies_harms_none(made_inputs: MakeInputs, out: Path) -> None:
