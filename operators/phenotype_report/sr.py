@@ -98,6 +98,7 @@ def make_sr(
         software_version(),
         repr(measurements.structures),
         repr(measurements.phenotypes),
+        repr(sorted(measurements.uncertainty.intervals.items())),
         repr(flags),
     )
     root = report[0]
