@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import ReportFiles, write_reports
 from tests import box_body
 
+TID1500READER = shutil.which("tid1500reader", path=os.pathsep.join((str(Path(sys.executable).parent), os.defpath)))
 PHENOTYPE_GROUPS = 3  # both sides, left, right; they come first
 
 
@@ -169,10 +172,10 @@ def test_numbers_have_no_more_digits_than_are_known(files: ReportFiles) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("tid1500reader") is None, reason="dcmqi is not installed")
+@pytest.mark.skipif(TID1500READER is None, reason="dcmqi is not installed (development extra)")
 def test_dcmqi_reads_the_side_of_every_group(files: ReportFiles, tmp_path: Path) -> None:
     read = tmp_path / "read.json"
-    command = ["tid1500reader", "--inputDICOM", str(box_body.present(files.sr)), "--outputMetadata", str(read)]
+    command = [str(TID1500READER), "--inputDICOM", str(box_body.present(files.sr)), "--outputMetadata", str(read)]
     subprocess.run(command, check=True, capture_output=True)
     found = [group.get("Laterality", {}).get("CodeMeaning") for group in json.loads(read.read_text())["Measurements"]]
     assert found[:PHENOTYPE_GROUPS] == [None, "Left", "Right"]
