@@ -186,7 +186,10 @@ def imputed_associations(
                 regressors = beside(high, design.of(known).values)
                 if min(about["events"], about["n"] - about["events"]) < 5 * regressors.shape[1]:
                     break
-                fits.append(fit_logistic(regressors, events[known]))
+                try:
+                    fits.append(fit_logistic(regressors, events[known]))
+                except np.linalg.LinAlgError:  # the exposure is constant, or follows from the covariates
+                    break
             if len(fits) < imputations or any(fit.separated for fit in fits):
                 rows.append(about)
                 continue

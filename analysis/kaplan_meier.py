@@ -59,7 +59,10 @@ def survival_curve(time: Vector, died: Vector) -> SurvivalCurve:
 
 
 def log_rank_p(time: Vector, died: Vector, group: NDArray[np.integer], groups: Sequence[int]) -> float:
-    """p value of the log-rank test between groups (R's ``survdiff``)."""
+    """p value of the log-rank test between groups (R's ``survdiff``); NaN with fewer than two groups of people."""
+    groups = [name for name in groups if (group == name).any()]
+    if len(groups) < 2 or not died.any():
+        return float("nan")
     moments = np.unique(time[died == 1])
     observed, at_risk = np.empty((len(groups), len(moments))), np.empty((len(groups), len(moments)))
     for i, name in enumerate(groups):

@@ -25,6 +25,7 @@ Vector = NDArray[np.float64]
 MEDIATORS = ("almi", "tmv_cm3", "grip_kg")
 _DEFINED_BY = {"weak_grip": {"grip_kg"}, "sarcopenia": {"grip_kg", "almi"}, "low_muscle_mass": {"almi"}}
 _FEWEST = 100
+_COLLINEAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,32 @@ def mediation_table(
             if known.sum() < _FEWEST or any(np.ptp(column[known]) == 0 for column in values):
                 continue
             x, m, y = (column[known] for column in values)
-            found = mediate(x, m, y, shared.of(known).values, seed=seed)
+            design = shared.of(known).values
+            if min(_left(x, design), _left(m, np.column_stack([design, x]))) < _COLLINEAR:
+                continue  # the covariates determine the exposure, or both determine the mediator
+            found = mediate(x, m, y, design, seed=seed)
             rows.append({"exposure": exposure, "outcome": outcome, "mediator": mediator, **vars(found)})
     return pd.DataFrame(rows)
+
+
+def _left(column: Vector, others: Vector) -> float:
+    """Share of a column's variance that others leave."""
+    whole = np.column_stack([np.ones(len(column)), others])
+    rest = column - whole @ np.linalg.lstsq(whole, column, rcond=None)[0]
+    return float((rest**2).sum() / ((column - column.mean()) ** 2).sum())
 
 
 def _split(every: Vector, weights: Vector) -> tuple[float, float]:
     """Direct and indirect part; the rows end with exposure, mediator, outcome."""
     products = information_of(every, weights)
     k = len(products) - 3  # intercept and covariates
-    with_mediator = np.linalg.solve(products[: k + 2, : k + 2], products[: k + 2, k + 2])
-    path = np.linalg.solve(products[: k + 1, : k + 1], products[: k + 1, k + 1])
+    # Resampled people may all lack a level of a factor, so that its coefficient is free; it does not matter which.
+    with_mediator, path = (_solved(products[:end, :end], products[:end, end]) for end in (k + 2, k + 1))
     return float(with_mediator[k]), float(path[k] * with_mediator[k + 1])
+
+
+def _solved(products: Vector, right: Vector) -> Vector:
+    try:
+        return np.asarray(np.linalg.solve(products, right))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(products, right, rcond=None)[0])

@@ -18,6 +18,9 @@ from analysis.threads import made_together
 
 __all__ = ["robustness_tables"]
 
+# Covariates that explain more than this of the exposure leave nothing to find.
+_DETERMINED = 0.9999
+
 
 def robustness_tables(
     cohort: Cohort,
@@ -67,8 +70,8 @@ def robustness_tables(
     if diluted:
         makers["undiluted"] = lambda: undiluted_associations(table, adjust, diluted, outcomes, errors, options.seed)
     shares = {name: float(table[name].mean()) for name in outcomes if 0 < table[name].mean() < 1}
-    if shares:
-        r2 = explained_share(table, first[0], adjust)
+    r2 = explained_share(table, first[0], adjust)
+    if shares and r2 < _DETERMINED:
         makers["power"] = lambda: power_table(len(table), shares, r2=r2).assign(exposure=first[0], r2=r2)
         makers["power_curves"] = lambda: power_curves(shares, r2=r2)
     progress("centres, dated events, measurement error, power")

@@ -118,7 +118,7 @@ def _true_fat(tissues: Tissues, fused: Fused) -> dict[str, float]:
     z = tissues.grid.origin_mm[2] + tissues.grid.spacing_mm[2] * np.arange(tissues.grid.shape[0])
     low, high = z_range_mm(fused.grid)
     first, end = np.searchsorted(z, [low, high])
-    labels, water, fat = (image[first:end] for image in (tissues.labels, tissues.water, tissues.fat))
+    labels, water, fat = tissues.labels[first:end], tissues.water[first:end], tissues.fat[first:end]
     left = tissues.grid.origin_mm[0] + tissues.grid.spacing_mm[0] * np.arange(tissues.grid.shape[2]) > 0
     sums = {name: _interior_sums(labels, water, fat, left, by_name(name).index, tissues) for name in MUSCLES}
 
@@ -162,7 +162,7 @@ def _structures(found: Measurements, labels: LabelMap, truth: LabelMap) -> dict[
     """Volumes as found and as they are, left and right, and the volume that the network doubts."""
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     assert labels.confidence is not None
-    doubt = np.asarray(1.0 - labels.confidence.voxels, dtype=np.float32)
+    doubt = 1.0 - np.asarray(labels.confidence.voxels, dtype=np.float32)
     counts = tally(labels, doubt, found.mid_surface)
     true = count_volumes(np.asarray(truth.voxels, np.uint8), truth.grid).structures
     by_index = {m.structure.index: m for m in found.structures}
@@ -181,7 +181,7 @@ def _seams(fused: Fused, labels: Volume) -> list[Mapping[str, Any]]:
     """Agreement of neighbours, and each structure's area (cm2, by label) in the middle of their overlap."""
     voxels = np.asarray(labels.voxels, np.uint8)
     x_mm, y_mm, z_mm = fused.grid.spacing_mm
-    found = []
+    found: list[Mapping[str, Any]] = []
     for overlap in fused.overlaps:
         k = round((overlap["middle_z_mm"] - float(fused.grid.origin_mm[2])) / z_mm)
         counts = np.bincount(voxels[k].ravel(), minlength=_LABELS)[:_LABELS]

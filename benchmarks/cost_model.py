@@ -1,6 +1,7 @@
 """What a large cohort costs: hours, core-hours, terabytes and money, from what one study takes.
 
     python -m benchmarks.cost_model --seconds 8.4 --studies 100000 --nodes 10
+    python -m benchmarks.cost_model --seconds 8.4 --node mem1_ssd1_v2_x16,16,32,0.80
 
 Assumptions, in the order of their weight:
 - ``--seconds`` are those of one warm worker of one thread on a physical core that is otherwise idle, all stages.
@@ -9,8 +10,9 @@ Assumptions, in the order of their weight:
 - Workers need ``GIB_FOR_EACH_WORKER``; a node with less memory runs fewer of them than it has cores.
 - ``WASTED`` of the time is lost: start of nodes, the end of a run when few studies are left, studies done twice.
 - Reading and writing keep up. A worker reads 150 MB in ``--seconds``: 10 nodes of 32 workers read 0.6 GB/s together.
-- Prices are list prices on demand in AWS us-east-1 when this was written. They change. Interruptible nodes cost about a
-  third.
+- The prices of the two named nodes are an input, not a fact: list prices on demand of AWS for Linux in us-east-1, as
+  https://aws.amazon.com/ec2/pricing/on-demand/ had them when this was written. They change.
+  Give your own with ``--node``, in any currency. Interruptible nodes cost about a third.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class Node:
         Two of them are one physical core.
     memory_gib : float
     usd_an_hour : float
+        Or another currency.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Node:
     usd_an_hour: float
 
 
+# Prices: see above.
 NODES = (Node("m6i.xlarge", 4, 16.0, 0.192), Node("c6i.8xlarge", 32, 64.0, 1.36))
 
 
@@ -123,11 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=10)
     parser.add_argument("--input-mb", type=float, default=150.0)
     parser.add_argument("--output-mb", type=float, default=60.0, help="kept of each study")
+    parser.add_argument("--node", type=_node, action="append", metavar="NAME,VCPU,GIB,PRICE", help="repeatable")
     options = parser.parse_args(argv)
     print("| node | workers | studies/h | node-hours | core-hours | hours with "
           f"{options.nodes} nodes | USD | read, TB | written, TB |")  # fmt: skip
     print("|" + "---|" * 9)
-    for node in NODES:
+    for node in options.node or NODES:
         one = cost(options.studies, options.seconds, options.input_mb, options.output_mb, node, options.nodes)
         print(
             f"| {node.name}: {node.virtual_cores} vCPU, {node.memory_gib:g} GiB, {node.usd_an_hour:g} USD/h "
@@ -135,6 +140,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"| {one.hours:,.1f} | {one.usd:,.0f} | {one.read_tb:.1f} | {one.written_tb:.1f} |"
         )
     return 0
+
+
+def _node(text: str) -> Node:
+    name, cores, memory_gib, price = text.split(",")
+    return Node(name, int(cores), float(memory_gib), float(price))
 
 
 if __name__ == "__main__":

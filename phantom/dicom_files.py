@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, MRImageStorage
 from pydicom.valuerep import DSfloat
 
 from operators.core.volume import Contrast
@@ -86,7 +86,8 @@ def dicom_files(
     DicomFile
     """
     header = series_header(series, patient)
-    header.file_meta.TransferSyntaxUID = _LOSSLESS if compress else ExplicitVRLittleEndian
+    syntax, encode = _STREAMS[series.stream or ("jpeg" if compress else "")]
+    header.file_meta.TransferSyntaxUID = syntax
     acquisition_seconds = 17.0
     for place, k in enumerate(np.argsort(series.file_numbers), start=1 + series.files_before):
         before = (series.files_before,) if series.files_before else ()
@@ -103,8 +104,8 @@ def dicom_files(
         if dress is not None:
             dress(header, series, int(k))
         _change(header, series.header)
-        if compress:
-            header.PixelData = encapsulate([_jpeg_lossless(pixels)])
+        if encode is not None:
+            header.PixelData = encapsulate([encode(pixels)])
             header["PixelData"].is_undefined_length = True
         else:
             header.PixelData = pixels.astype("<u2").tobytes()
@@ -236,6 +237,25 @@ def decimal(value: float) -> DSfloat:
 def _jpeg_lossless(pixels: NDArray[np.uint16]) -> bytes:
     """One slice as a JPEG lossless stream (process 14, selection value 1)."""
     return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=12))
+
+
+def _jpeg_lossless_padded(pixels: NDArray[np.uint16]) -> bytes:
+    """The same with fill bytes after the end of the image, as some archives write it."""
+    return _jpeg_lossless(pixels) + b"\xff\xff\x00\x00"
+
+
+def _jp2(pixels: NDArray[np.uint16]) -> bytes:
+    """One slice as JPEG 2000 in a JP2 file, of which DICOM allows the codestream alone (PS3.5 A.4.4)."""
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="JP2", reversible=True, bitspersample=12))
+
+
+_STREAMS: Mapping[str, tuple[UID, Callable[[NDArray[np.uint16]], bytes] | None]] = {
+    "": (ExplicitVRLittleEndian, None),
+    "jpeg": (_LOSSLESS, _jpeg_lossless),
+    "padded-jpeg": (_LOSSLESS, _jpeg_lossless_padded),
+    "jp2": (JPEG2000Lossless, _jp2),
+}
+"""Transfer syntax and encoder of a slice."""
 
 
 def _damaged(contents: bytes, damage: Damage | None) -> bytes:

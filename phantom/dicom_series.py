@@ -32,6 +32,7 @@ _STATION_SECONDS = 31  # one breath hold, table move, next
 
 
 MadeOf = Literal["scan", "composed", "mpr"]
+Stream = Literal["", "jp2", "padded-jpeg"]
 
 
 class Damage(StrEnum):
@@ -96,6 +97,9 @@ class Series:
         Files of other acquisitions in the same series, before its own.
     preamble : bool
         Whether the files begin with the preamble and ``DICM``.
+    stream : {"", "jp2", "padded-jpeg"}
+        How pixels are compressed where a fault says so: JPEG 2000 in a JP2 file, or JPEG lossless with bytes after its
+        end.
     plane : {"axial", "coronal", "sagittal"}
     made_of : {"scan", "composed", "mpr"}
         Whether it was scanned, composed of several stations, or reformatted.
@@ -120,6 +124,7 @@ class Series:
     header: Mapping[str, object] = field(default_factory=dict)
     files_before: int = 0
     preamble: bool = True
+    stream: Stream = ""
     plane: Plane = "axial"
     made_of: MadeOf = "scan"
 

@@ -21,6 +21,9 @@ _SCANNED_AGAIN = timedelta(seconds=95)
 _ENHANCED = 1.45
 """Brightness of muscle in T1-weighted images some minutes after gadolinium, over that before."""
 
+_GE_NAMES = {Contrast.WATER: "WATER", Contrast.FAT: "FAT", Contrast.IN: "InPhase", Contrast.OPPOSED: "OutPhase"}
+_LEG_OVERLAP_MM = 26.0
+
 
 def _with(series: Series, **header: Any) -> Series:
     return replace(series, header={**series.header, **header})
@@ -138,12 +141,59 @@ def _two_acquisitions_in_series(series: list[Series], victim: int) -> tuple[list
     return [*series, *again], f"station {victim} was scanned twice, and each of its series holds both acquisitions"
 
 
+def _jp2_header(series: list[Series]) -> tuple[list[Series], str]:
+    return [replace(s, stream="jp2") for s in series], "every image is JPEG 2000 with the header of a JP2 file"
+
+
+def _padded_jpeg(series: list[Series]) -> tuple[list[Series], str]:
+    return [replace(s, stream="padded-jpeg") for s in series], "every JPEG stream is followed by fill bytes"
+
+
+def _ge_names(series: list[Series]) -> tuple[list[Series], str]:
+    named = []
+    for s in series:
+        description = f"{_GE_NAMES[s.contrast]}: Ax LAVA-Flex"
+        silent = _with(
+            s, ImageType="ORIGINAL\\PRIMARY\\OTHER", SeriesDescription=description, ProtocolName="Ax LAVA-Flex"
+        )
+        named.append(silent)
+    return named, "only the front of the description names the contrast, as in WATER: Ax LAVA-Flex"
+
+
+def _lower_legs(series: list[Series]) -> tuple[list[Series], str]:
+    lowest = max(s.station for s in series)
+    latest, number = max(s.acquired for s in series), max(s.number for s in series)
+    below = []
+    for leg in (1, 2):
+        for s in (s for s in series if s.station == lowest):
+            number += 1
+            step_mm = leg * (s.slice_z_mm[-1] - s.slice_z_mm[0] - _LEG_OVERLAP_MM)
+            moved = replace(
+                s,
+                station=lowest + leg,
+                number=number,
+                acquired=latest + leg * _SCANNED_AGAIN,
+                uid=deterministic_uid(s.uid, "leg", leg),
+            )
+            if s.axis == "z":
+                moved = replace(moved, slice_z_mm=tuple(mm - step_mm for mm in s.slice_z_mm))
+            else:
+                height = s.voxels.shape[1] * float(s.pixel_spacing[0]) - _LEG_OVERLAP_MM
+                moved = replace(moved, first_xy_mm=(s.first_xy_mm[0], s.first_xy_mm[1] - leg * height))
+            below.append(moved)
+    return [*series, *below], f"two stations follow below the knees (stations {lowest + 1} and {lowest + 2})"
+
+
 WHOLE_STUDY: Mapping[str, Callable[[list[Series]], tuple[list[Series], str]]] = {
     "frame-per-series": _frame_per_series,
+    "ge-names": _ge_names,
     "intensity-scale": _intensity_scale,
+    "jp2-header": _jp2_header,
+    "lower-legs": _lower_legs,
     "no-preamble": _no_preamble,
     "odd-uid": _odd_uid,
     "one-series": _one_series,
+    "padded-jpeg": _padded_jpeg,
     "typed-values": _typed_values,
 }
 """Faults of every series."""

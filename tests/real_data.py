@@ -15,20 +15,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-__all__ = ["real_dixon_folder", "real_folder"]
+__all__ = ["real_dixon_folder"]
 
 _PACKAGE = "myoqmri==2.0.2"
 _SDIST = "myoqmri-2.0.2.tar.gz"
 _SHA256 = "dc3b012790b20f1d3ba207ca78b22deafd5375e8b3b1543782830c1c516b0cd1"
 _DIXON = "myoqmri-2.0.2/example_data/Dixon_enhanced/"
 _DOWNLOAD_SECONDS = 600
-
-
-def real_folder(name: str) -> Path | None:
-    """A folder of real bodies in ``SARCOMAP_REAL_DATA``, such as ``ukb-bodies``; None where there is none."""
-    root = os.environ.get("SARCOMAP_REAL_DATA")
-    folder = Path(root) / name if root else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def real_dixon_folder() -> Path:

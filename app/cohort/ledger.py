@@ -17,6 +17,7 @@ from pathlib import Path
 
 from app.cohort.records import Attempt
 from operators.core.errors import OutputError
+from operators.core.output_files import replacing
 
 __all__ = ["RECORD_FILE", "Ledger", "LedgerWriter", "latest", "writer_name"]
 
@@ -86,11 +87,24 @@ class Ledger:
             return set()
 
     def record_of(self, folder: str) -> Attempt | None:
-        """The record that a study's folder holds; None if there is none, or it cannot be read."""
-        try:
-            return Attempt.from_json((self.studies / folder / RECORD_FILE).read_bytes())
-        except (OSError, ValueError):
-            return None
+        """The record of the results in a folder below ``studies``; None if there is none, or it cannot be read."""
+        for path in (self.studies / folder / RECORD_FILE, self._hidden(folder)):
+            try:
+                return Attempt.from_json(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+        return None
+
+    def hide_record(self, attempt: Attempt) -> None:
+        """Keep the record of de-identified results here, because it names the input."""
+        assert attempt.folder is not None
+        path = self._hidden(attempt.folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(attempt.to_json() + "\n", encoding="utf-8")
+
+    def _hidden(self, folder: str) -> Path:
+        return self.folder / "deidentified" / f"{folder}.json"
 
 
 class LedgerWriter:

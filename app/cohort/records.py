@@ -154,6 +154,10 @@ class Attempt:
         if (self.error is None) != (self.outcome == "done"):
             raise InternalError("ledger", f"{self.outcome} with error {self.error}", "an error unless done")
 
+    def without_identity(self) -> str:
+        """JSON of what a de-identified study's folder may say of this attempt."""
+        return json.dumps({"eid": None, "visit": self.visit, "flags": self.flags, "digests": _fields_of(self.digests)})
+
     def to_json(self) -> str:
         """One line of JSON."""
         # Ten times as fast as `dataclasses.asdict`, which copies everything.

@@ -117,9 +117,9 @@ def _opened(url: str) -> tuple[Any, str]:
 
 
 def _identity(url: str, about: dict[str, Any]) -> InputIdentity:
-    names = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest", "LastModified", "Last-Modified", "last_modified")
-    names = (*names, "mtime", "updated", "created")
-    mark = next((str(about[name]) for name in names if about.get(name)), "")
+    digests = ("ETag", "etag", "md5Hash", "Content-MD5", "Digest")
+    times = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
+    mark = next((str(about[name]) for name in (*digests, *times) if about.get(name)), "")
     return InputIdentity(url, int(about.get("size") or 0), mark)
 
 

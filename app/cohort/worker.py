@@ -176,11 +176,15 @@ class Worker:
             self._ledger.append(replace(attempt, outcome="failed", error=_REPLACING, folder=None, again=True))
         # The record goes with the results: if the process is killed before it writes the ledger's line, the next run
         # finds it there.
-        (folder / RECORD_FILE).write_text(attempt.to_json() + "\n", encoding="utf-8")
+        hidden = self.settings.options.deidentification.deidentify
+        record = attempt.without_identity() if hidden else attempt.to_json()
+        (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
         try:
             publish(self.settings.out, folder, name, task.study.study)
         except NameTakenError:
             return replace(attempt, outcome="refused", error=_name_taken(task, name), folder=None, archive=None)
+        if hidden:  # not earlier, or it would say that the results of another input of this name are ours
+            Ledger(self.settings.out).hide_record(attempt)
         if earlier is not None and earlier.folder != name:
             set_aside(self.settings.out, str(earlier.folder))
         return attempt

@@ -7,6 +7,7 @@ were run is said in docs/inference.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["KNOWN_SEGMENTERS"]
 
@@ -21,7 +22,7 @@ _MRSEGMENTATOR = {
     "source": "https://pypi.org/project/mrsegmentator/2.0.0/",
 }
 
-KNOWN_SEGMENTERS: Mapping[str, Mapping[str, str]] = {
+KNOWN_SEGMENTERS: Mapping[str, Mapping[str, Any]] = {
     "totalsegmentator": {
         "command": "TotalSegmentator -i {input} -o {output} --task total_mr --ml",
         "scheme": "totalsegmentator",

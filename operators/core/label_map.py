@@ -19,6 +19,7 @@ LABELLING_FLAGS = frozenset(
         "incomplete-masks",
         "intensity-rescaled",
         "intensity-unmatched",
+        "label-holes",
         "labels-edited",
         "labels-limited",
         "labels-made-elsewhere",

@@ -50,6 +50,10 @@ def of_nnunet(tool: Segmenter, model: Path) -> Segmenter:
             "the folder of one trained configuration of nnU-Net v2, with dataset.json, plans.json and fold_*",
             "Give the folder TRAINER__PLANS__CONFIGURATION below nnUNet_results, after the training ended.",
         )
+    if (ending := facts.get("file_ending", ".nii.gz")) != ".nii.gz":
+        raise UsageError(
+            f"{model.name}/{DATASET_FILE}", f"file_ending {ending}", ".nii.gz", "Train it on compressed NIfTI."
+        )
     chosen = ["all"] if folds == ["all"] else [fold for fold in folds if fold != "all"]
     return replace(
         tool,

@@ -191,7 +191,8 @@ def _fat_colours(measurements: Measurements) -> NDArray[np.float64] | None:
 def _percentile_colours(measurements: Measurements, percentiles: Mapping[str, int]) -> NDArray[np.float64] | None:
     table, known = _blank(), False
     for measure in measurements.structures:
-        found = percentiles.get(f"{measure.structure.compartment.value}_cm3")
+        group = measure.structure.compartment
+        found = None if group is None else percentiles.get(f"{group.value}_cm3")
         if found is not None and measure.structure.tissue is not Tissue.BONE and measure.volume_cm3:
             table[measure.structure.index] = _between(_HIGH if found > 50 else _LOW, abs(found - 50) / 50)
             known = True

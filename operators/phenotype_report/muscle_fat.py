@@ -100,11 +100,12 @@ def _of_stated_sides(
     voxels: NDArray[np.uint8], labels: LabelMap, fused: Fused, surface: MidSurface | None, noise: Noise, count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Counts of `_counted`, with the voxels whose side the labels state on that side."""
-    found = [
-        [one[..., :: -1 if moved else 1, :, :] for one in _counted(part, fused, knots, noise, count)]
-        for part, knots, moved in by_stated_side(voxels, surface, labels.sides)
-    ]
-    return sum(one[0] for one in found), sum(one[1] for one in found)  # type: ignore[return-value]
+    counts, slices = [], []
+    for part, knots, moved in by_stated_side(voxels, surface, labels.sides):
+        of_part, of_slices = _counted(part, fused, knots, noise, count)
+        counts.append(of_part[:, ::-1] if moved else of_part)
+        slices.append(of_slices[:, ::-1] if moved else of_slices)
+    return np.sum(counts, axis=0), np.sum(slices, axis=0)
 
 
 def _counted(

@@ -187,7 +187,8 @@ def _structures(
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     confidence = labels.confidence_by_label
     if not confidence and labels.confidence is not None:
-        confidence = confidence_by_label(np.asarray(labels.voxels, dtype=np.uint8), labels.confidence.voxels)
+        sure = np.asarray(labels.confidence.voxels, dtype=np.float32)
+        confidence = confidence_by_label(np.asarray(labels.voxels, dtype=np.uint8), sure)
     first, end = slices or (0, len(labels.voxels))
     edges = set(np.unique(labels.voxels[[0, first, end - 1, -1]]).tolist())
     edges |= set(np.unique(labels.voxels[:, :, [0, -1]]).tolist())

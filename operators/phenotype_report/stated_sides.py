@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.core.label_map import LabelMap
-from operators.core.volume import QualityFlag
+from operators.core.volume import QualityFlag, Severity
 from operators.phenotype_report.sides import MidSurface, side_volume
 
 __all__ = ["stated_side_flags"]
@@ -21,7 +21,7 @@ def stated_side_flags(labels: LabelMap, surface: MidSurface | None) -> tuple[Qua
     """``sides-of-labels``: how far the stated sides agree with the middle of the body; none without stated sides."""
     if labels.sides is None:
         return ()
-    stated = labels.sides.voxels
+    stated = np.asarray(labels.sides.voxels, np.uint8)
     labelled = labels.voxels != 0
     if labels.group_voxels is not None:
         labelled = labelled | (labels.group_voxels.voxels != 0)
@@ -37,7 +37,7 @@ def stated_side_flags(labels: LabelMap, surface: MidSurface | None) -> tuple[Qua
     message += f"; {across:.1%} of the labelled volume is on the other side of the body's middle"
     if across > _SWAPPED:
         message += ". The labels or the images have left and right exchanged"
-    severity = "warning" if across > _MUCH else "info"
+    severity: Severity = "warning" if across > _MUCH else "info"
     return (
         QualityFlag(
             "sides-of-labels", severity, f"{message}.", quantities=() if severity == "info" else ("volume", "fat")

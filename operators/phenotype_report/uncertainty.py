@@ -56,7 +56,7 @@ class Doubts:
         """Share of the structures' volume that displacements repeat or lose. Seams are independent of one another."""
         if not self.displaced_cm3:
             return None
-        seams = np.sum([self.displaced_cm3[name] for name in names if name in self.displaced_cm3] or [[0.0]], axis=0)
+        seams = np.sum([self.displaced_cm3[name] for name in names if name in self.displaced_cm3] or [(0.0,)], axis=0)
         return self._share(names, float(np.sqrt(np.sum(seams**2))))
 
     def _share(self, names: Sequence[str], cm3: float) -> float | None:

@@ -121,9 +121,8 @@ def segment_on(
             "a body from pelvis to knee",
             "Look at fused/water.nrrd: does it show bright muscle and dark fat?",
         )
-    confidence, by_label = None, {}
-    if sure is not None:
-        by_label = confidence_by_label(found, sure)
+    confidence = None
+    by_label = {} if sure is None else confidence_by_label(found, sure)
     if sure is not None and options.confidence:
         whole = np.zeros(fused.grid.shape, dtype=np.float32)
         whole[box] = sure
@@ -250,14 +249,7 @@ def label_windows(
     )
     beside = _one_thread() if isinstance(scorer.network, RunsAhead) else nullcontext()
     with beside:
-        return labels_from_bands(
-            bands,
-            mapping,
-            inside,
-            not options.no_confidence,
-            everywhere=options.confidence,
-            probabilities=model.probabilities,
-        )
+        return labels_from_bands(bands, mapping, inside, not options.no_confidence, probabilities=model.probabilities)
 
 
 @contextmanager

@@ -33,13 +33,9 @@ def label_band(  # type: ignore[no-untyped-def]
     body,
     labels,
     confidence,
-    everywhere,
     probabilities,
 ):
-    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``.
-
-    The confidence is computed unless its array is empty: ``everywhere`` in the body, or of structures only.
-    """
+    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
     b0, b1 = b_lower + origin[1], b_upper + origin[1]
     below, above = n_lower[n_start:n_stop] + origin[2], n_upper[n_start:n_stop] + origin[2]
     weight = n_weight[n_start:n_stop]
@@ -57,7 +53,7 @@ def label_band(  # type: ignore[no-untyped-def]
             if not inside[q, n]:
                 continue
             labels[p, q, n_start + n] = found[q, n]
-            if confidence.size > 0 and (everywhere or found[q, n] > 0):
+            if confidence.size > 0:
                 sure = best[q, n] if probabilities else _softmax_of_best(values[:, q, n], best[q, n])
                 confidence[p, q, n_start + n] = sure
 

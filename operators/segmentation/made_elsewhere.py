@@ -18,6 +18,7 @@ from operators.core.label_schemes import LabelSource, Scheme
 from operators.core.label_schemes.scheme import Made
 from operators.core.model_card import ModelCard
 from operators.core.volume import Fused, QualityFlag, Volume
+from operators.segmentation.label_holes import hole_flags
 from operators.segmentation.label_translation import map_labels
 from operators.segmentation.plausible_anatomy import contradictions
 
@@ -88,6 +89,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         cut_here = _cut_structures(here, covered, fused.body, scheme)
         cut |= cut_here
         flags += mapped.flags
+        flags += hole_flags(here, scheme)
         flags += _flags(scheme, float(covered[fused.body].mean()), bool(cut_here))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)

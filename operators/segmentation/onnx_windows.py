@@ -146,7 +146,8 @@ def _windowed(image: NDArray[np.float32], network: WindowNetwork) -> NDArray[Any
     assert total is not None
     if total.ndim == image.ndim:
         total /= weights
-    return total[(..., *(slice(0, n) for n in shape))]
+    inner = tuple(slice(0, n) for n in shape)
+    return total[(slice(None),) * (total.ndim - len(inner)) + inner]
 
 
 def _starts(count: int, size: int, overlap: float) -> list[int]:

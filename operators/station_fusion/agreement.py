@@ -16,6 +16,7 @@ from operators.station_fusion.shift import residual_shift
 __all__ = [
     "LARGEST_STEP",
     "SHIFT_LIMIT_MM",
+    "body_flags",
     "gain_ratio",
     "overlap_agreement",
     "seam_visibility",
@@ -36,6 +37,12 @@ _LEAST_IMPROVEMENT = 0.03
 cannot be determined."""
 
 _SEAM_NEIGHBOURS = 3
+_TISSUE_FRACTION = 0.1
+_LEAST_OUTLINE = 500
+
+_OTHER_SIZE, _UNLIKE = 1.08, 0.6
+"""Ratio of the areas of two outlines, and the correlation after the best shift. One synthetic person has ratios below
+1.02 and correlations from 0.93 on where stations overlap; two have ratios of 1.15 and correlations of 0.4."""
 """Slice pairs on either side of a seam that show how much the body itself changes from slice to slice."""
 
 
@@ -154,6 +161,35 @@ def shift_flags(
             shows, away = f"The station of {lower} shows the body", f"from where that of {upper} does"
             flags.append(_shifted(shows, moved, away, positions[int(pair["lower"])].z_range_mm))
     return tuple(flags)
+
+
+def body_flags(
+    overlaps: Sequence[Overlap], agreements: Sequence[Mapping[str, float]], positions: Sequence[TablePosition]
+) -> tuple[QualityFlag, ...]:
+    """A ``body-mismatch`` error for each pair of neighbours that cannot show one body.
+
+    Its outline has another size in one than in the other, and no shift makes
+    what is inside alike. Who moves keeps the size; noise and ghosts keep the
+    outline.
+    """
+    flags = []
+    for overlap, pair in zip(overlaps, agreements, strict=True):
+        sizes = [_outline(image[Contrast.IN]) for image in (overlap.above, overlap.below)]
+        ratio = max(sizes) / max(1, min(sizes))
+        alike = max(pair["shift_correlation"], pair["correlation_at_rest"])
+        if min(sizes) >= _LEAST_OUTLINE and ratio > _OTHER_SIZE and alike < _UNLIKE:
+            upper, lower = (positions[int(pair[end])] for end in ("upper", "lower"))
+            message = (
+                f"The stations of {upper.name} and {lower.name} show bodies of different size where they overlap (by "
+                f"{ratio - 1:.0%}), and nothing in them matches: they cannot be of one person in one position."
+            )
+            z_mm = (lower.z_range_mm[0], upper.z_range_mm[1])
+            flags.append(QualityFlag("body-mismatch", "error", message, z_mm=z_mm))
+    return tuple(flags)
+
+
+def _outline(image: NDArray[np.float32]) -> int:
+    return int(np.count_nonzero(image > _TISSUE_FRACTION * np.percentile(image, 99)))
 
 
 def step_flags(

@@ -11,7 +11,7 @@ from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
 from operators.station_fusion.added_constant import added_constant_flags
-from operators.station_fusion.agreement import overlap_agreement, seam_visibility, shift_flags, step_flags
+from operators.station_fusion.agreement import body_flags, overlap_agreement, seam_visibility, shift_flags, step_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
@@ -75,7 +75,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
         ``station-gap``,
         ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
-        ``added-constant`` (error),
+        ``added-constant`` and ``body-mismatch`` (error),
         ``water-fat-swap`` (error; warning when corrected).
 
     Raises
@@ -118,6 +118,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     swaps_found: tuple[QualityFlag, ...] = ()
     if Contrast.FAT not in absent:
         chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
+    flags = (*flags, *body_flags(overlaps, agreements, chosen))
     flags = (*flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
     fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
 

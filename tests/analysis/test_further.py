@@ -146,3 +146,16 @@ def test_mediation_is_the_closed_form_of_linear_models_and_finds_the_truth(tmp_p
     table = cohort_of(12000, 4).analysed.head(1500)
     made = mediation_table(table, COVARIATES)
     assert ("weak_grip", "grip_kg") not in set(zip(made["outcome"], made["mediator"], strict=True)) and len(made) == 8
+
+
+def test_groups_of_nobody_and_determined_mediators_are_left_out() -> None:
+    rng = np.random.default_rng(1)
+    time, died = rng.exponential(5, 90), np.ones(90)
+    group = np.repeat([0, 1, 2], 30)
+    assert np.isnan(log_rank_p(time, died, np.zeros(90, dtype=int), [0, 1, 2]))
+    two = log_rank_p(time, died, np.where(group == 2, 1, group), [0, 1, 2])
+    assert two == pytest.approx(log_rank_p(time, died, np.where(group == 2, 1, group), [0, 1]))
+    table = cohort_of(12000, 4).analysed.head(800)
+    twin = table.assign(tmv_cm3=1000 * table["pa_ratio"] + table["age"])
+    made = mediation_table(twin, ("age",), outcomes=("falls",))
+    assert "tmv_cm3" not in set(made["mediator"]) and "almi" in set(made["mediator"])

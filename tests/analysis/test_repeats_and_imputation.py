@@ -115,4 +115,6 @@ def test_imputed_odds_ratios_equal_the_complete_ones_where_nothing_is_lost() -> 
     table["bmi"] = np.where(rng.random(n) < 0.3, np.nan, rng.normal(26, 4, n))
     row = imputed_associations(table, ("age", "bmi"), imputations=5, **ask).iloc[0]
     assert row["n"] == 1000 and 0 <= row["missing_information"] < 0.05
+    same = imputed_associations(table.assign(pa_ratio=0.45), ("age", "bmi"), imputations=2, **ask).iloc[0]
+    assert np.isnan(same["odds_ratio"])
     assert row["ci_low"] < row["odds_ratio"] < row["ci_high"]

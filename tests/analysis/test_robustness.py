@@ -40,3 +40,6 @@ def test_a_cohort_without_sites_dates_and_errors_has_only_power() -> None:
     table = cohort.analysed.head(400).drop(columns="muscle_composition")
     options = Options(phenotypes=Path("a"), participants=Path("b"), out=Path("c"), full=True, outcomes=("falls",))
     assert set(robustness_tables(replace(cohort, analysed=table), options)) == {"power", "power_curves"}
+    determined = replace(options, adjust=("twin",))
+    twin = table.assign(twin=2 * table["pa_ratio"])
+    assert robustness_tables(replace(cohort, analysed=twin), determined) == {}

@@ -26,7 +26,7 @@ from app.cohort.verdict import Verdict
 from app.cohort.watch import End
 from app.cohort.worker import Trouble, Worker
 from operators.core.errors import InputError
-from operators.core.options import RunOptions
+from operators.core.options import DeidentificationOptions, RunOptions
 from tests.cohort.stand_in import WORK, process
 
 MakeInputs = Callable[[Sequence[str]], Path]
@@ -203,6 +203,20 @@ def test_an_input_without_an_eid_is_named_by_pseudonym_and_date(made_inputs: Mak
     (attempt,) = known(out).values()
     assert attempt.study == find_studies([str(inputs)])[0].study and attempt.study.startswith("input-")
     assert json.loads((out / "run.json").read_text())["outcomes"]["done"] == 1
+
+
+def test_deidentified_results_do_not_name_their_input(made_inputs: MakeInputs, out: Path) -> None:
+    (study,) = find_studies([str(made_inputs(["ok"]))])
+    hidden = RunOptions(deidentification=DeidentificationOptions(deidentify=True))
+    worker = Worker(settings(out, options=hidden))
+    done = worker.run(Task(study))
+    worker.close()
+    assert isinstance(done, Attempt) and done.folder == "1000000_2"  # the stand-in's pseudonym
+    kept = json.loads((out / "studies" / done.folder / "attempt.json").read_text())
+    assert kept["eid"] is None and kept["visit"] == "2" and not {"study", "input"} & kept.keys()
+    for file in (out / "ledger").glob("*.jsonl"):
+        file.unlink()
+    assert Ledger(out).unrecorded([]) == [done]
 
 
 def test_two_inputs_of_one_study_do_not_replace_each_other(made_inputs: MakeInputs, out: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from app.cohort.__main__ import main as module_main
@@ -72,8 +73,9 @@ def test_nothing_names_the_participant_where_this_was_asked_for(inputs: Path, bu
     assert main(words) == 0
     (study,) = (out / "studies").iterdir()
     assert study.name.endswith("_2") and "1000001" not in study.name
-    for file in (study / "report.json", study / "report.html", study / "segmentation.dcm"):
-        assert NAME.encode() not in file.read_bytes()
+    for file in filter(Path.is_file, study.rglob("*")):
+        assert NAME.encode() not in file.read_bytes() and b"1000001" not in file.read_bytes(), file.name
+    assert pd.read_parquet(out / "phenotypes.parquet")["eid"].tolist() == [study.name.removesuffix("_2")]
 
 
 def test_a_run_without_inputs_or_with_one_pseudonym_for_all_is_refused(

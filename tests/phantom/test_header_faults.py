@@ -56,6 +56,9 @@ def voxels(study: Study) -> dict[tuple[Contrast, float], np.ndarray]:
     [
         ("one-series", "several-stacks-in-series"),
         ("no-preamble", ""),
+        ("jp2-header", ""),
+        ("padded-jpeg", ""),
+        ("ge-names", ""),
         ("frame-per-series", "frames-of-reference-joined"),
         ("odd-uid", "identifier-replaced"),
         ("typed-values", "header-value-repaired"),
@@ -99,3 +102,12 @@ def test_the_four_contrasts_of_a_position_are_of_one_scan(load: Load, name: str)
     signals = of_two.signals_by_contrast
     apart = np.abs(signals[Contrast.IN] - signals[Contrast.WATER] - signals[Contrast.FAT]).mean()
     assert apart < 0.02 * signals[Contrast.IN].mean()
+
+
+def test_stations_below_the_knees_come_after_those_of_the_sound_study(load: Load) -> None:
+    sound, found = voxels(load("")), voxels(load("lower-legs"))
+    assert len(found) == len(sound) + 8
+    lowest = min(z for _, z in sound)
+    assert sum(z < lowest for _, z in found) == 8
+    for key, expected in sound.items():
+        np.testing.assert_array_equal(found[key], expected)

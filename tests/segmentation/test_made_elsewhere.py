@@ -384,3 +384,29 @@ def test_a_box_that_3d_slicer_saved_around_the_segments_is_whole(fused: Fused, t
     write_segmentation(tmp_path / "cropped.seg.nrrd", Volume(box, Grid((6, 12, 32), affine)))
     with pytest.raises(InputError, match="covers"):
         import_labels(fused, [source])
+
+
+def test_holes_are_flagged_with_their_share_and_not_filled(fused: Fused, tmp_path: Path) -> None:
+    labels = two_thighs(THIGH)
+    before, _ = import_labels(
+        fused, [LabelSource(write_nifti(tmp_path / "a.nii", labels), load_scheme("totalsegmentator_thigh"))]
+    )
+    assert "label-holes" not in [flag.code for flag in before.flags]
+    labels[3:7, 6:10, 28:32] = 0  # in the left quadriceps
+    labels[24:26, 6:10, 6:10] = 0  # in the right sartorius: 1.3% of both
+    labels[26:27, 6:10, 29:32] = 9  # and a label that is not one of ours
+    found, _ = import_labels(
+        fused, [LabelSource(write_nifti(tmp_path / "b.nii", labels), load_scheme("totalsegmentator_thigh"))]
+    )
+    (flag,) = (flag for flag in found.flags if flag.code == "label-holes")
+    assert flag.severity == "warning" and "Sartorius" not in flag.message and "quadriceps (3%)" in flag.message
+    assert "rectus_femoris" in flag.structures
+
+
+def test_a_label_map_on_its_side_is_refused(fused: Fused, tmp_path: Path) -> None:
+    labels = two_thighs(THIGH)
+    affine = study_grid().affine.copy()
+    affine[:3, :2] = affine[:3, [1, 0]]  # the file calls left to right what is front to back
+    path = write_nifti(tmp_path / "side.nii", labels, Grid(labels.shape, affine), "LPS")
+    with pytest.raises(InputError, match="inside the body"):
+        import_labels(fused, [LabelSource(path, load_scheme("totalsegmentator_thigh"))])

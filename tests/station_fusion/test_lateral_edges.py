@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.core.volume import Grid
 from operators.station_fusion.lateral_edges import edge_columns, lateral_edge_flags
-from tests.real_data import real_folder
 from tests.station_fusion.made_stations import make_grid
 
 GRID = make_grid((40, 20, 30), (2.0, 2.0, 5.0), (-29.0, -19.0, 100.0))
@@ -52,22 +50,3 @@ def test_the_edge_is_that_of_the_station_not_of_the_grid() -> None:
     assert columns[:20].tolist() == [[5, 24]] * 20 and columns[20:].tolist() == [[0, 29]] * 20
     flags = lateral_edge_flags(body(), GRID, [narrow, upper])
     assert [flag.z_mm for flag in flags] == [(97.5, 197.5)] * 2
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(real_folder("ukb-bodies") is None, reason="SARCOMAP_REAL_DATA has no ukb-bodies")
-def test_of_fifty_real_bodies_one_touches_between_knee_and_pelvis() -> None:
-    import SimpleITK as sitk
-
-    folder = real_folder("ukb-bodies")
-    assert folder is not None
-    touching = []
-    for path in sorted(folder.glob("*.body.nii.gz")):
-        image = sitk.ReadImage(str(path))
-        mask = sitk.GetArrayFromImage(image) > 0
-        grid = Grid(mask.shape, np.diag([*image.GetSpacing(), 1.0]))
-        marks = sitk.GetArrayFromImage(sitk.ReadImage(str(path).replace("body", "joints")))
-        hips = int(np.flatnonzero(np.isin(marks, (11, 12)).any(axis=(1, 2))).max())
-        if lateral_edge_flags(mask, grid, [], (0, hips + 40)):  # 120 mm above the hip joints: the pelvis
-            touching.append(path.name[:4])
-    assert touching == ["0019"]

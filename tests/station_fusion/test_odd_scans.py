@@ -113,3 +113,27 @@ def test_a_contrast_that_only_an_unused_repeat_lacks_is_there(legs: list[list[St
     fused = fuse(make_study([*legs, again]))
     assert fused.absent == frozenset()
     assert "incomplete-duplicate" in {flag.code for flag in fused.flags}
+
+
+def test_two_bodies_in_one_study_are_an_error(legs: list[list[Station]]) -> None:
+    def textured(position: list[Station], seed: int, size: float) -> list[Station]:
+        """A thigh with muscles, vessels and bone of its own, which reach through all stations of one person."""
+        y, x = np.indices(position[0].voxels.shape[1:])
+        rng = np.random.default_rng(seed)
+        inside = np.ones(y.shape)
+        for _ in range(14):
+            row, column, radius = rng.uniform(10, 30), rng.uniform(12, 32), rng.uniform(1.5, 3.5)
+            inside[np.hypot(y - row, x - column) < radius] *= rng.uniform(0.3, 0.8)
+        body = np.hypot(y - 19.5, x - 21.5) < 14 * size
+        return [
+            replace(
+                s, voxels=np.asarray(np.where(body, 250 * inside, 2) + rng.normal(0, 3, s.voxels.shape), np.float32)
+            )
+            for s in position
+        ]
+
+    one = [textured(position, 1, 1.0) for position in legs]
+    two = [one[0], one[1], textured(legs[2], 2, 1.1)]
+    assert "body-mismatch" not in {flag.code for flag in fuse(make_study(one)).flags}
+    (flag,) = (flag for flag in fuse(make_study(two)).flags if flag.code == "body-mismatch")
+    assert flag.severity == "error" and "size" in flag.message

@@ -1,0 +1,65 @@
+"""Fifty real bodies in the grid of the archive: envelope, parting of the legs, orientation and field of view."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from operators.core.volume import Grid
+from operators.nifti_loader.orientation import check_long_axis, turned_to_lps, upside_down
+from operators.station_fusion import body_mask
+from operators.station_fusion.lateral_edges import lateral_edge_flags
+from tests.real_bodies import real_folder
+
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+
+_THIN = (2, 2)
+"""Every second voxel in plane is enough for an outline."""
+
+
+def read(name: str) -> tuple[NDArray[np.float32], Grid]:
+    image = nibabel.load(real_folder("ukb-bodies") / name)
+    voxels = np.asanyarray(image.dataobj).astype(np.float32).transpose(2, 1, 0)  # type: ignore[attr-defined]
+    turned = turned_to_lps(voxels, Grid(voxels.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine))  # type: ignore[attr-defined]
+    return turned.voxels, turned.grid
+
+
+def parting(body: NDArray[np.bool_]) -> int:
+    """The highest slice of the lower half that shows two large parts."""
+    for k in range(len(body) // 2, -1, -1):
+        sizes = np.sort(np.bincount(ndimage.label(body[k])[0].ravel())[1:])[::-1]
+        if sizes.size > 1 and sizes[1] > 0.5 * sizes[0]:
+            return k
+    return -1
+
+
+def test_fifty_bodies() -> None:
+    names = [path.name[:4] for path in sorted(real_folder("ukb-bodies").glob("*.body.nii.gz"))]
+    assert len(names) == 50
+    table = {}
+    for name in names:
+        voxels, grid = read(f"{name}.body.nii.gz")
+        marks, _ = read(f"{name}.joints.nii.gz")
+        body = voxels > 0
+        coarse = body[:, :: _THIN[0], :: _THIN[1]]
+        affine = grid.affine @ np.diag([_THIN[1], _THIN[0], 1, 1])
+        small = Grid(coarse.shape, affine)
+        check_long_axis(name, coarse)
+        mask = body_mask(200 * coarse.astype(np.float32), np.zeros(coarse.shape, np.float32), small)
+        hips = int(np.flatnonzero(np.isin(marks, (11, 12)).any(axis=(1, 2))).max())
+        table[name] = (
+            upside_down(coarse, small),
+            2 * np.count_nonzero(mask & coarse) / (np.count_nonzero(mask) + np.count_nonzero(coarse)),
+            (parting(mask) - parting(coarse)) * grid.spacing_mm[2],
+            # 120 mm above the hip joints: the pelvis
+            len(lateral_edge_flags(body, grid, [], (0, hips + round(120 / grid.spacing_mm[2])))),
+        )
+    print({name: (turned, round(dice, 4), mm, cut) for name, (turned, dice, mm, cut) in table.items()})
+    assert not any(turned for turned, _, _, _ in table.values())  # None where a body hides which end is up
+    assert sum(turned is None for turned, _, _, _ in table.values()) <= 2
+    assert min(dice for _, dice, _, _ in table.values()) > 0.97
+    assert max(abs(mm) for _, _, mm, _ in table.values()) <= 12
+    assert [name for name, (_, _, _, cut) in table.items() if cut] == ["0019"]
