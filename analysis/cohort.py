@@ -36,7 +36,8 @@ class Cohort:
     ----------
     analysed : DataFrame
         One row per participant that met every criterion, with all derived
-        columns (see `analysis.derived_columns.derive`).
+        columns (see `analysis.derived_columns.derive`). Of a structure's sides
+        only those that a model names are kept, because they are half of the memory.
     all_ages : DataFrame
         The same without the age limit, for descriptive figures (method,
         section 8.10). Measurements only.
@@ -130,8 +131,11 @@ def build_cohort(
     entered = len(participants.table)
     people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
-    joined = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
     structures = _structures(images)
+    named = {*covariates, *exposures, *outcomes, *also}
+    sides = {f"{name}_{side}_cm3" for name in structures for side in ("left", "right")} - named
+    others = images[[name for name in images.columns if name not in sides and name not in clash]]
+    joined = people.merge(others, on="eid", how="inner", validate="one_to_one")
     if "synthetic" in images.columns:
         said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
         joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
@@ -149,6 +153,8 @@ def build_cohort(
     if len(people) < entered:
         steps.insert(1, ("consent withdrawn", entered - len(people), len(people)))
     orphans = len(images) - len(joined)
+    image_notes = phenotypes.notes
+    del images, others, phenotypes  # as large as the joined table, which is all that follows needs
     if rejected:
         kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
@@ -195,7 +201,7 @@ def build_cohort(
     flow = pd.DataFrame(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
     )
-    notes = [*participants.notes, *phenotypes.notes, *_notes_on_deaths(table, register_until)]
+    notes = [*participants.notes, *image_notes, *_notes_on_deaths(table, register_until)]
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.

@@ -17,6 +17,7 @@ _LEVELS = {"sex": ("F", "M"), "activity": ("low", "moderate", "high")}
 # Share of a standardised column's variance that the others must leave, or the column follows from them.
 # `analysis.logistic` calls regressors collinear at the same limit.
 _COLLINEAR = 1e-11
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,17 @@ class Covariates:
         scaled /= np.where(varies & (spread > 0), spread, 1.0)[:, None]
         shared = scaled @ scaled.T / n
         explained = _Explained(len(self.names))
+        follow = []
         for index, name in enumerate(self.names):
             if not varies[index]:
                 notes.append(f"{name} is constant: dropped")
             elif not explained.add(shared[index, kept], shared[index, index]):
-                notes.append(f"{name} follows from the other covariates: dropped")
+                follow.append(f"{name} follows from the other covariates: dropped")
             else:
                 kept.append(index)
+        if len(follow) > _MOST_NAMED:
+            follow = [f"{len(follow)} covariates follow from the others: dropped"]
+        notes += follow
         chosen = values if len(kept) == len(values) else values[kept]
         return Design(chosen.T, tuple(self.names[index] for index in kept), tuple(notes))
 

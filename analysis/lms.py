@@ -24,6 +24,9 @@ Vector = NDArray[np.float64]
 
 FEWEST = 100
 """People of one sex below which no curve is fitted."""
+# SD of the logarithms below which values are equal but for rounding.
+_CONSTANT = 1e-6
+_WORST = 1e10
 # |L| below which the power is a logarithm.
 _LOGARITHM = 1e-6
 
@@ -105,10 +108,12 @@ def fit_lms(
     Raises
     ------
     ValueError
-        If values are not above 0, there are fewer than 100, or too few distinct ages.
+        If values are not above 0 or all equal, there are fewer than 100, or too few distinct ages.
     """
     if len(values) < FEWEST or not (values > 0).all():
         raise ValueError("LMS needs at least 100 values above 0")
+    if np.log(values).std() < _CONSTANT:
+        raise ValueError("LMS needs values that differ")
     knots = np.percentile(age, KNOT_PERCENTILES) if start is None else start.knots
     middle = float(age.mean()) if start is None else start.middle
     unit = float(np.median(values)) if start is None else start.unit
@@ -125,6 +130,7 @@ def fit_lms(
     line, logs = (age - middle) / 10, np.log(values / unit)
     weights = np.ones(len(values)) if weights is None else weights
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def off(parameters: Vector) -> tuple[float, Vector]:
         power, median, variation = parameters[0], parameters[1 : k + 1], parameters[k + 1 :]
         u, spread = logs - design @ median, np.exp(variation[0] + variation[1] * line)
@@ -135,6 +141,8 @@ def fit_lms(
             z = (raised - 1) / (power * spread)
             along = (u * raised - (raised - 1) / power) / (power * spread)
         value = power * u - np.log(spread) - z**2 / 2
+        if not np.isfinite(value).all():  # a step of the search went too far
+            return _WORST, np.zeros(len(parameters))
         by_median = design.T @ (weights * (z * raised / spread - power))
         by_spread = weights * (z**2 - 1)
         slope = np.concatenate([[weights @ (u - z * along)], by_median, [by_spread.sum(), by_spread @ line]])

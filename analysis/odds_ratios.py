@@ -20,11 +20,13 @@ from analysis.thirds import Tertiles, tertiles
 
 __all__ = [
     "EVENTS_PER_COEFFICIENT",
+    "TOO_MANY",
     "Association",
     "Associations",
     "associate",
     "associations",
     "estimate_odds_ratio",
+    "too_many",
 ]
 
 Vector = NDArray[np.float64]
@@ -32,6 +34,7 @@ Vector = NDArray[np.float64]
 # Vittinghoff & McCulloch, Am J Epidemiol 2007;165:710-718: problems are frequent below about 5.
 EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15
+TOO_MANY = "more coefficients than half the people: not estimable"
 # Usual limit above which collinearity is reported (Vatcheva et al., Epidemiology 2016;6:227).
 LARGE_INFLATION = 10.0
 
@@ -170,6 +173,11 @@ def associate(
     return estimate_odds_ratio(empty, high, events, columns.of(rows))
 
 
+def too_many(regressors: Vector) -> bool:
+    """Whether a model has more coefficients than half the people, shape (n, k): any penalised estimate is arbitrary."""
+    return regressors.shape[1] + 1 > len(regressors) / 2
+
+
 def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design: Design) -> Association:
     """Fill in an association's estimate, by maximum likelihood or, if that fails or is unsafe, by Firth's method.
 
@@ -189,8 +197,12 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     if total in (0, len(events)):
         return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
     regressors = beside(high, design.values)
+    if too_many(regressors):
+        return replace(empty, note="; ".join([*notes, TOO_MANY]))
     inflation = variance_inflation(high, design.values)
     empty = replace(empty, variance_inflation=inflation)
+    if np.isinf(inflation):
+        return replace(empty, note="; ".join([*notes, "exposure collinear with the covariates: not estimable"]))
     if inflation > LARGE_INFLATION:
         notes.append(f"variance inflation {inflation:.0f}: the covariates nearly determine the exposure")
     common = total / len(events) > _COMMON

@@ -23,7 +23,7 @@ from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_identifiers, read_table
 from analysis.threads import made_together, one_blas_thread
-from analysis.validation import check_participants, check_phenotypes
+from analysis.validation import Checked, check_participants, check_phenotypes
 
 __all__ = ["Results", "analyse", "load_cohort"]
 
@@ -81,13 +81,17 @@ def load_cohort(options: Options) -> Cohort:
         also=(*options.adjust, *options.exposures, *options.outcomes, *also),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
-    images = (
-        amra_phenotypes(people, where) if raw is None else check_phenotypes(raw, options.phenotypes.name, elsewhere)
-    )
-    del raw  # a third of the memory of a large cohort
+
+    def images() -> Checked:
+        """The phenotypes. Nothing else refers to them or to the table as it was read, so that memory becomes free."""
+        nonlocal raw
+        table, raw = raw, None
+        return amra_phenotypes(people, where) if table is None else check_phenotypes(table, options.phenotypes.name,
+                                                                                     elsewhere)  # fmt: skip
+
     cohort = build_cohort(
         people,
-        images,
+        images(),
         min_age=options.min_age,
         covariates=options.adjust,
         cut_offs=options.cut_offs,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, Design, beside
 from analysis.logistic import fit_logistic, likelihood_ratio_p
-from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, Association, associate
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, TOO_MANY, Association, associate, too_many
 from analysis.penalised_logistic import firth
 from analysis.profile_likelihood import profile_interval
 from analysis.splines import restricted_cubic_spline
@@ -64,6 +64,8 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
     regressors = beside(x / sd, design.values)
     notes = list(design.notes)
     few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
+    if too_many(regressors):
+        return empty | {"method": "none", "note": "; ".join([*notes, TOO_MANY])}
     try:
         fit = fit_logistic(regressors, events)
     except np.linalg.LinAlgError:

@@ -42,12 +42,14 @@ def strobe_checklist(results: Results, options: Options) -> TextTable:
         ("9", "Bias", f"{len(tables['notes'])} kinds of changed values (tables/notes.csv); associations in everyone, "
          "with missing covariates marked" if "sensitivity" in tables else "tables/notes.csv"),
         ("10", "Study size", f"all {n} who met the criteria; no size was planned"),
-        ("11", "Quantitative variables", "thirds; per SD; restricted cubic splines against the line"),
+        ("11", "Quantitative variables", "exposures in thirds"
+         + ("; per SD; restricted cubic splines against the line" if "per_sd" in tables else "")),
         ("12a", "Statistical methods, confounding", f"methods; crude, and adjusted for {adjusted}"),
         ("12b", "Subgroups and interactions", "by sex, with the likelihood ratio test of interaction"),
         ("12c", "Missing data", "complete cases" + ("; marked" if "sensitivity" in tables else "")
          + ("; imputed ten times" if "imputed" in tables else "")),
-        ("12d", "Loss to follow-up", "censored at each person’s own date, where it is known"),
+        ("12d", "Loss to follow-up", "censored at each person’s own date, where it is known"
+         if "survival" in tables and results.followed.given else "no survival analysis in this run"),
         ("12e", "Sensitivity analyses", ", ".join(n for n in ("sensitivity", "imputed", "undiluted") if n in tables)
          or "none in this run"),
         ("13a", "Numbers at each stage", f"{format_count(cohort.flow['remaining'].iloc[0])} in the table; {n} left"),

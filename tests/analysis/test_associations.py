@@ -12,6 +12,7 @@ from analysis import associations, sex_stratified
 from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
 from analysis.design import design_of
 from analysis.odds_ratios import associate
+from analysis.sensitivity import per_sd
 from analysis.thirds import tertiles
 from phantom.cohort_model import OUTCOMES as MADE
 from tests.analysis.r import needs_r, run_r
@@ -190,3 +191,19 @@ def test_missing_outcomes_leave_only_their_own_models() -> None:
     summary = associations(table, COVARIATES, exposures=("pa_ratio",), outcomes=("falls", "weak_grip")).summary
     n = (summary["n_low"] + summary["n_high"]).to_numpy()
     assert n[2] == 2000 and 1100 < n[0] < 1300
+
+
+def test_a_model_that_people_cannot_determine_has_no_odds_ratio() -> None:
+    rng = np.random.default_rng(3)
+    names = [f"c{i}" for i in range(150)]
+    table = pd.DataFrame(rng.normal(size=(240, 150)), columns=names)
+    table = table.assign(x=rng.normal(size=240), y=(rng.random(240) < 0.3).astype(float))
+    groups = tertiles(table["x"].to_numpy())
+    saturated = associate(table, "x", "y", groups, names, "adjusted")
+    assert np.isnan(saturated.odds_ratio) and "more coefficients than half the people" in saturated.note
+    assert "not estimable" in per_sd(table, names, exposures=("x",), outcomes=("y",))["note"].iloc[0]
+    copies = table.assign(**{f"d{i}": table["c0"] + i * table["c1"] for i in range(9)})
+    found = associate(copies, "x", "y", groups, ["c0", "c1", *(f"d{i}" for i in range(9))], "adjusted")
+    assert np.isfinite(found.odds_ratio) and "9 covariates follow from the others: dropped" in found.note
+    determined = associate(table.assign(third=groups.group), "x", "y", groups, ["third"], "adjusted")
+    assert np.isnan(determined.odds_ratio) and "collinear" in determined.note

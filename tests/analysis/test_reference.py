@@ -82,7 +82,8 @@ def made_cohort(folder: Path, n: int = 400) -> tuple[Path, Path]:
     """Phenotypes of two visits and participants without grip or DXA; the first visit follows known curves."""
     age, tmv = _drawn(n, 5)
     eid = [str(1000 + i) for i in range(n)]
-    first = pd.DataFrame({"eid": eid, "visit": "2", "tmv_cm3": tmv, "pa_ratio": 0.4, "lr_asymmetry": 0.02})
+    first = pd.DataFrame({"eid": eid, "visit": "2", "tmv_cm3": tmv, "lr_asymmetry": 0.02})
+    first["pa_ratio"] = np.linspace(0.35, 0.5, n)
     second = first.assign(visit="3", tmv_cm3=2 * tmv)
     pd.concat([first, second]).to_csv(folder / "mri.csv", index=False)
     people = pd.DataFrame({"eid": eid, "sex": "F", "age": age.round().astype(int)})

@@ -73,6 +73,8 @@ def test_curves_by_height_have_bands_and_a_figure() -> None:
     np.testing.assert_allclose(middle["value"], truth, rtol=0.02)
     assert percentile_figure(curves, "height_cm").axes[0].get_xlabel() == "Height, cm"
     assert height_curves(_men(200).drop(columns="height_cm")).empty
+    with pytest.raises(ValueError, match="values that differ"):
+        fit_lms(_men(200)["age"].to_numpy(), np.full(200, 0.45))
     same = _men(200).assign(height_cm=176.0)
     assert height_curves(same).empty and reference_table(same, "x")["height_cm"].isna().all()
 
