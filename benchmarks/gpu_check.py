@@ -1,7 +1,7 @@
 """Check a GPU: are the results those of the CPU, and how fast is it beside the CPU and beside MONAI?
 
     make gpu-check
-    python -m benchmarks.gpu_check [--out FILE.json] [--minutes 12]
+    python -m benchmarks.gpu_check [--out FILE.json] [--minutes 12] [--only fusion labels]
     python -m benchmarks.gpu_check --device cpu      # the same script with tiny inputs, to test the script itself
 
 It needs no network. It prints one table and one JSON object, and takes at most a quarter of an hour on a GPU of the
@@ -32,6 +32,7 @@ __all__ = ["main"]
 
 _PACKAGES = ("torch", "monai", "numba", "numba-cuda", "numpy", "onnxruntime-gpu", "onnxruntime", "tensorrt")
 _NO_GPU = 2
+PARTS = ("fusion", "labels", "training", "stage", "stream", "options")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--minutes", type=float, default=12.0, help="after these, no optional part is begun")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (default: all)")
     parser.add_argument("--out", type=Path, help="also write the JSON to this file")
     options = parser.parse_args(argv)
     if options.device == "cpu":
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("SARCOMAP_CACHE", str(Path(scratch) / "cache"))
         setting = Setting(device, Path(scratch), options.minutes, 1 if options.device == "cpu" else 5)
-        result = {"machine": _machine(device), "small": setting.small} | _checked(setting)
+        result = {"machine": _machine(device), "small": setting.small} | _checked(setting, options.only)
     table = _table(result)
     text = json.dumps(result, indent=2)
     print(text)
@@ -80,13 +82,15 @@ def _no_gpu() -> str | None:
     return None
 
 
-def _checked(setting: Setting) -> dict[str, Any]:
+def _checked(setting: Setting, parts: Sequence[str]) -> dict[str, Any]:
     """Run every part. A part that fails is reported, and the others are run all the same."""
     rows: list[Row] = []
     found: dict[str, Any] = {}
     errors: dict[str, str] = {}
 
     def run(name: str, part: Callable[[], tuple[list[Row], dict[str, Any]]]) -> None:
+        if name not in parts:
+            return
         print(f"gpu-check: {name} ...", file=sys.stderr, flush=True)
         try:
             here, found[name] = part()
