@@ -98,7 +98,7 @@ def test_the_bias_field_evens_muscle_and_leaves_the_fat_fraction(scanner: str) -
     field = found[Contrast.IN][muscle] / after
     assert field.min() > 0.4 and field.max() < 2.5
     if scanner == "siemens":
-        # At the hips the coil's signal falls to a third; without the correction 40 cm2 of the right thigh are not masked.
+        # At the hips the coil's signal falls to a third; without the correction 40 cm2 of a thigh are not masked.
         masks = [
             body_mask(images[Contrast.WATER], images[Contrast.FAT], grid)
             for images in (found, {contrast: station.voxels for contrast, station in corrected.items()})
