@@ -15,7 +15,7 @@ from operators.core.errors import SegmentationError, UsageError
 from operators.core.label_files import read_label_file
 from operators.core.nifti_files import write_nifti
 from operators.core.onnx_description import OnnxDescription, read_onnx_description
-from operators.core.segmenters import load_segmenter
+from operators.core.segmenters import load_segmenter, model_digest
 from operators.core.volume import Fused
 from operators.segmentation.onnx_tool import label_images, main
 from operators.segmentation.onnx_windows import normalised, resized
@@ -164,3 +164,14 @@ def test_a_label_without_a_number_is_refused(fused: Fused, tmp_path: Path) -> No
 def test_the_program_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.onnx"), "images", "labels"]) == 3
     assert "none.onnx: no ONNX file" in capsys.readouterr().err
+
+
+def test_the_digest_of_a_model_follows_the_network_and_its_description(tmp_path: Path) -> None:
+    network = describe(threshold_network(tmp_path / "net.onnx", 2), window=[64, 40])
+    first = model_digest(network)
+    (tmp_path / "other.txt").write_text("not a part of it")
+    assert model_digest(network) == first
+    describe(network, window=[32, 40])
+    second = model_digest(network)
+    threshold_network(network, 2, channels=2)
+    assert len({first, second, model_digest(network)}) == 3

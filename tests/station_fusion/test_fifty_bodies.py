@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nibabel
 import numpy as np
 import pytest
@@ -16,14 +18,11 @@ from tests.real_bodies import real_folder
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
-_THIN = (2, 2)
-"""Every second voxel in plane is enough for an outline."""
 
-
-def read(name: str) -> tuple[NDArray[np.float32], Grid]:
-    image = nibabel.load(real_folder("ukb-bodies") / name)
-    voxels = np.asanyarray(image.dataobj).astype(np.float32).transpose(2, 1, 0)  # type: ignore[attr-defined]
-    turned = turned_to_lps(voxels, Grid(voxels.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine))  # type: ignore[attr-defined]
+def read(name: str) -> tuple[NDArray[Any], Grid]:
+    image: Any = nibabel.load(real_folder("ukb-bodies") / name)
+    voxels = np.asanyarray(image.dataobj).astype(np.uint8).transpose(2, 1, 0)
+    turned = turned_to_lps(voxels, Grid(voxels.shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine))  # type: ignore[arg-type]
     return turned.voxels, turned.grid
 
 
@@ -44,22 +43,23 @@ def test_fifty_bodies() -> None:
         voxels, grid = read(f"{name}.body.nii.gz")
         marks, _ = read(f"{name}.joints.nii.gz")
         body = voxels > 0
-        coarse = body[:, :: _THIN[0], :: _THIN[1]]
-        affine = grid.affine @ np.diag([_THIN[1], _THIN[0], 1, 1])
-        small = Grid(coarse.shape, affine)
+        coarse = body[::2, ::2, ::2]  # enough for an outline
+        small = Grid(coarse.shape, grid.affine @ np.diag([2, 2, 2, 1]))
         check_long_axis(name, coarse)
         mask = body_mask(200 * coarse.astype(np.float32), np.zeros(coarse.shape, np.float32), small)
         hips = int(np.flatnonzero(np.isin(marks, (11, 12)).any(axis=(1, 2))).max())
         table[name] = (
             upside_down(coarse, small),
             2 * np.count_nonzero(mask & coarse) / (np.count_nonzero(mask) + np.count_nonzero(coarse)),
-            (parting(mask) - parting(coarse)) * grid.spacing_mm[2],
+            (parting(mask) - parting(coarse)) * small.spacing_mm[2],
             # 120 mm above the hip joints: the pelvis
             len(lateral_edge_flags(body, grid, [], (0, hips + round(120 / grid.spacing_mm[2])))),
         )
     print({name: (turned, round(dice, 4), mm, cut) for name, (turned, dice, mm, cut) in table.items()})
     assert not any(turned for turned, _, _, _ in table.values())  # None where a body hides which end is up
-    assert sum(turned is None for turned, _, _, _ in table.values()) <= 2
-    assert min(dice for _, dice, _, _ in table.values()) > 0.97
-    assert max(abs(mm) for _, _, mm, _ in table.values()) <= 12
+    assert [name for name, (turned, _, _, _) in table.items() if turned is None] == ["0024"]
+    assert min(dice for _, dice, _, _ in table.values()) > 0.995
+    # Thighs that nearly touch are closed, so that the mask parts lower than the body, and never much higher.
+    lower = [-mm for _, _, mm, _ in table.values()]
+    assert min(lower) >= -12 and np.median(lower) < 70 and max(lower) < 180
     assert [name for name, (_, _, _, cut) in table.items() if cut] == ["0019"]
