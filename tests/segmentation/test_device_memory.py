@@ -26,7 +26,7 @@ from operators.segmentation.windows import WindowSettings, place_windows
 GIB = 1 << 30
 #: Its tensors have a shape and no content. Together with a tensor of the CPU they are an error, as on a GPU.
 GPU = torch.device("meta")
-PAPER = WindowSettings((96, 96, 96), (0.25, 0.25, 0.25))
+PUBLISHED = WindowSettings((96, 96, 96), (0.25, 0.25, 0.25))
 BODY = (287, 169, 340)  # voxels (x, y, z) of 1.5 x 1.5 x 2.0 mm around a large body
 FUSED = (227, 120, 194)  # (z, y, x) of the archive's voxels, 2.23 x 2.23 x 3.0 mm
 
@@ -65,35 +65,35 @@ class ScoresOnGpu:
 def test_everything_stays_on_the_gpu_within_the_planned_memory(
     confidence: bool, probabilities: bool, mirror_axis: int | None
 ) -> None:
-    windows = place_windows(BODY, PAPER)
+    windows = place_windows(BODY, PUBLISHED)
     affine = np.diag([1.5, 1.5, 2.0, 1.0])
     grid = Grid(FUSED, np.diag([2.2, 2.2, 2.98, 1.0]))
     mapping = map_scores(BODY, affine, grid)
-    room = room_for(windows, PAPER, free=16 * GIB, one_window=GIB // 2)
+    room = room_for(windows, PUBLISHED, free=16 * GIB, one_window=GIB // 2)
     assert room.rows >= 1 and room.batch >= 8
     with Live() as live:
         image, body = torch.empty((1, *BODY), device=GPU), torch.empty(FUSED, dtype=torch.bool, device=GPU)
         scorer = Scorer(ScoresOnGpu(), "made", mirror_axis=mirror_axis)
         bands = stream_scores(
-            image, windows, PAPER, partial(scorer.in_order, probabilities=probabilities), lambda _: True,
+            image, windows, PUBLISHED, partial(scorer.in_order, probabilities=probabilities), lambda _: True,
             room.batch, rows_at_once=room.rows, sum_on=GPU,
         )  # fmt: skip
         found = labels_on_device(bands, mapping, body, confidence, probabilities=probabilities)
         assert found.labels.device == GPU and tuple(found.labels.shape) == FUSED
         assert (found.confidence is not None) == confidence
     windows_bytes = room.batch * CHANNEL_COUNT * 4 * 96**3
-    planned = sums_bytes(windows, PAPER, room.rows)
+    planned = sums_bytes(windows, PUBLISHED, room.rows)
     assert planned <= live.most
     # Besides the sums: the scores of one batch (with their mirror image), and the interpolated scores of some slices.
     assert live.most <= planned + (4 if mirror_axis is not None else 3) * windows_bytes + GIB
 
 
 def test_sums_take_three_gib_more_where_there_is_room_and_never_more_than_half() -> None:
-    windows = place_windows((600, 400, 700), PAPER)
-    sizes = {rows: sums_bytes(windows, PAPER, rows) for rows in range(1, len(windows.starts[2]) + 1)}
+    windows = place_windows((600, 400, 700), PUBLISHED)
+    sizes = {rows: sums_bytes(windows, PUBLISHED, rows) for rows in range(1, len(windows.starts[2]) + 1)}
     assert sizes[1] < SUMS_BYTES < sizes[2] and list(sizes.values()) == sorted(sizes.values())
     for free in (None, 2 * GIB, 7 * GIB, 80 * GIB, 10_000 * GIB):
-        room = room_for(windows, PAPER, free, GIB // 4)
+        room = room_for(windows, PUBLISHED, free, GIB // 4)
         bound = SUMS_BYTES if free is None else min(max(SUMS_BYTES, free // 3), free // 2)
         assert room.rows == max((rows for rows, size in sizes.items() if size <= bound), default=0)
         assert 1 <= room.batch <= 16
@@ -101,12 +101,12 @@ def test_sums_take_three_gib_more_where_there_is_room_and_never_more_than_half()
 
 
 def test_windows_are_batched_by_free_memory() -> None:
-    windows = place_windows(BODY, PAPER)
-    batches = [room_for(windows, PAPER, free * GIB, GIB // 4).batch for free in (4, 6, 8, 80)]
+    windows = place_windows(BODY, PUBLISHED)
+    batches = [room_for(windows, PUBLISHED, free * GIB, GIB // 4).batch for free in (4, 6, 8, 80)]
     assert batches == sorted(batches) and batches[0] < batches[-1] == 16
-    assert room_for(windows, PAPER, GIB // 2, GIB).batch == 1  # too little for one: tried all the same
-    assert room_for(windows, PAPER, 80 * GIB, GIB, batch_size=3).batch == 3
-    assert room_for(windows, PAPER, None, 0).batch == 1
+    assert room_for(windows, PUBLISHED, GIB // 2, GIB).batch == 1  # too little for one: tried all the same
+    assert room_for(windows, PUBLISHED, 80 * GIB, GIB, batch_size=3).batch == 3
+    assert room_for(windows, PUBLISHED, None, 0).batch == 1
 
 
 def test_few_slices_of_a_wide_grid_are_interpolated_at_once() -> None:
