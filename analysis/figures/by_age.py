@@ -82,6 +82,8 @@ def decline_by_age(table: pd.DataFrame, measures: tuple[str, ...] = _MEASURES) -
             axes.errorbar(
                 by_year.index + 0.5, by_year["mean"], half, fmt="o", ms=1.8, lw=0.6, color=COLOUR[sex], alpha=0.6
             )
+            if part["age"].nunique() < 2:
+                continue  # one age has no slope
             slope, intercept = np.polyfit(part["age"].astype(float), part[measure].astype(float), 1)
             ages = np.array([part["age"].min(), part["age"].max()], dtype=float)
             axes.plot(ages, intercept + slope * ages, color=COLOUR[sex], lw=1.3)
