@@ -1,7 +1,7 @@
 """The segmentation of one study on a device, from upload to downloaded labels, without a round trip in between.
 
 The image is uploaded once, transformed, scored window by window, its scores are summed in slabs, interpolated to the
-fused grid and compared, all on the device. Only labels (and confidence if requested) come back, as uint8. The device is
+fused grid and compared, all on the device. Only labels come back (uint8), and the confidence (int16). The device is
 a parameter: the tests run the same functions on the CPU.
 """
 
@@ -48,7 +48,7 @@ def label_on_device(
     -------
     labels : ndarray, shape (z, y, x), uint8
     confidence : ndarray, shape (z, y, x), float32, or None
-        In steps of 1/255.
+        In steps of 1/32767.
     """
     prepared, settings = study.prepared, model.windows
     device = prepared.image.device
