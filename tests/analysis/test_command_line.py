@@ -116,6 +116,7 @@ def test_synthetic_people_are_declared_at_the_top_of_the_page_and_in_every_figur
         assert "Synthetic data" in (results / "figures" / f"{name}.svg").read_text(), name
 
 
+@pytest.mark.slow
 def test_people_and_models_of_unknown_origin_are_not_called_synthetic(data: Path, tmp_path: Path) -> None:
     for name in ("participants", "phenotypes"):
         pd.read_csv(data / f"{name}.csv").drop(columns="synthetic").to_csv(tmp_path / f"{name}.csv", index=False)
@@ -137,6 +138,7 @@ def test_people_and_models_of_unknown_origin_are_not_called_synthetic(data: Path
     assert "Volumes of 900 of 900 participants are those of demo. Drawn shapes. Tests." in page
 
 
+@pytest.mark.slow
 def test_without_dates_of_death_the_page_has_no_survival(data: Path, tmp_path: Path) -> None:
     people = pd.read_csv(data / "participants.csv").drop(columns=["death_date", "imaging_date", "censor_date"])
     people.head(300).to_csv(tmp_path / "people.csv", index=False)
@@ -170,6 +172,7 @@ def test_figures_are_as_wide_as_a_journals_columns(results: Path) -> None:
             assert np.asarray(picture.convert("L")).std() > 5  # not blank
 
 
+@pytest.mark.slow
 def test_a_run_repeats_exactly_from_its_own_options(data: Path, results: Path, tmp_path: Path) -> None:
     assert main(["run", "--config", str(results / "options.yaml"), "--out", str(tmp_path), "--quiet"]) == 0
     for name in _TABLES:
@@ -211,6 +214,7 @@ def test_own_cut_offs_are_used_and_named(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sex", ["M", "F"])
+@pytest.mark.slow
 def test_one_sex_alone_is_analysed(sex: str, data: Path, tmp_path: Path) -> None:
     people = pd.read_csv(data / "participants.csv")
     people[people["sex"] == sex].head(300).to_csv(tmp_path / "one.csv", index=False)

@@ -158,6 +158,7 @@ def test_stations_of_different_frames_of_reference_are_refused(
 
 
 @pytest.mark.parametrize("value", [0, 100])
+@pytest.mark.slow
 def test_constant_images_show_no_body(
     scanned: Scanned, bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], value: int
 ) -> None:

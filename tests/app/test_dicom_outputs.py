@@ -178,6 +178,7 @@ def test_another_key_gives_other_identifiers_and_the_same_key_the_same(
     assert found_in(other, keeps) == []
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_identifiers_and_volumes(
     marked: Marked, plain: Path, bundle: Path, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def parts(run: Run) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_with_options_replaces_the_first_and_takes_paths_from_the_environment(
     first: Run, scanned: Scanned, bundle: Path, tmp_path: Path
 ) -> None:

@@ -249,6 +249,7 @@ def released(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return release(checkpoint, tmp_path_factory.mktemp("released") / "b", **SAID)
 
 
+@pytest.mark.slow
 def test_check_says_what_it_found(released: Path) -> None:
     found = check(released, coarse=True)
     assert found.card.name == "mine" and found.network == "UNETR" and found.contrasts == (Contrast.WATER,)

@@ -45,6 +45,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_killed_training_ends_with_the_weights_of_an_uninterrupted_one(pairs: Path, tmp_path: Path) -> None:
     finish(training(pairs, tmp_path / "whole", epochs=4))
 

@@ -74,6 +74,7 @@ def test_fat_of_each_muscle_is_that_of_its_voxels(scanned: Scanned, study: Path,
     assert np.ptp(drawn[..., 0] - drawn[..., 2]) > 0.5  # labels are coloured
 
 
+@pytest.mark.slow
 def test_measured_numbers_are_compared_with_the_truth(tmp_path: Path) -> None:
     """With the shipped weights, which know such bodies; a fourth of the archive's resolution costs some accuracy."""
     table, share = example("compare_with_truth").compare_with_truth(

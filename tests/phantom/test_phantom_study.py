@@ -194,6 +194,7 @@ def test_volumes_are_split_at_the_mid_plane_with_left_at_positive_x() -> None:
     assert (sartorius.right_cm3, sartorius.left_cm3) == pytest.approx((1.0, 2.0))
 
 
+@pytest.mark.slow
 def test_the_command_line_makes_a_study_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["study", "--out", str(tmp_path / "one"), "--seed", "5", "--sex", "F", "--age", "70", "--stations", "1"]
     assert main([*arguments, "--zip", "--quiet"]) == 0

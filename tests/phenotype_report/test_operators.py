@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.dciodvfy import errors
 
 # In a separate process, because Holoscan keeps its threads and log level for
@@ -53,6 +55,7 @@ Stages([]).run()
 """
 
 
+@pytest.mark.slow
 def test_both_stages_run_in_one_application(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _APPLICATION, str(tmp_path)],

@@ -89,6 +89,7 @@ def test_unusable_arguments_are_refused_in_two_lines_before_heavy_imports(
     assert not (ROOT / "out").exists()
 
 
+@pytest.mark.slow
 def test_one_study_shows_that_it_started_one_line_of_progress_and_three_numbers(
     study: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_two_studies_that_would_share_a_folder_are_refused(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_report_records_every_option_and_no_secret(study: Path, bundle: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("a secret", encoding="utf-8")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.app.made_study import ROOT, clean_environment, contents
 
 #: Both ways in one process with a fixed clock.
@@ -31,6 +33,7 @@ run_study(study, out / "deploy", options, model=model)
 """
 
 
+@pytest.mark.slow
 def test_both_ways_write_the_same_bytes_and_a_model_serves_many_studies(
     study: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -65,6 +68,7 @@ assert not loaded & {"holoscan", "cupy", "ignite", "tensorboard", "matplotlib"},
 """
 
 
+@pytest.mark.slow
 def test_the_pipeline_needs_neither_monai_deploy_nor_holoscan_nor_the_cuda_runtime(
     study: Path, bundle: Path, tmp_path: Path
 ) -> None:
