@@ -272,8 +272,9 @@ def _flags(
             QualityFlag(
                 "sides-undetermined",
                 "warning",
-                "Left and right could not be told apart, because no bone or muscle is labelled on both sides.",
-                quantities=(),  # what needs sides is not given
+                "Left and right could not be told apart, because no bone or muscle is labelled on both sides. If one leg "
+                "only is labelled, volumes are those of one leg.",
+                quantities=("volume",),  # what needs sides is not given
             )
         )
         return tuple(flags)
