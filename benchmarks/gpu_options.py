@@ -44,7 +44,7 @@ def check_options(setting: Setting, studies: Studies) -> tuple[list[Row], dict[s
         "torch.compile": lambda: _compiled(setting, network, None),
         "torch.compile, CUDA graphs": lambda: _compiled(setting, network, "reduce-overhead"),
         "CUDA graph of eager": lambda: _graph(setting, network, window),
-        "ONNX Runtime, CUDA": lambda: _onnxruntime(setting, model, tensorrt=False),
+        "ONNX Runtime": lambda: _onnxruntime(setting, model, tensorrt=False),
         "ONNX Runtime, TensorRT": lambda: _onnxruntime(setting, model, tensorrt=True),
     }
     rows: list[Row] = []
