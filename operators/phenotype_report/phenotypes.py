@@ -272,8 +272,8 @@ def _flags(
             QualityFlag(
                 "sides-undetermined",
                 "warning",
-                "Left and right could not be told apart, because no bone or muscle is labelled on both sides. If one leg "
-                "only is labelled, volumes are those of one leg.",
+                "Left and right could not be told apart, because no bone or muscle is labelled on both sides. "
+                "If one leg only is labelled, volumes are those of one leg.",
                 quantities=("volume",),  # what needs sides is not given
             )
         )
