@@ -91,6 +91,10 @@ def _within(low: float, high: float, metavar: str = "", **more: Any) -> Paramete
 
 _Seed = Annotated[int, _within(0, 2**31, "N")]
 _Folder = Annotated[Path, Parameter(metavar="DIR")]
+_Spacing = Annotated[
+    tuple[float, float, float],
+    _within(1, 20, "X Y Z", name="--spacing", negative="", show_default=lambda mm: " ".join(f"{one:g}" for one in mm)),
+]
 
 
 @dataclass(frozen=True)
@@ -178,12 +182,7 @@ class TrainingSetOptions:
     out: _Folder
     n: Annotated[int, _within(1, 10**6)]
     seed: _Seed = 100000
-    spacing_mm: Annotated[
-        tuple[float, float, float],
-        _within(
-            1, 20, "X Y Z", name="--spacing", negative="", show_default=lambda mm: " ".join(f"{one:g}" for one in mm)
-        ),
-    ] = TRAINING_SPACING_MM
+    spacing_mm: _Spacing = TRAINING_SPACING_MM
     varied: Annotated[bool, Flag] = False
 
     def __post_init__(self) -> None:
@@ -220,12 +219,7 @@ class PaintOptions:
     outline: Annotated[Path | None, Parameter(metavar="FILE")] = None
     n: Annotated[int | None, _within(1, 10**5)] = None
     seed: _Seed = 0
-    spacing_mm: Annotated[
-        tuple[float, float, float],
-        _within(
-            1, 20, "X Y Z", name="--spacing", negative="", show_default=lambda mm: " ".join(f"{one:g}" for one in mm)
-        ),
-    ] = TRAINING_SPACING_MM
+    spacing_mm: _Spacing = TRAINING_SPACING_MM
     water_alone: Annotated[bool, Flag] = False
 
     def __post_init__(self) -> None:

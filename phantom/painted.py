@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from operators.core import anatomy
 from operators.core.errors import InputError
-from operators.core.label_files import read_label_file, resample_labels
+from operators.core.label_files import LabelFile, read_label_file, resample_labels
 from operators.core.label_schemes import load_scheme
 from operators.core.nrrd_files import write_volume
 from operators.core.output_files import new_folder
+from operators.core.slicer_segments import match_segment
 from operators.core.volume import Contrast, Grid, Volume
 from operators.station_fusion.water_alone import body_of_water, fat_stand_in
 from phantom.acquisition import acquire_study, axes
@@ -85,7 +86,9 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
     """
     rules = load_scheme(scheme)
     file = read_label_file(path)
-    values = file.layers[0]
+    values = _numbered(file, path) if scheme == "ours" else file.layers[0]
+    if len(file.layers) > 1 and scheme != "ours":
+        raise InputError(path.name, f"{len(file.layers)} layers", "one number for each voxel", "Export a labelmap.")
     targets = rules.targets()
     groups = list(rules.groups.values())
     table = np.zeros(int(values.max()) + 1, np.uint8)
@@ -126,6 +129,16 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
         frozenset(seen),
         {other: first for other, first in merged.items() if first in seen},
     )
+
+
+def _numbered(file: LabelFile, path: Path) -> NDArray[np.uint16]:
+    """Numbers of the label table. 3D Slicer numbers segments anew, so theirs are told by their names."""
+    if not file.segments:
+        return file.layers[0]
+    values = np.zeros(file.layers.shape[1:], np.uint16)
+    for segment in file.segments:
+        values[file.layers[segment.layer] == segment.value] = match_segment(segment, path.name, "remove the segment")
+    return values
 
 
 def painted_pair(
