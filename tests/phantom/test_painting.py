@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from bundle.scripts import list_pairs
 from operators.core import anatomy
 from operators.core.errors import InputError
-from operators.core.nrrd_files import read_volume
-from operators.core.volume import Grid
+from operators.core.nrrd_files import read_volume, write_segmentation
+from operators.core.volume import Grid, Volume
 from phantom.painted import painted_pair, read_body, write_painted_set, write_painted_study
 from phantom.painting import LabelledBody, paint
 
@@ -147,3 +148,17 @@ def test_pairs_are_reproducible(files: tuple[Path, Path]) -> None:
     one, two = (painted_pair(source, 3, (10.0, 10.0, 12.0)) for _ in range(2))
     np.testing.assert_array_equal(one.water.voxels, two.water.voxels)
     assert one.water.grid.same_as(one.labels.grid)
+
+
+def test_segments_that_slicer_numbered_anew_are_told_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "edited.seg.nrrd"
+    voxels = np.where(thighs((6, 60, 100)) == 3, HAMSTRINGS, 0).astype(np.uint8)
+    write_segmentation(path, Volume(voxels, Grid(voxels.shape, np.diag([2.0, 2.0, 4.0, 1.0]))))  # type: ignore[arg-type]
+    data, header = nrrd.read(str(path))
+    for key, value in list(header.items()):
+        if key.endswith("_LabelValue") and int(value) != HAMSTRINGS:
+            header[key] = str(100 + int(value))
+        elif key.endswith("_LabelValue"):
+            header[key] = "1"
+    nrrd.write(str(path), np.where(data == HAMSTRINGS, 1, 0).astype(np.uint8), header)
+    assert read_body(path, "ours").annotated == {"biceps_femoris"}
