@@ -36,12 +36,15 @@ class Tissues:
         Label table indices; sides are not distinguished.
     water, fat : ndarray, shape (z, y, x), float32
         Noise-free signal of water and of fat protons, arbitrary units.
+    body : Body, optional
+        The anatomy that was rasterised.
     """
 
     grid: Grid
     labels: NDArray[np.uint8]
     water: NDArray[np.float32]
     fat: NDArray[np.float32]
+    body: Body | None = None
 
 
 def body_grid(participant: Participant, spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0)) -> Grid:
@@ -74,7 +77,7 @@ def build_tissues(participant: Participant, grid: Grid, body: Body | None = None
     fat_fraction = np.where(is_muscle, np.clip(fat_fraction * (1 + 0.45 * texture), 0, 1), fat_fraction)
     signal *= 1 + 0.03 * np.roll(texture, 5, axis=0)
     fat = signal * fat_fraction
-    return Tissues(grid, labels, (signal - fat).astype(np.float32), fat.astype(np.float32))
+    return Tissues(grid, labels, (signal - fat).astype(np.float32), fat.astype(np.float32), body)
 
 
 def build_labels(body: Body, grid: Grid) -> NDArray[np.uint8]:

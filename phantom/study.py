@@ -218,6 +218,7 @@ def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
         volumes=count_volumes(labels, grid),
         covered_volumes=count_volumes(labels, grid, coverage_mm(stations)),
         fat_fractions=mean_fat_fractions(labels, tissues.water, tissues.fat),
+        body=tissues.body,
     )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from operators.core.anatomy import CHANNEL_COUNT, STRUCTURES, Compartment
 from operators.core.phenotypes import MeasuredBody, evaluate
 from operators.core.volume import Grid, Volume
+from phantom.anatomy import build_labels
+from phantom.body import Body
 
 __all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fractions"]
 
@@ -92,15 +94,22 @@ class Truth:
         fault that removes a station does not change it.
     fat_fractions : mapping of str to float
         Mean fat fraction of each structure.
+    body : Body, optional
+        The anatomy that the labels are samples of.
     """
 
     labels: Volume
     volumes: Volumes
     covered_volumes: Volumes
     fat_fractions: Mapping[str, float]
+    body: Body | None = None
 
     def labels_on(self, grid: Grid) -> NDArray[np.uint8]:
-        """Sample the nearest truth label at every voxel of another axis-aligned grid; 0 outside.
+        """Labels at the voxel centres of another axis-aligned grid; 0 outside the grid of `labels`.
+
+        They are those of the body itself where it is known. Without it they are those of
+        the nearest voxels of `labels`. Those repeat or skip voxels at regular distances, in the same
+        columns throughout the body, so that on grids of similar spacing each leg's volume is wrong by up to 0.3%.
 
         Parameters
         ----------
@@ -116,7 +125,10 @@ class Truth:
             mm = grid.affine[axis, 3] + grid.affine[axis, axis] * np.arange(size)
             index = np.rint((mm - source.affine[axis, 3]) / source.affine[axis, axis]).astype(int)
             picks.append(np.where((index >= 0) & (index < available), index, -1))
-        labels = np.asarray(self.labels.voxels, np.uint8)[np.ix_(*picks)]
+        if self.body is not None:
+            labels = build_labels(self.body, grid)
+        else:
+            labels = np.asarray(self.labels.voxels, np.uint8)[np.ix_(*picks)]
         for axis, index in enumerate(picks):
             outside = [slice(None)] * 3
             outside[axis] = np.flatnonzero(index < 0)  # type: ignore[call-overload]

@@ -79,7 +79,7 @@ def scan() -> Scanned:
     tissues = build_tissues(person, body_grid(person, (6.0, 6.0, 6.0)))
     volumes = count_volumes(tissues.labels, tissues.grid)
     covered = count_volumes(tissues.labels, tissues.grid, coverage_mm(stations))
-    truth = Truth(Volume(tissues.labels, tissues.grid), volumes, covered, {})
+    truth = Truth(Volume(tissues.labels, tissues.grid), volumes, covered, {}, tissues.body)
     return Scanned(series_of_study(acquire_study(tissues, stations, AcquisitionOptions(), SEED), SEED), truth)
 
 

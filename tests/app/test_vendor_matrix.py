@@ -61,7 +61,7 @@ def whole() -> Whole:
     person, stations = draw_participant(SEED), archive_stations(4)
     tissues = build_tissues(person, body_grid(person, (2.0, 2.0, 2.0)))
     volumes = count_volumes(tissues.labels, tissues.grid)
-    truth = Truth(Volume(tissues.labels, tissues.grid), volumes, volumes, {})
+    truth = Truth(Volume(tissues.labels, tissues.grid), volumes, volumes, {}, tissues.body)
     scanned = acquire_study(tissues, stations, AcquisitionOptions(), SEED)
     patient = Patient("9000011", person.sex, person.age_years, person.height_cm, person.weight_kg)
     return Whole(series_of_study(scanned, SEED), patient, truth)

@@ -21,8 +21,10 @@ from operators.core.volume import Grid, Volume
 from phantom.__main__ import main
 from phantom.faults import FAULTS
 from phantom.options import COMPRESSED, FaultName, StudyOptions
+from phantom.fused import fused_grid
 from phantom.participant import draw_participant
-from phantom.station_geometry import archive_stations, coarser, coverage_mm
+from phantom.planes import Plane
+from phantom.station_geometry import archive_stations, coarser, coverage_mm, stations_of
 from phantom.study import WrittenStudy, eid_of, write_study
 from phantom.truth import Truth, count_volumes
 
@@ -174,7 +176,27 @@ def test_a_study_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_on_another_grid_are_those_of_the_nearest_voxel() -> None:
+def test_labels_on_the_grids_of_all_planes_have_the_same_phenotypes(study: WrittenStudy) -> None:
+    """A difference between two legs shows what a few voxels at every border change."""
+    planes: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
+    grids = [fused_grid([station.grid for station in stations_of(4, plane)]) for plane in planes]
+    axial, *others = (count_volumes(study.truth.labels_on(grid), grid) for grid in grids)
+    for seen in others:
+        assert seen.tmv_cm3 == pytest.approx(axial.tmv_cm3, rel=0.003)
+        assert seen.pa_ratio == pytest.approx(axial.pa_ratio, rel=0.005)
+        assert seen.lr_asymmetry == pytest.approx(axial.lr_asymmetry, abs=0.002)
+
+
+def test_labels_end_where_the_truth_ends(study: WrittenStudy) -> None:
+    own = study.truth.labels
+    np.testing.assert_array_equal(study.truth.labels_on(own.grid), own.voxels)
+    affine = own.grid.affine.copy()
+    affine[2, 3] -= 60.0
+    lower = study.truth.labels_on(Grid(own.grid.shape, affine))
+    assert not lower[:10].any() and lower[10:].any()
+
+
+def test_labels_on_another_grid_are_those_of_the_nearest_voxel_of_a_body_that_is_not_known() -> None:
     labels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     volumes = count_volumes(labels, Grid(labels.shape, affine))
