@@ -19,7 +19,8 @@ def check_label_file_name(path: Path) -> None:
     if path.is_dir():
         masks_in(path)
     elif not path.name.lower().endswith((*NIFTI_ENDINGS, *NRRD_ENDINGS)):
-        raise InputError(path.name, "not a label map", ".nii, .nii.gz, .nrrd or .seg.nrrd", "Convert it.")
+        remedy = "Unpack it, and give the folder of masks." if path.suffix.lower() == ".zip" else "Convert it."
+        raise InputError(path.name, "not a label map", ".nii, .nii.gz, .nrrd or .seg.nrrd", remedy)
 
 
 def masks_in(folder: Path) -> dict[str, Path]:

@@ -58,12 +58,15 @@ def read_label_file(path: Path) -> LabelFile:
     InputError
         When the file cannot be read, is not three-dimensional, gives no
         position, or holds values that are not labels. Also when a segment
-        names a layer that is not in the file.
+        names a layer that is not in the file, or two segments have one layer and value.
     """
     name = path.name.lower()
     segments: tuple[Segment, ...] = ()
     values: NDArray[Any]
     check_label_file_name(path)
+    if not path.exists():
+        found = "a link to a file that does not exist" if path.is_symlink() else "no such file"
+        raise InputError(path.name, found, "a label map", "Check the path.")
     if name.endswith(NIFTI_ENDINGS):
         volume, grid = _nifti(path)
         values = volume[None]
@@ -71,10 +74,12 @@ def read_label_file(path: Path) -> LabelFile:
         values, grid, header = read_layers(path)
         segments = list_segments(header, path.name)
         _check_layers(len(values), segments, path.name)
-    if not np.isfinite(values).all() or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
+    whole = np.isfinite(values).all()
+    if not whole or (values < 0).any() or (values > _HIGHEST).any() or (values % 1 != 0).any():
+        found = f"from {values.min():g} to {values.max():g}" if whole else "some are NaN or infinite"
         raise InputError(
             path.name,
-            f"values that are not labels (from {np.nanmin(values):g} to {np.nanmax(values):g})",
+            f"values that are not labels ({found})",
             f"whole numbers from 0 to {_HIGHEST}",
             "Give the label map, not an image or a probability map.",
         )
@@ -91,6 +96,16 @@ def _check_layers(layers: int, segments: tuple[Segment, ...], where: str) -> Non
             "segments whose layers are in the file",
             "The file was cut or converted. Save the segmentation again in 3D Slicer.",
         )
+    places: dict[tuple[int, int], Segment] = {}
+    for segment in segments:
+        other = places.setdefault((segment.layer, segment.value), segment)
+        if other is not segment:
+            raise InputError(
+                where,
+                f"segments {other.name!r} and {segment.name!r} with the same layer and label value",
+                "a layer or a label value of its own for each segment",
+                "The file was converted. Save the segmentation again in 3D Slicer.",
+            )
 
 
 def _nifti(path: Path) -> tuple[NDArray[Any], Grid]:

@@ -58,8 +58,9 @@ def list_segments(header: Mapping[str, Any], where: str) -> tuple[Segment, ...]:
         For a label value or layer that is not a whole number; ``where`` names the file.
     """
     segments = []
-    number = 0
-    while f"Segment{number}_LabelValue" in header:
+    # A segment that was taken out of the header leaves a gap in the numbers.
+    found = (re.fullmatch(r"Segment(\d+)_LabelValue", str(key)) for key in header)
+    for number in sorted(int(match[1]) for match in found if match):
         key = f"Segment{number}_"
         segments.append(
             Segment(
@@ -70,7 +71,6 @@ def list_segments(header: Mapping[str, Any], where: str) -> tuple[Segment, ...]:
                 layer=_whole(header.get(f"{key}Layer", 0), f"{key}Layer", where),
             )
         )
-        number += 1
     return tuple(segments)
 
 

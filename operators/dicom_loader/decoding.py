@@ -41,7 +41,7 @@ def decode_stacks(
             source.name,
             f"headers that state {needed} bytes of voxels",
             f"at most {limits.max_total_bytes} bytes",
-            "Check where the study comes from; if it is right, raise the limit.",
+            "Check where the study comes from. If it is right, give a folder with the Dixon series only.",
         )
     check_transfer_syntaxes([file for stack in stacks for file in stack.files], source.name)
     stations = [_undecoded(stack, gate) for stack in stacks]

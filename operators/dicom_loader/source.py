@@ -205,7 +205,7 @@ class _Zip:
         return io.BytesIO(content)
 
     def _check_total(self, infos: list[zipfile.ZipInfo], archive_bytes: int, limits: ArchiveLimits) -> None:
-        remedy = "Check where the archive comes from; if it is right, raise the limit."
+        remedy = "Check where the archive comes from. If you trust it, unpack it and give the folder."
         if len(infos) > limits.max_members:
             raise ArchiveError(self.name, f"{len(infos)} members", f"at most {limits.max_members}", remedy)
         total = sum(info.file_size for info in infos)

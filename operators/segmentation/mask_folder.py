@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import by_index
 from operators.core.errors import InputError
+from operators.core.grid_geometry import voxels_coincide
 from operators.core.label_file_names import masks_in
-from operators.core.label_files import LabelFile, read_label_file
+from operators.core.label_files import LabelFile, read_label_file, resample_labels
 from operators.core.label_schemes import Scheme
 from operators.core.label_schemes.scheme import plain_name, side_number
 from operators.core.slicer_segments import Segment, find_structure
@@ -34,9 +35,10 @@ def map_masks(folder: Path, scheme: Scheme) -> MappedLabels:
     Raises
     ------
     InputError
-        When the scheme knows none of the names, or no structure has all its masks. When
-        masks are on several grids, a mask holds several labels, or two structures
-        overlap by more than a tenth of the smaller one. When a file cannot be read.
+        When the scheme knows none of the names, two files are the mask of one label, or no
+        structure has all its masks. When masks are on several grids, a mask holds several
+        labels, or two structures overlap by more than a tenth of the smaller one. When a
+        file cannot be read.
     """
     files = masks_in(folder)
     meaning = _meaning_of_masks(files, scheme, folder.name)
@@ -58,10 +60,19 @@ def map_masks(folder: Path, scheme: Scheme) -> MappedLabels:
 def _meaning_of_masks(files: Mapping[str, Path], scheme: Scheme, where: str) -> dict[str, str]:
     """The scheme's label for each mask that it knows."""
     known = {plain_name(name): name for name in scheme.labels.values()}
-    meaning = {}
+    meaning: dict[str, str] = {}
+    first: dict[tuple[str, int], str] = {}
     for name in files:
         if found := known.get(plain_name(name)) or _our_name(name, scheme, where):
             meaning[name] = found
+            other = first.setdefault((found, side_number(name)), name)
+            if other != name:  # such as one that was edited beside the one that the tool wrote
+                raise InputError(
+                    where,
+                    f"{files[other].name} and {files[name].name}, both masks of {found}",
+                    "one mask for each label",
+                    "Remove one of them.",
+                )
     if not meaning:
         raise InputError(
             where,
@@ -106,16 +117,9 @@ def _with_all_masks(scheme: Scheme, given: set[str], where: str) -> tuple[Scheme
 
 
 def _mask(path: Path, first_path: Path, first: LabelFile, digests: list[str]) -> NDArray[np.bool_]:
-    """Read a mask, check it against the first, and note its digest."""
+    """Read a mask onto the grid of the first, and note its digest."""
     file = first if path == first_path else read_label_file(path)
     where = f"{path.parent.name}/{path.name}"
-    if not file.grid.same_as(first.grid):
-        raise InputError(
-            where,
-            f"another grid than {first_path.name}",
-            "masks of one image, all on its grid",
-            "Make them in one run of the tool, or resample them to one image.",
-        )
     digests.append(file.sha256)
     highest = file.layers.max()
     if ((file.layers != 0) & (file.layers != highest)).any():
@@ -125,4 +129,18 @@ def _mask(path: Path, first_path: Path, first: LabelFile, digests: list[str]) ->
             "a mask of one structure: 0 and one other value",
             "Give a label map by itself: --segmentation FILE.",
         )
-    return np.asarray(file.layers.any(axis=0))
+    mask = np.asarray(file.layers.any(axis=0))
+    if file.grid.same_as(first.grid):
+        return mask
+    # A tool that saved it again may have turned its axes, or rounded its affine. A part of the grid is another matter:
+    # it may cut the structure.
+    if voxels_coincide(file.grid, first.grid) and mask.size == np.prod(first.grid.shape):
+        moved, covered = resample_labels(mask, file.grid, first.grid)
+        if covered.all():
+            return moved != 0
+    raise InputError(
+        where,
+        f"another grid than {first_path.name}",
+        "masks of one image, all on its grid",
+        "Make them in one run of the tool, or resample them to one image.",
+    )

@@ -207,10 +207,11 @@ def _unsure(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
     if found > PELVIS_TO_KNEE_POSITIONS:
         message = (
             f"{found} table positions were found; the archive has {ARCHIVE_POSITIONS}. The lowest four are used as "
-            f"pelvis to knee, for {unseen}."
+            f"pelvis to knee, because {unseen}."
         )
     elif covered_mm(positions) >= MINIMUM_COVERAGE_MM:
-        message = f"Whether {found} station(s) show pelvis to knee cannot be told, for {unseen}."
+        shown = "1 station shows" if found == 1 else f"{found} stations show"
+        message = f"It is not known whether {shown} pelvis to knee, because {unseen}."
     else:
         return ()
     return (QualityFlag("station-count", "warning", message),)

@@ -108,6 +108,51 @@ def test_a_voxel_of_two_masks_counts_once_and_much_overlap_is_refused(fused: Fus
     assert "voxels in both quadriceps and sartorius" in refused(folder)
 
 
+@pytest.mark.parametrize("how", ["RAS", "PIR", "rounded"])
+def test_a_mask_that_another_tool_saved_again_is_read(fused: Fused, tmp_path: Path, how: str) -> None:
+    labels = two_thighs(THIGH)
+    folder, mask = write_masks(tmp_path / "masks", labels), (labels == 8).astype(np.uint8)
+    rounded = study_grid().affine.copy()
+    rounded[0, 3] += 0.004
+    if how == "rounded":
+        write_nifti(folder / "sartorius_right.nii.gz", mask, Grid(SHAPE, rounded))
+    else:
+        write_nifti(folder / "sartorius_right.nii.gz", mask, axes=how)
+    clean = imported(fused, write_nifti(tmp_path / "l.nii", labels))
+    np.testing.assert_array_equal(imported(fused, folder).voxels, clean.voxels)
+
+
+def test_two_masks_of_one_label_are_refused(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "masks", two_thighs(THIGH))
+    write_nifti(folder / "Sartorius right.nii.gz", (two_thighs(THIGH) == 1).astype(np.uint8))
+    assert "Sartorius right.nii.gz and sartorius_right.nii.gz, both masks of sartorius_right" in refused(folder)
+
+
+def test_a_mask_that_is_a_box_of_the_image_is_refused_because_the_structure_may_be_cut(tmp_path: Path) -> None:
+    labels = two_thighs(THIGH)
+    folder, grid = write_masks(tmp_path / "masks", labels), study_grid()
+    affine = grid.affine.copy()
+    affine[:3, 3] += grid.affine[:3, :3] @ [0, 0, 10]
+    part = (labels == 8).astype(np.uint8)[10:]
+    write_nifti(folder / "sartorius_right.nii.gz", part, Grid(part.shape, affine))
+    assert "another grid" in refused(folder)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path / "masks", two_thighs(THIGH))
+    (folder / "liver.nii.gz").symlink_to("nowhere")  # no scheme asks for it
+    assert [flag.code for flag in map_labels(folder, load_scheme("totalsegmentator_thigh")).flags] == ["unknown-labels"]
+    (folder / "sartorius_right.nii.gz").unlink()
+    (folder / "sartorius_right.nii.gz").symlink_to("nowhere")
+    assert "sartorius_right.nii.gz: a link to a file that does not exist" in refused(folder)
+
+
+def test_a_zip_of_masks_says_to_unpack_it(tmp_path: Path) -> None:
+    (tmp_path / "masks.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="Unpack it"):
+        map_labels(tmp_path / "masks.zip", load_scheme("ours"))
+
+
 def test_folders_that_are_not_masks_of_one_image_are_refused(tmp_path: Path) -> None:
     labels = two_thighs(THIGH)
     folder = write_masks(tmp_path / "masks", labels)
@@ -175,3 +220,31 @@ def test_a_segment_without_its_layer_or_value_is_refused(tmp_path: Path, key: st
         assert [flag.code for flag in map_labels(path, load_scheme("ours")).flags] == ["unknown-labels"]
     else:
         assert "3D Slicer" in refused(path, "ours")
+
+
+def three_segments() -> NDArray[np.uint8]:
+    layers = np.zeros((2, *SHAPE), np.uint8)
+    layers[0, 2:10, 4:16, 4:14], layers[1, 10:20, 4:16, 4:14], layers[0, 2:10, 4:16, 24:34] = 1, 1, 2
+    return layers
+
+
+THREE = {"Segment0_Name": "Right sartorius", "Segment0_Layer": "0", "Segment1_Layer": "1"}
+
+
+@pytest.mark.parametrize("number", [2, 12])
+def test_layers_may_hold_several_segments_with_the_same_values_and_numbers_with_a_gap(
+    tmp_path: Path, number: int
+) -> None:
+    third = {f"Segment{number}_{key}": value for key, value in (("LabelValue", "2"), ("Layer", "0"))}
+    third[f"Segment{number}_Name"] = "Left sartorius"
+    found = map_labels(layered(tmp_path / "a.seg.nrrd", three_segments(), True, **THREE, **third), load_scheme("ours"))
+    layers = three_segments()
+    np.testing.assert_array_equal(found.voxels == by_name("sartorius").index, layers[0] > 0)
+    np.testing.assert_array_equal(found.voxels == by_name("gracilis").index, layers[1] > 0)
+    np.testing.assert_array_equal(found.sides, np.select([layers[0] == 1, layers[0] == 2], [2, 1]))
+    assert found.flags == ()
+
+
+def test_two_segments_with_one_layer_and_value_are_refused(tmp_path: Path) -> None:
+    path = layered(tmp_path / "a.seg.nrrd", three_segments(), True, Segment1_Layer="0")
+    assert "'Sartorius' and 'Gracilis' with the same layer and label value" in refused(path, "ours")
