@@ -20,8 +20,8 @@ from operators.core.options import OptionError
 from operators.core.volume import Grid, Volume
 from phantom.__main__ import main
 from phantom.faults import FAULTS
-from phantom.options import COMPRESSED, FaultName, StudyOptions
 from phantom.fused import fused_grid
+from phantom.options import COMPRESSED, FaultName, StudyOptions
 from phantom.participant import draw_participant
 from phantom.planes import Plane
 from phantom.station_geometry import archive_stations, coarser, coverage_mm, stations_of
