@@ -66,6 +66,9 @@ class Source(Protocol):
     def members(self) -> tuple[str, ...]:
         """Names of all files, relative to the input, sorted."""
 
+    def broken_links(self) -> tuple[str, ...]:
+        """Names of links to files that do not exist, sorted. They are no members."""
+
     def open(self, member: str) -> BinaryIO:
         """Open one file as a seekable binary stream."""
 
@@ -123,6 +126,10 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = path.resolve().name
+        self._broken: tuple[str, ...] = ()
+
+    def broken_links(self) -> tuple[str, ...]:
+        return self._broken
 
     def members(self) -> tuple[str, ...]:
         def refuse(error: OSError) -> None:
@@ -133,7 +140,7 @@ class _Folder:
                 "Check its permissions.",
             )
 
-        found = []
+        found, broken = [], []
         seen: set[tuple[int, int]] = set()
         for folder, folders, names in os.walk(self._path, onerror=refuse, followlinks=True):
             folders.sort()  # so that the same one of two ways to a folder is taken everywhere
@@ -147,6 +154,11 @@ class _Folder:
                 # A pipe or a device would block or never end, and a broken link has no content.
                 if file.is_file():
                     found.append(file.relative_to(self._path).as_posix())
+                elif (
+                    file.is_symlink() and not file.exists() and not name.startswith(".")
+                ):  # editors lock files with such links
+                    broken.append(file.relative_to(self._path).as_posix())
+        self._broken = tuple(sorted(broken))
         return tuple(sorted(found))
 
     def open(self, member: str) -> BinaryIO:
@@ -185,6 +197,9 @@ class _Zip:
 
     def members(self) -> tuple[str, ...]:
         return tuple(sorted(self._infos))
+
+    def broken_links(self) -> tuple[str, ...]:
+        return ()
 
     def open(self, member: str) -> BinaryIO:
         """Read the whole member into memory. Its size has been checked against the limits."""

@@ -96,6 +96,10 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
                 f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
             )
         )
+    if headers.broken_links:
+        links = f"{headers.broken_links} link{'s' if headers.broken_links > 1 else ''}"
+        message = f"{links} to files that do not exist were passed over; images may be missing."
+        flags.append(QualityFlag("broken-links", "warning", message))
     lossy = {stack.files[0].series_uid for stack in stacks if any(_is_lossy(file) for file in stack.files)}
     if lossy:
         flags.append(

@@ -29,12 +29,15 @@ class StudyHeaders:
         Dixon images that do not say where they lie.
     copies : int
         Files that hold an image which another file holds too.
+    broken_links : int
+        Links to files that do not exist.
     """
 
     images: tuple[ImageFile, ...]
     others: tuple[OtherFile, ...]
     unplaced: tuple[UnplacedImageError, ...]
     copies: int
+    broken_links: int
 
 
 def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyHeaders:
@@ -64,7 +67,8 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
             others.append(header)
         tick()
     once = _each_once(source, list(images.values()))
-    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies + len(images) - len(once))
+    copies += len(images) - len(once)
+    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, len(source.broken_links()))
 
 
 def _each_once(source: Source, images: Sequence[ImageFile]) -> list[ImageFile]:
@@ -128,6 +132,9 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
     many = "s" if len(members) != 1 else ""
     found = "no file" if not members else f"no DICOM file among {len(members)} file{many}"
     remedy = "Check the path."
+    if broken := source.broken_links():
+        found += f"; {len(broken)} link{'s' if len(broken) > 1 else ''} to files that do not exist, such as {broken[0]}"
+        remedy = "Fetch the files that the links stand for (with git-annex: datalad get), or give their own folder."
     if archives:
         several = f"s, the first {archives[0]}" if len(archives) > 1 else f", {archives[0]}"
         found += f"; {len(archives)} zip archive{several}"

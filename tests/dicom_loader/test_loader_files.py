@@ -144,7 +144,45 @@ def test_several_studies_are_counted(tmp_path: Path) -> None:
 def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / ".#lock").symlink_to("an editor's")
+    assert load_study(tmp_path).flags == ()
     (tmp_path / "gone.dcm").symlink_to(tmp_path / "nothing")
+    (tmp_path / "circle.dcm").symlink_to(tmp_path / "circle.dcm")
+    study = load_study(tmp_path)
+    assert len(study.stations) == 4
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("broken-links", "warning")]
+    assert study.flags[0].message.startswith("2 links to files that do not exist")
+
+
+def test_images_that_are_links_into_a_store_are_read_and_what_was_not_fetched_is_named(tmp_path: Path) -> None:
+    """As git-annex keeps files: named by their contents, elsewhere, and absent until they are fetched."""
+    files = write_study(tmp_path / "study", stations=1)
+    (tmp_path / "annex").mkdir()
+    for number, file in enumerate(files):
+        file.rename(tmp_path / "annex" / f"SHA256E-s{number}")
+        file.symlink_to(f"../annex/SHA256E-s{number}")
+    assert load_study(tmp_path / "study").flags == ()
+    for stored in (tmp_path / "annex").iterdir():
+        stored.unlink()
+    with pytest.raises(InputError, match=rf"no file; {len(files)} links to files that do not exist.*Fetch the files"):
+        load_study(tmp_path / "study")
+
+
+@pytest.mark.parametrize("where", ["linked", "below"])
+def test_a_folder_of_archives_is_one_also_behind_links_and_in_folders(tmp_path: Path, where: str) -> None:
+    folder = tmp_path / "given" / "below"
+    folder.mkdir(parents=True)
+    for name in ("a.ZIP", "b.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+        (folder / name).symlink_to(tmp_path / name)
+    (tmp_path / "given" / "linked").symlink_to(folder)
+    with pytest.raises(InputError, match=r"2 zip archives.*sarcomap cohort run FOLDER -o OUT"):
+        load_study(tmp_path / "given" / where)
+
+
+def test_an_archive_beside_the_images_of_a_study_is_passed_over(tmp_path: Path) -> None:
+    write_study(tmp_path, stations=1)
+    (tmp_path / "the same, packed.zip").write_bytes(b"PK")
     assert len(load_study(tmp_path).stations) == 4
 
 

@@ -113,6 +113,14 @@ def test_each_limit_holds(archive: Path, limits: ArchiveLimits, found: str) -> N
     assert found in rejection(archive, limits)
 
 
+def test_a_zip_beyond_the_limits_can_be_given_unpacked_as_its_message_says(archive: Path, tmp_path: Path) -> None:
+    limits = ArchiveLimits(max_members=24)
+    assert "unpack it and give the folder" in rejection(archive, limits)
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path / "unpacked")
+    assert len(load_study(tmp_path / "unpacked", limits=limits).stations) == 4
+
+
 @pytest.mark.parametrize("stated", [10, 400, 100_000])
 def test_a_directory_that_lies_about_a_size_is_found_out(archive: Path, stated: int) -> None:
     patch_entries(archive, (22, "<I", stated), (24, "<I", stated))
