@@ -17,6 +17,8 @@ from app.cohort.plan import Plan, make_plan
 from app.cohort.preflight import check_folder, check_same_cohort, known_attempts
 from app.cohort.records import Digests, InputIdentity, Said
 from app.cohort.studies import StudyInput
+from app.cohort.tables import RunRecord, changed_options
+from operators.core.contrast import Contrast
 from operators.core.errors import OutputError, UsageError
 from operators.core.options import DeidentificationOptions, DicomOptions, FusionOptions, RunOptions
 
@@ -152,6 +154,27 @@ def test_options_that_decide_results_count_and_the_device_does_not(tmp_path: Pat
         hidden = DeidentificationOptions(deidentify=True, deidentify_key=tmp_path / "key")
         keys.add(options_digest(RunOptions(deidentification=hidden)))
     assert len(keys) == 2
+
+
+def test_the_options_that_changed_are_named_with_both_values(tmp_path: Path) -> None:
+    def changed(options: RunOptions, cohort: CohortOptions = CohortOptions(), fuse_only: bool = False) -> list[str]:  # noqa: B008 (frozen)
+        return changed_options(tmp_path, options, cohort, fuse_only)
+
+    before = RunOptions(fusion=FusionOptions(trim_slices=1), dicom=DicomOptions(derived=(Contrast.FAT,)))
+    assert changed(before) == []  # nothing ran here yet
+    RunRecord.begin(tmp_path, ["in"], [], before, CohortOptions(keep="minimal"), DIGESTS, False)
+    assert changed(replace(before, device="cpu"), CohortOptions(keep="minimal", workers=3)) == []
+    assert changed(RunOptions(), fuse_only=True) == [
+        "--derived: water now, fat before",
+        "--fuse-only: on now, off before",
+        "--keep: everything now, minimal before",
+        "--trim-slices: 0 now, 1 before",
+    ]
+
+
+def test_options_that_only_let_a_study_through_do_not_count() -> None:
+    plain = digests_of(RunOptions(), None, True, "everything")
+    assert digests_of(RunOptions(overwrite=True, trust_bundle=True), None, True, "everything") == plain
 
 
 def test_another_model_has_another_digest(tmp_path: Path) -> None:
