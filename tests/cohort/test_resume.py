@@ -21,6 +21,7 @@ from app.cohort.tables import RunRecord, changed_options
 from operators.core.contrast import Contrast
 from operators.core.errors import OutputError, UsageError
 from operators.core.options import DeidentificationOptions, DicomOptions, FusionOptions, RunOptions
+from sarcomap.__main__ import main
 
 DIGESTS = Digests("m", "o", "s")
 FILE = InputIdentity("/in/1_20201_2_0.zip", 10, "5")
@@ -127,6 +128,27 @@ def test_a_lost_ledger_is_rebuilt_from_the_studies(tmp_path: Path) -> None:
     known, remarks = known_attempts(Ledger(tmp_path))
     assert known == {"1_2": DONE} and "added to it" in remarks[0]
     assert known_attempts(Ledger(tmp_path)) == ({"1_2": DONE}, [])
+
+
+def test_status_of_folders_in_every_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def status(out: Path) -> tuple[int, str]:
+        return main(["cohort", "status", str(out)]), capsys.readouterr().out
+
+    (tmp_path / "a file").touch()
+    for nothing in ("missing", "a file", "."):
+        assert status(tmp_path / nothing) == (3, "")
+    (tmp_path / "run.json").write_text("[1]")  # damaged
+    assert status(tmp_path) == (0, "0 studies\n")
+    (tmp_path / "run.json").unlink()
+    folder = tmp_path / "studies" / "1_2"
+    folder.mkdir(parents=True)
+    assert status(tmp_path)[0] == 3  # results without a record
+    (folder / RECORD_FILE).write_text(DONE.to_json())
+    code, said = status(tmp_path)
+    assert code == 0 and "  done     1" in said and "1 done studies are not in the ledger" in said
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "a.jsonl").write_text(DONE.to_json() + "\n")
+    assert "not in the ledger" not in status(tmp_path)[1]
 
 
 def test_a_folder_of_something_else_or_of_another_cohort_is_refused(tmp_path: Path) -> None:
