@@ -62,4 +62,6 @@ def _export(
     exported = export(phenotypes, options)
     for reason, left in exported.flow:
         print(f"  {left:8,d}  {'' if reason.startswith('in the') else 'after leaving out: '}{reason}")
+    for name, reason in exported.covariates_left_out.items():
+        print(f"  covariate {name} is not written: {reason}")
     print(f"{len(exported.traits.columns)} traits of {len(exported.traits):,} participants in {options.out}")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.errors import DataError
 from analysis.exclusions import choose_visit, read_exclusions
-from analysis.genetics.covariates import read_covariates
+from analysis.genetics.covariates import for_regression, read_covariates
 from analysis.genetics.files import example_command, write_covariates, write_traits
 from analysis.genetics.options import ExportOptions
 from analysis.genetics.traits import choose_traits, describe, rank_normal
@@ -31,6 +31,8 @@ class Exported:
     traits : DataFrame
         By identifier.
     covariates : DataFrame or None
+    covariates_left_out : dict of str to str
+        Covariates that were not written, and why.
     flow : tuple of (str, int)
         What was left out, and the number of participants after it.
     files : tuple of Path
@@ -38,6 +40,7 @@ class Exported:
 
     traits: pd.DataFrame
     covariates: pd.DataFrame | None
+    covariates_left_out: dict[str, str]
     flow: tuple[tuple[str, int], ...]
     files: tuple[Path, ...]
 
@@ -83,17 +86,19 @@ def export(phenotypes: Path, options: ExportOptions) -> Exported:
     names = choose_traits(table, options.traits, where)
     sex = None if people is None else people["sex_code"].reindex(table["eid"]).set_axis(table.index)
     traits = _traits(table, names, options, sex).set_axis(identifier, axis=0)
-    covariates = None
+    covariates, left_out, about = None, {}, {}
     if people is not None:
-        covariates = people.drop(columns="sex_code").reindex(table["eid"]).set_axis(identifier, axis=0)
+        covariates, age, left_out = for_regression(people.reindex(table["eid"]).set_axis(identifier, axis=0))
+        about = {"age_subtracted_years": age, "left_out": left_out}
     files = write_traits(options.tool, traits, options.out)
     if covariates is not None:
         files += write_covariates(options.tool, covariates, options.out)
     write_table(_dictionary(traits, table, synthetic), options.out / "traits.csv")
     record = _record(phenotypes, options, flow, synthetic, example_command(options.tool, names[0], covariates))
+    record["covariates"] = about
     write_text(json.dumps(record, indent=2) + "\n", options.out / "export.json")
     files += [options.out / "traits.csv", options.out / "export.json"]
-    return Exported(traits, covariates, tuple(flow), tuple(files))
+    return Exported(traits, covariates, left_out, tuple(flow), tuple(files))
 
 
 def _refuse_synthetic(table: pd.DataFrame, where: str, force: bool) -> bool:

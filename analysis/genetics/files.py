@@ -1,9 +1,11 @@
 """The files of each tool.
 
 Sources: regenie, "Options" (covariate and phenotype file format); PLINK 2.0,
-"Standard data input", --pheno and --covar, and its help for --missing-catname;
-BOLT-LMM manual 2.4, sections 5.2 to 5.4; GCTA, "GREML analysis", --pheno, --covar
-and --qcovar, which fastGWA shares.
+"Standard data input", --pheno and --covar, its help for --missing-catname, and
+"Association analysis", --glm (sex on the X chromosome, --vif); BOLT-LMM manual 2.4,
+sections 5.2 to 5.4, and its help for --phenoFile and --covarUseMissingIndic; GCTA,
+"GREML analysis", --pheno, --covar and --qcovar, which fastGWA shares, and its source
+for categories of one level.
 """
 
 from __future__ import annotations
@@ -50,11 +52,15 @@ def write_traits(tool: Tool, traits: pd.DataFrame, out: Path) -> list[Path]:
 def write_covariates(tool: Tool, covariates: pd.DataFrame, out: Path) -> list[Path]:
     """Write the covariates; for fastGWA quantitative and categorical ones in files of their own.
 
-    regenie allows no missing covariate, so its file has complete rows only.
+    regenie removes whoever has a missing covariate, so its file has complete rows only.
     """
     quantitative, categorical = _present(covariates)
+    if not quantitative and not categorical:
+        return []
     if tool == "fastgwa":
-        files = [_write(tool, covariates[quantitative], out / "covariates.quantitative.txt")]
+        files = []
+        if quantitative:
+            files.append(_write(tool, covariates[quantitative], out / "covariates.quantitative.txt"))
         if categorical:
             files.append(_write(tool, covariates[categorical], out / "covariates.categorical.txt"))
         return files
@@ -68,21 +74,23 @@ def example_command(tool: Tool, trait: str, covariates: pd.DataFrame | None) -> 
     words: list[str]
     if tool == "regenie":
         words = ["regenie --step 1 --qt --phenoFile traits.txt --phenoCol", trait]
-        if quantitative:
+        if quantitative or categorical:
             words += ["--covarFile covariates.txt --covarColList", ",".join([*quantitative, *categorical])]
         if categorical:
             words += ["--catCovarList", ",".join(categorical)]
     elif tool == "plink2":
-        words = ["plink2 --glm hide-covar --pheno traits.txt --pheno-name", trait]
-        if quantitative:
+        # Sex is a covariate on all chromosomes. PLINK 2 would add it a second time on X, and the regression would fail.
+        on_x = " no-x-sex" if "sex" in quantitative else ""
+        words = [f"plink2 --glm hide-covar{on_x} --pheno traits.txt --pheno-name", trait]
+        if quantitative or categorical:
             words += ["--covar covariates.txt --covar-variance-standardize"]
     elif tool == "bolt":
         words = ["bolt --lmm --phenoFile=traits.txt --phenoCol=" + trait]
-        if quantitative:
+        if quantitative or categorical:
             words += ["--covarFile=covariates.txt", *(f"--qCovarCol={name}" for name in quantitative)]
             words += [f"--covarCol={name}" for name in categorical]
     else:
-        words = ["gcta --fastGWA-mlm --pheno traits.txt --mpheno 1"]
+        words = ["gcta64 --fastGWA-mlm --pheno traits.txt --mpheno 1"]
         if quantitative:
             words += ["--qcovar covariates.quantitative.txt"]
         if categorical:
@@ -114,7 +122,7 @@ def _texts(values: pd.Series, missing: str) -> Sequence[str]:
 
 
 def _number(value: float) -> str:
-    """Seven significant digits without an exponent, which not every tool reads."""
+    """Seven significant digits without an exponent, which not every tool reads, and no minus before a zero."""
     if not np.isfinite(value):
         return _MISSING
-    return np.format_float_positional(value, precision=_DIGITS, unique=False, fractional=False, trim="-")
+    return np.format_float_positional(value + 0.0, precision=_DIGITS, unique=False, fractional=False, trim="-")

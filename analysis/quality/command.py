@@ -44,7 +44,9 @@ def _quality(
     fields: Annotated[Path | None, Parameter(metavar="FILE", help="Your own map of its columns (YAML).")] = None,
     out: Annotated[
         Path | None,
-        Parameter(metavar="FILE", help="Page to write, in the folder of the studies. Default: OUT/qc.html."),
+        Parameter(
+            metavar="FILE", help="Page to write. It shows the pictures in OUT: move both or none. Default: OUT/qc.html."
+        ),
     ] = None,
 ) -> None:
     if not cohort.is_dir():
@@ -66,7 +68,9 @@ def _quality(
         collected = collect_reports(cohort, lambda done, total: bar.update(done - bar.n) and None)
         sex = None if participants is None else sex_of(collected.table["eid"], participants, fields)
     extremes = quality_page(collected, cohort, page, sex, _failures(cohort / "failures.csv"))
-    print(f"{len(collected.table)} studies, {int(extremes.outlier.sum())} of them outliers: {page}")
+    print(f"{len(collected.table)} studies, {int(extremes.outlier.sum())} of them outliers: {page.absolute()}")
+    if page.resolve().parent != cohort.resolve():
+        print(f"The page shows the pictures in {cohort.absolute()}: move both or none.")
 
 
 def _failures(path: Path) -> pd.DataFrame | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def quality_page(
 def _data(collected: Collected, folder: Path, page: Path, sex: pd.Series | None, extremes: Extremes) -> dict[str, Any]:
     """Everything that the page's script needs, as columns; rows follow the table."""
     table, count = collected.table, len(collected.table)
-    base = os.path.relpath(folder.resolve(), page.resolve().parent)
+    base = quote(os.path.relpath(folder.resolve(), page.resolve().parent))
     codes = sorted({code for codes in table["quality_flags"] for code in codes.split(";") if code})
     number = {code: position for position, code in enumerate(codes)}
     files = [_files(folder / below) for below in collected.folders]

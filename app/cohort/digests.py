@@ -18,6 +18,9 @@ __all__ = ["content_digest", "digests_of", "software_digest"]
 _ROOT = Path(__file__).resolve().parents[2]
 # The cost of one guess at a secret of which a digest is known.
 _ROUNDS = 200_000
+# Options that let a study be processed, and change nothing in its results.
+_NO_RESULT = ("overwrite", "trust_bundle")
+_LIMITS = ("segmenter_minutes", "segmenter_memory_gb")
 
 
 def digests_of(options: RunOptions, model: Path | None, fuse_only: bool, keep: str) -> Digests:
@@ -76,6 +79,9 @@ def _options(options: RunOptions, fuse_only: bool, keep: str) -> str:
     record = recorded(options)
     for part in (record, record["fusion"], record["segmentation"]):
         part.pop("device", None)
+    for part, names in ((record, _NO_RESULT), (record["labels"], _LIMITS)):
+        for name in names:
+            part.pop(name)
     labels = [_scheme(name) for name in options.labels.scheme]
     chosen = options.deidentification.chosen()
     # Another key makes other pseudonyms. Its digest is slow to compute, so that nobody can guess a short key from it.

@@ -83,7 +83,7 @@ class Ledger:
         try:
             with os.scandir(self.studies) as entries:
                 return {entry.name for entry in entries if not entry.name.startswith(".")}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
 
     def record_of(self, folder: str) -> Attempt | None:

@@ -48,7 +48,10 @@ def process_here(
         worker = Worker(settings, drop)
         try:
             while (task := take()) is not None:
-                results.put(worker.run(task))
+                result = worker.run(task)
+                if isinstance(result, Trouble):
+                    ending.set()
+                results.put(result)
         except BaseException as error:
             results.put(error)
         finally:
@@ -67,8 +70,6 @@ def process_here(
             elif isinstance(result, BaseException):
                 raise result
             else:
-                if isinstance(result, Trouble):
-                    ending.set()
                 yield result
     finally:
         ending.set()

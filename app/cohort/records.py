@@ -74,6 +74,8 @@ class Digests:
 
     def changed(self, earlier: Digests) -> tuple[str, ...]:
         """Names of those that differ."""
+        if self == earlier:
+            return ()
         names = (one.name for one in dataclasses.fields(self))
         return tuple(name for name in names if getattr(self, name) != getattr(earlier, name))
 

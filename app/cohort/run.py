@@ -20,7 +20,7 @@ from app.cohort.records import OUTCOMES, Attempt, Said
 from app.cohort.settings import STUDY_WORK, Task, WorkerSettings
 from app.cohort.stopping import Stopping
 from app.cohort.studies import StudyInput, find_studies
-from app.cohort.tables import PHENOTYPES, RunRecord, state_of, write_failures, write_phenotypes
+from app.cohort.tables import PHENOTYPES, RunRecord, changed_options, state_of, write_failures, write_phenotypes
 from app.cohort.worker import Trouble
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import SarcoMapError
@@ -112,12 +112,17 @@ def run_cohort(
     check_same_cohort(out, studies, known, cohort)
     index, number = cohort.part
     ours = studies[index::number]
-    plan = make_plan(ours, known, ledger.published(), digests, cohort)
+    published = ledger.published()
+    plan = make_plan(ours, known, published, digests, cohort)
+    different = changed_options(out, options, cohort, fuse_only)
     record = RunRecord.begin(out, inputs, studies, options, cohort, digests, fuse_only)
     sweep(out)
     for remark in remarks:
         show.say(f"note: {remark}")
     show.begin(len(studies), ours, plan)
+    if any("options" in why for why in plan.reasons):
+        for text in different:
+            show.say(f"    {text}")
     settings = WorkerSettings(
         out,
         options,
@@ -138,8 +143,8 @@ def run_cohort(
         with _executed(tasks, len(plan.tasks), settings, cohort, stopping, show) as results:
             trouble = _follow(results, stopping, show)
         if plan.tasks:
-            known = latest(ledger.attempts()[0])
-        left = _without_outcome(ours, plan.tasks, known, ledger.published())
+            known, published = latest(ledger.attempts()[0]), ledger.published()
+        left = _without_outcome(ours, plan.tasks, known, published)
         counts = _counts(ours, known, left)
         whole = trouble is None and stopping.signal is None and not left
         table = _write_tables(record, studies, known, fuse_only, show) if whole else None

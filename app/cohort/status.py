@@ -33,12 +33,15 @@ class Status:
     attempts : int
     damaged : int
         Lines of the ledger that cannot be read.
+    unrecorded : int
+        Done studies that are not in the ledger, because it was lost, or because a process was killed.
     """
 
     studies: int
     known: Mapping[str, Attempt]
     attempts: int
     damaged: int
+    unrecorded: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -53,14 +56,16 @@ class Status:
 
 
 def read_status(out: Path) -> Status:
-    """Read the ledger and ``run.json``."""
-    attempts, damaged = Ledger(out).attempts()
-    known = latest(attempts)
+    """Read the ledger, ``run.json``, and the records of done studies that the ledger does not have."""
+    ledger = Ledger(out)
+    attempts, damaged = ledger.attempts()
+    missing = ledger.unrecorded(attempts)
+    known = latest([*attempts, *missing])
     try:
         studies = int(json.loads((out / "run.json").read_bytes())["studies"])
     except (OSError, ValueError, KeyError, TypeError):
         studies = len(known)
-    return Status(studies, known, len(attempts), damaged)
+    return Status(studies, known, len(attempts), damaged, len(missing))
 
 
 def as_text(status: Status, every_failure: bool) -> str:
@@ -86,6 +91,8 @@ def as_text(status: Status, every_failure: bool) -> str:
                     f"{one.study} {one.outcome} (attempt {one.attempt}): {said.where}: {said.found}; "
                     f"expected {said.expected}. {said.remedy}"
                 )
+    if status.unrecorded:
+        lines.append(f"{status.unrecorded} done studies are not in the ledger; the next run adds them to it")
     if status.damaged:
         lines.append(
             f"{status.damaged} lines of the ledger cannot be read: processes were killed while they wrote them"
@@ -97,7 +104,8 @@ def as_json(status: Status) -> str:
     """The same for programs, with the last attempt at each study."""
     studies = [asdict(status.known[study]) for study in sorted(status.known)]
     about = {"studies": status.studies, "outcomes": status.counts, "left": status.left, "attempts": status.attempts}
-    return json.dumps(about | {"damaged": status.damaged, "latest": studies}, indent=1)
+    about |= {"damaged": status.damaged, "unrecorded": status.unrecorded}
+    return json.dumps(about | {"latest": studies}, indent=1)
 
 
 def _pace(status: Status) -> list[str]:

@@ -26,7 +26,7 @@ def _status(
 ) -> None:
     from app.cohort.status import as_json, as_text, read_status
 
-    if not (out / "run.json").is_file() and not (out / "ledger").is_dir():
-        raise InputError(str(out), "no cohort", "the OUT of `sarcomap cohort run`", "Check the path.")
     status = read_status(out)
+    if not ((out / "run.json").is_file() or (out / "ledger").is_dir() or status.known):
+        raise InputError(str(out), "no cohort", "the OUT of `sarcomap cohort run`", "Check the path.")
     print(as_json(status) if json_ else as_text(status, failures))

@@ -19,7 +19,7 @@ from operators.core.options.declaration import recorded
 from operators.core.output_files import replacing
 from operators.core.software import software
 
-__all__ = ["PHENOTYPES", "RunRecord", "state_of", "write_failures", "write_phenotypes"]
+__all__ = ["PHENOTYPES", "RunRecord", "changed_options", "state_of", "write_failures", "write_phenotypes"]
 
 PHENOTYPES = "phenotypes.parquet"
 _VERSION = 1
@@ -90,6 +90,45 @@ class RunRecord:
         """Replace the file."""
         with replacing(self.out / "run.json") as temporary:
             temporary.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+
+
+def changed_options(out: Path, options: RunOptions, cohort: CohortOptions, fuse_only: bool) -> list[str]:
+    """Which options differ from those of the earlier run, each with both values.
+
+    A forgotten option would process a whole cohort again: the user must see which one it is.
+    """
+    try:
+        earlier = json.loads((out / "run.json").read_bytes())
+        before = _flat(_deciding(earlier["options"], earlier["cohort_options"]["keep"], earlier["fuse_only"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    now = _flat(_deciding(recorded(options), cohort.keep, fuse_only))
+    return sorted(
+        f"--{name.rpartition('.')[2].replace('_', '-')}: {_shown(now.get(name))} now, {_shown(before.get(name))} before"
+        for name in now.keys() | before.keys()
+        if now.get(name) != before.get(name)
+    )
+
+
+def _deciding(options: Mapping[str, Any], keep: str, fuse_only: bool) -> dict[str, Any]:
+    return {**options, "keep": keep, "fuse_only": fuse_only}
+
+
+def _flat(record: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{name}.")
+        elif name != "device":  # where it runs does not count
+            found[above + name] = value
+    return found
+
+
+def _shown(value: object) -> str:
+    names = {None: "not set", True: "on", False: "off"}
+    if value is None or isinstance(value, bool):
+        return names[value]
+    return ", ".join(map(str, value)) or "not set" if isinstance(value, list) else str(value)
 
 
 def _table_of(out: Path) -> str | None:

@@ -18,7 +18,10 @@ from app.cohort.child import Answer
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.threads import child_environment
 
-__all__ = ["Child", "End", "resident_bytes"]
+__all__ = ["BEFORE_THE_STUDY", "Child", "End", "resident_bytes", "time_allowed"]
+
+BEFORE_THE_STUDY = ("start", "model")
+"""Stages in which a process imports its packages and loads the network. Their time and memory are not the study's."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -119,7 +122,7 @@ class Child:
                 return answer, "answered", ""
             if watched.peak_bytes > limits.memory_bytes:
                 return None, "memory", ""
-            if watched.ready_at is not None and now - watched.ready_at > limits.time_s:
+            if watched.ready_at is not None and now - watched.ready_at > time_allowed(limits, watched.stage):
                 return None, "time", ""
             if now - watched.last_sign > (limits.heartbeat_s if watched.ready_at is not None else _START_S):
                 return None, "silence", ""
@@ -194,6 +197,8 @@ class _Watched:
         self.last_sign = time.monotonic()
         self.ready_at = self.ready_at or self.last_sign
         if kind == "stage":
+            if self.stage in BEFORE_THE_STUDY:
+                self.ready_at = self.last_sign
             self.stage = str(content)
         return content if isinstance(content, Answer) else None
 
@@ -201,6 +206,11 @@ class _Watched:
         if pid is not None:
             self.last_bytes = resident_bytes(pid)
             self.peak_bytes = max(self.peak_bytes, self.last_bytes)
+
+
+def time_allowed(settings: WorkerSettings, stage: str) -> float:
+    """Most seconds of one study, or of the start of a process."""
+    return max(settings.time_s, _START_S) if stage in BEFORE_THE_STUDY else settings.time_s
 
 
 def _forget_earlier(connection: Connection) -> None:

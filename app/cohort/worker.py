@@ -17,9 +17,9 @@ from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import identity_of, is_url
 from app.cohort.study_work import Facts
 from app.cohort.verdict import Verdict, out_of_memory, verdict_on
-from app.cohort.watch import Child, End
+from app.cohort.watch import BEFORE_THE_STUDY, Child, End, time_allowed
 from operators.core import clock
-from operators.core.errors import InputError, OutputError
+from operators.core.errors import InputError, OutputError, UsageError
 
 __all__ = ["Trouble", "Worker", "work_folder"]
 
@@ -155,6 +155,8 @@ class Worker:
         if task.study.problem is not None:
             return Verdict("refused", task.study.problem)
         verdict = end.answer.verdict if end.answer is not None else _ended(end, self.settings)
+        if verdict is not None and verdict.outcome == "oom" and end.stage in BEFORE_THE_STUDY and end.why != "killed":
+            return _network_too_large(self.settings)
         if verdict is None or verdict.stops or end.answer is None:
             return verdict
         if not is_url(task.study.path):
@@ -220,7 +222,7 @@ def _ended(end: End, settings: WorkerSettings) -> Verdict:
     if end.why == "memory":
         return Verdict("oom", out_of_memory(end.stage))
     if end.why in ("time", "silence"):
-        limit = settings.time_s if end.why == "time" else settings.heartbeat_s
+        limit = time_allowed(settings, end.stage) if end.why == "time" else settings.heartbeat_s
         what = f"still running after {limit:g} s" if end.why == "time" else f"no sign of life for {limit:g} s"
         return Verdict(
             "timeout",
@@ -231,6 +233,17 @@ def _ended(end: End, settings: WorkerSettings) -> Verdict:
         return Verdict("oom", out_of_memory(end.stage))
     remedy = "See the worker's log in logs/; run with --retry failed to try again."
     return Verdict("failed", Said(where, f"its process was killed ({end.detail})", "a process that lives", remedy))
+
+
+def _network_too_large(settings: WorkerSettings) -> Verdict:
+    """The process needs more memory than it may have before it reads the study: so it will for every other one."""
+    said = Said(
+        "--memory-limit",
+        f"{settings.memory_bytes / 2**30:.2g} GiB for one study, and the network alone needs more",
+        "about 2.5 GiB or more",
+        "Run with a higher --memory-limit, or with fewer --workers.",
+    )
+    return Verdict("oom", said, True, UsageError.exit_code)
 
 
 def _vanished_from_server(url: str) -> Verdict | None:

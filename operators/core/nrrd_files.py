@@ -9,7 +9,6 @@ file format (.seg.nrrd)".
 from __future__ import annotations
 
 import io
-import os
 import re
 import zlib
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from operators.core.anatomy import ADIPOSE_INDEX, CHANNEL_COUNT, LABELS, STRUCTU
 from operators.core.errors import GeometryError, InputError, InternalError
 from operators.core.output_files import replacing
 from operators.core.slicer_segments import list_segments, match_segment
+from operators.core.threads import thread_count
 from operators.core.volume import Grid, Volume
 
 __all__ = [
@@ -85,7 +85,7 @@ def write_volumes(folder: Path, volumes: Mapping[str, Volume], *, compression_le
         When the folder cannot be created or a file cannot be written.
     """
     paths = tuple(folder / f"{name}.nrrd" for name in volumes)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, thread_count())) as pool:
         # list() re-raises an error of a worker.
         list(
             pool.map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from operators.core.errors import DicomError, SarcoMapError
+from operators.core.threads import thread_count
 from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.headers import ImageFile
@@ -113,7 +113,7 @@ def decode_into(
         For damaged pixels, or pixels that do not match the header; the error names the file.
     """
     notes: Counter[str] = Counter()
-    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+    threads = min(_MOST_THREADS, thread_count())
     with ThreadPoolExecutor(threads, thread_name_prefix="dicom-decode") as executor:
         batches = [work[n : n + _BATCH] for n in range(0, len(work), _BATCH)]
         futures = [executor.submit(_decode_files, source, batch) for batch in batches]

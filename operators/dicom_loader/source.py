@@ -17,13 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, Protocol
+
+from isal import isal_zlib
 
 from operators.core.errors import ArchiveError, InputError
 
 __all__ = ["DEFAULT_LIMITS", "ArchiveLimits", "Source", "open_source"]
 
 _MEBIBYTE = 1024 * 1024
+#: What is kept of a zip's inflated members until they are read for the second time: all of a study of UK Biobank.
+_KEPT_BYTES = 256 * _MEBIBYTE
 #: Empty slices deflate by up to 1032:1, so the ratio of small members is not checked.
 _RATIO_FLOOR_BYTES = _MEBIBYTE
 _ENCRYPTED_BIT = 0x1
@@ -194,6 +199,11 @@ class _Zip:
                     self.name, f"two members named {info.filename}", "each name once in an archive", _REPAIR
                 )
             self._infos[info.filename] = info
+        # Headers are read before it is known which images are needed, and then the images. Inflating a study twice
+        # took a third of the time to load it.
+        self._kept: dict[str, bytes] = {}
+        self._room = _KEPT_BYTES
+        self._lock = Lock()
 
     def members(self) -> tuple[str, ...]:
         return tuple(sorted(self._infos))
@@ -203,12 +213,28 @@ class _Zip:
 
     def open(self, member: str) -> BinaryIO:
         """Read the whole member into memory. Its size has been checked against the limits."""
+        with self._lock:
+            content = self._kept.pop(member, None)
+            if content is not None:
+                self._room += len(content)
+                return io.BytesIO(content)
+        content = self._inflated(member)
+        with self._lock:
+            if len(content) <= self._room:
+                self._kept[member] = content
+                self._room -= len(content)
+        return io.BytesIO(content)
+
+    def _inflated(self, member: str) -> bytes:
         info = self._infos[member]
         try:
             with self._archive.open(info) as stream:
+                if info.compress_type == zipfile.ZIP_DEFLATED:
+                    # Takes half the time of zlib. The attribute is private, but every Python that we support has it.
+                    stream._decompressor = isal_zlib.decompressobj(-zlib.MAX_WBITS)  # type: ignore[attr-defined]
                 # One byte more than the directory states is enough to detect that it is wrong.
                 content = stream.read(info.file_size + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        except (zipfile.BadZipFile, isal_zlib.error, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise ArchiveError(f"{self.name}, member {member}", f"damaged ({error})", "intact data", _REPAIR) from error
         if len(content) != info.file_size:
             raise ArchiveError(
@@ -217,7 +243,7 @@ class _Zip:
                 f"the {info.file_size} bytes that the archive's directory states",
                 _REPAIR,
             )
-        return io.BytesIO(content)
+        return content
 
     def _check_total(self, infos: list[zipfile.ZipInfo], archive_bytes: int, limits: ArchiveLimits) -> None:
         remedy = "Check where the archive comes from. If you trust it, unpack it and give the folder."

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import cycle
@@ -22,6 +21,7 @@ import torch
 from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
 from operators.core.options import Backend, SegmentationOptions
+from operators.core.threads import thread_count
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
@@ -35,7 +35,6 @@ __all__ = [
     "RunsAhead",
     "TorchNetwork",
     "open_network",
-    "thread_count",
 ]
 
 HARMLESS_DICE_LOSS = 0.002
@@ -209,17 +208,6 @@ def _on_cuda(options: SegmentationOptions) -> bool:
     if options.device == "cuda" and not there:
         raise UsageError("--device cuda", "no GPU that PyTorch can use", "one", "Use --device cpu.")
     return there and options.device != "cpu" and options.backend != "openvino"
-
-
-def thread_count() -> int:
-    """Number of threads for a network: ``OMP_NUM_THREADS``, or else one for each core that this process may use.
-
-    PyTorch's own count is not used, because it differs in a thread that has not
-    computed yet. The last bits of OpenVINO's sums depend on the number of
-    threads.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
 
 
 def _in_bf16(model: SegmentationModel, options: SegmentationOptions, backend: Backend, cuda: bool) -> bool:

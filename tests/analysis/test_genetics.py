@@ -12,6 +12,7 @@ from scipy.stats import norm, rankdata
 
 from analysis.errors import DataError, OptionError
 from analysis.genetics import TOOLS, ExportOptions, export
+from analysis.genetics.covariates import for_regression
 from analysis.genetics.traits import rank_normal
 
 COUNT = 30
@@ -37,8 +38,9 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
     )
     phenotypes.to_parquet(tmp_path / "phenotypes.parquet")
     people = pd.DataFrame(
-        {"eid": eid, "p31": [0, 1] * (COUNT // 2), "p21003_i2": 60.0, "p50_i2": 170.0, "p54_i2": 11025}
-        | {"p53_i2": "2019-07-02"}
+        {"eid": eid, "p31": [0, 1] * (COUNT // 2), "p21003_i2": [57.0, 61.0, 62.0] * (COUNT // 3)}
+        | {"p50_i2": [170.0, 170.0, 181.0] * (COUNT // 3), "p54_i2": [11025] * (COUNT - 3) + [11027] * 3}
+        | {"p53_i2": ["2019-07-02", "2019-07-02", "2021-01-01"] * (COUNT // 3)}
     )
     people.loc[3, "p50_i2"] = np.nan
     people.head(COUNT - 1).to_csv(tmp_path / "ukb.csv", index=False)
@@ -71,8 +73,41 @@ def test_covariates_are_those_of_the_visit_and_coded_for_regression(tables: tupl
     export(phenotypes, ExportOptions("bolt", tmp_path / "o", people))
     header, *lines = lines_of(tmp_path / "o" / "covariates.txt")
     assert header == ["FID", "IID", "age", "age2", "sex", "age_x_sex", "height_cm", "imaging_year", "centre"]
-    assert lines[1][2:] == ["60", "3600", "1", "60", "170", "2019.499", "C11025"]
+    age = json.loads((tmp_path / "o" / "export.json").read_text())["covariates"]["age_subtracted_years"]
+    assert age == 59.9  # of the 29 who are exported
+    assert lines[1][2:] == ["61", "1.21", "1", "1.1", "170", "2019.499", "C11025"]
     assert lines[0][4:6] == ["0", "0"] and lines[3][6] == "NA"
+
+
+def test_no_covariate_is_nearly_a_multiple_of_another() -> None:
+    rng = np.random.default_rng(3)
+    people = pd.DataFrame({"age": rng.uniform(45, 82, 2000), "sex": rng.integers(0, 2, 2000).astype(float)})
+    made, _, left_out = for_regression(people)
+    assert left_out == {} and list(made.columns) == ["age", "age2", "sex", "age_x_sex"]
+    inflation = np.diag(np.linalg.inv(np.corrcoef(made.to_numpy(), rowvar=False)))
+    assert inflation.max() < 5  # PLINK 2 refuses 50
+
+
+def test_covariates_without_variation_are_left_out_and_said(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    phenotypes, people = tables
+    table = pd.read_csv(people)
+    table.assign(p31=1, p54_i2=11025, p53_i2="").to_csv(people, index=False)
+    made = export(phenotypes, ExportOptions("fastgwa", tmp_path / "o", people))
+    assert made.covariates_left_out == {
+        "sex": "the same for all",
+        "centre": "the same for all",
+        "age_x_sex": "all are of one sex",
+    }
+    assert not (tmp_path / "o" / "covariates.categorical.txt").exists()
+    record = json.loads((tmp_path / "o" / "export.json").read_text())
+    assert record["covariates"]["left_out"] == made.covariates_left_out and "--covar" not in record["example"]
+
+
+def test_sex_is_not_given_to_plink_twice_on_the_x_chromosome(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    phenotypes, people = tables
+    for given, expected in ((people, True), (None, False)):
+        export(phenotypes, ExportOptions("plink2", tmp_path / "o", given))
+        assert ("no-x-sex" in json.loads((tmp_path / "o" / "export.json").read_text())["example"]) == expected
 
 
 def test_regenie_gets_complete_covariates_and_fastgwa_two_files(tables: tuple[Path, Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from analysis.errors import DataError
 from analysis.exclusions import read_exclusions
 from analysis.participants import sex_of
 from analysis.quality import find_extremes, quality_page, robust_z
+from sarcomap.__main__ import main
 from tests.analysis.made_reports import made_report, write_report
 
 COUNT = 40
@@ -100,10 +102,19 @@ def test_the_page_holds_every_study_and_needs_no_network(cohort: Path) -> None:
     assert (page.parent / data["base"] / data["folder"][1] / data["thumbnail"][1]).is_file()
 
 
-def test_a_page_elsewhere_still_finds_the_pictures(cohort: Path, tmp_path: Path) -> None:
-    quality_page(collect_reports(cohort), cohort, tmp_path / "page.html")
-    data = data_of(tmp_path / "page.html")
-    assert (tmp_path / data["base"] / data["folder"][1] / data["thumbnail"][1]).is_file()
+def test_a_page_elsewhere_still_finds_the_pictures_and_says_where_it_is(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = tmp_path / "100% of #2"
+    shutil.copytree(cohort, strange)
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    assert main(["cohort", "qc", str(strange), "--out", "page.html"]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'in' / 'page.html'}\n" in said and f"pictures in {strange}: move both" in said
+    data = data_of(Path("page.html"))
+    address = urljoin((tmp_path / "in" / "page.html").as_uri(), data["base"])
+    assert Path(unquote(urlsplit(address).path), data["folder"][1], data["thumbnail"][1]).is_file()
 
 
 def test_participants_of_another_application_are_refused(cohort: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Quick work in place of a study's, and a command line that uses it: the run, its workers and its ledger are real.
 
 The content of an input says what happens to it: ``ok``, ``refuse``, ``defect``, ``hang``, ``freeze``, ``memory``,
-``grow`` or ``die``, and after a space how long it takes in seconds.
+``grow``, ``die`` or ``network`` (which is too large for its memory), and after a space how long it takes in seconds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ WORK = "tests.cohort.stand_in:process"
 def process(source: Path, folder: Path, settings: WorkerSettings, session: Session, on_stage: OnStage) -> Facts:
     """What an input's content asks for; a done study has a report whose numbers follow from its name."""
     kind, _, seconds = source.read_text().partition(" ")
+    if kind == "network":
+        on_stage("model", None)
+        _grow()
     on_stage("load", None)
     time.sleep(float(seconds or 0))
     on_stage("load", float(seconds or 0))
@@ -49,9 +52,7 @@ def process(source: Path, folder: Path, settings: WorkerSettings, session: Sessi
     if kind == "memory":
         bytearray(30 << 30)
     if kind == "grow":
-        held = []
-        while True:
-            held.append(bytearray(b"1") * (32 << 20))
+        _grow()
     folder.mkdir(parents=True)
     (folder / "report.json").write_text(json.dumps(_report(source)))
     (folder / "segmentation.seg.nrrd").write_bytes(source.name.encode() * 50)
@@ -59,6 +60,12 @@ def process(source: Path, folder: Path, settings: WorkerSettings, session: Sessi
     (folder / "fused" / "water.nrrd").write_bytes(source.name.encode() * 500)
     on_stage("segment", 0.0)
     return Facts({"load": float(seconds or 0)}, source.name.split("_")[0], "20210304", ("seam-step",))
+
+
+def _grow() -> None:
+    held = []
+    while True:
+        held.append(bytearray(b"1") * (32 << 20))
 
 
 def _report(source: Path) -> dict[str, Any]:

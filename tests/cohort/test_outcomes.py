@@ -24,7 +24,7 @@ from app.cohort.studies import find_studies, named_study
 from app.cohort.study_work import Session
 from app.cohort.tables import write_failures
 from app.cohort.verdict import Verdict
-from app.cohort.watch import End
+from app.cohort.watch import End, _Watched, time_allowed
 from app.cohort.worker import Trouble, Worker
 from operators.core.errors import InputError
 from operators.core.options import DeidentificationOptions, RunOptions
@@ -169,6 +169,34 @@ def test_a_server_that_does_not_answer_stops_the_run(out: Path, monkeypatch: pyt
     removed = found(None)
     assert removed is not None and removed.said.found == "no longer there" and not removed.stops
     assert found(study.identity) == refused
+
+
+def test_a_limit_below_what_the_network_needs_stops_the_run_before_every_study_fails(
+    made_inputs: MakeInputs, out: Path
+) -> None:
+    with pytest.raises(CohortError, match="0.25 GiB for one study, and the network alone needs more") as error:
+        run(made_inputs(["network", "ok", "ok"]), out, workers=1, memory_limit=0.25)
+    assert error.value.exit_code == 2 and known(out) == {}
+
+
+def test_the_time_to_load_the_network_is_not_the_studys(out: Path) -> None:
+    ours, childs = multiprocessing.Pipe()
+    watched = _Watched(0.0)
+    for kind, content in (
+        ("ready", None),
+        ("stage", "start"),
+        ("stage", "model"),
+        ("stage", "load"),
+        ("stage", "fuse"),
+    ):
+        childs.send((kind, content))
+    begins = []
+    while watched.stage != "fuse":
+        watched.listen(ours)
+        begins.append(watched.ready_at)
+    assert begins[2] < begins[3] == begins[4]  # type: ignore[operator]
+    limits = settings(out, time_s=5.0)
+    assert time_allowed(limits, "load") == 5.0 < time_allowed(limits, "model")
 
 
 def test_what_is_in_hand_is_dropped_when_the_run_stops(made_inputs: MakeInputs, out: Path) -> None:

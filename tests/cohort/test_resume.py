@@ -17,8 +17,11 @@ from app.cohort.plan import Plan, make_plan
 from app.cohort.preflight import check_folder, check_same_cohort, known_attempts
 from app.cohort.records import Digests, InputIdentity, Said
 from app.cohort.studies import StudyInput
+from app.cohort.tables import RunRecord, changed_options
+from operators.core.contrast import Contrast
 from operators.core.errors import OutputError, UsageError
 from operators.core.options import DeidentificationOptions, DicomOptions, FusionOptions, RunOptions
+from sarcomap.__main__ import main
 
 DIGESTS = Digests("m", "o", "s")
 FILE = InputIdentity("/in/1_20201_2_0.zip", 10, "5")
@@ -127,6 +130,27 @@ def test_a_lost_ledger_is_rebuilt_from_the_studies(tmp_path: Path) -> None:
     assert known_attempts(Ledger(tmp_path)) == ({"1_2": DONE}, [])
 
 
+def test_status_of_folders_in_every_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def status(out: Path) -> tuple[int, str]:
+        return main(["cohort", "status", str(out)]), capsys.readouterr().out
+
+    (tmp_path / "a file").touch()
+    for nothing in ("missing", "a file", "."):
+        assert status(tmp_path / nothing) == (3, "")
+    (tmp_path / "run.json").write_text("[1]")  # damaged
+    assert status(tmp_path) == (0, "0 studies\n")
+    (tmp_path / "run.json").unlink()
+    folder = tmp_path / "studies" / "1_2"
+    folder.mkdir(parents=True)
+    assert status(tmp_path)[0] == 3  # results without a record
+    (folder / RECORD_FILE).write_text(DONE.to_json())
+    code, said = status(tmp_path)
+    assert code == 0 and "  done     1" in said and "1 done studies are not in the ledger" in said
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "a.jsonl").write_text(DONE.to_json() + "\n")
+    assert "not in the ledger" not in status(tmp_path)[1]
+
+
 def test_a_folder_of_something_else_or_of_another_cohort_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("x")
     with pytest.raises(OutputError, match="something else"):
@@ -152,6 +176,27 @@ def test_options_that_decide_results_count_and_the_device_does_not(tmp_path: Pat
         hidden = DeidentificationOptions(deidentify=True, deidentify_key=tmp_path / "key")
         keys.add(options_digest(RunOptions(deidentification=hidden)))
     assert len(keys) == 2
+
+
+def test_the_options_that_changed_are_named_with_both_values(tmp_path: Path) -> None:
+    def changed(options: RunOptions, cohort: CohortOptions = CohortOptions(), fuse_only: bool = False) -> list[str]:  # noqa: B008 (frozen)
+        return changed_options(tmp_path, options, cohort, fuse_only)
+
+    before = RunOptions(fusion=FusionOptions(trim_slices=1), dicom=DicomOptions(derived=(Contrast.FAT,)))
+    assert changed(before) == []  # nothing ran here yet
+    RunRecord.begin(tmp_path, ["in"], [], before, CohortOptions(keep="minimal"), DIGESTS, False)
+    assert changed(replace(before, device="cpu"), CohortOptions(keep="minimal", workers=3)) == []
+    assert changed(RunOptions(), fuse_only=True) == [
+        "--derived: water now, fat before",
+        "--fuse-only: on now, off before",
+        "--keep: everything now, minimal before",
+        "--trim-slices: 0 now, 1 before",
+    ]
+
+
+def test_options_that_only_let_a_study_through_do_not_count() -> None:
+    plain = digests_of(RunOptions(), None, True, "everything")
+    assert digests_of(RunOptions(overwrite=True, trust_bundle=True), None, True, "everything") == plain
 
 
 def test_another_model_has_another_digest(tmp_path: Path) -> None:

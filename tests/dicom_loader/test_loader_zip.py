@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from operators.core.errors import ArchiveError, DicomError, InputError
 from operators.dicom_loader import ArchiveLimits, load_study
+from operators.dicom_loader.source import open_source
 from tests.dicom_loader.dicom_maker import write_study
 
 LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
@@ -177,3 +179,44 @@ def test_an_empty_zip_holds_no_study(tmp_path: Path) -> None:
     zipfile.ZipFile(path, "w").close()
     with pytest.raises(InputError, match="no file"):
         load_study(path)
+
+
+def test_a_member_is_inflated_once_for_its_header_and_its_pixels_and_then_forgotten(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inflated: list[str] = []
+    real = zipfile.ZipFile.open
+
+    def counted(self: zipfile.ZipFile, info: zipfile.ZipInfo) -> object:
+        inflated.append(info.filename)
+        return real(self, info)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", counted)
+    load_study(archive)
+    assert len(inflated) == len(set(inflated)) > 20
+    with open_source(archive, ArchiveLimits()) as source:
+        inflated.clear()
+        first, second, *_ = source.members()
+        contents = [source.open(member).read() for member in (first, first, first, second)]
+        assert contents[0] == contents[1] == contents[2] != contents[3] and inflated == [first, first, second]
+        monkeypatch.setattr(source, "_room", 10)  # no room to keep another
+        assert source.open(second).read() == source.open(second).read() == contents[3]
+        assert inflated == [first, first, second, second]
+
+
+def test_images_are_decoded_by_as_many_threads_as_the_process_may_use(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+
+    class Counted(ThreadPoolExecutor):
+        def __init__(self, workers: int, **named: str) -> None:
+            used.append(workers)
+            super().__init__(workers, **named)
+
+    monkeypatch.setattr("operators.dicom_loader.pixels.ThreadPoolExecutor", Counted)
+    for count, expected in (("1", 1), ("2", 2), ("64", 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        load_study(archive)
+        assert set(used) == {expected}
+        used.clear()

@@ -20,10 +20,11 @@ from operators.core.bfloat16 import has_bf16
 from operators.core.errors import UsageError
 from operators.core.options import SegmentationOptions
 from operators.core.options.segmentation import Backend
+from operators.core.threads import thread_count
 from operators.core.volume import Fused, Grid
 from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import prepare
-from operators.segmentation.networks import open_network, thread_count
+from operators.segmentation.networks import open_network
 from operators.segmentation.onnx_model import onnx_model
 from tests.segmentation.made_bundle import IntensityBands, band_bundle, random_unetr_bundle, rewrite_card
 
