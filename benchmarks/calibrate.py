@@ -7,6 +7,9 @@ folder has for these weights are kept, so the command can be stopped and given a
 stops it after a while. Then each fifth of the phantoms is checked with the calibration that the
 other four fifths give, and the calibration of all of them is written beside the bundle's model
 card. Give it again whenever phantom, weights or measures change.
+
+Several processes may fill one folder, each with its own --seed, --n and --no-fit; the command
+with --fit-only then uses the records of all.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,12 +46,15 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="stations of half the pixels in plane")
     parser.add_argument("--seconds", type=float, help="make no further record after so many seconds, and do not fit")
     parser.add_argument("--fit-only", action="store_true", help="make no record; use those that there are")
+    parser.add_argument("--no-fit", action="store_true", help="make records only")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="the table of how often intervals hold")
     args = parser.parse_args()
     seeds = range(args.seed, args.seed + args.n)
     sha256 = json.loads((args.bundle / "models/shipped.json").read_text(encoding="utf-8"))["sha256"]
     if not args.fit_only and not _made(args, seeds, sha256):
         print("Not all records are made. Give the command again to go on.", file=sys.stderr)
+        return
+    if args.no_fit:
         return
     records = [found for seed in seeds if (found := read_record(args.records, seed, sha256)) is not None]
     if len(records) < LEAST_RECORDS:
@@ -58,7 +65,9 @@ def main() -> None:
     with replacing(args.bundle / CALIBRATION_FILE) as temporary:
         temporary.write_text(json.dumps(calibration.record(), indent=2) + "\n", encoding="utf-8")
     rows = table(folds(records, _FOLDS))
-    text = json.dumps({"phantoms": len(records), "sha256": sha256, "level": LEVEL, "folds": _FOLDS, "numbers": rows})
+    flags = dict(sorted(Counter(code for record in records for code in record["flags"]).items()))
+    facts = {"phantoms": len(records), "sha256": sha256, "phantoms_with_flag": flags, "level": LEVEL, "folds": _FOLDS}
+    text = json.dumps({**facts, "numbers": rows})
     print(text.replace("}, {", "},\n{"))
     if args.out:
         with replacing(args.out) as temporary:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -103,8 +103,11 @@ class Part:
 
     def at(self, heights_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Ellipses at given heights, shape (m, 5); NaN beyond the part's ends."""
-        curve = PchipInterpolator(self.heights_mm, self.ellipses, axis=0, extrapolate=False)
-        return np.asarray(curve(heights_mm))
+        return np.asarray(self._curve(heights_mm))
+
+    @cached_property
+    def _curve(self) -> PchipInterpolator:
+        return PchipInterpolator(self.heights_mm, self.ellipses, axis=0, extrapolate=False)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.volume import Grid
-from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
+from operators.station_fusion.mask_kernels import close_and_fill, fill_slices, keep_large_parts, open_slices
 
-__all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold"]
+__all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold", "solid_slices"]
 
 _SMALLEST_PART = 0.1
 """Fraction of the largest part's volume, between two gaps. It keeps both legs below the crotch and drops hands, coils
@@ -56,6 +56,22 @@ def mask_above(signal: NDArray[np.float32], threshold: float, grid: Grid) -> NDA
     for first, end in _runs(np.asarray(signal.any(axis=(1, 2)))):
         keep_large_parts(mask[first:end], _SMALLEST_PART)
     close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
+    return mask.view(np.bool_)
+
+
+def solid_slices(signal: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """What is brighter than ``threshold``: each slice opened by a cross, and its holes filled.
+
+    It is the body of one station, quick to find, with whatever else is bright in the image.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (z, y, x), float32
+    threshold : float
+    """
+    mask = np.zeros(signal.shape, dtype=np.uint8)
+    open_slices(np.ascontiguousarray(signal), np.float32(threshold), mask)
+    fill_slices(mask)
     return mask.view(np.bool_)
 
 

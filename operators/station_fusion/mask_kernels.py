@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["close_and_fill", "keep_large_parts", "open_slices"]
+__all__ = ["close_and_fill", "fill_slices", "keep_large_parts", "open_slices"]
 
 
 @numba.njit(parallel=True, cache=True)
@@ -139,6 +139,19 @@ def close_and_fill(mask, reach):  # type: ignore[no-untyped-def]
                     _clear_within(solid[y], away[margin : margin + width], np.int16(reach[n]))
         _fill_holes(solid)
         mask[z, top:bottom, left:right] = solid
+
+
+@numba.njit(parallel=True, cache=True)
+def fill_slices(mask):  # type: ignore[no-untyped-def]
+    """Fill the holes of each slice of ``mask``: background that no face connects with the border of the image.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (z, y, x), uint8
+        0 and 1; changed in place.
+    """
+    for z in numba.prange(mask.shape[0]):
+        _fill_holes(mask[z])
 
 
 @numba.njit

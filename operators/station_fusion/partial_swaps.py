@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.core.volume import Contrast, QualityFlag
-from operators.station_fusion.body import otsu_threshold
+from operators.station_fusion.body import otsu_threshold, solid_slices
 from operators.station_fusion.positions import TablePosition
 
 __all__ = ["PartialSwap", "find_partial_swaps", "partial_swap_flags", "partly_exchanged"]
@@ -151,12 +151,12 @@ def _observations(position: TablePosition) -> tuple[NDArray[np.float64], NDArray
     )
     total = water + fat
     threshold = otsu_threshold(np.sqrt(total)) ** 2
-    bright = total > threshold
+    bright, solid = total > threshold, solid_slices(total, threshold)
     fraction = np.divide(fat, total, out=np.full_like(total, 0.5), where=total > 0)
     evidence, agreement = np.zeros((len(total), 2)), np.zeros((len(total) - 1, 2))
     before: NDArray[np.bool_] | None = None
     for k in range(len(total)):
-        body = ndimage.binary_fill_holes(ndimage.binary_opening(bright[k]))
+        body = solid[k]
         depth = ndimage.distance_transform_edt(body, sampling=(y_mm * step, x_mm * step))
         high = _high_side(body)
         rim = bright[k] & (depth > _RIM_MM[0]) & (depth <= max(_RIM_MM[1], 2 * step * max(x_mm, y_mm)))
@@ -205,8 +205,7 @@ def _runs(states: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _body_of(total: NDArray[np.float32]) -> NDArray[np.bool_]:
-    bright = total > otsu_threshold(np.sqrt(np.maximum(total, 0.0))) ** 2
-    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_opening(bright)))
+    return solid_slices(total[None], otsu_threshold(np.sqrt(np.maximum(total, 0.0))) ** 2)[0]
 
 
 def _high_side(body: NDArray[np.bool_]) -> NDArray[np.bool_]:

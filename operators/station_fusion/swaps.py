@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.core.volume import Contrast, QualityFlag
-from operators.station_fusion.body import otsu_threshold
+from operators.station_fusion.body import otsu_threshold, solid_slices
 from operators.station_fusion.overlaps import Overlap
 from operators.station_fusion.positions import TablePosition
 
@@ -83,12 +83,12 @@ def rim_contrast(position: TablePosition) -> float:
     total = water[chosen, ::step, ::step] + fat[chosen, ::step, ::step]
     fat = fat[chosen, ::step, ::step]
     signal = np.sqrt(np.clip(total, 0.0, None))
-    body = signal > otsu_threshold(signal)
+    threshold = otsu_threshold(signal)
+    body, filled = signal > threshold, solid_slices(signal, threshold)
     rim, core = np.zeros_like(body), np.zeros_like(body)
     for k, axial in enumerate(body):
-        filled = ndimage.binary_fill_holes(ndimage.binary_opening(axial))
         # The border of the image is not skin. No margin is added, because it would make it look like skin.
-        depth = ndimage.distance_transform_edt(filled, sampling=(y_mm * step, x_mm * step))
+        depth = ndimage.distance_transform_edt(filled[k], sampling=(y_mm * step, x_mm * step))
         rim[k] = axial & (depth > 0) & (depth <= max(_RIM_MM, 1.5 * step * max(x_mm, y_mm)))
         core[k] = axial & (depth > _CORE_DEPTH * depth.max()) & ~rim[k]
     if not (rim.any() and core.any()):

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.station_fusion.mask_kernels import close_and_fill, keep_large_parts, open_slices
+from operators.station_fusion.mask_kernels import close_and_fill, fill_slices, keep_large_parts, open_slices
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 #: Rows of a disc with a radius of two voxels, and of one that is wider than high.
@@ -58,6 +58,15 @@ def test_slices_are_closed_and_their_holes_filled(mask: NDArray[np.bool_], reach
         # Pad the slice, so that parts that touch its border are not eroded from there.
         closed = ndimage.binary_closing(np.pad(axial, 8), structure(reach))[8:-8, 8:-8]
         np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(closed))
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask=MASKS)
+def test_holes_of_slices_are_filled(mask: NDArray[np.bool_]) -> None:
+    filled = mask.astype(np.uint8)
+    fill_slices(filled)
+    for ours, axial in zip(filled, mask, strict=True):
+        np.testing.assert_array_equal(ours, ndimage.binary_fill_holes(axial))
 
 
 def test_one_and_two_threads_give_the_same_mask() -> None:
