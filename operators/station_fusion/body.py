@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.volume import Grid
-from operators.station_fusion.mask_kernels import close_and_fill, fill_slices, keep_large_parts, open_slices
+from operators.station_fusion.mask_kernels import close_legs_apart, fill_slices, keep_large_parts, open_slices
 
 __all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold", "solid_slices"]
 
@@ -17,6 +17,9 @@ and table. Below a gap the legs hang together with nothing, so that they are com
 _CLOSING_MM = 6.0
 """Radius that closes skin folds and signal voids at the surface."""
 
+_LEG_SHARE = 0.3
+"""Fraction of a slice's largest part. Hands beside a thigh are smaller, so that they are closed with it."""
+
 _HISTOGRAM_BINS = 512
 _HISTOGRAM_VOXELS = 1_000_000
 
@@ -25,7 +28,8 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     """Body mask: Otsu's threshold on water + fat, then the large parts, closed and filled slice by slice.
 
     Closing and filling stay within axial slices, so that they never bridge a
-    gap between stations.
+    gap between stations. Two legs in a slice are closed one by one, so that
+    closing does not join thighs that nearly touch.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def mask_above(signal: NDArray[np.float32], threshold: float, grid: Grid) -> NDA
     open_slices(signal, np.float32(threshold), mask)
     for first, end in _runs(np.asarray(signal.any(axis=(1, 2)))):
         keep_large_parts(mask[first:end], _SMALLEST_PART)
-    close_and_fill(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]))
+    close_legs_apart(mask, disc(_CLOSING_MM, *grid.spacing_mm[:2]), _LEG_SHARE)
     return mask.view(np.bool_)
 
 

@@ -1,4 +1,4 @@
-"""Compiled morphology of a body mask: opening, large parts, closing and filling.
+"""Compiled morphology of a mask: opening, large parts, closing and filling, of both legs apart.
 
 scipy.ndimage takes five times as long for the same result, and the tests
 compare these kernels with it. Slices are independent except in
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["close_and_fill", "fill_slices", "keep_large_parts", "open_slices"]
+__all__ = ["close_and_fill", "close_legs_apart", "fill_slices", "keep_large_parts", "open_slices"]
 
 
 @numba.njit(parallel=True, cache=True)
@@ -101,44 +101,128 @@ def close_and_fill(mask, reach):  # type: ignore[no-untyped-def]
         The structuring element, which is symmetric: for each row from n above its centre to n below, the number of
         voxels on either side of the centre.
     """
-    depth, rows, columns = mask.shape
-    margin = max(reach.size // 2, reach.max())
-    for z in numba.prange(depth):
-        top, bottom, left, right = rows, 0, columns, 0
-        for y in range(rows):
-            line, x = mask[z, y], 0
-            while x < columns and not line[x]:
-                x += 1
-            if x == columns:
-                continue
-            top, bottom, left = min(top, y), y + 1, min(left, x)
-            x = columns
-            while not line[x - 1]:
-                x -= 1
-            right = max(right, x)
-        if bottom <= top:
+    for z in numba.prange(mask.shape[0]):
+        _close_slice(mask[z], reach)
+
+
+@numba.njit(parallel=True, cache=True)
+def close_legs_apart(mask, reach, share):  # type: ignore[no-untyped-def]
+    """As `close_and_fill`, but two legs in a slice are closed one by one, so that nothing bridges the gap between them.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (z, y, x), uint8
+        0 and 1; changed in place.
+    reach : ndarray, shape (2 n + 1,), int64
+        As in `close_and_fill`.
+    share : float
+        Face-connected parts of a slice smaller than this share of its largest are no legs. They may be closed with
+        either leg.
+    """
+    for z in numba.prange(mask.shape[0]):
+        sides = _sides(mask[z], share)
+        if not sides.any():
+            _close_slice(mask[z], reach)
             continue
-        height, width = bottom - top, right - left
-        # The closing stays within the box around the body, and its dilation within a margin around that box.
-        wide = width + 2 * margin
-        dilated = np.zeros((height + 2 * margin, wide), dtype=np.int16)
-        solid = np.ones((height, width), dtype=np.uint8)
-        padded, away = np.zeros(wide, dtype=np.int16), np.empty(wide, dtype=np.int16)
-        # A row of the element reaches a voxel if the nearest body voxel of that row is no farther than its half width.
-        for y in range(height):
-            for x in range(width):
-                padded[margin + x] = mask[z, top + y, left + x]
-            _steps_to(padded, 1, away)
-            for n in range(reach.size):
-                _set_within(dilated[y + n - reach.size // 2 + margin], away, np.int16(reach[n]))
-        for row in range(dilated.shape[0]):
-            _steps_to(dilated[row], 0, away)
-            for n in range(reach.size):
-                y = row - (n - reach.size // 2 + margin)
-                if 0 <= y < height:
-                    _clear_within(solid[y], away[margin : margin + width], np.int16(reach[n]))
-        _fill_holes(solid)
-        mask[z, top:bottom, left:right] = solid
+        closed = np.zeros_like(mask[z])
+        for side in (1, 2):
+            leg = (mask[z] & ((sides == side) | (sides == 0))).astype(np.uint8)
+            _close_slice(leg, reach)
+            closed |= leg
+        mask[z] = closed
+
+
+@numba.njit
+def _close_slice(mask, reach):  # type: ignore[no-untyped-def]
+    rows, columns = mask.shape
+    margin = max(reach.size // 2, reach.max())
+    top, bottom, left, right = rows, 0, columns, 0
+    for y in range(rows):
+        line, x = mask[y], 0
+        while x < columns and not line[x]:
+            x += 1
+        if x == columns:
+            continue
+        top, bottom, left = min(top, y), y + 1, min(left, x)
+        x = columns
+        while not line[x - 1]:
+            x -= 1
+        right = max(right, x)
+    if bottom <= top:
+        return
+    height, width = bottom - top, right - left
+    # The closing stays within the box around the body, and its dilation within a margin around that box.
+    wide = width + 2 * margin
+    dilated = np.zeros((height + 2 * margin, wide), dtype=np.int16)
+    solid = np.ones((height, width), dtype=np.uint8)
+    padded, away = np.zeros(wide, dtype=np.int16), np.empty(wide, dtype=np.int16)
+    # A row of the element reaches a voxel if the nearest body voxel of that row is no farther than its half width.
+    for y in range(height):
+        for x in range(width):
+            padded[margin + x] = mask[top + y, left + x]
+        _steps_to(padded, 1, away)
+        for n in range(reach.size):
+            _set_within(dilated[y + n - reach.size // 2 + margin], away, np.int16(reach[n]))
+    for row in range(dilated.shape[0]):
+        _steps_to(dilated[row], 0, away)
+        for n in range(reach.size):
+            y = row - (n - reach.size // 2 + margin)
+            if 0 <= y < height:
+                _clear_within(solid[y], away[margin : margin + width], np.int16(reach[n]))
+    _fill_holes(solid)
+    mask[top:bottom, left:right] = solid
+
+
+@numba.njit
+def _sides(mask, share):  # type: ignore[no-untyped-def]
+    """Label the large parts of a slice 1 on one side of their middle and 2 on the other; all 0 if they are not legs.
+
+    Two legs lie side by side: the columns that both have are fewer than a quarter of the narrower one's.
+    """
+    rows, columns = mask.shape
+    parts = np.zeros((rows, columns), dtype=np.int32)
+    waiting = np.empty(rows * columns, dtype=np.int64)
+    first, last = np.empty(rows * columns, dtype=np.int32), np.empty(rows * columns, dtype=np.int32)
+    size, middle = np.empty(rows * columns, dtype=np.int64), np.empty(rows * columns, dtype=np.float64)
+    found = 0
+    for start in range(rows * columns):
+        if not mask[start // columns, start % columns] or parts[start // columns, start % columns]:
+            continue
+        parts[start // columns, start % columns] = found + 1
+        first[found], last[found], size[found], middle[found] = columns, 0, 0, 0.0
+        waiting[0], count = start, 1
+        while count:
+            count -= 1
+            y, x = waiting[count] // columns, waiting[count] % columns
+            first[found], last[found] = min(first[found], x), max(last[found], x)
+            size[found] += 1
+            middle[found] += x
+            for j, i in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                if 0 <= j < rows and 0 <= i < columns and mask[j, i] and not parts[j, i]:
+                    parts[j, i] = found + 1
+                    waiting[count] = j * columns + i
+                    count += 1
+        middle[found] /= size[found]
+        found += 1
+    large = size[:found] >= share * (size[:found].max() if found else 0)
+    sides = np.zeros((rows, columns), dtype=np.uint8)
+    if np.count_nonzero(large) < 2:
+        return sides
+    centre = (first[:found][large].min() + last[:found][large].max()) / 2
+    one, other = large & (middle[:found] < centre), large & (middle[:found] >= centre)
+    if not one.any() or not other.any():
+        return sides
+    low, high = first[:found][one].min(), last[:found][one].max()
+    from_, to = first[:found][other].min(), last[:found][other].max()
+    if 4 * (high - from_ + 1) > min(high - low, to - from_) + 1:
+        return sides
+    side = np.zeros(found + 1, dtype=np.uint8)
+    for part in range(found):
+        side[part + 1] = 1 if one[part] else 2 if other[part] else 0
+    for y in range(rows):
+        for x in range(columns):
+            sides[y, x] = side[parts[y, x]]
+    return sides
 
 
 @numba.njit(parallel=True, cache=True)

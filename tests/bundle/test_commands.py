@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from bundle.scripts import latest_checkpoint, load_checkpoint, save_weights
 from bundle.scripts.training_curve import read_phase, write_curve
 from operators.core.anatomy import CHANNEL_COUNT
-from tests.bundle.tiny import ROOT, run_bundle, write_pairs
+from tests.bundle.tiny import ROOT, run_bundle, write_pairs, write_weights
 
 
 def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +62,26 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
         np.testing.assert_allclose(found.GetOrigin(), image.GetOrigin(), atol=1e-3)
         np.testing.assert_allclose(found.GetDirection(), image.GetDirection(), atol=1e-5)
         assert SimpleITK.GetArrayFromImage(found).max() < CHANNEL_COUNT
+
+
+def test_third_phase_trains_on_phantoms_beside_painted_maps(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    data, checkpoints = tmp_path / "data", tmp_path / "people"
+    for source, name in (("000000", "100000"), ("000001", "painted-0000"), ("000002", "usual-200000")):
+        shutil.copytree(pairs / source, data / name)
+    drawn = {"annotated": ["femur", "vastus_lateralis", "vastus_intermedius"]}
+    drawn_as_one = {"vastus_intermedius": "vastus_lateralis"}
+    (data / "painted-0000" / "classes.json").write_text(json.dumps(drawn | {"merged": drawn_as_one}))
+    start = write_weights(tmp_path / "start.pt", "inference.yaml", "demo.yaml").state_dict()
+    arguments = ["--dataset_dir", str(data), "--ckpt_dir", str(checkpoints), "--output_dir", str(tmp_path / "log")]
+    arguments += ["--start_weights", str(tmp_path / "start.pt"), "--validation_count", "1"]
+    arguments += ["--epoch_length", "4", "--max_epochs", "1", "--val_interval", "1"]
+    run_bundle("train.yaml", "demo.yaml", "demo_finetune.yaml", "demo_people.yaml", arguments=arguments)
+    trained = load_checkpoint(checkpoints / "training_checkpoint_epoch=1.pt")
+    assert trained["trainer"]["iteration"] == 4
+    assert all(bool(torch.isfinite(value).all()) for value in trained["network"].values())
+    assert any(not torch.equal(trained["network"][name], value) for name, value in start.items())
+    phase = read_phase(tmp_path / "log")
+    assert len(phase.loss) == 4 and np.isfinite(phase.loss).all() and len(phase.mean_dice) == 1

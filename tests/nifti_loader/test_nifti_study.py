@@ -8,13 +8,15 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from operators.core.contrast import Contrast
 from operators.core.errors import GeometryError, InputError
 from operators.core.options import FusionOptions, PersonOptions, with_person
 from operators.core.options.declaration import OptionError
-from operators.core.volume import Study
+from operators.core.volume import Grid, Study
 from operators.nifti_loader import is_nifti, load_nifti
+from operators.nifti_loader.orientation import upside_down
 from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from tests.nifti_loader.made_thigh import AFFINE_RAS, save, thigh
 
@@ -91,6 +93,23 @@ def test_a_body_upside_down_is_turned_and_flagged(tmp_path: Path) -> None:
     assert "orientation-corrected" in codes(study)
     assert "Left and right" in next(f.message for f in study.flags if f.code == "orientation-corrected")
     np.testing.assert_array_equal(study.stations[0].voxels, plain.voxels)
+
+
+def parted_below(slices: int) -> NDArray[np.bool_]:
+    """A body of 90 slices of 6 mm: one trunk above, two legs in the lowest ``slices``."""
+    body = np.zeros((90, 20, 40), np.bool_)
+    body[:, 4:16, 4:36] = True
+    body[:slices, :, 19:21] = False
+    return body
+
+
+def test_legs_in_part_of_the_lower_third_tell_which_end_is_up() -> None:
+    grid = Grid((90, 20, 40), np.diag([10.0, 10.0, 6.0, 1.0]))
+    for slices in (9, 12, 30, 40):  # thighs of heavy people part little above the knees
+        assert upside_down(parted_below(slices), grid) is False
+        assert upside_down(parted_below(slices)[::-1], grid) is True
+    for slices in (0, 4, 85):
+        assert upside_down(parted_below(slices), grid) is None
 
 
 def test_a_slab_upside_down_is_doubted_but_not_turned(tmp_path: Path) -> None:

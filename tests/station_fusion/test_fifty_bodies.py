@@ -56,10 +56,8 @@ def test_fifty_bodies() -> None:
             len(lateral_edge_flags(body, grid, [], (0, hips + round(120 / grid.spacing_mm[2])))),
         )
     print({name: (turned, round(dice, 4), mm, cut) for name, (turned, dice, mm, cut) in table.items()})
-    assert not any(turned for turned, _, _, _ in table.values())  # None where a body hides which end is up
-    assert [name for name, (turned, _, _, _) in table.items() if turned is None] == ["0024"]
+    assert all(turned is False for turned, _, _, _ in table.values())
     assert min(dice for _, dice, _, _ in table.values()) > 0.995
-    # Thighs that nearly touch are closed, so that the mask parts lower than the body, and never much higher.
-    lower = [-mm for _, _, mm, _ in table.values()]
-    assert min(lower) >= -12 and np.median(lower) < 70 and max(lower) < 180
+    # Thighs that nearly touch stay apart: the mask parts where the body does, within a slice.
+    assert max(abs(mm) for _, _, mm, _ in table.values()) <= 6.0
     assert [name for name, (_, _, _, cut) in table.items() if cut] == ["0019"]

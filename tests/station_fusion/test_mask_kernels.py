@@ -11,7 +11,13 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from operators.station_fusion.mask_kernels import close_and_fill, fill_slices, keep_large_parts, open_slices
+from operators.station_fusion.mask_kernels import (
+    close_and_fill,
+    close_legs_apart,
+    fill_slices,
+    keep_large_parts,
+    open_slices,
+)
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 #: Rows of a disc with a radius of two voxels, and of one that is wider than high.
@@ -69,6 +75,50 @@ def test_holes_of_slices_are_filled(mask: NDArray[np.bool_]) -> None:
         np.testing.assert_array_equal(ours, ndimage.binary_fill_holes(axial))
 
 
+def legs(gap: int) -> NDArray[np.bool_]:
+    """A slice with two thighs, ``gap`` columns apart, with a fold in the skin of one and a hand beside the other."""
+    body = np.zeros((40, 70), np.bool_)
+    body[5:35, 5:30] = body[8:33, 30 + gap : 55] = True
+    body[5:12, 17] = False  # the fold
+    body[18:24, 58:64] = True  # the hand
+    return body
+
+
+@pytest.mark.parametrize("gap", [1, 3])
+def test_legs_are_closed_one_by_one(gap: int) -> None:
+    body = legs(gap)
+    ours = body[None].astype(np.uint8)
+    close_legs_apart(ours, np.array([1, 2, 2, 2, 1]), 0.3)
+    between = ours[0, :, 30 : 30 + gap]
+    assert not between.any()
+    assert ours[0, 5:12, 17].all()  # the fold is closed
+    together = body[None].astype(np.uint8)
+    close_and_fill(together, np.array([1, 2, 2, 2, 1]))
+    assert together[0, :, 30 : 30 + gap].any()
+    np.testing.assert_array_equal(
+        np.delete(ours[0], slice(30, 30 + gap), 1), np.delete(together[0], slice(30, 30 + gap), 1)
+    )
+
+
+def test_parts_of_one_leg_are_closed_together() -> None:
+    """A dark layer divides each thigh into front and back, which lie over each other."""
+    body = legs(3)
+    body[19:21] = False
+    ours = body[None].astype(np.uint8)
+    close_legs_apart(ours, np.array([1, 2, 2, 2, 1]), 0.3)
+    assert ours[0, 19:21, 8:27].all() and ours[0, 19:21, 36:52].all() and not ours[0, :, 30:33].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(mask=MASKS, reach=st.sampled_from(SHAPES))
+def test_without_two_legs_closing_is_the_same(mask: NDArray[np.bool_], reach: list[int]) -> None:
+    ours, expected = mask.astype(np.uint8), mask.astype(np.uint8)
+    ours[:, 1] = expected[:, 1] = 1  # one part runs from side to side
+    close_legs_apart(ours, np.array(reach), 0.3)
+    close_and_fill(expected, np.array(reach))
+    np.testing.assert_array_equal(ours, expected)
+
+
 def test_one_and_two_threads_give_the_same_mask() -> None:
     if numba.get_num_threads() < 2:
         pytest.skip("one processor")
@@ -79,7 +129,7 @@ def test_one_and_two_threads_give_the_same_mask() -> None:
         mask = np.zeros(signal.shape, dtype=np.uint8)
         open_slices(signal, np.float32(0.5), mask)
         keep_large_parts(mask, 0.1)
-        close_and_fill(mask, np.array([1, 2, 2, 2, 1]))
+        close_legs_apart(mask, np.array([1, 2, 2, 2, 1]), 0.3)
         results.append(mask)
     np.testing.assert_array_equal(results[0], results[1])
     assert 0 < results[0].mean() < 1
