@@ -60,7 +60,7 @@ def read_table(
     table, header = read
     table.columns = [str(name).strip() for name in table.columns]
     if wanted is not None:
-        # Only where columns were left out: pandas copies these names, one by one, for every column taken from the table.
+        # Only where columns were left out: pandas copies these names for every column taken from the table.
         table.attrs["header"] = header
     for name in table.columns:
         if comparable(plain_name(name)) in as_text:
