@@ -22,6 +22,7 @@ from analysis.validation import Checked
 __all__ = ["Cohort", "build_cohort"]
 
 _FEWEST = 20
+_MOST_NAMED = 5
 # The first criteria below define the study population; the others concern missing data.
 _OF_ELIGIBILITY = 3
 # Printed in the paper as lean mass of arms and legs; in UK Biobank's dictionary they are not (method, section 8.13).
@@ -183,20 +184,23 @@ def build_cohort(
     keep_any_age = keep.copy()
     eligible = keep.copy()
     for number, (reason, unfit, is_age) in enumerate(criteria):
-        before = int(keep.sum())
+        before, so_far = int(keep.sum()), keep.copy()  # at the end: who meets all criteria but the last
         keep &= ~unfit
         if not is_age:
             keep_any_age &= ~unfit
         if number < _OF_ELIGIBILITY:
             eligible &= ~unfit
         steps.append((reason, before - int(keep.sum()), int(keep.sum())))
+    lacking = _lacking(table.loc[so_far, [*covariates]])
     if keep.sum() < _FEWEST:
         largest = max(steps[1:], key=lambda step: step[1])
         raise DataError(
             "participants and phenotypes",
             f"{int(keep.sum())} participants left to analyse; main reason for exclusion: {largest[0]} ({largest[1]})",
             f"at least {_FEWEST}",
-            _absent(participants) or "Check that column, or change --min-age or --adjust.",
+            _absent(participants)
+            or (f"{lacking} Check that column, or take it out of --adjust." if lacking and largest == steps[-1] else "")
+            or "Check that column, or change --min-age or --adjust.",
         )
     flow = pd.DataFrame(
         [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
@@ -217,7 +221,7 @@ def build_cohort(
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=structures,
-        warnings=_warnings(analysed),
+        warnings=(*_warnings(analysed), *([lacking] if covariates and so_far.sum() > 2 * keep.sum() else [])),
         sources=participants.sources,
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
     )
@@ -243,6 +247,17 @@ def _absent(participants: Checked) -> str:
     }
     more = f" Fields {', '.join(sorted(printed))} are other masses (method, section 8.13)." if printed else ""
     return f"The participants' table has no {', '.join(lacking)}.{more}"
+
+
+def _lacking(reached: pd.DataFrame) -> str:
+    """Which covariates are missing, and in how many of those who meet every other criterion; empty if none is."""
+    counts = {str(name): int(reached[name].isna().sum()) for name in reached}
+    parts = [
+        f"{name} in {'all' if count == len(reached) else count}"
+        for name, count in sorted(counts.items(), key=lambda item: -item[1])[:_MOST_NAMED]
+        if count
+    ]
+    return f"Missing among the {len(reached)} who meet all other criteria: {', '.join(parts)}." if parts else ""
 
 
 def _check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, Sequence[str]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.definitions import label_of
-from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
+from analysis.text_tables import TextTable, format_count, format_number, format_p, format_ratio
 
 __all__ = ["competing_table", "composition_table", "power_text"]
 
@@ -58,7 +58,7 @@ def composition_table(table: pd.DataFrame) -> TextTable:
             blocks.add(i)
         ratio = "reference" if row["group"] == "normal" else "not estimable"
         if np.isfinite(row["ratio"]):
-            ratio = f"{format_number(row['ratio'])} ({format_interval(row['ci_low'], row['ci_high'])})"
+            ratio = format_ratio(row["ratio"], row["ci_low"], row["ci_high"])
         cells.append((
             label_of(row["outcome"]) if new else "", row["measure"] if new else "", row["group"],
             f"{format_count(row['events'])} / {format_count(row['n'])}", ratio, format_p(row["p_value"]),
@@ -81,7 +81,7 @@ def power_text(table: pd.DataFrame) -> TextTable:
     cells = [
         (label_of(row["outcome"]) if i % 2 == 0 else "", row["contrast"],
          f"{format_count(row['events'])} / {format_count(row['people'])}" if i % 2 == 0 else "",
-         format_number(row["smallest_ratio"], 3), format_number(row["interval_ratio"], 3),
+         *(_three_digits(row[name]) for name in ("smallest_ratio", "interval_ratio")),
          *(format_number(row[name], 2) for name in ratios))
         for i, row in enumerate(rows)
     ]  # fmt: skip
@@ -98,9 +98,12 @@ def power_text(table: pd.DataFrame) -> TextTable:
     )  # fmt: skip
 
 
+def _three_digits(ratio: float) -> str:
+    return format_number(ratio, 3 if ratio < 10 else 1) if ratio < 1000 else ">1000"
+
+
 def _ratio(row: Row, kind: str) -> tuple[str, str]:
     name = f"{kind}_hazard_ratio"
     if not np.isfinite(row[name]):
         return "not estimable", "–"
-    interval = format_interval(row[f"{name}_low"], row[f"{name}_high"])
-    return f"{format_number(row[name])} ({interval})", format_p(row[f"{name}_p"])
+    return format_ratio(row[name], row[f"{name}_low"], row[f"{name}_high"]), format_p(row[f"{name}_p"])

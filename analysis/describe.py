@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.definitions import BY_AGE, OUTCOMES
 from analysis.limits_of_agreement import agreement
-from analysis.trend import AGE_GROUPS, age_group, cochran_armitage, decline_per_decade, trend_as_printed
+from analysis.trend import AGE_GROUPS, Bends, age_group, cochran_armitage, decline_per_decade, trend_as_printed
 
 __all__ = ["MEASURES", "PAIRS", "age_groups", "concordance", "decline", "table_one", "trend"]
 
@@ -40,7 +40,8 @@ _SHARES = {
 }
 _SHARES |= {name: label for name, label in OUTCOMES.items() if name not in _SHARES}
 _DECLINES = ("almi", "tmv_cm3", "tvi_cm3_per_cm2", "grip_kg", "pa_ratio")
-# Muscle, Ward & Lieber, J Biomech 2005;38:2317-2320: g/cm3.
+# Muscle, as in Ward et al., Clin Orthop Relat Res 2009;467:1074-1082. Ward & Lieber, J Biomech 2005;38:2317-2320,
+# measured 1.055 in muscle fixed in 37% formaldehyde.
 _DENSITY_KG_PER_L = 1.056
 # First measure, second measure, factor that converts the first to the second's unit, title.
 PAIRS = (
@@ -126,12 +127,13 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
 def decline(table: pd.DataFrame, structures: Sequence[str] = ()) -> pd.DataFrame:
     """Change per decade of age by sex, for the main measures and every structure's volume."""
     rows = []
-    who_is = [(who, mask) for who in ("M", "F") if (mask := (table["sex"] == who).to_numpy(dtype=bool)).any()]
+    masks = [(who, (table["sex"] == who).to_numpy(dtype=bool)) for who in ("M", "F")]
+    who_is = [(who, mask, Bends()) for who, mask in masks if mask.any()]
     age = table["age"].to_numpy(dtype=float)
     for name in [*_DECLINES, *(f"{structure}_cm3" for structure in structures)]:
         values = table[name].to_numpy(dtype=float)
-        for who, mask in who_is:
-            rows.append({"measure": name, "sex": who, **vars(decline_per_decade(values[mask], age[mask]))})
+        for who, mask, bends in who_is:
+            rows.append({"measure": name, "sex": who, **vars(decline_per_decade(values[mask], age[mask], bends))})
     return pd.DataFrame(rows)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,19 +10,18 @@ import pandas as pd
 from analysis.competing_tables import competing_table, composition_table, power_text
 from analysis.definitions import label_of
 from analysis.site_tables import site_differences_table, sites_table, undiluted_table
-from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
+from analysis.table_rows import Row, blocks, records
+from analysis.text_tables import (
+    TextTable,
+    format_count,
+    format_interval,
+    format_mean,
+    format_number,
+    format_p,
+    format_ratio,
+)
 
 __all__ = ["FURTHER"]
-
-Row = dict[str, Any]
-
-
-def _records(table: pd.DataFrame) -> list[Row]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _blocks(rows: list[Row], by: str) -> frozenset[int]:
-    return frozenset(i for i in range(1, len(rows)) if rows[i][by] != rows[i - 1][by])
 
 
 def _once(rows: list[Row], *keys: str) -> list[bool]:
@@ -40,7 +38,7 @@ def _with_interval(value: float, low: float, high: float, decimals: int) -> str:
 
 
 def _markers(table: pd.DataFrame) -> TextTable:
-    rows = [row for row in _records(table) if np.isfinite(row["value"])]
+    rows = [row for row in records(table) if np.isfinite(row["value"])]
     cells = []
     for row, new in zip(rows, _once(rows, "outcome", "measure"), strict=True):
         model = row["model"] + (f", against {row['against']}" if row["against"] not in ("", "covariates") else "")
@@ -67,12 +65,12 @@ def _markers(table: pd.DataFrame) -> TextTable:
         f"{corrected}. χ² and p: likelihood ratio test, which decides whether a marker adds anything, because DeLong’s "
         "interval is too wide for nested models. Outcomes that ALMI or grip define are compared without them.",
         2,
-        _blocks(rows, "outcome"),
+        blocks(rows, "outcome"),
     )
 
 
 def _muscles(table: pd.DataFrame) -> TextTable:
-    rows = _records(table.sort_values(["outcome", "muscle"], kind="stable"))
+    rows = records(table.sort_values(["outcome", "muscle"], kind="stable"))
     by = {(row["outcome"], row["muscle"], row["model"]): row for row in rows}
     cells: list[tuple[str, ...]] = []
     kept: list[Row] = []
@@ -83,7 +81,7 @@ def _muscles(table: pd.DataFrame) -> TextTable:
         name = "P/A ratio" if muscle == "pa_ratio" else label_of(muscle)
         line = [label_of(outcome) if not kept or kept[-1]["outcome"] != outcome else "", name]
         for row in pair:
-            line += [_with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]),
+            line += [format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]), format_p(row["p_value"]),
                      format_p(row["p_bh"])]  # fmt: skip
         cells.append(tuple(line))
         kept.append({"outcome": outcome})
@@ -94,12 +92,12 @@ def _muscles(table: pd.DataFrame) -> TextTable:
         "Volume of both sides over squared height, per SD; the same adjustment, then with total muscle volume too. "
         "p (BH) is over the muscles of one outcome and model.",
         2,
-        _blocks(kept, "outcome"),
+        blocks(kept, "outcome"),
     )
 
 
 def _selection(table: pd.DataFrame) -> TextTable:
-    rows = _records(table.sort_values(["outcome", "share"], ascending=[True, False], kind="stable")
+    rows = records(table.sort_values(["outcome", "share"], ascending=[True, False], kind="stable")
                     .groupby("outcome", sort=False).head(8))  # fmt: skip
     names = {"pa_ratio": "P/A ratio", "tmv_cm3": "Total muscle volume"}
     cells = [
@@ -114,16 +112,16 @@ def _selection(table: pd.DataFrame) -> TextTable:
         "Stability selection (Meinshausen and Bühlmann 2010), 50 halves, covariates not penalised; the eight most "
         "stable. At least 60% counts as stable.",
         2,
-        _blocks(rows, "outcome"),
+        blocks(rows, "outcome"),
     )
 
 
 def _imputed(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     cells = [
         (label_of(row["exposure"]) if new else "", label_of(row["outcome"]),
          f"{format_count(row['events'])} / {format_count(row['n'])}",
-         _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]),
+         format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]), format_p(row["p_value"]),
          format_number(row["missing_information"], 3))
         for row, new in zip(rows, _once(rows, "exposure"), strict=True)
     ]  # fmt: skip
@@ -135,13 +133,13 @@ def _imputed(table: pd.DataFrame) -> TextTable:
         "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance. A dash: fewer "
         "than five events per coefficient.",
         2,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )
 
 
 def _repeats(table: pd.DataFrame) -> TextTable:
     cells = []
-    for row in _records(table):
+    for row in records(table):
         small = 4 if abs(row["within_sd"]) < 1 else 1
         cells.append((
             label_of(row["measure"]), format_count(row["n"]),
@@ -161,23 +159,23 @@ def _repeats(table: pd.DataFrame) -> TextTable:
 
 
 def _quality(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     cells = [
         (label_of(row["exposure"]) if new else "", label_of(row["outcome"]), row["model"],
          f"{format_count(row['events_low'])} / {format_count(row['n_low'])}",
          f"{format_count(row['events_high'])} / {format_count(row['n_high'])}",
-         _with_interval(row["odds_ratio"], row["ci_low"], row["ci_high"], 2), format_p(row["p_value"]))
+         format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]), format_p(row["p_value"]))
         for row, new in zip(rows, _once(rows, "exposure"), strict=True)
     ]  # fmt: skip
     return TextTable(
         "Muscle quality",
         ("Exposure", "Outcome", "Model", "Events / n, lowest", "Events / n, highest", "OR (95% CI)", "p"),
         tuple(cells),
-        "Grip per muscle volume is the muscle-specific strength of the Global Leadership Initiative in Sarcopenia; low "
-        "is the lowest fifth of the sex. Adverse muscle composition: much fat, and little volume for sex, weight and "
-        "height (Linge 2021).",
+        "Grip per muscle volume is muscle-specific strength, a part of the concept of sarcopenia of the Global "
+        "Leadership Initiative in Sarcopenia (Kirk 2024), which names no cut-off; low is the lowest fifth of the sex. "
+        "Adverse muscle composition: much fat, and little volume for sex, weight and height (Linge 2021).",
         3,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )
 
 
@@ -187,12 +185,12 @@ def _by_group(table: pd.DataFrame) -> TextTable:
     people = dict(zip(table["group"], table["people"], strict=True))
     for label, part in table.groupby("label", sort=False):
         line = [str(label)]
-        by = {row["group"]: row for row in _records(part)}
+        by = {row["group"]: row for row in records(part)}
         for group in groups:
             row = by[group]
             decimals = 3 if abs(row["first"]) < 1 else 1
             if row["statistic"] == "mean, sd":
-                text = f"{format_number(row['first'], decimals)} ± {format_number(row['second'], decimals)}"
+                text = format_mean(row["first"], row["second"], decimals)
             elif row["statistic"] == "n, percent":
                 text = f"{format_count(row['first'])} ({row['second']:.1f}%)" if row["n"] else "–"
             else:
@@ -210,7 +208,7 @@ def _by_group(table: pd.DataFrame) -> TextTable:
 
 
 def _interactions(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     cells = [
         (label_of(row["exposure"]) if new else "", label_of(row["modifier"]), label_of(row["outcome"]),
          format_p(row["p_interaction"]))
@@ -222,12 +220,12 @@ def _interactions(table: pd.DataFrame) -> TextTable:
         tuple(cells),
         "Likelihood ratio test of highest against lowest third by the other column, in a model with both.",
         3,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )
 
 
 def _mediation(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     cells = [
         (label_of(row["outcome"]) if new else "", label_of(row["mediator"]), format_count(row["n"]),
          format_number(100 * row["total"], 3),
@@ -242,7 +240,7 @@ def _mediation(table: pd.DataFrame) -> TextTable:
         "Percentage points of risk per SD of P/A, by linear models with the same adjustment; bootstrap intervals. P/A, "
         "mass and strength were measured on the same day: this splits an association and shows no mechanism.",
         2,
-        _blocks(rows, "outcome"),
+        blocks(rows, "outcome"),
     )
 
 

@@ -172,7 +172,12 @@ def head_to_head(
         rows += _survival(table, covariates, followed, there, bootstraps, rng)
     columns = ["outcome", "measure", "model", "against", "n", "events", "value", "change", "ci_low", "ci_high",
                "chi_square", "p_likelihood_ratio", "brier", "optimism", "interval", "note"]  # fmt: skip
-    return HeadToHead(pd.DataFrame(rows, columns=columns), pd.DataFrame(curves), pd.DataFrame(benefits))
+    risks = ["outcome", "model", "tenth", "n", "predicted", "observed", "ci_low", "ci_high"]
+    return HeadToHead(
+        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(curves, columns=risks),
+        pd.DataFrame(benefits, columns=["outcome", "model", "threshold", "net_benefit"]),
+    )
 
 
 def _complete(

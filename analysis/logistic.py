@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.design import Standardised, standardise
 from analysis.distributions import chi2_tail, normal_tail
 from analysis.threads import one_blas_thread
 
@@ -19,7 +20,6 @@ __all__ = [
     "likelihood_ratio_p",
     "maximise",
     "refitted",
-    "standardise",
 ]
 
 Vector = NDArray[np.float64]
@@ -108,6 +108,7 @@ def fit_logistic(
     names: tuple[str, ...] | None = None,
     weights: Vector | None = None,
     start: Vector | None = None,
+    standardised: Standardised | None = None,
 ) -> LogisticFit:
     """Fit by maximum likelihood, using Newton's method with halved steps.
 
@@ -123,6 +124,8 @@ def fit_logistic(
         Number of trials behind each row.
     start : ndarray, shape (k + 1,), optional
         Coefficients of a similar model, the intercept first. They save steps and do not change the result.
+    standardised : Standardised, optional
+        `analysis.design.standardise` of the same regressors, where several models share them.
 
     Raises
     ------
@@ -131,8 +134,9 @@ def fit_logistic(
     """
     n, k = regressors.shape
     weights = np.ones(n) if weights is None else weights
-    design, centre, scale = standardise(regressors)
-    shared = design @ design.T / n
+    standardised = standardise(regressors) if standardised is None else standardised
+    design, centre, scale = standardised.design, standardised.centre, standardised.scale
+    shared = standardised.correlations
     if np.linalg.eigvalsh(shared)[0] < _COLLINEAR:
         raise np.linalg.LinAlgError("collinear regressors")
     if start is None:
@@ -190,21 +194,6 @@ def likelihood_ratio_p(fit: LogisticFit, without: LogisticFit) -> float:
     """p value of the terms that ``fit`` has and ``without`` lacks, by chi-square."""
     freedom = len(fit.names) - len(without.names)
     return float(chi2_tail(max(0.0, 2.0 * (fit.log_likelihood - without.log_likelihood)), freedom))
-
-
-def standardise(regressors: Vector) -> tuple[Vector, Vector, Vector]:
-    """Intercept and regressors with mean 0 and SD 1, one row each, for a well-conditioned information matrix."""
-    n, k = regressors.shape
-    design = np.empty((k + 1, n))
-    design[0] = 1.0
-    rows = design[1:]  # a regressor a row: sums along a row are several times as fast as those over rows
-    rows[:] = regressors.T
-    centre = rows.mean(axis=1)
-    rows -= centre[:, None]
-    scale = np.sqrt(np.einsum("ij,ij->i", rows, rows) / n)
-    scale = np.where(scale > 0, scale, 1.0)
-    rows /= scale[:, None]
-    return design, centre, scale
 
 
 def evaluate(predictor: Vector, outcome: Vector, weights: Vector) -> tuple[float, Vector]:

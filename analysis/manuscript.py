@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,16 @@ from analysis.describe import MEASURES
 from analysis.figures.style import MEASURE_LABEL
 from analysis.further_tables import FURTHER
 from analysis.survival import PER_SD
-from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
+from analysis.table_rows import Row, blocks, records
+from analysis.text_tables import (
+    TextTable,
+    format_count,
+    format_interval,
+    format_mean,
+    format_number,
+    format_p,
+    format_ratio,
+)
 from analysis.trend import AGE_GROUPS
 
 __all__ = ["manuscript_tables"]
@@ -24,7 +32,8 @@ _FIRTH_NOTE = (
     " † Firth’s penalised likelihood, where events are separated or fewer than 5 per coefficient; "
     "its p is that of the penalised likelihood ratio."
 )
-Row = dict[str, Any]
+_FEWEST_BY_AGE = 5  # of quartiles, as in the figure; one person's values are not for a table
+_UNIT = {"leg_lean_kg": " kg", "almi": " kg/m²"}  # of the differences between MRI and DXA
 
 
 def manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, TextTable]:
@@ -53,27 +62,19 @@ def manuscript_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, TextTable
     return {name: table for name, table in made.items() if table.rows}
 
 
-def _records(table: pd.DataFrame) -> list[Row]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _blocks(rows: list[Row], by: str) -> frozenset[int]:
-    return frozenset(i for i in range(1, len(rows)) if rows[i][by] != rows[i - 1][by])
-
-
 def _once(rows: list[Row], keys: tuple[str, ...], label: Callable[[Row], str]) -> list[str]:
     """Show a label only if it differs from that of the row above."""
     same = [i > 0 and all(row[key] == rows[i - 1][key] for key in keys) for i, row in enumerate(rows)]
     return ["" if again else label(row) for row, again in zip(rows, same, strict=True)]
 
 
-def _interval(row: Row, decimals: int = 2) -> str:
+def _interval(row: Row) -> str:
     """Format an odds or hazard ratio with its interval."""
     value = row["hazard_ratio"] if "hazard_ratio" in row else row["odds_ratio"]
     if not np.isfinite(value):
         return "not estimable"
     mark = _FIRTH if row.get("method") == "firth" else ""
-    return f"{format_number(value, decimals)} ({format_interval(row['ci_low'], row['ci_high'], decimals)}){mark}"
+    return f"{format_ratio(value, row['ci_low'], row['ci_high'])}{mark}"
 
 
 def _daggers(table: pd.DataFrame) -> str:
@@ -91,14 +92,14 @@ def _flow(table: pd.DataFrame) -> TextTable:
             format_count(row["excluded"]) if row["step"] else "",
             format_count(row["remaining"]),
         )
-        for row in _records(table)
+        for row in records(table)
     ]
     return TextTable("Flow of participants", ("Step", "Excluded", "Remaining"), tuple(rows))
 
 
 def _table_one(table: pd.DataFrame) -> TextTable:
     rows = []
-    for row in _records(table):
+    for row in records(table):
         decimals = MEASURES[row["variable"]][1] if row["variable"] in MEASURES else 0
         cells = [row["label"]]
         for who in ("all", "men", "women"):
@@ -108,7 +109,7 @@ def _table_one(table: pd.DataFrame) -> TextTable:
             elif row["statistic"] == "n, percent":
                 cells.append(f"{format_count(first)} ({second:.{2 if second < 10 else 1}f}%)")
             else:
-                cells.append(f"{format_number(first, decimals)} ± {format_number(second, decimals)}")
+                cells.append(format_mean(first, second, decimals))
         rows.append((*cells, format_number(row["standardised_difference"])))
     return TextTable(
         "Characteristics",
@@ -120,8 +121,7 @@ def _table_one(table: pd.DataFrame) -> TextTable:
 
 
 def _concordance(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
-    labels = _once(rows, ("comparison",), lambda row: row["comparison"])
+    rows = records(table)
     cells = [
         (
             label,
@@ -130,9 +130,10 @@ def _concordance(table: pd.DataFrame) -> TextTable:
             f"{format_number(row['pearson'], 3)} ({format_interval(row['ci_low'], row['ci_high'], 3)})",
             format_number(row["spearman"], 3),
             format_number(row["lin_concordance"], 3),
-            f"{format_number(row['bias'])} ({format_number(row['limit_low'])} to {format_number(row['limit_high'])})",
+            f"{format_number(row['bias'])} ({format_number(row['limit_low'])} to {format_number(row['limit_high'])})"
+            + _UNIT.get(row["second"], ""),
         )
-        for label, row in zip(labels, rows, strict=True)
+        for label, row in zip(_once(rows, ("comparison",), lambda row: row["comparison"]), rows, strict=True)
     ]
     return TextTable(
         "MRI and DXA",
@@ -141,12 +142,12 @@ def _concordance(table: pd.DataFrame) -> TextTable:
         "Pearson’s interval by Fisher’s z. For Lin’s coefficient, bias and limits, muscle volume is converted to mass "
         "with 1.056 kg/L. DXA lean mass includes more than the muscles that MRI segments, so a bias is expected.",
         2,
-        _blocks(rows, "comparison"),
+        blocks(rows, "comparison"),
     )
 
 
 def _decline(table: pd.DataFrame, main: bool) -> TextTable:
-    rows = _records(table[table["measure"].isin(list(MEASURE_LABEL)) == main])
+    rows = records(table[table["measure"].isin(list(MEASURE_LABEL)) == main])
 
     def label(row: Row) -> str:
         name = str(row["measure"])
@@ -163,8 +164,8 @@ def _decline(table: pd.DataFrame, main: bool) -> TextTable:
         "Change per decade of age" if main else "Change per decade of every structure",
         ("Measure", "", "n", "Per decade (± 1.96 SE)", "Per cent of the mean", "p", "p of a curve"),
         tuple(cells),
-        "Ten times the slope of a straight line on age. p of a curve: natural cubic spline with four knots against "
-        "the line, F test.",
+        "Ten times the slope of a straight line on age. p: Student’s t, which a small group makes larger than 1.96 SE "
+        "suggests. p of a curve: natural cubic spline with four knots against the line, F test.",
         2,
     )
 
@@ -177,24 +178,23 @@ def _age_groups(table: pd.DataFrame) -> TextTable:
         by_age = part.set_index("age_group")
         cells = []
         for group in AGE_GROUPS:
-            if group not in by_age.index:
+            if group not in by_age.index or (row := by_age.loc[group])["n"] < _FEWEST_BY_AGE:
                 cells.append("–")
                 continue
-            row = by_age.loc[group]
             quartiles = format_interval(row["quartile_low"], row["quartile_high"], decimals)
             cells.append(f"{format_number(row['median'], decimals)} ({quartiles})")
         rows.append({"measure": measure, "cells": (_WHO[str(sex)], *cells)})
     labels = _once(rows, ("measure",), lambda row: MEASURE_LABEL[row["measure"]])
     cells_of = tuple((label, *row["cells"]) for label, row in zip(labels, rows, strict=True))
-    ages = tuple(group.replace("-", "–") for group in AGE_GROUPS)
-    return TextTable("Median (quartiles) by age", ("Measure", "", *ages), cells_of, "", 2)
+    ages = (group.replace("-", "–") for group in AGE_GROUPS)
+    return TextTable("Median (quartiles) by age", ("Measure", "", *ages), cells_of, "A dash: fewer than 5 people.", 2)
 
 
 def _trend(table: pd.DataFrame) -> TextTable:
     ages = [group for group in AGE_GROUPS if (table["age_group"] == group).any()]
     rows = []
     for (outcome, sex), part in table.groupby(["outcome", "sex"], sort=False):
-        by = {row["age_group"]: f"{row['percent']:.1f}% ({row['events']} / {row['n']})" for row in _records(part)}
+        by = {row["age_group"]: f"{row['percent']:.1f}% ({row['events']} / {row['n']})" for row in records(part)}
         first = part.iloc[0]
         cells = [_WHO[str(sex)], *(by.get(group, "–") for group in ages), format_number(first["chi_square"], 1)]
         cells += [format_p(first["p_trend"]), format_number(first["z_as_printed"], 2)]
@@ -208,7 +208,7 @@ def _trend(table: pd.DataFrame) -> TextTable:
         "paper’s formula. It neither weights the groups by their size nor centres the scores, so it is not this test, "
         "and its p value would be wrong.",
         2,
-        _blocks(rows, "outcome"),
+        blocks(rows, "outcome"),
     )
 
 
@@ -216,7 +216,7 @@ def _pairs(table: pd.DataFrame, keys: list[str]) -> list[Row]:
     """Put the crude and adjusted models of the same question in one row."""
     rows = []
     for values, part in table.groupby(keys, sort=False):
-        models = {row["model"]: row for row in _records(part)}
+        models = {row["model"]: row for row in records(part)}
         last = list(models.values())[-1]
         rows.append(dict(zip(keys, values, strict=True)) | {"models": models, "last": last})
     return rows
@@ -247,13 +247,13 @@ def _associations(table: pd.DataFrame) -> TextTable:
         "The middle third is left out. 95% profile-likelihood intervals; p is Wald’s, p (LR) the likelihood ratio "
         "test’s, p (BH) Benjamini and Hochberg’s over all odds ratios of the same model." + _daggers(table),
         2,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
         {i: row["last"]["note"] for i, row in enumerate(rows) if row["last"]["note"]},
     )  # fmt: skip
 
 
 def _sex_stratified(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     outcomes = _once(rows, ("exposure", "outcome"), lambda row: label_of(row["outcome"]))
     tests = _once(rows, ("exposure", "outcome"), lambda row: format_p(row["p_interaction"]))
@@ -270,7 +270,7 @@ def _sex_stratified(table: pd.DataFrame) -> TextTable:
         "Same adjustment except for sex; thirds of everyone. Interaction: likelihood ratio test of exposure by sex in "
         "the model of both sexes." + _daggers(table),
         3,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )  # fmt: skip
 
 
@@ -300,13 +300,13 @@ def _survival(table: pd.DataFrame) -> TextTable:
         "Cox’s model, Efron’s ties, Wald’s intervals and p; time since imaging. Rates in 1000 person-years. p of "
         "proportionality: does the adjusted ratio change with time (score test on Schoenfeld’s residuals)?",
         2,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
         remarks,
     )  # fmt: skip
 
 
 def _per_sd(table: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     labels = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     cells = [
         (label, label_of(row["outcome"]), f"{format_count(row['events'])} / {format_count(row['n'])}",
@@ -320,15 +320,15 @@ def _per_sd(table: pd.DataFrame) -> TextTable:
         "Same adjustment. p of a curve: restricted cubic spline with four knots against the line, likelihood ratio "
         "test." + _daggers(table),
         2,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )
 
 
 def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
-    rows = _records(table)
+    rows = records(table)
     exposures = _once(rows, ("exposure",), lambda row: label_of(row["exposure"]))
     analyses = _once(rows, ("exposure", "analysis"), lambda row: row["analysis"][0].upper() + row["analysis"][1:])
-    beside = {(row["exposure"], row["outcome"], row["model"]): _interval(row) for row in _records(main)}
+    beside = {(row["exposure"], row["outcome"], row["model"]): _interval(row) for row in records(main)}
     cells = [
         (exposure, analysis, label_of(row["outcome"]), _of(row, "low"), _of(row, "high"), _interval(row),
          format_p(row["p_value"]), beside.get((row["exposure"], row["outcome"], row["model"]), "–"))
@@ -342,5 +342,5 @@ def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
         "Main analysis: complete cases, exact thirds. Everyone: all who are old enough and have complete MRI, "
         "exposure and outcome; a missing covariate is marked by an indicator." + _daggers(pd.concat([table, main])),
         3,
-        _blocks(rows, "exposure"),
+        blocks(rows, "exposure"),
     )  # fmt: skip

@@ -111,7 +111,7 @@ def mediation_table(
                 continue  # the covariates determine the exposure, or both determine the mediator
             found = mediate(x, m, y, design, seed=seed)
             rows.append({"exposure": exposure, "outcome": outcome, "mediator": mediator, **vars(found)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["exposure", "outcome", "mediator", *Mediation.__dataclass_fields__])
 
 
 def _left(column: Vector, others: Vector) -> float:

@@ -90,7 +90,8 @@ def fit_random_intercept(regressors: Vector, outcome: Vector, group: NDArray[np.
     """
     plain = fit_logistic(regressors, outcome)
     order = np.argsort(group, kind="stable")
-    design, centre, scale = standardise(regressors[order])
+    standardised = standardise(regressors[order])
+    design, centre, scale = standardised.design, standardised.centre, standardised.scale
     events = outcome[order]
     starts = np.flatnonzero(np.concatenate([[True], np.diff(group[order]) != 0]))
     model = _Model(design, events, starts)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates, Design, beside, variance_inflation
+from analysis.design import Covariates, Design
 from analysis.distributions import chi2_tail
 from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.multiplicity import benjamini_hochberg, e_value, e_value_of_interval
@@ -35,7 +35,7 @@ Vector = NDArray[np.float64]
 EVENTS_PER_COEFFICIENT = 5
 _COMMON = 0.15
 TOO_MANY = "more coefficients than half the people: not estimable"
-# Usual limit above which collinearity is reported (Vatcheva et al., Epidemiology 2016;6:227).
+# Usual limit above which collinearity is reported (Vatcheva et al., Epidemiology (Sunnyvale) 2016;6:227).
 LARGE_INFLATION = 10.0
 
 
@@ -196,10 +196,11 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
         return replace(empty, note="; ".join([*notes, "a group of nobody: not estimable"]))
     if total in (0, len(events)):
         return replace(empty, note="; ".join([*notes, "no events" if total == 0 else "everyone has the outcome"]))
-    regressors = beside(high, design.values)
+    model = design.beside(high)
+    regressors = model.values
     if too_many(regressors):
         return replace(empty, note="; ".join([*notes, TOO_MANY]))
-    inflation = variance_inflation(high, design.values)
+    inflation = model.inflation
     empty = replace(empty, variance_inflation=inflation)
     if np.isinf(inflation):
         return replace(empty, note="; ".join([*notes, "exposure collinear with the covariates: not estimable"]))
@@ -210,18 +211,22 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     cells = (empty.events_low, empty.events_high, empty.n_low - empty.events_low, empty.n_high - empty.events_high)
     reason = "an empty cell" if 0 in cells else "fewer than 5 events per coefficient" if few else ""
     if not reason:
-        rows = _collapse(high, events) if regressors.shape[1] == 1 else (regressors, events, None)
+        alone = regressors.shape[1] == 1
+        rows = _collapse(high, events) if alone else (regressors, events, None)
+        shared = None if alone else model.standardised
         try:
-            fit = fit_logistic(rows[0], rows[1], weights=rows[2])
+            fit = fit_logistic(rows[0], rows[1], weights=rows[2], standardised=shared)
         except np.linalg.LinAlgError:
             return replace(empty, note="; ".join([*notes, "exposure collinear with the covariates: not estimable"]))
-        low, high_end = (None, None) if fit.separated else profile_interval(fit, rows[0], rows[1], 0, weights=rows[2])
+        low, high_end = None, None
+        if not fit.separated:
+            low, high_end = profile_interval(fit, rows[0], rows[1], 0, weights=rows[2], standardised=shared)
         if low is not None and high_end is not None:
             without = None
-            if regressors.shape[1] > 1:
+            if shared is not None:
                 start = np.delete(fit.coefficients, 1)
                 start[0] += fit.coefficients[1] * high.mean()
-                without = fit_logistic(regressors[:, 1:], events, start=start)
+                without = fit_logistic(regressors[:, 1:], events, start=start, standardised=shared.without(0))
             ratio_p = likelihood_ratio_p(fit, without) if without else _null_ratio_p(fit.log_likelihood, events)
             ratio = float(np.exp(fit.coefficients[1]))
             return replace(
@@ -239,7 +244,7 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
             )
         reason = "separated events"
     notes.append(f"{reason}: Firth's penalised likelihood")
-    penalised = firth(regressors, events, 0)
+    penalised = firth(regressors, events, 0, standardised=model.standardised)
     if not penalised.converged:
         return replace(empty, note="; ".join([*notes, "which did not converge"]))
     ratio = float(np.exp(penalised.coefficient))

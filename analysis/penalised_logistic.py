@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from analysis.design import Standardised, standardise
 from analysis.distributions import chi2_tail
+from analysis.logistic import evaluate, information_of
 from analysis.profile_likelihood import profile_ends
 from analysis.threads import one_blas_thread
 
@@ -60,7 +61,9 @@ class FirthEstimate:
 
 
 @one_blas_thread
-def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -> FirthEstimate:
+def firth(
+    regressors: Vector, outcome: Vector, term: int, level: float = 0.95, standardised: Standardised | None = None
+) -> FirthEstimate:
     """Estimate one coefficient and profile the others out.
 
     Parameters
@@ -72,15 +75,14 @@ def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -
     term : int
         Column of ``regressors``.
     level : float
+    standardised : Standardised, optional
+        `analysis.design.standardise` of the same regressors, where several models share them.
     """
-    centre, scale = regressors.mean(axis=0), regressors.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    design = np.column_stack([np.ones(len(outcome)), (regressors - centre) / scale])
-    j, unit = term + 1, float(scale[term])
-    free = np.ones(design.shape[1], dtype=bool)
-    coefficients, best, error, converged = _maximise(
-        design, outcome, free, np.zeros(design.shape[1]), _DECREMENT_ESTIMATE
-    )
+    standardised = standardise(regressors) if standardised is None else standardised
+    design = standardised.design
+    j, unit = term + 1, float(standardised.scale[term])
+    free = np.ones(len(design), dtype=bool)
+    coefficients, best, error, converged = _maximise(design, outcome, free, np.zeros(len(design)), _DECREMENT_ESTIMATE)
     free[j] = False
     path = [coefficients]
 
@@ -108,12 +110,9 @@ def firth(regressors: Vector, outcome: Vector, term: int, level: float = 0.95) -
 
 
 def _penalised(design: Vector, outcome: Vector, coefficients: Vector) -> tuple[float, Vector, Vector]:
-    predictor = design @ coefficients
-    fitted = expit(predictor)
-    information = design.T @ (design * (fitted * (1.0 - fitted))[:, None])
-    log_determinant = float(np.linalg.slogdet(information)[1])
-    value = float(outcome @ predictor - np.logaddexp(0.0, predictor).sum()) + 0.5 * log_determinant
-    return value, fitted, information
+    value, fitted = evaluate(coefficients @ design, outcome, np.ones(len(outcome)))
+    information = information_of(design, fitted * (1.0 - fitted))
+    return value + 0.5 * float(np.linalg.slogdet(information)[1]), fitted, information
 
 
 def _maximise(
@@ -124,8 +123,8 @@ def _maximise(
     value, fitted, information = _penalised(design, outcome, coefficients)
     for _ in range(_MAX_STEPS):
         covariance = np.linalg.pinv(information, hermitian=True)
-        leverage = ((design @ covariance) * design).sum(axis=1) * fitted * (1.0 - fitted)
-        score = (design.T @ (outcome - fitted + leverage * (0.5 - fitted)))[free]
+        leverage = np.einsum("ij,ij->j", covariance @ design, design) * fitted * (1.0 - fitted)
+        score = (design @ (outcome - fitted + leverage * (0.5 - fitted)))[free]
         step = np.linalg.solve(information[np.ix_(free, free)], score)
         if float(score @ step) < decrement:
             return coefficients, value, np.sqrt(np.diag(covariance)), True

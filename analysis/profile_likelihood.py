@@ -16,8 +16,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.design import Standardised, standardise
 from analysis.distributions import normal_quantile
-from analysis.logistic import LogisticFit, evaluate, information_of, maximise, standardise
+from analysis.logistic import LogisticFit, evaluate, information_of, maximise
 from analysis.threads import one_blas_thread
 
 __all__ = ["profile_ends", "profile_interval"]
@@ -26,6 +27,8 @@ Vector = NDArray[np.float64]
 
 # Newton's method for an interval's end: the likelihood is this near the wanted height, and the others' scores to 0.
 _END_STEPS, _END_TOLERANCE = 12, 1e-8
+# The bracketed root moved by less than this share of the standard error; the next step would be far smaller.
+_ROOT_STEPS, _ROOT_TOLERANCE = 60, 1e-7
 
 
 @one_blas_thread
@@ -36,6 +39,7 @@ def profile_interval(
     term: int,
     level: float = 0.95,
     weights: Vector | None = None,
+    standardised: Standardised | None = None,
 ) -> tuple[float | None, float | None]:
     """Compute the profile-likelihood interval of one coefficient.
 
@@ -43,8 +47,8 @@ def profile_interval(
     ----------
     fit : LogisticFit
         Fit to the same data.
-    regressors, outcome, weights
-    The arguments of `fit_logistic`.
+    regressors, outcome, weights, standardised
+        The arguments of `fit_logistic`.
     term : int
         Column of ``regressors``.
     level : float
@@ -56,12 +60,14 @@ def profile_interval(
     """
     n = len(outcome)
     weights = np.ones(n) if weights is None else weights
-    fast = _both_ends(fit, regressors, outcome, term, normal_quantile(0.5 + level / 2), weights)
+    standardised = standardise(regressors) if standardised is None else standardised
+    fast = _both_ends(fit, standardised, outcome, term, normal_quantile(0.5 + level / 2), weights)
     if fast is not None:
         return fast
     column = regressors[:, term]
     centred = column - float(column.mean())
-    others, centre, scale = standardise(np.delete(regressors, term, axis=1))
+    rest = standardised.without(term)
+    others, centre, scale = rest.design, rest.centre, rest.scale
     coefficients = np.delete(fit.coefficients[1:], term)
     intercept = fit.coefficients[0] + fit.coefficients[term + 1] * float(column.mean()) + coefficients @ centre
     estimate, error = float(fit.coefficients[term + 1]), float(fit.standard_errors[term + 1])
@@ -82,10 +88,10 @@ def profile_interval(
 
 
 def _both_ends(
-    fit: LogisticFit, regressors: Vector, outcome: Vector, term: int, wanted: float, weights: Vector
+    fit: LogisticFit, standardised: Standardised, outcome: Vector, term: int, wanted: float, weights: Vector
 ) -> tuple[float, float] | None:
     """Both ends by Newton's method on all coefficients; None if an end is not found."""
-    design, centre, scale = standardise(regressors)
+    design, centre, scale = standardised.design, standardised.centre, standardised.scale
     start = np.concatenate([[fit.coefficients[0] + fit.coefficients[1:] @ centre], fit.coefficients[1:] * scale])
     height = fit.log_likelihood - wanted**2 / 2.0
     others = np.delete(np.arange(len(start)), term + 1)
@@ -147,8 +153,6 @@ def profile_ends(
     log_likelihood: Callable[[float], float], best: float, estimate: float, error: float, level: float
 ) -> tuple[float | None, float | None]:
     """Values below and above the estimate where ``2 (best - log_likelihood(value))`` is the chi-square quantile."""
-    from scipy.optimize import brentq  # imported here because few intervals need it, and it takes half a second
-
     wanted = float(normal_quantile(0.5 + level / 2))
 
     def short_of(value: float) -> float:
@@ -156,13 +160,36 @@ def profile_ends(
 
     ends: list[float | None] = []
     for sign in (-1.0, 1.0):
-        inner, outer = estimate, estimate + sign * wanted * error
-        while short_of(outer) < 0.0:
-            inner, outer = outer, outer + sign * wanted * error
+        inner, below = estimate, -wanted
+        outer = estimate + sign * wanted * error
+        while (above := short_of(outer)) < 0.0:
+            inner, below, outer = outer, above, outer + sign * wanted * error
             if abs(outer - estimate) > 12 * wanted * error:
                 ends.append(None)
                 break
         else:
-            low, high = sorted((inner, outer))
-            ends.append(float(brentq(short_of, low, high, xtol=1e-7 * max(error, 1e-300), rtol=1e-12)))
+            ends.append(_crossing(short_of, (inner, below), (outer, above), _ROOT_TOLERANCE * error))
     return ends[0], ends[1]
+
+
+def _crossing(
+    function: Callable[[float], float], one: tuple[float, float], other: tuple[float, float], tolerance: float
+) -> float:
+    """Where a nearly straight function is 0, between two points (x, value) of different sign, by the Illinois method.
+
+    Dowell & Jarratt, BIT 1971;11:168-174. SciPy's solvers would take longer to import than this takes to run.
+    """
+    (a, at_a), (b, at_b) = one, other
+    for _ in range(_ROOT_STEPS):
+        if at_b == 0.0 or at_b == at_a:
+            break
+        x = b - at_b * (b - a) / (at_b - at_a)
+        at_x, moved = function(x), abs(x - b)
+        if at_x * at_b < 0.0:
+            a, at_a = b, at_b
+        else:
+            at_a /= 2.0  # or the other point would stay for ever
+        b, at_b = x, at_x
+        if moved < tolerance:
+            break
+    return b

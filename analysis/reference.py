@@ -143,7 +143,8 @@ def height_curves(
             parts.append(pd.DataFrame({"phenotype": name, "sex": sex, "age": at[0], "height_cm": shown,
                                        "percentile": percentile, "value": centile(*fit.at(*at), z),
                                        "ci_low": low, "ci_high": high}))  # fmt: skip
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    columns = ["phenotype", "sex", "age", "height_cm", "percentile", "value", "ci_low", "ci_high"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _in_order(phenotypes: Sequence[str]) -> Callable[[pd.Series], pd.Series]:

@@ -19,6 +19,7 @@ from analysis.figures.incidence import incidence_figure
 from analysis.figures.muscles import muscle_forest, volcano
 from analysis.figures.percentiles import percentile_figure
 from analysis.figures.power import power_figure
+from analysis.further_tables import FURTHER
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
 from analysis.run import Results
@@ -28,9 +29,9 @@ from analysis.tables import write_table, write_text
 from analysis.text_tables import (
     TextTable,
     format_count,
-    format_interval,
     format_number,
     format_p,
+    format_ratio,
     to_latex,
     to_markdown,
 )
@@ -143,8 +144,16 @@ def _render(
         made_from=made_from,
         tables=printed,
         notes=results.tables["notes"].to_dict("records"),
+        left_out=_left_out(results.tables, printed),
         adjusted_for=", ".join(made_from["options"]["adjust"]).replace("bmi", "BMI") or "nothing",
     )
+
+
+def _left_out(tables: Mapping[str, pd.DataFrame], printed: Mapping[str, TextTable]) -> list[str]:
+    """Analyses that were asked for and have nothing to show, in words."""
+    empty = [name for name, table in tables.items() if name != "notes" and not len(table)]
+    return [name.replace("_", " ") for name in dict.fromkeys([*empty, *(n for n in FURTHER if n in tables)])
+            if name not in printed]  # fmt: skip
 
 
 def _picture(png: bytes) -> dict[str, Any]:
@@ -178,6 +187,6 @@ def _strongest(ratios: pd.DataFrame) -> list[tuple[str, str]]:
     if holding.empty:
         return [("none", f"of {int((ratios['model'] == model).sum())} {model} odds ratios below p (BH) = 0.05")]
     row = holding.iloc[0]
-    interval = format_interval(row["ci_low"], row["ci_high"])
-    what = f"{label_of(row['outcome']).lower()}, {label_of(row['exposure'])}, high against low third ({interval}; "
-    return [(f"OR {format_number(row['odds_ratio'])}", f"{what}p {format_p(row['p_value'])})")]
+    ratio, _, interval = format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]).partition(" (")
+    what = f"{label_of(row['outcome']).lower()}, {label_of(row['exposure'])}, high against low third"
+    return [(f"OR {ratio}", f"{what} (95% CI {interval[:-1]}; p {format_p(row['p_value'])})")]

@@ -61,19 +61,22 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
     total = float(events.sum())
     if sd == 0 or total in (0, len(events)):
         return empty | {"method": "none", "note": "no variation: not estimable"}
-    regressors = beside(x / sd, design.values)
+    model = design.beside(x / sd)
+    regressors = model.values
     notes = list(design.notes)
     few = min(total, len(events) - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
     if too_many(regressors):
         return empty | {"method": "none", "note": "; ".join([*notes, TOO_MANY])}
     try:
-        fit = fit_logistic(regressors, events)
+        fit = fit_logistic(regressors, events, standardised=model.standardised)
     except np.linalg.LinAlgError:
         return empty | {"method": "none", "note": "exposure collinear with the covariates: not estimable"}
-    low, high = (None, None) if fit.separated or few else profile_interval(fit, regressors, events, 0)
+    low, high = None, None
+    if not (fit.separated or few):
+        low, high = profile_interval(fit, regressors, events, 0, standardised=model.standardised)
     if low is None or high is None:
         notes.append("sparse or separated events: Firth's penalised likelihood")
-        penalised = firth(regressors, events, 0)
+        penalised = firth(regressors, events, 0, standardised=model.standardised)
         ends = [float("nan") if end is None else float(np.exp(end)) for end in (penalised.low, penalised.high)]
         return empty | {
             "odds_ratio": float(np.exp(penalised.coefficient)) if penalised.converged else float("nan"),

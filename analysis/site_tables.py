@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.definitions import label_of
-from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
+from analysis.text_tables import TextTable, format_count, format_number, format_p, format_ratio
 
 __all__ = ["site_differences_table", "sites_table", "undiluted_table"]
 
@@ -55,7 +55,7 @@ def sites_table(table: pd.DataFrame) -> TextTable:
             f"{label_of(row['exposure'])}, {label_of(row['outcome']).lower()}" if not all(same) else "",
             row["handling"],
             f"{format_count(row['events'])} / {format_count(row['n'])}" if not all(same) else "",
-            f"{format_number(ratio)} ({format_interval(row['ci_low'], row['ci_high'])})" if np.isfinite(ratio) else "–",
+            format_ratio(ratio, row.get("ci_low", np.nan), row.get("ci_high", np.nan)),
             format_p(row.get("p_value", np.nan)),
             _site(row),
         ))  # fmt: skip
@@ -102,9 +102,7 @@ def undiluted_table(table: pd.DataFrame) -> TextTable:
 
 def _with_interval(row: Row, name: str) -> str:
     low, high = (row["ci_low"], row["ci_high"]) if name == "odds_ratio" else (row["simex_low"], row["simex_high"])
-    if not np.isfinite(row[name]):
-        return "–"
-    return f"{format_number(row[name])} ({format_interval(low, high)})"
+    return format_ratio(row[name], low, high)
 
 
 def _site(row: Row) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.definitions import label_of
 from analysis.options import Options
 from analysis.run import Results
-from analysis.text_tables import TextTable, format_count, format_interval, format_number, format_p
+from analysis.text_tables import TextTable, format_count, format_p, format_ratio
 
 __all__ = ["exclusions_in_words", "main_result", "strobe_checklist"]
 
@@ -104,8 +104,8 @@ def _ratio(row: dict[Any, Any]) -> str:
     name = label_of(row["outcome"]).lower()
     if not np.isfinite(row["odds_ratio"]):
         return f"{name} not estimable ({events})"
-    interval = format_interval(row["ci_low"], row["ci_high"])
-    return f"{name} OR {format_number(row['odds_ratio'])} ({interval}; p {format_p(row['p_value'])}; {events})"
+    ratio = format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]).removesuffix(")")
+    return f"{name} OR {ratio}; p {format_p(row['p_value'])}; {events})"
 
 
 def _dates(results: Results) -> str:

@@ -59,7 +59,9 @@ def read_table(
         raise DataError(where, f"not readable ({str(error).strip()})", "a table", _REMEDY) from None
     table, header = read
     table.columns = [str(name).strip() for name in table.columns]
-    table.attrs["header"] = header
+    if wanted is not None:
+        # Only where columns were left out: pandas copies these names for every column taken from the table.
+        table.attrs["header"] = header
     for name in table.columns:
         if comparable(plain_name(name)) in as_text:
             table[name] = table[name].astype("string").str.strip().str.removesuffix(".0")

@@ -11,8 +11,10 @@ __all__ = [
     "TextTable",
     "format_count",
     "format_interval",
+    "format_mean",
     "format_number",
     "format_p",
+    "format_ratio",
     "latex_text",
     "to_latex",
     "to_markdown",
@@ -91,6 +93,30 @@ def format_interval(low: float | None, high: float | None, decimals: int = 2) ->
     ends = format_number(low, places[0]), format_number(high, places[1])
     negative = any(end.startswith("−") for end in ends)
     return (" to " if negative else "–").join(ends)
+
+
+def format_mean(mean: float, sd: float, decimals: int) -> str:
+    """Format a mean with its standard deviation, which one person does not have."""
+    return format_number(mean, decimals) + (f" ± {format_number(sd, decimals)}" if np.isfinite(sd) else "")
+
+
+def format_ratio(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Format an odds or hazard ratio: "1.42 (1.13–1.78)"; a dash for a missing one.
+
+    Numbers that would be printed as 0.00 are "<0.01", and those from a thousand on ">1000", because a ratio is never
+    0, and seven digits of an end that few events leave open pretend to be known.
+    """
+    if not np.isfinite(value):
+        return "–"
+    one, *ends = (_part_of_ratio(number, decimals) for number in (value, low, high))
+    return f"{one} ({(' to ' if '–' in ends else '–').join(ends)})"
+
+
+def _part_of_ratio(number: float, decimals: int) -> str:
+    if np.isfinite(number) and number >= _LARGEST_DECIMAL:
+        return f">{_LARGEST_DECIMAL:.0f}"
+    text = format_number(number, decimals)
+    return f"<{10.0**-decimals:.{decimals}f}" if np.isfinite(number) and float(text) == 0.0 else text
 
 
 def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, caption: str = "") -> str:

@@ -15,6 +15,7 @@ from analysis.splines import restricted_cubic_spline
 
 __all__ = [
     "AGE_GROUPS",
+    "Bends",
     "Decline",
     "Trend",
     "age_group",
@@ -140,8 +141,15 @@ def trend_as_printed(
     return float((score * (events / totals - p)).sum() / spread)
 
 
-def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) -> Decline:
-    """Regress a measure on age in years by least squares. NaN are left out."""
+def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64], bends: Bends | None = None) -> Decline:
+    """Regress a measure on age in years by least squares. NaN are left out.
+
+    Parameters
+    ----------
+    values, age : ndarray, shape (n,)
+    bends : Bends, optional
+        Shared by the measures of the same people; it saves the spline of age.
+    """
     both = np.isfinite(values) & np.isfinite(age)
     y, x = values[both], age[both]
     n = len(y)
@@ -162,25 +170,41 @@ def decline_per_decade(values: NDArray[np.float64], age: NDArray[np.float64]) ->
         percent_per_decade=1000 * slope / mean if mean else float("nan"),
         mean=mean,
         p_value=p_value,
-        p_nonlinear=_curve_p(x, residual),
+        p_nonlinear=_curve_p((bends or Bends()).of(x), residual),
     )
 
 
-def _curve_p(x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
-    """F test of the spline's nonlinear terms on the residuals of the line."""
+class Bends:
+    """What a spline of age has that a straight line lacks: made once for the measures of the same people."""
+
+    def __init__(self) -> None:
+        self._age: NDArray[np.float64] | None = None
+        self._basis: NDArray[np.float64] | None = None
+
+    def of(self, age: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Orthonormal columns, shape (n, 2); None if the ages have too few values for a spline."""
+        if self._age is None or not np.array_equal(self._age, age):
+            self._age, self._basis = age, _bends(age)
+        return self._basis
+
+
+def _bends(x: NDArray[np.float64]) -> NDArray[np.float64] | None:
     try:
         bends = restricted_cubic_spline(x)[:, 1:]
     except ValueError:
-        return float("nan")
+        return None
     # Remove from the nonlinear terms what the line explains (Frisch, Waugh and Lovell). Two columns remain.
     line = np.column_stack([np.ones_like(x), (x - x.mean()) / x.std()])
     bends = bends - line @ np.linalg.lstsq(line, bends)[0]
     spread = bends.std(axis=0)
-    freedom = len(x) - 2 - bends.shape[1]
+    return np.linalg.qr(bends / spread)[0] if (spread > 1e-9).all() else None
+
+
+def _curve_p(bends: NDArray[np.float64] | None, residual: NDArray[np.float64]) -> float:
+    """F test of the spline's nonlinear terms on the residuals of the line."""
     left = float(residual @ residual)
-    if freedom < 1 or left <= 0 or not (spread > 1e-9).all():
+    if bends is None or left <= 0 or (freedom := len(residual) - 2 - bends.shape[1]) < 1:
         return float("nan")
-    basis, _ = np.linalg.qr(bends / spread)
-    explained = float(((basis.T @ residual) ** 2).sum())
+    explained = float(((bends.T @ residual) ** 2).sum())
     between = (explained / bends.shape[1]) / ((left - explained) / freedom)
     return f_tail(between, bends.shape[1], freedom)

@@ -89,6 +89,8 @@ def check_participants(
     DataError
         If there are problems. The message names column, rule, number and first rows of each.
     """
+    # Taken from the table, because pandas would copy all names anew for every column.
+    header = raw.attrs.pop("header", raw.columns)
     found = find_columns(raw.columns, fields, where)
     for required in ("eid", "sex", "age"):
         if required not in found:
@@ -129,7 +131,6 @@ def check_participants(
     check_sexes(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
     _fill_survivors(table, problems)
-    header = raw.attrs.get("header", raw.columns)
     return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, header)), fields)
 
 

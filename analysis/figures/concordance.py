@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from analysis.describe import PAIRS
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, SEX_LABEL, bare, new_figure, thousands
@@ -49,7 +49,8 @@ def concordance_figure(table: pd.DataFrame) -> Figure:
             axes.xaxis.set_major_formatter(thousands)
         bare(axes)
     if drawn is not None:
-        bar = figure.colorbar(drawn, ax=panels, pad=0.01, shrink=0.8, aspect=25)
+        bar = figure.colorbar(drawn, ax=panels, pad=0.01, shrink=0.8, aspect=25, format=FuncFormatter(thousands))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.set_label("People per cell")
         bar.outline.set_linewidth(0.4)
     else:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from analysis.definitions import label_of
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, bare, new_figure
-from analysis.text_tables import format_count, format_interval, format_number, format_p
+from analysis.text_tables import format_count, format_p, format_ratio
 
 __all__ = ["forest"]
 
@@ -119,8 +119,7 @@ def _numbers(axes: Axes, y: float, row: pd.Series) -> None:
     if not np.isfinite(row["odds_ratio"]):
         axes.annotate("not estimable", (_RATIO, y), ha="left", **look)
         return
-    interval = format_interval(row["ci_low"], row["ci_high"])
-    axes.annotate(f"{format_number(row['odds_ratio'])} ({interval})", (_RATIO, y), ha="left", **look)
+    axes.annotate(format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]), (_RATIO, y), ha="left", **look)
     axes.annotate(format_p(row["p_value"]), (_P, y), ha="left", **look)
 
 

@@ -50,6 +50,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # no figure has ticks at its top, so that matplotlib need not look for the title's place
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,

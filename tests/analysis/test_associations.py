@@ -10,7 +10,7 @@ import pytest
 
 from analysis import associations, sex_stratified
 from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
-from analysis.design import design_of
+from analysis.design import Covariates, design_of
 from analysis.odds_ratios import associate
 from analysis.sensitivity import per_sd
 from analysis.thirds import tertiles
@@ -207,3 +207,16 @@ def test_a_model_that_people_cannot_determine_has_no_odds_ratio() -> None:
     assert np.isfinite(found.odds_ratio) and "9 covariates follow from the others: dropped" in found.note
     determined = associate(table.assign(third=groups.group), "x", "y", groups, ["third"], "adjusted")
     assert np.isnan(determined.odds_ratio) and "collinear" in determined.note
+
+
+def test_models_that_share_their_people_give_what_each_gives_alone() -> None:
+    """Designs are kept for the next outcome; another exposure or other people must not be given the last one."""
+    table = cohort_of(_N, _SEED).analysed.head(900).copy()
+    table.loc[table.index[:200], "falls"] = np.nan
+    shared, asked = Covariates(table, COVARIATES), ("weak_grip", "falls", "mortality", "weak_grip")
+    for exposure in ("pa_ratio", "lr_asymmetry_dexa"):
+        groups = tertiles(table[exposure].to_numpy(dtype=float))
+        for outcome in asked:
+            together = associate(table, exposure, outcome, groups, shared, "adjusted")
+            assert together == associate(table, exposure, outcome, groups, COVARIATES, "adjusted")
+            assert together.method in ("maximum likelihood", "firth")

@@ -183,8 +183,18 @@ def test_with_two_in_five_missing_complete_cases_and_everyone_are_kept() -> None
 
 def test_a_table_without_complete_cases_names_what_is_missing_most() -> None:
     people = _people(60).assign(activity=None)
-    with pytest.raises(DataError, match="missing covariate"):
+    with pytest.raises(DataError, match="missing covariate.* activity in all.* take it out of --adjust"):
         build_cohort(_checked(people), check_phenotypes(_images(60), "phenotypes.csv"))
+
+
+def test_covariates_that_cost_half_of_the_people_are_named_before_the_results() -> None:
+    people = _people(80)
+    people.loc[:47, "activity"] = None
+    people.loc[50, "weight_kg"] = np.nan
+    cohort = build_cohort(_checked(people), check_phenotypes(_images(80), "phenotypes.csv"))
+    assert cohort.warnings == ("Missing among the 80 who meet all other criteria: activity in 48, bmi in 1.",)
+    few = build_cohort(_checked(_people(80)), check_phenotypes(_images(80), "phenotypes.csv"))
+    assert few.warnings == ()
 
 
 def test_ratios_of_zero_and_infinity_and_negative_volumes_become_missing() -> None:
