@@ -124,7 +124,7 @@ def _true_fat(tissues: Tissues, fused: Fused) -> dict[str, float]:
     )
 
     def pooled(names: tuple[str, ...], sides: tuple[bool, ...] = (False, True)) -> float:
-        chosen = np.ix_(np.array(sides, dtype=int), [by_name(name).index for name in names])
+        chosen = np.ix_(np.array(sides, dtype=int), np.array([by_name(name).index for name in names]))
         return float(sums[chosen].sum() / voxels[chosen].sum())
 
     return {

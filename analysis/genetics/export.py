@@ -86,7 +86,9 @@ def export(phenotypes: Path, options: ExportOptions) -> Exported:
     names = choose_traits(table, options.traits, where)
     sex = None if people is None else people["sex_code"].reindex(table["eid"]).set_axis(table.index)
     traits = _traits(table, names, options, sex).set_axis(identifier, axis=0)
-    covariates, left_out, about = None, {}, {}
+    covariates: pd.DataFrame | None = None
+    left_out: dict[str, str] = {}
+    about: dict[str, Any] = {}
     if people is not None:
         covariates, age, left_out = for_regression(people.reindex(table["eid"]).set_axis(identifier, axis=0))
         about = {"age_subtracted_years": age, "left_out": left_out}

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from isal import isal_zlib
 
@@ -33,6 +33,15 @@ _KEPT_BYTES = 256 * _MEBIBYTE
 _RATIO_FLOOR_BYTES = _MEBIBYTE
 _ENCRYPTED_BIT = 0x1
 _REPAIR = "Fetch the archive again and check its size or checksum."
+_UNREADABLE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    cast(type[Exception], isal_zlib.IsalError),  # declared as an exception instead of its type
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -234,7 +243,7 @@ class _Zip:
                     stream._decompressor = isal_zlib.decompressobj(-zlib.MAX_WBITS)  # type: ignore[attr-defined]
                 # One byte more than the directory states is enough to detect that it is wrong.
                 content = stream.read(info.file_size + 1)
-        except (zipfile.BadZipFile, isal_zlib.error, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise ArchiveError(f"{self.name}, member {member}", f"damaged ({error})", "intact data", _REPAIR) from error
         if len(content) != info.file_size:
             raise ArchiveError(

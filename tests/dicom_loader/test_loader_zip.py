@@ -210,9 +210,9 @@ def test_images_are_decoded_by_as_many_threads_as_the_process_may_use(
     used: list[int] = []
 
     class Counted(ThreadPoolExecutor):
-        def __init__(self, workers: int, **named: str) -> None:
+        def __init__(self, workers: int, thread_name_prefix: str = "") -> None:
             used.append(workers)
-            super().__init__(workers, **named)
+            super().__init__(workers, thread_name_prefix)
 
     monkeypatch.setattr("operators.dicom_loader.pixels.ThreadPoolExecutor", Counted)
     for count, expected in (("1", 1), ("2", 2), ("64", 4)):
