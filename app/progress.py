@@ -83,6 +83,6 @@ def headline(report: Mapping[str, Any], output: Path) -> str:
         ]
     lines += [f"  {flag['severity']}: {flag['message']}" for flag in quality["flags"]]
     if model["synthetic_training"]:
-        lines.append("  The network was trained on synthetic anatomy: not for clinical use.")
+        lines.append("  The network was trained on synthetic images and not validated on people: not for clinical use.")
     lines.append(f"Written to {output}: start with {output / 'report.html'}")
     return "\n".join(lines)

@@ -34,8 +34,8 @@ class ModelCard:
     intended_use : str
         One sentence, as in the bundle's ``metadata.json``.
     synthetic_training : bool
-        Whether it was trained on synthetic anatomy only. If so, every output
-        says it.
+        Whether it was trained on synthetic images, of drawn or of real anatomy,
+        and not validated on people. If so, every output says it.
     made_elsewhere : bool
         Whether the labels came from a file instead of our network. ``name``
         and ``version`` are then those of the tool that made them, and
@@ -75,7 +75,7 @@ class ModelCard:
             return " (labels made elsewhere)"
         if self.edited:
             return f" ({'synthetic training, ' if self.synthetic_training else ''}labels edited by hand)"
-        return " (network trained on synthetic anatomy)" if self.synthetic_training else ""
+        return " (network trained on synthetic images)" if self.synthetic_training else ""
 
     def after_editing(self) -> ModelCard:
         """The card of the same labels after editing by hand. It keeps what the weights were trained on."""

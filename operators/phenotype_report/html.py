@@ -33,7 +33,7 @@ from operators.phenotype_report.station_pictures import Seam, station_diagram
 
 __all__ = ["PageContent", "Picture", "data_uri", "pictures_of", "render_html", "template", "write_html"]
 
-BANNER = "trained on synthetic anatomy: not for clinical use"
+BANNER = "trained on synthetic images, not validated on people: not for clinical use"
 """Follows the network's name, as its model card gives it."""
 
 # Title, plane, and the structures whose largest slice is shown.

@@ -67,7 +67,7 @@ def make_sr(
     The laterality belongs to the group, because common readers lose it on a
     number. The group of both sides of a structure is linked to its segment.
     Flags are qualitative evaluations, and so is the statement that the weights
-    were trained on synthetic anatomy. If phenotypes are withheld, there are no
+    were trained on synthetic images. If phenotypes are withheld, there are no
     numbers, only the flags that give the reasons. The evidence is the
     segmentation and the derived images that it refers to.
 

@@ -49,7 +49,7 @@ def test_every_file_is_there_and_says_that_the_labels_came_from_elsewhere(made: 
     assert report["segmentation"]["engine"] is None
     assert "labels-made-elsewhere" in [flag["code"] for flag in report["quality"]["flags"]]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "Labels made elsewhere" in page and "synthetic anatomy" not in page
+    assert "Labels made elsewhere" in page and "synthetic images" not in page
     seg, sr = (pydicom.dcmread(out / name) for name in ("segmentation.dcm", "report.sr.dcm"))
     assert "labels made elsewhere" in seg.SeriesDescription and "labels made elsewhere" in sr.SeriesDescription
     algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]

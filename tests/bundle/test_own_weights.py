@@ -158,7 +158,7 @@ def test_every_output_says_what_the_card_says(walk: Walk, kind: str, tmp_path: P
     assert report["model"]["synthetic_training"] is (kind == "synthetic")
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "thigh_unetr" in page and "Demonstration" not in page
-    banner = "thigh_unetr 1.0.0, trained on synthetic anatomy: not for clinical use"
+    banner = "thigh_unetr 1.0.0, trained on synthetic images, not validated on people: not for clinical use"
     assert (banner in page) is (kind == "synthetic")
     expected = {"report.html", "segmentation.dcm", "report.sr.dcm"} if kind == "synthetic" else set()
     assert outputs_that_say_synthetic(out) == expected
