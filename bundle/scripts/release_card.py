@@ -11,8 +11,8 @@ from operators.core import anatomy
 __all__ = ["data_license", "model_card"]
 
 _SYNTHETIC = (
-    "**These weights were trained on synthetic images and not validated on people.** What they find in a person's image "
-    "may be wrong in any way. Every output made with them says so. They are not for clinical use."
+    "**These weights were trained on synthetic images and not validated on people.** What they find in a person's "
+    "image may be wrong in any way. Every output made with them says so. They are not for clinical use."
 )
 _REAL = (
     "These weights were trained on images of people, as stated under Training data. The bundle is not a medical "
