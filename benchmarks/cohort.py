@@ -74,7 +74,31 @@ def throughput(studies: int, folder: Path) -> dict[str, Any]:
     parts = ("load", "fuse", "report")
     per_study = [sum(each["warm_seconds"][stage] for stage in parts) for each in (one, two)]
     found["speed_of_two_workers_for_load_fuse_report"] = round(2 * per_study[0] / per_study[1], 3)
+    found["speed_of_two_processes_of_pure_arithmetic"] = round(_speed_of_two_processes(), 3)
     return found
+
+
+def _speed_of_two_processes(seconds: float = 4.0) -> float:
+    """What the machine itself gives: work that needs neither memory nor disk, in two processes instead of one.
+
+    It is 2 on two idle cores. It is less where two virtual cores are threads of one core, or where other programs run.
+    """
+    done = []
+    for number in (1, 2):
+        with multiprocessing.get_context("spawn").Pool(number) as pool:
+            pool.map(_arithmetic, [0.1] * number, chunksize=1)  # they have started
+            done.append(sum(pool.map(_arithmetic, [seconds] * number, chunksize=1)))
+    return done[1] / done[0]
+
+
+def _arithmetic(seconds: float) -> float:
+    """Rounds of integer arithmetic a second, in registers and the first cache."""
+    began, rounds, value = time.perf_counter(), 0, 1
+    while (spent := time.perf_counter() - began) < seconds:
+        for step in range(2000):
+            value = (value * 1103515245 + step) & 0x7FFFFFFF
+        rounds += 1
+    return rounds / spent
 
 
 def _by_stage(attempts: list[Attempt]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +46,14 @@ def image_quality_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag
     """``ghosting`` and ``signal-void`` warnings of the stations that show such a fault."""
     flags = []
     for position in positions:
-        if (ratio := ghost_ratio(position)) > LARGEST_GHOST:
+        coarse = _Coarse.of(position)
+        if (ratio := _ghost_ratio(coarse)) > LARGEST_GHOST:
             message = (
                 f"The air around the body is up to {ratio:.1f} times as bright as elsewhere in the station of "
                 f"{position.name}: the body has moved, or its image is overlaid with ghosts."
             )
             flags.append(QualityFlag("ghosting", "warning", message, z_mm=position.z_range_mm))
-        void_cm3, z_mm = largest_void(position)
+        void_cm3, z_mm = _largest_void(coarse, position)
         if void_cm3 > LEAST_VOID_CM3:
             message = (
                 f"{void_cm3:.0f} cm3 without signal inside the body in the station of {position.name}, from z = "
@@ -63,8 +65,11 @@ def image_quality_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag
 
 def ghost_ratio(position: TablePosition) -> float:
     """Brightest block of air over the median of all; 1 if there is too little air, or the scanner has cleared it."""
-    image, sizes = _coarse(position)
-    body = _body(image)
+    return _ghost_ratio(_Coarse.of(position))
+
+
+def _ghost_ratio(coarse: _Coarse) -> float:
+    image, sizes, body = coarse.image, coarse.sizes_mm, coarse.body
     block = [max(1, round(_BLOCK_MM / mm)) for mm in sizes]
     ratios = []
     for first in range(0, len(image), block[0]):
@@ -85,25 +90,60 @@ def ghost_ratio(position: TablePosition) -> float:
 
 def largest_void(position: TablePosition) -> tuple[float, tuple[float, float]]:
     """Volume in cm3 and z range in mm of the largest part of the body without signal, away from the middle."""
-    image, sizes = _coarse(position)
-    body = _body(image)
+    return _largest_void(_Coarse.of(position), position)
+
+
+def _largest_void(coarse: _Coarse, position: TablePosition) -> tuple[float, tuple[float, float]]:
+    image, sizes, body = coarse.image, coarse.sizes_mm, coarse.body.copy()
     if not body.any():
         return 0.0, (0.0, 0.0)
     fill_slices(body.view(np.uint8))
     dark = body & (image < _DARK * np.median(image[body]))
-    round_parts = ndimage.distance_transform_edt(dark, sampling=sizes) > _ROUND_MM
     parts, _ = ndimage.label(dark)
+    volumes_cm3 = np.bincount(parts.ravel()) * float(np.prod(sizes)) / 1000.0
     where = np.arange(image.shape[2]) * sizes[2]
     middle = float((body.sum(axis=(0, 1)) * where).sum() / body.sum())
     best: tuple[float, tuple[float, float]] = (0.0, (0.0, 0.0))
-    for number in np.unique(parts[round_parts]):
-        k, _, i = np.nonzero(parts == number)
-        cm3 = k.size * float(np.prod(sizes)) / 1000.0
-        if abs(float(i.mean()) * sizes[2] - middle) > _BESIDE_MIDDLE_MM and cm3 > best[0]:
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        cm3 = float(volumes_cm3[number])
+        if cm3 <= best[0]:
+            continue
+        part = parts[box] == number
+        _, _, i = np.nonzero(part)
+        beside_mm = abs((box[2].start + float(i.mean())) * sizes[2] - middle)
+        if beside_mm > _BESIDE_MIDDLE_MM and _is_round(dark, part, box, sizes):
             low, high = position.z_range_mm
             scale = (high - low) / image.shape[0]
-            best = cm3, (low + scale * float(k.min()), low + scale * float(k.max() + 1))
+            first, last = box[0].start, box[0].stop
+            best = cm3, (low + scale * float(first), low + scale * float(last))
     return best
+
+
+def _is_round(
+    dark: NDArray[np.bool_], part: NDArray[np.bool_], box: tuple[slice, ...], sizes: tuple[float, float, float]
+) -> bool:
+    """Whether some voxel of a connected part is farther than `_ROUND_MM` from all that is not dark.
+
+    The closest such voxel touches the part, so that the part's box and one voxel around it are enough.
+    """
+    around = tuple(slice(max(one.start - 1, 0), one.stop + 1) for one in box)
+    inner = tuple(slice(one.start - wide.start, one.stop - wide.start) for one, wide in zip(box, around, strict=True))
+    depth = ndimage.distance_transform_edt(dark[around], sampling=sizes)[inner]
+    return bool((depth[part] > _ROUND_MM).any())
+
+
+@dataclass(frozen=True)
+class _Coarse:
+    """The in-phase image of a station, averaged to voxels of about `_STEP_MM`; what of it is body; size of a voxel."""
+
+    image: NDArray[np.float32]
+    body: NDArray[np.bool_]
+    sizes_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, position: TablePosition) -> _Coarse:
+        image, sizes = _coarse(position)
+        return cls(image, _body(image), sizes)
 
 
 def _coarse(position: TablePosition) -> tuple[NDArray[np.float32], tuple[float, float, float]]:

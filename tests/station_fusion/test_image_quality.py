@@ -7,10 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from operators.core.volume import Contrast
 from operators.station_fusion.agreement import step_flags
-from operators.station_fusion.image_quality import ghost_ratio, image_quality_flags, largest_void
+from operators.station_fusion.image_quality import (
+    _ROUND_MM,
+    _is_round,
+    ghost_ratio,
+    image_quality_flags,
+    largest_void,
+)
 from operators.station_fusion.positions import TablePosition
 from tests.station_fusion.test_partial_swaps import legs
 
@@ -69,3 +76,17 @@ def test_a_step_between_stations_is_flagged(sound: TablePosition, gain: float, f
     assert [flag.code for flag in flags] == (["intensity-step"] if flagged else [])
     if flagged:
         assert flags[0].z_mm == (lower.z_range_mm[0], sound.z_range_mm[1])
+
+
+def test_a_part_is_round_where_the_distance_to_everything_else_says_so() -> None:
+    rng = np.random.default_rng(4)
+    sizes = (5.0, 4.0, 6.0)
+    answers = []
+    for smooth in (1.0, 1.5, 2.5, 4.0):
+        dark = ndimage.gaussian_filter(rng.normal(size=(20, 30, 25)), smooth) > 0.0
+        depth = ndimage.distance_transform_edt(dark, sampling=sizes)
+        parts, _ = ndimage.label(dark)
+        for number, box in enumerate(ndimage.find_objects(parts), start=1):
+            answers.append(bool((depth[parts == number] > _ROUND_MM).any()))
+            assert _is_round(dark, parts[box] == number, box, sizes) == answers[-1]
+    assert 3 < sum(answers) < len(answers) - 3
