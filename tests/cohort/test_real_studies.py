@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -25,18 +26,22 @@ def inputs(scanned: Scanned, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_fused_volumes_of_a_whole_study_and_a_damaged_zip(
+def test_fused_volumes_of_a_whole_study_a_damaged_zip_and_a_bomb(
     inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    assert module_main(["-i", str(inputs), "-o", str(out), "--fuse-only", "--workers", "1"]) == 0
+    out, bomb = tmp_path / "out", tmp_path / "1000003_20201_2_0.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.dcm", bytes(60 << 20))
+    words = ["-i", str(inputs), "-i", str(bomb), "-o", str(out), "--fuse-only", "--workers", "1"]
+    assert module_main(words) == 0
     assert (out / "studies" / "1000001_2" / "fused" / "water.nrrd").is_file()
     assert main(["cohort", "status", str(out), "--failures"]) == 0
     said = capsys.readouterr().out
-    assert "1 done, 1 refused" in said
+    assert "1 done, 2 refused" in said
+    assert "1000003_2 refused (attempt 1): 1000003_20201_2_0.zip" in said and "at most 200-fold" in said
     assert "1000002_2 refused (attempt 1): 1000002_20201_2_0.zip: damaged zip archive" in said
     assert main(["cohort", "status", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["outcomes"]["refused"] == 1
+    assert json.loads(capsys.readouterr().out)["outcomes"]["refused"] == 2
     assert main(["cohort", "status", str(inputs)]) == 3
 
 
