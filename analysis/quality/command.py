@@ -68,7 +68,8 @@ def _quality(
         collected = collect_reports(cohort, lambda done, total: bar.update(done - bar.n) and None)
         sex = None if participants is None else sex_of(collected.table["eid"], participants, fields)
     extremes = quality_page(collected, cohort, page, sex, _failures(cohort / "failures.csv"))
-    print(f"{len(collected.table)} studies, {int(extremes.outlier.sum())} of them outliers: {page.absolute()}")
+    count, unusual = len(collected.table), int(extremes.outlier.sum())
+    print(f"{count} {'study' if count == 1 else 'studies'}, outliers: {unusual}. Page: {page.absolute()}")
     if page.resolve().parent != cohort.resolve():
         print(f"The page shows the pictures in {cohort.absolute()}: move both or none.")
 

@@ -39,6 +39,7 @@ def _bids(
     from tqdm import tqdm
 
     from app.cohort.bids import write_bids
+    from app.cohort.progress import counted_studies
 
     with tqdm(unit="study", disable=not sys.stderr.isatty()) as bar:
 
@@ -47,4 +48,4 @@ def _bids(
             bar.update(done - bar.n)
 
         count = write_bids(cohort, out, progress)
-    print(f"{count} studies in {out}")
+    print(f"{counted_studies(count)} in {out}")

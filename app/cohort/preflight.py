@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.cohort.ledger import Ledger, LedgerWriter, latest, writer_name
 from app.cohort.options import CohortOptions
+from app.cohort.progress import counted_studies
 from app.cohort.records import Attempt
 from app.cohort.studies import StudyInput
 from app.cohort.worker import work_folder
@@ -80,14 +81,14 @@ def known_attempts(ledger: Ledger) -> tuple[dict[str, Attempt], list[str]]:
     attempts, damaged = ledger.attempts()
     remarks = []
     if damaged:
-        remarks.append(f"{damaged} lines of the ledger were cut off when a process was killed; they are left out")
+        remarks.append(f"lines of the ledger that were cut off when a process was killed, and are left out: {damaged}")
     missing = ledger.unrecorded(attempts)
     if missing:
         writer = LedgerWriter(ledger.out, writer_name())
         for one in missing:
             writer.append(one)
         writer.close()
-        remarks.append(f"{len(missing)} done studies were not in the ledger and were added to it")
+        remarks.append(f"{counted_studies(len(missing))} done but not in the ledger; added to it")
     return latest([*attempts, *missing]), remarks
 
 

@@ -11,7 +11,7 @@ from app.cohort.plan import Plan
 from app.cohort.records import Attempt
 from app.cohort.studies import StudyInput
 
-__all__ = ["CohortProgress", "duration"]
+__all__ = ["CohortProgress", "counted_studies", "duration"]
 
 _TERMINAL_S, _LOG_S = 0.5, 60.0
 _FLAGS = 3
@@ -47,7 +47,7 @@ class CohortProgress:
         self._to_do = len(plan.tasks)
         if self._quiet:
             return
-        part = f"{len(ours)} of {total} studies (this shard)" if len(ours) != total else f"{total} studies"
+        part = f"{len(ours)} of {total} studies (this shard)" if len(ours) != total else counted_studies(total)
         self.say(f"SarcoMAP cohort: {part}, {len(plan.settled)} have their outcome, {len(plan.tasks)} to process")
         for why, number in plan.reasons.most_common():
             self.say(f"  {number} again: {why}")
@@ -100,6 +100,17 @@ class CohortProgress:
         if self._open:
             print(file=sys.stderr, flush=True)
             self._open = False
+
+
+def counted_studies(number: int) -> str:
+    """A number of studies in words.
+
+    Examples
+    --------
+    >>> counted_studies(1), counted_studies(40000)
+    ('1 study', '40000 studies')
+    """
+    return "1 study" if number == 1 else f"{number} studies"
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from app.cohort.local import default_workers, memory_of_machine, process_here
 from app.cohort.options import CohortOptions
 from app.cohort.plan import make_plan
 from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
-from app.cohort.progress import CohortProgress
+from app.cohort.progress import CohortProgress, counted_studies
 from app.cohort.records import OUTCOMES, Attempt, Said
 from app.cohort.settings import STUDY_WORK, Task, WorkerSettings
 from app.cohort.stopping import Stopping
@@ -262,5 +262,5 @@ def _write_tables(
     for where, why in left_out[:10]:
         show.say(f"warning: not in {PHENOTYPES}: {where}: {why}")
     record.content["table"] = state
-    show.say(f"{rows} studies in {table}")
+    show.say(f"{counted_studies(rows)} in {table}")
     return table

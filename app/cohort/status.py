@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from app.cohort.ledger import Ledger, latest
-from app.cohort.progress import duration
+from app.cohort.progress import counted_studies, duration
 from app.cohort.records import OUTCOMES, Attempt
 from operators.core import clock
 
@@ -70,7 +70,7 @@ def read_status(out: Path) -> Status:
 
 def as_text(status: Status, every_failure: bool) -> str:
     """Lines for a person."""
-    lines = [f"{status.studies} studies"]
+    lines = [counted_studies(status.studies)]
     lines += [f"  {outcome:<8} {number}" for outcome, number in status.counts.items() if number]
     if status.left:
         lines.append(f"  {'left':<8} {status.left}")
@@ -92,11 +92,9 @@ def as_text(status: Status, every_failure: bool) -> str:
                     f"expected {said.expected}. {said.remedy}"
                 )
     if status.unrecorded:
-        lines.append(f"{status.unrecorded} done studies are not in the ledger; the next run adds them to it")
+        lines.append(f"done but not in the ledger: {counted_studies(status.unrecorded)}; the next run adds them")
     if status.damaged:
-        lines.append(
-            f"{status.damaged} lines of the ledger cannot be read: processes were killed while they wrote them"
-        )
+        lines.append(f"lines of the ledger that were cut off when a process was killed: {status.damaged}")
     return "\n".join(lines)
 
 

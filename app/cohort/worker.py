@@ -240,7 +240,7 @@ def _network_too_large(settings: WorkerSettings) -> Verdict:
     said = Said(
         "--memory-limit",
         f"{settings.memory_bytes / 2**30:.2g} GiB for one study, and the network alone needs more",
-        "about 2.5 GiB or more",
+        "memory for the network and a study: 2.5 GiB with the shipped network",
         "Run with a higher --memory-limit, or with fewer --workers.",
     )
     return Verdict("oom", said, True, UsageError.exit_code)

@@ -145,7 +145,7 @@ def test_status_of_folders_in_every_state(tmp_path: Path, capsys: pytest.Capture
     assert status(tmp_path)[0] == 3  # results without a record
     (folder / RECORD_FILE).write_text(DONE.to_json())
     code, said = status(tmp_path)
-    assert code == 0 and "  done     1" in said and "1 done studies are not in the ledger" in said
+    assert code == 0 and "  done     1" in said and "not in the ledger: 1 study" in said
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "a.jsonl").write_text(DONE.to_json() + "\n")
     assert "not in the ledger" not in status(tmp_path)[1]
