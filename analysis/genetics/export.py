@@ -110,7 +110,7 @@ def _refuse_synthetic(table: pd.DataFrame, where: str, force: bool) -> bool:
     if rows and not force:
         raise DataError(
             where,
-            f"{rows} of {len(table)} rows were measured by a network that was trained on synthetic anatomy only",
+            f"{rows} of {len(table)} rows were measured by a network that was trained on synthetic images",
             "a network that was trained on people",
             "Train your own weights (docs/training.md), or export anyway with --force, for tests.",
         )

@@ -11,8 +11,9 @@ from operators.core import anatomy
 __all__ = ["data_license", "model_card"]
 
 _SYNTHETIC = (
-    "**These weights were trained on synthetic anatomy only.** They have seen no image of a person, and their results "
-    "on one mean nothing. Every output made with them says so. They are not for clinical use."
+    "**These weights were trained on synthetic images, and nobody has validated them on people.** Training data says "
+    "what anatomy the images show. Do not trust their results on an image of a person. Every output made with them "
+    "says that they were trained on synthetic anatomy. They are not for clinical use."
 )
 _REAL = (
     "These weights were trained on images of people, as stated under Training data. The bundle is not a medical "
@@ -121,7 +122,7 @@ def _evaluation(figures: Figures | None, synthetic: bool) -> str:
         )
         parts.append(f"{about} Mean Dice over structures: **{_fixed(mean['dice'], 3)}**.\n\n{table}")
     if synthetic:
-        parts.append("Figures of weights trained on synthetic anatomy say nothing about images of people.")
+        parts.append("Figures on synthetic images say nothing about images of people.")
     parts.append("All metrics are in `docs/evaluation/`. Structures without a row were annotated in no participant.")
     return "\n\n".join(parts)
 

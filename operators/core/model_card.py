@@ -34,7 +34,8 @@ class ModelCard:
     intended_use : str
         One sentence, as in the bundle's ``metadata.json``.
     synthetic_training : bool
-        Whether it was trained on synthetic anatomy only. If so, every output
+        Whether it was trained on synthetic images, of synthetic or real
+        anatomy, and nobody has validated it on people. If so, every output
         says it.
     made_elsewhere : bool
         Whether the labels came from a file instead of our network. ``name``
