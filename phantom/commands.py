@@ -130,7 +130,7 @@ def _study(
 @_paint_command.default
 def _paint(*, options: Annotated[PaintOptions, TogetherWith]) -> None:
     check_writable(options.out)
-    from phantom.painted import read_body, write_painted_set, write_painted_study
+    from phantom.painted import map_name, read_body, write_painted_set, write_painted_study
 
     source = read_body(options.labels, options.scheme, options.outline)
     if options.n is None:
@@ -142,7 +142,7 @@ def _paint(*, options: Annotated[PaintOptions, TogetherWith]) -> None:
         write_painted_set(
             options.out,
             source,
-            "painted",
+            map_name(options.labels),
             range(options.seed, options.seed + options.n),
             spacing_mm=options.spacing_mm,
             water_alone=options.water_alone,

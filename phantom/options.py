@@ -204,7 +204,8 @@ class PaintOptions:
     outline : Path or None
         Mask of the whole body, on any grid. Default: a layer of fat and skin around the labels.
     n : int or None
-        Write this many training pairs, each painted differently, instead of one DICOM study.
+        Write this many training pairs, each painted differently, instead of one DICOM study. Pairs of several maps can
+        lie in one folder.
     seed : int
         Decides the tissue and the scan; with --n, of the first pair.
     spacing_mm : tuple of float, (x, y, z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ from phantom.study import WrittenStudy, write_study
 from phantom.training_set import TrainingPair, divided, drawn_options
 from phantom.truth import count_volumes
 
-__all__ = ["MappedBody", "painted_pair", "read_body", "write_painted_set", "write_painted_study"]
+__all__ = ["MappedBody", "map_name", "painted_pair", "read_body", "write_painted_set", "write_painted_study"]
 
 _TISSUE_MM = 2.0
 _MARGIN_MM = 24.0
@@ -198,6 +199,11 @@ def write_painted_study(out: Path, source: MappedBody, seed: int = 0) -> Written
     pa_ratio = volumes.phenotypes().get("pa_ratio")
     person = draw_participant(seed, tmv_cm3=volumes.tmv_cm3, pa_ratio=pa_ratio)
     return write_study(out, participant=person, stations=filled, tissues=tissues)
+
+
+def map_name(path: Path) -> str:
+    """A name for the pairs of a label map: those of several maps can lie in one folder, and no file's name is in it."""
+    return f"painted-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def write_painted_set(

@@ -92,7 +92,11 @@ def release(
     training_data: Annotated[str, Parameter(help="One sentence: what it was trained on.")],
     intended_use: Annotated[str, Parameter(help="One sentence: what it may be used for.")],
     synthetic: Annotated[
-        bool, Parameter(help="The weights were trained on synthetic images. Every output says so.", negative="")
+        bool,
+        Parameter(
+            help="The weights were trained on synthetic images and not validated on people. Every output says so.",
+            negative="",
+        ),
     ] = False,
     real: Annotated[bool, Parameter(help="The weights were trained on images of people.", negative="")] = False,
     metrics: Annotated[

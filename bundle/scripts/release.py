@@ -72,8 +72,8 @@ def release(
     training_data, intended_use : str
         One sentence each. Reports, DICOM-SEG and SR repeat them.
     synthetic : bool
-        Whether the weights were trained on synthetic images. If so, every
-        output of a run says it. There is no default.
+        Whether the weights were trained on synthetic images, of synthetic or real anatomy, and nobody has validated
+        them on people. If so, every output of a run says it. There is no default.
     metrics : Path, optional
         Output folder of ``evaluate.yaml``. Without it the model card says that there are no figures.
     configs : sequence of Path

@@ -34,8 +34,9 @@ KNOWN_SEGMENTERS: Mapping[str, Mapping[str, Any]] = {
         **_TOTALSEGMENTATOR,
     },
     "musclemap": {
-        # Their manual recommends an overlap of 50% (-s 50) for large images; 90% takes many times as long.
-        "command": "mm_segment -i {input} -r wholebody -o {folder} -s 50",
+        # The newest model may have other labels than the scheme, so its version is fixed. Their manual recommends an
+        # overlap of 50% (-s 50) for large images; 90% takes many times as long.
+        "command": "mm_segment -i {input} -r wholebody --model_version 1.4 -o {folder} -s 50",
         "scheme": "musclemap_1_4",
         "package": "scripts",  # the name in their setup.py
         "writes": "*_dseg.nii.gz",

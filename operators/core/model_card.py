@@ -34,8 +34,9 @@ class ModelCard:
     intended_use : str
         One sentence, as in the bundle's ``metadata.json``.
     synthetic_training : bool
-        Whether it was trained on synthetic images, of drawn or of real anatomy,
-        and not validated on people. If so, every output says it.
+        Whether it was trained on synthetic images, of synthetic or real
+        anatomy, and nobody has validated it on people. If so, every output
+        says it.
     made_elsewhere : bool
         Whether the labels came from a file instead of our network. ``name``
         and ``version`` are then those of the tool that made them, and

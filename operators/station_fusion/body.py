@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.volume import Grid
+from operators.station_fusion.dim_signal import brightened
 from operators.station_fusion.mask_kernels import close_legs_apart, fill_slices, keep_large_parts, open_slices
 
 __all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold", "solid_slices"]
@@ -20,12 +21,16 @@ _CLOSING_MM = 6.0
 _LEG_SHARE = 0.3
 """Fraction of a slice's largest part. Hands beside a thigh are smaller, so that they are closed with it."""
 
+_ROUNDS = 3
+
 _HISTOGRAM_BINS = 512
 _HISTOGRAM_VOXELS = 1_000_000
 
 
 def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) -> NDArray[np.bool_]:
     """Body mask: Otsu's threshold on water + fat, then the large parts, closed and filled slice by slice.
+
+    Where the coil's signal falls far below the usual one, the threshold falls with it.
 
     Closing and filling stay within axial slices, so that they never bridge a
     gap between stations. Two legs in a slice are closed one by one, so that
@@ -49,7 +54,16 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     # The square root compresses coil brightness and bright fat. Otherwise they
     # would raise the threshold to between muscle and fat.
     sample = np.append(_sampled(signal), [max(float(signal.min()), 0.0), high])
-    return mask_above(signal, otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2, grid)
+    threshold = otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2
+    mask = mask_above(signal, threshold, grid)
+    # What is found in a dim place shows how dim the places beside it are.
+    brighter: NDArray[np.float32] | None = signal
+    for _ in range(_ROUNDS):
+        brighter = brightened(signal, brighter > threshold, mask, grid)
+        if brighter is None:
+            break
+        mask = mask_above(brighter, threshold, grid)
+    return mask
 
 
 def mask_above(signal: NDArray[np.float32], threshold: float, grid: Grid) -> NDArray[np.bool_]:

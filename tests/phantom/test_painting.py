@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import nibabel
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from bundle.scripts import list_pairs
 from operators.core import anatomy
+from operators.core.command_line import run_command
 from operators.core.errors import InputError
 from operators.core.nrrd_files import read_volume, write_segmentation
 from operators.core.volume import Grid, Volume
-from phantom.painted import painted_pair, read_body, write_painted_set, write_painted_study
+from phantom.commands import commands
+from phantom.painted import map_name, painted_pair, read_body, write_painted_set, write_painted_study
 from phantom.painting import LabelledBody, paint
 
 FEMUR, QUADRICEPS, HAMSTRINGS = (
@@ -133,6 +136,23 @@ def test_training_pairs_say_what_was_drawn_together(files: tuple[Path, Path], tm
     water, fat = (np.asarray(read_volume(Path(path)).voxels) for path in second["image"])
     labels = np.asarray(read_volume(Path(second["label"])).voxels)
     assert fat[labels == QUADRICEPS].mean() < 0.25 * water[labels == QUADRICEPS].mean()  # stands in: dark in muscle
+
+
+def test_maps_have_names_of_their_own_that_tell_no_file_name(files: tuple[Path, Path]) -> None:
+    one, two = (map_name(path) for path in files)
+    assert one == map_name(files[0]) != two and re.fullmatch(r"painted-[0-9a-f]{8}", one)
+
+
+@pytest.mark.slow
+def test_pairs_of_several_maps_lie_in_one_folder(files: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other" / files[0].name
+    other.parent.mkdir()
+    nibabel.save(nibabel.Nifti1Image(thighs((16, 60, 100)).transpose(2, 1, 0), np.diag([2, -2, 8, 1])), other)
+    for labels in (files[0], other, files[0]):  # again: kept
+        arguments = ["paint", "--labels", str(labels), "--scheme", str(files[1]), "--out", str(tmp_path / "pairs")]
+        assert run_command(commands("phantom"), [*arguments, "--n", "1", "--spacing", "12", "12", "16"]) == 0
+    found = sorted(path.name for path in (tmp_path / "pairs").iterdir())
+    assert len(found) == 2 and all(re.fullmatch(r"painted-[0-9a-f]{8}-0000", name) for name in found)
 
 
 def test_a_painted_study_has_the_maps_volumes_as_its_truth(files: tuple[Path, Path], tmp_path: Path) -> None:

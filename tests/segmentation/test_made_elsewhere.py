@@ -1,27 +1,33 @@
-"""Label maps of other tools: read at their position, translated, measured as far as possible, or refused."""
+"""Label maps of other tools: read at their position, translated, and measured as far as possible."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
 
-from operators.core.anatomy import ADIPOSE_INDEX, HAMSTRINGS, QUADRICEPS, STRUCTURES, by_name
-from operators.core.errors import InputError, UsageError
-from operators.core.label_schemes import LabelSource, load_scheme, scheme_names
+from operators.core.anatomy import ADIPOSE_INDEX, HAMSTRINGS, QUADRICEPS, by_name
+from operators.core.errors import InputError
+from operators.core.label_schemes import LabelSource, load_scheme
 from operators.core.nrrd_files import write_segmentation
 from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import Measurements, measure
 from operators.segmentation import import_labels
-from tests.segmentation.thighs import SHAPE, SPACING, fused_thighs, slicer_file, study_grid, two_thighs, write_nifti
+from tests.segmentation.thighs import (
+    CUSTOM,
+    SHAPE,
+    SPACING,
+    THIGH,
+    fused_thighs,
+    refused,
+    slicer_file,
+    study_grid,
+    two_thighs,
+    write_nifti,
+)
 
 
 @pytest.fixture
@@ -29,58 +35,13 @@ def fused() -> Fused:
     return fused_thighs()
 
 
-THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
-
-
-@pytest.mark.parametrize("name", scheme_names())
-def test_every_shipped_scheme_is_complete(name: str) -> None:
-    scheme = load_scheme(name)
-    targets = scheme.targets()
-    assert targets and set(targets) <= set(scheme.labels.values())
-    sides = scheme.sides()
-    assert name == "ours" or len(sides) == len(targets)
-    for label, side in sides.items():  # both sides are listed and mean the same structure
-        other = label.replace("left", "right") if side == 1 else label.replace("right", "left")
-        assert targets[other] == targets[label] and sides[other] == 3 - side
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "numbers"),
-    [
-        ("totalsegmentator", 50, {36: "femur_left", 40: "gluteus_maximus_left", 48: "iliopsoas_left"}),
-        ("totalsegmentator_2_4", 56, {34: "femur_left", 46: "iliopsoas_left", 48: "quadriceps_femoris_left"}),
-        ("totalsegmentator_ct", 117, {75: "femur_left", 80: "gluteus_maximus_left", 88: "iliopsoas_left"}),
-        ("totalsegmentator_thigh", 18, {1: "quadriceps_femoris_left", 7: "sartorius_left"}),
-        ("totalsegmentator_abdomen", 22, {3: "rectus_abdominis_right", 11: "external_oblique_right"}),
-        ("musclemap", 99, {6121: "gluteus_maximus_left", 7141: "sartorius_left", 8151: "tibia_left"}),
-        ("musclemap_1_4", 113, {6121: "gluteus_maximus_left", 7231: "patella_left", 8161: "tibia_left"}),
-        ("mrsegmentator", 40, {30: "right_femur", 33: "left_iliopsoas_muscle", 35: "left_gluteus_maximus"}),
-        ("mrsegmentator_body_comp", 10, {3: "left_rectus_abdominis", 6: "right_oblique_muscle"}),
-        ("vibesegmentator", 72, {48: "femur_left", 53: "gluteus_maximus_left", 62: "iliopsoas_right"}),
-    ],
-)
-def test_schemes_have_the_numbers_of_their_published_lists(name: str, count: int, numbers: dict[int, str]) -> None:
-    scheme = load_scheme(name)
-    assert len(scheme.labels) == count and re.search(r"/blob/[0-9a-f]{40}/|/\d+\.\d+\.\d+/$", scheme.source)
-    assert {number: scheme.labels[number] for number in numbers} == numbers
-
-
-def test_the_two_lists_of_musclemap_differ_below_the_knee_only() -> None:
-    old, new = load_scheme("musclemap"), load_scheme("musclemap_1_4")
-    assert old.structures == new.structures
-    assert all(new.labels[number] == name for number, name in old.labels.items() if number < 8000)
-
-
-def test_musclemap_has_all_but_two_of_our_structures() -> None:
-    known = set(load_scheme("musclemap").structures)
-    assert {s.name for s in STRUCTURES} - known == {"abdominal_oblique", "rectus_abdominis"}
-
-
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "SPL", "AIR"])
 def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tmp_path: Path, axes: str) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172), "semimembranosus": (7161, 7162)})
     labels[0, 10, 30] = 7131  # one voxel that distinguishes the sides
-    found, card = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii.gz", labels, axes=axes), MUSCLEMAP)])
+    found, card = import_labels(
+        fused, [LabelSource(write_nifti(tmp_path / "l.nii.gz", labels, axes=axes), load_scheme("musclemap"))]
+    )
     expected = np.zeros(SHAPE, dtype=np.uint8)
     for name, numbers in {
         "sartorius": (7141, 7142),
@@ -93,9 +54,6 @@ def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tm
     assert card.made_elsewhere and not card.synthetic_training and card.name.startswith("MuscleMap")
 
 
-MUSCLEMAP = load_scheme("musclemap")
-
-
 def test_a_finer_rotated_grid_is_resampled_to_the_nearest_label(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
     fine = labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)
@@ -103,7 +61,7 @@ def test_a_finer_rotated_grid_is_resampled_to_the_nearest_label(fused: Fused, tm
     affine[:3, :3] /= 2
     affine[:3, 3] -= np.array(SPACING) / 4
     path = write_nifti(tmp_path / "fine.nii", fine, Grid(fine.shape, affine), "PIR")
-    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
+    found, _ = import_labels(fused, [LabelSource(path, load_scheme("musclemap"))])
     np.testing.assert_array_equal(found.voxels.astype(bool), labels > 0)
     np.testing.assert_array_equal(found.voxels == by_name("femur").index, np.isin(labels, (6171, 6172)))
 
@@ -149,7 +107,7 @@ def test_segments_that_slicer_renumbered_are_matched_by_name(fused: Fused, tmp_p
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:20, 5:15, 5:15] = 1
     path = slicer_file(tmp_path / "edited.seg.nrrd", labels, fused.grid, {1: "Vastus Lateralis left"})
-    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
+    found, _ = import_labels(fused, [LabelSource(path, load_scheme("musclemap"))])
     assert set(np.unique(found.voxels)) == {0, by_name("vastus_lateralis").index}
 
 
@@ -162,79 +120,23 @@ def test_our_own_file_comes_back_as_it_was(fused: Fused, tmp_path: Path) -> None
     assert card.made == "semiautomatic"
 
 
-def test_numbers_outside_the_list_prove_that_it_is_another_list(fused: Fused, tmp_path: Path) -> None:
-    labels = two_thighs({"sartorius": (7141, 7142), "new": (9991, 9992)})
-    text = refused(fused, write_nifti(tmp_path / "l.nii", labels))
-    assert "9991, 9992" in text and "MuscleMap whole-body 1.2 and 1.3" in text and "musclemap_1_4" in text
-    old = two_thighs({"femur": (34, 35), "sartorius": (54, 55)})  # of the 56 labels that total_mr once had
-    text = refused(fused, write_nifti(tmp_path / "old.nii", old), "totalsegmentator")
-    assert "54, 55" in text and "1 to 50" in text and "56 labels" in text
-    assert "29" in refused(fused, write_nifti(tmp_path / "ours.nii", two_thighs({"a": (1, 29)})), "ours")
-
-
 def test_named_segments_that_the_scheme_does_not_list_are_left_out_and_named(fused: Fused, tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:20, 5:15, 5:15] = 1
     labels[5:20, 5:15, 25:35] = 2
     path = slicer_file(tmp_path / "e.seg.nrrd", labels, fused.grid, {1: "sartorius_right", 2: "A cyst"})
-    found, _ = import_labels(fused, [LabelSource(path, MUSCLEMAP)])
+    found, _ = import_labels(fused, [LabelSource(path, load_scheme("musclemap"))])
     (flag,) = [flag for flag in found.flags if flag.code == "unknown-labels"]
     assert flag.severity == "warning" and "A cyst" in flag.message
     assert set(np.unique(found.voxels)) == {0, by_name("sartorius").index}
 
 
-def anatomy(fused: Fused, numbers: dict[str, int]) -> tuple[Fused, NDArray[np.int16]]:
-    """Both thighs and hips with muscle bright in water: quadriceps in front, hamstrings behind, femur in between."""
-    labels = np.zeros(SHAPE, dtype=np.int16)
-    for side in (slice(4, 15), slice(25, 36)):
-        for name, z, y in (
-            ("quadriceps", slice(1, 18), slice(2, 7)),
-            ("femur", slice(1, 18), slice(8, 11)),
-            ("hamstrings", slice(1, 18), slice(12, 17)),
-            ("gluteus_maximus", slice(19, 24), slice(12, 18)),
-            ("iliopsoas", slice(19, 29), slice(4, 8)),
-            ("gluteus_medius", slice(25, 29), slice(10, 16)),
-        ):
-            if name in numbers:
-                labels[z, y, side] = numbers[name]
-    water = np.where(fused.body, 60.0, 0.0)
-    water[labels != 0] = 220.0
-    water[labels == numbers["femur"]] = 30.0
-    return replace(fused, water=water.astype(np.float32)), labels
-
-
-TOTAL = {"femur": 36, "gluteus_maximus": 40, "gluteus_medius": 42, "iliopsoas": 48}
-
-
-def test_labels_where_they_belong_are_taken(fused: Fused, tmp_path: Path) -> None:
-    study, labels = anatomy(fused, TOTAL)
-    found, _ = import_labels(
-        study, [LabelSource(write_nifti(tmp_path / "l.nii", labels), load_scheme("totalsegmentator"))]
-    )
-    assert (found.voxels == by_name("iliopsoas").index).sum() == (labels == 48).sum()
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        # The older list's numbers: gluteus medius and minimus moved up, the quadriceps stands for the iliopsoas.
-        (lambda study, labels: anatomy(study, {"quadriceps": 48, "femur": 34, "gluteus_medius": 36}), "iliopsoas"),
-        (lambda study, labels: (study, labels[:, ::-1]), "gluteus maximus does not lie behind the femur"),
-        (lambda study, labels: (study, labels[::-1]), "iliopsoas does not lie above the femur"),
-        (lambda study, labels: (study, np.where(labels == 36, 42, np.where(labels == 42, 36, labels))), "femur is as"),
-    ],
-    ids=["older list", "front and back", "upside down", "femur and muscle exchanged"],
-)
-def test_impossible_anatomy_is_refused(fused: Fused, tmp_path: Path, change: Callable[..., Any], said: str) -> None:
-    study, labels = change(*anatomy(fused, TOTAL))
-    text = refused(study, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
-    assert "impossible anatomy" in text and said in text and "56 labels" in text
-
-
 def test_a_label_map_of_part_of_the_body_is_taken_and_flagged(fused: Fused, tmp_path: Path) -> None:
     labels = two_thighs({"sartorius": (7141, 7142)})[:15]
     grid = Grid(labels.shape, study_grid().affine)
-    found, _ = import_labels(fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels, grid), MUSCLEMAP)])
+    found, _ = import_labels(
+        fused, [LabelSource(write_nifti(tmp_path / "l.nii", labels, grid), load_scheme("musclemap"))]
+    )
     assert "partial-labels" in [flag.code for flag in found.flags]
     assert found.voxels[:15].any() and not found.voxels[15:].any()
 
@@ -282,88 +184,12 @@ def test_numbers_of_slicers_segments_mean_nothing(fused: Fused, tmp_path: Path) 
     assert "Segment_1, Segment_2" in refused(fused, path)
 
 
-def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:
-    with pytest.raises(InputError) as raised:
-        import_labels(fused, [LabelSource(path, load_scheme(scheme))])
-    assert raised.value.exit_code == 3
-    return str(raised.value)
-
-
-@pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
-def test_a_label_map_outside_the_image_is_refused(
-    fused: Fused, tmp_path: Path, shift: tuple[float, float, float]
-) -> None:
-    grid = study_grid()
-    affine = grid.affine.copy()
-    affine[:3, 3] += shift
-    labels = two_thighs({"sartorius": (7141, 7142)})
-    assert "affine" in refused(fused, write_nifti(tmp_path / "l.nii", labels, Grid(SHAPE, affine)))
-
-
-def test_the_numbers_of_another_task_are_refused(fused: Fused, tmp_path: Path) -> None:
-    labels = two_thighs({"organs": (3, 4)})
-    assert "--scheme" in refused(fused, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
-
-
-def test_files_that_are_no_label_maps_are_refused(fused: Fused, tmp_path: Path) -> None:
-    labels = two_thighs({"sartorius": (7141, 7142)})
-    assert "not labels" in refused(fused, write_nifti(tmp_path / "p.nii", labels.astype(np.float32) + 0.5))
-    assert "not labels" in refused(fused, write_nifti(tmp_path / "n.nii", -labels))
-    image = nibabel.Nifti1Image(labels.T, None)
-    nibabel.save(image, tmp_path / "nowhere.nii")
-    assert "no position" in refused(fused, tmp_path / "nowhere.nii")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4)), tmp_path / "4d.nii")
-    assert "4 dimensions" in refused(fused, tmp_path / "4d.nii")
-    whole = write_nifti(tmp_path / "whole.nii.gz", labels).read_bytes()
-    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
-    assert "readable" in refused(fused, tmp_path / "cut.nii.gz")
-    (tmp_path / "labels.png").write_bytes(b"")
-    assert "not a label map" in refused(fused, tmp_path / "labels.png")
-
-
-CUSTOM = {
-    "name": "a site's own",
-    "version": "3",
-    "source": "lab book",
-    "made": "manual",
-    "structures": {"sartorius": "sart"},
-    "labels": {4: "sart", 9: "skin"},
-}
-
-
 def test_an_own_scheme_works(fused: Fused, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(CUSTOM), encoding="utf-8")
     path = write_nifti(tmp_path / "l.nii", two_thighs({"a": (4, 4), "b": (9, 9)}))
     found, card = import_labels(fused, [LabelSource(path, load_scheme(str(tmp_path / "own.yaml")))])
     assert set(np.unique(found.voxels)) == {0, 1} and card.made == "manual"
     assert "unknown-labels" not in [flag.code for flag in found.flags]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"structures": {"biceps": "sart"}},
-        {"structures": {"sartorius": "quad"}},
-        {"structures": {"sartorius": "sart", "gracilis": "sart"}},
-        {"structures": {}},
-        {"labels": None},
-        {"made": "by magic"},
-        {"mapping": {}},
-        {"wider": {"femur": "the patella"}},
-    ],
-    ids=str,
-)
-def test_a_scheme_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**CUSTOM, **change}), encoding="utf-8")
-    with pytest.raises(UsageError, match="scheme"):
-        load_scheme(str(tmp_path / "own.yaml"))
-
-
-def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="musclemap"):
-        load_scheme("muscle-map")
-    with pytest.raises(UsageError, match="cannot be read"):
-        load_scheme(str(tmp_path / "missing.yaml"))
 
 
 def test_a_box_that_3d_slicer_saved_around_the_segments_is_whole(fused: Fused, tmp_path: Path) -> None:
@@ -401,12 +227,3 @@ def test_holes_are_flagged_with_their_share_and_not_filled(fused: Fused, tmp_pat
     (flag,) = (flag for flag in found.flags if flag.code == "label-holes")
     assert flag.severity == "warning" and "Sartorius" not in flag.message and "quadriceps (3%)" in flag.message
     assert "rectus_femoris" in flag.structures
-
-
-def test_a_label_map_on_its_side_is_refused(fused: Fused, tmp_path: Path) -> None:
-    labels = two_thighs(THIGH)
-    affine = study_grid().affine.copy()
-    affine[:3, :2] = affine[:3, [1, 0]]  # the file calls left to right what is front to back
-    path = write_nifti(tmp_path / "side.nii", labels, Grid(labels.shape, affine), "LPS")
-    with pytest.raises(InputError, match="inside the body"):
-        import_labels(fused, [LabelSource(path, load_scheme("totalsegmentator_thigh"))])

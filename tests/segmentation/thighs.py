@@ -7,12 +7,29 @@ from pathlib import Path
 import nibabel
 import nrrd
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from operators.core.errors import InputError
+from operators.core.label_schemes import LabelSource, load_scheme
 from operators.core.volume import Fused, Grid
+from operators.segmentation import import_labels
 
 SHAPE = (30, 20, 40)  # (z, y, x)
 SPACING = (5.0, 6.0, 8.0)
+THIGH = {"quadriceps": (1, 2), "posterior": (5, 6), "sartorius": (7, 8)}
+"""Numbers of the scheme `totalsegmentator_thigh`, left and right."""
+
+CUSTOM = {
+    "name": "a site's own",
+    "version": "3",
+    "source": "lab book",
+    "made": "manual",
+    "structures": {"sartorius": "sart"},
+    "labels": {4: "sart", 9: "skin"},
+}
+"""A label scheme."""
+
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -64,3 +81,11 @@ def slicer_file(path: Path, labels: NDArray[np.uint8], grid: Grid, names: dict[i
         header |= {f"Segment{number}_ID": f"Segment_{number + 1}", f"Segment{number}_Tags": tags}
     nrrd.write(str(path), labels, header, index_order="C")
     return path
+
+
+def refused(fused: Fused, path: Path, scheme: str = "musclemap") -> str:
+    """The message with which a label file is refused."""
+    with pytest.raises(InputError) as raised:
+        import_labels(fused, [LabelSource(path, load_scheme(scheme))])
+    assert raised.value.exit_code == 3
+    return str(raised.value)

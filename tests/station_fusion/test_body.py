@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from operators.core.volume import Grid
 from operators.station_fusion import body_mask, fat_fraction
+from operators.station_fusion.body import mask_above, otsu_threshold
+from operators.station_fusion.dim_signal import brightened
 from tests.station_fusion.made_stations import make_grid, positions_mm
 
 GRID = make_grid((20, 60, 70), spacing=(3.0, 3.0, 5.0), origin=(-103.5, -88.5, 0.0))
@@ -46,6 +48,26 @@ def test_body_is_the_thigh_with_its_marrow_and_without_the_table() -> None:
 def test_noiseless_signal_is_not_split_between_muscle_and_fat() -> None:
     water, fat, truth = thigh(GRID, noise=0.0)
     assert dice(body_mask(water, fat, GRID), truth) > 0.98
+
+
+def test_a_side_far_from_the_coil_is_in_the_body() -> None:
+    water, fat, truth = thigh(GRID)
+    mm = positions_mm(GRID)
+    fall = [1 / (1 + np.exp(-distance)) for distance in ((mm[..., 0] - 10) / 20, (mm[..., 2] - 65) / 8)]
+    coil = (1 - 0.93 * fall[0] * fall[1]).astype(np.float32)  # towards one side of the highest slices
+    signal = coil * (water + fat)
+    one_threshold = mask_above(signal, otsu_threshold(np.sqrt(signal)) ** 2, GRID)
+    assert dice(one_threshold[-4:], truth[-4:]) < 0.97
+    body = body_mask(coil * water, coil * fat, GRID)
+    assert dice(body[-4:], truth[-4:]) > 0.995
+    assert not body[positions_mm(GRID)[..., 1] > 66].any()  # still without the table
+
+
+def test_an_even_body_is_left_as_it_is() -> None:
+    water, fat, truth = thigh(GRID)
+    signal = water + fat
+    assert brightened(signal, signal > 100, truth, GRID) is None
+    assert brightened(signal, signal > 1e9, truth, GRID) is None
 
 
 def test_both_legs_are_kept() -> None:
