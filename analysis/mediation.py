@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.design import Covariates, beside
 from analysis.logistic import information_of
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.threads import one_blas_thread
 
 __all__ = ["MEDIATORS", "Mediation", "mediate", "mediation_table"]
@@ -107,6 +108,8 @@ def mediation_table(
                 continue
             x, m, y = (column[known] for column in values)
             design = shared.of(known).values
+            if known.sum() < EVENTS_PER_COEFFICIENT * (2 + design.shape[1]):
+                continue
             if min(_left(x, design), _left(m, np.column_stack([design, x]))) < _COLLINEAR:
                 continue  # the covariates determine the exposure, or both determine the mediator
             found = mediate(x, m, y, design, seed=seed)
