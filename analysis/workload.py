@@ -29,7 +29,7 @@ def expected_minutes(cohort: Cohort, options: Options) -> float:
     """Minutes of one processor that the models will take, from the time of one information matrix; 0 if few."""
     shared = Covariates(cohort.analysed, options.adjust)
     columns, people = len(shared.names), len(cohort.analysed)
-    if columns < _FEWEST_COLUMNS:
+    if columns < _FEWEST_COLUMNS or 2 * (columns + 2) > people:  # so many that no model is tried
         return 0.0
     some = np.flatnonzero(shared.known)[:_PEOPLE_TIMED]
     rows = np.zeros(people, dtype=bool)

@@ -54,6 +54,7 @@ def test_cox_with_more_coefficients_than_deaths_is_not_estimable(cohort: Cohort)
 def test_a_long_run_is_announced_and_a_usual_one_is_not(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(Path("p.csv"), Path("q.csv"), Path("o"), adjust=_NAMES)
     assert said_of_time(cohort, replace(options, adjust=("age", "sex"))) == ""
+    assert expected_minutes(replace(cohort, analysed=cohort.analysed.head(300)), options) == 0  # no model is tried
     paper, usual, full = (
         expected_minutes(cohort, replace(options, paper=kind == "paper", full=kind == "full"))
         for kind in ("paper", "", "full")
