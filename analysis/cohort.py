@@ -17,6 +17,7 @@ from analysis.derived_columns import derive
 from analysis.errors import DataError
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
+from analysis.text_tables import in_words
 from analysis.validation import Checked
 
 __all__ = ["Cohort", "build_cohort"]
@@ -176,7 +177,7 @@ def build_cohort(
          table[["tmv_cm3", "pa_ratio"]].isna().any(axis=1), False),
         ("no DXA appendicular lean mass or height", table["almi"].isna(), False),
         ("no grip strength", table["grip_kg"].isna(), False),
-        (f"missing covariate ({', '.join(covariates)})", missing, False),
+        (f"missing covariate ({in_words(covariates)})", missing, False),
     ]  # fmt: skip
     if not covariates:
         criteria.pop()

@@ -107,9 +107,12 @@ def _run(
         from analysis.provenance import provenance
         from analysis.report import write_results
         from analysis.run import analyse, load_cohort
+        from analysis.workload import said_of_time
 
         cohort = load_cohort(options)
         made_from = provenance(options, cohort)
+        if said := said_of_time(cohort, options):
+            print(f"note: {said}", file=sys.stderr, flush=True)
 
         def progress(label: str) -> None:
             bar.set_description(label)

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.distributions import chi2_tail, normal_quantile, normal_tail
+from analysis.logistic import information_of
 from analysis.threads import one_blas_thread
 
 __all__ = ["CoxFit", "fit_cox", "proportional_hazards_p"]
@@ -23,6 +24,8 @@ Vector = NDArray[np.float64]
 
 _MAX_STEPS = 40
 _DECREMENT = 1e-10
+# Weights are shares of the largest; below this, their reciprocal overflows.
+_LEAST_WEIGHT = 1e-290
 # A standard error this large per SD of a regressor only arises if the likelihood is flat towards infinity.
 _SEPARATED_SE = 50.0
 
@@ -107,11 +110,50 @@ class _AtRisk:
 
 @dataclass(frozen=True)
 class _Partial:
-    """Partial likelihood at one point, with a comparison to the risk set for each death."""
+    """Partial likelihood at one point, with a comparison to the risk set for each death.
 
+    Attributes
+    ----------
+    log_likelihood : float
+    excess : ndarray, shape (events, k)
+        Schoenfeld's residuals; their sum is the score.
+    means : ndarray, shape (events, k)
+        Of the regressors, over those at risk.
+    weight : ndarray, shape (n,)
+        Relative hazard of each person.
+    total : ndarray, shape (events,)
+        Sum of the weights of those at risk.
+    """
+
+    at_risk: _AtRisk
     log_likelihood: float
-    excess: Vector  # (events, k): Schoenfeld's residuals; their sum is the score
-    variances: Vector  # (events, k, k); their sum is the information
+    excess: Vector
+    means: Vector
+    weight: Vector
+    total: Vector
+
+    def information(self, times: Vector | None = None) -> Vector:
+        """Sum over the deaths of the regressors' covariance among those at risk, each ``times`` a number.
+
+        A person counts once for every death before leaving, so that one product of matrices does for all deaths.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a coefficient has gone so far that nobody at risk has any weight.
+        """
+        at_risk = self.at_risk
+        if float(self.total.min()) < _LEAST_WEIGHT:
+            raise np.linalg.LinAlgError("a coefficient that diverges")
+        each = (1.0 if times is None else times) / self.total
+        m = len(at_risk.first)
+        reached = np.cumsum(np.bincount(at_risk.moment, weights=each, minlength=m))
+        passed = np.searchsorted(at_risk.first, np.arange(len(self.weight)), side="right")
+        share = reached[passed - 1]
+        # Efron: who dies at the same time has partly left.
+        share[at_risk.dead] -= np.bincount(at_risk.moment, weights=each * at_risk.share, minlength=m)[at_risk.moment]
+        scaled = self.means if times is None else self.means * times[:, None]
+        return information_of(at_risk.design, self.weight * share) - scaled.T @ self.means
 
 
 @one_blas_thread
@@ -144,7 +186,7 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
     now = _partial(at_risk, coefficients)
     null, converged = now.log_likelihood, False
     for _ in range(_MAX_STEPS):
-        score, information = now.excess.sum(axis=0), now.variances.sum(axis=0)
+        score, information = now.excess.sum(axis=0), now.information()
         _invertible(information)
         step = np.linalg.solve(information, score)
         decrement, size = float(score @ step), 1.0
@@ -157,7 +199,7 @@ def fit_cox(time: Vector, died: Vector, regressors: Vector, names: tuple[str, ..
                 break
             size /= 2.0
         coefficients, now = coefficients + size * step, candidate
-    covariance = np.linalg.inv(_invertible(now.variances.sum(axis=0)))
+    covariance = np.linalg.inv(_invertible(now.information()))
     bounded = bool(np.diag(covariance).max() < _SEPARATED_SE**2)
     return CoxFit(
         names=names or tuple(f"x{index + 1}" for index in range(k)),
@@ -203,9 +245,7 @@ def proportional_hazards_p(
     g = (1.0 - np.concatenate([[1.0], survival[:-1]]))[at_risk.moment]
     g = g - g.mean()  # changes only rounding
     score = g @ now.excess
-    plain = now.variances.sum(axis=0)
-    once = np.tensordot(g, now.variances, axes=1)
-    twice = np.tensordot(g**2, now.variances, axes=1)
+    plain, once, twice = now.information(), now.information(g), now.information(g**2)
     spread = twice - once @ np.linalg.solve(plain, once)
     each = score**2 / np.diag(spread)
     together = float(score @ np.linalg.solve(spread, score))
@@ -242,27 +282,18 @@ def _partial(at_risk: _AtRisk, coefficients: Vector) -> _Partial:
     predictor = coefficients @ design
     shift = float(predictor.max())  # keeps the exponentials from overflowing
     weight = np.exp(predictor - shift)
-    pairs = np.tril_indices(k)
     events = len(dead)
     # For every death: sums over those at risk, minus Efron's share of those who die at the same time.
-    sums = np.empty((1 + k + len(pairs[0]), events))
+    sums = np.empty((1 + k, events))
     for row in range(len(sums)):
-        if row == 0:
-            values = weight
-        elif row <= k:
-            values = weight * design[row - 1]
-        else:
-            values = weight * design[pairs[0][row - 1 - k]]
-            values *= design[pairs[1][row - 1 - k]]
+        values = weight * design[row - 1] if row else weight
         leaving = np.add.reduceat(values, at_risk.first)
         remaining = np.cumsum(leaving[::-1])[::-1]
         dying = np.bincount(moment, weights=values[dead], minlength=len(leaving))
         sums[row] = remaining[moment] - at_risk.share * dying[moment]
     if not (sums[0] > 0).all():  # the step was so long that only a few people have any weight
-        return _Partial(-np.inf, np.zeros((events, k)), np.zeros((events, k, k)))
-    means = (sums[1 : k + 1] / sums[0]).T
-    variances = np.empty((events, k, k))
-    variances[:, pairs[0], pairs[1]] = variances[:, pairs[1], pairs[0]] = (sums[k + 1 :] / sums[0]).T
-    variances -= means[:, :, None] * means[:, None, :]
+        nothing = np.zeros((events, k))
+        return _Partial(at_risk, -np.inf, nothing, nothing, weight, sums[0])
+    means = (sums[1:] / sums[0]).T
     value = float(predictor[dead].sum() - np.log(sums[0]).sum() - events * shift)
-    return _Partial(value, design[:, dead].T - means, variances)
+    return _Partial(at_risk, value, design[:, dead].T - means, means, weight, sums[0])

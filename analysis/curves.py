@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.design import Covariates, beside
 from analysis.distributions import normal_quantile
 from analysis.logistic import fit_logistic
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.splines import KNOT_PERCENTILES, restricted_cubic_spline
 
 __all__ = ["odds_ratio_curves"]
@@ -28,7 +29,7 @@ def odds_ratio_curves(
     DataFrame
         ``exposure, outcome, value, odds_ratio, ci_low, ci_high``, from the 1st to
         the 99th percentile of the exposure; Wald's bands. Outcomes with fewer
-        than 50 events, or separated ones, are left out.
+        than 50 events or five per coefficient, or separated ones, are left out.
     """
     rows = []
     shared = Covariates(table, [name for name in covariates if name != exposure])
@@ -37,13 +38,15 @@ def odds_ratio_curves(
         events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
         known = shared.known & np.isfinite(values) & np.isfinite(events)
         x, y = values[known], events[known]
-        if min(y.sum(), len(y) - y.sum()) < _FEWEST_EVENTS:
+        design = shared.of(known).values
+        needed = max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (len(KNOT_PERCENTILES) - 1 + design.shape[1]))
+        if min(y.sum(), len(y) - y.sum()) < needed:
             continue
         unit = float(x.std())
         knots = np.percentile(x, KNOT_PERCENTILES) / unit
         try:
             basis = restricted_cubic_spline(x / unit, knots)
-            fit = fit_logistic(beside(basis, shared.of(known).values), y)
+            fit = fit_logistic(beside(basis, design), y)
         except (ValueError, np.linalg.LinAlgError):  # knots that coincide, as for few distinct values
             continue
         if fit.separated:

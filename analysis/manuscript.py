@@ -290,8 +290,8 @@ def _survival(table: pd.DataFrame) -> TextTable:
         contrast = row["contrast"] if row["contrast"] == PER_SD else "Highest third"
         cells.append((label, contrast[0].upper() + contrast[1:], people, *rates, *_both(row["models"]),
                       format_p(last["p_proportional"])))  # fmt: skip
-        if last["note"]:
-            remarks[i] = last["note"]
+        if notes := dict.fromkeys(note for one in row["models"].values() for note in one["note"].split("; ") if note):
+            remarks[i] = "; ".join(notes)
     return TextTable(
         "Death from any cause, with its date",
         ("Exposure", "Contrast", "Deaths / n", "Lowest: deaths (rate)", "Highest: deaths (rate)",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.design import Covariates, beside
 from analysis.logistic import information_of
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.threads import one_blas_thread
 
 __all__ = ["MEDIATORS", "Mediation", "mediate", "mediation_table"]
@@ -24,6 +25,7 @@ Vector = NDArray[np.float64]
 
 MEDIATORS = ("almi", "tmv_cm3", "grip_kg")
 _DEFINED_BY = {"weak_grip": {"grip_kg"}, "sarcopenia": {"grip_kg", "almi"}, "low_muscle_mass": {"almi"}}
+_FEWEST_EVENTS = 20
 _FEWEST = 100
 _COLLINEAR = 1e-9
 
@@ -88,7 +90,7 @@ def mediation_table(
     outcomes: Sequence[str] = ("falls", "mortality", "weak_grip"),
     seed: int = 1,
 ) -> pd.DataFrame:
-    """Split every outcome by every mediator that does not define it.
+    """Split every outcome by every mediator that does not define it, where there are enough events.
 
     Returns
     -------
@@ -107,6 +109,9 @@ def mediation_table(
                 continue
             x, m, y = (column[known] for column in values)
             design = shared.of(known).values
+            fewer = min(y.sum(), len(y) - y.sum())
+            if fewer < max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (2 + design.shape[1])):
+                continue  # of a handful of events, resampled people often have none: the interval ends at 0
             if min(_left(x, design), _left(m, np.column_stack([design, x]))) < _COLLINEAR:
                 continue  # the covariates determine the exposure, or both determine the mediator
             found = mediate(x, m, y, design, seed=seed)

@@ -12,6 +12,7 @@ from analysis.design import Covariates, beside
 from analysis.distributions import normal_quantile
 from analysis.logistic import fit_logistic
 from analysis.multiplicity import benjamini_hochberg
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.penalised_selection import stability_selection
 from analysis.profile_likelihood import profile_interval
 
@@ -99,14 +100,21 @@ def muscle_selection(
     for outcome in outcomes:
         events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
         known = shared.known & there & np.isfinite(events)
-        if min(events[known].sum(), (1 - events[known]).sum()) < _FEWEST_EVENTS:
+        design = shared.of(known).values
+        if _few(events[known], design):
             continue
         shares = stability_selection(
-            markers.to_numpy(dtype=float)[known], shared.of(known).values, events[known], np.random.default_rng(seed)
+            markers.to_numpy(dtype=float)[known], design, events[known], np.random.default_rng(seed)
         )
         rows += [{"outcome": outcome, "marker": name, "share": share}
                  for name, share in zip(markers.columns, shares, strict=True)]  # fmt: skip
     return pd.DataFrame(rows, columns=["outcome", "marker", "share"])
+
+
+def _few(events: Vector, shared: Vector) -> bool:
+    """Whether there are too few events for a muscle beside these covariates, shape (n, k)."""
+    fewer = min(events.sum(), len(events) - events.sum())
+    return bool(fewer < max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (1 + shared.shape[1])))
 
 
 def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]:
@@ -114,7 +122,7 @@ def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]
         "events": int(events.sum()),
         **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan),
     }
-    if min(events.sum(), len(events) - events.sum()) < _FEWEST_EVENTS or np.ptp(values) == 0:
+    if _few(events, shared) or np.ptp(values) == 0:
         return empty
     regressors = beside(values / values.std(ddof=1), shared)
     try:

@@ -32,6 +32,7 @@ from analysis.text_tables import (
     format_number,
     format_p,
     format_ratio,
+    in_words,
     to_latex,
     to_markdown,
 )
@@ -145,7 +146,7 @@ def _render(
         tables=printed,
         notes=results.tables["notes"].to_dict("records"),
         left_out=_left_out(results.tables, printed),
-        adjusted_for=", ".join(made_from["options"]["adjust"]).replace("bmi", "BMI") or "nothing",
+        adjusted_for=in_words(made_from["options"]["adjust"]).replace("bmi", "BMI") or "nothing",
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.definitions import label_of
 from analysis.options import Options
 from analysis.run import Results
-from analysis.text_tables import TextTable, format_count, format_p, format_ratio
+from analysis.text_tables import TextTable, format_count, format_p, format_ratio, in_words
 
 __all__ = ["exclusions_in_words", "main_result", "strobe_checklist"]
 
@@ -20,7 +20,7 @@ def strobe_checklist(results: Results, options: Options) -> TextTable:
     """The 22 items of STROBE for a cohort study (von Elm et al., Lancet 2007;370:1453-1457), in our words."""
     cohort, tables = results.cohort, results.tables
     n, ended = format_count(len(cohort.analysed)), results.followed.end
-    adjusted = ", ".join(label_of(name) for name in options.adjust) or "nothing"
+    adjusted = in_words([label_of(name) for name in options.adjust]) or "nothing"
     exposures = ", ".join(map(label_of, options.exposures))
     outcomes = ", ".join(map(label_of, options.outcomes))
     person_years = float(np.nansum(results.followed.years))

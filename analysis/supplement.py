@@ -9,7 +9,7 @@ from analysis.definitions import label_of
 from analysis.options import Options
 from analysis.run import Results
 from analysis.strobe import exclusions_in_words, strobe_checklist
-from analysis.text_tables import TextTable, format_count
+from analysis.text_tables import TextTable, format_count, in_words
 
 __all__ = ["Supplement", "make_supplement"]
 
@@ -54,7 +54,7 @@ def make_supplement(results: Results, options: Options, printed: Mapping[str, Te
 def _methods(results: Results, options: Options) -> list[tuple[str, str]]:
     cohort = results.cohort
     cuts, n = cohort.cut_offs, len(cohort.analysed)
-    adjusted = ", ".join(label_of(name) for name in options.adjust) or "nothing"
+    adjusted = in_words([label_of(name) for name in options.adjust]) or "nothing"
     thirds = "fixed cuts" if options.fixed_cuts else "exact thirds"
     parts = [
         (

@@ -202,6 +202,8 @@ def _one(followed: FollowUp, column: Vector, covariates: Covariates, empty: Haza
     design = covariates.of(rows)
     notes = list(design.notes)
     regressors = beside(x, design.values)
+    if row.deaths < regressors.shape[1]:
+        return replace(row, note="; ".join([*notes, "more coefficients than deaths: not estimable"]))
     if row.deaths < EVENTS_PER_COEFFICIENT * regressors.shape[1]:
         notes.append("fewer than 5 deaths per coefficient: read with care")
     try:

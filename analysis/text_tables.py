@@ -15,6 +15,7 @@ __all__ = [
     "format_number",
     "format_p",
     "format_ratio",
+    "in_words",
     "latex_text",
     "to_latex",
     "to_markdown",
@@ -58,6 +59,13 @@ class TextTable:
     texts: int = 1
     blocks: frozenset[int] = frozenset()
     remarks: Mapping[int, str] = field(default_factory=dict)
+
+
+def in_words(names: Sequence[str], most: int = 12) -> str:
+    """Names as a list: "age, sex, BMI"; of hundreds only the first, and how many others there are."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 2])} and {format_count(len(names) - most + 2)} others"
 
 
 def format_p(p: float | None) -> str:

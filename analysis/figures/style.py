@@ -88,14 +88,16 @@ def save(figure: Figure, folder: Path, name: str, mark: str = "") -> tuple[Path,
     mpl.rcParams.update(_STYLE)
     # The layout is computed once for both files, because that takes longer than drawing. `Figure.savefig` would draw
     # every figure twice more to compute it again, so the canvases write the files themselves.
+    # At the resolution and on the canvas of the PNG, so that the sizes of its texts are measured once.
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(_DPI)
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
     figure.set_facecolor("white")
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with replacing(png) as temporary:
-        figure.set_dpi(_DPI)
-        FigureCanvasAgg(figure).print_png(temporary)
+        canvas.print_png(temporary)
     with replacing(svg) as temporary:
         FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
     return png, svg
