@@ -57,11 +57,12 @@ def body_mask(water: NDArray[np.float32], fat: NDArray[np.float32], grid: Grid) 
     threshold = otsu_threshold(np.sqrt(np.maximum(sample, 0.0))) ** 2
     mask = mask_above(signal, threshold, grid)
     # What is found in a dim place shows how dim the places beside it are.
-    brighter: NDArray[np.float32] | None = signal
+    above = signal > np.float32(threshold)
     for _ in range(_ROUNDS):
-        brighter = brightened(signal, brighter > threshold, mask, grid)
+        brighter = brightened(signal, above, mask, grid)
         if brighter is None:
             break
+        above = brighter > np.float32(threshold)
         mask = mask_above(brighter, threshold, grid)
     return mask
 
