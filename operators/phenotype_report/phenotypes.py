@@ -70,8 +70,11 @@ def measure(
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
-    if any(flag.code == "partial-coverage" for flag in fused.flags):
-        known = replace(known, cut=known.cut | _at_ends(known))
+    codes = {flag.code for flag in fused.flags}
+    if "partial-coverage" in codes:
+        known = replace(known, cut=known.cut | _in_slices(known, [0, -1]))
+    if "short-trunk" in codes:
+        known = replace(known, cut=known.cut | _in_slices(known, [-1, -2]))
     withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
         reasons = dict.fromkeys(PHENOTYPES, withheld)
@@ -125,13 +128,12 @@ def measure(
     )
 
 
-def _at_ends(labels: LabelMap) -> frozenset[str]:
-    """Structures that reach the first or the last slice, so that a volume of a part of the body holds only a part."""
-    ends = [0, -1]
-    names = {by_index(value).name for value in np.unique(labels.voxels[ends]).tolist() if value in _MEASURED}
+def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
+    """Structures in slices at an end of the images, so that a volume of a part of the body holds only a part of them."""
+    names = {by_index(value).name for value in np.unique(labels.voxels[slices]).tolist() if value in _MEASURED}
     if labels.group_voxels is not None:
         members = list(labels.groups.values())
-        for number in np.unique(labels.group_voxels.voxels[ends]).tolist():
+        for number in np.unique(labels.group_voxels.voxels[slices]).tolist():
             names |= set(members[number - 1]) if number else set()
     return frozenset(names)
 
