@@ -129,7 +129,7 @@ def measure(
 
 
 def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
-    """Structures in slices at an end of the images, so that a volume of a part of the body holds only a part of them."""
+    """Structures in slices at an end of the images: a volume of a part of the body holds only a part of them."""
     names = {by_index(value).name for value in np.unique(labels.voxels[slices]).tolist() if value in _MEASURED}
     if labels.group_voxels is not None:
         members = list(labels.groups.values())
