@@ -70,9 +70,8 @@ def test_fat_from_three_echoes_follows_the_scanners_own() -> None:
 def test_a_swapped_leg_of_the_ge_thigh_is_found_and_a_sound_one_is_not() -> None:
     """One slice has the scanner's water and fat; a stack of it, moved and with noise, has the archive's slices."""
     folder = real_folder("thigh-dixon")
-    found = [
-        np.nan_to_num(np.asanyarray(nibabel.load(folder / f"ge_{name}.nii.gz").dataobj)) for name in ("water", "fat")
-    ]  # type: ignore[attr-defined]
+    images: list[Any] = [nibabel.load(folder / f"ge_{name}.nii.gz") for name in ("water", "fat")]
+    found = [np.nan_to_num(np.asanyarray(image.dataobj)) for image in images]
     one = [np.maximum(voxels.transpose(2, 1, 0)[4], 0.0).astype(np.float32) for voxels in found]
     assert min(image.max() for image in one) > 100
     rng = np.random.default_rng(3)
