@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.definitions import BY_AGE, OUTCOMES
-from analysis.limits_of_agreement import agreement
+from analysis.limits_of_agreement import agreement, line_and_limits
 from analysis.trend import AGE_GROUPS, Bends, age_group, cochran_armitage, decline_per_decade, trend_as_printed
 
 __all__ = ["MEASURES", "PAIRS", "age_groups", "concordance", "decline", "table_one", "trend"]
@@ -113,7 +113,7 @@ def concordance(table: pd.DataFrame) -> pd.DataFrame:
     for first, second, factor, label in (*PAIRS, *second_measure):
         for who, part in _by_sex(table[["sex", first, second]]):
             x, y = part[first].to_numpy(dtype=float), part[second].to_numpy(dtype=float)
-            plain, converted = agreement(x, y), agreement(factor * x, y)
+            plain, converted = agreement(x, y), line_and_limits(factor * x, y)
             rows.append(
                 {"comparison": label, "first": first, "second": second, "sex": who, "n": plain.n}
                 | {"pearson": plain.pearson, "ci_low": plain.pearson_low, "ci_high": plain.pearson_high}
@@ -184,4 +184,5 @@ def _by_sex(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _difference(row: dict[str, object]) -> float:
     first, second = float(str(row["men_first"])), float(str(row["women_first"]))
     spread = np.sqrt((float(str(row["men_second"])) ** 2 + float(str(row["women_second"])) ** 2) / 2)
-    return float((first - second) / spread) if spread > 0 else float("nan")
+    # A constant has a spread of rounding errors.
+    return float((first - second) / spread) if spread > 1e-9 * (abs(first) + abs(second)) else float("nan")

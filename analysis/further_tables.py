@@ -63,7 +63,8 @@ def _markers(table: pd.DataFrame) -> TextTable:
         "Each model adds markers, per SD, to the covariates. AUC: share of the pairs of a person with and one without "
         f"the outcome that the model puts in the right order. Change: of AUC or Harrell’s C; intervals by {how}; "
         f"{corrected}. χ² and p: likelihood ratio test, which decides whether a marker adds anything, because DeLong’s "
-        "interval is too wide for nested models. Outcomes that ALMI or grip define are compared without them.",
+        "interval is too wide for nested models; it is not corrected for the number of outcomes. Outcomes that ALMI or "
+        "grip define are compared without them.",
         2,
         blocks(rows, "outcome"),
     )

@@ -252,13 +252,14 @@ def _bootstrap(
     n = len(events)
     every = np.ones(n)
     drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.uint8) for _ in range(repeats)]
+    # A third of the people are not among the drawn ones, and the model of these needs no columns of the others.
 
     def areas(one: _Fitted) -> Vector:
         design = np.vstack([every, one.regressors.T])
         found = np.empty((repeats, 2))
         for repeat, counts in enumerate(drawn):
-            weights = counts.astype(float)
-            coefficients = refitted(design, events, weights, one.fit.coefficients)
+            weights, there = counts.astype(float), np.flatnonzero(counts)
+            coefficients = refitted(design.take(there, axis=1), events[there], weights[there], one.fit.coefficients)
             found[repeat] = weighted_auc(coefficients @ design, events, weights, every)
         return found
 

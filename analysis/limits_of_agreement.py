@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.distributions import normal_quantile
 
-__all__ = ["Agreement", "agreement", "fisher_interval"]
+__all__ = ["Agreement", "agreement", "line_and_limits", "fisher_interval"]
 
 Vector = NDArray[np.float64]
 
@@ -54,7 +54,17 @@ class Agreement:
 
 
 def agreement(first: Vector, second: Vector) -> Agreement:
-    """Compare two measures of the same people.
+    """Compare two measures of the same people; see `line_and_limits`, to which this adds Spearman's correlation."""
+    found = line_and_limits(first, second)
+    if not np.isfinite(found.pearson):
+        return found
+    both = np.isfinite(first) & np.isfinite(second)
+    ranks = [pd.Series(values[both]).rank() for values in (first, second)]
+    return replace(found, spearman=float(np.corrcoef(*ranks)[0, 1]))
+
+
+def line_and_limits(first: Vector, second: Vector) -> Agreement:
+    """Compare two measures of the same people by all but their ranks, whose sorting takes longer than the rest.
 
     Parameters
     ----------
@@ -78,7 +88,7 @@ def agreement(first: Vector, second: Vector) -> Agreement:
         pearson=r,
         pearson_low=low,
         pearson_high=high,
-        spearman=float(np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1]),
+        spearman=float("nan"),
         slope=slope,
         intercept=float(y.mean() - slope * x.mean()),
         concordance=float(2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)),

@@ -114,6 +114,11 @@ def fit_lms(
         raise ValueError("LMS needs at least 100 values above 0")
     if np.log(values).std() < _CONSTANT:
         raise ValueError("LMS needs values that differ")
+    n = len(values)
+    if start is not None and weights is not None:  # a third of the people are not in a resampled cohort
+        there = weights > 0
+        age, values, weights = age[there], values[there], weights[there]
+        height_cm = None if height_cm is None else height_cm[there]
     knots = np.percentile(age, KNOT_PERCENTILES) if start is None else start.knots
     middle = float(age.mean()) if start is None else start.middle
     unit = float(np.median(values)) if start is None else start.unit
@@ -146,7 +151,7 @@ def fit_lms(
         by_median = design.T @ (weights * (z * raised / spread - power))
         by_spread = weights * (z**2 - 1)
         slope = np.concatenate([[weights @ (u - z * along)], by_median, [by_spread.sum(), by_spread @ line]])
-        return -float(weights @ value) / len(values), -slope / len(values)
+        return -float(weights @ value) / n, -slope / n
 
     first = np.zeros(k + 3)
     first[0], first[k + 1] = 1.0, np.log(max(float(logs.std()), 1e-3))
@@ -156,7 +161,7 @@ def fit_lms(
     found = minimize(off, first, jac=True, method="BFGS", options={"gtol": 1e-7 if start is None else 1e-5})
     p = found.x
     p[5 : k + 1] *= 10
-    return LmsFit(float(p[0]), p[1 : k + 1], p[k + 1 :], knots, middle, unit, -found.fun * len(values),
+    return LmsFit(float(p[0]), p[1 : k + 1], p[k + 1 :], knots, middle, unit, -found.fun * n,
                   int(weights.sum()), tall)  # fmt: skip
 
 

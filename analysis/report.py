@@ -189,5 +189,6 @@ def _strongest(ratios: pd.DataFrame) -> list[tuple[str, str]]:
         return [("none", f"of {int((ratios['model'] == model).sum())} {model} odds ratios below p (BH) = 0.05")]
     row = holding.iloc[0]
     ratio, _, interval = format_ratio(row["odds_ratio"], row["ci_low"], row["ci_high"]).partition(" (")
-    what = f"{label_of(row['outcome']).lower()}, {label_of(row['exposure'])}, high against low third"
-    return [(f"OR {ratio}", f"{what} (95% CI {interval[:-1]}; p {format_p(row['p_value'])})")]
+    what = f"{label_of(row['outcome']).lower()}, {label_of(row['exposure'])}, highest against lowest third"
+    smallest = f"p {format_p(row['p_value'])}, the smallest of {int((ratios['model'] == model).sum())}"
+    return [(f"OR {ratio}", f"{what} (95% CI {interval[:-1]}; {smallest})")]

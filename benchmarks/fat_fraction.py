@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import stats
 
+from benchmarks.phantom_truth import interior, scanned_tissues
+from benchmarks.records import kept
 from operators.core.anatomy import MUSCLES, by_name
 from operators.core.label_map import LabelMap
 from operators.core.model_card import SHIPPED_BUNDLE
@@ -36,18 +39,20 @@ from operators.phenotype_report.sides import find_mid_surface
 from operators.phenotype_report.signal_noise import Noise, noise_of
 from operators.station_fusion.body import body_mask, fat_fraction
 from phantom.acquisition import acquire_study
-from phantom.anatomy import Tissues, body_grid, build_labels, build_tissues, fit_body
+from phantom.anatomy import Tissues, build_labels, fit_body
 from phantom.body import Body, outline_table
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images
 from phantom.participant import draw_participant
 from phantom.station_geometry import StationGeometry, archive_stations
 
+if TYPE_CHECKING:
+    from operators.segmentation import SegmentationModel
+
 NOISE = {"none": 0.0, "usual": 7.5, "twice": 15.0}
 """SD of the noise in the in-phase image, where muscle is about 240: the usual is a signal-to-noise ratio of 32."""
 
 MEASURES = ("core", "core, not corrected", "whole", "whole, not corrected", "infiltration", "median of the core")
-_INTERIOR_MM = 2.0
 
 
 def coarse(station: StationGeometry) -> StationGeometry:
@@ -64,18 +69,12 @@ def coarse(station: StationGeometry) -> StationGeometry:
 
 
 def true_fractions(tissues: Tissues) -> dict[str, float]:
-    """Mean fat fraction of each muscle's tissue that is `_INTERIOR_MM` inside its label."""
-    total = tissues.water + tissues.fat
-    fraction = np.divide(tissues.fat, total, out=np.zeros_like(total), where=total > 0)
-    boxes = ndimage.find_objects(tissues.labels)
-    found = {}
-    for name in MUSCLES:
-        index = by_name(name).index
-        box = boxes[index - 1]
-        mask = np.pad(tissues.labels[box] == index, 1)
-        depth = ndimage.distance_transform_edt(mask, sampling=tissues.grid.spacing_mm[::-1])[1:-1, 1:-1, 1:-1]
-        found[name] = float(fraction[box][depth > _INTERIOR_MM].mean())
-    return found
+    """Mean fat fraction of each muscle's tissue that is the interior of its label."""
+    own = interior(tissues.labels, tissues.grid) & (tissues.labels > 0)
+    water, fat = (signal[own].astype(np.float64) for signal in (tissues.water, tissues.fat))
+    index = tissues.labels[own]
+    sums, voxels = np.bincount(index, fat / (water + fat)), np.bincount(index)
+    return {name: float(sums[by_name(name).index] / voxels[by_name(name).index]) for name in MUSCLES}
 
 
 def true_adipose(tissues: Tissues, body: Body) -> tuple[float, float]:
@@ -142,31 +141,38 @@ def fractions(labels: LabelMap, fused: Fused) -> dict[str, dict[str, float | Non
     return found
 
 
-def phantoms(seeds: range, network: int) -> Iterator[dict[str, Any]]:
-    """One record for each phantom and condition."""
-    model: Any = None
-    for seed in seeds:
-        person = draw_participant(seed)
-        body = fit_body(person)
-        tissues = build_tissues(person, body_grid(person), body)
-        truth, adipose = true_fractions(tissues), true_adipose(tissues, body)
-        for spacing, stations in (("2.2", archive_stations(4)), ("3.1", tuple(map(coarse, archive_stations(4))))):
-            for level, noise in NOISE.items():
-                fused = scanned(tissues, stations, noise, seed)
-                labels = LabelMap(build_labels(body, fused.grid), fused.grid)
-                record = {"seed": seed, "spacing": spacing, "noise": level, "labels": "true", "truth": truth}
-                record["found"] = fractions(labels, fused)
-                if level == "usual":
-                    measured = measure_adipose(labels, fused, find_mid_surface(labels))
-                    assert measured is not None
-                    record["adipose"] = [*adipose, sum(measured.subcutaneous_cm3), sum(measured.intermuscular_cm3)]
-                yield record
-                if seed - seeds.start < network and (spacing, level) == ("2.2", "usual"):
-                    from operators.segmentation import load_model, segment
+def phantom_records(seed: int, model: SegmentationModel | None) -> dict[str, Any]:
+    """One record for each condition, with the labels of the model in the usual one."""
+    began = time.process_time()
+    person = draw_participant(seed)
+    body = fit_body(person)
+    archive = archive_stations(4)
+    tissues = scanned_tissues(person, body, archive)
+    truth, adipose = true_fractions(tissues), true_adipose(tissues, body)
+    records: list[dict[str, Any]] = []
+    for spacing, stations in (("2.2", archive), ("3.1", tuple(map(coarse, archive)))):
+        labels: LabelMap | None = None
+        for level, noise in NOISE.items():
+            fused = scanned(tissues, stations, noise, seed)
+            labels = labels or LabelMap(build_labels(body, fused.grid), fused.grid)
+            record = {"seed": seed, "spacing": spacing, "noise": level, "labels": "true", "truth": truth}
+            record["found"] = fractions(labels, fused)
+            if level == "usual":
+                measured = measure_adipose(labels, fused, find_mid_surface(labels))
+                assert measured is not None
+                record["adipose"] = [*adipose, sum(measured.subcutaneous_cm3), sum(measured.intermuscular_cm3)]
+            records.append(record)
+            if model is not None and (spacing, level) == ("2.2", "usual"):
+                records.append(
+                    {**record, "labels": "network", "found": fractions(_network_labels(fused, model), fused)}
+                )
+    return {"records": records, "cpu_s": round(time.process_time() - began, 1)}
 
-                    model = model or load_model(SHIPPED_BUNDLE)
-                    yield {**record, "labels": "network", "found": fractions(segment(fused, model), fused)}
-        print(f"seed {seed}", file=sys.stderr, flush=True)
+
+def _network_labels(fused: Fused, model: SegmentationModel) -> LabelMap:
+    from operators.segmentation import segment
+
+    return segment(fused, model)
 
 
 def table(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -257,15 +263,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--network", type=int, default=0, metavar="N")
     parser.add_argument("--real", type=Path, metavar="FOLDER")
+    parser.add_argument("--records", type=Path, metavar="FOLDER", help="keep each phantom's result, to continue from")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    records = list(phantoms(range(args.seed, args.seed + args.n), args.network))
+    records: list[dict[str, Any]] = []
+    cpu_s, model = 0.0, None
+    if args.network:
+        from operators.segmentation import load_model
+
+        model = load_model(SHIPPED_BUNDLE)
+    for n, seed in enumerate(range(args.seed, args.seed + args.n)):
+        own = model if n < args.network else None
+        made = kept(args.records, seed, own.card.sha256 if own else "true labels", partial(phantom_records, seed, own))
+        records += made["records"]
+        cpu_s += made["cpu_s"]
+        print(f"seed {seed}", file=sys.stderr, flush=True)
     found: dict[str, Any] = {}
     if records:
         found = {"fractions": table(records), "adipose": adipose_table(records)}
     if args.real:
         found["real"] = real(args.real)
-    found["cpu_s"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime)
+    found["cpu_s"] = round(cpu_s)
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:

@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from analysis.describe import PAIRS
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, MEASURE_LABEL, SEX_LABEL, bare, new_figure, thousands
-from analysis.limits_of_agreement import agreement
+from analysis.limits_of_agreement import line_and_limits
 
-__all__ = ["concordance_figure"]
+__all__ = ["FEW", "concordance_figure"]
 
-_FEW = 2000  # fewer points are drawn individually
+FEW = 2000  # fewer points are drawn individually
 
 
 def concordance_figure(table: pd.DataFrame) -> Figure:
@@ -33,14 +33,14 @@ def concordance_figure(table: pd.DataFrame) -> Figure:
     for axes, letter, (first, second, factor, _) in zip(panels, "abc", PAIRS, strict=True):
         known = table[[first, second, "sex"]].dropna(subset=[first, second])
         x, y = known[first].to_numpy(dtype=float), known[second].to_numpy(dtype=float)
-        if len(x) >= _FEW:
+        if len(x) >= FEW:
             extent = (*np.percentile(x, [0.05, 99.95]), *np.percentile(y, [0.05, 99.95]))
             drawn = axes.hexbin(x, y, gridsize=45, mincnt=1, norm=norm, cmap="cividis", linewidths=0, extent=extent)
         else:
             for sex in ("M", "F"):
                 who = (known["sex"] == sex).to_numpy(dtype=bool)
                 axes.scatter(x[who], y[who], s=3, color=COLOUR[sex], alpha=0.5, linewidths=0)
-        _lines(axes, x, y, factor, COLOUR["F"] if len(x) >= _FEW else "#111111")
+        _lines(axes, x, y, factor, COLOUR["F"] if len(x) >= FEW else "#111111")
         axes.set_xlabel(MEASURE_LABEL[first])
         axes.set_ylabel(MEASURE_LABEL[second])
         axes.set_title(letter)
@@ -60,7 +60,7 @@ def concordance_figure(table: pd.DataFrame) -> Figure:
 
 
 def _lines(axes: Axes, x: np.ndarray, y: np.ndarray, factor: float, colour: str) -> None:
-    result = agreement(x, y)
+    result = line_and_limits(x, y)
     if not np.isfinite(result.slope):
         return
     ends = np.percentile(x, [0.05, 99.95])

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from analysis.definitions import label_of
 from analysis.describe import PAIRS
+from analysis.figures.concordance import FEW
 from analysis.figures.style import COLOUR, DOUBLE_COLUMN, GREY, SINGLE_COLUMN, bare, new_figure, thousands
 from analysis.kaplan_meier import log_rank_p, survival_curve
-from analysis.limits_of_agreement import agreement
+from analysis.limits_of_agreement import line_and_limits
 from analysis.survival import FollowUp
 from analysis.text_tables import format_p
 from analysis.thirds import tertiles
@@ -62,14 +63,20 @@ def survival_by_thirds(table: pd.DataFrame, followed: FollowUp, exposure: str = 
     return figure
 
 
+_UNIT = {"leg_lean_kg": ", kg", "almi": ", kg/m²"}  # of the measures from DXA; asymmetries have none
+
+
 def bland_altman(table: pd.DataFrame) -> Figure:
     """Difference against mean for MRI and DXA, volumes as mass, with bias and limits of agreement."""
     figure = new_figure(DOUBLE_COLUMN, 2.4)
     for axes, (first, second, factor, label) in zip(figure.subplots(1, len(PAIRS)), PAIRS, strict=True):
         known = table[[first, second]].dropna()
         x, y = factor * known[first].to_numpy(dtype=float), known[second].to_numpy(dtype=float)
-        axes.hexbin((x + y) / 2, x - y, gridsize=45, mincnt=1, bins="log", cmap="cividis", linewidths=0)
-        found = agreement(x, y)
+        if len(x) < FEW:
+            axes.scatter((x + y) / 2, x - y, s=3, color=COLOUR["all"], alpha=0.5, linewidths=0)
+        else:
+            axes.hexbin((x + y) / 2, x - y, gridsize=45, mincnt=1, bins="log", cmap="cividis", linewidths=0)
+        found = line_and_limits(x, y)
         for value, style in ((found.bias, "-"), (found.limit_low, "--"), (found.limit_high, "--")):
             if np.isfinite(value):
                 axes.axhline(value, color=COLOUR["F"], lw=0.9, ls=style)
@@ -77,8 +84,9 @@ def bland_altman(table: pd.DataFrame) -> Figure:
                 axes.annotate(text, (1.0, value), xycoords=place, xytext=(2, 0), textcoords="offset points",
                               fontsize=5.5, va="center")  # fmt: skip
         axes.set_title(label, fontsize=7)
-        axes.set_xlabel("Mean of both")
-        axes.set_ylabel("MRI minus DXA")
+        unit = _UNIT.get(second, "")
+        axes.set_xlabel(f"Mean of both{unit}")
+        axes.set_ylabel(f"MRI minus DXA{unit}")
         bare(axes)
     return figure
 
@@ -130,7 +138,7 @@ def calibration_figure(calibration: pd.DataFrame, decision: pd.DataFrame, outcom
     left.set_title(f"{label_of(outcome)}: calibration", fontsize=7)
     right.set_title("Decision curve", fontsize=7)
     left.set_xlabel("Predicted risk")
-    left.set_ylabel("Observed")
+    left.set_ylabel("Observed share")
     right.set_xlabel("Threshold of risk")
     right.set_ylabel("Net benefit")
     bare(left)

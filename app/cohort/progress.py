@@ -50,7 +50,8 @@ class CohortProgress:
         part = f"{len(ours)} of {total} studies (this shard)" if len(ours) != total else counted_studies(total)
         self.say(f"SarcoMAP cohort: {part}, {len(plan.settled)} have their outcome, {len(plan.tasks)} to process")
         for why, number in plan.reasons.most_common():
-            self.say(f"  {number} again: {why}")
+            hint = "; --accept-software would take them as done" if why == "software changed" else ""
+            self.say(f"  {number} again: {why}{hint}")
         if plan.doubtful:
             self.say(
                 f"warning: {plan.doubtful} done studies now have more than one input for their eid and visit; "

@@ -15,7 +15,7 @@ from app.cohort.ledger import RECORD_FILE, Ledger
 from app.cohort.records import Attempt
 from app.cohort.study_work import REPORT, THUMBNAIL
 
-__all__ = ["Archive", "NameTakenError", "bytes_of", "publish", "set_aside"]
+__all__ = ["Archive", "NameTakenError", "bytes_of", "publish", "set_aside", "set_aside_folder"]
 
 _OUTSIDE = {REPORT, THUMBNAIL, RECORD_FILE}
 
@@ -69,11 +69,16 @@ def set_aside(out: Path, name: str) -> None:
 
     The table must not mix them with new ones. They are kept, in case the new options were a mistake.
     """
-    target = out / ".superseded" / name
+    target = set_aside_folder(out) / name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     with suppress(FileNotFoundError):
         os.rename(out / "studies" / name, target)
+
+
+def set_aside_folder(out: Path) -> Path:
+    """Where earlier results are that no later attempt has replaced."""
+    return out / ".superseded"
 
 
 def bytes_of(folder: Path) -> int:

@@ -16,6 +16,7 @@ from app.cohort.options import CohortOptions
 from app.cohort.plan import make_plan
 from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
 from app.cohort.progress import CohortProgress, counted_studies
+from app.cohort.publish import set_aside_folder
 from app.cohort.records import OUTCOMES, Attempt, Said
 from app.cohort.settings import STUDY_WORK, Task, WorkerSettings
 from app.cohort.stopping import Stopping
@@ -146,6 +147,7 @@ def run_cohort(
             known, published = latest(ledger.attempts()[0]), ledger.published()
         left = _without_outcome(ours, plan.tasks, known, published)
         counts = _counts(ours, known, left)
+        _say_set_aside(out, [task for task in plan.tasks if task.study.study not in left], known, show)
         whole = trouble is None and stopping.signal is None and not left
         table = _write_tables(record, studies, known, fuse_only, show) if whole else None
         record.end(counts, len(left), time.monotonic() - began)
@@ -231,6 +233,16 @@ def _counts(ours: Sequence[StudyInput], known: Mapping[str, Attempt], left: froz
         if study.study not in left:
             counts[known[study.study].outcome] += 1
     return counts
+
+
+def _say_set_aside(out: Path, tried: Sequence[Task], known: Mapping[str, Attempt], show: CohortProgress) -> None:
+    """Say that results which were there before are not any more, and where they are."""
+    lost = sum(task.earlier is not None and known[task.study.study].outcome != "done" for task in tried)
+    if lost:
+        where = set_aside_folder(out)
+        show.say(
+            f"warning: {counted_studies(lost)} had results and did not succeed now; the earlier ones are in {where}"
+        )
 
 
 def _write_tables(

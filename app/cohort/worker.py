@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.cohort.ledger import RECORD_FILE, Ledger, LedgerWriter, writer_name
-from app.cohort.publish import Archive, NameTakenError, bytes_of, publish, set_aside
+from app.cohort.publish import Archive, NameTakenError, bytes_of, publish, set_aside, set_aside_folder
 from app.cohort.records import Attempt, InputIdentity, Said
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.studies import identity_of, is_url
@@ -187,6 +187,7 @@ class Worker:
             return replace(attempt, outcome="refused", error=_name_taken(task, name), folder=None, archive=None)
         if meanwhile is not None:
             return meanwhile
+        shutil.rmtree(set_aside_folder(self.settings.out) / name, ignore_errors=True)  # replaced after all
         if hidden:  # not earlier, or it would say that the results of another input of this name are ours
             Ledger(self.settings.out).hide_record(attempt)
         if earlier is not None and earlier.folder != name:

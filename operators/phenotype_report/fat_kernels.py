@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from operators.phenotype_report.side_kernels import mid_x
+from operators.phenotype_report.side_kernels import place_and_side
 
 __all__ = ["joint_histogram"]
 
@@ -108,10 +108,7 @@ def joint_histogram(  # type: ignore[no-untyped-def]
                 fraction = f / total if total > 0.0 else 0.5
                 place = int(np.floor((fraction - fraction_low) / fraction_step))
                 place = min(max(place, 0), fraction_bins - 1)
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                _, _, _, side = place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref)
                 out[label, side, inside, place] += 1
                 if inside == depth_bins - 1:
                     slices[k, side, label, 0] += 1.0

@@ -27,8 +27,9 @@ from operators.phenotype_report.page_intervals import about_intervals, interval_
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
 from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
 from operators.phenotype_report.page_summary import sentences, verdict
-from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis
+from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis, spread_slices
 from operators.phenotype_report.profile_charts import Chart
+from operators.phenotype_report.remedies import what_to_do
 from operators.phenotype_report.station_pictures import Seam, station_diagram
 
 __all__ = ["PageContent", "Picture", "data_uri", "pictures_of", "render_html", "template", "write_html"]
@@ -44,7 +45,6 @@ _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Axial, lower thigh", "axial", ("vastus_medialis",)),
 )
 _APART_MM = 20.0
-_UNLABELLED: tuple[tuple[str, Plane], ...] = (("Coronal", "coronal"), ("Axial", "axial"))
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,7 @@ def pictures_of(labels: Volume, fused: Fused, measurements: Measurements) -> tup
     """
     voxels = labels.voxels.astype(np.uint8, copy=False)
     shown_labels = None if measurements.withheld else voxels
-    wanted: tuple[tuple[str, Plane, int], ...]
-    if shown_labels is None:
-        wanted = tuple((title, plane, _widest_slice(fused, plane)) for title, plane in _UNLABELLED)
-    else:
-        wanted = _chosen_slices(voxels, fused)
+    wanted = spread_slices(fused) if shown_labels is None else _chosen_slices(voxels, fused)
     pictures = []
     for title, plane, index in wanted:
         png = overlay_png(
@@ -179,6 +175,7 @@ def render_html(
         reference=further.reference,
         previous=further.previous,
         quality=report["quality"],
+        remedies=what_to_do(report["quality"]["flags"]) if report["quality"]["withheld"] else (),
         pictures=pictures,
         charts=further.charts,
         maps=further.maps,
@@ -227,12 +224,6 @@ def write_html(
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
-
-
-def _widest_slice(fused: Fused, plane: Plane) -> int:
-    """The slice that shows most of the body."""
-    axis = plane_axis(fused.grid, plane)
-    return int(fused.body.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
 
 
 def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageContent) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
+from operators.station_fusion.lateral_edges import labels_at_edges
 
 __all__ = ["measure", "withheld_reason"]
 
@@ -70,8 +71,11 @@ def measure(
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
-    if any(flag.code == "partial-coverage" for flag in fused.flags):
-        known = replace(known, cut=known.cut | _at_ends(known))
+    codes = {flag.code for flag in fused.flags}
+    if "partial-coverage" in codes:
+        known = replace(known, cut=known.cut | _in_slices(known, [0, -1]))
+    if "short-trunk" in codes:
+        known = replace(known, cut=known.cut | _in_slices(known, [-1, -2]))
     withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
         reasons = dict.fromkeys(PHENOTYPES, withheld)
@@ -82,7 +86,7 @@ def measure(
     counts = tally(labels, fused.fat_fraction, surface, known.sides)
     noise = noise_of(fused)
     fat, core = measure_fat_and_slices(known, fused, surface, noise)
-    structures = _structures(known, counts, fat, fused.label_slices)
+    structures = _structures(known, counts, fat, fused)
     groups = _measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
     no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
@@ -125,13 +129,12 @@ def measure(
     )
 
 
-def _at_ends(labels: LabelMap) -> frozenset[str]:
-    """Structures that reach the first or the last slice, so that a volume of a part of the body holds only a part."""
-    ends = [0, -1]
-    names = {by_index(value).name for value in np.unique(labels.voxels[ends]).tolist() if value in _MEASURED}
+def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
+    """Structures in slices at an end of the images: a volume of a part of the body holds only a part of them."""
+    names = {by_index(value).name for value in np.unique(labels.voxels[slices]).tolist() if value in _MEASURED}
     if labels.group_voxels is not None:
         members = list(labels.groups.values())
-        for number in np.unique(labels.group_voxels.voxels[ends]).tolist():
+        for number in np.unique(labels.group_voxels.voxels[slices]).tolist():
             names |= set(members[number - 1]) if number else set()
     return frozenset(names)
 
@@ -182,16 +185,17 @@ def _structures(
     labels: LabelMap,
     counts: Tally,
     fat: Mapping[str, tuple[MuscleFat, MuscleFat]],
-    slices: tuple[int, int] | None,
+    fused: Fused,
 ) -> tuple[StructureMeasure, ...]:
     cm3 = labels.grid.voxel_volume_mm3 / 1000.0
     confidence = labels.confidence_by_label
     if not confidence and labels.confidence is not None:
         sure = np.asarray(labels.confidence.voxels, dtype=np.float32)
         confidence = confidence_by_label(np.asarray(labels.voxels, dtype=np.uint8), sure)
-    first, end = slices or (0, len(labels.voxels))
+    first, end = fused.label_slices or (0, len(labels.voxels))
     edges = set(np.unique(labels.voxels[[0, first, end - 1, -1]]).tolist())
-    edges |= set(np.unique(labels.voxels[:, :, [0, -1]]).tolist())
+    station_grids = [station.grid for station in fused.stations]
+    edges |= labels_at_edges(np.asarray(labels.voxels, dtype=np.uint8), labels.grid, station_grids)
     measured = []
     for structure in STRUCTURES:
         left, right = (int(n) for n in counts.voxels[structure.index])

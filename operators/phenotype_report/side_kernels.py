@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["mid_x", "moments", "tally_voxels"]
+__all__ = ["mid_x", "moments", "place_and_side", "tally_voxels"]
 
 
 @njit(cache=True, inline="always")
@@ -20,6 +20,15 @@ def mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
+    """Place of a voxel's centre (x, y, z in mm), and its side of the midsagittal surface: 0 left, 1 right."""
+    x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+    y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+    z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+    return x, y, z, 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+
+
+@njit(cache=True)
 def moments(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
     """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
     out = np.zeros((label_count, slab_count, 2, 4))
@@ -29,10 +38,7 @@ def moments(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_co
                 label = labels[k, j, i]
                 if label == 0 or label >= label_count:
                     continue
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                x, y, z, side = place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref)
                 slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
                 out[label, slab, side, 0] += 1.0
                 out[label, slab, side, 1] += x
@@ -52,10 +58,7 @@ def tally_voxels(labels, fat_fraction, affine, first, step, x_mm, roll, y_ref, l
                 label = labels[k, j, i]
                 if label == 0 or label >= label_count:
                     continue
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                side = 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+                _, _, _, side = place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref)
                 voxels[label, side] += 1
                 if np.isfinite(fat_fraction[k, j, i]):
                     fat[label, side] += fat_fraction[k, j, i]

@@ -249,7 +249,14 @@ def label_windows(
     )
     beside = _one_thread() if isinstance(scorer.network, RunsAhead) else nullcontext()
     with beside:
-        return labels_from_bands(bands, mapping, inside, not options.no_confidence, probabilities=model.probabilities)
+        return labels_from_bands(
+            bands,
+            mapping,
+            inside,
+            not options.no_confidence,
+            everywhere=options.confidence or options.clean_up,  # cleaning up labels what was background
+            probabilities=model.probabilities,
+        )
 
 
 @contextmanager

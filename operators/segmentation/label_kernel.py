@@ -33,9 +33,13 @@ def label_band(  # type: ignore[no-untyped-def]
     body,
     labels,
     confidence,
+    everywhere,
     probabilities,
 ):
-    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``."""
+    """Label the voxels [n_start, n_stop) along the last axis from scores whose voxel 0 is at ``origin``.
+
+    The confidence is computed unless its array is empty: ``everywhere`` in the body, or of structures only.
+    """
     b0, b1 = b_lower + origin[1], b_upper + origin[1]
     below, above = n_lower[n_start:n_stop] + origin[2], n_upper[n_start:n_stop] + origin[2]
     weight = n_weight[n_start:n_stop]
@@ -50,22 +54,33 @@ def label_band(  # type: ignore[no-untyped-def]
             planes = scores[c, a0], scores[c, a1], a_weight[p]
             _label_plane(planes, (b0, b1, b_weight), (below, above, weight), ends, c, best, found, values)
         for q, n in np.ndindex(found.shape):
-            if not inside[q, n]:
-                continue
-            labels[p, q, n_start + n] = found[q, n]
-            if confidence.size > 0:
-                sure = best[q, n] if probabilities else _softmax_of_best(values[:, q, n], best[q, n])
-                confidence[p, q, n_start + n] = sure
+            if inside[q, n]:
+                labels[p, q, n_start + n] = found[q, n]
+        if confidence.size > 0:
+            if not everywhere:
+                inside = inside & (found > 0)
+            _write_confidence(inside, best, values, probabilities, confidence[p, :, n_start:n_stop])
 
 
 @numba.njit(cache=True)
-def _softmax_of_best(values, best):  # type: ignore[no-untyped-def]
-    total = np.float32(0.0)
-    for value in values:
-        # Most classes are far behind the best one, and what they would add is less than a float32 resolves.
-        if value - best > _NEGLIGIBLE:
-            total += np.exp(value - best)
-    return np.float32(1.0) / total
+def _write_confidence(wanted, best, values, probabilities, confidence):  # type: ignore[no-untyped-def]
+    """Write the probability of the best class of the wanted voxels of a plane."""
+    total = np.empty(wanted.shape[1], dtype=np.float32)
+    for q in range(wanted.shape[0]):
+        if probabilities:
+            for n in range(total.size):
+                if wanted[q, n]:
+                    confidence[q, n] = best[q, n]
+            continue
+        total[:] = 0.0
+        for c in range(values.shape[0]):  # one row of each class in turn, because they are stored in this order
+            for n in range(total.size):
+                # Most classes are far behind the best one, and what they would add is less than a float32 resolves.
+                if wanted[q, n] and values[c, q, n] - best[q, n] > _NEGLIGIBLE:
+                    total[n] += np.exp(values[c, q, n] - best[q, n])
+        for n in range(total.size):
+            if wanted[q, n]:
+                confidence[q, n] = np.float32(1.0) / total[n]
 
 
 @numba.njit(cache=True)

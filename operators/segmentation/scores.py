@@ -114,6 +114,7 @@ def labels_from_bands(
     body: NDArray[np.bool_],
     with_confidence: bool = False,
     *,
+    everywhere: bool = True,
     probabilities: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     """Interpolate scores linearly and take the largest.
@@ -127,6 +128,8 @@ def labels_from_bands(
     body : ndarray, shape (z, y, x), bool
         Voxels to label.
     with_confidence : bool
+    everywhere : bool
+        Whether the confidence of background is wanted too, which takes longer; otherwise it is 0 there.
     probabilities : bool
         Whether the bands hold probabilities instead of scores.
 
@@ -154,6 +157,7 @@ def labels_from_bands(
             inside,
             labels,
             confidence,
+            everywhere,
             probabilities,
         )
     return (

@@ -60,7 +60,8 @@ class Choice:
     positions : tuple of TablePosition
         Superior to inferior.
     flags : tuple of QualityFlag
-        ``stations-chosen`` (info), ``station-count`` (warning) or ``no-pelvis-coverage`` (error).
+        ``stations-chosen`` (info), ``station-count`` (warning), ``short-trunk`` (warning) or ``no-pelvis-coverage``
+        (error).
     z_range_mm : tuple of float
         LPS z, lowest and highest, of pelvis to knee where the positions show more; infinite at an end where they do
         not.
@@ -109,6 +110,14 @@ def choose(positions: Sequence[TablePosition]) -> Choice:
             "the muscles of the pelvis are cut off."
         )
         flags.append(QualityFlag("no-pelvis-coverage", "error", message))
+    elif not _is_enough(chosen, landmarks):
+        reach = chosen[0].extent_mm[1, 2] - landmarks.knee_mm
+        message = (
+            f"The stations end {reach:.0f} mm above the knees; the archive's reach {_ABOVE_KNEE_MM:.0f} mm above them. "
+            "Muscles and bones that go on above are cut, so that phenotypes that need their volume are not given."
+        )
+        # No number that is given is in doubt, because those of cut structures are not.
+        flags.append(QualityFlag("short-trunk", "warning", message, quantities=()))
     return Choice(chosen, tuple(flags), _pelvis_to_knee_mm(chosen, landmarks))
 
 

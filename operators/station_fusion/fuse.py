@@ -44,6 +44,9 @@ __all__ = ["fuse"]
 
 Progress = Callable[[str, float], None]
 
+_CUT = frozenset({"no-pelvis-coverage", "short-trunk"})
+"""What is missing above, whichever stations are asked for."""
+
 
 def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progress | None = None) -> Fused:
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
@@ -70,7 +73,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
         study's and those of fusion:
         ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
-        ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``contrast-cropped``,
+        ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``short-trunk``, ``contrast-cropped``,
         ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent``,
         ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
         ``station-gap``,
@@ -163,7 +166,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *flags,
             *matched,
             *agent_flags(chosen),
-            *(pelvis_to_knee.flags if options.stations != "all" else ()),
+            *(f for f in pelvis_to_knee.flags if options.stations != "all" or f.code in _CUT),
             *coverage_flags(chosen),
             *knees,
             *image_quality_flags(chosen),

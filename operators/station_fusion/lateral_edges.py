@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.volume import Grid, QualityFlag
 
-__all__ = ["edge_columns", "lateral_edge_flags"]
+__all__ = ["edge_columns", "labels_at_edges", "lateral_edge_flags"]
 
 _JOINED_MM = 30.0
 """Stretches along z that are closer than this are one."""
@@ -19,25 +19,40 @@ _NO_OUTLINE = 0.5
 """Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose."""
 
 
-def edge_columns(grid: Grid, station_grids: Sequence[Grid]) -> NDArray[np.int64]:
-    """First and last column that a station covers, for each slice: shape (z, 2).
+def edge_columns(grid: Grid, station_grids: Sequence[Grid], along: int = 0) -> NDArray[np.int64]:
+    """First and last column that a station covers, for each slice: shape (z, 2); with ``along`` = 1, the rows.
 
     Where stations overlap, the wider one counts. Slices without a station have
     the columns of the whole grid.
     """
+    size = grid.shape[2 - along]
     columns = np.empty((grid.shape[0], 2), dtype=np.int64)
-    columns[:] = grid.shape[2], -1
+    columns[:] = size, -1
     to_grid = np.linalg.inv(grid.affine)
     for station in station_grids:
         corners = corner_indices(station, TO_FACE) @ (to_grid @ station.affine).T
-        (x_low, x_high), (z_low, z_high) = ((corners[:, axis].min(), corners[:, axis].max()) for axis in (0, 2))
+        (x_low, x_high), (z_low, z_high) = ((corners[:, axis].min(), corners[:, axis].max()) for axis in (along, 2))
         covered = slice(max(0, round(z_low + TO_FACE)), min(grid.shape[0], round(z_high + TO_FACE)))
         columns[covered, 0] = np.minimum(columns[covered, 0], max(0, int(np.ceil(x_low + TO_FACE - 1e-3))))
-        columns[covered, 1] = np.maximum(
-            columns[covered, 1], min(grid.shape[2] - 1, int(np.floor(x_high - TO_FACE + 1e-3)))
-        )
-    columns[columns[:, 1] < 0] = 0, grid.shape[2] - 1
+        columns[covered, 1] = np.maximum(columns[covered, 1], min(size - 1, int(np.floor(x_high - TO_FACE + 1e-3))))
+    columns[columns[:, 1] < 0] = 0, size - 1
     return columns
+
+
+def labels_at_edges(labels: NDArray[np.uint8], grid: Grid, station_grids: Sequence[Grid]) -> frozenset[int]:
+    """Label values that touch an edge of the field of view within slices, of the stations that show these slices.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (z, y, x), uint8
+    grid : Grid
+    station_grids : sequence of Grid
+        Of the fused stations; without any, the edges are those of ``grid``.
+    """
+    index = np.arange(grid.shape[0])
+    columns, rows = (edge_columns(grid, station_grids, along) for along in (0, 1))
+    found = [labels[index, :, columns[:, edge]] for edge in (0, 1)] + [labels[index, rows[:, edge]] for edge in (0, 1)]
+    return frozenset(int(value) for values in found for value in np.unique(values))
 
 
 def lateral_edge_flags(

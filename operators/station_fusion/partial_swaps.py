@@ -179,6 +179,9 @@ def _slice_evidence(
     if np.count_nonzero(rim) < _LEAST_VOXELS / 2 or np.count_nonzero(core) < _LEAST_VOXELS / 2:
         return 0.0
     under_skin, inside = (float(fat[m].sum() / (water[m].sum() + fat[m].sum())) for m in (rim, core))
+    if inside < under_skin < 0.5:
+        # A lean body, whose fat under the skin is thinner than the rim. Swapped, it would show the reverse.
+        return under_skin - inside
     return (under_skin - 0.5) + 0.5 * (under_skin - inside)
 
 

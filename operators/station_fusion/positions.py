@@ -203,7 +203,7 @@ def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...
         rounding = EDGE_SLACK * (upper.grid.spacing_mm[2] + lower.grid.spacing_mm[2])
         if bottom - top > rounding:
             message = f"No station between z = {top:.1f} and {bottom:.1f} mm, between {upper.name} and {lower.name}."
-            flags.append(QualityFlag("station-gap", "error", message))
+            flags.append(QualityFlag("station-gap", "error", message, z_mm=(float(top), float(bottom))))
     covered = covered_mm(positions)
     if covered < MINIMUM_COVERAGE_MM:
         message = (

@@ -54,6 +54,22 @@ def test_known_centiles_are_found_and_bands_contain_them() -> None:
 
 
 @needs_r
+def test_a_resampled_cohort_gives_the_curves_of_its_people() -> None:
+    rng = np.random.default_rng(6)
+    age, height = rng.uniform(50, 80, 400), rng.normal(170, 8, 400)
+    values = 50 * (height / 170) ** 2 * np.exp(rng.normal(0, 0.15, 400)) - 0.1 * (age - 60)
+    counts = np.bincount(rng.integers(0, 400, 400), minlength=400)
+    assert (counts == 0).sum() > 100
+    first = fit_lms(age, values, height_cm=height)
+    drawn = np.repeat(np.arange(400), counts)
+    by_count = fit_lms(age, values, counts.astype(float), first, height)
+    by_person = fit_lms(age[drawn], values[drawn], None, first, height[drawn])
+    ages = np.array([55.0, 65.0, 75.0])
+    np.testing.assert_allclose(by_count.at(ages)[1:], by_person.at(ages)[1:], rtol=1e-4)
+    assert by_count.n == by_person.n == 400
+    assert by_count.log_likelihood == pytest.approx(by_person.log_likelihood, abs=1e-4)
+
+
 def test_r_finds_the_same_maximum(tmp_path: Path) -> None:
     age, values = _drawn(600, 2)
     fit = fit_lms(age, values)

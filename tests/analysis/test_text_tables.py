@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.cohort import Cohort, build_cohort
-from analysis.describe import age_groups
+from analysis.describe import age_groups, table_one
 from analysis.head_to_head import head_to_head
 from analysis.manuscript import manuscript_tables
 from analysis.mediation import mediation_table
@@ -67,3 +67,9 @@ def test_an_empty_table_has_its_columns_and_is_named_on_the_page(few: Cohort) ->
     assert all(len(made[name]) == 0 and len(made[name].columns) >= 4 for name in empty)
     printed = manuscript_tables(made | {"associations": pd.DataFrame()})
     assert _left_out(made, printed) == [*(name.replace("_", " ") for name in empty), "markers"]
+
+
+def test_a_constant_has_no_standardised_difference(few: Cohort) -> None:
+    table = table_one(few.analysed.assign(pa_ratio=0.45)).set_index("variable")
+    assert pd.isna(table.loc["pa_ratio", "standardised_difference"])
+    assert pd.notna(table.loc["age", "standardised_difference"])

@@ -132,6 +132,34 @@ def test_a_gap_in_all_six_stations_is_found_too(outcome_of: Callable[..., Outcom
     assert "station-gap" in outcome.codes and outcome.measurements.withheld
 
 
+def test_all_six_stations_give_the_phenotypes_of_the_lower_four(
+    scanned: Scanned, sound: Outcome, tmp_path: Path
+) -> None:
+    """Above the pelvis the network may label nothing: its muscles there would count as those of the hip."""
+    study = load_study(scanned.write_folder(tmp_path / "dicom", stations=6))
+    fused = fuse(study, FusionOptions(device="cpu", stations="all"))
+    labels = scanned.truth.labels_on(fused.grid) * fused.body
+    assert fused.label_slices is not None
+    first, end = fused.label_slices
+    labels[:first] = labels[end:] = 0
+    phenotypes = measure(Volume(labels, fused.grid), fused, study.height_m, study.flags).phenotypes
+    for key in ("tmv_cm3", "pa_ratio", "core_cm3"):
+        assert phenotypes[key] == pytest.approx(sound.measurements.phenotypes[key], rel=0.02), key
+
+
+def test_without_the_highest_station_muscles_of_the_trunk_are_not_given(
+    outcome_of: Callable[..., Outcome], sound: Outcome
+) -> None:
+    """The iliopsoas lacks a fifth, and the TMV 7%; the thighs are whole."""
+    outcome = outcome_of(stations=3)
+    assert outcome.codes == {"short-trunk"} and outcome.measurements.withheld is None
+    found, right = outcome.measurements.phenotypes, sound.measurements.phenotypes
+    for key in ("tmv_cm3", "core_cm3"):
+        assert found[key] is None and "Only a part" in outcome.measurements.not_given[key], key
+    for key in ("pa_ratio", "lr_asymmetry", "quadriceps_cm3", "hamstrings_cm3"):
+        assert found[key] == pytest.approx(right[key], rel=0.02, abs=0.01), key  # voxels of 9 mm
+
+
 def test_knees_missing_from_all_six_stations_are_at_least_reported(outcome_of: Callable[..., Outcome]) -> None:
     """Five stations without the lowest look like five without the highest, so only a warning is possible so far."""
     outcome = outcome_of("no-knees", stations=6)

@@ -62,5 +62,8 @@ def test_phenotypes_are_those_of_the_axial_reference(
 ) -> None:
     true, found = both(tmp_path, model, **WAYS[way])
     for key in ("tmv_cm3", "pa_ratio"):
-        assert true[key] == pytest.approx(axial[0][key], rel=0.01), key
+        assert true[key] == pytest.approx(axial[0][key], rel=0.005), key
         assert found[key] == pytest.approx(axial[1][key], rel=0.03), key
+    # A difference of two large volumes: voxels of 4 mm change it by 0.0008, wherever they lie.
+    assert true["lr_asymmetry"] == pytest.approx(axial[0]["lr_asymmetry"], abs=0.003)
+    assert true["thigh_dixon_fat_core"] == pytest.approx(axial[0]["thigh_dixon_fat_core"], rel=0.03)

@@ -147,7 +147,7 @@ def start(inputs: Path, out: Path, **options: object) -> subprocess.Popen[bytes]
     """Start the command with the stand-in's work."""
     with (out.parent / "client.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.cohort.stand_in", str(inputs), str(out), json.dumps(options)],
+            [sys.executable, "-m", "tests.cohort.stand_in_command", str(inputs), str(out), json.dumps(options)],
             cwd=ROOT,
             stdout=log,
             stderr=log,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from app.cohort.options import CohortOptions
 from app.cohort.run import run_cohort
 from app.cohort.settings import WorkerSettings
 from app.cohort.study_work import Facts, OnStage, Session
-from app.interrupt import clean_up_when_interrupted
 from operators.core.command_line import report_error
 from operators.core.errors import InputError
 from operators.core.options import RunOptions
@@ -92,8 +90,3 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         return report_error(error)
     return result.exit_code
-
-
-if __name__ == "__main__":
-    clean_up_when_interrupted()
-    sys.exit(main(sys.argv[1:]))

@@ -68,7 +68,7 @@ def test_without_a_scheduler_nothing_starts(made_inputs: MakeInputs, tmp_path: P
 
 def command(inputs: Path, out: Path, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.cohort.stand_in", str(inputs), str(out), json.dumps(options)],
+        [sys.executable, "-m", "tests.cohort.stand_in_command", str(inputs), str(out), json.dumps(options)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from app.cohort import CohortOptions, Ledger
@@ -197,6 +198,23 @@ def test_the_time_to_load_the_network_is_not_the_studys(out: Path) -> None:
     assert begins[2] < begins[3] == begins[4]  # type: ignore[operator]
     limits = settings(out, time_s=5.0)
     assert time_allowed(limits, "load") == 5.0 < time_allowed(limits, "model")
+
+
+def test_results_that_a_failed_attempt_should_replace_are_set_aside_and_said(
+    made_inputs: MakeInputs, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = made_inputs(["ok", "ok"])
+    run(inputs, out, workers=1)
+    assert "earlier ones" not in capsys.readouterr().err
+    (inputs / "1000000_20201_2_0.zip").write_text("refuse")
+    result = run(inputs, out, workers=1)
+    assert (result.counts["done"], result.counts["refused"]) == (1, 1)
+    aside = out / ".superseded"
+    assert f"1 study had results and did not succeed now; the earlier ones are in {aside}" in capsys.readouterr().err
+    assert (aside / "1000000_2" / "report.json").is_file() and os.listdir(out / "studies") == ["1000001_2"]
+    assert len(pd.read_parquet(out / "phenotypes.parquet")) == 1
+    (inputs / "1000000_20201_2_0.zip").write_text("ok 0")
+    assert run(inputs, out, workers=1).counts["done"] == 2 and os.listdir(aside) == []  # replaced after all
 
 
 def test_what_is_in_hand_is_dropped_when_the_run_stops(made_inputs: MakeInputs, out: Path) -> None:

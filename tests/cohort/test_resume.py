@@ -15,6 +15,7 @@ from app.cohort.digests import digests_of
 from app.cohort.ledger import RECORD_FILE, LedgerWriter, latest, writer_name
 from app.cohort.plan import Plan, make_plan
 from app.cohort.preflight import check_folder, check_same_cohort, known_attempts
+from app.cohort.progress import CohortProgress
 from app.cohort.records import Digests, InputIdentity, Said
 from app.cohort.studies import StudyInput
 from app.cohort.tables import RunRecord, changed_options
@@ -75,6 +76,12 @@ def test_a_done_study_with_a_second_input_is_kept_and_said() -> None:
 
 def test_another_version_is_accepted_where_this_is_asked_for() -> None:
     assert plan(DONE, digests=replace(DIGESTS, software="s2"), accept_software=True).tasks == []
+
+
+def test_who_has_updated_is_told_how_to_keep_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    for changes, said in (({"software": "s2"}, True), ({"software": "s2", "model": "m2"}, False)):
+        CohortProgress().begin(1, [STUDY], plan(DONE, digests=replace(DIGESTS, **changes)))
+        assert ("--accept-software" in capsys.readouterr().err) == said
 
 
 def test_only_outcomes_that_are_named_are_tried_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import nibabel
@@ -11,7 +12,9 @@ import nrrd
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from benchmarks import painted_picture
 from bundle.scripts import list_pairs
 from operators.core import anatomy
 from operators.core.command_line import run_command
@@ -136,6 +139,21 @@ def test_training_pairs_say_what_was_drawn_together(files: tuple[Path, Path], tm
     water, fat = (np.asarray(read_volume(Path(path)).voxels) for path in second["image"])
     labels = np.asarray(read_volume(Path(second["label"])).voxels)
     assert fat[labels == QUADRICEPS].mean() < 0.25 * water[labels == QUADRICEPS].mean()  # stands in: dark in muscle
+
+
+def test_a_picture_shows_labels_water_and_fat(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "painted.png"
+    words = ["", "--labels", str(files[0]), "--scheme", str(files[1]), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", words)
+    painted_picture.main()
+    labels, water, fat = np.split(np.asarray(Image.open(out), int)[:100], 3, axis=1)
+    muscle = (labels == anatomy.by_name("biceps_femoris").colour_rgb).all(axis=2)
+    assert 0.02 < muscle.mean() < 0.6
+    assert np.median(water[muscle]) > 110 > 60 > np.median(fat[muscle])
+    around = (labels.sum(axis=2) == 0) & (fat[..., 0] > 0)
+    assert np.median(fat[around]) > 110
 
 
 def test_maps_have_names_of_their_own_that_tell_no_file_name(files: tuple[Path, Path]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from operators.core.volume import Contrast, Volume
+from operators.core.volume import Contrast, QualityFlag, Volume
 from operators.phenotype_report import build_report, busiest_slice, measure, pictures_of, render_html
 from operators.phenotype_report.html import PageContent
 from operators.phenotype_report.page_checks import checks_of
@@ -77,6 +77,22 @@ def test_two_pictures_never_show_the_same_slice() -> None:
     first = busiest_slice(labels, fused.grid, "axial")
     second = busiest_slice(labels, fused.grid, "axial", taken=[first], apart=4)
     assert abs(first - second) >= 4
+
+
+def test_pictures_of_a_withheld_study_show_its_body_at_different_heights() -> None:
+    flag = QualityFlag("station-gap", "error", "A gap.")
+    fused = replace(box_body.fused_of(box_body.grid()), flags=(flag,))
+    labels = Volume(np.zeros(fused.grid.shape, dtype=np.uint8), fused.grid)
+    pictures = pictures_of(labels, fused, measure(labels, fused))
+    assert [picture.title for picture in pictures] == [
+        "Coronal",
+        "Axial, upper quarter",
+        "Axial, middle",
+        "Axial, lower quarter",
+    ]
+    slices = [int(picture.caption.split()[1].rstrip(".")) for picture in pictures[1:]]
+    assert slices == sorted(slices, reverse=True) and len(set(slices)) == 3
+    assert all(fused.body[number - 1].any() for number in slices)
 
 
 def test_viewer_of_a_study_without_fat_has_water_alone(report: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.sr.codedict import codes
 
+import operators
 from operators.core.anatomy import STRUCTURES, by_name
 from operators.core.errors import InternalError, OutputError
 from operators.core.model_card import ModelCard
@@ -32,6 +33,7 @@ from operators.phenotype_report import (
     write_reports,
 )
 from operators.phenotype_report.html import BANNER
+from operators.phenotype_report.remedies import REMEDIES
 from tests import box_body
 from tests.dciodvfy import errors
 
@@ -105,6 +107,17 @@ def test_withheld_report_has_no_number_and_says_why(withheld: ReportFiles) -> No
     page = withheld.html.read_text(encoding="utf-8")
     assert "Phenotypes are withheld" in page
     assert WITHHELD.message in page
+    assert "What to do:" in page
+
+
+def test_every_error_of_the_stages_has_a_remedy() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in Path(operators.__file__).parent.rglob("*.py")]
+    quoted = [
+        re.findall(r'QualityFlag\(\s*"([a-z-]+)",\s*"(?:error"|warning" if fixed else "error")', s) for s in sources
+    ]
+    codes = {code for found in quoted for code in found}
+    assert {"station-gap", "water-fat-swap"} <= codes
+    assert codes == set(REMEDIES)
 
 
 @pytest.mark.parametrize(

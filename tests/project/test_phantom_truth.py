@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from benchmarks.phantom_truth import interior, scanned_tissues
+from benchmarks.records import kept
 from operators.core.volume import Grid
 from phantom.anatomy import body_grid, build_labels, fit_body
 from phantom.participant import draw_participant
@@ -44,3 +47,18 @@ def test_scanned_tissues_are_the_body_where_stations_are() -> None:
     labels[box] = 0
     assert not labels[shown].any()
     assert tissues.labels.size < 0.7 * labels.size
+
+
+def test_records_are_made_once_unless_what_they_depend_on_changes(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, int]:
+        made.append(1)
+        return {"number": len(made)}
+
+    folder = tmp_path / "records"
+    assert [kept(folder, 7, "a", make)["number"] for _ in range(2)] == [1, 1]
+    assert kept(folder, 8, "a", make)["number"] == 2
+    assert kept(folder, 7, "b", make)["number"] == 3
+    assert kept(folder, 7, "b", make)["number"] == 3
+    assert [kept(None, 7, "b", make)["number"] for _ in range(2)] == [4, 5]

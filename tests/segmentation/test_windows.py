@@ -91,6 +91,9 @@ def test_confidence_is_the_softmax_of_the_scores_at_the_label() -> None:
     np.testing.assert_allclose(confidence[1:], expected.values.numpy().transpose(2, 1, 0)[1:], rtol=1e-5)
     np.testing.assert_array_equal(labels[1:], expected.indices.numpy().transpose(2, 1, 0)[1:])
     assert not labels[0].any() and not confidence[0].any()
+    of_structures = labels_from_bands([Band.whole(scores)], mapping, body, with_confidence=True, everywhere=False)[1]
+    assert of_structures is not None and (labels[1:] == 0).any()
+    np.testing.assert_array_equal(of_structures, np.where(labels > 0, confidence, 0))
 
 
 def test_mirroring_averages_the_scores_of_a_window_and_of_its_mirror_image() -> None:

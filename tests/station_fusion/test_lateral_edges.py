@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.station_fusion.lateral_edges import edge_columns, lateral_edge_flags
+from operators.station_fusion.lateral_edges import edge_columns, labels_at_edges, lateral_edge_flags
 from tests.station_fusion.made_stations import make_grid
 
 GRID = make_grid((40, 20, 30), (2.0, 2.0, 5.0), (-29.0, -19.0, 100.0))
@@ -50,3 +50,15 @@ def test_the_edge_is_that_of_the_station_not_of_the_grid() -> None:
     assert columns[:20].tolist() == [[5, 24]] * 20 and columns[20:].tolist() == [[0, 29]] * 20
     flags = lateral_edge_flags(body(), GRID, [narrow, upper])
     assert [flag.z_mm for flag in flags] == [(97.5, 197.5)] * 2
+
+
+def test_labels_at_the_edge_of_a_narrow_station_are_cut_and_those_inside_a_wide_one_are_not() -> None:
+    narrow = make_grid((20, 12, 20), (2.0, 2.0, 5.0), (-19.0, -11.0, 100.0))  # columns 5 to 24, rows 4 to 15
+    wide = make_grid((20, 20, 30), (2.0, 2.0, 5.0), (-29.0, -19.0, 200.0))
+    labels = np.zeros(GRID.shape, dtype=np.uint8)
+    labels[5, 10, 24], labels[6, 10, 5], labels[7, 15, 10], labels[8, 4, 10] = 1, 2, 3, 4
+    labels[5:9, 8:12, 12:16] = 5
+    labels[25:30, 3:17, 4:26] = 6
+    assert labels_at_edges(labels, GRID, [narrow, wide]) == {0, 1, 2, 3, 4}
+    labels[30, 0, 10] = 7
+    assert labels_at_edges(labels, GRID, []) == {0, 7}

@@ -19,7 +19,13 @@ SLICES = 24
 
 
 def legs(
-    z_mm: float = 0.0, *, apart_mm: float = 100.0, first_series: int = 1, flip_x: bool = False, rows: int = 60
+    z_mm: float = 0.0,
+    *,
+    apart_mm: float = 100.0,
+    first_series: int = 1,
+    flip_x: bool = False,
+    rows: int = 60,
+    fat_mm: float = 15.0,
 ) -> TablePosition:
     """A station of two legs: skin, fat, muscle with texture, and a femur full of fat; with noise."""
     grid = make_grid((SLICES, rows, 120), (3.0, 3.0, 4.0), (-178.5, -1.5 * (rows - 1), z_mm))
@@ -31,7 +37,7 @@ def legs(
     x = grid.affine[0, 3] + grid.affine[0, 0] * np.arange(120)
     y = -1.5 * (rows - 1) + 3.0 * np.arange(rows)
     radius = np.hypot(np.abs(x)[None, :] - apart_mm, y[:, None])
-    fraction = np.select([radius < 12, radius < 55, radius < 70, radius < 73], [0.85, 0.08, 0.93, 0.2], 0.0)
+    fraction = np.select([radius < 12, radius < 70 - fat_mm, radius < 70, radius < 73], [0.85, 0.08, 0.93, 0.2], 0.0)
     signal = np.where(radius < 73, 250.0, 0.0)
     stations = {}
     for station in make_position(grid, first_series=first_series):
@@ -73,6 +79,11 @@ def test_the_patients_left_is_the_side_of_large_x() -> None:
 
 def test_a_sound_station_and_legs_that_touch_are_left_alone() -> None:
     assert find_partial_swaps([legs(), legs(apart_mm=70.0)]) == ()
+
+
+@pytest.mark.parametrize("fat_mm", [1.0, 3.0])
+def test_thin_fat_under_the_skin_of_a_lean_body_is_no_swap(fat_mm: float) -> None:
+    assert find_partial_swaps([legs(fat_mm=fat_mm)]) == ()
 
 
 def test_both_legs_swapped_in_different_slices_are_two_swaps() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -109,6 +110,36 @@ def test_a_swap_in_a_coronal_station_is_found_and_corrected(tissues: Tissues) ->
     right, found = fuse(study), fuse(replace(study, stations=swapped), FusionOptions(fix_swaps=True))
     assert codes(found) == {"water-fat-swap": "warning"}
     np.testing.assert_array_equal(found.water, right.water)
+
+
+def test_a_shift_of_a_coronal_station_is_flagged(tissues: Tissues) -> None:
+    study = scanned(tissues, stations_of(3, "coronal"))
+    stations = []
+    for s in study.stations:
+        affine = s.grid.affine.copy()
+        affine[0, 3] += 15.0 if s.series_number in range(5, 9) else 0.0
+        stations.append(replace(s, grid=Grid(s.grid.shape, affine)))
+    assert codes(fuse(replace(study, stations=tuple(stations)))) == {"shifted-station": "warning"}
+
+
+@pytest.mark.parametrize("newer_is_spoilt", [False, True])
+def test_of_two_scans_of_a_coronal_station_the_sound_one_is_used(tissues: Tissues, newer_is_spoilt: bool) -> None:
+    study = scanned(tissues, stations_of(3, "coronal"))
+    stations = [replace(s, acquired=datetime(2026, 3, 1, 9, s.series_number)) for s in study.stations]
+    again = [
+        replace(
+            s,
+            series_number=s.series_number + 100,
+            series_uid=f"{s.series_uid}.7",
+            acquired=datetime(2026, 3, 1, 10 if newer_is_spoilt else 8, s.series_number),
+            voxels=np.asarray(0.5 * s.voxels + 0.5 * np.roll(s.voxels, s.voxels.shape[2] // 2, axis=2), np.float32),
+        )
+        for s in stations
+        if s.series_number in range(5, 9)
+    ]
+    found = fuse(replace(study, stations=(*stations, *again)))
+    assert codes(found) == {"duplicate-station": "warning" if newer_is_spoilt else "info"}
+    np.testing.assert_array_equal(found.water, fuse(replace(study, stations=tuple(stations))).water)
 
 
 def test_a_gap_between_two_large_stations_is_an_error(tissues: Tissues) -> None:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from operators.core.volume import Contrast, Grid, Station
 from operators.station_fusion import body_mask, fat_fraction
 from operators.station_fusion.bias_field import bias_corrected
+from operators.station_fusion.partial_swaps import PartialSwap, find_partial_swaps, partly_exchanged
 from operators.station_fusion.positions import TablePosition
 from tests.real_bodies import real_folder
 
@@ -64,6 +65,36 @@ def test_fat_from_three_echoes_follows_the_scanners_own() -> None:
         medians.append((100 * float(np.median(ours[here])), float(np.median(theirs[here]))))
     for mine, scanner in medians:
         assert 0.7 * scanner < mine < scanner, medians
+
+
+def test_a_swapped_leg_of_the_ge_thigh_is_found_and_a_sound_one_is_not() -> None:
+    """One slice has the scanner's water and fat; a stack of it, moved and with noise, has the archive's slices."""
+    folder = real_folder("thigh-dixon")
+    images: list[Any] = [nibabel.load(folder / f"ge_{name}.nii.gz") for name in ("water", "fat")]
+    found = [np.nan_to_num(np.asanyarray(image.dataobj)) for image in images]
+    one = [np.maximum(voxels.transpose(2, 1, 0)[4], 0.0).astype(np.float32) for voxels in found]
+    assert min(image.max() for image in one) > 100
+    rng = np.random.default_rng(3)
+    stack = [np.stack([np.roll(image, (k % 3 - 1, k % 5 - 2), axis=(0, 1)) for k in range(16)]) for image in one]
+    water, fat = (np.abs(voxels + rng.normal(0.0, 8.0, voxels.shape)).astype(np.float32) for voxels in stack)
+    grid = Grid(water.shape, np.diag([0.8008, 0.8008, 3.5, 1.0]))  # type: ignore[arg-type]
+    contrasts = {
+        Contrast.IN: water + fat,
+        Contrast.OPPOSED: np.abs(water - fat),
+        Contrast.WATER: water,
+        Contrast.FAT: fat,
+    }
+    sound = TablePosition(
+        {
+            contrast: Station(contrast, voxels, grid, None, f"1.{n}", "", n, contrast.value)
+            for n, (contrast, voxels) in enumerate(contrasts.items(), start=1)
+        }
+    )
+    assert find_partial_swaps([sound]) == ()
+    for side in ("left", "right", "both"):
+        for first, end in ((0, 16), (6, 16), (0, 9), (4, 10)):
+            swap = PartialSwap(0, side, first, end)
+            assert find_partial_swaps([partly_exchanged(sound, [swap])]) == (swap,)
 
 
 @pytest.mark.parametrize("scanner", ["siemens", "ge"])
