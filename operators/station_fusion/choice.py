@@ -23,9 +23,12 @@ from operators.station_fusion.positions import (
 from operators.station_fusion.repeats import Acquisition
 from operators.station_fusion.stand_ins import with_stand_ins
 
-__all__ = ["ARCHIVE_POSITIONS", "Choice", "choose", "stations_to_fuse"]
+__all__ = ["ARCHIVE_POSITIONS", "CUT_ABOVE", "Choice", "choose", "stations_to_fuse"]
 
 ARCHIVE_POSITIONS = 6
+
+CUT_ABOVE = frozenset({"no-pelvis-coverage", "short-trunk"})
+"""Flags of `choose` about what is missing above, whichever stations are asked for."""
 
 _PELVIS_MM = 220.0
 """From where the legs part to the iliac crest; further positions are taken until this is reached."""

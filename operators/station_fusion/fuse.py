@@ -15,7 +15,7 @@ from operators.station_fusion.agreement import body_flags, overlap_agreement, se
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
-from operators.station_fusion.choice import ARCHIVE_POSITIONS, Choice, choose
+from operators.station_fusion.choice import ARCHIVE_POSITIONS, CUT_ABOVE, Choice, choose
 from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
@@ -43,9 +43,6 @@ from operators.station_fusion.swap_checks import checked_for_swaps
 __all__ = ["fuse"]
 
 Progress = Callable[[str, float], None]
-
-_CUT = frozenset({"no-pelvis-coverage", "short-trunk"})
-"""What is missing above, whichever stations are asked for."""
 
 
 def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progress | None = None) -> Fused:
@@ -166,7 +163,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *flags,
             *matched,
             *agent_flags(chosen),
-            *(f for f in pelvis_to_knee.flags if options.stations != "all" or f.code in _CUT),
+            *(f for f in pelvis_to_knee.flags if options.stations != "all" or f.code in CUT_ABOVE),
             *coverage_flags(chosen),
             *knees,
             *image_quality_flags(chosen),

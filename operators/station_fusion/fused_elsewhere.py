@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, QualityFlag, Station, Study
 from operators.station_fusion.body import body_mask, fat_fraction
+from operators.station_fusion.choice import CUT_ABOVE, choose
 from operators.station_fusion.contrast_scales import on_one_scale
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.positions import MINIMUM_COVERAGE_MM, TablePosition
@@ -36,7 +37,8 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
     Fused
         Flags: the study's, ``contrast-absent``, ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap``
         as for `fuse`, ``partial-coverage`` (warning) for a volume shorter than from pelvis to knee, and
-        ``knees-not-seen`` (warning) for a long one that does not show the knees.
+        ``knees-not-seen`` (warning) for a long one that does not show the knees, and ``short-trunk`` (warning) or
+        ``no-pelvis-coverage`` (error) for a long one that ends too low.
     """
     absent = absent_contrasts(study.stations)
     position = TablePosition(_by_contrast(with_stand_ins(study.stations)))
@@ -59,6 +61,8 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
     elif reaches_knees(water, fat, body, grid) is False:
         message = "The lower end of the volume does not look like knees: muscles that extend below it are cut off."
         flags.append(QualityFlag("knees-not-seen", "warning", message))
+    if covered_mm >= MINIMUM_COVERAGE_MM and Contrast.FAT not in absent:
+        flags += [flag for flag in choose((position,)).flags if flag.code in CUT_ABOVE]
     return Fused(
         water=water,
         fat=fat,

@@ -80,9 +80,9 @@ def test_differences_are_in_standard_deviations_of_people() -> None:
     assert row["difference_in_sd"] == pytest.approx(-2.5) and row["inside_range"] is False
 
 
-def write_person(folder: Path, name: str, marks: dict[int, tuple[int, int, int]]) -> None:
+def write_person(folder: Path, name: str, marks: dict[int, tuple[int, int, int]], size: float = 1.0) -> None:
     """A body mask and its joints' marks, as {value: (x, y, z)}, in the form of the atlas."""
-    affine = np.diag([*SPACING_MM, 1.0])
+    affine = np.diag([*(size * mm for mm in SPACING_MM), 1.0])
     body = figure().transpose(2, 1, 0).astype(np.uint8)
     joints = np.zeros(body.shape, np.uint8)
     for value, place in marks.items():
@@ -97,7 +97,7 @@ def write_people(folder: Path) -> Path:
     (folder / "pelvis-labels").mkdir()
     marks = {11: (20, 18, HIP), 12: (65, 18, HIP), 21: (25, 18, KNEE), 22: (55, 18, KNEE)}
     for n in range(3):
-        write_person(folder / "ukb-bodies", f"000{n}", marks)
+        write_person(folder / "ukb-bodies", f"000{n}", marks, 1 + 0.1 * n)
     write_person(folder / "ukb-bodies", "0003", {11: marks[11], 12: marks[12]})
     table = "".join(f"{10 + n},{name}\n" for n, name in enumerate(_WHOLE))
     (folder / "pelvis-labels" / "labels.csv").write_text(f"value,ours\n{table}", encoding="utf-8")
@@ -113,6 +113,7 @@ def test_bodies_and_label_maps_are_read(tmp_path: Path) -> None:
     rows = people_outlines(tmp_path / "ukb-bodies")
     assert len(rows) == 3  # one has no knees
     assert rows[0] == pytest.approx(figures())
+    assert rows[1]["hip: width of body"] == pytest.approx(1.1 * 160)
     shares = people_shares(tmp_path / "pelvis-labels")
     assert [row["gluteus_maximus"] for row in shares] == pytest.approx([4 / 32, 4 / 40, 4 / 48])
     assert [row["piriformis"] for row in shares] == pytest.approx([1 / 8] * 3)
@@ -129,7 +130,7 @@ def test_phantoms_are_measured_like_people(
     assert found["phantoms"] == 3 and "gluteus_maximus" in capsys.readouterr().out
     outline = {row["figure"]: row for row in found["outline"]}
     assert 330 < outline["thigh length"]["phantom_mean"] < 480  # a person's thigh
-    assert 80 < outline["mid-thigh: width of leg"]["phantom_mean"] < 220
+    assert 80 < outline["quarter of the thigh: width of leg"]["phantom_mean"] < 220
     assert 240 < outline["hip: width of body"]["phantom_mean"] < 480
     assert 0.2 < outline["legs part at, share of the thigh"]["phantom_mean"] < 1.0
     hips = {row["figure"]: row["phantom_mean"] for row in found["hip_muscles"]}

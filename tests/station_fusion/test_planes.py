@@ -14,6 +14,7 @@ from operators.core.volume import Contrast, Fused, Grid, Station, Study
 from operators.derived_series.sources import source_image_items, source_slices
 from operators.station_fusion import fuse
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from operators.station_fusion.positions import find_positions
 from phantom.acquisition import acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
@@ -154,6 +155,19 @@ def test_one_station_that_shows_a_part_is_an_error(tissues: Tissues) -> None:
         found = codes(fuse(scanned(tissues, (part,))))
         assert found["no-pelvis-to-knee-coverage"] == "error"
         assert found[code] == "error"
+
+
+@pytest.mark.parametrize(("end_mm", "expected"), [(None, {}), (600.0, {"short-trunk": "warning"})])
+def test_a_volume_fused_elsewhere_that_ends_low_in_the_trunk_says_so(
+    tissues: Tissues, end_mm: float | None, expected: dict[str, str]
+) -> None:
+    study = scanned(tissues, large_stations(1))
+    stations = []
+    for s in study.stations:
+        z = s.grid.affine[2, 3] + s.grid.affine[2, 2] * np.arange(s.grid.shape[0])
+        voxels = s.voxels if end_mm is None else np.ascontiguousarray(s.voxels[z < end_mm])
+        stations.append(replace(s, voxels=voxels, grid=Grid(voxels.shape, s.grid.affine)))
+    assert codes(fused_elsewhere(replace(study, stations=tuple(stations)), FusionOptions())) == expected
 
 
 def test_two_large_stations_from_chest_to_thigh_lack_the_knees(tissues: Tissues) -> None:
