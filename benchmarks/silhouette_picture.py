@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     labels = read_segmentation(arguments.result / "segmentation.seg.nrrd")
-    body = read_volume(arguments.result / "fused" / "body.nrrd").voxels > 0
+    body = np.asarray(read_volume(arguments.result / "fused" / "body.nrrd").voxels, np.uint8) > 0
     voxels, grid = np.asarray(labels.voxels, np.uint8), labels.grid
     heights = np.flatnonzero(voxels.any(axis=(1, 2)))
     axial = np.linspace(heights[0], heights[-1], _AXIAL + 2)[1:-1].round().astype(int)
