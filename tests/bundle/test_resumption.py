@@ -94,12 +94,17 @@ def test_processes_share_an_epoch_without_overlap() -> None:
     assert sorted(parts[0] + parts[1]) == list(range(8))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_order_and_augmentation_follow_from_seed_and_epoch_alone(workers: int) -> None:
     def batches(first_epoch: int) -> dict[int, torch.Tensor]:
         data = [{"image": torch.full((1, 2), float(i))} for i in range(5)]
         dataset = Dataset(data, RandGaussianNoised("image", prob=1.0))
-        loader = DataLoader(dataset, batch_size=2, sampler=EpochSampler(5, seed=1), num_workers=workers)
+        # A fork of a test process, in which other tests started threads, can die.
+        context = "spawn" if workers else None
+        sampler = EpochSampler(5, seed=1)
+        loader = DataLoader(
+            dataset, batch_size=2, sampler=sampler, num_workers=workers, multiprocessing_context=context
+        )
         seen: dict[int, list[torch.Tensor]] = {}
         engine = Engine(lambda e, batch: seen.setdefault(e.state.epoch, []).append(batch["image"]))
         SeedEachEpoch(loader, seed=1).attach(engine)
