@@ -3,8 +3,8 @@
 # validation, then two hours and a quarter of training on two cores with bfloat16 (two to four times as long without).
 # After an interruption, run it again: existing participants and checkpoints are kept.
 #   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of all phases, e.g. --val_interval 10]
-# With PAINTED, a folder of pairs that `sarcomap phantom paint` made of label maps of people (docs/people.md), a third
-# phase follows: on these pairs and the first MIXED phantoms, validated on the usual phantoms. SOURCES names the origin
+# With PAINTED, a folder of pairs that `sarcomap phantom paint` made of label maps of people (docs/people.md), two more
+# phases follow: on these pairs and the first MIXED phantoms, validated on the usual phantoms. SOURCES names the origin
 # of the label maps for the model card. Nothing is downloaded.
 #   PAINTED=pairs SOURCES="label maps of four people (who made them, doi)" bash bundle/scripts/train_demo.sh
 set -euo pipefail
@@ -48,8 +48,10 @@ if [ -n "${PAINTED:-}" ]; then
     for folder in "$WORK"/data/2*; do ln -s "$(realpath "$folder")" "$DATA/usual-$(basename "$folder")"; done
     train people "$TRAIN,'bundle/configs/demo_finetune.yaml','bundle/configs/demo_people.yaml'" \
         --start_weights "$WORK/fine/weights.pt" "$@" --start_roi @roi
-    phases+=(people)
-    configs+=(demo_people)
+    train people-end "$TRAIN,'bundle/configs/demo_finetune.yaml','bundle/configs/demo_people.yaml','bundle/configs/demo_people_end.yaml'" \
+        --start_weights "$WORK/people/weights.pt" "$@" --start_roi @roi
+    phases+=(people people-end)
+    configs+=(demo_people demo_people_end)
     data="Synthetic images of synthetic anatomy (SarcoMAP phantoms) and of real anatomy: $SOURCES."
     lack=(--can-lack fat)
 fi

@@ -64,8 +64,9 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
         assert SimpleITK.GetArrayFromImage(found).max() < CHANNEL_COUNT
 
 
-def test_third_phase_trains_on_phantoms_beside_painted_maps(
-    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("phase_configs", [["demo_people.yaml"], ["demo_people.yaml", "demo_people_end.yaml"]])
+def test_phases_on_people_train_on_phantoms_beside_painted_maps(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, phase_configs: list[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
     data, checkpoints = tmp_path / "data", tmp_path / "people"
@@ -78,7 +79,7 @@ def test_third_phase_trains_on_phantoms_beside_painted_maps(
     arguments = ["--dataset_dir", str(data), "--ckpt_dir", str(checkpoints), "--output_dir", str(tmp_path / "log")]
     arguments += ["--start_weights", str(tmp_path / "start.pt"), "--validation_count", "1"]
     arguments += ["--epoch_length", "4", "--max_epochs", "1", "--val_interval", "1"]
-    run_bundle("train.yaml", "demo.yaml", "demo_finetune.yaml", "demo_people.yaml", arguments=arguments)
+    run_bundle("train.yaml", "demo.yaml", "demo_finetune.yaml", *phase_configs, arguments=arguments)
     trained = load_checkpoint(checkpoints / "training_checkpoint_epoch=1.pt")
     assert trained["trainer"]["iteration"] == 4
     assert all(bool(torch.isfinite(value).all()) for value in trained["network"].values())
