@@ -53,7 +53,7 @@ def _compare(
     notes = differences(*reports)
     print(_table(changes))
     for note in notes:
-        print(f"Note: {note} differs between the reports.")
+        print(f"Note: {note} changed between the reports.")
     if json_file is not None:
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(_record(changes, notes), indent=2) + "\n", encoding="utf-8")

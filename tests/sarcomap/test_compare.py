@@ -36,6 +36,17 @@ def test_change_is_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "Total muscle volume" in page.read_text(encoding="utf-8")
 
 
+def test_what_else_changed_is_named_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = report(tmp_path / "a", 8000.0), report(tmp_path / "b", 7000.0)
+    file = after / "report.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**content, "options": {"fusion": {"blend": "linear"}}}), encoding="utf-8")
+    page = tmp_path / "change.html"
+    assert main(["compare", str(before), str(after), "--html", str(page)]) == 0
+    assert "the options of fusion changed between the reports" in capsys.readouterr().out
+    assert "the options of fusion changed." in page.read_text(encoding="utf-8")
+
+
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text("[]")
     assert main(["compare", str(tmp_path / "x.json"), str(report(tmp_path / "b", 7000.0))]) == 3
