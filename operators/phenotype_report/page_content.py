@@ -7,6 +7,7 @@ from typing import Any
 
 from operators.core.dicom_objects import is_synthetic
 from operators.core.options import ReportOptions
+from operators.core.phenotypes import Side
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.core.volume import Fused, Study, Volume
 from operators.phenotype_report.body_maps import body_maps
@@ -55,14 +56,16 @@ def page_content(
     if options.reference is not None:
         rows = read_reference(options.reference, is_synthetic(study))
         sex, age = (study.patient.get(keyword, "") for keyword in ("PatientSex", "PatientAge"))
-        percentiles, reference = percentiles_of(report["phenotypes"], sex, age, rows, study.height_m)
+        percentiles, reference = (
+            ({}, "") if measurements.withheld else percentiles_of(report["phenotypes"], sex, age, rows, study.height_m)
+        )
     changes: dict[str, str] = {}
     previous = ""
     if options.previous is not None:
         earlier = read_report(options.previous)
         changes = {change.phenotype.key: change.words for change in changes_between(earlier, report)}
-        previous = _about(earlier, report)
-    charts = profile_charts(measurements.profiles, report["quality"]["stations"])
+        previous = "" if measurements.withheld else _about(earlier, report, bool(changes))
+    charts = profile_charts(measurements.profiles, report["quality"]["stations"], _measured(measurements))
     return PageContent(
         person=examined(study),
         viewer=viewer,
@@ -77,12 +80,23 @@ def page_content(
     )
 
 
-def _about(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def _measured(measurements: Measurements) -> Mapping[Side, frozenset[str]]:
+    """The structures that have a volume on each side."""
+    return {
+        "left": frozenset(m.structure.name for m in measurements.structures if m.left_cm3),
+        "right": frozenset(m.structure.name for m in measurements.structures if m.right_cm3),
+    }
+
+
+def _about(earlier: Mapping[str, Any], report: Mapping[str, Any], any_change: bool) -> str:
+    which = f"the report of {earlier['study']['pseudonym']} made on {earlier['created_utc'][:10]}"
+    if not any_change:
+        return f"No changes: {which} and this one have no number in common."
     text = (
-        f"Changes are since the report of {earlier['study']['pseudonym']} made on {earlier['created_utc'][:10]}. "
+        f"Changes are since {which}. "
         "Within error: below the smallest detectable change, 1.96 · √2 times the standard error of a measurement "
         f"({REPEATABILITY_SOURCE})."
     )
     if differ := differences(earlier, report):
-        text += f" Between the two reports, {' and '.join(differ)} differ, which alone may change numbers."
+        text += f" Between the two reports, {' and '.join(differ)} changed, which alone may change numbers."
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -47,7 +47,7 @@ def methods_text(report: Mapping[str, Any]) -> str:
     build = f", commit {software['git'][:12]}" if software["git"] else ""
     parts = [f"Dixon MRI was processed with {software['name']} {software['version']}{build}."]
     if stations:
-        spacing = " × ".join(f"{value:.2f}" for value in stations[0]["spacing_mm"])
+        spacing = " × ".join(_range(sizes) for sizes in zip(*(s["spacing_mm"] for s in stations), strict=True))
         station = "stations" if len(stations) > 1 else "station"
         parts.append(f"{len(stations)} {station} (voxels of {spacing} mm) were fused on one grid.")
     if options.get("fusion", {}).get("fix_swaps"):
@@ -74,14 +74,27 @@ def methods_text(report: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
+def _range(sizes_mm: Iterable[float]) -> str:
+    """The sizes of voxels along one axis, which may differ between stations."""
+    texts = [f"{size:.2f}" for size in sorted(sizes_mm)]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
 def _options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Flag, value and default of each option; those that another option covers are left out."""
+    """Flag, value and default of each option, each once; those that another option covers are left out."""
+    told: set[tuple[str, Any]] = set()
     covered = {(stage, name) for name, stages in _COVERED.items() if options.get(name) is not None for stage in stages}
     for path, value in _leaves(options, ()):
         if path[-1] in _COVERED and path[:-1] and (path[0], path[-1]) in covered:
             continue
-        default = _defaults().get(path)
-        yield _flag(path[-1]), value, default
+        if len(path) == 1 and path[0] in _COVERED and value is None:
+            continue  # the stages say what they used
+        flag, default = _flag(path[-1]), _defaults().get(path)
+        if path[-1] in _COVERED:
+            if (flag, value) in told:
+                continue
+            told.add((flag, value))
+        yield flag, value, default
 
 
 def _leaves(options: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -46,7 +46,11 @@ class Chart:
     stations: tuple[tuple[float, str], ...] = ()
 
 
-def profile_charts(profiles: Mapping[Side, Profile], stations: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:
+def profile_charts(
+    profiles: Mapping[Side, Profile],
+    stations: Sequence[Mapping[str, Any]],
+    measured: Mapping[Side, frozenset[str]] | None = None,
+) -> tuple[Chart, ...]:
     """Charts from 10 to 90% of the femur's length: areas, then fat if it was measured.
 
     Parameters
@@ -55,17 +59,26 @@ def profile_charts(profiles: Mapping[Side, Profile], stations: Sequence[Mapping[
         Empty if no femur is in view from end to end; then there are no charts.
     stations : sequence of mapping
         The report's station table.
+    measured : mapping of side to frozenset of str, optional
+        The structures that have a volume on each side. A group is left out on a
+        side where one of its muscles has none, because the rest is not its area.
+        All by default.
     """
     if not profiles:
         return ()
     one = next(iter(profiles.values()))
     marks = _seams(one, stations), _numbers(one, stations)
     charts = []
+    whole = {
+        name: {side: p for side, p in profiles.items() if measured is None or measured[side] >= set(members)}
+        for name, members in GROUPS.items()
+    }
     for name in GROUPS:
-        areas = {side: _within(profile, profile.areas_cm2[name]) for side, profile in profiles.items()}
-        charts.append(_chart(name, "cm²", areas, 1.0, marks))
+        areas = {side: _within(profile, profile.areas_cm2[name]) for side, profile in whole[name].items()}
+        if areas:
+            charts.append(_chart(name, "cm²", areas, 1.0, marks))
     for name in GROUPS:
-        fat = {side: _within(p, 100 * p.core_fat[name]) for side, p in profiles.items() if name in p.core_fat}
+        fat = {side: _within(p, 100 * p.core_fat[name]) for side, p in whole[name].items() if name in p.core_fat}
         if any(np.isfinite(values).any() for _, values in fat.values()):
             charts.append(_chart(name, "% fat in core", fat, 10.0, marks))
     return tuple(charts)

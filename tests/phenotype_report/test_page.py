@@ -29,7 +29,7 @@ from operators.phenotype_report.page_summary import examined, sentences, verdict
 from operators.phenotype_report.percentiles import percentile, percentiles_of, read_reference
 from operators.phenotype_report.viewer import viewer_data
 from tests import box_body
-from tests.phenotype_report.test_reports import written
+from tests.phenotype_report.test_reports import WITHHELD, written
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,21 @@ def test_command_makes_the_same_options_again(report: dict[str, Any]) -> None:
     assert told["--mirror"] == ("yes", False)
     assert told["--blend"][1]
     assert box_body.MODEL.version in methods_text(report)
+    for stage in ("fusion", "segmentation"):
+        report["options"][stage]["device"] = "cpu"
+    assert command_of(report).count("--device") == 1
+    assert [value for flag, value, _ in options_of(report) if flag == "--device"] == ["cpu"]
+
+
+def test_methods_text_tells_the_voxels_of_all_stations_and_is_not_given_where_nothing_was_measured(
+    report: dict[str, Any],
+) -> None:
+    report["quality"]["stations"][0]["spacing_mm"] = [2.2, 2.2, 4.5]
+    report["quality"]["stations"][1]["spacing_mm"] = [2.2, 2.2, 3.5]
+    assert "voxels of 2.20 × 2.20 × 3.50 to 4.50 mm" in methods_text(report)
+    assert "methods of a paper" in render_html(report)
+    report["quality"]["withheld"] = "No knees."
+    assert "methods of a paper" not in render_html(report)
 
 
 def test_viewer_holds_the_volumes_and_their_labels() -> None:
@@ -184,6 +199,16 @@ def test_synthetic_reference_is_refused_for_real_images(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("phenotype,sex\ntmv_cm3,F\n")
     with pytest.raises(InputError, match="no column"):
         read_reference(tmp_path / "x.csv", synthetic_images=True)
+
+
+def test_changes_and_percentiles_are_spoken_of_only_where_there_are_some(tmp_path: Path, files: ReportFiles) -> None:
+    page = ReportOptions(viewer="no", reference=reference(tmp_path / "r.csv", 0), previous=files.json)
+    withheld = written(tmp_path / "withheld", flags=(WITHHELD,), options=RunOptions(report=page))
+    text = withheld.html.read_text(encoding="utf-8")
+    assert "Percentiles:" not in text and "Changes are since" not in text
+    page = ReportOptions(viewer="no", previous=withheld.json)
+    text = written(tmp_path / "later", options=RunOptions(report=page)).html.read_text(encoding="utf-8")
+    assert "have no number in common" in text and "Changes are since" not in text
 
 
 def test_change_is_judged_by_the_smallest_detectable_change(report: dict[str, Any]) -> None:

@@ -91,3 +91,22 @@ def test_charts_show_seams_between_10_and_90_percent_only() -> None:
     assert {side for side, _ in charts[0].lines} == {"left", "right"}
     assert [text for _, text in charts[0].stations] == ["1"]
     assert profile_charts({}, stations) == ()
+
+
+def test_a_group_of_which_a_muscle_has_no_volume_is_not_shown() -> None:
+    labels = legs()
+    profiles = thigh_profiles(labels, find_mid_surface(labels))
+    every = frozenset(s.name for s in STRUCTURES)
+    charts = profile_charts(profiles, [], {"left": every, "right": every - {"vastus_lateralis"}})
+    shown = {chart.title: {side for side, _ in chart.lines} for chart in charts}
+    assert shown == {
+        "Thigh muscles": {"left"},
+        "Quadriceps": {"left"},
+        "Hamstrings": {"left", "right"},
+        "Adductors": {"left", "right"},
+    }
+    without = every - {"vastus_lateralis"}
+    assert [c.title for c in profile_charts(profiles, [], {"left": without, "right": without})] == [
+        "Hamstrings",
+        "Adductors",
+    ]
