@@ -34,6 +34,16 @@ class StationBox:
     text: str
     detail: str
 
+    @property
+    def anchor(self) -> str:
+        """The end at which the text of a flagged range is fixed: the one that leaves it more room."""
+        return "start" if self.x + self.width / 2 < _WIDTH / 2 else "end"
+
+    @property
+    def text_x(self) -> float:
+        """Where that end is."""
+        return self.x if self.anchor == "start" else round(self.x + self.width, 1)
+
 
 @dataclass(frozen=True)
 class Diagram:
@@ -54,6 +64,11 @@ class Diagram:
     flagged: tuple[StationBox, ...]
     ticks: tuple[tuple[float, str], ...]
     alt: str
+
+    @property
+    def height(self) -> int:
+        """Of the picture: two rows of stations, the ticks, and a row for each flagged range with its text."""
+        return 62 + (4 if self.flagged else 0) + 14 * len(self.flagged)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ def test_diagram_shows_the_stations_and_where_warnings_point(report: dict[str, A
     assert upper.x < lower.x and upper.row != lower.row
     (flagged,) = diagram.flagged
     assert (flagged.x, flagged.width) == (lower.x, lower.width)
+    assert (flagged.anchor, flagged.text_x) == ("end", lower.x + lower.width)
+    # The text's baseline (quality.html.j2) leaves room for its descenders above the end of the picture.
+    assert diagram.height - 2 >= 46 + 14 * flagged.row + 3
     assert station_diagram({**changed, "stations": []}) is None
 
 
