@@ -13,7 +13,7 @@ from pydicom.multival import MultiValue
 from operators.dicom_loader.elements import Values
 from operators.dicom_loader.header_values import moment
 
-__all__ = ["acquired", "contrast_agent", "said", "scanned", "texts"]
+__all__ = ["acquired", "contrast_agent", "number_of", "said", "scanned", "texts"]
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
 """What pydicom raises for a value that it cannot convert."""
@@ -59,6 +59,11 @@ def _text(value: Any) -> str:
         return ("" if value is None else str(value)).strip(_PADDING)
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""  # a name in a character set that nobody knows
+
+
+def number_of(value: Any) -> float:
+    """A number, also where an exporter in another language wrote a comma for the decimal point."""
+    return float(value.replace(",", ".") if isinstance(value, str) else value)
 
 
 def acquired(header: Values) -> datetime | None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from operators.core.errors import DicomError, InputError
+from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.core.study_key import study_key
 from operators.dicom_loader.frames import UnplacedImageError
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -174,7 +174,9 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
     return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
 
 
-def no_dixon(source: Source, headers: StudyHeaders) -> DicomError:
+def no_dixon(source: Source, headers: StudyHeaders) -> SarcoMapError:
+    if error := next((other.error for other in headers.others if other.error is not None), None):
+        return error
     series = len({other.series_uid for other in headers.others})
     return DicomError(
         source.name,
