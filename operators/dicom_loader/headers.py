@@ -247,8 +247,8 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         return OtherFile(series_uid, kind)
     if int(header.get("SamplesPerPixel") or 1) != 1:
         # A screenshot or a map in colours beside the study. It matters only in a series that is used.
-        error = DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
-        return OtherFile(series_uid, "other", error=None if kind == "untold" else error)
+        colour = DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
+        return OtherFile(series_uid, "other", error=None if kind == "untold" else colour)
     if kind == "untold":
         # Only a whole, ordinary image can become one of a Dixon study later; no other stops the study.
         try:
@@ -296,7 +296,7 @@ def _image_file(
 
 
 def _pixel_options(header: Values) -> dict[str, Any]:
-    options = dict(_USUAL_PIXELS)
+    options: dict[str, Any] = dict(_USUAL_PIXELS)
     options |= {name: value for k, name in _PIXEL_OPTIONS.items() if (value := header.get(k)) is not None}
     options.setdefault("bits_stored", options["bits_allocated"])
     options["number_of_frames"] = int(options.get("number_of_frames") or 1)

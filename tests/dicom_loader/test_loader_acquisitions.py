@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from operators.core.errors import GeometryError
 from operators.core.volume import Contrast, Study
@@ -84,7 +85,7 @@ def test_series_of_one_uid_are_told_apart_by_their_numbers(tmp_path: Path) -> No
 
 def test_different_images_of_one_sop_instance_uid_are_kept(tmp_path: Path) -> None:
     def shared(header: Dataset) -> None:
-        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.3.{header.InstanceNumber}"
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.3.{header.InstanceNumber}")
 
     files = write_study(tmp_path, change=shared)
     shutil.copy(files[0], tmp_path / "copy.dcm")

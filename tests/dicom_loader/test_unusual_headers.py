@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from operators.core.errors import DicomError
 from operators.core.standing_height import metres_of
@@ -63,7 +64,7 @@ def _in_colour(header: Dataset) -> None:
 def test_a_picture_in_colour_beside_the_study_is_left_out(tmp_path: Path) -> None:
     picture = dcmread(write_study(tmp_path, stations=1)[0])
     _in_colour(picture)
-    picture.SOPInstanceUID = picture.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.77"
+    picture.SOPInstanceUID = picture.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.77")
     picture.SeriesInstanceUID, picture.SeriesNumber = f"{ROOT}.78", 99
     write(picture, tmp_path / "picture.dcm")
     study = load_study(tmp_path)
