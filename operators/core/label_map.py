@@ -20,6 +20,7 @@ LABELLING_FLAGS = frozenset(
         "intensity-rescaled",
         "intensity-unmatched",
         "label-holes",
+        "labels-displaced",
         "labels-edited",
         "labels-limited",
         "labels-made-elsewhere",

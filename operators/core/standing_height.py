@@ -11,8 +11,10 @@ __all__ = ["height_of", "metres_of"]
 _PLAUSIBLE_M = (0.5, 2.5)
 #: Without a unit, 67 may be inches or a small child's centimetres; from here on only centimetres are meant.
 _LEAST_CENTIMETRES = 100.0
-_METRES_PER = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, '"': 0.0254}
-_NUMBER_AND_UNIT = re.compile(r"(\d*[.,]?\d+(?:e[+-]?\d+)?|\d+\.)\s*(m|cm|mm|in|\")?\.?", re.IGNORECASE | re.ASCII)
+_METRES_PER = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "inch": 0.0254, "inches": 0.0254, '"': 0.0254}
+_NUMBER_AND_UNIT = re.compile(
+    r"(\d*[.,]?\d+(?:e[+-]?\d+)?|\d+\.)\s*(m|cm|mm|in|inch(?:es)?|\")?\.?", re.IGNORECASE | re.ASCII
+)
 _FEET_AND_INCHES = re.compile(r"(\d)\s*(?:'|ft)\s*(?:(\d{1,2}(?:\.\d+)?)\s*(?:\"|''|in)?)?", re.IGNORECASE | re.ASCII)
 
 

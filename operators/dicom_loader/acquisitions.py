@@ -2,8 +2,8 @@
 
 A series is one stack wherever its images make one. Only where they do not, or
 where a 3-D acquisition would be mixed with another, are they told apart: by
-matrix and orientation, acquisition number, temporal position, the moment of
-acquisition, the line on which they lie, or a wide gap.
+series number, matrix and orientation, acquisition number, temporal position,
+the moment of acquisition, the line on which they lie, or a wide gap.
 """
 
 from __future__ import annotations
@@ -151,6 +151,10 @@ def _acquisition_number(image: Image) -> Hashable:
     return image[1].acquisition_number
 
 
+def _series_number(image: Image) -> Hashable:
+    return image[0].series_number
+
+
 def _temporal_position(image: Image) -> Hashable:
     return image[1].temporal_position
 
@@ -178,6 +182,7 @@ def _several(*keys: Key) -> Key:
 
 
 _KEYS: dict[str, Key] = {
+    "SeriesNumber": _series_number,  # series to which an anonymiser gave one SeriesInstanceUID
     "AcquisitionNumber": _acquisition_number,
     "their matrix": _matrix,
     "TemporalPositionIdentifier": _temporal_position,

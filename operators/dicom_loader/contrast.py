@@ -9,6 +9,7 @@ description is used only if ImageType names no contrast.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -42,6 +43,7 @@ _IMAGE_TYPE_VALUES = {
     "OUT_OF_PHASE": Contrast.OPPOSED,
     "OPPOSED": Contrast.OPPOSED,
     "OUTPHASE": Contrast.OPPOSED,
+    "OPPPHASE": Contrast.OPPOSED,
     "WATER_ONLY": Contrast.WATER,
     "FAT_ONLY": Contrast.FAT,
 }
@@ -62,6 +64,18 @@ _WORDS = {
     "outofphase": Contrast.OPPOSED,
     "oppose": Contrast.OPPOSED,
     "oop": Contrast.OPPOSED,
+    # German, French, Spanish, Italian, Portuguese and Dutch, as people rename series.
+    "wasser": Contrast.WATER,
+    "eau": Contrast.WATER,
+    "agua": Contrast.WATER,
+    "acqua": Contrast.WATER,
+    "fett": Contrast.FAT,
+    "graisse": Contrast.FAT,
+    "grasa": Contrast.FAT,
+    "grasso": Contrast.FAT,
+    "gordura": Contrast.FAT,
+    "vet": Contrast.FAT,
+    "gegenphase": Contrast.OPPOSED,
 }
 #: Abbreviations, such as in ``Dixon_noBH_W`` or ``VIBE_DIXON_Tra_bh_in``.
 _ABBREVIATIONS = {
@@ -77,10 +91,34 @@ _ABBREVIATIONS = {
 #: (Hitachi) FatSep, United WFI.
 _DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|wfop|fatsep|quick3d", re.IGNORECASE)
 #: With and without (contrast agent), which the letter W must not be taken from.
+#: "In phase" and "opposed phase" in the same languages.
+_OPPOSED_ELSEWHERE = re.compile(
+    r"(?<![a-z])(opposition[ _-]de[ _-]phase|hors[ _-]phase|(fuera|fora)[ _-]de[ _-]fase|fase[ _-]opuesta|"
+    r"(fuori|uit)[ _-]fase|(opposizione|oposicion|oposicao)[ _-](di|de)[ _-]fase)(?![a-z])",
+    re.IGNORECASE,
+)
+#: "Without fat", and words that compound fat with its suppression.
+_NO_FAT_ELSEWHERE = re.compile(
+    r"(?<![a-z])((sin|sans|senza|ohne|sem|zonder)[ _-](grasa|graisse|grasso|fett|gordura|vet)(?![a-z])|fett(ges|unter)|"
+    r"vet(onder|verz))",
+    re.IGNORECASE,
+)
+_IN_PHASE_ELSEWHERE = re.compile(r"(?<![a-z])(en[ _-]phase|(en|in|em)[ _-]fase)(?![a-z])", re.IGNORECASE)
 _WITHOUT = re.compile(r"(?<![a-z])w ?/ ?w?/?o?(?![a-z])", re.IGNORECASE)
 #: Words that make water or fat no contrast: suppressed tissue, or a map computed from both.
 _NO_CONTRAST = frozenset(
     {"sat", "sats", "fatsat", "fs", "suppressed", "suppression", "supp", "excitation", "exc", "spair", "spir", "stir"}
+    | {"saturation", "saturated", "saturee", "saturada", "saturata", "suprimida", "supresion", "supressao"}
+    | {
+        "soppresso",
+        "soppressione",
+        "gesattigt",
+        "sattigung",
+        "unterdruckt",
+        "unterdruckung",
+        "unterdrueckt",
+        "onderdrukt",
+    }
     | {"ff", "pdff", "fraction", "frac", "fatfrac", "fatfraction", "percent", "percentage", "ratio", "map"}
     | {"r2", "r2star", "t2star", "t2", "mip", "mpr", "sub"}
 )
@@ -110,7 +148,8 @@ def contrast_of_image_type(image_type: Sequence[str]) -> Contrast | None:
     >>> contrast_of_image_type(["DERIVED", "PRIMARY", "DIXON", "OPP_PHASE"]).value
     'opp'
     """
-    named = {_IMAGE_TYPE_VALUES[value] for value in _values(image_type) if value in _IMAGE_TYPE_VALUES}
+    values = [re.sub(r"[- ]", "_", value) for value in _values(image_type)]
+    named = {_IMAGE_TYPE_VALUES[value] for value in values if value in _IMAGE_TYPE_VALUES}
     return named.pop() if len(named) == 1 else None
 
 
@@ -164,10 +203,18 @@ def _names_both(words: Sequence[str]) -> bool:
 
 def _words(text: str) -> list[str]:
     text = _WITHOUT.sub(" ", text)
+    text = re.sub(r"(dixon)(?=[a-z])", r"\1 ", text, flags=re.IGNORECASE)  # DixonW, DIXONOPP
+    text = _NO_FAT_ELSEWHERE.sub(" suppressed ", _unaccented(text))
+    text = _OPPOSED_ELSEWHERE.sub(" outphase ", _IN_PHASE_ELSEWHERE.sub(" inphase ", text))
     joined = re.sub(r"\b(in|opp|opposed|out([ _-]?of)?)[ _-]?phase", r" \1phase ", text.lower().replace("_", " "))
     joined = re.sub(r"out[ _-]?of[ _-]?phase|out[ _-]ofphase", "outofphase", joined)
     joined = re.sub(r"\b(water|fat)[ _-]?only\b", r"\1only", joined)
     return re.findall(r"[^\W_]+", joined)
+
+
+def _unaccented(text: str) -> str:
+    """Letters without their accents: agua for água."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
 def is_magnitude(image_type: Sequence[str], complex_component: str) -> bool:

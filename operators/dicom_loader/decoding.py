@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from operators.core.errors import DicomError
 from operators.core.volume import QualityFlag, Station
 from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.inverted_signal import inverted_signal_flags, undo_inversion
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.repeated_values import Gate
@@ -48,6 +49,7 @@ def decode_stacks(
     files: set[str] = set()
     notes: Counter[str] = Counter()
     contradicted: list[str] = []
+    inverted: list[str] = []
     # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
     while True:
         named = {id(station) for station in (stations if select is None else select(stations))}
@@ -67,13 +69,19 @@ def decode_stacks(
         for n, voxels in volumes.items():
             stacked = stacks[n].turn.stacked(voxels)
             _interpolate_missing(stacks[n], stacked)
+            if undo_inversion(stacked, str(stacks[n].files[0].pixel_options["photometric_interpretation"])):
+                inverted.append(stacks[n].title)
             if not stacks[n].missing and undo_wrong_slopes(
                 stacked, [f.slope for f in stacks[n].frames], [f.intercept for f in stacks[n].frames]
             ):
                 contradicted.append(stacks[n].title)
             stations[n] = replace(stations[n], voxels=voxels, decoded=True)
     tick.finish()
-    return tuple(stations), (*encoding_flags(notes), *slice_slope_flags(contradicted))
+    return tuple(stations), (
+        *encoding_flags(notes),
+        *slice_slope_flags(contradicted),
+        *inverted_signal_flags(inverted),
+    )
 
 
 def _silent() -> None:

@@ -18,6 +18,7 @@ from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import MadeOf
 from operators.dicom_loader.contrast_evidence import Evidence, HeaderWords, Kind, kind_of
 from operators.dicom_loader.elements import Values
+from operators.dicom_loader.header_texts import number_of
 from operators.dicom_loader.orientation import Plane, orthonormal, plane_of_cosines
 from operators.dicom_loader.private_elements import (
     GE_COMPLEX_COMPONENT,
@@ -270,8 +271,8 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
     rows, columns = int(view.rows or 0), int(view.columns or 0)
     if min(rows, columns) < 2:
         raise GeometryError(where, f"{rows} rows and {columns} columns", "at least 2 of each", _AGAIN)
-    slope = 1.0 if view.slope is None else float(view.slope)
-    intercept = 0.0 if view.intercept is None else float(view.intercept)
+    slope = 1.0 if view.slope is None else number_of(view.slope)
+    intercept = 0.0 if view.intercept is None else number_of(view.intercept)
     if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
         raise DicomError(
             where,
@@ -323,7 +324,7 @@ def _directions(orientation: Any, where: str) -> tuple[NDArray[np.float64], NDAr
 def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     """``length`` finite numbers, or None."""
     try:
-        numbers = tuple(map(float, value))
+        numbers = tuple(map(number_of, value))
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -13,11 +13,12 @@ from pydicom.multival import MultiValue
 from operators.dicom_loader.elements import Values
 from operators.dicom_loader.header_values import moment
 
-__all__ = ["acquired", "contrast_agent", "said", "scanned", "texts"]
+__all__ = ["acquired", "contrast_agent", "number_of", "said", "scanned", "texts"]
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
 """What pydicom raises for a value that it cannot convert."""
 _PADDING = "\0 \t\r\n"
+_DAY, _HALF_A_DAY = timedelta(days=1), timedelta(hours=12)
 
 _moment = lru_cache(maxsize=256)(moment)
 
@@ -60,19 +61,41 @@ def _text(value: Any) -> str:
         return ""  # a name in a character set that nobody knows
 
 
+def number_of(value: Any) -> float:
+    """A number, also where an exporter in another language wrote a comma for the decimal point."""
+    return float(value.replace(",", ".") if isinstance(value, str) else value)
+
+
 def acquired(header: Values) -> datetime | None:
     """When the series began. It needs the date, because times wrap at midnight."""
     for kind in ("Series", "Acquisition", "Content"):
         found = _moment(said(header, f"{kind}Date"), said(header, f"{kind}Time"))
         if found is not None:
-            return found
+            return _past_midnight(found, header)
     return _stamp(header)
 
 
 def scanned(header: Values) -> datetime | None:
-    """When an image was acquired; on the day of its series where only the time is given."""
-    day = said(header, "AcquisitionDate") or said(header, "SeriesDate") or said(header, "StudyDate")
-    return _moment(day, said(header, "AcquisitionTime")) or _stamp(header)
+    """When an image was acquired; near the beginning of its series where only the time is given."""
+    clock = said(header, "AcquisitionTime")
+    if day := said(header, "AcquisitionDate"):
+        found = _moment(day, clock)
+        return _stamp(header) if found is None else _past_midnight(found, header)
+    found = _moment(said(header, "SeriesDate") or said(header, "StudyDate"), clock)
+    if found is None:
+        return _stamp(header)
+    series = acquired(header)
+    if series is not None and abs(found - series) > _HALF_A_DAY:
+        return found + (_DAY if found < series else -_DAY)
+    return _past_midnight(found, header)
+
+
+def _past_midnight(found: datetime, header: Values) -> datetime:
+    """The next day where a time is long before its study began: exporters and anonymisers give all images one date."""
+    study = _moment(said(header, "StudyDate"), said(header, "StudyTime"))
+    if study is None or study.date() != found.date() or study - found <= _HALF_A_DAY:
+        return found
+    return found + _DAY
 
 
 def _stamp(header: Values) -> datetime | None:

@@ -71,6 +71,13 @@ _PIXEL_OPTIONS = {
     "BitsStored": "bits_stored",
     "PixelRepresentation": "pixel_representation",
 }
+#: What MR images are where their header does not say it.
+_USUAL_PIXELS = {
+    "samples_per_pixel": 1,
+    "photometric_interpretation": "MONOCHROME2",
+    "bits_allocated": 16,
+    "pixel_representation": 0,
+}
 _OFFSET_KEYWORDS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -98,7 +105,7 @@ class OtherFile:
     composed : ImageFile or None
         A Dixon image that was composed of several stations or reformatted.
     error : SarcoMapError or None
-        Why a composed one cannot be read.
+        Why a composed one, or one in colour, cannot be read.
     """
 
     series_uid: str
@@ -229,7 +236,8 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
     if sop_class not in (MRImageStorage, *MULTI_FRAME):
         return OtherFile(series_uid, "other")
     if elements.pixels is None:
-        raise DicomError(where, "the file ends before its pixels", "a whole DICOM image", "Fetch this file again.")
+        found = "the file ends before its pixels, or has floating-point pixels only"
+        raise DicomError(where, found, "a whole DICOM image with PixelData", "Fetch this file again.")
     try:
         frames, kind = frames_of(header, where)
     except UnplacedImageError as error:
@@ -237,6 +245,10 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         raise
     if not frames:
         return OtherFile(series_uid, kind)
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        # A screenshot or a map in colours beside the study. It matters only in a series that is used.
+        colour = DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
+        return OtherFile(series_uid, "other", error=None if kind == "untold" else colour)
     if kind == "untold":
         # Only a whole, ordinary image can become one of a Dixon study later; no other stops the study.
         try:
@@ -284,7 +296,9 @@ def _image_file(
 
 
 def _pixel_options(header: Values) -> dict[str, Any]:
-    options = {name: value for k, name in _PIXEL_OPTIONS.items() if (value := header.get(k)) is not None}
+    options: dict[str, Any] = dict(_USUAL_PIXELS)
+    options |= {name: value for k, name in _PIXEL_OPTIONS.items() if (value := header.get(k)) is not None}
+    options.setdefault("bits_stored", options["bits_allocated"])
     options["number_of_frames"] = int(options.get("number_of_frames") or 1)
     if all(k in header for k in _OFFSET_KEYWORDS):
         options["extended_offsets"] = tuple(header.get(k) for k in _OFFSET_KEYWORDS)
@@ -297,8 +311,6 @@ def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
         missing.append("TransferSyntaxUID")
     if missing:
         raise DicomError(where, f"no {', no '.join(missing)}", "an MR image with its identifiers", "Export it again.")
-    if int(header.get("SamplesPerPixel") or 1) != 1:
-        raise DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
     if "ModalityLUTSequence" in header:
         raise DicomError(
             where, "a Modality LUT Sequence", "Rescale Slope and Intercept, as MR images have", "Export it again."

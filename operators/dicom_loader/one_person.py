@@ -36,13 +36,13 @@ def check_one_person(where: str, images: Sequence[ImageFile]) -> tuple[QualityFl
     -------
     tuple of QualityFlag
         ``patient-id-spellings`` (warning) where one PatientID is spelt in several ways: with and without leading
-        zeros, spaces or hyphens.
+        zeros, spaces or hyphens. ``patient-details-differ`` (warning) where one of birth date, name and sex differs.
 
     Raises
     ------
     DicomError
-        For two values of PatientID that are no spellings of one, and for images that differ in two of birth date,
-        name and sex.
+        For two values of PatientID that are no spellings of one, for images that differ in two of birth date,
+        name and sex, and for images that differ in one of them when nothing else says whose they are.
     """
     series: dict[Identity, set[int]] = defaultdict(set)
     for image in images:
@@ -56,26 +56,38 @@ def check_one_person(where: str, images: Sequence[ImageFile]) -> tuple[QualityFl
     differing = [trait for trait in _TRAITS if len(found[trait]) > 1]
     if len(ids) > 1 or (len(spellings) > 1 and differing):
         _refuse(where, _ID, (spellings if len(ids) == 1 else ids).values())
-    if len(differing) > 1:
+    named_by = [trait for trait in (_BORN, _NAME) if found[trait] and trait not in differing]
+    if len(differing) > 1 or (differing and not ids and not named_by):
         _refuse(where, " and ".join(differing), found[differing[0]].values())
-    if len(spellings) == 1 or not spellings:
-        return ()
-    message = (
-        "PatientID is spelt in several ways (leading zeros, spaces or hyphens); name, birth date and sex do not "
-        "contradict each other, so the images were taken for those of one person."
-    )
-    return (QualityFlag("patient-id-spellings", "warning", message),)
+    flags = []
+    if len(spellings) > 1:
+        message = (
+            "PatientID is spelt in several ways (leading zeros, spaces or hyphens); name, birth date and sex do not "
+            "contradict each other, so the images were taken for those of one person."
+        )
+        flags.append(QualityFlag("patient-id-spellings", "warning", message))
+    if differing:
+        shown = _shown(list(found[differing[0]].values()))
+        message = (
+            f"{differing[0]} differs between images ({shown}) and nothing else that tells people apart does, so they "
+            "were taken for those of one person; check that they are."
+        )
+        flags.append(QualityFlag("patient-details-differ", "warning", message))
+    return tuple(flags)
 
 
 def _refuse(where: str, keyword: str, series: Iterable[set[int]]) -> None:
     every = list(series)
-    shown = "; ".join(f"series {', '.join(map(str, sorted(numbers)[:8]))}" for numbers in every[:3])
     raise DicomError(
         where,
-        f"images of {len(every)} patients, told by {keyword} ({shown})",
+        f"images of {len(every)} patients, told by {keyword} ({_shown(every)})",
         "one patient in a study",
         "Take out the series that belong to another person, and tell the archive: one study holds images of several.",
     )
+
+
+def _shown(every: Sequence[set[int]]) -> str:
+    return "; ".join(f"series {', '.join(map(str, sorted(numbers)[:8]))}" for numbers in every[:3])
 
 
 def _by(number: int, who: Mapping[Identity, set[int]], same: Callable[[str], str] = str) -> dict[str, set[int]]:

@@ -122,7 +122,7 @@ def load_study(
         if family is None:
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
-        _check_composed(headers, family)
+        _check_others(headers, family)
         first = stacks[0].files[0] if not images else images[0]
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
@@ -172,12 +172,11 @@ def _families(
         raise
 
 
-def _check_composed(headers: StudyHeaders, family: Family) -> None:
-    """Raise the error of a composed image that cannot be read, if its series is used."""
-    if family.made_of == "scan":
-        return
+def _check_others(headers: StudyHeaders, family: Family) -> None:
+    """Raise the error of a composed or colour image that cannot be read, if its series is used."""
     for other in headers.others:
-        if other.error is not None and other.series_uid in family.series:
+        matters = other.kind != "composed" or family.made_of != "scan"
+        if other.error is not None and matters and other.series_uid in family.series:
             raise other.error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
@@ -31,14 +31,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         for stack in stacks
         if any(frame.disagrees for frame in stack.frames)
     ]
-    flags += [
-        QualityFlag(
-            "several-stacks-in-series",
-            "info",
-            f"{title}: {count} stacks of images in one series, told apart by {told_by}.",
-        )
-        for (title, told_by), count in Counter((s.title, s.told_by) for s in stacks if s.told_by).items()
-    ]
+    flags += _several_stacks(stacks)
     for stack in stacks:
         if stack.missing:
             flags.append(
@@ -88,6 +81,15 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         flags.append(
             QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")
         )
+    if headers.shared_uids:
+        flags.append(
+            QualityFlag(
+                "sop-uid-shared",
+                "warning",
+                f"{headers.shared_uids} images have the SOP Instance UID of another image; the outputs name them by "
+                "UIDs that are derived from it, so they do not refer to the source images.",
+            )
+        )
     if headers.unplaced:
         flags.append(
             QualityFlag(
@@ -123,6 +125,20 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         message += f", {len(composed)} composed or reformatted." if composed else "."
         flags.append(QualityFlag("ignored-series", "info", message))
     return tuple(flags)
+
+
+def _several_stacks(stacks: Sequence[Stack]) -> list[QualityFlag]:
+    """``several-stacks-in-series`` (info) for each series and contrast with more than one stack."""
+    together: dict[tuple[str, str, str], list[Stack]] = defaultdict(list)
+    for stack in stacks:
+        if stack.told_by:
+            together[stack.files[0].series_uid, stack.contrast.value, stack.told_by].append(stack)
+    flags = []
+    for (_, contrast, told_by), some in together.items():
+        numbers = ", ".join(map(str, sorted({stack.files[0].series_number for stack in some})))
+        message = f"series {numbers} ({contrast}): {len(some)} stacks of images in one series, told apart by {told_by}."
+        flags.append(QualityFlag("several-stacks-in-series", "info", message))
+    return flags
 
 
 def _is_lossy(file: ImageFile) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from operators.core.errors import DicomError, InputError
+from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.core.study_key import study_key
 from operators.dicom_loader.frames import UnplacedImageError
 from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
@@ -31,6 +31,8 @@ class StudyHeaders:
         Files that hold an image which another file holds too.
     broken_links : int
         Links to files that do not exist.
+    shared_uids : int
+        Images that had the SOP Instance UID of another one, and were given derived UIDs.
     """
 
     images: tuple[ImageFile, ...]
@@ -38,10 +40,11 @@ class StudyHeaders:
     unplaced: tuple[UnplacedImageError, ...]
     copies: int
     broken_links: int
+    shared_uids: int = 0
 
 
 def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyHeaders:
-    images: dict[str, ImageFile] = {}
+    images: dict[str, list[ImageFile]] = {}
     others: list[OtherFile] = []
     unplaced: list[UnplacedImageError] = []
     copies = 0
@@ -53,22 +56,48 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
             unplaced.append(error)
             header = None
         if isinstance(header, ImageFile):
-            before = images.setdefault(header.sop_instance_uid, header)
-            if before is not header:
-                if not same_image(source, before, header):
-                    raise DicomError(
-                        f"{source.name}, file {member}",
-                        f"the same SOP Instance UID as {before.file}, but another image",
-                        "each image once",
-                        "Remove one of the two files.",
-                    )
+            alike = images.setdefault(header.sop_instance_uid, [])
+            if any(_shows(before) == _shows(header) and same_image(source, before, header) for before in alike):
                 copies += 1
+            elif twin := next((before for before in alike if _series(before) == _series(header)), None):
+                raise DicomError(
+                    f"{source.name}, file {member}",
+                    f"the same SOP Instance UID as {twin.file}, but another image of the same place",
+                    "each image once",
+                    "Remove one of the two files.",
+                )
+            else:
+                alike.append(header)
         elif header is not None:
             others.append(header)
         tick()
-    once = _each_once(source, list(images.values()))
-    copies += len(images) - len(once)
-    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, len(source.broken_links()))
+    every = [image for alike in images.values() for image in _with_uids_of_their_own(alike)]
+    once = _each_once(source, every)
+    copies += len(every) - len(once)
+    shared = sum(len(alike) for alike in images.values() if len(alike) > 1)
+    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, len(source.broken_links()), shared)
+
+
+def _shows(image: ImageFile) -> Hashable:
+    """What an image shows, and where."""
+    return image.study_uid, *((frame.contrast, frame.position_mm.tobytes()) for frame in image.frames)
+
+
+def _series(image: ImageFile) -> Hashable:
+    return image.series_uid, image.series_number, _shows(image)
+
+
+def _with_uids_of_their_own(alike: Sequence[ImageFile]) -> Sequence[ImageFile]:
+    """Different images of one SOP Instance UID, as some anonymisers leave them, with UIDs derived from what they
+    show."""
+    if len(alike) == 1:
+        return alike
+    from operators.core.dicom_objects import derived_uid  # needs highdicom, which takes its time
+
+    return [
+        replace(image, sop_instance_uid=derived_uid("replaced", image.sop_instance_uid, repr(_series(image))))
+        for image in alike
+    ]
 
 
 def _each_once(source: Source, images: Sequence[ImageFile]) -> list[ImageFile]:
@@ -145,7 +174,9 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
     return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
 
 
-def no_dixon(source: Source, headers: StudyHeaders) -> DicomError:
+def no_dixon(source: Source, headers: StudyHeaders) -> SarcoMapError:
+    if error := next((other.error for other in headers.others if other.error is not None), None):
+        return error
     series = len({other.series_uid for other in headers.others})
     return DicomError(
         source.name,

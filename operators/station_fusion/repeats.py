@@ -37,6 +37,9 @@ _COARSER = 0.75
 _ENHANCED = 1.15
 """Ratio of the brightness of muscle in two scans, over that of fat. Contrast agents brighten muscle by 20 to 45%."""
 
+_EMPTY = 0.1
+"""Of the mean signal of the brightest slice: a slice with less shows noise only."""
+
 _MISFIT = 0.12
 _DISAGREES = 0.09
 """By how much more than the best scan at the place one may disagree with its neighbours: logarithm of the brightness
@@ -149,6 +152,7 @@ def scan_to_use(acquisitions: Sequence[Acquisition], neighbours: Sequence[Acquis
     if len(numbers) < 2 or not all(is_decoded(acquisitions[n]) for n in numbers):
         return newest, agent
     reasons = _partial(acquisitions, numbers)
+    reasons |= _unfinished(acquisitions, [n for n in numbers if n not in reasons])
     whole = [n for n in numbers if n not in reasons]
     misfits = {n: _misfit(acquisitions[n]) for n in whole}
     for n in whole:
@@ -190,6 +194,18 @@ def _partial(acquisitions: Sequence[Acquisition], numbers: Sequence[int]) -> dic
         shown = {n: sizes[n] * fineness[n] for n in numbers}
         reasons = {n: reason for n, reason in reasons.items() if shown[n] < _SMALLER * max(shown.values())}
     return reasons
+
+
+def _unfinished(acquisitions: Sequence[Acquisition], numbers: Sequence[int]) -> dict[int, str]:
+    """Which scans have more slices without signal than the others, as a scan that was stopped; never all of them."""
+    lit = {n: min(_lit_slices(station) for station in acquisitions[n].values()) for n in numbers}
+    return {n: "has slices without signal" for n in numbers if lit[n] < _SMALLER * max(lit.values())}
+
+
+def _lit_slices(station: Station) -> float:
+    """The part of a station's slices that have signal."""
+    means = np.moveaxis(station.voxels, station.slice_axis, 0).mean(axis=(1, 2))
+    return float(np.mean(means > _EMPTY * means.max()))
 
 
 def _misfit(acquisition: Mapping[Contrast, Station], *, opposed: bool = False) -> float:

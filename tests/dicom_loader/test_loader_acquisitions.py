@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from operators.core.errors import GeometryError
 from operators.core.volume import Contrast, Study
 from operators.dicom_loader import load_study
+from operators.dicom_loader.header_texts import acquired, scanned
 from operators.station_fusion.positions import find_positions
 from tests.dicom_loader.dicom_maker import (
     COLUMNS,
@@ -62,6 +65,57 @@ def test_several_stations_in_one_series_are_told_apart(tmp_path: Path, key: str,
     assert_stations(study, 3)
     assert {flag.code for flag in study.flags} == {"several-stacks-in-series"}
     assert len(study.flags) == 4
+
+
+def test_series_of_one_uid_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    """An anonymiser has given all series one SeriesInstanceUID; their slices overlap on one line."""
+
+    def one_uid(header: Dataset) -> None:
+        header.SeriesInstanceUID = f"{ROOT}.2.1"
+        header.ImagePositionPatient[1] = -20.0
+
+    write_study(tmp_path, stations=3, change=one_uid)
+    study = load_study(tmp_path)
+    assert_stations(study, 3)
+    assert [flag.code for flag in study.flags] == ["several-stacks-in-series"] * 4
+    assert (
+        "series 2, 6, 10 (opp): 3 stacks of images in one series, told apart by SeriesNumber" in study.flags[0].message
+    )
+
+
+def test_different_images_of_one_sop_instance_uid_are_kept(tmp_path: Path) -> None:
+    def shared(header: Dataset) -> None:
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.3.{header.InstanceNumber}")
+
+    files = write_study(tmp_path, change=shared)
+    shutil.copy(files[0], tmp_path / "copy.dcm")
+    study = load_study(tmp_path)
+    assert_stations(study, 2)
+    assert {flag.code for flag in study.flags} == {"sop-uid-shared", "image-twice"}
+    uids = [uid for station in study.stations for uid in station.sop_instance_uids]
+    assert len(set(uids)) == len(uids) == len(files)
+    again = [uid for station in load_study(tmp_path).stations for uid in station.sop_instance_uids]
+    assert uids == again
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        # All dates are that of the study, as exporters write and anonymisers leave them.
+        ({"SeriesDate": "20260301", "SeriesTime": "000200"}, "2026-03-02 00:02"),
+        ({"SeriesDate": "20260301", "SeriesTime": "235800"}, "2026-03-01 23:58"),
+        ({"SeriesDate": "20260302", "SeriesTime": "000200"}, "2026-03-02 00:02"),
+        ({"SeriesDate": "20260301", "SeriesTime": "233000"}, "2026-03-01 23:30"),
+        ({"SeriesDate": "20260301", "SeriesTime": "000200", "StudyTime": "090000"}, "2026-03-01 00:02"),
+        # Only the series has a date: it was reconstructed before or after midnight.
+        ({"SeriesDate": "20260302", "SeriesTime": "000500", "AcquisitionTime": "235800"}, "2026-03-01 23:58"),
+        ({"SeriesDate": "20260301", "SeriesTime": "235900", "AcquisitionTime": "000200"}, "2026-03-02 00:02"),
+    ],
+)
+def test_times_past_midnight_belong_to_the_next_day(header: dict[str, str], expected: str) -> None:
+    header = {"StudyDate": "20260301", "StudyTime": "233500"} | header
+    moment = scanned(header) if "AcquisitionTime" in header else acquired(header)
+    assert moment == datetime.fromisoformat(expected)
 
 
 def test_a_repeated_station_in_the_same_series_is_the_newer_one(tmp_path: Path) -> None:

@@ -58,6 +58,28 @@ def test_two_people_are_refused_without_naming_them(second: dict[str, str], told
         assert value not in text or value in ("F", "M")
 
 
+@pytest.mark.parametrize(
+    ("second", "differs"),
+    [
+        ({**ONE, "PatientName": "ROE^RICHARD"}, "PatientName"),
+        ({**ONE, "PatientBirthDate": "19610203"}, "PatientBirthDate"),
+        ({**ONE, "PatientSex": "M"}, "PatientSex"),
+    ],
+)
+def test_one_differing_detail_is_said(second: dict[str, str], differs: str) -> None:
+    (flag,) = check_one_person("study.zip", [image(2, **ONE), image(31, **second)])
+    assert (flag.code, flag.severity) == ("patient-details-differ", "warning")
+    assert differs in flag.message and "series 2; series 31" in flag.message
+    assert not any(value in flag.message for value in (*ONE.values(), *second.values()) if len(value) > 1)
+
+
+@pytest.mark.parametrize("trait", ["PatientName", "PatientBirthDate", "PatientSex"])
+def test_a_differing_detail_is_another_person_where_nothing_else_tells(trait: str) -> None:
+    one, other = {trait: ONE[trait]}, {trait: {**OTHER, "PatientName": "ROE^RICHARD"}[trait]}
+    with pytest.raises(InputError, match=f"2 patients, told by {trait}"):
+        check_one_person("study.zip", [image(2, **one), image(31, **other)])
+
+
 @pytest.mark.parametrize("spelling", ["HOSP17", "0hosp-17", "HOSP 17", " 00HOSP_17"])
 def test_spellings_of_one_identifier_are_one_person_with_a_warning(spelling: str) -> None:
     flags = check_one_person("study.zip", [image(2, **ONE), image(3, **{**ONE, "PatientID": spelling})])

@@ -38,15 +38,22 @@ def scanned_again(position: list[Station], change: Images) -> list[Station]:
     ]
 
 
+def stopped(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The upper third of the slices shows noise only, so that nothing is left to compare with the station above."""
+    noise = np.random.default_rng(1).rayleigh(3.0, voxels.shape).astype(np.float32)
+    return np.where((np.arange(len(voxels)) < 2 * len(voxels) // 3)[:, None, None], voxels, noise)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda contrast, voxels: voxels * 0, "do not add up"),
+        (lambda contrast, voxels: voxels * 0, "slices without signal"),
+        (lambda contrast, voxels: stopped(voxels), "slices without signal"),
         (lambda contrast, voxels: np.roll(voxels, 3, 2), "agrees less"),
         (lambda contrast, voxels: np.roll(voxels, 5, 1), "agrees less"),
         (lambda contrast, voxels: voxels * (1.0 if contrast is FAT else 1.3), "contrast agent"),
     ],
-    ids=["empty", "moved to the side", "moved forward", "contrast agent"],
+    ids=["empty", "stopped", "moved to the side", "moved forward", "contrast agent"],
 )
 def test_a_worse_repeat_does_not_win_by_being_newer(legs: list[list[Station]], change: Images, reason: str) -> None:
     stations = [s for position in (*legs, scanned_again(legs[1], change)) for s in position]
