@@ -76,7 +76,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     if quality["withheld"]:
         return Verdict("red", "No result: the phenotypes are withheld", quality["withheld"])
     grave = [flag for flag in flags if flag["severity"] != "info"]
-    touched = dict.fromkeys(key for flag in grave for key in flag.get("touches", ()))
+    touched = _touched(report)
     titles = tuple(PHENOTYPES[key].title for key in touched if key in PHENOTYPES and not PHENOTYPES[key].deprecated)
     if grave:
         more = len(grave) - 1
@@ -87,14 +87,29 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
 
 
 def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Four sentences about the result, made by rules; where a number is missing, the reason."""
+    """Four sentences about the result, made by rules; where a number is missing, the reason; where it is in doubt, that."""
     if report["quality"]["withheld"]:
         return ()
+    touched = _touched(report)
     values, reasons = report["phenotypes"], report["quality"]["not_given"]
     intervals = report.get("uncertainty", {}).get("phenotypes", {})
     errors = {key: interval["standard_error"] for key, interval in intervals.items()}
-    others = (said(values, reasons) for said in (_balance, _symmetry, _fat))
-    return _amount(values, reasons, errors), *others
+    said = {
+        "tmv_cm3": _amount(values, reasons, errors),
+        "pa_ratio": _balance(values, reasons),
+        "lr_asymmetry": _symmetry(values, reasons),
+        "thigh_dixon_fat_core": _fat(values, reasons),
+    }
+    return tuple(
+        f"{text} A warning casts doubt on this." if key in touched and values.get(key) is not None else text
+        for key, text in said.items()
+    )
+
+
+def _touched(report: Mapping[str, Any]) -> dict[str, None]:
+    """Keys of the phenotypes that errors and warnings cast doubt on, in the flags' order."""
+    grave = [flag for flag in report["quality"]["flags"] if flag["severity"] != "info"]
+    return dict.fromkeys(key for flag in grave for key in flag.get("touches", ()))
 
 
 def _amount(values: Mapping[str, float | None], reasons: Mapping[str, str], errors: Mapping[str, float]) -> str:

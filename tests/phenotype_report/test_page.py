@@ -69,6 +69,19 @@ def test_light_is_as_bad_as_the_worst_flag_and_names_the_numbers_in_doubt(report
     assert verdict(report).light == "red"
 
 
+def test_sentences_and_table_mark_what_a_warning_casts_doubt_on(report: dict[str, Any]) -> None:
+    report["quality"]["flags"] = []
+    assert not any("doubt" in sentence for sentence in sentences(report))
+    assert 'class="in-doubt"' not in render_html(report)
+    flag = {"code": "cut-at-side", "severity": "warning", "message": "Cut.", "touches": ["tmv_cm3"], "z_mm": None}
+    report["quality"]["flags"] = [flag | {"structures": ["gluteus_maximus"], "quantities": ["volume"]}]
+    assert ["doubt" in sentence for sentence in sentences(report)] == [True, False, False, False]
+    page = render_html(report)
+    marked = [row for row in page.split("<tr>") if "In doubt: cut-at-side" in row]
+    assert len(marked) == 1 and "Gluteus maximus" in marked[0]
+    assert '<td hidden data-v="cut-at-side">' in marked[0]
+
+
 def test_sentences_name_the_larger_side_and_explain_what_is_missing(report: dict[str, Any]) -> None:
     left, right = (report["phenotypes"][f"thigh_{side}_cm3"] for side in ("left", "right"))
     assert left < right
