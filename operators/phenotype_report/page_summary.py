@@ -87,7 +87,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
 
 
 def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Four sentences about the result, made by rules; where a number is missing, the reason; where it is in doubt, that."""
+    """Four sentences about the result, made by rules; where a number is missing, the reason; a doubt where there is one."""
     if report["quality"]["withheld"]:
         return ()
     touched = _touched(report)
