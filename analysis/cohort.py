@@ -136,8 +136,16 @@ def build_cohort(
     structures = _structures(images)
     named = {*covariates, *exposures, *outcomes, *also}
     sides = {f"{name}_{side}_cm3" for name in structures for side in ("left", "right")} - named
-    others = images[[name for name in images.columns if name not in sides and name not in clash]]
-    joined = people.merge(others, on="eid", how="inner", validate="one_to_one")
+    measured = [name for name in images.columns if name not in sides and name not in clash and name != "eid"]
+    # Rows and columns are taken in one step: a merge of these wide tables holds three copies at once.
+    place = pd.Index(images["eid"]).get_indexer(pd.Index(people["eid"]))
+    joined = pd.concat(
+        [
+            people[place >= 0].reset_index(drop=True),
+            images.iloc[place[place >= 0], images.columns.get_indexer(measured)].reset_index(drop=True),
+        ],
+        axis=1,
+    )
     if "synthetic" in images.columns:
         said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
         joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
@@ -156,7 +164,7 @@ def build_cohort(
         steps.insert(1, ("consent withdrawn", entered - len(people), len(people)))
     orphans = len(images) - len(joined)
     image_notes = phenotypes.notes
-    del images, others, phenotypes  # as large as the joined table, which is all that follows needs
+    del images, phenotypes  # as large as the joined table, which is all that follows needs
     if rejected:
         kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))

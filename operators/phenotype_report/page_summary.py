@@ -87,7 +87,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
 
 
 def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Four sentences about the result, made by rules; where a number is missing, the reason; a doubt where there is one."""
+    """Four sentences about the result, made by rules; they say what is missing and what is in doubt."""
     if report["quality"]["withheld"]:
         return ()
     touched = _touched(report)
