@@ -247,7 +247,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
                 "value": texts[key],
                 "unit": phenotype.unit.symbol,
                 "given": given,
-                "interval": interval_words(phenotype, intervals[key]) if key in intervals else None,
+                "interval": interval_words(phenotype, values[key], intervals[key]) if key in intervals else None,
                 "note": phenotype.card.note.format_map(texts) if given else missing,
                 "doubt": given and phenotype.title in touched,
                 "percentile": further.percentiles.get(key) if given else None,

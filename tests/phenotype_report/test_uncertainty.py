@@ -21,6 +21,7 @@ from operators.core.report_schema import report_schema
 from operators.core.volume import Contrast, QualityFlag, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import Measurements, build_report, measure, render_html, write_reports
+from operators.phenotype_report.page_intervals import interval_words
 from operators.phenotype_report.uncertainty import doubts_of, with_intervals
 from tests import box_body
 
@@ -137,6 +138,12 @@ def test_report_page_and_sr_show_them_with_the_digits_that_they_leave(tmp_path: 
     assert numbers["Total muscle volume"] == shown
     assert numbers["Total muscle volume, lower limit of 90% interval"] < shown
     assert numbers["Total muscle volume, upper limit of 90% interval"] > shown
+
+
+def test_the_page_says_when_a_number_lies_outside_its_range() -> None:
+    interval = {"low": 1180.0, "high": 1260.0, "standard_error": 24.0}
+    inside, outside = (interval_words(PHENOTYPES["bone_cm3"], value, interval) for value in (1200.0, 1090.0))
+    assert not inside.startswith("more likely") and outside == f"more likely {inside}"
 
 
 def _numbers(sr: Path) -> dict[str, float]:
