@@ -16,11 +16,16 @@ _COVERED = {"device": ("fusion", "segmentation")}
 """An option that sets the same field of these stages."""
 _SECRETS = {"--deidentify-key": "KEY_FILE", "--study-uid": "UID"}
 """Of these, the report says only that they were given."""
+_PERSON, _OF_PERSON = "--person", "--sex, --age, --height-cm, --weight-kg"
+"""The field that holds these four options; the report says only whether any was given."""
 
 
 def options_of(report: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """Every option of the run: its flag, its value, and whether it is the default."""
-    return [(flag, _text(value), value == default) for flag, value, default in _options(report["options"])]
+    return [
+        (_OF_PERSON if flag == _PERSON else flag, _text(value), value == default)
+        for flag, value, default in _options(report["options"])
+    ]
 
 
 def command_of(report: Mapping[str, Any]) -> str:
@@ -28,6 +33,8 @@ def command_of(report: Mapping[str, Any]) -> str:
     words = ["sarcomap", "run", "STUDY", "-o", "OUT"]
     for flag, value, default in _options(report["options"]):
         if value == default or value is None or value is False:
+            continue
+        if flag == _PERSON:
             continue
         if flag in _SECRETS:
             words += [flag, _SECRETS[flag]]
@@ -37,7 +44,9 @@ def command_of(report: Mapping[str, Any]) -> str:
             words += [flag, *map(str, value)]
         else:
             words += [flag, str(value)]
-    return " ".join(word if word in ("STUDY", "OUT") else shlex.quote(word) for word in words)
+    command = " ".join(word if word in ("STUDY", "OUT") else shlex.quote(word) for word in words)
+    person = report["options"].get("reading", {}).get("person")
+    return f"{command}  # with {_OF_PERSON} as they were given" if person else command
 
 
 def methods_text(report: Mapping[str, Any]) -> str:

@@ -114,6 +114,9 @@ def test_command_makes_the_same_options_again(report: dict[str, Any]) -> None:
     for stage in ("fusion", "segmentation"):
         report["options"][stage]["device"] = "cpu"
     assert command_of(report).count("--device") == 1
+    report["options"].setdefault("reading", {})["person"] = True
+    assert command_of(report).endswith("# with --sex, --age, --height-cm, --weight-kg as they were given")
+    assert not any("--person" in flag for flag, _, _ in options_of(report))
     assert [value for flag, value, _ in options_of(report) if flag == "--device"] == ["cpu"]
 
 
