@@ -23,6 +23,7 @@ MEASURING_FLAGS = frozenset(
         "absent-structures",
         "implausible-volume",
         "low-confidence",
+        "low-signal-to-noise",
         "merged-structures",
         "one-sided-structures",
         "sides-of-labels",

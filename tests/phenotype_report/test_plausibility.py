@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.core.anatomy import THIGH_MUSCLES, by_name
+from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Volume
 from operators.phenotype_report import measure
-from operators.phenotype_report.plausibility import confidence_flags, leg_lengths_mm, size_flags, uneven_leg_flags
+from operators.phenotype_report.plausibility import (
+    confidence_flags,
+    leg_lengths_mm,
+    noise_flags,
+    size_flags,
+    uneven_leg_flags,
+)
+from operators.phenotype_report.signal_noise import Noise
 from tests import box_body
 
 
@@ -49,6 +56,17 @@ def test_legs_of_different_length_are_flagged_and_equal_ones_are_not() -> None:
     assert flag.code == "uneven-legs" and set(flag.structures) == set(THIGH_MUSCLES)
     left, right = leg_lengths_mm(LabelMap(cut, fused.grid), given.mid_surface)
     assert right == whole[1] and whole[0] - left == pytest.approx(10 * 8.0)  # muscle began in slice 5
+
+
+def test_muscle_that_is_hardly_brighter_than_noise_is_flagged() -> None:
+    labels, _ = box_body.box_labels()
+    fused = box_body.fused_of(box_body.grid())
+    muscle = float(np.median(fused.water[np.isin(labels, [by_name(name).index for name in MUSCLES])]))
+    known = LabelMap(labels, fused.grid)
+    (flag,) = noise_flags(known, fused, Noise(muscle / 4, muscle / 4))
+    assert flag.code == "low-signal-to-noise" and "ratio of 4.0" in flag.message
+    assert set(flag.quantities) == {"volume", "fat"}
+    assert noise_flags(known, fused, Noise(muscle / 8, muscle / 8)) == noise_flags(known, fused, Noise()) == ()
 
 
 def test_low_confidence_names_the_structure() -> None:
