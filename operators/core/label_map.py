@@ -15,6 +15,7 @@ __all__ = ["LABELLING_FLAGS", "LabelMap", "label_digest"]
 
 LABELLING_FLAGS = frozenset(
     {
+        "coarse-labels",
         "contrast-computed",
         "incomplete-masks",
         "intensity-rescaled",

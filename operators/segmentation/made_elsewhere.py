@@ -17,7 +17,7 @@ from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource, Scheme
 from operators.core.label_schemes.scheme import Made
 from operators.core.model_card import ModelCard
-from operators.core.volume import Fused, QualityFlag, Volume
+from operators.core.volume import Fused, Grid, QualityFlag, Volume
 from operators.segmentation.displaced_labels import displaced_label_flags
 from operators.segmentation.label_holes import hole_flags
 from operators.segmentation.label_translation import map_labels
@@ -29,6 +29,7 @@ __all__ = ["import_labels"]
 _LEAST_BODY_COVERED = 0.25  # of the fused body, by the label map's grid; a scan of the thighs alone is accepted
 _LEAST_INSIDE_BODY = 0.75  # of the labelled voxels on the fused grid
 _LEAST_ON_GRID = 0.5  # of the labelled volume; tools that label the whole body also label parts that we do not measure
+_COARSE = 3.0  # times the volume of a fused voxel; labels of 3 mm cubes on the archive's images have 1.5 times
 _COVERED = 0.98  # of the body; a smaller coverage is flagged, and so is any structure that is cut off
 
 
@@ -91,6 +92,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         cut |= cut_here
         flags += mapped.flags
         flags += hole_flags(here, scheme)
+        flags += _coarse(source.path.name, mapped.grid, fused.grid)
         flags += _flags(scheme, float(covered[fused.body].mean()), bool(cut_here))
         free = (labels == BACKGROUND_INDEX) & (group_voxels == 0)
         labels = np.where(free & (here > 0), here, labels).astype(np.uint8)
@@ -187,6 +189,18 @@ def _flags(scheme: Scheme, covered: float, cut: bool) -> list[QualityFlag]:
             )
         )
     return flags
+
+
+def _coarse(name: str, labelled: Grid, fused: Grid) -> list[QualityFlag]:
+    """``coarse-labels``: a border is known to half a voxel, which is much of a thin muscle."""
+    if labelled.voxel_volume_mm3 <= _COARSE * fused.voxel_volume_mm3:
+        return []
+    theirs, ours = (" x ".join(f"{mm:.1f}" for mm in grid.spacing_mm) for grid in (labelled, fused))
+    message = (
+        f"The labels of {name} have voxels of {theirs} mm, the images of {ours} mm. Volumes of thin structures and "
+        "ratios such as P/A can be wrong by 5% and more."
+    )
+    return [QualityFlag("coarse-labels", "warning", message, quantities=("volume", "fat"))]
 
 
 def _elsewhere(sources: Sequence[LabelSource]) -> QualityFlag:

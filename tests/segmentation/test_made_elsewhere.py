@@ -66,6 +66,21 @@ def test_a_finer_rotated_grid_is_resampled_to_the_nearest_label(fused: Fused, tm
     np.testing.assert_array_equal(found.voxels == by_name("femur").index, np.isin(labels, (6171, 6172)))
 
 
+def test_labels_with_far_larger_voxels_than_the_images_are_flagged(fused: Fused, tmp_path: Path) -> None:
+    labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
+    affine = study_grid().affine.copy()
+    affine[:3, :3] *= 2
+    affine[:3, 3] += np.array(SPACING) / 2
+    coarse = labels[::2, ::2, ::2]
+    path = write_nifti(tmp_path / "coarse.nii", coarse, Grid(coarse.shape, affine))
+    whole = write_nifti(tmp_path / "whole.nii", labels)
+    codes = [
+        {flag.code for flag in import_labels(fused, [LabelSource(file, load_scheme("musclemap"))])[0].flags}
+        for file in (path, whole)
+    ]
+    assert "coarse-labels" in codes[0] and "coarse-labels" not in codes[1]
+
+
 def test_muscles_labelled_only_together_give_the_phenotypes_that_need_only_their_sum(
     fused: Fused, tmp_path: Path
 ) -> None:
