@@ -20,6 +20,7 @@ from operators.station_fusion.common_extent import without_end_slices
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.empty_slices import empty_slice_flags
 from operators.station_fusion.image_quality import image_quality_flags
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.lateral_edges import lateral_edge_flags
@@ -166,6 +167,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *(f for f in pelvis_to_knee.flags if options.stations != "all" or f.code in CUT_ABOVE),
             *coverage_flags(chosen),
             *knees,
+            *empty_slice_flags(chosen),
             *image_quality_flags(chosen),
             *lateral_edge_flags(body, grid, grids, label_slices),
         ),

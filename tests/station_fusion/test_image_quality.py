@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from operators.core.volume import Contrast
 from operators.station_fusion.agreement import step_flags
+from operators.station_fusion.empty_slices import empty_slice_flags
 from operators.station_fusion.image_quality import (
     _ROUND_MM,
     _is_round,
@@ -40,6 +41,20 @@ def test_a_sound_station_has_no_flag(sound: TablePosition) -> None:
     assert ghost_ratio(sound) < 1.2
     assert largest_void(sound)[0] == 0
     assert image_quality_flags([sound]) == ()
+
+
+def test_slices_without_signal_are_flagged_with_their_place(sound: TablePosition) -> None:
+    assert empty_slice_flags([sound]) == ()
+    voxels = in_phase(sound).copy()
+    voxels[2:4] = 0.0
+    voxels[-1] = 0.0
+    inner, last = empty_slice_flags([with_in_phase(sound, voxels.astype(np.float64))])
+    low, high = sound.z_range_mm
+    thickness = (high - low) / len(voxels)
+    assert (inner.code, inner.severity, inner.quantities) == ("empty-slices", "warning", ("volume", "fat"))
+    assert inner.z_mm == pytest.approx((low + 2 * thickness, low + 4 * thickness))
+    assert last.z_mm == pytest.approx((high - thickness, high)) and "1 slice has" in last.message
+    assert empty_slice_flags([with_in_phase(sound, np.zeros_like(voxels, dtype=np.float64))]) == ()
 
 
 def test_a_ghost_in_the_air_is_flagged(sound: TablePosition) -> None:
