@@ -15,6 +15,9 @@ __all__ = ["empty_slice_flags"]
 _EVERY = 4
 """Of rows and columns: a slice of a body fills far more of the image."""
 
+_LEAST_AT_END_MM = 20.0
+"""Scanners that correct distortion leave the outermost slices of a stack empty; the neighbour shows what lies there."""
+
 
 def empty_slice_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
     """``empty-slices`` (warning) for each run of slices of a station that have no signal in some contrast.
@@ -33,6 +36,8 @@ def empty_slice_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, 
         for first, last in _runs(empty):
             z_mm = low + thickness * first, low + thickness * last
             count = last - first
+            if (first == 0 or last == len(empty)) and count * thickness < _LEAST_AT_END_MM:
+                continue
             message = (
                 f"{count} {'slice has' if count == 1 else 'slices have'} no signal in the station of {position.name}, "
                 f"from z = {z_mm[0]:.0f} to {z_mm[1]:.0f} mm: what lies there is missing or comes from the neighbour."
