@@ -60,19 +60,19 @@ def merge_classes(scores: torch.Tensor, labelled_as: torch.Tensor) -> torch.Tens
     if (labelled_as == torch.arange(channels, device=scores.device)).all():
         return scores
     scores = scores.float()
-    merged = []
-    for one, targets in zip(scores, labelled_as.tolist(), strict=True):
-        members = [[n for n in range(channels) if targets[n] == target] for target in range(channels)]
-        never = torch.full_like(one[0], _NEVER)
-        merged.append(
-            torch.stack(
-                [
-                    never if not some else one[some[0]] if len(some) == 1 else one[some].logsumexp(dim=0)
-                    for some in members
-                ]
-            )
-        )
-    return torch.stack(merged)
+    return torch.stack([_merged(one, targets) for one, targets in zip(scores, labelled_as.tolist(), strict=True)])
+
+
+def _merged(scores: torch.Tensor, targets: list[int]) -> torch.Tensor:
+    """Scores (channels, ...) of one participant, merged; in few steps, since each has a gradient of all scores."""
+    members = [[n for n, target in enumerate(targets) if target == channel] for channel in range(len(targets))]
+    merged = scores[[some[0] if some else 0 for some in members]]
+    for channel, some in enumerate(members):
+        if not some:
+            merged[channel] = _NEVER
+        elif len(some) > 1:
+            merged[channel] = scores[some].logsumexp(dim=0)
+    return merged
 
 
 class AnnotatedClasses:

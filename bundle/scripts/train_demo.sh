@@ -3,7 +3,7 @@
 # validation, then two hours and a quarter of training on two cores with bfloat16 (two to four times as long without).
 # After an interruption, run it again: existing participants and checkpoints are kept.
 #   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of all phases, e.g. --val_interval 10]
-# With PAINTED, a folder of pairs that `sarcomap phantom paint` made of label maps of people (docs/people.md), two more
+# With PAINTED, a folder of pairs that `sarcomap phantom paint` made of label maps of people (docs/people.md), three more
 # phases follow: on these pairs and the first MIXED phantoms, validated on the usual phantoms. SOURCES names the origin
 # of the label maps for the model card. Nothing is downloaded.
 #   PAINTED=pairs SOURCES="label maps of four people (who made them, doi)" bash bundle/scripts/train_demo.sh
@@ -46,12 +46,14 @@ if [ -n "${PAINTED:-}" ]; then
     for folder in "${varied[@]:0:MIXED}"; do ln -s "$(realpath "$folder")" "$DATA"; done
     for folder in "$PAINTED"/*/; do ln -s "$(realpath "$folder")" "$DATA/painted-$(basename "$folder")"; done
     for folder in "$WORK"/data/2*; do ln -s "$(realpath "$folder")" "$DATA/usual-$(basename "$folder")"; done
-    train people "$TRAIN,'bundle/configs/demo_finetune.yaml','bundle/configs/demo_people.yaml'" \
-        --start_weights "$WORK/fine/weights.pt" "$@" --start_roi @roi
-    train people-end "$TRAIN,'bundle/configs/demo_finetune.yaml','bundle/configs/demo_people.yaml','bundle/configs/demo_people_end.yaml'" \
+    PEOPLE="$TRAIN,'bundle/configs/demo_finetune.yaml','bundle/configs/demo_people.yaml'"
+    train people "$PEOPLE" --start_weights "$WORK/fine/weights.pt" "$@" --start_roi @roi
+    train people-end "$PEOPLE,'bundle/configs/demo_people_end.yaml'" \
         --start_weights "$WORK/people/weights.pt" "$@" --start_roi @roi
-    phases+=(people people-end)
-    configs+=(demo_people demo_people_end)
+    train people-long "$PEOPLE,'bundle/configs/demo_people_end.yaml','bundle/configs/demo_people_long.yaml'" \
+        --start_weights "$WORK/people-end/weights.pt" "$@" --start_roi @roi
+    phases+=(people people-end people-long)
+    configs+=(demo_people demo_people_end demo_people_long)
     data="Synthetic images of synthetic anatomy (SarcoMAP phantoms) and of real anatomy: $SOURCES."
     lack=(--can-lack fat)
 fi

@@ -64,7 +64,14 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
         assert SimpleITK.GetArrayFromImage(found).max() < CHANNEL_COUNT
 
 
-@pytest.mark.parametrize("phase_configs", [["demo_people.yaml"], ["demo_people.yaml", "demo_people_end.yaml"]])
+@pytest.mark.parametrize(
+    "phase_configs",
+    [
+        ["demo_people.yaml"],
+        ["demo_people.yaml", "demo_people_end.yaml"],
+        ["demo_people.yaml", "demo_people_end.yaml", "demo_people_long.yaml"],
+    ],
+)
 def test_phases_on_people_train_on_phantoms_beside_painted_maps(
     tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch, phase_configs: list[str]
 ) -> None:

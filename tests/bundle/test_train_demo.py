@@ -46,7 +46,7 @@ def test_one_command_makes_participants_both_phases_weights_and_curve(tmp_path: 
 
 
 @pytest.mark.slow
-def test_painted_pairs_add_two_phases_and_the_card_names_their_source(tmp_path: Path, pairs: Path) -> None:
+def test_painted_pairs_add_three_phases_and_the_card_names_their_source(tmp_path: Path, pairs: Path) -> None:
     data = tmp_path / "work" / "data"
     shutil.copytree(pairs / "000000", data / "100000")  # made already, so that the phantoms are not made again
     shutil.copytree(pairs / "000001", data / "200000")
@@ -57,14 +57,15 @@ def test_painted_pairs_add_two_phases_and_the_card_names_their_source(tmp_path: 
     assert sorted(path.name for path in (tmp_path / "work" / "people-data").iterdir()) == [
         "100000", "painted-person", "usual-200000",
     ]  # fmt: skip
-    fine, people, end = (
+    fine, people, end, longer = (
         torch.load(tmp_path / "work" / phase / "weights.pt", weights_only=True)
-        for phase in ("fine", "people", "people-end")
+        for phase in ("fine", "people", "people-end", "people-long")
     )
     assert any(not torch.equal(people[name], value) for name, value in fine.items())
     assert any(not torch.equal(end[name], value) for name, value in people.items())
+    assert any(not torch.equal(longer[name], value) for name, value in end.items())
     model = load_model(tmp_path / "work" / "bundle")
-    assert all(torch.equal(end[name], value.cpu()) for name, value in model.network.state_dict().items())
+    assert all(torch.equal(longer[name], value.cpu()) for name, value in model.network.state_dict().items())
     assert model.card.synthetic_training and "real anatomy: label map of one person" in model.card.training_data
     assert model.can_lack == {Contrast.FAT}
 
