@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from operators.core.errors import InputError
+
 __all__ = ["AnnotatedClasses", "PartialLabelLoss"]
 
 _NEVER = -1e4  # a score that softmax turns into 0 and that float16 can hold
@@ -79,7 +81,8 @@ class AnnotatedClasses:
     """Tells a `PartialLabelLoss` which classes the participants of each batch were annotated with.
 
     The batch holds them under ``labelled_as`` (see `bundle.scripts.read_datalist`). A batch
-    without that key counts as complete. With any other loss, this handler does nothing.
+    without that key counts as complete. Any other loss is refused for participants of whom only some classes were
+    annotated, because it would teach the network that the others are background.
 
     Parameters
     ----------
@@ -94,7 +97,18 @@ class AnnotatedClasses:
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        batch: Any = engine.state.batch
+        given = batch.get("labelled_as")
+        labelled_as = None if given is None else torch.as_tensor(given).long()
         if isinstance(self.loss, PartialLabelLoss):
-            batch: Any = engine.state.batch
-            labelled_as = batch.get("labelled_as")
-            self.loss.labelled_as = None if labelled_as is None else torch.as_tensor(labelled_as).long()
+            self.loss.labelled_as = labelled_as
+        elif (
+            labelled_as is not None
+            and (labelled_as != torch.arange(labelled_as.shape[1], device=labelled_as.device)).any()
+        ):
+            raise InputError(
+                "training_loss",
+                f"a {type(self.loss).__name__} for a participant of whom only some structures were annotated",
+                "a bundle.scripts.PartialLabelLoss around it",
+                "Wrap the loss as train.yaml does, or leave such participants out.",
+            )

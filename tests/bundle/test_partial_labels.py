@@ -11,7 +11,7 @@ from monai.losses import DiceCELoss
 
 from bundle.scripts import AnnotatedClasses, DiceWeightedCELoss, PartialLabelLoss, load_weights
 from bundle.scripts.partial_labels import merge_classes
-from operators.core.errors import SegmentationError
+from operators.core.errors import InputError, SegmentationError
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,6 +74,14 @@ def test_the_batch_passes_the_annotated_classes_to_the_loss() -> None:
     engine.run([{"labelled_as": LABELLED_AS}, {}])
     first, second = seen
     assert first is not None and torch.equal(first, LABELLED_AS) and second is None
+
+
+def test_another_loss_is_refused_for_participants_with_some_structures_only() -> None:
+    engine = Engine(lambda *_: None)
+    AnnotatedClasses(torch.nn.MSELoss()).attach(engine)
+    engine.run([{}, {"labelled_as": torch.arange(4).expand(2, 4)}])
+    with pytest.raises(InputError, match="MSELoss.*only some structures"):
+        engine.run([{"labelled_as": LABELLED_AS}])
 
 
 class Malicious:
