@@ -281,7 +281,6 @@ def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> di
                 **row,
                 "colour": _rgb(by_name(row["name"]).colour_rgb),
                 "asymmetry": _asymmetry(row["left_cm3"], row["right_cm3"]),
-                "doubts": _doubts_of(report, row["name"]),
             }
             for row in rows
         ],
@@ -290,17 +289,6 @@ def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> di
         "asymmetry": _asymmetry(total("left_cm3"), total("right_cm3")),
         "volume_cm3": total("volume_cm3"),
     }
-
-
-def _doubts_of(report: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Codes of the warnings that cast doubt on a structure's volume or fat."""
-    return tuple(
-        flag["code"]
-        for flag in report["quality"]["flags"]
-        if flag["severity"] == "warning"
-        and {"volume", "fat"}.intersection(flag.get("quantities", ()))
-        and (not flag.get("structures") or name in flag["structures"])
-    )
 
 
 def _rgb(colour: tuple[int, int, int]) -> str:

@@ -23,7 +23,7 @@ from operators.core.report_schema import report_schema, schema_version
 from operators.core.software import software
 from operators.core.volume import Fused, QualityFlag, Station, Study
 from operators.phenotype_report.measurements import Measurements, StructureMeasure, Uncertainty
-from operators.phenotype_report.touched import touched
+from operators.phenotype_report.touched import doubting, touched
 
 __all__ = ["build_report", "unique_flags", "validate", "write_report"]
 
@@ -70,6 +70,7 @@ def build_report(
     """
     # Where studies are processed as they arrive, the time of the report is close to the time of the scan.
     created = NO_DATE.replace(tzinfo=UTC) if study.deidentified else created or clock.now()
+    flags = unique_flags(study, fused, measurements)
     phenotypes = {name: _number(value) for name, value in measurements.phenotypes.items()}
     return {
         "schema_version": schema_version(),
@@ -78,14 +79,16 @@ def build_report(
         "model": model.facts(),
         "options": dict(options) if isinstance(options, Mapping) else recorded(options or RunOptions()),
         "study": {"study_uid": study.study_uid, "pseudonym": study.pseudonym, "visit": study.visit},
-        "structures": [_structure(measure) for measure in measurements.structures],
+        "structures": [
+            _structure(m, doubting(m.structure.name, flags, measurements.z_ranges_mm)) for m in measurements.structures
+        ],
         "phenotypes": phenotypes,
         "uncertainty": _uncertainty(measurements.uncertainty),
         "calibration": None if model.calibration is None else model.calibration.record(),
         "quality": {
             "withheld": measurements.withheld,
             "not_given": dict(measurements.not_given),
-            "flags": [_flag(flag, measurements) for flag in unique_flags(study, fused, measurements)],
+            "flags": [_flag(flag, measurements) for flag in flags],
             "sides_from": _sides_from(measurements),
             "stations": _station_table(fused.stations) if station_table is None else list(station_table),
             "noise": {
@@ -150,7 +153,7 @@ def _sides_from(measurements: Measurements) -> str | None:
     return measurements.mid_surface.source if measurements.mid_surface else None
 
 
-def _structure(measure: StructureMeasure) -> dict[str, Any]:
+def _structure(measure: StructureMeasure, in_doubt: Sequence[str]) -> dict[str, Any]:
     structure = measure.structure
     return {
         "index": structure.index,
@@ -164,6 +167,7 @@ def _structure(measure: StructureMeasure) -> dict[str, Any]:
         "fat_fraction_mean": _number(measure.fat_fraction_mean),
         "dixon_fat": None if measure.fat is None else _dixon_fat(measure),
         "cut_by_field_of_view": measure.cut_by_field_of_view,
+        "in_doubt": list(in_doubt),
         **({} if measure.confidence_mean is None else _confidence(measure)),
         "volume_se_cm3": _number(measure.volume_se_cm3),
         "left_se_cm3": _number(measure.left_se_cm3),

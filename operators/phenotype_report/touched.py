@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 from operators.core.anatomy import STRUCTURES
 from operators.core.label_map import LabelMap
 from operators.core.phenotypes import PHENOTYPES
-from operators.core.volume import QualityFlag
+from operators.core.volume import QualityFlag, Quantity
 
 if TYPE_CHECKING:
     from operators.phenotype_report.measurements import Measurements
 
-__all__ = ["touched", "z_ranges_mm"]
+__all__ = ["doubting", "touched", "z_ranges_mm"]
 
 _LABEL_COUNT = len(STRUCTURES) + 1
 
@@ -39,6 +39,28 @@ def touched(flag: QualityFlag, measurements: Measurements) -> tuple[str, ...]:
         and measurements.phenotypes[key] is not None
         and not structures.isdisjoint(phenotype.needs)
     )
+
+
+def doubting(
+    name: str,
+    flags: Sequence[QualityFlag],
+    ranges: Mapping[str, tuple[float, float]],
+    quantities: Sequence[Quantity] = ("volume", "fat"),
+) -> tuple[str, ...]:
+    """Codes of the warnings that cast doubt on such numbers of one structure.
+
+    Parameters
+    ----------
+    name : str
+        Of the structure, as in `STRUCTURES`.
+    flags : sequence of QualityFlag
+    ranges : mapping of str to tuple of float
+        From `z_ranges_mm`.
+    quantities : sequence of {"volume", "fat"}
+        The kinds of numbers that are asked about.
+    """
+    grave = [flag for flag in flags if flag.severity == "warning" and not set(quantities).isdisjoint(flag.quantities)]
+    return tuple(dict.fromkeys(flag.code for flag in grave if name in _structures(flag, ranges)))
 
 
 def z_ranges_mm(labels: LabelMap) -> Mapping[str, tuple[float, float]]:

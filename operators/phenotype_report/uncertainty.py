@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from operators.core.anatomy import STRUCTURES, by_name
+from operators.core.anatomy import STRUCTURES
 from operators.core.calibration import Calibration, Interval
 from operators.core.model_card import ModelCard
 from operators.core.options import RunOptions, recorded
 from operators.core.phenotypes import PHENOTYPES
 from operators.core.volume import Fused, QualityFlag, Volume
 from operators.phenotype_report.measurements import Measurements, StructureMeasure, Uncertainty
-from operators.phenotype_report.touched import touched
+from operators.phenotype_report.touched import doubting, touched
 
 __all__ = ["Doubts", "doubts_of", "interval_of", "with_intervals"]
 
@@ -107,7 +107,11 @@ def with_intervals(
             reasons[key] = f"A warning casts doubt on this number: {questioned[key]}."
         else:
             reasons[key] = _NOT_CALIBRATED
-    structures = tuple(_with_errors(m, doubts, calibration, _is_questioned(m, flags)) for m in measurements.structures)
+    ranges = measurements.z_ranges_mm
+    structures = tuple(
+        _with_errors(m, doubts, calibration, bool(doubting(m.structure.name, flags, ranges, ("volume",))))
+        for m in measurements.structures
+    )
     return replace(
         measurements,
         structures=structures,
@@ -178,13 +182,6 @@ def _with_errors(
         left_se_cm3=error(calibration.sides, measure.left_cm3),
         right_se_cm3=error(calibration.sides, measure.right_cm3),
     )
-
-
-def _is_questioned(measure: StructureMeasure, flags: Sequence[QualityFlag]) -> bool:
-    """Whether a warning casts doubt on a structure's volume."""
-    name = by_name(measure.structure.name).name
-    grave = [flag for flag in flags if flag.severity == "warning" and "volume" in flag.quantities]
-    return any(not flag.structures or name in flag.structures for flag in grave)
 
 
 def _no_calibration(

@@ -71,10 +71,13 @@ def test_light_is_as_bad_as_the_worst_flag_and_names_the_numbers_in_doubt(report
 
 def test_sentences_and_table_mark_what_a_warning_casts_doubt_on(report: dict[str, Any]) -> None:
     report["quality"]["flags"] = []
+    for row in report["structures"]:
+        row["in_doubt"] = []
     assert not any("doubt" in sentence for sentence in sentences(report))
     assert 'class="in-doubt"' not in render_html(report)
     flag = {"code": "cut-at-side", "severity": "warning", "message": "Cut.", "touches": ["tmv_cm3"], "z_mm": None}
     report["quality"]["flags"] = [flag | {"structures": ["gluteus_maximus"], "quantities": ["volume"]}]
+    next(row for row in report["structures"] if row["name"] == "gluteus_maximus")["in_doubt"] = ["cut-at-side"]
     assert ["doubt" in sentence for sentence in sentences(report)] == [True, False, False, False]
     page = render_html(report)
     marked = [row for row in page.split("<tr>") if "In doubt: cut-at-side" in row]

@@ -10,7 +10,7 @@ from operators.core.phenotypes import PHENOTYPES
 from operators.core.report_schema import report_schema
 from operators.core.volume import QualityFlag, Volume
 from operators.phenotype_report import Measurements, build_report, measure, render_html
-from operators.phenotype_report.touched import touched
+from operators.phenotype_report.touched import doubting, touched
 from tests import box_body
 
 
@@ -51,6 +51,22 @@ def test_a_flag_about_a_range_touches_what_lies_there(measured: Measurements) ->
     assert touched(nothing, measured) == ()
 
 
+def test_a_structure_is_in_doubt_by_warnings_about_it_in_its_range(measured: Measurements) -> None:
+    ranges = measured.z_ranges_mm
+    low = box_body.grid().affine[2, 3]
+    flags = (
+        QualityFlag("everything", "warning", "m"),
+        QualityFlag("below-the-muscles", "warning", "m", z_mm=(low - 20, low + 20)),
+        QualityFlag("of-hamstrings", "warning", "m", structures=HAMSTRINGS),
+        QualityFlag("of-fat", "warning", "m", quantities=("fat",)),
+        QualityFlag("only-said", "info", "m"),
+        QualityFlag("everything", "warning", "another station"),
+    )
+    assert doubting("semitendinosus", flags, ranges) == ("everything", "of-hamstrings", "of-fat")
+    assert doubting("semitendinosus", flags, ranges, ("volume",)) == ("everything", "of-hamstrings")
+    assert doubting("femur", flags, ranges) == ("everything", "below-the-muscles", "of-fat")
+
+
 def test_the_report_names_them(measured: Measurements) -> None:
     flag = QualityFlag("shifted-station", "warning", "Moved.", structures=HAMSTRINGS)
     fused = box_body.fused_of(box_body.grid(), flags=(flag,))
@@ -58,6 +74,8 @@ def test_the_report_names_them(measured: Measurements) -> None:
     jsonschema.validate(report, report_schema())
     (entry,) = report["quality"]["flags"]
     assert entry["structures"] == list(HAMSTRINGS)
+    doubted = {row["name"] for row in report["structures"] if row["in_doubt"] == ["shifted-station"]}
+    assert doubted == set(HAMSTRINGS)
     assert "pa_ratio" in entry["touches"] and "quadriceps_cm3" not in entry["touches"]
     assert set(THIGH_MUSCLES) > set(HAMSTRINGS)
     page = render_html(report)
