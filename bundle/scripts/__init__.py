@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bundle.scripts.evaluation import EvaluationReport
     from bundle.scripts.inferers import AutocastInferer
     from bundle.scripts.losses import DiceWeightedCELoss
+    from bundle.scripts.optimisers import MuonAdamW
     from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
     from bundle.scripts.participants import LoadParticipantd, labels_on_grid
     from bundle.scripts.resumption import (
@@ -58,6 +59,7 @@ _HOMES = {
     "bundle.scripts.evaluation": ("EvaluationReport",),
     "bundle.scripts.inferers": ("AutocastInferer",),
     "bundle.scripts.losses": ("DiceWeightedCELoss",),
+    "bundle.scripts.optimisers": ("MuonAdamW",),
     "bundle.scripts.partial_labels": ("AnnotatedClasses", "PartialLabelLoss"),
     "bundle.scripts.participants": ("LoadParticipantd", "labels_on_grid"),
     "bundle.scripts.resumption": (
@@ -83,6 +85,7 @@ __all__ = [
     "EpochSampler",
     "EvaluationReport",
     "LoadParticipantd",
+    "MuonAdamW",
     "PartialLabelLoss",
     "RandCoilBiasd",
     "RandDeformedCropd",
