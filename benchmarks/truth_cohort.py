@@ -1,6 +1,6 @@
 """Does a cohort recover the truth? Phantom -> cohort -> collect -> analysis, against the exact bodies.
 
-    sarcomap phantom cohort --out made --n 16 --small --stations 4
+    sarcomap phantom cohort --out made --n 24 --seed 700 --stations 4
     sarcomap cohort run made/zips -o cohort --keep minimal
     python -m benchmarks.truth_cohort made cohort/phenotypes.parquet --out benchmarks/results/truth_cohort.json
 
