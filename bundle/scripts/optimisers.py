@@ -9,7 +9,7 @@ import torch
 
 from operators.core.bfloat16 import has_bf16
 
-__all__ = ["MuonAdamW"]
+__all__ = ["MuonAdamW", "nearest_orthogonal"]
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5

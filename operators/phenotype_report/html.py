@@ -281,6 +281,7 @@ def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> di
                 **row,
                 "colour": _rgb(by_name(row["name"]).colour_rgb),
                 "asymmetry": _asymmetry(row["left_cm3"], row["right_cm3"]),
+                "in_doubt": row.get("in_doubt", ()),  # reports of earlier schemas have none
             }
             for row in rows
         ],
