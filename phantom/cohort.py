@@ -13,7 +13,7 @@ import pandas as pd
 
 from operators.core.output_files import replacing
 from phantom.archive import zip_name
-from phantom.participant import Participant, draw_participant
+from phantom.participant import VOLUME_RATIO, Participant, draw_participant
 from phantom.station_geometry import archive_stations, coarser
 from phantom.study import eid_of, write_study
 from phantom.table import CohortTable, draw_cohort
@@ -53,7 +53,7 @@ def draw_imaged_cohort(n: int, seed: int = 0) -> tuple[CohortTable, tuple[Partic
     """Draw the tables of a cohort, and a body for each participant in the order of the rows.
 
     The outcomes are drawn as in `draw_cohort`, from the P/A ratio that the body
-    then has. People whose height, BMI, muscle volume or P/A ratio is more than
+    then has; its muscles are larger than the table's by `phantom.participant.VOLUME_RATIO`. People whose height, BMI, muscle volume or P/A ratio is more than
     2.2 SD from the mean of their sex are not taken.
 
     Parameters
@@ -73,7 +73,7 @@ def draw_imaged_cohort(n: int, seed: int = 0) -> tuple[CohortTable, tuple[Partic
             age_years=row.age,
             height_cm=row.height_cm,
             bmi=row.bmi,
-            tmv_cm3=row.tmv_cm3,
+            tmv_cm3=row.tmv_cm3 * VOLUME_RATIO,
             pa_ratio=row.pa_ratio,
         )
         for number, row in enumerate(rows.itertuples())

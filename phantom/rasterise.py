@@ -68,11 +68,15 @@ class OutlineTable:
         Abdominal wall: thickness of the oblique and of the rectus sheet (mm; 0
         if absent), and the angles (radians from the front) at which the rectus
         starts and ends and the oblique starts and ends.
+    arm : ndarray, shape (2, z, 5), float32
+        Centre (lateral, posterior), half axes (lateral, sagittal) and fat thickness in mm, skin to bone; NaN where
+        there is no arm. What lies inside has no label.
     """
 
     leg: NDArray[np.float32]
     trunk: NDArray[np.float32]
     wall: NDArray[np.float32]
+    arm: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def rasterise(
         outlines.leg,
         outlines.trunk,
         outlines.wall,
+        outlines.arm,
         np.array([model.fill_mm, model.plane_mm, model.oblique_fat, model.rectus_fat], dtype=np.float32),
         np.array([model.oblique_label, model.rectus_label], dtype=np.uint8),
         labels,
@@ -162,9 +167,23 @@ def _fat_thickness(dx, dy, front, side, back):  # type: ignore[no-untyped-def]
     return side * (1.0 - along) + (front if dy < 0 else back) * along
 
 
+@numba.njit(cache=True, inline="always")
+def _arm_tissue(depth, fat_mm, from_centre_mm):  # type: ignore[no-untyped-def]
+    """Signal and fat fraction at a depth below the skin of an arm; nothing outside."""
+    if depth < 0:
+        return 0.0, 0.0
+    if depth < 1.8:
+        return SKIN, 0.15
+    if depth < 1.8 + fat_mm:
+        return FAT, 0.93
+    if from_centre_mm < 10.0:
+        return (MARROW, 0.85) if from_centre_mm < 6.5 else (CORTICAL, 0.2)
+    return MUSCLE * 0.92 + FAT * 0.08, 0.08
+
+
 @numba.njit(cache=True, parallel=True)
 def _rasterise(  # type: ignore[no-untyped-def]
-    xs, ys, rows, part_labels, part_kinds, part_fat, leg, trunk, wall, model, wall_labels, labels, signal, fat_fraction
+    xs, ys, rows, part_labels, part_kinds, part_fat, leg, trunk, wall, arm, model, wall_labels, labels, signal, fat_fraction
 ):
     fill, plane = model[0], model[1]
     for k in numba.prange(labels.shape[0]):
@@ -195,6 +214,12 @@ def _rasterise(  # type: ignore[no-untyped-def]
                     depth = max(depth, inside)
                     fat_depth = max(fat_depth, inside + _fat_thickness(dx, dy, trunk[k, 5], trunk[k, 6], trunk[k, 7]))
                 if fat_depth < 0:
+                    if not math.isnan(arm[side, k, 0]):
+                        dx, dy = u - arm[side, k, 0], v - arm[side, k, 1]
+                        inside = _ellipse_depth(dx, dy, arm[side, k, 2], arm[side, k, 3], arm[side, k, 3])
+                        signal[k, j, i], fat_fraction[k, j, i] = _arm_tissue(
+                            inside, arm[side, k, 4], math.sqrt(dx * dx + dy * dy)
+                        )
                     continue
                 if depth < 0:
                     skin = fat_depth < 1.8

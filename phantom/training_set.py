@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,12 +105,13 @@ def varied_participant(seed: int) -> Participant:
 
     A network trained only on usual proportions relies on the usual position of a
     border and measures every P/A ratio too close to the mean. If all proportions
-    are equally likely, it has to use the image.
+    are equally likely, it has to use the image. Thighs that muscle fills to the skin are as usual as thin ones.
     """
-    pa_ratio, asymmetry = np.random.default_rng([seed, 7]).uniform([0.27, -0.15], [0.66, 0.15])
-    return draw_participant(
+    pa_ratio, asymmetry, volume = np.random.default_rng([seed, 7]).uniform([0.27, -0.15, 0.85], [0.66, 0.15, 1.35])
+    drawn = draw_participant(
         seed, pa_ratio=float(pa_ratio), lr_asymmetry=float(asymmetry), muscle_spread=_VARIED_MUSCLE_SPREAD
     )
+    return replace(drawn, tmv_cm3=drawn.tmv_cm3 * float(volume))
 
 
 def drawn_options(seed: int) -> AcquisitionOptions:
