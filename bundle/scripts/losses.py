@@ -134,7 +134,8 @@ class _KernelLoss(torch.autograd.Function):
         scores, labels, *of_classes = ctx.saved_tensors
         lacking, surplus, weights = ((one * gradients[0]).float().numpy() for one in of_classes)
         gradient = torch.empty_like(scores)
-        write_gradient(scores.numpy(), labels.numpy(), *ctx.members, lacking, surplus, weights, gradient.numpy())
+        members, starts = ctx.members
+        write_gradient(scores.numpy(), labels.numpy(), members, starts, lacking, surplus, weights, gradient.numpy())
         return gradient, None, None, None, None, None
 
 
