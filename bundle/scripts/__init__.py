@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bundle.scripts.optimisers import MuonAdamW
     from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
     from bundle.scripts.participants import LoadParticipantd, labels_on_grid
+    from bundle.scripts.patch_product import patches_as_matrix
     from bundle.scripts.resumption import (
         EpochSampler,
         ResumableEarlyStop,
@@ -62,6 +63,7 @@ _HOMES = {
     "bundle.scripts.optimisers": ("MuonAdamW",),
     "bundle.scripts.partial_labels": ("AnnotatedClasses", "PartialLabelLoss"),
     "bundle.scripts.participants": ("LoadParticipantd", "labels_on_grid"),
+    "bundle.scripts.patch_product": ("patches_as_matrix",),
     "bundle.scripts.resumption": (
         "EpochSampler",
         "ResumableEarlyStop",
@@ -106,6 +108,7 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "local_rank",
+    "patches_as_matrix",
     "read_datalist",
     "read_labels",
     "record_settings",

@@ -10,7 +10,7 @@ from ignite.engine import Engine
 from monai.losses import DiceCELoss
 
 from bundle.scripts import AnnotatedClasses, DiceWeightedCELoss, PartialLabelLoss, load_weights
-from bundle.scripts.partial_labels import merge_classes
+from bundle.scripts.merged_classes import merge_classes
 from operators.core.errors import InputError, SegmentationError
 
 

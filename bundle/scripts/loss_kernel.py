@@ -1,0 +1,340 @@
+"""The sums and the gradient of `DiceWeightedCELoss` on a CPU, without arrays of all classes of all voxels in between.
+
+torch writes and reads every intermediate result of the loss in full: 29 values for
+each voxel, ten times over. Here one pass takes a block of voxels that fits in a
+core's cache from scores to sums over voxels, and a second one writes the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.scripts.merged_classes import NEVER
+
+__all__ = ["PROBABILITY", "SHARE", "OVERLAP", "LOG_PROBABILITY", "class_sums", "members_of", "write_gradient"]
+
+PROBABILITY, SHARE, OVERLAP, LOG_PROBABILITY = range(4)
+"""What `class_sums` adds up for each class: p, share, the smaller of both, and share * log p."""
+
+_NEVER = np.float32(NEVER)
+_BLOCK = 512  # voxels; three arrays of 29 classes then take 180 kB of a core's cache
+_CHUNKS = 64  # of a participant; the same on every machine, so that sums are
+_SMALLEST = np.float32(-87.0)  # exp of less is no normal float32
+_LOG2_E = np.float32(1.44269504)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+# exp(r) = 1 + r + r^2 (E0 + E1 r + ...) for |r| < ln(2) / 2 (Cephes library, expf).
+_E0, _E1, _E2 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
+_E3, _E4, _E5 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
+_ONE, _HALF = np.float32(1.0), np.float32(0.5)
+_REORDER = {"reassoc", "nsz", "contract"}  # lets sums be vectorised; infinity and NaN stay what they are
+
+
+def members_of(labelled_as: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Classes sorted by the one that they were labelled as, for each participant, and where each class's begin.
+
+    Parameters
+    ----------
+    labelled_as : ndarray, shape (batch, channels)
+        See `bundle.scripts.PartialLabelLoss`.
+
+    Returns
+    -------
+    members : ndarray, shape (batch, channels)
+    starts : ndarray, shape (batch, channels + 1)
+    """
+    channels = labelled_as.shape[1]
+    starts = [np.searchsorted(np.sort(row), np.arange(channels + 1)) for row in labelled_as]
+    return np.argsort(labelled_as, axis=1, kind="stable"), np.stack(starts).astype(np.int64)
+
+
+@numba.njit(parallel=True, cache=True)
+def class_sums(
+    scores: NDArray[np.float32], labels: NDArray[np.uint8], members: NDArray[np.int64], starts: NDArray[np.int64]
+) -> NDArray[np.float64]:  # pragma: no cover
+    """Sums over voxels, shape (batch, 4, channels); see `PROBABILITY`.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (batch, channels, voxels)
+    labels : ndarray, shape (batch, labels of a voxel, voxels)
+        All below the number of channels.
+    members, starts : ndarray
+        From `members_of`.
+    """
+    batch, channels, voxels = scores.shape
+    blocks = (voxels + _BLOCK - 1) // _BLOCK
+    chunks = min(_CHUNKS, blocks)
+    sums = np.zeros((batch, chunks, 4, channels))
+    for job in numba.prange(batch * chunks):
+        n, chunk = job // chunks, job % chunks
+        merged = np.empty((channels, _BLOCK), np.float32)
+        probability = np.empty((channels, _BLOCK), np.float32)
+        share = np.empty((channels, _BLOCK), np.float32)
+        spare = np.empty((4, _BLOCK), np.float32)
+        for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+            first = block * _BLOCK
+            last = min(first + _BLOCK, voxels)
+            size = last - first
+            _merge(scores[n], first, last, members[n], starts[n], spare, merged)
+            _softmax(merged, size, spare, probability)
+            _count_shares(labels[n], first, last, share)
+            for c in range(channels):
+                _add_class(merged[c, :size], probability[c], share[c], spare[0], sums[n, chunk, :, c])
+    return sums.sum(axis=1)
+
+
+@numba.njit(parallel=True, cache=True)
+def write_gradient(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    members: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    lacking: NDArray[np.float32],
+    surplus: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Write the loss's gradient at ``scores`` to ``gradient``, of the same shape.
+
+    Parameters
+    ----------
+    lacking, surplus : ndarray, shape (batch, channels)
+        Dice's gradient at a class's probability where it is below the class's share, and elsewhere.
+    weights : ndarray, shape (channels,)
+        Cross-entropy's gradient at - log p of a label.
+    """
+    batch, channels, voxels = scores.shape
+    blocks = (voxels + _BLOCK - 1) // _BLOCK
+    chunks = min(_CHUNKS, blocks)
+    for job in numba.prange(batch * chunks):
+        n, chunk = job // chunks, job % chunks
+        merged = np.empty((channels, _BLOCK), np.float32)
+        probability = np.empty((channels, _BLOCK), np.float32)
+        share = np.empty((channels, _BLOCK), np.float32)
+        spare = np.empty((4, _BLOCK), np.float32)
+        for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
+            first = block * _BLOCK
+            last = min(first + _BLOCK, voxels)
+            size = last - first
+            _merge(scores[n], first, last, members[n], starts[n], spare, merged)
+            _softmax(merged, size, spare, probability)
+            _count_shares(labels[n], first, last, share)
+            _merged_gradient(probability, share, size, lacking[n], surplus[n], weights, spare[0])
+            _split_gradient(scores[n], first, last, members[n], starts[n], merged, share, spare[0], gradient[n])
+
+
+# The loops below run from 0 over whole rows. Only then does numba know that no index is negative, and vectorises.
+
+
+@numba.njit(cache=True)
+def _merge(
+    scores: NDArray[np.float32],
+    first: int,
+    last: int,
+    members: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    spare: NDArray[np.float32],
+    merged: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Scores of a block, those of classes labelled as one by log of the sum of exp; as `merge_classes` does."""
+    size = last - first
+    for c in range(len(scores)):
+        into, own = merged[c, :size], members[starts[c] : starts[c + 1]]
+        if len(own) == 0:
+            into[:] = _NEVER
+            continue
+        _copy(scores[own[0], first:last], into)
+        if len(own) > 1:
+            for m in own[1:]:
+                _raise(into, scores[m, first:last])
+            total, term = spare[0, :size], spare[1, :size]
+            total[:] = 0
+            for m in own:
+                _subtract(scores[m, first:last], into, term)
+                _exp(term, spare[2])
+                _add(total, term)
+            _add_log(into, total)
+
+
+@numba.njit(cache=True)
+def _softmax(
+    scores: NDArray[np.float32], size: int, spare: NDArray[np.float32], probability: NDArray[np.float32]
+) -> None:  # pragma: no cover
+    """Probabilities of a block. ``spare[0]`` becomes the log of the sum of exp(scores): log p is scores minus it."""
+    log_total, total = spare[0, :size], spare[1, :size]
+    total[:] = 0
+    _copy(scores[0, :size], log_total)
+    for c in range(1, len(scores)):
+        _raise(log_total, scores[c, :size])
+    for c in range(len(scores)):
+        row = probability[c, :size]
+        _subtract(scores[c, :size], log_total, row)
+        _exp(row, spare[2])
+        _add(total, row)
+    _add_log(log_total, total)
+    for v in range(len(total)):
+        total[v] = _ONE / total[v]
+    for c in range(len(scores)):
+        _multiply(probability[c, :size], total)
+
+
+@numba.njit(cache=True)
+def _merged_gradient(
+    probability: NDArray[np.float32],
+    share: NDArray[np.float32],
+    size: int,
+    lacking: NDArray[np.float32],
+    surplus: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    pull: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Replace ``share`` by the gradient at the merged scores; see `bundle.scripts.losses._SharedSoftmaxLoss`."""
+    pull[:] = 0
+    for c in range(len(share)):
+        _class_gradient(probability[c, :size], share[c, :size], lacking[c], surplus[c], weights[c], pull)
+    for c in range(len(share)):
+        _add_product(share[c, :size], probability[c], pull)
+
+
+@numba.njit(cache=True)
+def _split_gradient(
+    scores: NDArray[np.float32],
+    first: int,
+    last: int,
+    members: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    merged: NDArray[np.float32],
+    merged_gradient: NDArray[np.float32],
+    spare: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Give each class its part of the gradient of the class that it was labelled as."""
+    for c in range(len(scores)):
+        own = members[starts[c] : starts[c + 1]]
+        for m in own:
+            into = gradient[m, first:last]
+            if len(own) == 1:
+                _copy(merged_gradient[c], into)
+            else:
+                _subtract(scores[m, first:last], merged[c], into)
+                _exp(into, spare)
+                _multiply(into, merged_gradient[c])
+
+
+@numba.njit(cache=True)
+def _copy(values: NDArray[np.float32], into: NDArray[np.float32]) -> None:  # pragma: no cover
+    for v in range(len(into)):
+        into[v] = values[v]
+
+
+@numba.njit(cache=True)
+def _raise(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
+    for v in range(len(values)):
+        values[v] = others[v] if others[v] > values[v] else values[v]
+
+
+@numba.njit(cache=True)
+def _subtract(
+    values: NDArray[np.float32], others: NDArray[np.float32], into: NDArray[np.float32]
+) -> None:  # pragma: no cover
+    for v in range(len(into)):
+        into[v] = values[v] - others[v]
+
+
+@numba.njit(cache=True)
+def _add(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
+    for v in range(len(values)):
+        values[v] += others[v]
+
+
+@numba.njit(cache=True)
+def _multiply(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
+    for v in range(len(values)):
+        values[v] *= others[v]
+
+
+@numba.njit(cache=True)
+def _add_log(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
+    for v in range(len(values)):
+        values[v] += np.float32(math.log(others[v]))
+
+
+@numba.njit(cache=True)
+def _exp(values: NDArray[np.float32], spare: NDArray[np.float32]) -> None:  # pragma: no cover
+    """Replace values of at most 0 by exp of them, in loops that the compiler vectorises; numba's exp is not.
+
+    ``spare`` is as long or longer. No loop here reads and writes the same memory as two arrays.
+    """
+    bits = spare.view(np.int32)
+    for v in range(len(values)):
+        x = values[v]
+        x = x if x > _SMALLEST else _SMALLEST
+        whole = np.floor(x * _LOG2_E + _HALF)
+        bits[v] = (np.int32(whole) + 127) << 23  # the bits of 2 ** whole
+        values[v] = x - whole * _LN2_HIGH - whole * _LN2_LOW
+    for v in range(len(values)):
+        r = values[v]
+        tail = ((((_E5 * r + _E4) * r + _E3) * r + _E2) * r + _E1) * r + _E0
+        values[v] = spare[v] * (tail * r * r + r + _ONE)
+
+
+@numba.njit(cache=True)
+def _count_shares(
+    labels: NDArray[np.uint8], first: int, last: int, share: NDArray[np.float32]
+) -> None:  # pragma: no cover
+    part = np.float32(1.0 / len(labels))
+    share[:] = 0
+    for k in range(len(labels)):
+        row = labels[k, first:last]
+        for v in range(len(row)):
+            share[row[v], v] += part
+
+
+@numba.njit(cache=True, fastmath=_REORDER)
+def _add_class(
+    scores: NDArray[np.float32],
+    probability: NDArray[np.float32],
+    share: NDArray[np.float32],
+    log_total: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> None:  # pragma: no cover
+    """Add a block's sums of one class. float32 is exact enough for a block, but not for all voxels."""
+    p_sum = share_sum = overlap = log_sum = np.float32(0)
+    for v in range(len(scores)):
+        p_sum += probability[v]
+        share_sum += share[v]
+        overlap += probability[v] if probability[v] < share[v] else share[v]
+        log_sum += share[v] * (scores[v] - log_total[v])
+    sums[PROBABILITY] += p_sum
+    sums[SHARE] += share_sum
+    sums[OVERLAP] += overlap
+    sums[LOG_PROBABILITY] += log_sum
+
+
+@numba.njit(cache=True)
+def _class_gradient(
+    probability: NDArray[np.float32],
+    share: NDArray[np.float32],
+    lacking: np.float32,
+    surplus: np.float32,
+    weight: np.float32,
+    pull: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Replace a class's share by its gradient without its probability times ``pull``, which grows by all classes."""
+    for v in range(len(share)):
+        p, s = probability[v], share[v]
+        dice = (lacking if p < s else surplus) * p
+        pull[v] += weight * s - dice
+        share[v] = dice - weight * s
+
+
+@numba.njit(cache=True)
+def _add_product(
+    values: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]
+) -> None:  # pragma: no cover
+    for v in range(len(values)):
+        values[v] += first[v] * second[v]

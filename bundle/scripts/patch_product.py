@@ -1,0 +1,45 @@
+"""A UNETR's patch embedding as a matrix product, which some processors do much faster than its convolution."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks.patchembedding import PatchEmbeddingBlock
+
+__all__ = ["patches_as_matrix"]
+
+
+def patches_as_matrix(network: torch.nn.Module) -> None:
+    """Compute the patch embeddings of ``network`` as matrix products from now on, with the same results.
+
+    Names and values of the parameters stay, so checkpoints do too. It is meant for
+    training on a CPU. A network that is exported keeps its convolution.
+    """
+    for block in network.modules():
+        if isinstance(block, PatchEmbeddingBlock):
+            convolution = block.patch_embeddings
+            if type(convolution) is torch.nn.Conv3d and _divides(convolution):
+                convolution.__class__ = _PatchProduct
+
+
+def _divides(convolution: torch.nn.Conv3d) -> bool:
+    """Whether each voxel is in one patch at most, without padding or groups."""
+    return (
+        convolution.kernel_size == convolution.stride
+        and convolution.groups == 1
+        and set(convolution.padding) == {0}
+        and set(convolution.dilation) == {1}
+    )
+
+
+class _PatchProduct(torch.nn.Conv3d):
+    """A convolution whose stride is its kernel's size, over whole patches."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, x, y, z) to (batch, features, patches along x, y, z)."""
+        sides = self.kernel_size
+        counts = [size // side for size, side in zip(images.shape[2:], sides, strict=True)]
+        i, j, k = (count * side for count, side in zip(counts, sides, strict=True))
+        parts = images[:, :, :i, :j, :k].unflatten(4, (-1, sides[2])).unflatten(3, (-1, sides[1]))
+        parts = parts.unflatten(2, (-1, sides[0])).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)
+        features = torch.nn.functional.linear(parts, self.weight.flatten(1), self.bias)
+        return features.permute(0, 4, 1, 2, 3)

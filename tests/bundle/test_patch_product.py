@@ -1,0 +1,28 @@
+"""Patch embeddings by matrix product equal those by convolution, and weights keep their names."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from monai.networks.nets import UNETR
+
+from bundle.scripts import patches_as_matrix
+
+
+def test_output_gradients_and_names_equal_those_of_the_convolution() -> None:
+    torch.manual_seed(0)
+    network = UNETR(2, 3, (32, 48, 32), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
+    other = copy.deepcopy(network)
+    patches_as_matrix(other)
+    assert list(other.state_dict()) == list(network.state_dict())
+    images = torch.randn(2, 2, 32, 48, 32)
+    expected, found = (one.vit.patch_embedding(images) for one in (network, other))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    direction = torch.randn_like(found)
+    expected.backward(direction)
+    found.backward(direction)
+    for (name, one), two in zip(network.vit.named_parameters(), other.vit.parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(two.grad, one.grad, rtol=1e-4, atol=1e-4, msg=name)
+    assert other.vit.patch_embedding.patch_embeddings.weight.grad is not None
