@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bundle.scripts.annotations import AnnotatedLabels, read_labels
     from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
     from bundle.scripts.class_metrics import ClassMetricsCsv
+    from bundle.scripts.cpu_training import quicken_on_cpu
     from bundle.scripts.crops import RandOverhangCropd
     from bundle.scripts.data import (
         check_folds,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bundle.scripts.optimisers import MuonAdamW
     from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
     from bundle.scripts.participants import LoadParticipantd, labels_on_grid
-    from bundle.scripts.patch_product import patches_as_matrix
     from bundle.scripts.resumption import (
         EpochSampler,
         ResumableEarlyStop,
@@ -63,7 +63,7 @@ _HOMES = {
     "bundle.scripts.optimisers": ("MuonAdamW",),
     "bundle.scripts.partial_labels": ("AnnotatedClasses", "PartialLabelLoss"),
     "bundle.scripts.participants": ("LoadParticipantd", "labels_on_grid"),
-    "bundle.scripts.patch_product": ("patches_as_matrix",),
+    "bundle.scripts.cpu_training": ("quicken_on_cpu",),
     "bundle.scripts.resumption": (
         "EpochSampler",
         "ResumableEarlyStop",
@@ -108,7 +108,7 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "local_rank",
-    "patches_as_matrix",
+    "quicken_on_cpu",
     "read_datalist",
     "read_labels",
     "record_settings",

@@ -120,7 +120,7 @@ class _KernelLoss(torch.autograd.Function):
         lambda_dice: float,
         lambda_ce: float,
     ) -> torch.Tensor:
-        scores, labels = scores.contiguous(), labels.contiguous()
+        labels = labels.contiguous()
         ctx.members = members_of(labelled_as.cpu().numpy())
         sums = torch.from_numpy(class_sums(scores.numpy(), labels.numpy(), *ctx.members))
         total_weight = (sums[:, SHARE] * weights).sum()

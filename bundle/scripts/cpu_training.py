@@ -1,19 +1,22 @@
-"""A UNETR's patch embedding as a matrix product, which some processors do much faster than its convolution."""
+"""A UNETR computed so that a training step on a CPU takes less time, with the same parameters and results."""
 
 from __future__ import annotations
 
 import torch
 from monai.networks.blocks.patchembedding import PatchEmbeddingBlock
 
-__all__ = ["patches_as_matrix"]
+__all__ = ["quicken_on_cpu"]
 
 
-def patches_as_matrix(network: torch.nn.Module) -> None:
-    """Compute the patch embeddings of ``network`` as matrix products from now on, with the same results.
+def quicken_on_cpu(network: torch.nn.Module) -> None:
+    """Keep the channels of a voxel together, and compute patch embeddings as matrix products from now on.
 
+    Gradients of convolutions then take little more than half the time, and some
+    processors are slow at a convolution over patches. Results differ by rounding.
     Names and values of the parameters stay, so checkpoints do too. It is meant for
-    training on a CPU. A network that is exported keeps its convolution.
+    training. A network that is exported keeps its convolution.
     """
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     for block in network.modules():
         if isinstance(block, PatchEmbeddingBlock):
             convolution = block.patch_embeddings

@@ -7,14 +7,14 @@ import copy
 import torch
 from monai.networks.nets import UNETR
 
-from bundle.scripts import patches_as_matrix
+from bundle.scripts import quicken_on_cpu
 
 
 def test_output_gradients_and_names_equal_those_of_the_convolution() -> None:
     torch.manual_seed(0)
     network = UNETR(2, 3, (32, 48, 32), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
     other = copy.deepcopy(network)
-    patches_as_matrix(other)
+    quicken_on_cpu(other)
     assert list(other.state_dict()) == list(network.state_dict())
     images = torch.randn(2, 2, 32, 48, 32)
     expected, found = (one.vit.patch_embedding(images) for one in (network, other))
