@@ -53,8 +53,9 @@ def draw_imaged_cohort(n: int, seed: int = 0) -> tuple[CohortTable, tuple[Partic
     """Draw the tables of a cohort, and a body for each participant in the order of the rows.
 
     The outcomes are drawn as in `draw_cohort`, from the P/A ratio that the body
-    then has; its muscles are larger than the table's by `phantom.participant.VOLUME_RATIO`. People whose height, BMI, muscle volume or P/A ratio is more than
-    2.2 SD from the mean of their sex are not taken.
+    then has. Muscles are larger than the table's, by `phantom.participant.VOLUME_RATIO`.
+    People whose height, BMI, muscle volume or P/A ratio is more than 2.2 SD from the
+    mean of their sex are not taken.
 
     Parameters
     ----------

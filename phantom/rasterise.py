@@ -183,7 +183,21 @@ def _arm_tissue(depth, fat_mm, from_centre_mm):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, parallel=True)
 def _rasterise(  # type: ignore[no-untyped-def]
-    xs, ys, rows, part_labels, part_kinds, part_fat, leg, trunk, wall, arm, model, wall_labels, labels, signal, fat_fraction
+    xs,
+    ys,
+    rows,
+    part_labels,
+    part_kinds,
+    part_fat,
+    leg,
+    trunk,
+    wall,
+    arm,
+    model,
+    wall_labels,
+    labels,
+    signal,
+    fat_fraction,
 ):
     fill, plane = model[0], model[1]
     for k in numba.prange(labels.shape[0]):
