@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from phantom.cohort import draw_imaged_cohort, write_imaged_cohort
+from phantom.participant import VOLUME_RATIO
 from phantom.study import eid_of
 
 
@@ -25,7 +26,7 @@ def test_each_row_is_the_person_of_its_body() -> None:
         "bmi": [body.bmi for body in bodies],
     }.items():
         assert people[column].tolist() == values
-    np.testing.assert_array_equal(table.phenotypes["tmv_cm3"], [body.tmv_cm3 for body in bodies])
+    np.testing.assert_allclose(VOLUME_RATIO * table.phenotypes["tmv_cm3"], [body.tmv_cm3 for body in bodies])
     np.testing.assert_array_equal(table.phenotypes["pa_ratio"], [body.pa_ratio for body in bodies])
     assert table.truth["n"] == 60 and table.truth["odds_ratio_adjusted"]["pa_ratio"]["falls"] > 1
 

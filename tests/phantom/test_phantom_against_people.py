@@ -13,13 +13,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from benchmarks import phantom_against_people
+from benchmarks.muscle_places import muscle_places
 from benchmarks.phantom_against_people import (
     _WHOLE,
     hip_shares,
     outline_figures,
+    people_muscles,
     people_outlines,
-    people_shares,
     spread,
+    thigh_volumes,
 )
 
 SPACING_MM = (4.0, 5.0, 10.0)
@@ -80,6 +82,31 @@ def test_differences_are_in_standard_deviations_of_people() -> None:
     assert row["difference_in_sd"] == pytest.approx(-2.5) and row["inside_range"] is False
 
 
+def test_places_are_seen_from_the_hip_and_shapes_in_the_largest_slice() -> None:
+    labels = np.zeros((40, 60, 100), np.uint8)  # voxels of 2 x 3 x 5 mm
+    for x in (20, 79):  # femurs, whose highest 30 mm are slices 14 to 19
+        labels[:20, 30, x] = 1
+    labels[10:13, 40:44, 25:28] = labels[10:13, 40:44, 72:75] = 2
+    labels[11, 40:52, 25:28] = labels[11, 40:52, 72:75] = 2  # the largest slice: 12 x 3 voxels, 36 x 6 mm
+    found = muscle_places(labels, (2.0, 3.0, 5.0), {"muscle": 2, "absent": 9}, femur=1)
+    assert set(found) == {
+        f"muscle: {what}" for what in ("from the mid-plane", "behind the hip", "above the hip", "elongation")
+    }
+    assert found["muscle: from the mid-plane"] == pytest.approx(23.5 * 2)
+    assert found["muscle: above the hip"] == pytest.approx((11 - 16.5) * 5)
+    row = (24 * 41.5 + 36 * 45.5) / 60
+    assert found["muscle: behind the hip"] == pytest.approx((row - 30) * 3)
+    assert found["muscle: elongation"] == pytest.approx(np.sqrt((12**2 - 1) * 9 / ((3**2 - 1) * 4)), rel=0.02)
+
+
+def test_thighs_are_held_against_the_figures_of_their_sex_and_age() -> None:
+    men = [{"sex": "M", "age": age, "litres": litres} for age, litres in ((45, 12.0), (84, 11.0))]
+    (row,) = thigh_volumes(men)
+    assert (row["sex"], row["phantoms"], row["mean_age"]) == ("M", 2, 64.5)
+    assert row["people_l"] == pytest.approx((13.26 + 11.16) / 2) and row["phantom_l"] == 11.5
+    assert row["difference_in_sd"] == pytest.approx((11.5 - 12.21) / 1.625)
+
+
 def write_person(folder: Path, name: str, marks: dict[int, tuple[int, int, int]], size: float = 1.0) -> None:
     """A body mask and its joints' marks, as {value: (x, y, z)}, in the form of the atlas."""
     affine = np.diag([*(size * mm for mm in SPACING_MM), 1.0])
@@ -114,7 +141,7 @@ def test_bodies_and_label_maps_are_read(tmp_path: Path) -> None:
     assert len(rows) == 3  # one has no knees
     assert rows[0] == pytest.approx(figures())
     assert rows[1]["hip: width of body"] == pytest.approx(1.1 * 160)
-    shares = people_shares(tmp_path / "pelvis-labels")
+    shares = people_muscles(tmp_path / "pelvis-labels").shares
     assert [row["gluteus_maximus"] for row in shares] == pytest.approx([4 / 32, 4 / 40, 4 / 48])
     assert [row["piriformis"] for row in shares] == pytest.approx([1 / 8] * 3)
 
@@ -135,3 +162,4 @@ def test_phantoms_are_measured_like_people(
     assert 0.2 < outline["legs part at, share of the thigh"]["phantom_mean"] < 1.0
     hips = {row["figure"]: row["phantom_mean"] for row in found["hip_muscles"]}
     assert sum(hips.values()) == pytest.approx(1.0) and max(hips, key=hips.__getitem__) == "gluteus_maximus"
+    assert found["places"] == [] and found["thighs"]  # these label maps have no femur
