@@ -42,8 +42,8 @@ _WHOLE = (
 """Muscles that are whole in all four label maps."""
 
 _THIGH_L = {"M": ((13.26, 1.85), (11.16, 1.40)), "F": ((8.80, 1.29), (7.60, 0.97))}
-"""Fat-free muscle of both thighs at 45 and at 84 years, mean and SD: 50,332 people of the archive (Anderson et al. 2024,
-doi 10.1007/s11357-024-01304-y)."""
+"""Fat-free muscle of both thighs at 45 and at 84 years, mean and SD, in 50,332 people of the archive (Anderson et al.
+2024, doi 10.1007/s11357-024-01304-y)."""
 
 _TRUNK = ("multifidus", "abdominal_oblique", "rectus_abdominis")
 
