@@ -240,7 +240,7 @@ def main() -> None:
     for table in ("outline", "hip_muscles", "places"):
         print(f"{table}: figure, people mean (SD) [range], phantom mean (SD), difference in SD")
         for row in found[table]:  # type: ignore[attr-defined]
-            digits = 3 if row["people_mean"] < 3 else 0
+            digits = 3 if abs(row["people_mean"]) < 1 else 1 if "elongation" in row["figure"] else 0
             low, high = row["people_range"]
             print(
                 f"  {row['figure']:36s} {row['people_mean']:8.{digits}f} ({row['people_sd']:.{digits}f}) "

@@ -7,13 +7,12 @@ core's cache from scores to sums over voxels, and a second one writes the gradie
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.scripts.merged_classes import NEVER
+from bundle.scripts.voxel_loops import add, add_log, copy, exp, multiply, raise_to, subtract
 
 __all__ = ["PROBABILITY", "SHARE", "OVERLAP", "LOG_PROBABILITY", "class_sums", "members_of", "write_gradient"]
 
@@ -23,13 +22,6 @@ PROBABILITY, SHARE, OVERLAP, LOG_PROBABILITY = range(4)
 _NEVER = np.float32(NEVER)
 _BLOCK = 512  # voxels; three arrays of 29 classes then take 180 kB of a core's cache
 _CHUNKS = 64  # of a participant; the same on every machine, so that sums are
-_SMALLEST = np.float32(-87.0)  # exp of less is no normal float32
-_LOG2_E = np.float32(1.44269504)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-# exp(r) = 1 + r + r^2 (E0 + E1 r + ...) for |r| < ln(2) / 2 (Cephes library, expf).
-_E0, _E1, _E2 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
-_E3, _E4, _E5 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
-_ONE, _HALF = np.float32(1.0), np.float32(0.5)
 _REORDER = {"reassoc", "nsz", "contract"}  # lets sums be vectorised; infinity and NaN stay what they are
 
 
@@ -127,9 +119,6 @@ def write_gradient(
             _split_gradient(scores[n], first, last, members[n], starts[n], merged, share, spare[0], gradient[n])
 
 
-# The loops below run from 0 over whole rows. Only then does numba know that no index is negative, and vectorises.
-
-
 @numba.njit(cache=True)
 def _merge(
     scores: NDArray[np.float32],
@@ -147,17 +136,17 @@ def _merge(
         if len(own) == 0:
             into[:] = _NEVER
             continue
-        _copy(scores[own[0], first:last], into)
+        copy(scores[own[0], first:last], into)
         if len(own) > 1:
             for m in own[1:]:
-                _raise(into, scores[m, first:last])
+                raise_to(into, scores[m, first:last])
             total, term = spare[0, :size], spare[1, :size]
             total[:] = 0
             for m in own:
-                _subtract(scores[m, first:last], into, term)
-                _exp(term, spare[2])
-                _add(total, term)
-            _add_log(into, total)
+                subtract(scores[m, first:last], into, term)
+                exp(term, spare[2])
+                add(total, term)
+            add_log(into, total)
 
 
 @numba.njit(cache=True)
@@ -167,19 +156,19 @@ def _softmax(
     """Probabilities of a block. ``spare[0]`` becomes the log of the sum of exp(scores): log p is scores minus it."""
     log_total, total = spare[0, :size], spare[1, :size]
     total[:] = 0
-    _copy(scores[0, :size], log_total)
+    copy(scores[0, :size], log_total)
     for c in range(1, len(scores)):
-        _raise(log_total, scores[c, :size])
+        raise_to(log_total, scores[c, :size])
     for c in range(len(scores)):
         row = probability[c, :size]
-        _subtract(scores[c, :size], log_total, row)
-        _exp(row, spare[2])
-        _add(total, row)
-    _add_log(log_total, total)
+        subtract(scores[c, :size], log_total, row)
+        exp(row, spare[2])
+        add(total, row)
+    add_log(log_total, total)
     for v in range(len(total)):
-        total[v] = _ONE / total[v]
+        total[v] = np.float32(1.0) / total[v]
     for c in range(len(scores)):
-        _multiply(probability[c, :size], total)
+        multiply(probability[c, :size], total)
 
 
 @numba.njit(cache=True)
@@ -218,68 +207,11 @@ def _split_gradient(
         for m in own:
             into = gradient[m, first:last]
             if len(own) == 1:
-                _copy(merged_gradient[c], into)
+                copy(merged_gradient[c], into)
             else:
-                _subtract(scores[m, first:last], merged[c], into)
-                _exp(into, spare)
-                _multiply(into, merged_gradient[c])
-
-
-@numba.njit(cache=True)
-def _copy(values: NDArray[np.float32], into: NDArray[np.float32]) -> None:  # pragma: no cover
-    for v in range(len(into)):
-        into[v] = values[v]
-
-
-@numba.njit(cache=True)
-def _raise(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
-    for v in range(len(values)):
-        values[v] = others[v] if others[v] > values[v] else values[v]
-
-
-@numba.njit(cache=True)
-def _subtract(
-    values: NDArray[np.float32], others: NDArray[np.float32], into: NDArray[np.float32]
-) -> None:  # pragma: no cover
-    for v in range(len(into)):
-        into[v] = values[v] - others[v]
-
-
-@numba.njit(cache=True)
-def _add(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
-    for v in range(len(values)):
-        values[v] += others[v]
-
-
-@numba.njit(cache=True)
-def _multiply(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
-    for v in range(len(values)):
-        values[v] *= others[v]
-
-
-@numba.njit(cache=True)
-def _add_log(values: NDArray[np.float32], others: NDArray[np.float32]) -> None:  # pragma: no cover
-    for v in range(len(values)):
-        values[v] += np.float32(math.log(others[v]))
-
-
-@numba.njit(cache=True)
-def _exp(values: NDArray[np.float32], spare: NDArray[np.float32]) -> None:  # pragma: no cover
-    """Replace values of at most 0 by exp of them, in loops that the compiler vectorises; numba's exp is not.
-
-    ``spare`` is as long or longer. No loop here reads and writes the same memory as two arrays.
-    """
-    bits = spare.view(np.int32)
-    for v in range(len(values)):
-        x = values[v]
-        x = x if x > _SMALLEST else _SMALLEST
-        whole = np.floor(x * _LOG2_E + _HALF)
-        bits[v] = (np.int32(whole) + 127) << 23  # the bits of 2 ** whole
-        values[v] = x - whole * _LN2_HIGH - whole * _LN2_LOW
-    for v in range(len(values)):
-        r = values[v]
-        tail = ((((_E5 * r + _E4) * r + _E3) * r + _E2) * r + _E1) * r + _E0
-        values[v] = spare[v] * (tail * r * r + r + _ONE)
+                subtract(scores[m, first:last], merged[c], into)
+                exp(into, spare)
+                multiply(into, merged_gradient[c])
 
 
 @numba.njit(cache=True)

@@ -72,3 +72,20 @@ def test_scores_that_are_no_numbers_are_not_hidden(bad: float) -> None:
 def test_a_label_that_is_no_class_is_refused() -> None:
     with pytest.raises(RuntimeError, match="out of bounds"):
         DiceWeightedCELoss(torch.ones(3))(torch.zeros(1, 3, 4, 4, 4), torch.full((1, 1, 4, 4, 4), 3))
+
+
+def test_channels_of_a_voxel_may_lie_together() -> None:
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randn(1, 6, 9, 8, 8, generator=generator)
+    labels = torch.randint(0, 6, (1, 8, 9, 8, 8), generator=generator)
+    loss = PartialLabelLoss(DiceWeightedCELoss(torch.ones(6)))
+    loss.labelled_as = torch.tensor([DRAWN_AS_ONE])
+    labels = torch.tensor(DRAWN_AS_ONE)[labels]
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        one = scores.clone(memory_format=layout).requires_grad_()
+        found = loss(one, labels)
+        (gradient,) = torch.autograd.grad(found, one)
+        assert gradient.is_contiguous(memory_format=layout)
+        results.append((found, gradient.contiguous()))
+    torch.testing.assert_close(*results)
