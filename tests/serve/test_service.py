@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -116,15 +117,17 @@ def test_a_kill_in_the_middle_loses_nothing_and_leaves_no_run_behind(tmp_path: P
     with serving(tmp_path / "serve", run=run, watch=str(watch)) as served:
         renamed(study, tmp_path / "another", 1)
         shutil.move(tmp_path / "another", watch / "another")
-        until(lambda: bool(served.names("running")), 60)
+        until(lambda: bool(served.names("running") and _children(served)), 60)
+        children = _children(served)
+        for child in children:  # on a busy machine, the run would end before all objects have arrived
+            os.kill(child, signal.SIGSTOP)
         assert set(send(served, study, count=200, release=False)) == {0}
-        children = subprocess.run(
-            ["pgrep", "-P", str(served.process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        assert children
         served.process.send_signal(signal.SIGKILL)
         served.process.wait()
-        until(lambda: not any(_runs(int(child)) for child in children), 10)
+        for child in children:  # one that had just been started sees only now that its parent has ended
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGCONT)
+        until(lambda: not any(_runs(child) for child in children), 30)
     with serving(tmp_path / "serve", run=run, watch=str(watch)) as served:
         assert set(send(served, study)) == {0}  # the sender reconnects
         until(lambda: len(served.names("done")) == 2, 300)
@@ -174,6 +177,11 @@ def test_a_soak_with_kills_loses_nothing_and_does_nothing_twice(bundle: Path) ->
     found = json.loads(done.stdout)
     assert found["done"] == 4 and found["lost"] == [] and found["twice"] == [], found
     assert found["service killed"] >= 1 and found["senders killed"] >= 1, found
+
+
+def _children(served: Served) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(served.process.pid)], capture_output=True, text=True, check=False)
+    return [int(child) for child in found.stdout.split()]
 
 
 def _runs(process: int) -> bool:
