@@ -69,8 +69,8 @@ class OutlineTable:
         if absent), and the angles (radians from the front) at which the rectus
         starts and ends and the oblique starts and ends.
     arm : ndarray, shape (2, z, 5), float32
-        Centre (lateral, posterior), half axes (lateral, sagittal) and fat thickness in mm, skin to bone; NaN where
-        there is no arm. What lies inside has no label.
+        Centre (lateral, posterior), half axes (lateral, sagittal) and thickness of the fat below the skin, mm; NaN
+        where there is no arm. Arms have no labels.
     """
 
     leg: NDArray[np.float32]
