@@ -33,6 +33,9 @@ _UNMASKED = 0.9
 _SPREAD = (0.15, 0.65)
 """SD over mean of Rayleigh noise is 0.52, and less after interpolation. Other values are not those of noise alone."""
 
+_LEAST_NOISE_ALONE = 0.25
+"""Share of the slices with air that must have noise alone. Arms at the sides are in about half of them."""
+
 _LARGEST_SHARE = 0.25
 """Of the body's median signal, water and fat together. Air that is brighter than this is not air."""
 
@@ -49,8 +52,9 @@ def noise_of(fused: Fused) -> Noise:
     """Noise of the fused images, from the air around the body.
 
     The mean of the air is used, because interpolation and averaging do not
-    change it. The noise is not known when there is no air, when the scanner has
-    set it to 0, or when what is there is not noise alone.
+    change it. Slices where there is more than noise, such as an arm at the edge,
+    are left out. The noise is not known when there is no air, when the scanner
+    has set it to 0, or when few slices have noise alone.
     """
     slices = np.flatnonzero(fused.body.any(axis=(1, 2)))
     if not slices.size:
@@ -63,15 +67,18 @@ def noise_of(fused: Fused) -> Noise:
 
 
 def _noise_sd(signal: NDArray[np.float32], air: list[NDArray[np.bool_]], highest: float) -> float:
-    means, spreads, count = [], [], 0
+    means, seen, count = [], 0, 0
     for image, around in zip(signal, air, strict=True):
-        found = image[around]
+        shown = np.ix_(image.any(axis=1), image.any(axis=0))  # stations may be narrower than the fused grid
+        found = image[shown][around[shown]]
         if found.size < _LEAST_AIR_IN_SLICE or np.count_nonzero(found) < _UNMASKED * found.size:
             continue
-        means.append(float(found.mean()))
-        spreads.append(float(found.std()) / means[-1])
-        count += found.size
-    if count < _LEAST_AIR_VOXELS or not _SPREAD[0] < np.median(spreads) < _SPREAD[1]:
+        seen += 1
+        mean = float(found.mean())
+        if _SPREAD[0] < float(found.std()) / mean < _SPREAD[1]:
+            means.append(mean)
+            count += found.size
+    if count < _LEAST_AIR_VOXELS or len(means) < _LEAST_NOISE_ALONE * seen:
         return 0.0
     sd = float(np.median(means)) / _RAYLEIGH_MEAN
     return sd if sd < highest else 0.0

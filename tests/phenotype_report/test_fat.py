@@ -108,6 +108,22 @@ def test_noise_is_measured_in_air_and_its_bias_is_removed(sd: float) -> None:
         assert fat_of(labels, fused).core_fraction > 0.065  # what the correction removes
 
 
+@pytest.mark.parametrize("arms", [3, 7])
+def test_arms_and_narrower_stations_do_not_change_the_noise(arms: int) -> None:
+    grid = grid_of((10, 80, 80))
+    _z, y, x = np.indices(grid.shape)
+    body = (x - 40) ** 2 + (y - 40) ** 2 < 18**2
+    fused = fused_from(np.full(grid.shape, 0.1), grid, body)
+    rng = np.random.default_rng(2)
+    noisy = {name: np.hypot(*rng.normal(0.0, 8.0, (2, *grid.shape))).astype(np.float32) for name in ("water", "fat")}
+    for image in noisy.values():
+        image[body] += 200.0
+        image[-arms:, 30:45, -8:] += 200.0  # in a part of the slices, at the edge
+        image[:-arms, :, :7] = image[:-arms, :, -7:] = 0.0  # beyond the field of view of the others
+    noise = noise_of(replace(fused, **noisy))
+    assert noise.water_sd == pytest.approx(8.0, rel=0.03) and noise.fat_sd == pytest.approx(8.0, rel=0.03)
+
+
 def test_noise_is_not_known_where_the_scanner_has_cleared_the_air_or_something_else_is_there() -> None:
     grid = grid_of((10, 80, 80))
     _z, y, x = np.indices(grid.shape)
