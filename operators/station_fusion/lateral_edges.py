@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.volume import Grid, QualityFlag
@@ -17,6 +18,12 @@ _JOINED_MM = 30.0
 
 _NO_OUTLINE = 0.5
 """Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose."""
+
+_NECK_MM = 30.0
+"""Half of the width of a bridge between body and arm that does not make the arm a part of the body."""
+
+_LEAST_PART = 0.25
+"""Of the area of a slice's largest part. A leg is no smaller, an arm is."""
 
 
 def edge_columns(grid: Grid, station_grids: Sequence[Grid], along: int = 0) -> NDArray[np.int64]:
@@ -80,6 +87,8 @@ def lateral_edge_flags(
     for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
         touching = np.asarray(body[index, :, columns[:, edge]].any(axis=1))
         touching[:first] = touching[end:] = False
+        for k in np.flatnonzero(touching):
+            touching[k] = _without_arms(body[k], grid.spacing_mm[1::-1])[:, columns[k, edge]].any()
         for low, high in _stretches(np.flatnonzero(touching), _JOINED_MM / grid.spacing_mm[2]):
             z = sorted(float((grid.affine @ [0, (grid.shape[1] - 1) / 2, k, 1.0])[2]) for k in (low - 0.5, high + 0.5))
             flags.append(
@@ -92,6 +101,17 @@ def lateral_edge_flags(
                 )
             )
     return tuple(flags)
+
+
+def _without_arms(body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Trunk or legs of one slice (y, x). Arms at the sides are cut in most people, and none of them is measured."""
+    inner = ndimage.distance_transform_edt(body, sampling=spacing_mm) > _NECK_MM
+    parts, count = ndimage.label(inner)
+    if count == 0:
+        return body
+    areas = np.bincount(parts.ravel())[1:]
+    kept = np.isin(parts, 1 + np.flatnonzero(areas >= _LEAST_PART * areas.max()))
+    return np.asarray(body & (ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= _NECK_MM + max(spacing_mm)))
 
 
 def _stretches(slices: NDArray[np.int64], gap: float) -> list[tuple[int, int]]:

@@ -62,3 +62,16 @@ def test_labels_at_the_edge_of_a_narrow_station_are_cut_and_those_inside_a_wide_
     assert labels_at_edges(labels, GRID, [narrow, wide]) == {0, 1, 2, 3, 4}
     labels[30, 0, 10] = 7
     assert labels_at_edges(labels, GRID, []) == {0, 7}
+
+
+@pytest.mark.parametrize("bridge", [0, 1, 2])
+def test_an_arm_that_is_cut_is_not_the_body_though_both_touch(bridge: int) -> None:
+    grid = make_grid((10, 40, 50), (8.0, 8.0, 5.0), (-196.0, -156.0, 0.0))
+    with_arm = np.zeros(grid.shape, np.bool_)
+    with_arm[:, 8:32, 8:36] = True  # a trunk of 224 x 192 mm
+    with_arm[:, 16:24, 38:] = True  # an arm that the edge cuts
+    with_arm[:, 16 : 16 + 3 * bridge, 34:40] = True
+    assert lateral_edge_flags(with_arm, grid, [grid]) == ()
+    with_arm[3, 8:32, 8:] = True  # here the trunk itself is cut
+    (flag,) = lateral_edge_flags(with_arm, grid, [grid])
+    assert flag.code == "cut-at-side" and "left" in flag.message
