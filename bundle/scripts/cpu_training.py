@@ -14,8 +14,11 @@ def quicken_on_cpu(network: torch.nn.Module) -> None:
     Gradients of convolutions then take little more than half the time, and some
     processors are slow at a convolution over patches. Results differ by rounding.
     Names and values of the parameters stay, so checkpoints do too. It is meant for
-    training. A network that is exported keeps its convolution.
+    training. A network that is exported keeps its convolution. One that is spread
+    over processes stays as it is, because the memory of its gradients is laid out.
     """
+    if isinstance(network, torch.nn.parallel.DistributedDataParallel):
+        return
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     for block in network.modules():
         if isinstance(block, PatchEmbeddingBlock):
