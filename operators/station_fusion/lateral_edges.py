@@ -111,7 +111,8 @@ def _without_arms(body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDA
         return body
     areas = np.bincount(parts.ravel())[1:]
     kept = np.isin(parts, 1 + np.flatnonzero(areas >= _LEAST_PART * areas.max()))
-    return np.asarray(body & (ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= _NECK_MM + max(spacing_mm)))
+    # The corner of a leg is farther from its inside than a straight border is.
+    return np.asarray(body & (ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= 1.5 * _NECK_MM))
 
 
 def _stretches(slices: NDArray[np.int64], gap: float) -> list[tuple[int, int]]:
