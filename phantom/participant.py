@@ -21,7 +21,7 @@ VOLUME_RATIO = 1.18
 
 Thighs alone have 13.3 to 11.2 L in men and 8.8 to 7.6 L in women in another study of the same archive (Anderson et al.
 2024, doi 10.1007/s11357-024-01304-y), and a body with the outline of people's and the published volumes would have thin
-muscles in thick fat. This ratio lies between both sources, about one SD from each.
+muscles in thick fat. This ratio lies between both sources: 1.2 SD above the first, one SD below the second.
 """
 
 _PA_RATIO = {"M": (0.45, 0.05), "F": (0.44, 0.06)}

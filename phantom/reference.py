@@ -6,7 +6,8 @@ trunk and the thickness of the fat on it. Heights are in millimetres above the
 knee joint; the hip joint is at 400 mm. Lateral is the distance from the
 mid-plane. Posterior is positive, like y in LPS. The tables were made for this
 project from general knowledge of sectional anatomy. They are schematic: every
-structure has the right neighbours, but nobody was measured.
+structure has the right neighbours. Muscles around the hip were moved and resized
+to the means of four label maps of people (docs/people.md); nothing else was measured.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Kind(IntEnum):
 
 # Relative volume of each muscle, both sides. The order of magnitude is that of the lower-limb
 # volumes of Handsfield et al., J Biomech 2014 (24 healthy adults), rounded. That work lacks deep
-# hip and trunk muscles; their volumes fill the space that the body leaves them.
+# hip and trunk muscles; their volumes fill the space that the body leaves them. The shares of the
+# muscles around the hip are near the means of four label maps of people (docs/people.md).
 MUSCLE_SHARE: dict[str, float] = {
     "sartorius": 160,
     "rectus_femoris": 265,
