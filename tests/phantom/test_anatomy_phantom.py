@@ -123,3 +123,13 @@ def test_volumes_do_not_depend_on_the_grid() -> None:
     fine = volumes(build_tissues(participant, body_grid(participant, (2.5, 2.5, 3.0)), body))
     large = fine > 60
     np.testing.assert_allclose(coarse[large], fine[large], rtol=0.04)
+
+
+def test_hips_are_as_far_apart_as_those_of_people_and_arms_have_no_labels() -> None:
+    hips = [88 * 2 * fit_body(draw_participant(seed), rounds=1).frame for seed in range(6)]
+    assert min(hips) > 161 and max(hips) < 199  # 47 people of the archive (docs/people.md)
+    tissues = tissues_of(500005)  # its left wrist is in the field of view
+    z, _, x = (tissues.grid.origin_mm[n] + SPACING[n] * np.arange(tissues.grid.shape[2 - n]) for n in (2, 1, 0))
+    arm = (tissues.water + tissues.fat)[z > 600][..., x > 225]
+    assert (arm > 0).mean() > 0.02
+    assert not tissues.labels[z > 600][..., x > 225].any()
