@@ -31,6 +31,8 @@ from tests import box_body
         (4500.0, 1.76, "F", True),
         (1000.0, 1.76, None, False),  # the sex is not known
         (11166.0, 5.6, "M", True),  # feet taken for metres
+        (11200.0, 1.60, "F", False),  # beyond 3.5 SD of the smaller cohort, not of the larger
+        (13000.0, 1.60, "F", True),
         (5000.0, None, "M", True),
         (5500.0, None, "F", False),
         (None, 1.7, "M", False),
