@@ -63,19 +63,16 @@ def class_sums(
     sums = np.zeros((batch, chunks, 4, channels))
     for job in numba.prange(batch * chunks):
         n, chunk = job // chunks, job % chunks
+        # Arrays of their own: where two share memory, the compiler makes loops that are four times as slow.
         merged = np.empty((channels, _BLOCK), np.float32)
         probability = np.empty((channels, _BLOCK), np.float32)
         share = np.empty((channels, _BLOCK), np.float32)
         spare = np.empty((4, _BLOCK), np.float32)
         for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-            first = block * _BLOCK
-            last = min(first + _BLOCK, voxels)
-            size = last - first
-            _merge(scores[n], first, last, members[n], starts[n], spare, merged)
-            _softmax(merged, size, spare, probability)
-            _count_shares(labels[n], first, last, share)
+            first, last = block * _BLOCK, min((block + 1) * _BLOCK, voxels)
+            _read(scores[n], labels[n], first, last, members[n], starts[n], spare, merged, probability, share)
             for c in range(channels):
-                _add_class(merged[c, :size], probability[c], share[c], spare[0], sums[n, chunk, :, c])
+                _add_class(merged[c, : last - first], probability[c], share[c], spare[0], sums[n, chunk, :, c])
     return sums.sum(axis=1)
 
 
@@ -109,14 +106,29 @@ def write_gradient(
         share = np.empty((channels, _BLOCK), np.float32)
         spare = np.empty((4, _BLOCK), np.float32)
         for block in range(chunk * blocks // chunks, (chunk + 1) * blocks // chunks):
-            first = block * _BLOCK
-            last = min(first + _BLOCK, voxels)
-            size = last - first
-            _merge(scores[n], first, last, members[n], starts[n], spare, merged)
-            _softmax(merged, size, spare, probability)
-            _count_shares(labels[n], first, last, share)
-            _merged_gradient(probability, share, size, lacking[n], surplus[n], weights, spare[0])
+            first, last = block * _BLOCK, min((block + 1) * _BLOCK, voxels)
+            _read(scores[n], labels[n], first, last, members[n], starts[n], spare, merged, probability, share)
+            _merged_gradient(probability, share, last - first, lacking[n], surplus[n], weights, spare[0])
             _split_gradient(scores[n], first, last, members[n], starts[n], merged, share, spare[0], gradient[n])
+
+
+@numba.njit(cache=True)
+def _read(
+    scores: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    first: int,
+    last: int,
+    members: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    spare: NDArray[np.float32],
+    merged: NDArray[np.float32],
+    probability: NDArray[np.float32],
+    share: NDArray[np.float32],
+) -> None:  # pragma: no cover
+    """Fill the last three arrays with a block's merged scores, their probabilities and the labels' shares."""
+    _merge(scores, first, last, members, starts, spare, merged)
+    _softmax(merged, last - first, spare, probability)
+    _count_shares(labels, first, last, share)
 
 
 @numba.njit(cache=True)

@@ -50,10 +50,11 @@ if [ -n "${PAINTED:-}" ]; then
     train people "$PEOPLE" --start_weights "$WORK/fine/weights.pt" "$@" --start_roi @roi
     train people-end "$PEOPLE,'bundle/configs/demo_people_end.yaml'" \
         --start_weights "$WORK/people/weights.pt" "$@" --start_roi @roi
-    train people-long "$PEOPLE,'bundle/configs/demo_people_end.yaml','bundle/configs/demo_people_long.yaml'" \
+    LONG="'bundle/configs/demo_people_end.yaml','bundle/configs/overrides/muon.yaml','bundle/configs/demo_people_long.yaml'"
+    train people-long "$PEOPLE,$LONG" \
         --start_weights "$WORK/people-end/weights.pt" "$@" --start_roi @roi
     phases+=(people people-end people-long)
-    configs+=(demo_people demo_people_end demo_people_long)
+    configs+=(demo_people demo_people_end overrides/muon demo_people_long)
     data="Synthetic images of synthetic anatomy (SarcoMAP phantoms) and of real anatomy: $SOURCES."
     lack=(--can-lack fat)
 fi

@@ -69,7 +69,7 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ["demo_people.yaml"],
         ["demo_people.yaml", "demo_people_end.yaml"],
-        ["demo_people.yaml", "demo_people_end.yaml", "demo_people_long.yaml"],
+        ["demo_people.yaml", "demo_people_end.yaml", "overrides/muon.yaml", "demo_people_long.yaml"],
     ],
 )
 def test_phases_on_people_train_on_phantoms_beside_painted_maps(
