@@ -20,9 +20,11 @@ from benchmarks.phantom_against_people import (
     outline_figures,
     people_muscles,
     people_outlines,
+    phantom_rows,
     spread,
     thigh_volumes,
 )
+from tests.real_bodies import real_folder
 
 SPACING_MM = (4.0, 5.0, 10.0)
 KNEE, HIP, PARTING = 4, 44, 34
@@ -163,3 +165,24 @@ def test_phantoms_are_measured_like_people(
     hips = {row["figure"]: row["phantom_mean"] for row in found["hip_muscles"]}
     assert sum(hips.values()) == pytest.approx(1.0) and max(hips, key=hips.__getitem__) == "gluteus_maximus"
     assert found["places"] == [] and found["thighs"]  # these label maps have no femur
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_phantoms_are_as_people_are() -> None:
+    """Eight phantoms beside 47 outlines and four label maps of people; docs/people.md has the same of 24 phantoms."""
+    phantoms = phantom_rows(range(500000, 500008))
+    outline = spread(people_outlines(real_folder("ukb-bodies")), phantoms.outlines)
+    people = people_muscles(real_folder("pelvis-labels"))
+    assert len(outline) == 22 and all(row["inside_range"] for row in outline)
+    far = {row["figure"]: row["difference_in_sd"] for row in outline if abs(row["difference_in_sd"]) > 1.0}
+    assert far == {}
+    shares = {row["figure"]: row for row in spread(people.shares, phantoms.shares)}
+    assert set(shares) == set(_WHOLE) and all(row["inside_range"] for row in shares.values())
+    # Four people's places may agree within 1 mm by chance, so these are compared in mm.
+    places = [row for row in spread(people.places, phantoms.places) if "elongation" not in row["figure"]]
+    assert len(places) == 3 * len(_WHOLE)
+    off_mm = {row["figure"]: row["phantom_mean"] - row["people_mean"] for row in places}
+    assert max(map(abs, off_mm.values())) < 10.0, off_mm
+    thighs = thigh_volumes(phantoms.thighs)
+    assert {row["sex"] for row in thighs} == {"M", "F"} and all(abs(row["difference_in_sd"]) < 1.5 for row in thighs)
