@@ -43,6 +43,8 @@ class _PatchProduct(torch.nn.Conv3d):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(batch, channels, x, y, z) to (batch, features, patches along x, y, z)."""
         sides = self.kernel_size
+        if images.ndim != 5 or any(size < side for size, side in zip(images.shape[2:], sides, strict=True)):
+            return super().forward(images)  # one image, or its clear error
         counts = [size // side for size, side in zip(images.shape[2:], sides, strict=True)]
         i, j, k = (count * side for count, side in zip(counts, sides, strict=True))
         parts = images[:, :, :i, :j, :k].unflatten(4, (-1, sides[2])).unflatten(3, (-1, sides[1]))

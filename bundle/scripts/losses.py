@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from bundle.scripts.loss_kernel import (
     LOG_PROBABILITY,
@@ -62,10 +63,16 @@ class DiceWeightedCELoss(torch.nn.Module):
         """Loss of ``scores`` (batch, channels, x, y, z) for ``labels`` (batch, labels of a voxel, x, y, z).
 
         ``labelled_as`` (batch, channels) merges classes as `bundle.scripts.PartialLabelLoss` does.
+
+        Raises
+        ------
+        ValueError
+            When the shapes do not fit one another or the class weights.
         """
         flat_scores = torch.as_tensor(scores).flatten(2).float()
         flat_labels = torch.as_tensor(labels).flatten(2)
         weights = self.class_weights.to(flat_scores.device)
+        _check_shapes(flat_scores, flat_labels, labelled_as, weights.numel())
         if _suits_kernel(flat_labels, weights.numel()):
             if labelled_as is None:
                 labelled_as = torch.arange(weights.numel()).expand(len(flat_scores), -1)
@@ -78,6 +85,22 @@ class DiceWeightedCELoss(torch.nn.Module):
             shares = _shares(flat_labels, weights.numel())
             loss = _SharedSoftmaxLoss.apply(flat_scores, shares, weights, self.lambda_dice, self.lambda_ce)
         return torch.as_tensor(loss)
+
+
+def _check_shapes(scores: torch.Tensor, labels: torch.Tensor, labelled_as: torch.Tensor | None, channels: int) -> None:
+    """Refuse what the kernel would read or write beyond its arrays, or torch would stretch to fit."""
+    batch, found, voxels = scores.shape
+    if found != channels or (len(labels), labels.shape[2]) != (batch, voxels):
+        raise ValueError(
+            f"scores (batch, channels, voxels) {tuple(scores.shape)} do not fit "
+            f"labels (batch, labels of a voxel, voxels) {tuple(labels.shape)} and {channels} class weights"
+        )
+    if labelled_as is None:
+        return
+    if labelled_as.shape != (batch, channels):
+        raise ValueError(f"labelled_as {tuple(labelled_as.shape)} does not fit scores {tuple(scores.shape)}")
+    if int(labelled_as.min()) < 0 or int(labelled_as.max()) >= channels:
+        raise ValueError(f"labelled_as names a class that is none of {channels}")
 
 
 def _suits_kernel(labels: torch.Tensor, channels: int) -> bool:
@@ -127,13 +150,18 @@ class _KernelLoss(torch.autograd.Function):
         cross_entropy = -(sums[:, LOG_PROBABILITY] * weights).sum() / total_weight
         dice, lacking, surplus = _dice(sums[:, OVERLAP], sums[:, PROBABILITY], sums[:, SHARE], lambda_dice)
         ctx.save_for_backward(scores, labels, lacking, surplus, lambda_ce * weights / total_weight)
-        return (lambda_dice * dice + lambda_ce * cross_entropy).float()
+        loss = (lambda_dice * dice + lambda_ce * cross_entropy).float()
+        ctx.is_number = bool(torch.isfinite(loss))
+        return loss
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         scores, labels, *of_classes = ctx.saved_tensors
         lacking, surplus, weights = ((one * gradients[0]).float().numpy() for one in of_classes)
         gradient = torch.empty_like(scores)
+        if not ctx.is_number:  # exp in the kernel makes a number of what is none
+            return gradient.fill_(torch.nan), None, None, None, None, None
         members, starts = ctx.members
         write_gradient(scores.numpy(), labels.numpy(), members, starts, lacking, surplus, weights, gradient.numpy())
         return gradient, None, None, None, None, None
@@ -174,6 +202,7 @@ class _SharedSoftmaxLoss(torch.autograd.Function):
         return lambda_dice * dice + lambda_ce * cross_entropy
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         probability, shares, weighted, surplus, lacking, total_weight = ctx.saved_tensors
         gradient = torch.where(probability < shares, lacking[:, :, None], surplus[:, :, None]).mul_(probability)

@@ -33,8 +33,8 @@ by 40%, while the network is as sure as ever (`benchmarks.low_confidence`)."""
 _SAMPLED = 7
 
 _SDS = 3.5
-"""Of people of the same sex, one in two thousand is farther from the mean. The lower limit is of the published cohort, the
-upper one of a study of the same archive that found more."""
+"""Of people of the same sex, one in two thousand is farther from the mean. The lower limit is of the published cohort,
+the upper one of a study of the same archive that found more."""
 
 _LEAST_CM2 = 8.0
 """Of thigh muscle in a slice of a leg, for the slice to show the leg."""

@@ -38,7 +38,8 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
         Flags: the study's, ``contrast-absent``, ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap``
         as for `fuse`, ``partial-coverage`` (warning) for a volume shorter than from pelvis to knee, and
         ``knees-not-seen`` (warning) for a long one that does not show the knees, and ``short-trunk`` (warning) or
-        ``no-pelvis-coverage`` (error) for a long one that ends too low.
+        ``no-pelvis-coverage`` (error) for a long one that ends too low. The body is not looked for at the lateral
+        edges (``cut-at-side``), because volumes made elsewhere are often cropped to the body.
     """
     absent = absent_contrasts(study.stations)
     position = TablePosition(_by_contrast(with_stand_ins(study.stations)))

@@ -16,14 +16,15 @@ __all__ = ["edge_columns", "labels_at_edges", "lateral_edge_flags"]
 _JOINED_MM = 30.0
 """Stretches along z that are closer than this are one."""
 
-_NO_OUTLINE = 0.5
-"""Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose."""
+_NO_OUTLINE = 0.9
+"""Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose.
+Even where a body is far too wide for the field of view, its knees show air."""
 
 _NECK_MM = 30.0
 """Half of the width of a bridge between body and arm that does not make the arm a part of the body."""
 
 _LEAST_PART = 0.25
-"""Of the area of a slice's largest part. A leg is no smaller, an arm is."""
+"""Of the area of a slice's largest part. The other leg is hardly ever smaller, an arm is."""
 
 
 def edge_columns(grid: Grid, station_grids: Sequence[Grid], along: int = 0) -> NDArray[np.int64]:
@@ -78,18 +79,15 @@ def lateral_edge_flags(
     """
     first, end = slices or (0, grid.shape[0])
     columns = edge_columns(grid, station_grids)
-    index = np.arange(grid.shape[0])
-    first_edge, last_edge = (body[index, :, columns[:, edge]].any(axis=1) for edge in (0, 1))
-    both = first_edge & last_edge
-    if both.sum() > _NO_OUTLINE * np.count_nonzero(body.any(axis=(1, 2))):
+    touching = np.zeros((2, grid.shape[0]), np.bool_)
+    for k in range(first, end):
+        if body[k][:, columns[k]].any():
+            touching[:, k] = _without_arms(body[k], grid.spacing_mm[1::-1])[:, columns[k]].any(axis=0)
+    if np.count_nonzero(touching.all(axis=0)) > _NO_OUTLINE * np.count_nonzero(body[first:end].any(axis=(1, 2))):
         return ()
     flags = []
     for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
-        touching = np.asarray(body[index, :, columns[:, edge]].any(axis=1))
-        touching[:first] = touching[end:] = False
-        for k in np.flatnonzero(touching):
-            touching[k] = _without_arms(body[k], grid.spacing_mm[1::-1])[:, columns[k, edge]].any()
-        for low, high in _stretches(np.flatnonzero(touching), _JOINED_MM / grid.spacing_mm[2]):
+        for low, high in _stretches(np.flatnonzero(touching[edge]), _JOINED_MM / grid.spacing_mm[2]):
             z = sorted(float((grid.affine @ [0, (grid.shape[1] - 1) / 2, k, 1.0])[2]) for k in (low - 0.5, high + 0.5))
             flags.append(
                 QualityFlag(
@@ -109,10 +107,11 @@ def _without_arms(body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDA
     parts, count = ndimage.label(inner)
     if count == 0:
         return body
-    areas = np.bincount(parts.ravel())[1:]
-    kept = np.isin(parts, 1 + np.flatnonzero(areas >= _LEAST_PART * areas.max()))
+    near = [ndimage.distance_transform_edt(parts != 1 + n, sampling=spacing_mm) for n in range(count)]
+    areas = np.array([np.count_nonzero(body & (distance <= _NECK_MM)) for distance in near])
+    large = [distance for distance, area in zip(near, areas, strict=True) if area >= _LEAST_PART * areas.max()]
     # The corner of a leg is farther from its inside than a straight border is.
-    return np.asarray(body & (ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= 1.5 * _NECK_MM))
+    return np.asarray(body & (np.minimum.reduce(large) <= 1.5 * _NECK_MM))
 
 
 def _stretches(slices: NDArray[np.int64], gap: float) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from monai.networks.nets import UNETR
 
@@ -26,6 +27,18 @@ def test_output_gradients_and_names_equal_those_of_the_convolution() -> None:
         if one.grad is not None:
             torch.testing.assert_close(two.grad, one.grad, rtol=1e-4, atol=1e-4, msg=name)
     assert other.vit.patch_embedding.patch_embeddings.weight.grad is not None
+
+
+def test_images_that_are_not_a_batch_of_whole_patches_are_treated_like_the_convolution_treats_them() -> None:
+    torch.manual_seed(0)
+    network = UNETR(1, 3, (32, 32, 32), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
+    convolution = copy.deepcopy(network.vit.patch_embedding.patch_embeddings)
+    quicken_on_cpu(network)
+    embeddings = network.vit.patch_embedding.patch_embeddings
+    one_image = torch.randn(1, 32, 32, 32)
+    torch.testing.assert_close(embeddings(one_image), convolution(one_image), rtol=1e-5, atol=1e-5)
+    with pytest.raises(RuntimeError, match="[Kk]ernel size"):
+        embeddings(torch.randn(1, 1, 8, 32, 32))
 
 
 def test_the_whole_network_finds_the_same() -> None:

@@ -66,7 +66,38 @@ def test_certain_scores_have_a_finite_loss(monkeypatch: pytest.MonkeyPatch, scor
 def test_scores_that_are_no_numbers_are_not_hidden(bad: float) -> None:
     scores = torch.zeros(1, 3, 4, 4, 4)
     scores[0, 1, 2, 2, 2] = bad
-    assert not DiceWeightedCELoss(torch.ones(3))(scores, torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8)).isfinite()
+    scores.requires_grad_()
+    loss = DiceWeightedCELoss(torch.ones(3))(scores, torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8))
+    assert not loss.isfinite()
+    assert not torch.autograd.grad(loss, scores)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("device_has_kernel", [True, False])
+@pytest.mark.parametrize(
+    ("channels", "label_shape", "labelled_as"),
+    [
+        (4, (2, 1, 4, 5, 6), None),  # a network of other classes than the weights'
+        (3, (2, 1, 2, 5, 6), None),
+        (3, (2, 1, 8, 5, 6), None),
+        (3, (1, 1, 4, 5, 6), None),
+        (3, (2, 4, 5, 6), None),  # no axis for the labels of a voxel
+        (3, (2, 1, 4, 5, 6), [[0, 1, 2]]),  # of another batch
+        (3, (2, 1, 4, 5, 6), [[0, 1, 2]] * 3),
+        (3, (2, 1, 4, 5, 6), [[0, 1, 3]] * 2),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    device_has_kernel: bool,
+    channels: int,
+    label_shape: tuple[int, ...],
+    labelled_as: list[list[int]] | None,
+) -> None:
+    if not device_has_kernel:
+        monkeypatch.setattr(module, "_suits_kernel", torch_only)
+    merged = None if labelled_as is None else torch.tensor(labelled_as)
+    with pytest.raises(ValueError, match=r"do(es)? not fit|is none of 3"):
+        DiceWeightedCELoss(torch.ones(3))(torch.zeros(2, channels, 4, 5, 6), torch.zeros(label_shape), merged)
 
 
 def test_a_label_that_is_no_class_is_refused() -> None:

@@ -135,6 +135,23 @@ def test_noise_is_not_known_where_the_scanner_has_cleared_the_air_or_something_e
     assert noise_of(replace(fused, body=np.ones_like(body))) == Noise()
 
 
+@pytest.mark.parametrize(("ghost", "known"), [(0.0, True), (0.06, False)])
+def test_the_noise_is_not_known_beside_ghosts(ghost: float, known: bool) -> None:
+    grid = grid_of((10, 80, 80))
+    _z, y, x = np.indices(grid.shape)
+    body = (x - 40) ** 2 + (y - 40) ** 2 < 18**2
+    fused = fused_from(np.full(grid.shape, 0.5), grid, body)
+    rng = np.random.default_rng(3)
+    moved = ghost * np.roll(np.where(body, SIGNAL, 0.0), 38, axis=1)  # half of the field of view away
+    noisy = {
+        name: np.hypot(getattr(fused, name) + moved + rng.normal(0, 5.0, grid.shape), rng.normal(0, 5.0, grid.shape))
+        for name in ("water", "fat")
+    }
+    found = noise_of(replace(fused, **{name: image.astype(np.float32) for name, image in noisy.items()}))
+    expected = pytest.approx(5.0, rel=0.03) if known else 0.0
+    assert found.water_sd == expected and found.fat_sd == expected
+
+
 def test_bias_table_is_that_of_the_rice_distribution() -> None:
     table = bias_by_mean()
     rng = np.random.default_rng(0)

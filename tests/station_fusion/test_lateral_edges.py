@@ -75,3 +75,32 @@ def test_an_arm_that_is_cut_is_not_the_body_though_both_touch(bridge: int) -> No
     with_arm[3, 8:32, 8:] = True  # here the trunk itself is cut
     (flag,) = lateral_edge_flags(with_arm, grid, [grid])
     assert flag.code == "cut-at-side" and "left" in flag.message
+
+
+@pytest.mark.parametrize(("wide", "sides"), [(20, 2), (30, 2), (40, 0)])
+def test_a_wide_body_is_cut_on_both_sides_and_an_image_without_any_outline_was_cut_on_purpose(
+    wide: int, sides: int
+) -> None:
+    mask = body()
+    mask[40 - wide :, 5:15] = True
+    assert len(lateral_edge_flags(mask, GRID, [GRID])) == sides
+
+
+def test_arms_at_both_edges_do_not_hide_that_the_hip_is_cut() -> None:
+    grid = make_grid((10, 40, 50), (8.0, 8.0, 5.0), (-196.0, -156.0, 0.0))
+    with_arms = np.zeros(grid.shape, np.bool_)
+    with_arms[:, 8:32, 12:38] = True
+    with_arms[:, 16:24, :10] = with_arms[:, 16:24, 40:] = True
+    assert lateral_edge_flags(with_arms, grid, [grid]) == ()
+    with_arms[2:5, 8:32, 12:] = True
+    (flag,) = lateral_edge_flags(with_arms, grid, [grid])
+    assert "left" in flag.message
+
+
+def test_a_leg_much_thinner_than_the_other_is_no_arm() -> None:
+    grid = make_grid((10, 60, 100), (4.0, 4.0, 5.0), (-198.0, -118.0, 0.0))
+    y, x = np.mgrid[:60, :100] * 4.0
+    legs = np.hypot(x - 100, y - 118) < 88
+    legs |= np.hypot(x - 358, y - 118) < 52  # of 396 mm: 14 mm of it are cut
+    (flag,) = lateral_edge_flags(np.broadcast_to(legs, grid.shape), grid, [grid])
+    assert "left" in flag.message
