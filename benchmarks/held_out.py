@@ -77,7 +77,7 @@ def evaluate(
     nan = float("nan")
     errors = {
         "tmv": nan if found.tmv_cm3 is None else found.tmv_cm3 / known.tmv_cm3 - 1,
-        "pa": nan if found.pa_ratio is None else found.pa_ratio / known.pa_ratio - 1,
+        "pa": nan if found.pa_ratio is None or known.pa_ratio is None else found.pa_ratio / known.pa_ratio - 1,
     }
     return ParticipantScores(str(seed), structures), errors
 

@@ -104,8 +104,9 @@ def nearest_labels(fused: Fused, model: SegmentationModel, options: Segmentation
 
 
 def score(found: NDArray[np.uint8], truth: NDArray[np.uint8], grid: Grid) -> Score:
-    ratios = (count_volumes(found, grid).pa_ratio, count_volumes(truth, grid).pa_ratio)
-    return Score(mean_dice(found, truth), ratios[0] / ratios[1] - 1)
+    ratio, true = count_volumes(found, grid).pa_ratio, count_volumes(truth, grid).pa_ratio
+    error = float("nan") if ratio is None or true is None else ratio / true - 1
+    return Score(mean_dice(found, truth), error)
 
 
 def mean_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:

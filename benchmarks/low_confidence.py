@@ -76,7 +76,7 @@ def examine(seed: int, archive: Path, model: SegmentationModel) -> dict[str, tup
         spoilt = spoil(fused)
         measured = measure(segment(spoilt, model, _OPTIONS), spoilt)
         ratio = measured.phenotypes.pa_ratio
-        error = float("nan") if ratio is None else ratio / truth - 1
+        error = float("nan") if ratio is None or truth is None else ratio / truth - 1
         found[name] = set(_CODES) & {flag.code for flag in measured.flags}, error
     return found
 

@@ -6,6 +6,8 @@ They import what they need when they run, so that help and wrong values do not w
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -75,6 +77,9 @@ _TABLE_EXAMPLES = """\
 Example:
   sarcomap phantom table --out cohort --n 5000 --seed 1"""
 
+_MISSED = 0.05
+"""Relative error above which a value counts as missed."""
+
 _study_command = new_app("study", _STUDY, _STUDY_EXAMPLES)
 _paint_command = new_app("paint", _PAINT, _PAINT_EXAMPLES)
 _cohort_command = new_app("cohort", _COHORT, _COHORT_EXAMPLES)
@@ -124,7 +129,7 @@ def _study(
         compress=options.compress,
         show_progress=not quiet and sys.stderr.isatty(),
     )
-    print(_summary(written))
+    print(_summary(written, {"total muscle volume": options.tmv_cm3, "P/A ratio": options.pa_ratio}))
 
 
 @_paint_command.default
@@ -200,16 +205,28 @@ def _table(*, options: Annotated[CohortOptions, TogetherWith]) -> None:
     print(f"{options.n} synthetic participants: {phenotypes}, {participants}; true effects: {truth}")
 
 
-def _summary(written: WrittenStudy) -> str:
+def _summary(written: WrittenStudy, asked: Mapping[str, float | None] = MappingProxyType({})) -> str:
+    """What was written. ``asked`` holds values that the user gave; those that the body does not have are listed."""
     person, truth = written.participant, written.truth
+    volumes = truth.volumes
     who = "man" if person.sex == "M" else "woman"
-    muscle = f"{truth.volumes.tmv_cm3:8.0f} cm3 ({truth.covered_volumes.tmv_cm3:.0f} cm3 between pelvis and knee)"
+    muscle = f"{volumes.tmv_cm3:8.0f} cm3 ({truth.covered_volumes.tmv_cm3:.0f} cm3 between pelvis and knee)"
     lines = [
         f"Synthetic participant {written.eid}: {who}, {int(person.age_years)} years, {person.height_cm:.0f} cm",
         f"  total muscle volume  {muscle}",
-        f"  P/A ratio            {truth.volumes.pa_ratio:8.3f}",
+        *([] if volumes.pa_ratio is None else [f"  P/A ratio            {volumes.pa_ratio:8.3f}"]),
+        *_missed(asked, {"total muscle volume": volumes.tmv_cm3, "P/A ratio": volumes.pa_ratio}),
+        *([] if volumes.sided else ["  left and right       not told apart: see sides_unknown in truth.json"]),
         *(f"  fault                {fault.name}: {fault.detail}" for fault in written.faults),
         f"  DICOM                {written.dicom}",
         f"  truth                {written.truth_folder}",
     ]
     return "\n".join(lines)
+
+
+def _missed(asked: Mapping[str, float | None], found: Mapping[str, float | None]) -> Iterator[str]:
+    for name, wanted in asked.items():
+        value = found[name]
+        if wanted is not None and value is not None and abs(value / wanted - 1) > _MISSED:
+            text = f"{wanted:.3f}" if wanted < 1 else f"{wanted:.0f} cm3"
+            yield f"  asked for            {name} {text}: no body of this size has it"

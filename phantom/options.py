@@ -15,6 +15,7 @@ from operators.core.options.declaration import Flag, OptionError, check_choices
 
 __all__ = [
     "COMPRESSED",
+    "TMV_LIMITS_CM3",
     "TRAINING_SPACING_MM",
     "CohortOptions",
     "Composed",
@@ -68,6 +69,9 @@ COMPRESSED: FaultName = "compressed"
 
 TRAINING_SPACING_MM = (3.5, 3.5, 6.5)
 """Spacing of the demo network, (x, y, z)."""
+
+TMV_LIMITS_CM3 = (2500, 20000)
+"""Total muscle volumes that a participant can be asked for, and that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class StudyOptions:
     age_years: Annotated[float | None, _within(18, 100, name="--age")] = None
     height_cm: Annotated[float | None, _within(130, 215)] = None
     bmi: Annotated[float | None, _within(14, 55)] = None
-    tmv_cm3: Annotated[float | None, _within(2500, 20000)] = None
+    tmv_cm3: Annotated[float | None, _within(*TMV_LIMITS_CM3)] = None
     pa_ratio: Annotated[float | None, _within(0.2, 0.9)] = None
     stations: Annotated[int, _within(1, 6)] = 6
     orientation: Plane = "axial"

@@ -24,6 +24,7 @@ from operators.core.volume import Contrast, Grid, Volume
 from operators.station_fusion.water_alone import body_of_water, fat_stand_in
 from phantom.acquisition import acquire_study, axes
 from phantom.fused import fused_images, resampled
+from phantom.map_sides import find_sides
 from phantom.options import TRAINING_SPACING_MM
 from phantom.painting import LabelledBody, paint
 from phantom.participant import draw_participant
@@ -36,6 +37,9 @@ __all__ = ["MappedBody", "map_name", "painted_pair", "read_body", "write_painted
 
 _TISSUE_MM = 2.0
 _MARGIN_MM = 24.0
+_SIDE = 1000
+"""Labels are below this; a side is added as this times 1 (left) or 2 (right) while the map is resampled."""
+
 _FILLED = 0.6
 """Share of a station's height that a map must fill for the station to be scanned."""
 
@@ -83,7 +87,8 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
     Raises
     ------
     InputError, UsageError
-        When a file cannot be read, the map is empty, or the scheme is unknown.
+        When a file cannot be read, the map is empty or too thin, the outline is not around it, or the scheme is
+        unknown.
     """
     rules = load_scheme(scheme)
     file = read_label_file(path)
@@ -94,11 +99,13 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
     groups = list(rules.groups.values())
     table = np.zeros(int(values.max()) + 1, np.uint8)
     muscle, bone = np.zeros(len(table), np.bool_), np.zeros(len(table), np.bool_)
+    stated, side = rules.sides(), np.zeros(len(table), np.int16)
     merged = {other: of[0] for of, _ in groups for other in of[1:]}
     for number, name in rules.labels.items():
         if number >= len(table) or number == 0:
             continue
         target = targets.get(name, 0)
+        side[number] = stated.get(name, 0)
         if target > 0:
             table[number] = target
         elif target < 0:
@@ -109,23 +116,33 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
             muscle[number] = True
     # One integer for everything, so that the map is resampled once.
     coded = np.where(muscle[values], 100, np.where(bone[values], 101, table[values].astype(np.int16)))
+    coded += _SIDE * side[values]
     if not coded.any():
         raise InputError(path.name, "no label that the scheme knows", f"labels of {rules.name}", "Check --scheme.")
     grid = _upright(file.grid)
-    labels, _ = resample_labels(coded, file.grid, grid)
-    body = None
-    if outline is not None:
-        mask = read_label_file(outline)
-        found, _ = resample_labels((mask.layers[0] > 0).astype(np.int16), mask.grid, grid)
-        body = found > 0
+    coded, _ = resample_labels(coded, file.grid, grid)
+    stated_sides, labels = np.divmod(coded, _SIDE)
+    if not labels.any():
+        found = "labels smaller than a voxel of 2 mm"
+        raise InputError(path.name, found, "a body with muscles", "Check the path, --scheme and the voxel size.")
+    body = None if outline is None else _outlined(outline, grid, labels > 0)
     ours = np.where(labels < 100, labels, 0).astype(np.uint8)
     seen = {s.name for s in anatomy.STRUCTURES if (ours == s.index).any()}
     seen |= {other for other, first in merged.items() if first in seen}
-    placed, low = _centred(grid, (labels > 0) if body is None else body)
-    cut = tuple(slice(a, b) for a, b in low)
+    box = _box(grid, (labels > 0) if body is None else (labels > 0) | body)
+    cut = tuple(slice(low, high) for low, high in box)
+    if min(ours[cut].shape) < 2:
+        found = f"labels in a box of {' x '.join(str(n) for n in ours[cut].shape[::-1])} voxels"
+        raise InputError(path.name, found, "at least 2 along each axis", "Give a map of several slices.")
+    sides, mid_x_mm = find_sides(Volume(ours, grid), stated_sides.astype(np.uint8))
     return MappedBody(
         LabelledBody(
-            placed, ours[cut], (labels == 100)[cut], (labels == 101)[cut], None if body is None else body[cut]
+            _placed(grid, box, mid_x_mm),
+            ours[cut],
+            (labels == 100)[cut],
+            (labels == 101)[cut],
+            None if body is None else body[cut],
+            sides[cut],
         ),
         frozenset(seen),
         {other: first for other, first in merged.items() if first in seen},
@@ -196,8 +213,7 @@ def write_painted_study(out: Path, source: MappedBody, seed: int = 0) -> Written
     ]
     filled = [s for s, share in zip(archive_stations(), shares, strict=True) if share >= min(_FILLED, max(shares))]
     volumes = count_volumes(source.body.labels, source.body.grid)
-    pa_ratio = volumes.phenotypes().get("pa_ratio")
-    person = draw_participant(seed, tmv_cm3=volumes.tmv_cm3, pa_ratio=pa_ratio)
+    person = draw_participant(seed, tmv_cm3=volumes.tmv_cm3, pa_ratio=volumes.pa_ratio)
     return write_study(out, participant=person, stations=filled, tissues=tissues)
 
 
@@ -250,19 +266,38 @@ def _upright(grid: Grid) -> Grid:
     return Grid((int(counts[2]), int(counts[1]), int(counts[0])), affine)
 
 
-def _centred(grid: Grid, body: NDArray[np.bool_]) -> tuple[Grid, list[tuple[int, int]]]:
-    """The box of a body with a margin, placed in the middle of the phantom's stations; and its slices (z, y, x)."""
+def _outlined(path: Path, grid: Grid, labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outline on ``grid``."""
+    mask = read_label_file(path)
+    inside, _ = resample_labels((mask.layers[0] > 0).astype(np.int16), mask.grid, grid)
+    if not (labelled & (inside > 0)).any():
+        found = "none of the labels inside the outline" if mask.layers.any() else "no voxel of a body"
+        raise InputError(
+            path.name, found, "a mask of the body around the labels", "Check that both files are of one image."
+        )
+    return inside > 0
+
+
+def _box(grid: Grid, body: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last + 1 voxel of a body with a margin, along (z, y, x)."""
     margin = [0, *[int(_MARGIN_MM / mm) for mm in grid.spacing_mm[1::-1]]]
     box = []
     for axis in range(3):
         (filled,) = np.nonzero(body.any(axis=tuple(n for n in range(3) if n != axis)))
         box.append((max(0, int(filled[0]) - margin[axis]), min(body.shape[axis], int(filled[-1]) + 1 + margin[axis])))
+    return box
+
+
+def _placed(grid: Grid, box: list[tuple[int, int]], mid_x_mm: float | None) -> Grid:
+    """A box of ``grid`` in the middle of the phantom's stations, the body's mid-plane at x = 0 where it is known."""
     shape = tuple(high - low for low, high in box)
     affine = np.diag([*grid.spacing_mm, 1.0])
     lowest, highest = coverage_mm(archive_stations())
     middle = np.array([0.0, 0.0, (lowest + highest) / 2])
     affine[:3, 3] = middle - np.array(grid.spacing_mm) * (np.array(shape[::-1]) - 1) / 2
-    return Grid(shape, affine), box  # type: ignore[arg-type]
+    if mid_x_mm is not None:
+        affine[0, 3] = grid.origin_mm[0] + grid.spacing_mm[0] * box[2][0] - mid_x_mm
+    return Grid(shape, affine)  # type: ignore[arg-type]
 
 
 def _training_grid(body: Grid, spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:

@@ -50,6 +50,8 @@ class LabelledBody:
         Voxels that the map labels as tissue which the label table does not have, such as the spine.
     body : ndarray, shape (z, y, x), bool, or None
         Everything inside the skin. None: the labels with a layer of fat around them.
+    sides : ndarray, shape (z, y, x), uint8, or None
+        1 left, 2 right, 0 not known. None: x > 0 is left.
     """
 
     grid: Grid
@@ -57,6 +59,7 @@ class LabelledBody:
     other_muscle: NDArray[np.bool_]
     other_bone: NDArray[np.bool_]
     body: NDArray[np.bool_] | None = None
+    sides: NDArray[np.uint8] | None = None
 
 
 def paint(source: LabelledBody, seed: int) -> Tissues:
@@ -104,7 +107,8 @@ def paint(source: LabelledBody, seed: int) -> Tissues:
     _bones(source, signal, fraction, spacing, rng)
     signal *= 1 + 0.03 * np.roll(texture, 5, axis=0)
     fat = signal * fraction
-    return Tissues(source.grid, source.labels, (signal - fat).astype(np.float32), fat.astype(np.float32))
+    water, fat = (signal - fat).astype(np.float32), fat.astype(np.float32)
+    return Tissues(source.grid, source.labels, water, fat, sides=source.sides)
 
 
 def _outline(source: LabelledBody, labelled: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.bool_]:

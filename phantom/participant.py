@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from phantom.options import TMV_LIMITS_CM3
+
 __all__ = ["VOLUME_RATIO", "Participant", "Sex", "draw_participant"]
 
 Sex = Literal["M", "F"]
@@ -83,8 +85,9 @@ def draw_participant(
     """Draw a participant's missing parameters from the published cohort (method, section 1; volumes: `VOLUME_RATIO`).
 
     Each parameter has its own draw, so that giving one does not change the others
-    for the same seed. Draws stay within 2.2 SD of the mean, because extremes would
-    tear the anatomy, which is a deformed reference body.
+    for the same seed. Each draw is limited to 2.2 SD, because extremes would tear the
+    anatomy, which is a deformed reference body. Muscle volume can be further from its mean,
+    because it depends on the height and the age as well; it stays within `TMV_LIMITS_CM3`.
     """
     draws = np.clip(np.random.default_rng([seed, 1]).standard_normal(8), -2.2, 2.2)
     chosen_sex: Sex = sex if sex is not None else ("M" if draws[0] < 0 else "F")
@@ -101,6 +104,7 @@ def draw_participant(
         height_z = (height - _HEIGHT_CM[chosen_sex][0]) / _HEIGHT_CM[chosen_sex][1]
         age_z = (age - _AGE_YEARS[chosen_sex][0]) / _AGE_YEARS[chosen_sex][1]
         tmv_cm3 = VOLUME_RATIO * normal(_TMV_CM3, 0.55 * height_z - 0.35 * age_z + 0.75 * draws[4])
+        tmv_cm3 = float(np.clip(tmv_cm3, *TMV_LIMITS_CM3))
     if pa_ratio is None:
         pa_ratio = normal(_PA_RATIO, draws[5])
     if lr_asymmetry is None:

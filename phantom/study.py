@@ -31,8 +31,12 @@ from phantom.truth import Truth, Volumes, count_volumes, mean_fat_fractions
 from phantom.vendors.files import VENDORS, vendor_files
 from phantom.vendors.vendor import Vendor
 
-__all__ = ["WrittenStudy", "eid_of", "write_study"]
+__all__ = ["SIDES_UNKNOWN", "WrittenStudy", "eid_of", "write_study"]
 
+SIDES_UNKNOWN = (
+    "No volume by side where left and right cannot be told apart: the map shows too little of two legs, "
+    "and the names of its labels do not state the side."
+)
 _TRUTH_VERSION = "1.0"
 
 
@@ -215,8 +219,8 @@ def _truth_of(tissues: Tissues, stations: Sequence[StationGeometry]) -> Truth:
     labels, grid = tissues.labels, tissues.grid
     return Truth(
         labels=Volume(labels, grid),
-        volumes=count_volumes(labels, grid),
-        covered_volumes=count_volumes(labels, grid, coverage_mm(stations)),
+        volumes=count_volumes(labels, grid, sides=tissues.sides),
+        covered_volumes=count_volumes(labels, grid, coverage_mm(stations), tissues.sides),
         fat_fractions=mean_fat_fractions(labels, tissues.water, tissues.fat),
         body=tissues.body,
     )
@@ -261,6 +265,7 @@ def _truth_json(
             ],
         },
         "z_mm": list(whole.z_mm),
+        **({} if whole.sided else {"sides_unknown": SIDES_UNKNOWN}),
         **_volumes_json(whole, "", participant.height_cm / 100),
         "covered_z_mm": list(covered.z_mm),
         **_volumes_json(covered, "covered_", participant.height_cm / 100),

@@ -19,15 +19,19 @@ __all__ = ["StructureVolume", "Truth", "Volumes", "count_volumes", "mean_fat_fra
 
 @dataclass(frozen=True)
 class StructureVolume:
-    """Volume of one structure in cubic centimetres; the body's left is x > 0 in LPS."""
+    """Volume of one structure in cubic centimetres.
 
-    left_cm3: float
-    right_cm3: float
+    Attributes
+    ----------
+    left_cm3, right_cm3 : float or None
+        None where the two sides cannot be told apart.
+    total_cm3 : float
+        Both sides.
+    """
 
-    @property
-    def total_cm3(self) -> float:
-        """Both sides."""
-        return self.left_cm3 + self.right_cm3
+    left_cm3: float | None
+    right_cm3: float | None
+    total_cm3: float
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Volumes:
         """
         body = MeasuredBody(
             {name: volume.total_cm3 for name, volume in self.structures.items()},
-            {name: volume.left_cm3 for name, volume in self.structures.items()},
-            {name: volume.right_cm3 for name, volume in self.structures.items()},
+            {name: volume.left_cm3 for name, volume in self.structures.items() if volume.left_cm3 is not None},
+            {name: volume.right_cm3 for name, volume in self.structures.items() if volume.right_cm3 is not None},
             height_m=height_m,
         )
         return {key: value for key, value in evaluate(body)[0].items() if value is not None}
@@ -64,14 +68,22 @@ class Volumes:
         return self.phenotypes()["tmv_cm3"]
 
     @property
-    def pa_ratio(self) -> float:
-        """Hamstrings over quadriceps."""
-        return self.phenotypes()["pa_ratio"]
+    def pa_ratio(self) -> float | None:
+        """Hamstrings over quadriceps; None without quadriceps."""
+        return self.phenotypes().get("pa_ratio")
 
     @property
-    def lr_asymmetry(self) -> float:
-        """|left - right| / larger of the thigh muscles, as the report defines it, as a fraction."""
-        return self.phenotypes()["lr_asymmetry"]
+    def lr_asymmetry(self) -> float | None:
+        """|left - right| / larger of the thigh muscles, as the report defines it, as a fraction.
+
+        None without thigh muscles, and where their sides cannot be told apart.
+        """
+        return self.phenotypes().get("lr_asymmetry")
+
+    @property
+    def sided(self) -> bool:
+        """Whether the two sides of every structure can be told apart."""
+        return all(volume.left_cm3 is not None for volume in self.structures.values())
 
     def compartments_cm3(self) -> dict[str, float]:
         """The five muscle groups and bone."""
@@ -136,7 +148,12 @@ class Truth:
         return labels
 
 
-def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, float] | None = None) -> Volumes:
+def count_volumes(
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    z_mm: tuple[float, float] | None = None,
+    sides: NDArray[np.uint8] | None = None,
+) -> Volumes:
     """Compute volumes by counting voxels.
 
     Parameters
@@ -146,6 +163,8 @@ def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, floa
         Axis-aligned.
     z_mm : tuple of float, optional
         Count only voxels whose centre is within this range. Default: all.
+    sides : ndarray, shape of ``labels``, uint8, optional
+        1 left, 2 right, 0 not known: then the structure has no volume by side. Default: x > 0 in LPS is left.
     """
     z = grid.affine[2, 3] + grid.affine[2, 2] * np.arange(grid.shape[0])
     x = grid.affine[0, 3] + grid.affine[0, 0] * np.arange(grid.shape[2])
@@ -153,17 +172,21 @@ def count_volumes(labels: NDArray[np.uint8], grid: Grid, z_mm: tuple[float, floa
         z_mm = (float(z[0]), float(z[-1]))
     low, high = np.searchsorted(z, [z_mm[0] - 1e-6, z_mm[1] + 1e-6])
     inside = labels[low:high]
-    middle = int(np.searchsorted(x, 0.0))
-    right = np.bincount(inside[:, :, :middle].ravel(), minlength=CHANNEL_COUNT)
-    left = np.bincount(inside[:, :, middle:].ravel(), minlength=CHANNEL_COUNT)
+    if sides is None:
+        middle = int(np.searchsorted(x, 0.0))
+        parts = [inside[:0], inside[:, :, middle:], inside[:, :, :middle]]
+    else:
+        parts = [inside[sides[low:high] == side] for side in (0, 1, 2)]
+    unknown, left, right = (np.bincount(part.ravel(), minlength=CHANNEL_COUNT) for part in parts)
     voxel_cm3 = grid.voxel_volume_mm3 / 1000
-    return Volumes(
-        z_mm,
-        {
-            s.name: StructureVolume(float(left[s.index] * voxel_cm3), float(right[s.index] * voxel_cm3))
-            for s in STRUCTURES
-        },
-    )
+
+    def volume(index: int) -> StructureVolume:
+        if unknown[index]:
+            return StructureVolume(None, None, float((unknown + left + right)[index] * voxel_cm3))
+        of_left, of_right = float(left[index] * voxel_cm3), float(right[index] * voxel_cm3)
+        return StructureVolume(of_left, of_right, of_left + of_right)
+
+    return Volumes(z_mm, {s.name: volume(s.index) for s in STRUCTURES})
 
 
 def mean_fat_fractions(

@@ -21,7 +21,7 @@ from operators.core.volume import Grid, Volume
 from phantom.__main__ import main
 from phantom.faults import FAULTS
 from phantom.fused import fused_grid
-from phantom.options import COMPRESSED, FaultName, StudyOptions
+from phantom.options import COMPRESSED, TMV_LIMITS_CM3, FaultName, StudyOptions
 from phantom.participant import draw_participant
 from phantom.planes import Plane
 from phantom.station_geometry import archive_stations, coarser, coverage_mm, stations_of
@@ -69,7 +69,7 @@ def test_all_27_structures_are_there_on_both_sides_and_sum_to_the_phenotypes(stu
     assert list(volumes) == [s.name for s in STRUCTURES]
     for structure in STRUCTURES:
         sides = study.truth.volumes.structures[structure.name]
-        assert min(sides.left_cm3, sides.right_cm3) > 0, structure.name
+        assert sides.left_cm3 and sides.right_cm3, structure.name
     assert truth["tmv_cm3"] == pytest.approx(sum(volumes[name] for name in MUSCLES))
     assert truth["pa_ratio"] == pytest.approx(sum(volumes[n] for n in HAMSTRINGS) / sum(volumes[n] for n in QUADRICEPS))
     assert sum(truth["compartments_cm3"].values()) == pytest.approx(sum(volumes.values()))  # type: ignore[attr-defined]
@@ -216,6 +216,23 @@ def test_volumes_are_split_at_the_mid_plane_with_left_at_positive_x() -> None:
     assert (sartorius.right_cm3, sartorius.left_cm3) == pytest.approx((1.0, 2.0))
 
 
+def test_the_command_line_says_which_wish_the_body_does_not_have(
+    study: WrittenStudy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    volumes = study.truth.volumes
+    assert volumes.pa_ratio is not None
+    monkeypatch.setattr("phantom.study.write_study", lambda *_, **__: study)
+    met = ["study", "--out", str(tmp_path), "--pa-ratio", f"{volumes.pa_ratio * 1.03:.3f}"]
+    assert main([*met, "--tmv-cm3", f"{volumes.tmv_cm3 * 0.97:.0f}"]) == 0
+    assert "asked for" not in capsys.readouterr().out
+    assert main(["study", "--out", str(tmp_path), "--pa-ratio", "0.9", "--tmv-cm3", "2500"]) == 0
+    asked = [line for line in capsys.readouterr().out.splitlines() if "asked for" in line]
+    assert [line.split("asked for")[1].strip() for line in asked] == [
+        "total muscle volume 2500 cm3: no body of this size has it",
+        "P/A ratio 0.900: no body of this size has it",
+    ]
+
+
 @pytest.mark.slow
 def test_the_command_line_makes_a_study_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["study", "--out", str(tmp_path / "one"), "--seed", "5", "--sex", "F", "--age", "70", "--stations", "1"]
@@ -263,3 +280,12 @@ def test_stating_one_parameter_leaves_the_others_as_the_seed_drew_them() -> None
     drawn, stated = draw_participant(4), draw_participant(4, bmi=31.0)
     assert stated.bmi == 31.0
     assert (stated.sex, stated.age_years, stated.pa_ratio) == (drawn.sex, drawn.age_years, drawn.pa_ratio)
+
+
+def test_drawn_muscle_volumes_are_those_that_can_be_asked_for() -> None:
+    low, high = TMV_LIMITS_CM3
+    short = [draw_participant(seed, sex="M", age_years=100, height_cm=130).tmv_cm3 for seed in range(40)]
+    tall = [draw_participant(seed, sex="M", age_years=18, height_cm=215).tmv_cm3 for seed in range(40)]
+    assert min(short) == low and max(tall) == high
+    assert low < max(short) < min(tall) <= high
+    assert draw_participant(4).tmv_cm3 == pytest.approx(13466.779)  # within them, as it was drawn

@@ -112,7 +112,9 @@ def test_varied_participants_have_proportions_from_far_outside_the_cohort_and_ar
         participant = varied_participant(seed)
         grid = body_grid(participant, (6.0, 6.0, 6.0))
         asked.append(participant.pa_ratio)
-        built.append(count_volumes(build_labels(fit_body(participant), grid), grid).pa_ratio)
+        ratio = count_volumes(build_labels(fit_body(participant), grid), grid).pa_ratio
+        assert ratio is not None
+        built.append(ratio)
         usual = draw_participant(seed)
         assert (participant.sex, participant.height_cm, participant.bmi) == (usual.sex, usual.height_cm, usual.bmi)
     assert np.ptp(asked) > 0.2  # six SD of the cohort's
