@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,13 @@ class Excluded:
         if "visit" not in table.columns:
             # Without visits in the table, nobody knows that the rejected study is not this one.
             return excluded | table["eid"].isin({eid for eid, _ in self.studies})
-        pairs = zip(table["eid"], visits(table), strict=True)
-        return excluded | pd.Series([pair in self.studies for pair in pairs], index=table.index)
+        # A visit 2 in the list means 2_0 in the table too; 2_0 means only itself.
+        named = visits(table)
+        numbers = named.str.extract(r"^\D*(\d+)", expand=False).fillna("")
+        for written in (named, numbers):
+            pairs = zip(table["eid"], written, strict=True)
+            excluded |= pd.Series([pair in self.studies for pair in pairs], index=table.index)
+        return excluded
 
 
 def read_exclusions(path: Path) -> Excluded:
@@ -63,9 +69,11 @@ def read_exclusions(path: Path) -> Excluded:
         lines = []
     if lines and all(line.isdigit() for line in lines):
         return Excluded(frozenset(lines), frozenset())
-    # An empty file is allowed: nobody has withdrawn, or nothing was rejected.
-    if path.is_file() and path.suffix != ".parquet" and len(path.read_bytes().splitlines()) < 2:
-        return Excluded(frozenset(), frozenset())
+    # An empty file, or a header alone, is allowed: nobody has withdrawn, or nothing was rejected.
+    if path.is_file() and path.suffix != ".parquet":
+        rows = path.read_text("utf-8-sig", errors="replace").splitlines()
+        if not rows or (len(rows) == 1 and "eid" in re.split(r'[,;\t "]+', rows[0])):
+            return Excluded(frozenset(), frozenset())
     table = read_table(path, ("eid", "visit", "decision"))
     if "eid" not in table.columns:
         raise DataError(path.name, "no column eid", "a column eid, or one eid a line", "Add a header.")

@@ -62,6 +62,7 @@ def load_cohort(options: Options) -> Cohort:
     field_map = read_fields(options.fields)
     identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
     raw, repeats, rejected, elsewhere = None, None, frozenset[str](), 0
+    unknown: list[str] = []
     instance = options.instance
     if str(options.phenotypes) != AMRA:
         raw = read_table(options.phenotypes, ("eid", "visit"))
@@ -70,9 +71,15 @@ def load_cohort(options: Options) -> Cohort:
         instance = instance_of(raw) if instance is None else instance
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
         if options.exclude is not None:
-            rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+            excluded = read_exclusions(options.exclude)
+            rejected = frozenset(raw.loc[excluded.rows(raw), "eid"])
+            if not rejected and (excluded.participants or excluded.studies):
+                unknown.append(
+                    f"No study of {options.exclude.name} is in the phenotypes: none was left out as rejected."
+                )
     also = (*options.interactions, *options.sites, *options.events)
     own = (*options.adjust, *options.exposures, *options.outcomes, *also, *(options.read_as or {}))
+    withdrawn = read_identifiers(options.withdrawn)
     where = options.participants.name
     people = check_participants(
         read_table(options.participants, identifiers, lambda header: columns_that_matter(header, field_map, own)),
@@ -81,6 +88,13 @@ def load_cohort(options: Options) -> Cohort:
         also=(*options.adjust, *options.exposures, *options.outcomes, *also),
         read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
     )
+    if options.withdrawn is not None and withdrawn:
+        known = {*people.table["eid"], *(() if raw is None else raw["eid"])}
+        if not withdrawn & known:
+            unknown.append(
+                f"No identifier of {options.withdrawn.name} ({len(withdrawn)} lines) is in either table: nobody was "
+                "left out as withdrawn."
+            )
 
     def images() -> Checked:
         """The phenotypes. Nothing else refers to them or to the table as it was read, so that memory becomes free."""
@@ -99,11 +113,11 @@ def load_cohort(options: Options) -> Cohort:
         outcomes=options.outcomes,
         also=also,
         register_until=_day(options.censor_date),
-        withdrawn=read_identifiers(options.withdrawn),
+        withdrawn=withdrawn,
         rejected=rejected,
         repeats=repeats,
     )
-    further = fixed_cut_warnings(cohort.analysed, options.fixed_cuts)
+    further = (*fixed_cut_warnings(cohort.analysed, options.fixed_cuts), *unknown)
     return replace(cohort, warnings=(*cohort.warnings, *further)) if further else cohort
 
 

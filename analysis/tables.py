@@ -174,9 +174,10 @@ def read_identifiers(path: Path | None) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(path.name, f"not readable ({error})", "identifiers, one a line", "Check the path.") from None
     words = [re.split(r"[,;\t ]", line.strip().strip('"'))[0].strip('"') for line in lines]
-    if any(words) and not any(word.lstrip("-").isdigit() for word in words):
+    if any(words) and not any(word.removesuffix(".0").lstrip("-").isdigit() for word in words):
         raise UsageError(path.name, "no identifier in it", "identifiers, one a line", "Check the file.")
-    return frozenset(word for word in words if word)
+    # R and pandas write the identifiers of a column with missing values as 1000123.0.
+    return frozenset(word.removesuffix(".0") for word in words if word)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Lists of people and studies to leave out: no spelling of them may keep anybody in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import DataError
+from analysis.exclusions import read_exclusions
+from analysis.options import Options
+from analysis.run import load_cohort
+from analysis.tables import read_identifiers
+from tests.analysis.small_tables import images, people
+
+
+def test_identifiers_with_a_decimal_point_are_people(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("eid\n1001.0\n1002\n")
+    assert {"1001", "1002"} <= read_identifiers(tmp_path / "w.csv")
+    (tmp_path / "w.csv").write_text("1001.0\n1002.0\n")
+    assert read_identifiers(tmp_path / "w.csv") == {"1001", "1002"}
+
+
+def test_a_list_that_leaves_nobody_out_is_said_at_the_top(tmp_path: Path) -> None:
+    people().to_csv(tmp_path / "p.csv", index=False)
+    images().to_csv(tmp_path / "m.csv", index=False)
+    (tmp_path / "w.csv").write_text('"","x"\n"1","1001"\n"2","1002"\n')  # as R writes a table: row numbers first
+    options = {"phenotypes": tmp_path / "m.csv", "participants": tmp_path / "p.csv", "out": tmp_path / "o"}
+    said = load_cohort(Options(**options, withdrawn=tmp_path / "w.csv")).warnings
+    assert any("No identifier of w.csv (2 lines) is in either table" in warning for warning in said)
+    (tmp_path / "e.csv").write_text("9001\n9002\n")
+    said = load_cohort(Options(**options, exclude=tmp_path / "e.csv")).warnings
+    assert any("No study of e.csv is in the phenotypes" in warning for warning in said)
+    (tmp_path / "w.csv").write_text("1001\n1002\n")
+    cohort = load_cohort(Options(**options, withdrawn=tmp_path / "w.csv"))
+    assert not cohort.warnings and len(cohort.analysed) == 38
+
+
+def test_a_rejected_visit_without_its_array_index_is_the_study_of_that_visit(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("eid,visit,decision\n1000,2,reject\n1001,2_1,reject\n")
+    table = images(4).assign(visit="2_0")
+    assert read_exclusions(tmp_path / "e.csv").rows(table).tolist() == [True, False, False, False]
+
+
+def test_a_single_line_that_is_no_header_is_not_an_empty_list(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("1000,reject\n")
+    with pytest.raises(DataError):
+        read_exclusions(tmp_path / "e.csv")
+    for nobody in ("", "eid,visit,decision\n"):
+        (tmp_path / "e.csv").write_text(nobody)
+        assert not read_exclusions(tmp_path / "e.csv").participants
