@@ -256,11 +256,16 @@ class Options:
                 raise OptionError("fixed_cuts", f"{low:g} and {high:g}", "the lower one first", "Exchange them.")
         if self.censor_date is not None:
             try:
-                date.fromisoformat(self.censor_date)
+                day = date.fromisoformat(self.censor_date)
             except ValueError as error:
                 raise OptionError("censor_date", str(error), "a day as YYYY-MM-DD", "Correct it.") from None
 
     def as_plain(self) -> dict[str, Any]:
+            if day.year > date.today().year + 2:
+                # Follow-up would be as long as the date is wrong.
+                raise OptionError(
+                    "censor_date", f"{day}, in the future", "a day until which deaths are known", "Correct it."
+                )
         """Plain values for YAML and JSON. The command line's ``--config`` reads them."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
         plain |= {

@@ -7,12 +7,14 @@ inverted ratio and exchanged codes, not an unusual population.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from analysis.problems import Problems
 
-__all__ = ["check_measurements", "check_phenotype_ranges", "check_sexes"]
+__all__ = ["check_dates", "check_measurements", "check_phenotype_ranges", "check_sexes"]
 
 # With fewer known values of a sex, its median says too little.
 _FEWEST = 20
@@ -28,6 +30,11 @@ _USUAL_VOLUME_CM3 = (4_000, 20_000)
 _MIXED_SHARE, _FEWEST_MIXED = 0.05, 10
 # Women above men by this many SD. The sexes differ by about 2 SD the other way round.
 _REVERSED = 0.5
+# The first Dixon image was published in 1984 (Dixon, Radiology 1984;153:189-194).
+_FIRST_IMAGE = pd.Timestamp(1984, 1, 1)
+_EARLY_SHARE = 0.05
+# Dates further ahead than this are mistakes. Nearer ones may be a planned end of follow-up, or a wrong clock.
+_YEARS_AHEAD = 2
 
 
 def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
@@ -78,6 +85,26 @@ def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
         ratio = (back / front).median()
         # AMRA's posterior group includes gluteal muscles and adductors, so it is the larger one in everybody.
         if np.isfinite(ratio) and ratio < 1:
+def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -> None:
+    """Refuse dates far in the future, and set days of imaging that are before the method existed to missing.
+
+    One death in 2091 would give everybody a follow-up of 70 years.
+    """
+    latest = pd.Timestamp.today() + pd.DateOffset(years=_YEARS_AHEAD)
+    for name in names:
+        future = table[name] > latest
+        if future.any():
+            rule = f"a date more than {_YEARS_AHEAD} years after today"
+            problems.add(name, rule, future, "Correct it, or leave it empty where nothing happened.")
+    early = table["imaging_date"] < _FIRST_IMAGE
+    rule = f"before {_FIRST_IMAGE.year}, when nobody had Dixon images"
+    if early.sum() > max(1, _EARLY_SHARE * table["imaging_date"].notna().sum()):
+        problems.add("imaging_date", rule, early, "Give the day of imaging.")
+    elif early.any():
+        problems.note("imaging_date", f"{rule}: set to missing", early)
+        table["imaging_date"] = table["imaging_date"].mask(early)
+
+
             problems.refuse(
                 "amra_anterior_*, amra_posterior_*",
                 f"posterior over anterior volume has the median {ratio:.2f}; AMRA's is near 1.8",

@@ -19,7 +19,7 @@ from analysis.column_names import plain_name
 from analysis.covariate_types import ReadAs, own_column
 from analysis.errors import DataError
 from analysis.fields import Field, find_columns
-from analysis.plausible import check_measurements, check_phenotype_ranges, check_sexes
+from analysis.plausible import check_dates, check_measurements, check_phenotype_ranges, check_sexes
 from analysis.problems import Note, Problems
 from analysis.values import dates, decoded, measurement, numbers
 
@@ -133,6 +133,7 @@ def check_participants(
     _fill_survivors(table, problems)
     return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, header)), fields)
 
+    check_dates(table, [name for name, known in fields.items() if known.kind == "date"], problems)
 
 def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:
     """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
