@@ -26,26 +26,39 @@ _RATIO_TOLERANCE = 0.02
 _POUNDS_OF_GRIP = 62.0
 # Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
 _USUAL_VOLUME_CM3 = (4_000, 20_000)
+# Total muscle volumes outside these are in litres or mm3.
+_LOWEST_VOLUME_CM3, _HIGHEST_VOLUME_CM3 = 100, 100_000
 # More people than this with a ratio above 1 are no failed segmentations: some ratios are inverted.
 _MIXED_SHARE, _FEWEST_MIXED = 0.05, 10
-# Women above men by this many SD. The sexes differ by about 2 SD the other way round.
-_REVERSED = 0.5
 # The first Dixon image was published in 1984 (Dixon, Radiology 1984;153:189-194).
 _FIRST_IMAGE = pd.Timestamp(1984, 1, 1)
 _EARLY_SHARE = 0.05
 # Dates further ahead than this are mistakes. Nearer ones may be a planned end of follow-up, or a wrong clock.
 _YEARS_AHEAD = 2
+# Women above men by this many SD. The sexes differ by about 2 SD the other way round.
+_REVERSED = 0.5
 
 
 def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
     """Check units and directions of phenotypes: volumes in cm3, P/A as posterior over anterior, fractions."""
     tmv = table["tmv_cm3"]
-    if tmv.notna().any() and tmv.median() < 100:
-        problems.add("tmv_cm3", "values of litres", tmv < 100, "Multiply by 1000 to give cm3.")
-    if tmv.median() > 100_000:
-        problems.add("tmv_cm3", "values of mm3", tmv > 100_000, "Divide by 1000 to give cm3.")
+    if tmv.notna().any() and tmv.median() < _LOWEST_VOLUME_CM3:
+        problems.add("tmv_cm3", "values of litres", tmv < _LOWEST_VOLUME_CM3, "Multiply by 1000 to give cm3.")
+    if tmv.median() > _HIGHEST_VOLUME_CM3:
+        problems.add("tmv_cm3", "values of mm3", tmv > _HIGHEST_VOLUME_CM3, "Divide by 1000 to give cm3.")
+    for unit, there, remedy in (
+        ("litres", tmv < _LOWEST_VOLUME_CM3, "Multiply them by 1000 to give cm3."),
+        ("mm3", tmv > _HIGHEST_VOLUME_CM3, "Divide them by 1000 to give cm3."),
+    ):
+        if not _LOWEST_VOLUME_CM3 <= tmv.median() <= _HIGHEST_VOLUME_CM3 or not there.any():
+            continue  # all values are in another unit, as said above
+        if there.sum() > max(1, _MIXED_SHARE * tmv.notna().sum()):
+            problems.add("tmv_cm3", f"values of {unit} among those of cm3", there, remedy)
+        else:
+            problems.note("tmv_cm3", f"a volume that nobody has, perhaps {unit}: set to missing", there)
+            table["tmv_cm3"] = table["tmv_cm3"].mask(there)
     low, high = _USUAL_VOLUME_CM3
-    if 100 <= tmv.median() < low or high < tmv.median() <= 100_000:
+    if _LOWEST_VOLUME_CM3 <= tmv.median() < low or high < tmv.median() <= _HIGHEST_VOLUME_CM3:
         rule = f"median {tmv.median():.0f} cm3 (published: 9322): are these the muscles of both sides?"
         problems.note("tmv_cm3", rule, tmv.notna())
     for name in ("pa_ratio", "pa_ratio_left", "pa_ratio_right"):
@@ -72,19 +85,6 @@ def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
             )
 
 
-def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
-    """Check units that their range alone does not detect."""
-    for hand in ("grip_left_kg", "grip_right_kg"):
-        men = table.loc[table["sex"] == "M", hand].dropna()
-        if len(men) >= _FEWEST and men.median() > _POUNDS_OF_GRIP:
-            problems.refuse(hand, f"median of men {men.median():.3g}, values of pounds", "Divide by 2.2046 to give kg.")
-    litres = {"amra_anterior_right_l", "amra_anterior_left_l"}
-    if table[[*litres]].notna().all(axis=1).any():
-        front = table["amra_anterior_right_l"] + table["amra_anterior_left_l"]
-        back = table["amra_posterior_right_l"] + table["amra_posterior_left_l"]
-        ratio = (back / front).median()
-        # AMRA's posterior group includes gluteal muscles and adductors, so it is the larger one in everybody.
-        if np.isfinite(ratio) and ratio < 1:
 def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -> None:
     """Refuse dates far in the future, and set days of imaging that are before the method existed to missing.
 
@@ -105,6 +105,19 @@ def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -
         table["imaging_date"] = table["imaging_date"].mask(early)
 
 
+def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
+    """Check units that their range alone does not detect."""
+    for hand in ("grip_left_kg", "grip_right_kg"):
+        men = table.loc[table["sex"] == "M", hand].dropna()
+        if len(men) >= _FEWEST and men.median() > _POUNDS_OF_GRIP:
+            problems.refuse(hand, f"median of men {men.median():.3g}, values of pounds", "Divide by 2.2046 to give kg.")
+    litres = {"amra_anterior_right_l", "amra_anterior_left_l"}
+    if table[[*litres]].notna().all(axis=1).any():
+        front = table["amra_anterior_right_l"] + table["amra_anterior_left_l"]
+        back = table["amra_posterior_right_l"] + table["amra_posterior_left_l"]
+        ratio = (back / front).median()
+        # AMRA's posterior group includes gluteal muscles and adductors, so it is the larger one in everybody.
+        if np.isfinite(ratio) and ratio < 1:
             problems.refuse(
                 "amra_anterior_*, amra_posterior_*",
                 f"posterior over anterior volume has the median {ratio:.2f}; AMRA's is near 1.8",
