@@ -10,7 +10,8 @@ import pandas as pd
 
 from analysis.amra import AMRA, amra_phenotypes
 from analysis.cohort import Cohort, build_cohort
-from analysis.covariate_types import ReadAs
+from analysis.covariate_types import told_types
+from analysis.definitions import COMPUTED
 from analysis.describe import age_groups, concordance, decline, table_one, trend
 from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
 from analysis.fields import at_instance, columns_that_matter, read_fields
@@ -78,15 +79,16 @@ def load_cohort(options: Options) -> Cohort:
                     f"No study of {options.exclude.name} is in the phenotypes: none was left out as rejected."
                 )
     also = (*options.interactions, *options.sites, *options.events)
-    own = (*options.adjust, *options.exposures, *options.outcomes, *also, *(options.read_as or {}))
+    own = (*options.adjust, *options.exposures, *options.outcomes, *also)
+    read_as = told_types(options.read_as or {}, own, field_map)
     withdrawn = read_identifiers(options.withdrawn)
     where = options.participants.name
     people = check_participants(
         read_table(options.participants, identifiers, lambda header: columns_that_matter(header, field_map, own)),
         field_map if instance is None else at_instance(field_map, instance),
         where,
-        also=(*options.adjust, *options.exposures, *options.outcomes, *also),
-        read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
+        also=own,
+        read_as=read_as,
     )
     if options.withdrawn is not None and withdrawn:
         known = {*people.table["eid"], *(() if raw is None else raw["eid"])}
@@ -100,8 +102,10 @@ def load_cohort(options: Options) -> Cohort:
         """The phenotypes. Nothing else refers to them or to the table as it was read, so that memory becomes free."""
         nonlocal raw
         table, raw = raw, None
-        return amra_phenotypes(people, where) if table is None else check_phenotypes(table, options.phenotypes.name,
-                                                                                     elsewhere)  # fmt: skip
+        if table is None:
+            return amra_phenotypes(people, where)
+        others = [name for name in own if name not in people.sources and name not in COMPUTED]
+        return check_phenotypes(table, options.phenotypes.name, elsewhere, others, read_as)
 
     cohort = build_cohort(
         people,

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.column_names import plain_name
-from analysis.covariate_types import ReadAs, own_column
+from analysis.covariate_types import ReadAs, finite, own_column
+from analysis.definitions import COMPUTED
 from analysis.errors import DataError
 from analysis.fields import Field, find_columns
 from analysis.plausible import check_dates, check_measurements, check_phenotype_ranges, check_sexes
@@ -120,7 +121,11 @@ def check_participants(
             problems.note(name, text, columns[name].notna())
     sources = {name: source.columns for name, source in found.items()}
     for name in dict.fromkeys(also):
-        if name not in columns and (own := own_column(name, raw, fields, read_as or {}, problems)) is not None:
+        if name in COMPUTED:
+            if name in raw.columns:
+                rule = "computed from the measurements: this column is not used (give it another name to use it)"
+                problems.note(name, rule, raw[name].notna())
+        elif name not in columns and (own := own_column(name, raw, fields, read_as or {}, problems)) is not None:
             columns[name], sources[name] = own[0], (own[1],)
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
@@ -128,14 +133,20 @@ def check_participants(
     _check_sums(table, problems)
     _check_bmi(table, problems)
     check_measurements(table, problems)
+    check_dates(table, [name for name, known in fields.items() if known.kind == "date"], problems)
     check_sexes(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
     _fill_survivors(table, problems)
     return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, header)), fields)
 
-    check_dates(table, [name for name, known in fields.items() if known.kind == "date"], problems)
 
-def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:
+def check_phenotypes(
+    raw: pd.DataFrame,
+    where: str,
+    other_visits: int = 0,
+    also: Sequence[str] = (),
+    read_as: Mapping[str, ReadAs] | None = None,
+) -> Checked:
     """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
 
     Volumes (``*_cm3``), ratios and fractions that are 0, negative or infinite are
@@ -148,6 +159,11 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
     where : str
     other_visits : int
         Rows that were left out before, because they are of another visit; noted.
+    also : sequence of str
+        Columns that the user named. Where one is no known measure, such as a scanner, it is read as
+        `check_participants` reads columns of the user's own.
+    read_as : mapping of str to ReadAs, optional
+        How to read them.
 
     Raises
     ------
@@ -180,8 +196,11 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
                 problems.add(name, "negative values", values < 0, remedy)
             problems.note(name, rule, wrong)
             columns[name] = values.mask(wrong)
+        elif "_fat_" in name or name.endswith("_cm2"):
+            columns[name] = finite(numbers(raw[name], name, problems), name, problems)
         else:
-            columns[name] = raw[name]
+            own = own_column(name, raw, {}, read_as or {}, problems) if name in also else None
+            columns[name] = raw[name] if own is None else own[0]
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
     if not {"tmv_cm3", "pa_ratio"} & set(table.columns):
