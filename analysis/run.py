@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.amra import AMRA, amra_phenotypes
+from analysis.asked_columns import check_kinds
 from analysis.cohort import Cohort, build_cohort
 from analysis.covariate_types import told_types
 from analysis.definitions import COMPUTED
@@ -121,6 +122,7 @@ def load_cohort(options: Options) -> Cohort:
         rejected=rejected,
         repeats=repeats,
     )
+    check_kinds(cohort.analysed, (), (), (*options.interactions, *options.sites))
     further = (*fixed_cut_warnings(cohort.analysed, options.fixed_cuts), *unknown)
     return replace(cohort, warnings=(*cohort.warnings, *further)) if further else cohort
 
