@@ -15,6 +15,7 @@ from analysis.deaths import count_deaths
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
 from analysis.errors import DataError
+from analysis.exclusions import consenting
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
 from analysis.text_tables import in_words
@@ -131,7 +132,7 @@ def build_cohort(
         no participant, or fewer than 20 remain.
     """
     entered = len(participants.table)
-    people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
+    people, images = (consenting(one.table, withdrawn) for one in (participants, phenotypes))
     people = without_copies(people, images, participants.fields)
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     structures = _structures(images)
@@ -235,11 +236,6 @@ def build_cohort(
         sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
     )
-
-
-def _consenting(table: pd.DataFrame, withdrawn: Set[str]) -> pd.DataFrame:
-    out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
-    return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
 
 
 def _absent(participants: Checked) -> str:

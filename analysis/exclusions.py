@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 from analysis.errors import DataError
 from analysis.tables import read_table
 
-__all__ = ["Excluded", "choose_visit", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
+__all__ = ["Excluded", "choose_visit", "consenting", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
 
 _REJECT = "reject"
 _DECISIONS = {_REJECT, "accept", ""}
@@ -89,6 +90,12 @@ def read_exclusions(path: Path) -> Excluded:
         frozenset(table.loc[~with_visit, "eid"]),
         frozenset(zip(table.loc[with_visit, "eid"], visit[with_visit], strict=True)),
     )
+
+
+def consenting(table: pd.DataFrame, withdrawn: Set[str] = frozenset()) -> pd.DataFrame:
+    """Leave out people who withdrew, and everybody whose identifier is negative, as UK Biobank marks them."""
+    out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
+    return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
 
 
 def choose_visit(table: pd.DataFrame, visit: str | None, where: str) -> pd.DataFrame:
