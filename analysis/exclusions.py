@@ -104,8 +104,10 @@ def choose_visit(table: pd.DataFrame, visit: str | None, where: str) -> pd.DataF
     Raises
     ------
     DataError
-        If no visit is given and a participant has several, or no row is of the visit.
+        If no visit is given and a participant has several, no row is of the visit, or there is no eid.
     """
+    if "eid" not in table.columns:
+        raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
     if "visit" not in table.columns:
         if visit is not None:
             raise DataError(where, "no column visit", "one", "Leave out --visit, or collect the reports again.")

@@ -14,7 +14,7 @@ from analysis.cohort import Cohort, build_cohort
 from analysis.covariate_types import told_types
 from analysis.definitions import COMPUTED
 from analysis.describe import age_groups, concordance, decline, table_one, trend
-from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
+from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
 from analysis.fields import at_instance, columns_that_matter, read_fields
 from analysis.fixed_cuts import fixed_cut_warnings
 from analysis.interactions import interactions, sex_stratified
@@ -25,7 +25,7 @@ from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_identifiers, read_table
 from analysis.threads import made_together, one_blas_thread
-from analysis.validation import Checked, check_participants, check_phenotypes
+from analysis.validation import Checked, check_participants, check_phenotypes, checked_repeats
 
 __all__ = ["Results", "analyse", "load_cohort"]
 
@@ -67,13 +67,14 @@ def load_cohort(options: Options) -> Cohort:
     unknown: list[str] = []
     instance = options.instance
     if str(options.phenotypes) != AMRA:
-        raw = read_table(options.phenotypes, ("eid", "visit"))
-        repeats = repeats_of(raw)
-        raw = choose_visit(raw, options.visit, options.phenotypes.name)
+        every = read_table(options.phenotypes, ("eid", "visit"))
+        raw = choose_visit(every, options.visit, options.phenotypes.name)
+        excluded = None if options.exclude is None else read_exclusions(options.exclude)
+        repeats = checked_repeats(every if excluded is None else every[~excluded.rows(every)], options.phenotypes.name)
+        del every
         instance = instance_of(raw) if instance is None else instance
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
-        if options.exclude is not None:
-            excluded = read_exclusions(options.exclude)
+        if options.exclude is not None and excluded is not None:
             rejected = frozenset(raw.loc[excluded.rows(raw), "eid"])
             if not rejected and (excluded.participants or excluded.studies):
                 unknown.append(

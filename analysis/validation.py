@@ -19,12 +19,13 @@ from analysis.column_names import plain_name
 from analysis.covariate_types import ReadAs, finite, own_column
 from analysis.definitions import COMPUTED
 from analysis.errors import DataError
+from analysis.exclusions import repeats_of
 from analysis.fields import Field, find_columns
 from analysis.plausible import check_dates, check_measurements, check_phenotype_ranges, check_sexes
 from analysis.problems import Note, Problems
 from analysis.values import dates, decoded, measurement, numbers
 
-__all__ = ["Checked", "check_participants", "check_phenotypes"]
+__all__ = ["Checked", "check_participants", "check_phenotypes", "checked_repeats"]
 
 # Weight and BMI may come from different devices at the same visit.
 _BMI_DIFFERENCE = 0.2
@@ -211,6 +212,24 @@ def check_phenotypes(
     check_phenotype_ranges(table, problems)
     problems.raise_if_any("one row of numbers per participant, volumes in cm3")
     return Checked(table, tuple(problems.notes), {name: (name,) for name in table.columns}, tuple(raw.columns))
+
+
+def checked_repeats(raw: pd.DataFrame, where: str) -> pd.DataFrame | None:
+    """Phenotypes of all visits, each checked as `check_phenotypes` does; None if nobody has several visits.
+
+    Raises
+    ------
+    DataError
+        If those of a visit cannot be used.
+    """
+    repeats = repeats_of(raw)
+    if repeats is None:
+        return None
+    parts = [
+        check_phenotypes(part.reset_index(drop=True), f"{where}, visit {visit:g}").table
+        for visit, part in repeats.groupby("visit")
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _check_identifiers(eid: pd.Series, problems: Problems) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.errors import DataError
@@ -49,3 +50,28 @@ def test_a_single_line_that_is_no_header_is_not_an_empty_list(tmp_path: Path) ->
     for nobody in ("", "eid,visit,decision\n"):
         (tmp_path / "e.csv").write_text(nobody)
         assert not read_exclusions(tmp_path / "e.csv").participants
+
+
+def test_repeated_studies_are_checked_and_rejected_as_the_others_are(tmp_path: Path) -> None:
+    people().to_csv(tmp_path / "p.csv", index=False)
+    second = images().assign(visit=3)
+    second.loc[0, "pa_ratio"] = -0.4
+    pd.concat([images().assign(visit=2), second]).to_csv(tmp_path / "m.csv", index=False)
+    (tmp_path / "e.csv").write_text("eid,visit,decision\n1001,3,reject\n")
+    options = Options(tmp_path / "m.csv", tmp_path / "p.csv", tmp_path / "o", visit="2", exclude=tmp_path / "e.csv")
+    repeats = load_cohort(options).repeats
+    assert repeats is not None
+    known = repeats.dropna(subset="pa_ratio")
+    first, again = (set(known.loc[known["visit"] == visit, "eid"]) for visit in (2, 3))
+    assert first - again == {"1000", "1001"} and len(first) == 40
+    second.assign(tmv_cm3=second["tmv_cm3"] / 1000).to_csv(tmp_path / "litres.csv", index=False)
+    pd.concat([images().assign(visit=2), pd.read_csv(tmp_path / "litres.csv")]).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(DataError, match=r"m\.csv, visit 3: column tmv_cm3: values of litres"):
+        load_cohort(options)
+
+
+def test_phenotypes_with_visits_and_without_an_eid_are_an_error_of_the_table(tmp_path: Path) -> None:
+    people().to_csv(tmp_path / "p.csv", index=False)
+    images().drop(columns="eid").assign(visit=2).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(DataError, match=r"m\.csv: no column eid"):
+        load_cohort(Options(tmp_path / "m.csv", tmp_path / "p.csv", tmp_path / "o"))
