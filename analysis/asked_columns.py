@@ -13,7 +13,6 @@ from analysis.validation import Checked
 
 __all__ = ["check_columns", "check_kinds", "without_copies"]
 
-_MOST_LEVELS = 40
 # Share by which copies of a measure may differ: they were rounded.
 _ROUNDED = 1e-4
 
@@ -40,7 +39,7 @@ def check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, S
 def check_kinds(
     table: pd.DataFrame, exposures: Sequence[str], outcomes: Sequence[str], covariates: Sequence[str]
 ) -> None:
-    """Check that exposures are numbers, outcomes 0 and 1, and covariates numbers or a few categories.
+    """Check that exposures are numbers, outcomes 0 and 1, and covariates numbers or categories.
 
     Raises
     ------
@@ -63,12 +62,9 @@ def check_kinds(
             )  # fmt: skip
     for name in covariates:
         values = table[name].dropna()
-        many = not pd.api.types.is_numeric_dtype(values) and values.nunique() > _MOST_LEVELS
-        if name == "eid" or pd.api.types.is_datetime64_any_dtype(values) or many:
-            raise DataError(
-                f"column {name}", f"{_kind(values, name)} as a covariate",
-                f"numbers, or at most {_MOST_LEVELS} categories", "Take it out of the option that names it.",
-            )  # fmt: skip
+        if name == "eid" or pd.api.types.is_datetime64_any_dtype(values):
+            raise DataError(f"column {name}", f"{_kind(values, name)} as a covariate", "numbers or categories",
+                            "Take it out of the option that names it.")  # fmt: skip
 
 
 def without_copies(people: pd.DataFrame, images: pd.DataFrame, fields: Collection[str]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,14 +27,14 @@ def test_a_list_that_leaves_nobody_out_is_said_at_the_top(tmp_path: Path) -> Non
     people().to_csv(tmp_path / "p.csv", index=False)
     images().to_csv(tmp_path / "m.csv", index=False)
     (tmp_path / "w.csv").write_text('"","x"\n"1","1001"\n"2","1002"\n')  # as R writes a table: row numbers first
-    options = {"phenotypes": tmp_path / "m.csv", "participants": tmp_path / "p.csv", "out": tmp_path / "o"}
-    said = load_cohort(Options(**options, withdrawn=tmp_path / "w.csv")).warnings
+    options = Options(tmp_path / "m.csv", tmp_path / "p.csv", tmp_path / "o")
+    said = load_cohort(replace(options, withdrawn=tmp_path / "w.csv")).warnings
     assert any("No identifier of w.csv (2 lines) is in either table" in warning for warning in said)
     (tmp_path / "e.csv").write_text("9001\n9002\n")
-    said = load_cohort(Options(**options, exclude=tmp_path / "e.csv")).warnings
+    said = load_cohort(replace(options, exclude=tmp_path / "e.csv")).warnings
     assert any("No study of e.csv is in the phenotypes" in warning for warning in said)
     (tmp_path / "w.csv").write_text("1001\n1002\n")
-    cohort = load_cohort(Options(**options, withdrawn=tmp_path / "w.csv"))
+    cohort = load_cohort(replace(options, withdrawn=tmp_path / "w.csv"))
     assert not cohort.warnings and len(cohort.analysed) == 38
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,9 +52,10 @@ def test_the_notes_of_a_clean_table_are_empty() -> None:
     assert not checked(people()).notes and not check_phenotypes(images(), "p.csv").notes
 
 
-@pytest.mark.parametrize("option", ["interactions", "sites"])
-def test_a_date_modifies_nothing_and_is_no_site(option: str, tmp_path: Path) -> None:
+def test_a_date_modifies_nothing_and_is_no_site(tmp_path: Path) -> None:
     people().assign(imaging_date="2016-05-01").to_csv(tmp_path / "p.csv", index=False)
     images().to_csv(tmp_path / "m.csv", index=False)
-    with pytest.raises(DataError, match="column imaging_date: dates as a covariate"):
-        load_cohort(Options(tmp_path / "m.csv", tmp_path / "p.csv", tmp_path / "o", **{option: ("imaging_date",)}))
+    options = Options(tmp_path / "m.csv", tmp_path / "p.csv", tmp_path / "o")
+    for asked in (replace(options, interactions=("imaging_date",)), replace(options, sites=("imaging_date",))):
+        with pytest.raises(DataError, match="column imaging_date: dates as a covariate"):
+            load_cohort(asked)
