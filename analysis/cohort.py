@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.amra import AMRA_WARNING
+from analysis.asked_columns import check_columns, check_kinds, without_copies
 from analysis.composition import add_composition
-from analysis.covariate_types import near_names
 from analysis.deaths import count_deaths
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
 from analysis.errors import DataError
+from analysis.exclusions import consenting
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
 from analysis.text_tables import in_words
@@ -131,7 +132,8 @@ def build_cohort(
         no participant, or fewer than 20 remain.
     """
     entered = len(participants.table)
-    people, images = (_consenting(one.table, withdrawn) for one in (participants, phenotypes))
+    people, images = (consenting(one.table, withdrawn) for one in (participants, phenotypes))
+    people = without_copies(people, images, participants.fields)
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     structures = _structures(images)
     named = {*covariates, *exposures, *outcomes, *also}
@@ -170,9 +172,9 @@ def build_cohort(
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
         joined = kept
     table = add_composition(derive(joined, cut_offs, register_until))
-    _check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
-                                         "interactions, --sites and --events": also})  # fmt: skip
-    _check_outcomes(table, outcomes)
+    check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
+                                        "interactions, --sites and --events": also})  # fmt: skip
+    check_kinds(table, exposures, outcomes, covariates)
     problems = Problems("participants and phenotypes")
     check_sexes(table, problems)
     problems.raise_if_any("men with more muscle than women")
@@ -231,14 +233,9 @@ def build_cohort(
         cut_offs=cut_offs,
         structures=structures,
         warnings=(*_warnings(analysed), *([lacking] if covariates and so_far.sum() > 2 * keep.sum() else [])),
-        sources=participants.sources,
+        sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
     )
-
-
-def _consenting(table: pd.DataFrame, withdrawn: Set[str]) -> pd.DataFrame:
-    out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
-    return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
 
 
 def _absent(participants: Checked) -> str:
@@ -267,35 +264,6 @@ def _lacking(reached: pd.DataFrame) -> str:
         if count
     ]
     return f"Missing among the {len(reached)} who meet all other criteria: {', '.join(parts)}." if parts else ""
-
-
-def _check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, Sequence[str]]) -> None:
-    """Raise `DataError` for a column that neither table has, with the names that may be meant."""
-    for option, names in named.items():
-        for name in names:
-            # A column of the field map exists even where the file lacks it; it is empty then.
-            lacks = name in participants.fields and name not in participants.sources
-            if name in table.columns and not (lacks and table[name].isna().all()):
-                continue
-            header = dict.fromkeys([*participants.header, *table.columns])
-            near = [other for other in near_names(name, list(header), participants.fields) if other != name]
-            remedy = f"Near it: {', '.join(near)}. " if near else ""
-            raise DataError(
-                "participants and phenotypes",
-                f"no column {name}",
-                f"every column of --{option}",
-                f"{remedy}Check --{option}.",
-            )
-
-
-def _check_outcomes(table: pd.DataFrame, outcomes: Sequence[str]) -> None:
-    for name in outcomes:
-        known = table[name].dropna()
-        if not pd.api.types.is_numeric_dtype(known) or not known.isin([0, 1]).all():
-            raise DataError(
-                f"column {name}", "values other than 0 and 1", "0 (no), 1 (yes) or empty in an outcome",
-                "Make such a column, or use it as an exposure or covariate.",
-            )  # fmt: skip
 
 
 def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[str]) -> None:

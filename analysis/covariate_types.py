@@ -12,19 +12,22 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.column_names import FieldColumn, field_columns, plain_name
+from analysis.errors import OptionError
 from analysis.fields import Field, Source
 from analysis.problems import Problems
-from analysis.values import NO_ANSWER, as_text, decoded, measurement, numbers
+from analysis.values import NO_ANSWER, as_text, decoded, measurement, numbers, quoted
 
-__all__ = ["ReadAs", "near_names", "own_column"]
+__all__ = ["ReadAs", "finite", "near_names", "own_column", "told_types"]
 
 # With more distinct whole numbers than this, a column is a measurement.
 _MOST_CODES = 12
-# Codes of UK Biobank for an answer that was not given, and for "less than one".
-_NEGATIVE_CODES = (-1.0, -3.0, -7.0, -10.0)
+# Codes of UK Biobank for an answer that was not given, for "less than one", "ongoing" and the like: codings 100291,
+# 100298, 100373, 170, 513, 909 and others, of the touchscreen, the interview and the web questionnaires.
+_NEGATIVE_CODES = (-1.0, -3.0, -7.0, -10.0, -11.0, -13.0, -21.0, -23.0, -121.0, -313.0, -521.0, -818.0, -1001.0)
 _MOST_LEVELS = 40
 
 
@@ -91,9 +94,41 @@ def own_column(
                     f"{text.nunique()} different texts",
                     f"Give a column with at most {_MOST_LEVELS} categories, or numbers.",
                 )
+            elif found.notna().any():
+                _refuse_mixture(text[words], name, problems)
             return text.rename(name), column
+    found = finite(found, name, problems)
     _refuse_codes(found, name, problems)
     return found.rename(name), column
+
+
+def told_types(
+    told: Mapping[str, Sequence[str]], asked: Sequence[str], fields: Mapping[str, Field]
+) -> dict[str, ReadAs]:
+    """What ``--read-as`` says of the columns that the other options name.
+
+    Raises
+    ------
+    OptionError
+        If no option names such a column, or the field map says how to read it: the answer would have no effect.
+    """
+    for name, words in told.items():
+        if name not in asked:
+            near = difflib.get_close_matches(name, asked, n=1, cutoff=0.6)
+            raise OptionError(
+                "read_as", f"{name}, which no other option names", "a column of --adjust, --exposures and the like",
+                f"Did you mean {near[0]}?" if near else "Correct its name, or leave it out.",
+            )  # fmt: skip
+        kind = fields[name].kind if name in fields else None
+        missing = {code for code, meaning in fields[name].codes.items() if meaning == "missing"} if kind else set()
+        if kind is not None and (
+            kind != {"factor": "code", "number": "number"}[words[0]] or not {*words[1:]} <= missing
+        ):
+            raise OptionError(
+                "read_as", f"{name}={','.join(words)}", "a column that the field map does not know",
+                f"Give {name} another name in the table, or change its entry with --fields.",
+            )  # fmt: skip
+    return {name: ReadAs(words[0], tuple(words[1:])) for name, words in told.items()}
 
 
 def near_names(name: str, header: Sequence[str], fields: Mapping[str, Field]) -> list[str]:
@@ -127,7 +162,26 @@ def _as_told(column: pd.Series, name: str, told: ReadAs, problems: Problems) -> 
         if text.nunique() > _MOST_LEVELS:
             problems.refuse(name, f"{text.nunique()} categories", f"Give at most {_MOST_LEVELS}, or read it as number.")
         return text.rename(name)
-    return numbers(text, name, problems).rename(name)
+    return finite(numbers(text, name, problems), name, problems).rename(name)
+
+
+def finite(values: pd.Series, name: str, problems: Problems) -> pd.Series:
+    """Set infinite values to missing, and note them."""
+    endless = values.isin([np.inf, -np.inf])
+    problems.note(name, "infinite: set to missing", endless)
+    return values.mask(endless)
+
+
+def _refuse_mixture(words: pd.Series, name: str, problems: Problems) -> None:
+    """Refuse hours such as 1, 2 and "Less than an hour": as categories they lose their order without any sign of it."""
+    known = list(dict.fromkeys(words))
+    missing = "".join(f",{word}" for word in known if "," not in word) if len(known) <= _MOST_CODES else ""
+    problems.refuse(
+        name,
+        f"numbers and text ({quoted(words)})",
+        f"Say which: --read-as {name}=factor or, quoted, --read-as '{name}=number{missing}' "
+        "(texts after the comma mean missing).",
+    )
 
 
 def _refuse_codes(values: pd.Series, name: str, problems: Problems) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AWGS2019",
     "BY_AGE",
+    "COMPUTED",
     "COVARIATES",
     "CUT_OFFS",
     "EWGSOP2",
@@ -75,6 +76,13 @@ OUTCOMES = {
     "mortality": "Death from any cause",
     "falls": "Falls in the last year",
 }
+# Columns that are computed from measurements, whatever columns of these names a participants' table has.
+COMPUTED = (
+    *OUTCOMES, "probable_sarcopenia", "sarcopenia_status", "grip_kg", "leg_lean_kg", "alm_kg", "almi",
+    "tvi_cm3_per_cm2", "specific_strength_kg_per_l", "thigh_strength_kg_per_l", "lr_asymmetry_dexa",
+    "lr_asymmetry_mri", "amra_thigh_cm3", "amra_pa_ratio", "amra_asymmetry", "low_specific_strength",
+    "muscle_volume_z", "muscle_composition", "adverse_muscle_composition",
+)  # fmt: skip
 # The paper's adjustment set: name on the command line, and column.
 COVARIATES = ("age", "sex", "bmi", "activity")
 # Labels of further columns that can be an exposure, an outcome or a covariate.

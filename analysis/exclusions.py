@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pandas as pd
 from analysis.errors import DataError
 from analysis.tables import read_table
 
-__all__ = ["Excluded", "choose_visit", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
+__all__ = ["Excluded", "choose_visit", "consenting", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
 
 _REJECT = "reject"
 _DECISIONS = {_REJECT, "accept", ""}
@@ -37,8 +39,13 @@ class Excluded:
         if "visit" not in table.columns:
             # Without visits in the table, nobody knows that the rejected study is not this one.
             return excluded | table["eid"].isin({eid for eid, _ in self.studies})
-        pairs = zip(table["eid"], visits(table), strict=True)
-        return excluded | pd.Series([pair in self.studies for pair in pairs], index=table.index)
+        # A visit 2 in the list means 2_0 in the table too; 2_0 means only itself.
+        named = visits(table)
+        numbers = named.str.extract(r"^\D*(\d+)", expand=False).fillna("")
+        for written in (named, numbers):
+            pairs = zip(table["eid"], written, strict=True)
+            excluded |= pd.Series([pair in self.studies for pair in pairs], index=table.index)
+        return excluded
 
 
 def read_exclusions(path: Path) -> Excluded:
@@ -63,9 +70,11 @@ def read_exclusions(path: Path) -> Excluded:
         lines = []
     if lines and all(line.isdigit() for line in lines):
         return Excluded(frozenset(lines), frozenset())
-    # An empty file is allowed: nobody has withdrawn, or nothing was rejected.
-    if path.is_file() and path.suffix != ".parquet" and len(path.read_bytes().splitlines()) < 2:
-        return Excluded(frozenset(), frozenset())
+    # An empty file, or a header alone, is allowed: nobody has withdrawn, or nothing was rejected.
+    if path.is_file() and path.suffix != ".parquet":
+        rows = path.read_text("utf-8-sig", errors="replace").splitlines()
+        if not rows or (len(rows) == 1 and "eid" in re.split(r'[,;\t "]+', rows[0])):
+            return Excluded(frozenset(), frozenset())
     table = read_table(path, ("eid", "visit", "decision"))
     if "eid" not in table.columns:
         raise DataError(path.name, "no column eid", "a column eid, or one eid a line", "Add a header.")
@@ -83,14 +92,22 @@ def read_exclusions(path: Path) -> Excluded:
     )
 
 
+def consenting(table: pd.DataFrame, withdrawn: Set[str] = frozenset()) -> pd.DataFrame:
+    """Leave out people who withdrew, and everybody whose identifier is negative, as UK Biobank marks them."""
+    out = table["eid"].isin(list(withdrawn)) | table["eid"].str.startswith("-").fillna(False)
+    return table[~out.to_numpy(dtype=bool)].reset_index(drop=True) if out.any() else table
+
+
 def choose_visit(table: pd.DataFrame, visit: str | None, where: str) -> pd.DataFrame:
     """The rows of one visit; all rows if no visit is given.
 
     Raises
     ------
     DataError
-        If no visit is given and a participant has several, or no row is of the visit.
+        If no visit is given and a participant has several, no row is of the visit, or there is no eid.
     """
+    if "eid" not in table.columns:
+        raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
     if "visit" not in table.columns:
         if visit is not None:
             raise DataError(where, "no column visit", "one", "Leave out --visit, or collect the reports again.")

@@ -245,6 +245,8 @@ class Options:
             raise OptionError("full", "given with --paper", "one of the two", "Leave one out.")
         if not 10 <= self.bootstraps <= 100_000:
             raise OptionError("bootstraps", f"{self.bootstraps}", "10 to 100000", "Give another number.")
+        if self.seed < 0:
+            raise OptionError("seed", f"{self.seed}", "0 or more", "Give another number.")
         if self.instance is not None and not 0 <= self.instance <= 9:
             raise OptionError("instance", f"{self.instance}", "a visit number, such as 2 or 3", "Correct it.")
         for name, (low, high) in (self.fixed_cuts or {}).items():
@@ -256,9 +258,14 @@ class Options:
                 raise OptionError("fixed_cuts", f"{low:g} and {high:g}", "the lower one first", "Exchange them.")
         if self.censor_date is not None:
             try:
-                date.fromisoformat(self.censor_date)
+                day = date.fromisoformat(self.censor_date)
             except ValueError as error:
                 raise OptionError("censor_date", str(error), "a day as YYYY-MM-DD", "Correct it.") from None
+            if day.year > date.today().year + 2:
+                # Follow-up would be as long as the date is wrong.
+                raise OptionError(
+                    "censor_date", f"{day}, in the future", "a day until which deaths are known", "Correct it."
+                )
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values for YAML and JSON. The command line's ``--config`` reads them."""

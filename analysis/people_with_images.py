@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import DataError
-from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
+from analysis.exclusions import choose_visit, consenting, instance_of, of_instance, read_exclusions
 from analysis.fields import at_instance, read_fields
 from analysis.tables import read_table
 from analysis.validation import check_participants, check_phenotypes
@@ -59,7 +59,7 @@ def people_with_images(
         field_map if instance is None else at_instance(field_map, instance),
         participants.name,
     ).table
-    images = check_phenotypes(raw, phenotypes.name, elsewhere).table
+    images = consenting(check_phenotypes(raw, phenotypes.name, elsewhere).table)
     clash = [name for name in images.columns if name in people.columns and name != "eid"]
     table = people.merge(images.drop(columns=clash), on="eid", how="inner", validate="one_to_one")
     if table.empty:

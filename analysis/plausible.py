@@ -7,12 +7,14 @@ inverted ratio and exchanged codes, not an unusual population.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from analysis.problems import Problems
 
-__all__ = ["check_measurements", "check_phenotype_ranges", "check_sexes"]
+__all__ = ["check_dates", "check_measurements", "check_phenotype_ranges", "check_sexes"]
 
 # With fewer known values of a sex, its median says too little.
 _FEWEST = 20
@@ -24,8 +26,15 @@ _RATIO_TOLERANCE = 0.02
 _POUNDS_OF_GRIP = 62.0
 # Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
 _USUAL_VOLUME_CM3 = (4_000, 20_000)
+# Total muscle volumes outside these are in litres or mm3.
+_LOWEST_VOLUME_CM3, _HIGHEST_VOLUME_CM3 = 100, 100_000
 # More people than this with a ratio above 1 are no failed segmentations: some ratios are inverted.
 _MIXED_SHARE, _FEWEST_MIXED = 0.05, 10
+# The first Dixon image was published in 1984 (Dixon, Radiology 1984;153:189-194).
+_FIRST_IMAGE = pd.Timestamp(1984, 1, 1)
+_EARLY_SHARE = 0.05
+# Dates further ahead than this are mistakes. Nearer ones may be a planned end of follow-up, or a wrong clock.
+_YEARS_AHEAD = 2
 # Women above men by this many SD. The sexes differ by about 2 SD the other way round.
 _REVERSED = 0.5
 
@@ -33,12 +42,23 @@ _REVERSED = 0.5
 def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
     """Check units and directions of phenotypes: volumes in cm3, P/A as posterior over anterior, fractions."""
     tmv = table["tmv_cm3"]
-    if tmv.notna().any() and tmv.median() < 100:
-        problems.add("tmv_cm3", "values of litres", tmv < 100, "Multiply by 1000 to give cm3.")
-    if tmv.median() > 100_000:
-        problems.add("tmv_cm3", "values of mm3", tmv > 100_000, "Divide by 1000 to give cm3.")
+    if tmv.notna().any() and tmv.median() < _LOWEST_VOLUME_CM3:
+        problems.add("tmv_cm3", "values of litres", tmv < _LOWEST_VOLUME_CM3, "Multiply by 1000 to give cm3.")
+    if tmv.median() > _HIGHEST_VOLUME_CM3:
+        problems.add("tmv_cm3", "values of mm3", tmv > _HIGHEST_VOLUME_CM3, "Divide by 1000 to give cm3.")
+    for unit, there, remedy in (
+        ("litres", tmv < _LOWEST_VOLUME_CM3, "Multiply them by 1000 to give cm3."),
+        ("mm3", tmv > _HIGHEST_VOLUME_CM3, "Divide them by 1000 to give cm3."),
+    ):
+        if not _LOWEST_VOLUME_CM3 <= tmv.median() <= _HIGHEST_VOLUME_CM3 or not there.any():
+            continue  # all values are in another unit, as said above
+        if there.sum() > max(1, _MIXED_SHARE * tmv.notna().sum()):
+            problems.add("tmv_cm3", f"values of {unit} among those of cm3", there, remedy)
+        else:
+            problems.note("tmv_cm3", f"a volume that nobody has, perhaps {unit}: set to missing", there)
+            table["tmv_cm3"] = table["tmv_cm3"].mask(there)
     low, high = _USUAL_VOLUME_CM3
-    if 100 <= tmv.median() < low or high < tmv.median() <= 100_000:
+    if _LOWEST_VOLUME_CM3 <= tmv.median() < low or high < tmv.median() <= _HIGHEST_VOLUME_CM3:
         rule = f"median {tmv.median():.0f} cm3 (published: 9322): are these the muscles of both sides?"
         problems.note("tmv_cm3", rule, tmv.notna())
     for name in ("pa_ratio", "pa_ratio_left", "pa_ratio_right"):
@@ -63,6 +83,26 @@ def check_phenotype_ranges(table: pd.DataFrame, problems: Problems) -> None:
                 wrong,
                 "Compute it as posterior over anterior, or remove the two volumes if they are other muscles.",
             )
+
+
+def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -> None:
+    """Refuse dates far in the future, and set days of imaging that are before the method existed to missing.
+
+    One death in 2091 would give everybody a follow-up of 70 years.
+    """
+    latest = pd.Timestamp.today() + pd.DateOffset(years=_YEARS_AHEAD)
+    for name in names:
+        future = table[name] > latest
+        if future.any():
+            rule = f"a date more than {_YEARS_AHEAD} years after today"
+            problems.add(name, rule, future, "Correct it, or leave it empty where nothing happened.")
+    early = table["imaging_date"] < _FIRST_IMAGE
+    rule = f"before {_FIRST_IMAGE.year}, when nobody had Dixon images"
+    if early.sum() > max(1, _EARLY_SHARE * table["imaging_date"].notna().sum()):
+        problems.add("imaging_date", rule, early, "Give the day of imaging.")
+    elif early.any():
+        problems.note("imaging_date", f"{rule}: set to missing", early)
+        table["imaging_date"] = table["imaging_date"].mask(early)
 
 
 def check_measurements(table: pd.DataFrame, problems: Problems) -> None:

@@ -44,14 +44,18 @@ def _power(
         Path | None, Parameter(metavar="DIR", help="Also write power.csv, power_curves.csv and power.svg.")
     ] = None,
 ) -> None:
-    shares = dict(map(_share, share))
+    given = [_share(text) for text in share]
+    shares = dict(given)
+    if len(shares) < len(given):
+        raise UsageError("--share", "an outcome twice", "each name once", "Give every share a name of its own.")
     if out is not None:
         check_output(out)
     from analysis.power import power_curves, power_table
 
     table = power_table(people, shares, level=level, power=power, r2=r2)
     for row in table.to_dict("records"):
-        print(f"{row['outcome']}, {row['contrast']}: odds ratio {row['smallest_ratio']:.3f} with power {power:g}; "
+        found = f"{row['smallest_ratio']:.3f}" if row["smallest_ratio"] > 0 else "none up to 148"
+        print(f"{row['outcome']}, {row['contrast']}: odds ratio {found} with power {power:g}; "
               f"upper over lower end of the interval {row['interval_ratio']:.2f}")  # fmt: skip
     if out is None:
         return
@@ -68,6 +72,8 @@ def _power(
 
 def _share(text: str) -> tuple[str, float]:
     name, equals, number = text.partition("=")
+    if equals and not name.strip():
+        raise UsageError("--share", f"{text} without a name", "NAME=SHARE, such as falls=0.12", "Correct it.")
     try:
         return name.strip(), float(number)
     except ValueError:

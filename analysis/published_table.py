@@ -88,8 +88,22 @@ def audit(printed: pd.DataFrame, where: str = "table") -> Audit:
         low, high = (values["events_low"], values["n_low"]), (values["events_high"], values["n_high"])
         if not all(0 < events < n for events, n in (low, high)):
             raise DataError(f"{where}, row {number}", "no events, or nobody without", "0 < events < n", "Remove it.")
+        if wrong := _impossible(values, printed_p):
+            raise DataError(
+                f"{where}, row {number}", wrong, "a printed table's numbers", "Correct it, or remove the row."
+            )
         rows.append(_one(row, values, printed_p))
     return Audit(pd.DataFrame(rows))
+
+
+def _impossible(values: dict[str, float], printed_p: tuple[str, float] | None) -> str:
+    """What no table can have printed, as words; empty if nothing."""
+    counts = [values[name] for name in ("n_low", "n_high", "events_low", "events_high")]
+    if not all(np.isfinite(count) and count == round(count) for count in counts):
+        return "counts that are no whole numbers"
+    if not (values["odds_ratio"] > 0 and 0 < values["ci_low"] <= values["ci_high"] < np.inf):
+        return "an odds ratio or an interval that is not above 0, or whose ends are exchanged"
+    return "" if printed_p is None or 0 <= printed_p[1] <= 1 else f"a p value of {printed_p[0]}"
 
 
 def _one(row: dict[Any, Any], values: dict[str, float], printed_p: tuple[str, float] | None) -> dict[str, Any]:

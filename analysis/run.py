@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.amra import AMRA, amra_phenotypes
+from analysis.asked_columns import check_kinds
 from analysis.cohort import Cohort, build_cohort
-from analysis.covariate_types import ReadAs
+from analysis.covariate_types import told_types
+from analysis.definitions import COMPUTED
 from analysis.describe import age_groups, concordance, decline, table_one, trend
-from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions, repeats_of
+from analysis.exclusions import choose_visit, instance_of, of_instance, read_exclusions
 from analysis.fields import at_instance, columns_that_matter, read_fields
 from analysis.fixed_cuts import fixed_cut_warnings
 from analysis.interactions import interactions, sex_stratified
@@ -23,7 +25,7 @@ from analysis.sensitivity import per_sd, sensitivity
 from analysis.survival import FollowUp, follow_up, hazard_ratios
 from analysis.tables import read_identifiers, read_table
 from analysis.threads import made_together, one_blas_thread
-from analysis.validation import Checked, check_participants, check_phenotypes
+from analysis.validation import Checked, check_participants, check_phenotypes, checked_repeats
 
 __all__ = ["Results", "analyse", "load_cohort"]
 
@@ -62,32 +64,50 @@ def load_cohort(options: Options) -> Cohort:
     field_map = read_fields(options.fields)
     identifiers = ("eid", *field_map["eid"].names, *field_map["eid"].titles)
     raw, repeats, rejected, elsewhere = None, None, frozenset[str](), 0
+    unknown: list[str] = []
     instance = options.instance
     if str(options.phenotypes) != AMRA:
-        raw = read_table(options.phenotypes, ("eid", "visit"))
-        repeats = repeats_of(raw)
-        raw = choose_visit(raw, options.visit, options.phenotypes.name)
+        every = read_table(options.phenotypes, ("eid", "visit"))
+        raw = choose_visit(every, options.visit, options.phenotypes.name)
+        excluded = None if options.exclude is None else read_exclusions(options.exclude)
+        repeats = checked_repeats(every if excluded is None else every[~excluded.rows(every)], options.phenotypes.name)
+        del every
         instance = instance_of(raw) if instance is None else instance
         raw, elsewhere = of_instance(raw, instance, options.phenotypes.name)
-        if options.exclude is not None:
-            rejected = frozenset(raw.loc[read_exclusions(options.exclude).rows(raw), "eid"])
+        if options.exclude is not None and excluded is not None:
+            rejected = frozenset(raw.loc[excluded.rows(raw), "eid"])
+            if not rejected and (excluded.participants or excluded.studies):
+                unknown.append(
+                    f"No study of {options.exclude.name} is in the phenotypes: none was left out as rejected."
+                )
     also = (*options.interactions, *options.sites, *options.events)
-    own = (*options.adjust, *options.exposures, *options.outcomes, *also, *(options.read_as or {}))
+    own = (*options.adjust, *options.exposures, *options.outcomes, *also)
+    read_as = told_types(options.read_as or {}, own, field_map)
+    withdrawn = read_identifiers(options.withdrawn)
     where = options.participants.name
     people = check_participants(
         read_table(options.participants, identifiers, lambda header: columns_that_matter(header, field_map, own)),
         field_map if instance is None else at_instance(field_map, instance),
         where,
-        also=(*options.adjust, *options.exposures, *options.outcomes, *also),
-        read_as={name: ReadAs(words[0], tuple(words[1:])) for name, words in (options.read_as or {}).items()},
+        also=own,
+        read_as=read_as,
     )
+    if options.withdrawn is not None and withdrawn:
+        known = {*people.table["eid"], *(() if raw is None else raw["eid"])}
+        if not withdrawn & known:
+            unknown.append(
+                f"No identifier of {options.withdrawn.name} ({len(withdrawn)} lines) is in either table: nobody was "
+                "left out as withdrawn."
+            )
 
     def images() -> Checked:
         """The phenotypes. Nothing else refers to them or to the table as it was read, so that memory becomes free."""
         nonlocal raw
         table, raw = raw, None
-        return amra_phenotypes(people, where) if table is None else check_phenotypes(table, options.phenotypes.name,
-                                                                                     elsewhere)  # fmt: skip
+        if table is None:
+            return amra_phenotypes(people, where)
+        others = [name for name in own if name not in people.sources and name not in COMPUTED]
+        return check_phenotypes(table, options.phenotypes.name, elsewhere, others, read_as)
 
     cohort = build_cohort(
         people,
@@ -99,11 +119,12 @@ def load_cohort(options: Options) -> Cohort:
         outcomes=options.outcomes,
         also=also,
         register_until=_day(options.censor_date),
-        withdrawn=read_identifiers(options.withdrawn),
+        withdrawn=withdrawn,
         rejected=rejected,
         repeats=repeats,
     )
-    further = fixed_cut_warnings(cohort.analysed, options.fixed_cuts)
+    check_kinds(cohort.analysed, (), (), (*options.interactions, *options.sites))
+    further = (*fixed_cut_warnings(cohort.analysed, options.fixed_cuts), *unknown)
     return replace(cohort, warnings=(*cohort.warnings, *further)) if further else cohort
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_table(
         read = _read_parquet(path, wanted) if path.suffix == ".parquet" else _read_delimited(path, as_text, wanted)
     except pd.errors.EmptyDataError:
         raise DataError(where, "an empty file", "a table with a header", "Export it again.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
+    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise DataError(where, f"not readable ({str(error).strip()})", "a table", _REMEDY) from None
     table, header = read
     table.columns = [str(name).strip() for name in table.columns]
@@ -79,6 +80,8 @@ def _read_parquet(path: Path, wanted: _Chooser | None) -> tuple[pd.DataFrame, li
     header = [str(name) for name in read_schema(path).names]
     chosen = None if wanted is None else [name for name in header if name in set(wanted(header))]
     table = pd.read_parquet(path, columns=chosen)
+    if any(table.index.names):  # pandas keeps an index such as eid beside the columns
+        table = table.reset_index()
     return table, header if chosen is not None else [str(name) for name in table.columns]
 
 
@@ -87,7 +90,11 @@ def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> t
         first = list(islice(opened.handle, _LINES_SNIFFED))
     header = first[0] if first else ""
     separator = max("\t;,", key=header.count) if any(mark in header for mark in "\t;,") else ","
-    rows = [row for row in csv.reader(first, delimiter=separator, skipinitialspace=True) if row]
+    try:
+        rows = [row for row in csv.reader(first, delimiter=separator, skipinitialspace=True) if row]
+    except csv.Error as error:  # a quote that nobody closed: the rest of the file is one value
+        raise DataError(path.name, f"not readable ({error}), probably a quotation mark without its second one",
+                        "texts with both", "Export it again.") from None  # fmt: skip
     if len(first) == _LINES_SNIFFED:
         rows.pop()  # a quoted text may go on in the next line
     if not rows:
@@ -167,9 +174,10 @@ def read_identifiers(path: Path | None) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(path.name, f"not readable ({error})", "identifiers, one a line", "Check the path.") from None
     words = [re.split(r"[,;\t ]", line.strip().strip('"'))[0].strip('"') for line in lines]
-    if any(words) and not any(word.lstrip("-").isdigit() for word in words):
+    if any(words) and not any(word.removesuffix(".0").lstrip("-").isdigit() for word in words):
         raise UsageError(path.name, "no identifier in it", "identifiers, one a line", "Check the file.")
-    return frozenset(word for word in words if word)
+    # R and pandas write the identifiers of a column with missing values as 1000123.0.
+    return frozenset(word.removesuffix(".0") for word in words if word)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

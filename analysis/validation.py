@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.column_names import plain_name
-from analysis.covariate_types import ReadAs, own_column
+from analysis.covariate_types import ReadAs, finite, own_column
+from analysis.definitions import COMPUTED
 from analysis.errors import DataError
+from analysis.exclusions import repeats_of
 from analysis.fields import Field, find_columns
-from analysis.plausible import check_measurements, check_phenotype_ranges, check_sexes
+from analysis.plausible import check_dates, check_measurements, check_phenotype_ranges, check_sexes
 from analysis.problems import Note, Problems
 from analysis.values import dates, decoded, measurement, numbers
 
-__all__ = ["Checked", "check_participants", "check_phenotypes"]
+__all__ = ["Checked", "check_participants", "check_phenotypes", "checked_repeats"]
 
 # Weight and BMI may come from different devices at the same visit.
 _BMI_DIFFERENCE = 0.2
@@ -120,7 +122,11 @@ def check_participants(
             problems.note(name, text, columns[name].notna())
     sources = {name: source.columns for name, source in found.items()}
     for name in dict.fromkeys(also):
-        if name not in columns and (own := own_column(name, raw, fields, read_as or {}, problems)) is not None:
+        if name in COMPUTED:
+            if name in raw.columns:
+                rule = "computed from the measurements: this column is not used (give it another name to use it)"
+                problems.note(name, rule, raw[name].notna())
+        elif name not in columns and (own := own_column(name, raw, fields, read_as or {}, problems)) is not None:
             columns[name], sources[name] = own[0], (own[1],)
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
@@ -128,13 +134,20 @@ def check_participants(
     _check_sums(table, problems)
     _check_bmi(table, problems)
     check_measurements(table, problems)
+    check_dates(table, [name for name, known in fields.items() if known.kind == "date"], problems)
     check_sexes(table, problems)
     problems.raise_if_any("the units and codes of analysis/fields.yaml")
     _fill_survivors(table, problems)
     return Checked(table, tuple(problems.notes), sources, tuple(map(plain_name, header)), fields)
 
 
-def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Checked:
+def check_phenotypes(
+    raw: pd.DataFrame,
+    where: str,
+    other_visits: int = 0,
+    also: Sequence[str] = (),
+    read_as: Mapping[str, ReadAs] | None = None,
+) -> Checked:
     """Make canonical phenotypes: ``eid`` and measurements, none of them negative.
 
     Volumes (``*_cm3``), ratios and fractions that are 0, negative or infinite are
@@ -147,6 +160,11 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
     where : str
     other_visits : int
         Rows that were left out before, because they are of another visit; noted.
+    also : sequence of str
+        Columns that the user named. Where one is no known measure, such as a scanner, it is read as
+        `check_participants` reads columns of the user's own.
+    read_as : mapping of str to ReadAs, optional
+        How to read them.
 
     Raises
     ------
@@ -179,8 +197,11 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
                 problems.add(name, "negative values", values < 0, remedy)
             problems.note(name, rule, wrong)
             columns[name] = values.mask(wrong)
+        elif "_fat_" in name or name.endswith("_cm2"):
+            columns[name] = finite(numbers(raw[name], name, problems), name, problems)
         else:
-            columns[name] = raw[name]
+            own = own_column(name, raw, {}, read_as or {}, problems) if name in also else None
+            columns[name] = raw[name] if own is None else own[0]
     table = pd.DataFrame(columns)
     _check_identifiers(table["eid"], problems)
     if not {"tmv_cm3", "pa_ratio"} & set(table.columns):
@@ -191,6 +212,24 @@ def check_phenotypes(raw: pd.DataFrame, where: str, other_visits: int = 0) -> Ch
     check_phenotype_ranges(table, problems)
     problems.raise_if_any("one row of numbers per participant, volumes in cm3")
     return Checked(table, tuple(problems.notes), {name: (name,) for name in table.columns}, tuple(raw.columns))
+
+
+def checked_repeats(raw: pd.DataFrame, where: str) -> pd.DataFrame | None:
+    """Phenotypes of all visits, each checked as `check_phenotypes` does; None if nobody has several visits.
+
+    Raises
+    ------
+    DataError
+        If those of a visit cannot be used.
+    """
+    repeats = repeats_of(raw)
+    if repeats is None:
+        return None
+    parts = [
+        check_phenotypes(part.reset_index(drop=True), f"{where}, visit {visit:g}").table
+        for visit, part in repeats.groupby("visit")
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _check_identifiers(eid: pd.Series, problems: Problems) -> None:

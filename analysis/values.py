@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.fields import Field, Source
 from analysis.problems import Problems
 
-__all__ = ["as_text", "decoded", "dates", "measurement", "numbers"]
+__all__ = ["as_text", "decoded", "dates", "measurement", "numbers", "quoted"]
 
 # With a larger share of impossible values than this, the column is not what its name says.
 _IMPOSSIBLE_SHARE = 0.05
@@ -60,7 +60,9 @@ def numbers(column: pd.Series, name: str, problems: Problems) -> pd.Series:
         found = pd.to_numeric(column, errors="coerce")
         text = column.notna() & found.isna()
         if text.any():
-            examples = _quoted(column[text])
+            text &= ~as_text(column).str.lower().isin(NO_ANSWER).fillna(False)
+        if text.any():
+            examples = quoted(column[text])
             problems.add(
                 name,
                 f"text where a number is expected ({examples})",
@@ -93,7 +95,7 @@ def meanings(values: pd.Series, codes: Mapping[str, str], column: str, name: str
     unknown = values.notna() & found.isna()
     if unknown.any():
         known = ", ".join(codes)
-        problems.add(column, f"an unknown code ({_quoted(values[unknown])})", unknown, f"Codes of {name}: {known}.")
+        problems.add(column, f"an unknown code ({quoted(values[unknown])})", unknown, f"Codes of {name}: {known}.")
     return found.mask(found == "missing")
 
 
@@ -119,7 +121,7 @@ def _first(raw: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
     return raw[columns[0]] if len(columns) == 1 else raw[[*columns]].bfill(axis=1).iloc[:, 0]
 
 
-def _quoted(values: pd.Series) -> str:
+def quoted(values: pd.Series) -> str:
     """The most frequent of some values, in quotes. They are codes or words, never an identifier."""
     counts = values.astype("string").value_counts()
     shown = [f"'{str(value)[:_LONGEST_QUOTED]}'" for value in counts.index[:_CODES_QUOTED]]

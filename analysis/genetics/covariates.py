@@ -20,7 +20,7 @@ CATEGORICAL = ("centre",)
 _CENTRE = Field("centre", ("center", "assessment_centre"), ukb=54, instance=2, kind="id")
 
 
-def read_covariates(path: Path, fields: Path | None, visit: str | None) -> pd.DataFrame:
+def read_covariates(path: Path, fields: Path | None, instance: int | None) -> pd.DataFrame:
     """Read and check the participants table.
 
     Parameters
@@ -28,8 +28,8 @@ def read_covariates(path: Path, fields: Path | None, visit: str | None) -> pd.Da
     path : Path
     fields : Path or None
         The user's map of columns.
-    visit : str or None
-        Instance of the UK Biobank fields to read instead of 2.
+    instance : int or None
+        Visit of the UK Biobank fields to read instead of 2.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def read_covariates(path: Path, fields: Path | None, visit: str | None) -> pd.Da
     DataError
         If there is no eid, age or sex, or a column's values are not plausible.
     """
-    known = {name: _at(field, visit) for name, field in read_fields(fields).items()}
+    known = {name: _at(field, instance) for name, field in read_fields(fields).items()}
     raw = read_table(path, ("eid", *known["eid"].names))
     checked = check_participants(raw, known, path.name).table
     made = pd.DataFrame({"eid": checked["eid"], "sex_code": checked["sex"], "age": checked["age"]})
@@ -54,7 +54,7 @@ def read_covariates(path: Path, fields: Path | None, visit: str | None) -> pd.Da
     day = checked["imaging_date"]
     if day.notna().any():
         made["imaging_year"] = day.dt.year + (day.dt.dayofyear - 1) / np.where(day.dt.is_leap_year, 366, 365)
-    if source := find_columns(raw.columns, {"centre": _at(_CENTRE, visit)}, path.name).get("centre"):
+    if source := find_columns(raw.columns, {"centre": _at(_CENTRE, instance)}, path.name).get("centre"):
         code = raw[source.columns[0]].astype("string").str.strip().str.removesuffix(".0")
         code = code.str.replace(r"\W+", "_", regex=True)
         made["centre"] = ("C" + code).where(code.notna() & (code != ""))
@@ -96,7 +96,5 @@ def for_regression(people: pd.DataFrame) -> tuple[pd.DataFrame, float, dict[str,
     return made.drop(columns=list(left_out)), centre_age, left_out
 
 
-def _at(field: Field, visit: str | None) -> Field:
-    if visit is None or not visit.isdigit() or not isinstance(field.instance, int):
-        return field
-    return replace(field, instance=int(visit))
+def _at(field: Field, instance: int | None) -> Field:
+    return field if instance is None or not isinstance(field.instance, int) else replace(field, instance=instance)

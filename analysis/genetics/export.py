@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import DataError
-from analysis.exclusions import choose_visit, read_exclusions
+from analysis.exclusions import choose_visit, consenting, instance_of, of_instance, read_exclusions
 from analysis.genetics.covariates import for_regression, read_covariates
 from analysis.genetics.files import example_command, write_covariates, write_traits
 from analysis.genetics.options import ExportOptions
@@ -66,13 +66,20 @@ def export(phenotypes: Path, options: ExportOptions) -> Exported:
         raise DataError(where, "no eid, or an eid more than once", "one row for each participant", "Correct it.")
     synthetic = _refuse_synthetic(table, where, options.force)
     flow = [("in the table of phenotypes", len(table))]
+    if (kept := consenting(table)) is not table:
+        table = kept
+        flow.append(("withdrawn (a negative identifier)", len(table)))
     if options.exclude is not None:
         table = _without(table, options.exclude, "rejected (--exclude)", flow)
     if options.withdrawn is not None:
         table = _without(table, options.withdrawn, "withdrawn", flow)
     people = None
     if options.participants is not None:
-        people = read_covariates(options.participants, options.fields, options.visit)
+        instance = instance_of(table)
+        table, elsewhere = of_instance(table, instance, where)
+        if elsewhere:
+            flow.append(("of another visit than the covariates", len(table)))
+        people = read_covariates(options.participants, options.fields, instance)
         table = table[table["eid"].isin(people.index)]
         flow.append(("not in the participants table", len(table)))
     identifier = table["eid"].astype("string")

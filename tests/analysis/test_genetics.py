@@ -193,3 +193,23 @@ def test_wrong_options_and_traits_are_named(tables: tuple[Path, Path], tmp_path:
     with pytest.raises(DataError, match="no numeric column model_name"):
         export(tables[0], ExportOptions("bolt", tmp_path / "o", traits="tmv_cm3,model_name"))
     assert "sartorius_cm3" in export(tables[0], ExportOptions("bolt", tmp_path / "o", traits="all")).traits
+
+
+@pytest.mark.parametrize(("visit", "given"), [("3", None), ("3_0", "3_0"), ("3_0", None)])
+def test_covariates_are_those_of_the_visit_that_the_phenotypes_have(
+    visit: str, given: str | None, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    phenotypes, people = tables
+    pd.read_parquet(phenotypes).assign(visit=visit).to_parquet(phenotypes)
+    pd.read_csv(people).assign(p21003_i3=70.0).to_csv(people, index=False)
+    made = export(phenotypes, ExportOptions("bolt", tmp_path / "o", people, visit=given))
+    assert made.covariates_left_out["age"] == "the same for all"  # 70 at the repeat visit, and not 57 to 62
+
+
+def test_a_negative_identifier_is_a_person_who_withdrew(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    phenotypes, _ = tables
+    table = pd.read_parquet(phenotypes)
+    table.loc[:1, "eid"] = ["-1", "-2"]
+    table.to_parquet(phenotypes)
+    made = export(phenotypes, ExportOptions("bolt", tmp_path / "o"))
+    assert len(made.traits) == COUNT - 2 and made.flow[1] == ("withdrawn (a negative identifier)", COUNT - 2)

@@ -123,6 +123,15 @@ def test_participants_of_another_application_are_refused(cohort: Path, tmp_path:
         sex_of(pd.Series(["1"], dtype="string"), tmp_path / "p.csv")
 
 
+def test_sex_is_read_as_the_analysis_reads_it(tmp_path: Path) -> None:
+    eid = pd.Series(["1", "2", "3"], dtype="string")
+    pd.DataFrame({"Participant ID": eid, "Sex": ["female", "MALE", "Female"]}).to_csv(tmp_path / "p.csv", index=False)
+    assert sex_of(eid, tmp_path / "p.csv").tolist() == ["F", "M", "F"]
+    pd.DataFrame({"eid": eid, "sex": [1, 2, 2]}).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(DataError, match=r"sex: an unknown code \('2'\)"):
+        sex_of(eid, tmp_path / "p.csv")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_keys_decide_and_the_saved_file_excludes(cohort: Path, tmp_path: Path) -> None:
