@@ -20,6 +20,7 @@ from operators.dicom_loader.elements import ElementReader, Elements, PixelElemen
 from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
 from operators.dicom_loader.header_texts import acquired, contrast_agent, said, scanned, texts
 from operators.dicom_loader.header_values import integer
+from operators.dicom_loader.pixel_syntax import syntax_of_pixels
 from operators.dicom_loader.private_elements import wanted_tags
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
@@ -273,6 +274,7 @@ def _image_file(
     _check_image(header, transfer_syntax, where)
     if not _is_whole(stream, pixels.offset, pixels.length):
         raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
+    options = _pixel_options(header)
     return ImageFile(
         file=file,
         sop_class_uid=str(header.get("SOPClassUID")),
@@ -282,12 +284,12 @@ def _image_file(
         series_number=int(integer(said(header, "SeriesNumber")) or 0),
         series_description=said(header, "SeriesDescription"),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
-        transfer_syntax_uid=transfer_syntax,
+        transfer_syntax_uid=syntax_of_pixels(stream, pixels, transfer_syntax, options, where),
         acquired=acquired(header),
         scanned=scanned(header),
         frames=frames,
         pixels=pixels,
-        pixel_options=_pixel_options(header),
+        pixel_options=options,
         encoding=Encoding.of(header, where),
         patient=texts(header, PATIENT_KEYWORDS),
         acquisition=texts(header, ACQUISITION_KEYWORDS),
