@@ -319,6 +319,20 @@ def test_images_that_a_series_holds_twice_under_new_uids_are_read_once(tmp_path:
     assert flag.code == "image-twice" and flag.message.startswith(f"{4 * SLICES} files")
 
 
+@pytest.mark.parametrize("number", [0, 100])
+def test_series_that_were_sent_again_under_new_uids_are_read_once(tmp_path: Path, number: int) -> None:
+    for file in write_study(tmp_path / "sent"):
+        header = pydicom.dcmread(file)
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{header.SOPInstanceUID}.7")
+        header.SeriesInstanceUID = UID(f"{header.SeriesInstanceUID}.7")
+        header.SeriesNumber += number
+        if header.InstanceNumber != 1 or header.SeriesNumber % 2:  # sending was interrupted for some
+            write(header, tmp_path / f"again-{file.name}")
+    study = load_study(tmp_path)
+    assert [station.series_number for station in study.stations] == list(range(2, 10))
+    assert [flag.code for flag in study.flags] == ["image-twice"]
+
+
 def test_different_images_at_one_place_of_a_series_are_not_taken_for_one(tmp_path: Path) -> None:
     file = write_study(tmp_path, stations=1)[0]
     header = pydicom.dcmread(file)
