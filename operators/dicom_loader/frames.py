@@ -37,6 +37,8 @@ from operators.dicom_loader.private_elements import (
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
 _AGAIN = "Export the series again."
+_FIELD_MM = (10.0, 3000.0)
+"""Of the larger side of an image; beyond it, the spacing is in another unit."""
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
@@ -272,6 +274,11 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
     rows, columns = int(view.rows or 0), int(view.columns or 0)
     if min(rows, columns) < 2:
         raise GeometryError(where, f"{rows} rows and {columns} columns", "at least 2 of each", _AGAIN)
+    field = max(rows * spacing[0], columns * spacing[1])
+    if not _FIELD_MM[0] <= field <= _FIELD_MM[1]:
+        found = f"PixelSpacing {_shown(view.spacing)}, so that the larger side is {field:.4g} mm"
+        expected = f"millimetres, and {_FIELD_MM[0]:.0f} to {_FIELD_MM[1]:.0f} mm of a body"
+        raise GeometryError(where, found, expected, _AGAIN)
     slope, intercept = _one_number(view.slope, 1.0), _one_number(view.intercept, 0.0)
     if slope is None or intercept is None or slope == 0:
         raise DicomError(

@@ -230,6 +230,14 @@ def test_a_slice_shifted_sideways_is_refused(tmp_path: Path) -> None:
     assert "3.0 mm off" in rejection(tmp_path, shift)
 
 
+@pytest.mark.parametrize("times", [0.001, 1000])
+def test_spacing_in_another_unit_is_refused(tmp_path: Path, times: float) -> None:
+    def scale(header: Dataset) -> None:
+        header.PixelSpacing = [SPACING[1] * times, SPACING[0] * times]
+
+    assert "so that the larger side is" in rejection(tmp_path, scale)
+
+
 @pytest.mark.parametrize("value", [None, ["nan", "nan"], [0, 2.2], [-2.2, 2.2], [2.2], ["inf", 2.2], ["two", "two"]])
 def test_unusable_pixel_spacing_is_refused(tmp_path: Path, value: Any) -> None:
     def spoil(header: Dataset) -> None:
