@@ -16,6 +16,9 @@ from operators.dicom_loader.source import Source
 
 __all__ = ["StudyHeaders", "images_of_study", "no_dixon", "read_headers"]
 
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar", ".7z", ".rar")
+"""Compressed files other than zip archives."""
+
 
 @dataclass(frozen=True)
 class StudyHeaders:
@@ -198,6 +201,10 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
             "Archives inside it are not opened. Give one archive by itself, or all of them as studies of a cohort: "
             "sarcomap cohort run FOLDER -o OUT."
         )
+    packed = [member for member in members if member.lower().endswith(_PACKED)]
+    if packed:
+        found += f"; {len(packed)} compressed, such as {packed[0]}"
+        remedy = "Unpack them first, or give a zip archive."
     return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
 
 

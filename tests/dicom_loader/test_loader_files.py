@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from contextlib import suppress
 from datetime import datetime
@@ -282,6 +283,14 @@ def test_a_folder_of_archives_says_how_to_process_them(tmp_path: Path) -> None:
     for name in ("1000123_20201_2_0.zip", "1000124_20201_2_0.zip"):
         (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(InputError, match=r"2 zip archives, the first 1000123.*sarcomap cohort run FOLDER -o OUT"):
+        load_study(tmp_path)
+
+
+def test_files_that_are_compressed_one_by_one_are_named(tmp_path: Path) -> None:
+    for file in write_study(tmp_path, stations=1):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    with pytest.raises(InputError, match=r"24 compressed, such as .*\.dcm\.gz.*Unpack them first"):
         load_study(tmp_path)
 
 
