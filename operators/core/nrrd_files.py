@@ -38,8 +38,15 @@ __all__ = [
 ]
 
 _LPS = "left-posterior-superior"
-#: NRRD's common patient spaces, and the signs that convert each to LPS.
-_TO_LPS = {_LPS: (1, 1, 1), "lps": (1, 1, 1), "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1)}
+#: NRRD's patient spaces, and the signs that convert each to LPS.
+_TO_LPS = {
+    _LPS: (1, 1, 1),
+    "lps": (1, 1, 1),
+    "right-anterior-superior": (-1, -1, 1),
+    "ras": (-1, -1, 1),
+    "left-anterior-superior": (1, -1, 1),
+    "las": (1, -1, 1),
+}
 
 _PIECE_BYTES = 1 << 20
 
@@ -294,7 +301,7 @@ def _grid(header: Mapping[str, Any], shape: tuple[int, ...], where: str) -> Grid
         raise InputError(
             where,
             f"space {header.get('space')!r} with{'' if origin is not None else 'out'} origin",
-            "a volume in left-posterior-superior or right-anterior-superior space",
+            "a volume in left-posterior-superior, right-anterior-superior or left-anterior-superior space",
             "Save the file from a tool that keeps patient coordinates, such as 3D Slicer.",
         )
     rows = np.asarray(directions, dtype=np.float64)

@@ -3,7 +3,7 @@
 A series is one stack wherever its images make one. Only where they do not, or
 where a 3-D acquisition would be mixed with another, are they told apart: by
 series number, matrix and orientation, acquisition number, temporal position,
-the moment of acquisition, the line on which they lie, or a wide gap.
+echo time, the moment of acquisition, the line on which they lie, or a wide gap.
 """
 
 from __future__ import annotations
@@ -159,6 +159,10 @@ def _temporal_position(image: Image) -> Hashable:
     return image[1].temporal_position
 
 
+def _echo_time(image: Image) -> Hashable:
+    return image[0].acquisition.get("EchoTime")
+
+
 def _image_type(image: Image) -> Hashable:
     return image[1].image_type
 
@@ -186,6 +190,7 @@ _KEYS: dict[str, Key] = {
     "AcquisitionNumber": _acquisition_number,
     "their matrix": _matrix,
     "TemporalPositionIdentifier": _temporal_position,
+    "EchoTime": _echo_time,  # both echoes of a scan in one series
     "ImageType": _image_type,
     "AcquisitionTime": _moment,
     "the line on which they lie": _line,

@@ -47,6 +47,8 @@ _SERIES_INSTANCE_UID = struct.pack("<HH2s", 0x0020, 0x000E, b"UI")
 #: Elements that decide how other elements are read.
 _RULING = frozenset({_SYNTAX, _STORAGE_CLASS, _CHARACTER_SET})
 
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID")
+
 #: Value representations with a four-byte length (PS3.5 table 7.1-1), and those with a two-byte length.
 _LONG = frozenset(re.findall(b"..", b"OBODOFOLOVOWSQSVUCUNURUTUV"))
 _SHORT = frozenset(re.findall(b"..", b"AEASATCSDADSDTFDFLISLOLTPNSHSLSSSTTMUIULUS"))
@@ -161,6 +163,7 @@ class ElementReader:
 
     def __init__(self, keywords: Sequence[str], private_tags: Sequence[int] = ()) -> None:
         self._keywords = {tag: k for k in (*keywords, "SpecificCharacterSet") if (tag := tag_for_keyword(k))}
+        self._identifiers = [k for k in _IDENTIFIERS if k in self._keywords.values()]
         self._private = frozenset(private_tags)
         self._keywords |= {tag: f"{tag:08x}" for tag in private_tags}
         self._tags: list[BaseTag | int] = [Tag(tag) for tag in self._keywords]
@@ -182,11 +185,14 @@ class ElementReader:
         return walked if walked is not None else self._parse(stream, where)
 
     def _walk(self, content: bytes) -> Elements | None:
-        """Read a plain file; None when it is not plain, or its pixels begin beyond ``content``."""
+        """Read a plain file; None when it is not plain, lacks an identifier, or its pixels begin beyond ``content``."""
         try:
-            return self._walked(content)
+            walked = self._walked(content)
         except (struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError):
             return None  # pydicom then reports what is wrong
+        if walked is None or not all(walked.values.get(keyword) for keyword in self._identifiers):
+            return None
+        return walked
 
     def _walked(self, content: bytes) -> Elements | None:
         if content[_PREAMBLE_BYTES - 4 : _PREAMBLE_BYTES] != b"DICM":
@@ -316,6 +322,10 @@ class ElementReader:
         header = read_partial(stream, stop_when=at_pixels, specific_tags=self._tags, force=bare)
         pixels = None
         if found is not None:
+            # The file meta information repeats them, where a tool has removed them from the data set.
+            for keyword in self._identifiers:
+                if not header.get(keyword) and (repeated := meta.get(f"MediaStorage{keyword}")):
+                    setattr(header, keyword, repeated)
             vr, length = found
             # Size of the element before its value: 8 bytes without a VR, 12 with the long length of OB and OW.
             pixels = PixelElement(stream.tell() + (8 if vr is None else 12), length, vr or "")

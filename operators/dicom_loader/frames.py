@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage
 
 from operators.core.errors import DicomError, GeometryError, SarcoMapError
@@ -36,6 +37,8 @@ from operators.dicom_loader.private_elements import (
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
 _AGAIN = "Export the series again."
+_FIELD_MM = (10.0, 3000.0)
+"""Of the larger side of an image; beyond it, the spacing is in another unit."""
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
@@ -271,12 +274,16 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
     rows, columns = int(view.rows or 0), int(view.columns or 0)
     if min(rows, columns) < 2:
         raise GeometryError(where, f"{rows} rows and {columns} columns", "at least 2 of each", _AGAIN)
-    slope = 1.0 if view.slope is None else number_of(view.slope)
-    intercept = 0.0 if view.intercept is None else number_of(view.intercept)
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+    field = max(rows * spacing[0], columns * spacing[1])
+    if not _FIELD_MM[0] <= field <= _FIELD_MM[1]:
+        found = f"PixelSpacing {_shown(view.spacing)}, so that the larger side is {field:.4g} mm"
+        expected = f"millimetres, and {_FIELD_MM[0]:.0f} to {_FIELD_MM[1]:.0f} mm of a body"
+        raise GeometryError(where, found, expected, _AGAIN)
+    slope, intercept = _one_number(view.slope, 1.0), _one_number(view.intercept, 0.0)
+    if slope is None or intercept is None or slope == 0:
         raise DicomError(
             where,
-            f"RescaleSlope {slope} and RescaleIntercept {intercept}",
+            f"RescaleSlope {_shown(view.slope) or 'none'} and RescaleIntercept {_shown(view.intercept) or 'none'}",
             "finite numbers and a slope that is not zero",
             _AGAIN,
         )
@@ -328,6 +335,15 @@ def _numbers(value: Any, length: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == length and all(map(math.isfinite, numbers)) else None
+
+
+def _one_number(value: Any, absent: float) -> float | None:
+    """A finite number, also where an exporter repeats it (``1\\1``); ``absent`` for no value, None for any other."""
+    if value is None or value == "":
+        return absent
+    several = tuple(value) if isinstance(value, list | tuple | MultiValue) else (value,)
+    numbers = _numbers(several, len(several))
+    return numbers[0] if numbers and len(set(numbers)) == 1 else None
 
 
 def _word(value: Any) -> str:

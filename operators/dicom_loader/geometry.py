@@ -21,6 +21,9 @@ _IRREGULARITY = 0.25
 #: How far images of one stack may be tilted or sheared against each other: in direction cosines, and in millimetres.
 _COSINE_TOLERANCE = 1e-3
 _LATERAL_TOLERANCE_MM = 0.5
+#: Exporters round positions to a millimetre at most. One gap that differs is a slice out of step.
+_MOST_ROUNDED_MM = 1.001
+_FEWEST_ROUNDED = 2
 _FETCH_AGAIN = "Fetch the series again, or leave it out."
 #: Over this many missing slices the neighbours still show similar tissue. A longer gap is never interpolated.
 _MOST_BRIDGED = 2
@@ -35,7 +38,7 @@ def stack_slices(
     posterior and sagittal ones right to left. Only their position along the
     normal counts, never file name or instance number (method, section 3;
     PS3.3 C.7.6.2.1.1). The slice spacing is the median distance between
-    neighbours.
+    neighbours; where positions were rounded, so that there are two distances, that of the line through them.
 
     Parameters
     ----------
@@ -114,12 +117,13 @@ def _check_alike(frames: Sequence[Frame], first: Frame, where: str) -> None:
 def _slice_places(
     heights: NDArray[np.float64], mm: NDArray[np.float64], axis: str, where: str, allow_missing_slices: bool
 ) -> tuple[float, list[int]]:
-    """Median distance between neighbours, and slice indices.
+    """Distance between neighbours, and slice indices.
 
     ``heights`` are positions along the normal in ascending order, and ``mm`` their LPS coordinates along ``axis``.
     """
     gaps = np.diff(heights)
-    spacing = float(np.median(gaps))
+    rounded = _rounded_spacing(heights)
+    spacing = rounded or float(np.median(gaps))
     # A series that is stored twice has a median of zero, but its duplicates must still be reported.
     twice = np.flatnonzero(gaps <= max(0.01, 0.1 * spacing))
     if twice.size:
@@ -151,6 +155,8 @@ def _slice_places(
         )
     places = np.concatenate([[0], np.cumsum(steps)])
     regular = heights[0] + spacing * places
+    if rounded:
+        regular += float((heights - regular).mean())  # the first position was rounded too
     worst = int(np.abs(heights - regular).argmax())
     if abs(heights[worst] - regular[worst]) > _IRREGULARITY * spacing:
         raise GeometryError(
@@ -160,6 +166,22 @@ def _slice_places(
             _FETCH_AGAIN,
         )
     return spacing, [int(place) for place in places]
+
+
+def _rounded_spacing(heights: NDArray[np.float64]) -> float | None:
+    """The distance of slices whose positions were rounded; None where they were not.
+
+    Such neighbours are one of two distances apart, and neither is the distance of the slices: over a station of 44
+    slices, 4.4 mm for 4.37 mm are 1.3 mm too much.
+    """
+    gaps = np.diff(heights)
+    distances, counts = np.unique(gaps.round(2), return_counts=True)
+    if distances.size != 2 or counts.min() < _FEWEST_ROUNDED:
+        return None
+    # A gap twice as wide would be a missing slice.
+    if distances[1] - distances[0] > min(_MOST_ROUNDED_MM, distances[0] / 2):
+        return None
+    return float(np.polyfit(np.arange(heights.size), heights, 1)[0])
 
 
 def _check_straight(positions: NDArray[np.float64], forward: NDArray[np.float64], axis: int, where: str) -> None:

@@ -20,6 +20,7 @@ from operators.dicom_loader.elements import ElementReader, Elements, PixelElemen
 from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
 from operators.dicom_loader.header_texts import acquired, contrast_agent, said, scanned, texts
 from operators.dicom_loader.header_values import integer
+from operators.dicom_loader.pixel_syntax import syntax_of_pixels
 from operators.dicom_loader.private_elements import wanted_tags
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
 from operators.dicom_loader.source import Source
@@ -231,6 +232,8 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         return None
     sop_class = str(header.get("SOPClassUID") or "")
     series_uid = str(header.get("SeriesInstanceUID") or "")
+    if not sop_class and elements.pixels is not None:
+        raise DicomError(where, "no SOPClassUID", "an MR image with its identifiers", "Export it again.")
     if not sop_class:
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
     if sop_class not in (MRImageStorage, *MULTI_FRAME):
@@ -245,9 +248,10 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         raise
     if not frames:
         return OtherFile(series_uid, kind)
-    if int(header.get("SamplesPerPixel") or 1) != 1:
+    palette = str(header.get("PhotometricInterpretation") or "").strip().upper() == "PALETTE COLOR"
+    if palette or int(header.get("SamplesPerPixel") or 1) != 1:
         # A screenshot or a map in colours beside the study. It matters only in a series that is used.
-        colour = DicomError(where, "a colour image", "one sample per pixel", "Take this file out of the input.")
+        colour = DicomError(where, "a colour image", "one grey value per pixel", "Take this file out of the input.")
         return OtherFile(series_uid, "other", error=None if kind == "untold" else colour)
     if kind == "untold":
         # Only a whole, ordinary image can become one of a Dixon study later; no other stops the study.
@@ -273,6 +277,7 @@ def _image_file(
     _check_image(header, transfer_syntax, where)
     if not _is_whole(stream, pixels.offset, pixels.length):
         raise DicomError(where, "truncated pixel data", "a whole DICOM image", "Fetch this file again.")
+    options = _pixel_options(header)
     return ImageFile(
         file=file,
         sop_class_uid=str(header.get("SOPClassUID")),
@@ -282,12 +287,12 @@ def _image_file(
         series_number=int(integer(said(header, "SeriesNumber")) or 0),
         series_description=said(header, "SeriesDescription"),
         frame_of_reference_uid=str(header.get("FrameOfReferenceUID") or ""),
-        transfer_syntax_uid=transfer_syntax,
+        transfer_syntax_uid=syntax_of_pixels(stream, pixels, transfer_syntax, options, where),
         acquired=acquired(header),
         scanned=scanned(header),
         frames=frames,
         pixels=pixels,
-        pixel_options=_pixel_options(header),
+        pixel_options=options,
         encoding=Encoding.of(header, where),
         patient=texts(header, PATIENT_KEYWORDS),
         acquisition=texts(header, ACQUISITION_KEYWORDS),
@@ -300,6 +305,7 @@ def _pixel_options(header: Values) -> dict[str, Any]:
     options |= {name: value for k, name in _PIXEL_OPTIONS.items() if (value := header.get(k)) is not None}
     options.setdefault("bits_stored", options["bits_allocated"])
     options["number_of_frames"] = int(options.get("number_of_frames") or 1)
+    options["photometric_interpretation"] = str(options["photometric_interpretation"]).strip().upper()
     if all(k in header for k in _OFFSET_KEYWORDS):
         options["extended_offsets"] = tuple(header.get(k) for k in _OFFSET_KEYWORDS)
     return options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
@@ -15,6 +15,9 @@ from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.source import Source
 
 __all__ = ["StudyHeaders", "images_of_study", "no_dixon", "read_headers"]
+
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar", ".7z", ".rar")
+"""Compressed files other than zip archives."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
             others.append(header)
         tick()
     every = [image for alike in images.values() for image in _with_uids_of_their_own(alike)]
-    once = _each_once(source, every)
+    once = _without_copied_series(source, _each_once(source, every))
     copies += len(every) - len(once)
     shared = sum(len(alike) for alike in images.values() if len(alike) > 1)
     return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, len(source.broken_links()), shared)
@@ -113,6 +116,33 @@ def _each_once(source: Source, images: Sequence[ImageFile]) -> list[ImageFile]:
             alike.append(image)
             once.append(image)
     return once
+
+
+def _without_copied_series(source: Source, images: Sequence[ImageFile]) -> list[ImageFile]:
+    """The images without series whose images another series of the study holds too, as an archive that is sent a study
+    again under new UIDs has them."""
+    series: dict[str, dict[Hashable, ImageFile]] = defaultdict(dict)
+    several: set[str] = set()  # series in which nothing tells two images apart yet
+    for image in images:
+        same = _shows(image), image.frames[0].image_type, image.acquired, image.scanned
+        if same in series[image.series_uid]:
+            several.add(image.series_uid)
+        series[image.series_uid][same] = image
+    kept: list[dict[Hashable, ImageFile]] = []
+    copied = set()
+    for uid, shown in sorted(series.items(), key=lambda one: (-len(one[1]), _first_number(one[1].values()), one[0])):
+        if uid not in several and any(
+            shown.keys() <= other.keys() and all(same_image(source, other[key], shown[key]) for key in shown)
+            for other in kept
+        ):
+            copied.add(uid)
+        else:
+            kept.append(shown)
+    return [image for image in images if image.series_uid not in copied]
+
+
+def _first_number(images: Iterable[ImageFile]) -> int:
+    return min(image.series_number for image in images)
 
 
 def images_of_study(
@@ -171,6 +201,10 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
             "Archives inside it are not opened. Give one archive by itself, or all of them as studies of a cohort: "
             "sarcomap cohort run FOLDER -o OUT."
         )
+    packed = [member for member in members if member.lower().endswith(_PACKED)]
+    if packed:
+        found += f"; {len(packed)} compressed, such as {packed[0]}"
+        remedy = "Unpack them first, or give a zip archive."
     return InputError(source.name, found, "the DICOM files of one Dixon study", remedy)
 
 

@@ -71,16 +71,19 @@ def test_values_and_type_survive_the_round_trip(tmp_path: Path) -> None:
         assert back.voxels.dtype == volume.voxels.dtype
 
 
-def test_ras_file_is_read_into_lps(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("space", "x", "y"), [("right-anterior-superior", -1, -1), ("RAS", -1, -1), ("left-anterior-superior", 1, -1)]
+)
+def test_a_file_in_another_patient_space_is_read_into_lps(tmp_path: Path, space: str, x: int, y: int) -> None:
     header = {
-        "space": "right-anterior-superior",
-        "space directions": np.diag([-2.0, -3.0, 4.0]),
+        "space": space,
+        "space directions": np.diag([2.0 * x, 3.0 * y, 4.0]),
         "space origin": [10.0, 20.0, 30.0],
         "kinds": ["domain"] * 3,
     }
-    nrrd.write(str(tmp_path / "ras.nrrd"), np.zeros((2, 3, 4), np.float32), header, index_order="C")
-    grid = read_volume(tmp_path / "ras.nrrd").grid
-    np.testing.assert_array_equal(grid.affine[:3], [[2, 0, 0, -10], [0, 3, 0, -20], [0, 0, 4, 30]])
+    nrrd.write(str(tmp_path / "other.nrrd"), np.zeros((2, 3, 4), np.float32), header, index_order="C")
+    grid = read_volume(tmp_path / "other.nrrd").grid
+    np.testing.assert_array_equal(grid.affine[:3], [[2, 0, 0, 10 * x], [0, 3, 0, 20 * y], [0, 0, 4, 30]])
 
 
 def test_several_volumes_are_written_by_name(tmp_path: Path) -> None:

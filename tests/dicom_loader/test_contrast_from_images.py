@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.uid import UID
 
 from operators.core.errors import DicomError
 from operators.core.volume import Contrast
 from operators.dicom_loader import load_study
-from tests.dicom_loader.dicom_maker import ORDER, SLICES, classic_header, write
+from tests.dicom_loader.dicom_maker import ORDER, ROOT, SLICES, classic_header, write
 
 SIZE = 48
 
@@ -71,6 +73,24 @@ def test_what_headers_name_is_kept_and_the_rest_is_told_by_the_images(
     assert {(s.series_number - 1) % 10: s.contrast for s in study.stations} == dict(enumerate(ORDER))
     for station in study.stations:
         assert station.contrast_told_by == ("ImageType" if station.contrast in named else "images")
+
+
+def test_both_echoes_in_one_series_are_told_apart_by_their_echo_time(tmp_path: Path) -> None:
+    named = (Contrast.WATER, Contrast.FAT)
+    write_untold(tmp_path, named=named)
+    for file in tmp_path.iterdir():
+        header = dcmread(file)
+        contrast = ORDER[header.SeriesNumber % 10 - 1]
+        if contrast not in named:
+            header.EchoTime = "1.2" if contrast is Contrast.OPPOSED else "2.4"
+            header.SeriesNumber = header.SeriesNumber // 10 * 10 + 9
+            header.SeriesInstanceUID = UID(f"{ROOT}.2.{header.SeriesNumber}")
+            write(header, file)
+    study = load_study(tmp_path)
+    assert [sum(station.contrast is contrast for station in study.stations) for contrast in ORDER] == [2, 2, 2, 2]
+    for station in study.stations:
+        middle = station.voxels[0, SIZE // 2, SIZE // 2]
+        assert middle == pytest.approx(signals(0)[station.contrast][SIZE // 2, SIZE // 2], abs=60)
 
 
 def test_noise_is_no_dixon_study(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from contextlib import suppress
 from datetime import datetime
@@ -285,6 +286,14 @@ def test_a_folder_of_archives_says_how_to_process_them(tmp_path: Path) -> None:
         load_study(tmp_path)
 
 
+def test_files_that_are_compressed_one_by_one_are_named(tmp_path: Path) -> None:
+    for file in write_study(tmp_path, stations=1):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    with pytest.raises(InputError, match=r"24 compressed, such as .*\.dcm\.gz.*Unpack them first"):
+        load_study(tmp_path)
+
+
 def test_links_are_followed_and_a_circle_of_links_ends(tmp_path: Path) -> None:
     write_study(tmp_path / "archive" / "study", stations=1)
     (tmp_path / "given").mkdir()
@@ -317,6 +326,20 @@ def test_images_that_a_series_holds_twice_under_new_uids_are_read_once(tmp_path:
     assert len(study.stations) == 4
     (flag,) = study.flags
     assert flag.code == "image-twice" and flag.message.startswith(f"{4 * SLICES} files")
+
+
+@pytest.mark.parametrize("number", [0, 100])
+def test_series_that_were_sent_again_under_new_uids_are_read_once(tmp_path: Path, number: int) -> None:
+    for file in write_study(tmp_path / "sent"):
+        header = pydicom.dcmread(file)
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = UID(f"{header.SOPInstanceUID}.7")
+        header.SeriesInstanceUID = UID(f"{header.SeriesInstanceUID}.7")
+        header.SeriesNumber += number
+        if header.InstanceNumber != 1 or header.SeriesNumber % 2:  # sending was interrupted for some
+            write(header, tmp_path / f"again-{file.name}")
+    study = load_study(tmp_path)
+    assert [station.series_number for station in study.stations] == list(range(2, 10))
+    assert [flag.code for flag in study.flags] == ["image-twice"]
 
 
 def test_different_images_at_one_place_of_a_series_are_not_taken_for_one(tmp_path: Path) -> None:

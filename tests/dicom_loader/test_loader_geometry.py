@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pydicom.dataset import Dataset
 from operators.core.errors import DicomError, GeometryError
 from operators.core.volume import Contrast, Station, Study
 from operators.dicom_loader import load_study
+from operators.dicom_loader.frames import frames_of
+from operators.dicom_loader.geometry import stack_slices
 from operators.station_fusion import find_positions
 from tests.dicom_loader.dicom_maker import (
     COLUMNS,
@@ -128,6 +131,26 @@ def test_slice_spacing_is_the_median_distance(tmp_path: Path) -> None:
     assert load_study(tmp_path).stations[0].grid.spacing_mm[2] == pytest.approx(SPACING[2])
 
 
+@pytest.mark.parametrize(("spacing", "decimals"), [(3.5, 0), (4.37, 0), (4.37, 1), (2.5, 0), (0.88, 1)])
+def test_slices_whose_positions_were_rounded_are_a_regular_stack(spacing: float, decimals: int) -> None:
+    frame = frames_of(classic_header(Contrast.WATER, 0, 0), "one")[0][0]
+    exact = 100.3 + spacing * np.arange(44)
+    frames = [replace(frame, position_mm=np.array([0.0, 0.0, z])) for z in exact.round(decimals)]
+    _, places, grid = stack_slices(frames, "one")
+    assert places == list(range(44))
+    drift = (grid.spacing_mm[2] - spacing) * 43
+    assert abs(drift) < 10**-decimals / 2
+
+
+@pytest.mark.parametrize(("spacing", "decimals"), [(3.5, 0), (4.37, 1)])
+def test_a_slice_that_is_missing_among_rounded_positions_is_found(spacing: float, decimals: int) -> None:
+    frame = frames_of(classic_header(Contrast.WATER, 0, 0), "one")[0][0]
+    exact = np.delete(100.3 + spacing * np.arange(44), 20)
+    frames = [replace(frame, position_mm=np.array([0.0, 0.0, z])) for z in exact.round(decimals)]
+    with pytest.raises(GeometryError, match="1 missing slice"):
+        stack_slices(frames, "one")
+
+
 def test_rescale_and_sign_are_applied(tmp_path: Path) -> None:
     def rescale(header: Dataset) -> None:
         header.RescaleSlope, header.RescaleIntercept = "0.5", "-10"
@@ -205,6 +228,14 @@ def test_a_slice_shifted_sideways_is_refused(tmp_path: Path) -> None:
             header.ImagePositionPatient[0] += 3.0
 
     assert "3.0 mm off" in rejection(tmp_path, shift)
+
+
+@pytest.mark.parametrize("times", [0.001, 1000])
+def test_spacing_in_another_unit_is_refused(tmp_path: Path, times: float) -> None:
+    def scale(header: Dataset) -> None:
+        header.PixelSpacing = [SPACING[1] * times, SPACING[0] * times]
+
+    assert "so that the larger side is" in rejection(tmp_path, scale)
 
 
 @pytest.mark.parametrize("value", [None, ["nan", "nan"], [0, 2.2], [-2.2, 2.2], [2.2], ["inf", 2.2], ["two", "two"]])

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from operators.core.errors import DicomError
 from operators.dicom_loader import load_study
-from tests.dicom_loader.dicom_maker import ORDER, SLICES, classic_header, stored_pixels
+from tests.dicom_loader.dicom_maker import ORDER, SLICES, classic_header, stored_pixels, write_study
 
 Encode = Callable[[NDArray[np.uint16]], bytes]
 
@@ -85,6 +85,13 @@ def jpeg_2000(image: NDArray[np.uint16], kind: str = "J2K") -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(image, level=0, codecformat=kind, reversible=True))
 
 
+def rle16(image: NDArray[np.uint16]) -> bytes:
+    header = classic_header(ORDER[0], 0, 0)
+    header.PixelData = image.tobytes()
+    header.compress(RLELossless)
+    return bytes(get_frame(header.PixelData, 0, number_of_frames=1))
+
+
 def jpeg_ls(image: NDArray[np.uint16]) -> bytes:
     return bytes(imagecodecs.jpegls_encode(image))
 
@@ -136,5 +143,60 @@ def test_wrapped_padded_and_misnamed_streams_are_decoded(tmp_path: Path, kind: s
 @pytest.mark.parametrize("kind", ["JP2 header", "JPEG, thumbnail"])
 def test_a_wrapped_stream_that_ends_early_is_refused(tmp_path: Path, kind: str) -> None:
     write_encoded(tmp_path, *STREAMS[kind], cut=-20)
+    with pytest.raises(DicomError, match="truncated or damaged pixel data"):
+        load_study(tmp_path)
+
+
+def with_syntax(path: Path, of: UID, stated: UID) -> None:
+    """Write another transfer syntax into a file than that of its pixels."""
+    content = path.read_bytes()
+    was, now = (str(uid).encode() for uid in (of, stated))
+    at = content.index(was)
+    padded = was + b"\0" * (len(was) % 2)
+    now += b"\0" * (len(now) % 2)
+    length = int.from_bytes(content[140:144], "little") + len(now) - len(padded)
+    head = content[:140] + length.to_bytes(4, "little") + content[144 : at - 2] + len(now).to_bytes(2, "little")
+    path.write_bytes(head + now + content[at + len(padded) :])
+
+
+@pytest.mark.parametrize(
+    ("encode", "syntax"),
+    [(jpeg_2000, JPEG2000Lossless), (jpeg_lossless, JPEGLosslessSV1), (jpeg_ls, JPEGLSLossless), (rle16, RLELossless)],
+    ids=["JPEG 2000", "JPEG", "JPEG-LS", "RLE"],
+)
+def test_compressed_pixels_that_the_file_calls_plain_are_decompressed(
+    tmp_path: Path, encode: Encode, syntax: UID
+) -> None:
+    write_encoded(tmp_path, encode, syntax)
+    for path in tmp_path.iterdir():
+        with_syntax(path, syntax, ExplicitVRLittleEndian)
+    for station in load_study(tmp_path).stations:
+        for k in range(SLICES):
+            np.testing.assert_array_equal(station.voxels[k], stored_pixels(station.contrast, 0, k))
+
+
+def test_compressed_pixels_of_an_unknown_kind_that_the_file_calls_plain_are_refused(tmp_path: Path) -> None:
+    write_encoded(tmp_path, lambda image: image.tobytes(), RLELossless)
+    for path in tmp_path.iterdir():
+        with_syntax(path, RLELossless, ExplicitVRLittleEndian)
+    with pytest.raises(DicomError, match="compressed pixels of an unknown kind"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize("stated", [JPEGLosslessSV1, JPEG2000Lossless, RLELossless])
+def test_plain_pixels_that_the_file_calls_compressed_are_read(tmp_path: Path, stated: UID) -> None:
+    for path in write_study(tmp_path, stations=1):
+        with_syntax(path, ExplicitVRLittleEndian, stated)
+    for station in load_study(tmp_path).stations:
+        for k in range(SLICES):
+            np.testing.assert_array_equal(station.voxels[k], stored_pixels(station.contrast, 0, k))
+
+
+def test_plain_pixels_that_are_cut_off_are_not_taken_for_whole_ones(tmp_path: Path) -> None:
+    def cut(header: Dataset) -> None:
+        header.PixelData = header.PixelData[:-2]
+
+    for path in write_study(tmp_path, stations=1, change=cut):
+        with_syntax(path, ExplicitVRLittleEndian, JPEGLosslessSV1)
     with pytest.raises(DicomError, match="truncated or damaged pixel data"):
         load_study(tmp_path)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -18,7 +20,17 @@ from operators.dicom_loader import load_study
 from operators.dicom_loader.contrast import contrast_of_description, contrast_of_image_type
 from operators.dicom_loader.header_texts import number_of
 from operators.dicom_loader.inverted_signal import inverted_signal_flags, undo_inversion
-from tests.dicom_loader.dicom_maker import COLUMNS, ROOT, ROWS, SLICES, raw_decimal, stored_pixels, write, write_study
+from tests.dicom_loader.dicom_maker import (
+    COLUMNS,
+    ROOT,
+    ROWS,
+    SLICES,
+    Change,
+    raw_decimal,
+    stored_pixels,
+    write,
+    write_study,
+)
 
 
 def assert_as_written(study: Study, *, times: float = 1.0) -> None:
@@ -54,6 +66,41 @@ def test_a_comma_is_a_decimal_point(tmp_path: Path) -> None:
     assert number_of("-1,5") == number_of(-1.5) == -1.5
 
 
+def test_a_factor_may_be_written_twice_but_not_as_two(tmp_path: Path) -> None:
+    def slope(text: str) -> Change:
+        return lambda header: header.__setitem__("RescaleSlope", raw_decimal("RescaleSlope", text))
+
+    write_study(tmp_path / "twice", stations=1, change=slope("1.5\\1.5"))
+    assert_as_written(load_study(tmp_path / "twice"), times=1.5)
+    for text, shown in (("1\\2", r"RescaleSlope 1\\2"), ("n/a", "RescaleSlope n/a")):
+        write_study(tmp_path / shown[-1], stations=1, change=slope(text))
+        with pytest.raises(DicomError, match=shown):
+            load_study(tmp_path / shown[-1])
+
+
+def test_small_letters_name_a_photometric_interpretation_too(tmp_path: Path) -> None:
+    def small(header: Dataset) -> None:
+        header["PhotometricInterpretation"] = DataElement(0x00280004, "CS", "monochrome2", validation_mode=IGNORE)
+
+    write_study(tmp_path, stations=1, change=small)
+    assert_as_written(load_study(tmp_path))
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID"])
+def test_an_identifier_that_only_the_file_meta_information_has_is_read(tmp_path: Path, keyword: str) -> None:
+    for path in write_study(tmp_path, stations=1):
+        header = dcmread(path)
+        del header[keyword]
+        header.save_as(path)
+    study = load_study(tmp_path)
+    assert_as_written(study)
+    assert study.flags == ()
+
+
+def _with_a_palette(header: Dataset) -> None:
+    header.PhotometricInterpretation = "PALETTE COLOR"
+
+
 def _in_colour(header: Dataset) -> None:
     header.SamplesPerPixel, header.PhotometricInterpretation, header.PlanarConfiguration = 3, "RGB", 0
     header.BitsAllocated = header.BitsStored = 8
@@ -61,9 +108,10 @@ def _in_colour(header: Dataset) -> None:
     header.PixelData = bytes(3 * ROWS * COLUMNS + 1)
 
 
-def test_a_picture_in_colour_beside_the_study_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("colour", [_in_colour, _with_a_palette])
+def test_a_picture_in_colour_beside_the_study_is_left_out(tmp_path: Path, colour: Change) -> None:
     picture = dcmread(write_study(tmp_path, stations=1)[0])
-    _in_colour(picture)
+    colour(picture)
     picture.SOPInstanceUID = picture.file_meta.MediaStorageSOPInstanceUID = UID(f"{ROOT}.77")
     picture.SeriesInstanceUID, picture.SeriesNumber = f"{ROOT}.78", 99
     write(picture, tmp_path / "picture.dcm")

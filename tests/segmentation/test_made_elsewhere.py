@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import yaml
@@ -52,6 +54,20 @@ def test_a_nifti_file_is_placed_by_its_affine_whatever_its_axes(fused: Fused, tm
         expected[np.isin(labels, numbers)] = by_name(name).index
     np.testing.assert_array_equal(found.voxels, expected)
     assert card.made_elsewhere and not card.synthetic_training and card.name.startswith("MuscleMap")
+
+
+def test_labels_that_were_rounded_by_a_slope_are_whole_numbers_again(fused: Fused, tmp_path: Path) -> None:
+    labels = two_thighs({"sartorius": (7141, 7142), "femur": (6171, 6172)})
+    plain, scaled = write_nifti(tmp_path / "plain.nii", labels), tmp_path / "scaled.nii"
+    image: Any = nibabel.load(plain)
+    again = nibabel.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+    again.header.set_data_dtype(np.int16)  # nibabel then stores a slope
+    nibabel.save(again, scaled)
+    rounded: Any = nibabel.load(scaled)
+    stored = np.asarray(rounded.dataobj)
+    assert (stored % 1 != 0).any()
+    found = [import_labels(fused, [LabelSource(path, load_scheme("musclemap"))])[0] for path in (plain, scaled)]
+    np.testing.assert_array_equal(found[0].voxels, found[1].voxels)
 
 
 def test_a_finer_rotated_grid_is_resampled_to_the_nearest_label(fused: Fused, tmp_path: Path) -> None:
