@@ -101,8 +101,9 @@ def _impossible(values: dict[str, float], printed_p: tuple[str, float] | None) -
     counts = [values[name] for name in ("n_low", "n_high", "events_low", "events_high")]
     if not all(np.isfinite(count) and count == round(count) for count in counts):
         return "counts that are no whole numbers"
-    if not (values["odds_ratio"] > 0 and 0 < values["ci_low"] <= values["ci_high"] < np.inf):
-        return "an odds ratio or an interval that is not above 0, or whose ends are exchanged"
+    # 0.00 may be a small number that was rounded.
+    if not (0 <= values["odds_ratio"] < np.inf and 0 <= values["ci_low"] <= values["ci_high"] < np.inf):
+        return "an odds ratio or an interval that is below 0, or whose ends are exchanged"
     return "" if printed_p is None or 0 <= printed_p[1] <= 1 else f"a p value of {printed_p[0]}"
 
 
@@ -118,12 +119,14 @@ def _one(row: dict[Any, Any], values: dict[str, float], printed_p: tuple[str, fl
     ends = [str(row["ci_low"]), str(row["ci_high"])]
     is_wald = all(_prints_as(value, text) for value, text in zip(wald, ends, strict=True))
     is_profile = all(_prints_as(value, text) for value, text in zip(profile, ends, strict=True))
-    implied = (np.log(values["ci_high"]) - np.log(values["ci_low"])) / (2 * 1.959964)
+    implied = "not known"
+    if values["ci_low"] > 0:
+        implied = f"{(np.log(values['ci_high']) - np.log(values['ci_low'])) / (2 * 1.959964):.3f}"
     interval = {
         (True, True): "Wald or profile, which agree here",
         (True, False): "Wald of the crude model",
         (False, True): "profile likelihood of the crude model",
-        (False, False): f"neither (its log standard error is {implied:.3f}, the counts give {error:.3f})",
+        (False, False): f"neither (its log standard error is {implied}, the counts give {error:.3f})",
     }[is_wald, is_profile]
     p = float(fit.p_values[1])
     return {

@@ -22,8 +22,8 @@ _PRINTED = {"outcome": "falls", "n_low": 100, "n_high": 100, "events_low": 10, "
         ({"n_high": "inf"}, "whole numbers"),
         ({"events_low": "10.5"}, "whole numbers"),
         ({"ci_low": "5.10", "ci_high": "1.00"}, "ends are exchanged"),
-        ({"ci_low": "0"}, "not above 0"),
-        ({"odds_ratio": "-2.25"}, "not above 0"),
+        ({"ci_low": "-0.1"}, "below 0"),
+        ({"odds_ratio": "-2.25"}, "below 0"),
         ({"p_value": "1.7"}, "p value of 1.7"),
     ],
 )
@@ -31,6 +31,11 @@ def test_a_printed_table_with_impossible_numbers_is_refused(change: dict[str, st
     assert len(audit(pd.DataFrame([_PRINTED])).summary) == 1
     with pytest.raises(DataError, match=f"row 1: .*{says}"):
         audit(pd.DataFrame([_PRINTED | change]))
+
+
+def test_an_end_that_was_rounded_to_zero_is_read() -> None:
+    (row,) = audit(pd.DataFrame([_PRINTED | {"odds_ratio": "0.00", "ci_low": "0.00"}])).summary.to_dict("records")
+    assert "log standard error is not known" in row["interval_is"]
 
 
 def test_a_negative_seed_is_refused() -> None:
