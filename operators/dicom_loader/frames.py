@@ -37,8 +37,9 @@ from operators.dicom_loader.private_elements import (
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
 _AGAIN = "Export the series again."
-_FIELD_MM = (10.0, 3000.0)
-"""Of the larger side of an image; beyond it, the spacing is in another unit."""
+_LEAST_FIELD_MM = 10.0
+"""Of the larger side of an image. A smaller one has its spacing in another unit, and so has a voxel above the next."""
+_LARGEST_SPACING_MM = 100.0
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """Storage classes whose images are frames with functional groups."""
 
@@ -275,9 +276,9 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
     if min(rows, columns) < 2:
         raise GeometryError(where, f"{rows} rows and {columns} columns", "at least 2 of each", _AGAIN)
     field = max(rows * spacing[0], columns * spacing[1])
-    if not _FIELD_MM[0] <= field <= _FIELD_MM[1]:
+    if field < _LEAST_FIELD_MM or max(spacing) > _LARGEST_SPACING_MM:
         found = f"PixelSpacing {_shown(view.spacing)}, so that the larger side is {field:.4g} mm"
-        expected = f"millimetres, and {_FIELD_MM[0]:.0f} to {_FIELD_MM[1]:.0f} mm of a body"
+        expected = f"millimetres: at least {_LEAST_FIELD_MM:.0f} mm of a body, in voxels of a few millimetres"
         raise GeometryError(where, found, expected, _AGAIN)
     slope, intercept = _one_number(view.slope, 1.0), _one_number(view.intercept, 0.0)
     if slope is None or intercept is None or slope == 0:

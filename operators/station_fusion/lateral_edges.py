@@ -16,9 +16,10 @@ __all__ = ["edge_columns", "labels_at_edges", "lateral_edge_flags"]
 _JOINED_MM = 30.0
 """Stretches along z that are closer than this are one."""
 
+_NO_AIR = 0.5
 _NO_OUTLINE = 0.9
-"""Of the slices. Where more of them show no air on either side, the images are cut to a part of the body on purpose.
-Even where a body is far too wide for the field of view, its knees show air."""
+"""Of the slices. Images are cut to a part of the body on purpose where more than the first share show no air on either
+side, and more than the second none on one of them. A body that is far too wide for the field of view has knees."""
 
 _NECK_MM = 30.0
 """Half of the width of a bridge between body and arm that does not make the arm a part of the body."""
@@ -83,7 +84,9 @@ def lateral_edge_flags(
     for k in range(first, end):
         if body[k][:, columns[k]].any():
             touching[:, k] = _without_arms(body[k], grid.spacing_mm[1::-1])[:, columns[k]].any(axis=0)
-    if np.count_nonzero(touching.all(axis=0)) > _NO_OUTLINE * np.count_nonzero(body[first:end].any(axis=(1, 2))):
+    shown = np.count_nonzero(body[first:end].any(axis=(1, 2)))
+    one, both = (np.count_nonzero(way(touching, axis=0)) for way in (np.any, np.all))
+    if both > _NO_AIR * shown and one > _NO_OUTLINE * shown:
         return ()
     flags = []
     for edge, side in ((1, "left"), (0, "right")) if grid.affine[0, 0] > 0 else ((0, "left"), (1, "right")):
