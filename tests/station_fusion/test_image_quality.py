@@ -19,7 +19,8 @@ from operators.station_fusion.image_quality import (
     image_quality_flags,
     largest_void,
 )
-from operators.station_fusion.positions import TablePosition
+from operators.station_fusion.positions import TablePosition, find_positions
+from tests.station_fusion.made_stations import make_grid, make_position
 from tests.station_fusion.test_partial_swaps import legs
 
 
@@ -65,6 +66,24 @@ def test_a_ghost_in_the_air_is_flagged(sound: TablePosition) -> None:
     ghosted = with_in_phase(sound, voxels + 0.1 * np.roll(voxels, 55, axis=1))
     (flag,) = image_quality_flags([ghosted])
     assert (flag.code, flag.severity, flag.z_mm) == ("ghosting", "warning", sound.z_range_mm)
+
+
+def test_a_ghost_that_covers_more_than_half_of_the_air_is_flagged() -> None:
+    grid = make_grid((20, 90, 110), (4.0, 4.0, 5.0), (-220.0, -180.0, 0.0))
+    y, x = np.mgrid[:90, :110]
+    body = (np.abs(x - 55) < 38) & (np.abs(y - 45) < 22)  # 300 mm wide; its ghost covers the air above and below it
+    rng = np.random.default_rng(1)
+    signal = np.broadcast_to(np.where(body, 240.0, 0.0), grid.shape)
+    ((position,), *_) = find_positions(make_position(grid))
+
+    def seen(ghost: float) -> TablePosition:
+        ghosted = signal + ghost * np.roll(signal, 45, axis=1)
+        noise = rng.normal(0, 7.5, (2, *grid.shape))
+        return with_in_phase(position, np.hypot(ghosted + noise[0], noise[1]))
+
+    assert image_quality_flags([seen(0.0)]) == ()
+    (flag,) = image_quality_flags([seen(0.1)])
+    assert flag.code == "ghosting"
 
 
 def test_air_that_the_scanner_cleared_says_nothing(sound: TablePosition) -> None:
