@@ -2,10 +2,10 @@
 # Installs reference software that no Python index has: R with packages for the statistics, and ShellCheck.
 # This needs Debian's packages and the right to install them. Without them, the tests skip and say why.
 set -uo pipefail
-# MASS and survival come with R's recommended packages, also outside Debian. sva (ComBat) needs half of Bioconductor, so
-# it is not installed here: the tests keep its numbers.
-libraries='library(MASS); library(survival); library(lme4); library(cmprsk); library(mice); library(nlme)'
-packages=(r-base-core r-cran-mass r-cran-survival r-cran-lme4 r-cran-cmprsk r-cran-mice r-cran-nlme shellcheck)
+# MASS, nnet (which mice calls) and survival come with R's recommended packages, also outside Debian. sva (ComBat) needs
+# half of Bioconductor, so it is not installed here: the tests keep its numbers.
+libraries='library(MASS); library(survival); library(lme4); library(cmprsk); library(mice); library(nlme); library(nnet)'
+packages=(r-base-core r-cran-mass r-cran-survival r-cran-lme4 r-cran-cmprsk r-cran-mice r-cran-nlme r-cran-nnet shellcheck)
 if command -v shellcheck >/dev/null && command -v Rscript >/dev/null && Rscript -e "$libraries" >/dev/null 2>&1; then
     exit 0
 fi
