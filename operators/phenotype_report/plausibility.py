@@ -28,8 +28,8 @@ LEAST_CONFIDENCE = 0.6
 """Mean probability that the network gave the labels of a structure."""
 
 _LEAST_SIGNAL_TO_NOISE = 7.0
-"""Of muscle in the water image. At 8 the P/A ratio of phantoms is still right within some percent; at 4 it can be wrong
-by 40%, while the network is as sure as ever (`benchmarks.low_confidence`)."""
+"""Of muscle in the water image. At 8 the P/A ratio of phantoms is still right within some percent; at 4 it was wrong by
+up to 40% with earlier weights, while the network was as sure as ever (`benchmarks.low_confidence`)."""
 _SAMPLED = 7
 
 _SDS = 3.5
