@@ -116,9 +116,9 @@ def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBod
             muscle[number] = True
     # One integer for everything, so that the map is resampled once.
     coded = np.where(muscle[values], 100, np.where(bone[values], 101, table[values].astype(np.int16)))
-    coded += _SIDE * side[values]
     if not coded.any():
         raise InputError(path.name, "no label that the scheme knows", f"labels of {rules.name}", "Check --scheme.")
+    coded += _SIDE * side[values]
     grid = _upright(file.grid)
     coded, _ = resample_labels(coded, file.grid, grid)
     stated_sides, labels = np.divmod(coded, _SIDE)
