@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from bundle.scripts.subvoxels import SubvoxelLabelsd
     from bundle.scripts.training_settings import record_settings
-    from bundle.scripts.weight_transfer import resized
+    from bundle.scripts.weight_transfer import resized, widened
 
 _HOMES = {
     "bundle.scripts.annotations": ("AnnotatedLabels", "read_labels"),
@@ -74,7 +74,7 @@ _HOMES = {
     ),
     "bundle.scripts.subvoxels": ("SubvoxelLabelsd",),
     "bundle.scripts.training_settings": ("record_settings",),
-    "bundle.scripts.weight_transfer": ("resized",),
+    "bundle.scripts.weight_transfer": ("resized", "widened"),
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
@@ -116,5 +116,6 @@ __all__ = [
     "save_weights",
     "training_pairs",
     "validation_pairs",
+    "widened",
     "without_logs",
 ]

@@ -1,4 +1,4 @@
-"""Adapt a network's weights to another window or to more input channels."""
+"""Adapt a network's weights to another window, to more input channels or to more features."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from monai.networks.nets import UNETR
 
-__all__ = ["resized"]
+__all__ = ["resized", "widened"]
 
 _POSITIONS = "vit.patch_embedding.position_embeddings"
+_JOINED = (".conv_block.conv1.", ".conv_block.conv3.")
+"""Convolutions whose input is two equally wide halves: the upsampled features, then those of the encoder."""
 
 
 def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -54,4 +56,53 @@ def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequenc
         if wanted.ndim == 5 and wanted.shape[1] > given.shape[1]:
             further = given.new_zeros((given.shape[0], wanted.shape[1] - given.shape[1], *given.shape[2:]))
             result[name] = torch.cat([given, further], dim=1)
+    return result
+
+
+def widened(weights: Mapping[str, torch.Tensor], network: UNETR) -> dict[str, torch.Tensor]:
+    """Adapt weights of a UNETR to the network's larger ``feature_size``, so that it gives the same scores at first.
+
+    Features that the narrower network had do not see the further ones. These keep
+    the random weights of ``network``, so that they differ from each other and
+    training can use them at once. The idea is that of Net2Net (Chen et al. 2016,
+    arXiv 1511.05641), without its copies of features, which would learn the same.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State dict of a UNETR that differs from ``network`` in its ``feature_size``
+        only, or not at all.
+    network : monai.networks.nets.UNETR
+        Newly made. Its norms have no parameters (``norm_name: instance``).
+
+    Returns
+    -------
+    dict of str to Tensor
+        Argument of ``network.load_state_dict``.
+
+    Raises
+    ------
+    ValueError
+        If a convolution of ``weights`` has more channels than the network's.
+    """
+    result = dict(weights)
+    convolutions = (torch.nn.Conv3d, torch.nn.ConvTranspose3d)
+    for module_name, module in network.named_modules():
+        name = f"{module_name}.weight"
+        if not isinstance(module, convolutions) or name not in weights or weights[name].shape == module.weight.shape:
+            continue
+        out = 1 if isinstance(module, torch.nn.ConvTranspose3d) else 0
+        given, wanted = (tensor.detach().transpose(0, out) for tensor in (weights[name], module.weight))
+        if given.shape[0] > wanted.shape[0] or given.shape[1] > wanted.shape[1]:
+            raise ValueError(
+                f"{name} has {given.shape[1]} input and {given.shape[0]} output channels; expected at most "
+                f"{wanted.shape[1]} and {wanted.shape[0]} (network_def#feature_size)."
+            )
+        halves = 2 if any(part in name for part in _JOINED) else 1
+        old, new = given.shape[1] // halves, wanted.shape[1] // halves
+        columns = [half * new + n for half in range(halves) for n in range(old)]
+        wide = wanted.clone()
+        wide[: given.shape[0]] = 0.0
+        wide[: given.shape[0], columns] = given.to(wide.device)
+        result[name] = wide.transpose(0, out).contiguous()
     return result

@@ -17,6 +17,7 @@ from bundle.scripts import (
     list_pairs,
     resized,
     save_weights,
+    widened,
 )
 from operators.core.nrrd_files import write_volume
 from operators.core.volume import Grid, Volume
@@ -116,5 +117,25 @@ def test_further_input_channels_start_without_effect() -> None:
     torch.testing.assert_close(two(image), one(image[:, :1]))
 
 
-def unetr(window: tuple[int, int, int], channels: int = 1) -> UNETR:
-    return UNETR(channels, 3, window, feature_size=4, hidden_size=8, mlp_dim=16, num_heads=2)
+def test_a_wider_network_starts_with_the_scores_of_the_narrow_one_and_learns_with_all_features() -> None:
+    window = (32, 16, 32)
+    narrow, wide = unetr(window).eval(), unetr(window, features=6).eval()
+    wide.load_state_dict(widened(narrow.state_dict(), wide))
+    image = torch.rand(1, 1, *window, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(wide(image), narrow(image), rtol=1e-4, atol=1e-4)
+    rows = wide.encoder1.layer.conv1.conv.weight.flatten(1)
+    assert torch.linalg.matrix_rank(rows) == 6  # further features are not copies, which would all learn the same
+    wide(image).square().sum().backward()
+    gradient = wide.out.conv.conv.weight.grad
+    assert gradient is not None and bool((gradient.abs().amax(dim=(0, 2, 3, 4)) > 0).all())
+
+
+def test_weights_are_not_made_narrower() -> None:
+    narrow, wide = unetr((32, 16, 32)), unetr((32, 16, 32), features=6)
+    with pytest.raises(ValueError, match="feature_size"):
+        widened(wide.state_dict(), narrow)
+    torch.testing.assert_close(widened(narrow.state_dict(), narrow), dict(narrow.state_dict()))
+
+
+def unetr(window: tuple[int, int, int], channels: int = 1, features: int = 4) -> UNETR:
+    return UNETR(channels, 3, window, feature_size=features, hidden_size=8, mlp_dim=16, num_heads=2)
