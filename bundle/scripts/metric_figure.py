@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _COLOURS: dict[Compartment | None, str] = {
     Compartment.CORE: "#E69F00",
     Compartment.BONE: "#7F7F7F",
 }
+_SCATTER_SIDE_PT = 260.0  # about: the layout is known only when the figure is drawn
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -142,7 +143,7 @@ def _scatter(axes: Any, scores: Sequence[ParticipantScores]) -> None:
             axes.plot(along[shown], other[shown], color="#CCCCCC", linewidth=0.6, zorder=0)
             end = np.flatnonzero(shown)[-1]
             axes.text(1.003, other[end], f"{dice:.1f}", color="#888888", fontsize=6.5, va="center")
-    _name_extremes(axes, points)
+    _name_extremes(axes, points, low)
     axes.set_xlim(low, 1.0)
     axes.set_ylim(low, 1.0)
     axes.set_aspect("equal", anchor="N")
@@ -156,22 +157,44 @@ def _scatter(axes: Any, scores: Sequence[ParticipantScores]) -> None:
     _letter(axes, "b")
 
 
-def _name_extremes(axes: Any, points: dict[int, tuple[float, float]], count: int = 5) -> None:
-    """Write the names of the structures with the lowest Dice beside their points."""
+def _name_extremes(axes: Any, points: dict[int, tuple[float, float]], low: float, count: int = 5) -> None:
+    """Write the names of the structures with the lowest Dice near their points, where they cover nothing."""
+    point = (1.0 - low) / _SCATTER_SIDE_PT
+    taken = [(x - 3 * point, y - 3 * point, x + 3 * point, y + 3 * point) for x, y in points.values()]
     weakest = sorted(points, key=lambda i: 2 / (1 / max(points[i][0], 1e-9) + 1 / max(points[i][1], 1e-9)))[:count]
-    above: list[tuple[float, float]] = []
-    for index in sorted(weakest, key=lambda i: points[i][1]):
+    for index in sorted(weakest, key=lambda i: points[i]):
         x, y = points[index]
-        shift = 6 + 8 * sum(abs(y - other_y) < 0.012 and abs(x - other_x) < 0.12 for other_x, other_y in above)
-        above.append((x, y))
+        name = anatomy.STRUCTURES[index].display_name
+        width = 3.7 * len(name)
+        for right, up in _label_places(width):
+            left, bottom = x + right * point, y + up * point
+            box = (left, bottom, left + width * point, bottom + 8 * point)
+            inside = box[0] > low and box[1] > low and box[2] < 1.0 and box[3] < 1.0
+            if inside and not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        far = up < -3
         axes.annotate(
-            anatomy.STRUCTURES[index].display_name,
+            name,
             (x, y),
-            xytext=(6, shift - 8),
+            xytext=(right, up),
             textcoords="offset points",
             fontsize=6.5,
             color="#333333",
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.4, "shrinkB": 2.5} if far else None,
         )
+
+
+def _label_places(width: float) -> Iterator[tuple[float, float]]:
+    """Lower left corners of a label, in points from what it names: beside it, then lower and lower."""
+    for down in range(12):
+        for right in (6.0, -width - 6.0, -width / 2):
+            if down or right != -width / 2:
+                yield right, -2.5 - 9.0 * down
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _heat_map(figure: Any, axes: Any, scores: Sequence[ParticipantScores]) -> None:
