@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.core.errors import DicomError
 from operators.core.volume import QualityFlag, Station
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.inverted_signal import inverted_signal_flags, undo_inversion
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
 from operators.dicom_loader.progress import Ticker

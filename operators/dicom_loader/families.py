@@ -17,7 +17,7 @@ from operators.core.volume import QualityFlag
 from operators.dicom_loader.contrast import MADE_OF, MadeOf
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.orientation import PLANES, Plane
 from operators.dicom_loader.stacks import Stack, has_one_set_of_contrasts, stacks_of
 

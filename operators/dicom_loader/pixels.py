@@ -19,7 +19,7 @@ from operators.core.errors import DicomError, SarcoMapError
 from operators.core.threads import thread_count
 from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.source import Source
 from operators.dicom_loader.stored_values import stored_values
 

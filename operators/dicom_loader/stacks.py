@@ -14,7 +14,7 @@ from operators.core.volume import Contrast, Grid
 from operators.dicom_loader.acquisitions import parts_of_series
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.orientation import AXIS_NAMES, UNTURNED, Turn, plane_axis, upright
 
 __all__ = [

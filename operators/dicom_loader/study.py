@@ -21,7 +21,7 @@ from operators.core.study_key import study_key
 from operators.core.volume import Study
 from operators.dicom_loader.decoding import Select, decode_stacks
 from operators.dicom_loader.families import Family, chosen_family, families_of, family_flags, regrouped
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.image_kinds import one_kind
 from operators.dicom_loader.one_person import check_one_person
 from operators.dicom_loader.progress import Progress, Ticker

@@ -9,7 +9,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.stacks import Stack, table_positions
 from operators.dicom_loader.study_headers import StudyHeaders
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.core.study_key import study_key
 from operators.dicom_loader.frames import UnplacedImageError
-from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
+from operators.dicom_loader.headers import header_reader, read_header
+from operators.dicom_loader.image_file import ImageFile, OtherFile
 from operators.dicom_loader.pixels import same_image
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.source import Source
