@@ -15,6 +15,7 @@ __all__ = [
     "PixelElement",
     "Values",
     "element_at",
+    "encoding_of",
     "starts_like_a_dataset",
 ]
 
@@ -113,3 +114,14 @@ def starts_like_a_dataset(opening: bytes) -> bool:
             if order == "<" and group == _FIRST_GROUPS[1] and 0 < length <= _LONGEST_FIRST_ELEMENT:
                 return length % 2 == 0
     return False
+
+
+def encoding_of(opening: bytes) -> tuple[bool, bool] | None:
+    """Whether a data set that begins so has implicit VR, and whether it is little endian; None when that is unclear."""
+    if len(opening) < 8:
+        return None
+    for order in "<>":
+        group, _, vr, _ = struct.unpack_from(f"{order}HH2sH", opening)
+        if group == _FIRST_GROUPS[1] and (vr in _SHORT or vr in _LONG):
+            return False, order == "<"
+    return None

@@ -62,6 +62,8 @@ class ImageFile:
         `PATIENT_KEYWORDS` and `ACQUISITION_KEYWORDS` that have a value; several values are joined by a backslash.
     contrast_agent : {"", "ContrastBolusAgent", "description"}
         What says that it was acquired after a contrast agent.
+    byte_swapped : bool
+        Whether the bytes of its pixels are in another order than the transfer syntax says.
     """
 
     file: str
@@ -82,3 +84,4 @@ class ImageFile:
     patient: Mapping[str, str]
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_agent: str = ""
+    byte_swapped: bool = False

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -15,7 +17,7 @@ from pydicom.uid import (
 )
 
 from operators.core.errors import DicomError
-from operators.dicom_loader.elements import PREAMBLE_BYTES, UNDEFINED_LENGTH, Elements, PixelElement
+from operators.dicom_loader.elements import PREAMBLE_BYTES, UNDEFINED_LENGTH, Elements, PixelElement, encoding_of
 
 __all__ = ["parsed"]
 
@@ -26,6 +28,8 @@ _SYNTAX_OF_ENCODING: Mapping[tuple[bool | None, bool | None], str] = {
     (False, True): ExplicitVRLittleEndian,
     (False, False): ExplicitVRBigEndian,
 }
+#: Tag, value representation and length.
+_FIRST_ELEMENT_BYTES = 8
 
 
 def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers: Sequence[str]) -> Elements:
@@ -51,8 +55,10 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
     stream.seek(0 if bare else PREAMBLE_BYTES)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: BaseTag(tag).group != 2)
     syntax = str(meta.get("TransferSyntaxUID") or "")
+    start = stream.tell()
+    encoding = _contradicting(syntax, stream.read(_FIRST_ELEMENT_BYTES))
     # Such a dataset is one deflate stream, which pydicom inflates without a size limit.
-    if syntax == DeflatedExplicitVRLittleEndian:
+    if syntax == DeflatedExplicitVRLittleEndian and encoding is None:
         raise DicomError(
             where,
             "transfer syntax Deflated Explicit VR Little Endian",
@@ -67,8 +73,14 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
             found = (vr, length)
         return tag >= _PIXEL_DATA
 
-    stream.seek(0)
-    header = read_partial(stream, stop_when=at_pixels, specific_tags=tags, force=bare)
+    header: Dataset
+    if encoding is None:
+        stream.seek(0)
+        header = read_partial(stream, stop_when=at_pixels, specific_tags=tags, force=bare)
+    else:
+        stream.seek(start)
+        header = read_dataset(stream, *encoding, stop_when=at_pixels, specific_tags=tags)
+        syntax = _SYNTAX_OF_ENCODING[encoding]
     pixels = None
     if found is not None:
         # The file meta information repeats them, where a tool has removed them from the data set.
@@ -81,3 +93,12 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
         if not syntax and length != UNDEFINED_LENGTH:
             syntax = _SYNTAX_OF_ENCODING.get(header.original_encoding, "")
     return Elements(syntax, str(meta.get("MediaStorageSOPClassUID") or ""), header, pixels)
+
+
+def _contradicting(syntax: str, opening: bytes) -> tuple[bool, bool] | None:
+    """The encoding of a data set, where its first element contradicts the byte order or the deflation that the
+    transfer syntax states. Converters change one and leave the other. pydicom sees by itself whether there are VRs."""
+    stated, found = UID(syntax), encoding_of(opening)
+    if found is None or not stated.is_transfer_syntax:
+        return None
+    return found if stated.is_deflated or stated.is_little_endian != found[1] else None
