@@ -18,6 +18,7 @@ from operators.dicom_loader.contrast import MADE_OF, MadeOf
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.image_file import ImageFile
+from operators.dicom_loader.interleaved import put_together
 from operators.dicom_loader.orientation import PLANES, Plane
 from operators.dicom_loader.stacks import Stack, has_one_set_of_contrasts, stacks_of
 
@@ -77,7 +78,7 @@ def families_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices
         stacks: Sequence[Stack] = ()
         error = None
         try:
-            stacks = stacks_of(where, members, allow_missing_slices=allow_missing_slices)
+            stacks = put_together(stacks_of(where, members, allow_missing_slices=allow_missing_slices))
         except GeometryError as found:
             error = found
         families.append(Family(plane, made_of, tuple(stacks), frozenset(i.series_uid for i in members), error))

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from operators.core.errors import DicomError
 from operators.dicom_loader.contrast_evidence import HeaderWords
 from operators.dicom_loader.elements import Values
+from operators.dicom_loader.header_texts import said
 from operators.dicom_loader.private_elements import (
     GE_COMPLEX_COMPONENT,
     PHILIPS_FRAME,
@@ -39,6 +40,8 @@ class View:
     columns: Any
     slope: Any
     intercept: Any
+    thickness: Any
+    distance: Any
     acquisition_number: Any
     temporal_position: Any
     private_slope: float | None
@@ -71,6 +74,8 @@ def classic_view(header: Values) -> View:
         columns=header.get("Columns"),
         slope=header.get("RescaleSlope"),
         intercept=header.get("RescaleIntercept"),
+        thickness=said(header, "SliceThickness"),
+        distance=said(header, "SpacingBetweenSlices"),
         acquisition_number=header.get("AcquisitionNumber"),
         temporal_position=header.get("TemporalPositionIdentifier"),
         private_slope=private_slope,
@@ -101,6 +106,7 @@ def frame_views(header: Values, where: str) -> list[View]:
         frame_type = macro("MRImageFrameTypeSequence")
         transformation = macro("PixelValueTransformationSequence")
         content = macro("FrameContentSequence")
+        measures = macro("PixelMeasuresSequence")
         converted = macro("UnassignedPerFrameConvertedAttributesSequence")
         image_type = frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")
         component = frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent")
@@ -122,11 +128,13 @@ def frame_views(header: Values, where: str) -> list[View]:
                 stack=str(content.get("StackID") or ""),
                 position=macro("PlanePositionSequence").get("ImagePositionPatient"),
                 orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
-                spacing=macro("PixelMeasuresSequence").get("PixelSpacing"),
+                spacing=measures.get("PixelSpacing"),
                 rows=header.get("Rows"),
                 columns=header.get("Columns"),
                 slope=transformation.get("RescaleSlope"),
                 intercept=transformation.get("RescaleIntercept"),
+                thickness=said(measures, "SliceThickness"),
+                distance=said(measures, "SpacingBetweenSlices") or said(converted, "SpacingBetweenSlices"),
                 acquisition_number=content.get("FrameAcquisitionNumber") or converted.get("AcquisitionNumber"),
                 temporal_position=content.get("TemporalPositionIndex"),
                 private_slope=private_number(philips, PHILIPS_SCALE_SLOPE),

@@ -75,6 +75,8 @@ class Frame:
     acquisition_number, temporal_position : str
         Which of several scans in one series it belongs to, as far as the header says.
     image_type : tuple of str
+    thickness_mm, distance_mm : float or None
+        SliceThickness, and the distance of slices that the header states (SpacingBetweenSlices).
     plane : {"axial", "coronal", "sagittal"}
     made_of : {"scan", "composed", "reformatted"}
     """
@@ -97,6 +99,8 @@ class Frame:
     image_type: tuple[str, ...] = ()
     evidence: Evidence = ()
     private_slope: float | None = None
+    thickness_mm: float | None = None
+    distance_mm: float | None = None
     plane: Plane = "axial"
     made_of: MadeOf = "scan"
 
@@ -188,6 +192,8 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: View, where: str) -
         image_type=_interned(view.words.image_type + view.words.private_image_type),
         evidence=kind.evidence,
         private_slope=view.private_slope,
+        thickness_mm=_millimetres(view.thickness),
+        distance_mm=_millimetres(view.distance),
         plane=plane_of_cosines((*row, *column)),
         made_of=kind.made_of,
     )
@@ -225,6 +231,13 @@ def _one_number(value: Any, absent: float) -> float | None:
     several = tuple(value) if isinstance(value, list | tuple | MultiValue) else (value,)
     numbers = _numbers(several, len(several))
     return numbers[0] if numbers and len(set(numbers)) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _millimetres(text: str) -> float | None:
+    """A positive length; None where there is none. It is only evidence, so that a wrong one stops no study."""
+    number = _one_number(text, 0.0)
+    return number if number is not None and number > 0 else None
 
 
 @lru_cache(maxsize=256)

@@ -51,6 +51,8 @@ _IMAGE_KEYWORDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
     "RescaleIntercept",
     "RescaleSlope",
     "ModalityLUTSequence",

@@ -55,6 +55,8 @@ class Stack:
     contrast_told_by : {"ImageType", "private tag", "description", "images"}
     turn : Turn
         How slices, rows and columns became ``grid``.
+    packages : int
+        Number of series whose slices lie in turn between each other's, and were put together.
     """
 
     contrast: Contrast
@@ -66,6 +68,7 @@ class Stack:
     regrouped: bool = False
     contrast_told_by: str = "ImageType"
     turn: Turn = UNTURNED
+    packages: int = 1
 
     @property
     def acquired(self) -> datetime | None:

@@ -10,6 +10,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.image_file import ImageFile
+from operators.dicom_loader.interleaved import interleaved_flags
 from operators.dicom_loader.stacks import Stack, table_positions
 from operators.dicom_loader.study_headers import StudyHeaders
 
@@ -32,6 +33,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         if any(frame.disagrees for frame in stack.frames)
     ]
     flags += _several_stacks(stacks)
+    flags += interleaved_flags(stacks)
     for stack in stacks:
         if stack.missing:
             flags.append(
