@@ -37,6 +37,7 @@ def rejection(path: Path, error: type[SarcoMapError]) -> str:
     [
         "manifest.csv", "manifest.cvs", "manifest", "Manifest.CSV.bak", ".DS_Store", "Thumbs.db", "DICOMDIR",
         "notes.txt", "report.pdf", "README", "LICENSE", "series.json", "old.zip", "._12.dcm", "__MACOSX/1.dcm",
+        "@eaDir/1", "LOCKFILE", "VERSION", "autorun",
     ],
 )  # fmt: skip
 def test_companion_files_of_an_export_are_skipped_silently(tmp_path: Path, name: str) -> None:
@@ -47,6 +48,17 @@ def test_companion_files_of_an_export_are_skipped_silently(tmp_path: Path, name:
     study = load_study(tmp_path)
     assert len(study.stations) == 4
     assert study.flags == ()
+
+
+@pytest.mark.parametrize(
+    "opening", [b"MZ\x90\0", b"\x7fELF", b"PK\3\4", b"%PDF-1.4\n", b"\x89PNG\r\n", b"\xff\xd8\xff\xe0"]
+)
+def test_programs_and_pictures_without_a_suffix_are_skipped_as_discs_with_a_viewer_hold_them(
+    tmp_path: Path, opening: bytes
+) -> None:
+    write_study(tmp_path, stations=1)
+    (tmp_path / "VIEWER").write_bytes(opening + bytes(range(256)))
+    assert len(load_study(tmp_path).stations) == 4
 
 
 def test_a_real_dicomdir_is_skipped(tmp_path: Path) -> None:
