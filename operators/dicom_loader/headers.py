@@ -133,12 +133,13 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
     try:
         frames, kind = frames_of(header, where)
     except UnplacedImageError as error:
+        if _is_in_colour(header):  # a screenshot
+            return OtherFile(series_uid, "other")
         error.series_uid = series_uid
         raise
     if not frames:
         return OtherFile(series_uid, kind)
-    palette = str(header.get("PhotometricInterpretation") or "").strip().upper() == "PALETTE COLOR"
-    if palette or int(header.get("SamplesPerPixel") or 1) != 1:
+    if _is_in_colour(header):
         # A screenshot or a map in colours beside the study. It matters only in a series that is used.
         colour = DicomError(where, "a colour image", "one grey value per pixel", "Take this file out of the input.")
         return OtherFile(series_uid, "other", error=None if kind == "untold" else colour)
@@ -156,6 +157,11 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         except SarcoMapError as error:
             return OtherFile(series_uid, kind, error=error)
     return _image_file(stream, header, elements, frames, file, where)
+
+
+def _is_in_colour(header: Values) -> bool:
+    palette = str(header.get("PhotometricInterpretation") or "").strip().upper() == "PALETTE COLOR"
+    return palette or int(header.get("SamplesPerPixel") or 1) != 1
 
 
 def _image_file(
@@ -195,7 +201,7 @@ def _check_image(header: Values, transfer_syntax: str, where: str) -> None:
         missing.append("TransferSyntaxUID")
     if missing:
         raise DicomError(where, f"no {', no '.join(missing)}", "an MR image with its identifiers", "Export it again.")
-    if "ModalityLUTSequence" in header:
+    if header.get("ModalityLUTSequence"):
         raise DicomError(
             where, "a Modality LUT Sequence", "Rescale Slope and Intercept, as MR images have", "Export it again."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -157,19 +158,23 @@ def load_study(
 def _families(
     source: Source, headers: StudyHeaders, images: Sequence[ImageFile], allow_missing_slices: bool
 ) -> tuple[Family | None, list[Family]]:
-    """The family to use and all of them; an image without a place is passed over where nothing is missing without
-    it."""
-    series = {image.series_uid for image in images}
-    for error in headers.unplaced:
-        if error.series_uid not in series:
-            raise error
+    """The family to use and all of them; images without a place are passed over where nothing is missing without
+    them."""
     families = families_of(source.name, images, allow_missing_slices=allow_missing_slices)
     try:
-        return chosen_family(families), families
+        chosen = chosen_family(families)
     except GeometryError:
         if headers.unplaced:
             raise headers.unplaced[0] from None
         raise
+    series = {image.series_uid for image in images}
+    lost = Counter(error.series_uid for error in headers.unplaced)
+    slices = min((len(stack.files) for stack in chosen.stacks), default=0) if chosen is not None else 0
+    for error in headers.unplaced:
+        # A screenshot or two are no station. Whole series that do not say where they lie may be one.
+        if error.series_uid not in series and 2 * lost[error.series_uid] > slices:
+            raise error
+    return chosen, families
 
 
 def _check_others(headers: StudyHeaders, family: Family) -> None:
