@@ -40,6 +40,8 @@ _IMAGE_KEYWORDS = (
     "TemporalPositionIdentifier",
     "ContrastBolusAgent",
     "ContrastBolusAgentSequence",
+    "ContrastBolusVolume",
+    "ContrastBolusTotalDose",
     "ContentDate",
     "ContentTime",
     "SeriesDescription",

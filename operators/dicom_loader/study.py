@@ -124,7 +124,7 @@ def load_study(
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_others(headers, family)
-        first = stacks[0].files[0] if not images else images[0]
+        first = stacks[0].files[0] if not images else min(images, key=lambda image: image.study_uid)
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)

@@ -70,6 +70,13 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
                 "stations fit is told by how well they agree where they overlap.",
             )
         )
+    studies = {file.study_uid for stack in stacks for file in stack.files}
+    if len(studies) > 1:
+        message = (
+            f"The series name {len(studies)} studies (StudyInstanceUID), none with both water and fat, but one frame "
+            "of reference; they were taken for one study that an anonymiser has taken apart."
+        )
+        flags.append(QualityFlag("studies-joined", "warning", message))
     if any(stack.regrouped for stack in stacks):
         flags.append(
             QualityFlag(

@@ -154,6 +154,26 @@ def test_several_studies_are_counted(tmp_path: Path) -> None:
         load_study(tmp_path, study_uid="1.2.3")
 
 
+def test_a_study_uid_for_each_series_of_one_scan_is_one_study(tmp_path: Path) -> None:
+    def change(header: pydicom.Dataset) -> None:
+        header.StudyInstanceUID = f"{ROOT}.7.{header.SeriesNumber}"
+
+    write_study(tmp_path, change=change)
+    study = load_study(tmp_path)
+    assert len(study.stations) == 8
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("studies-joined", "warning")]
+    assert study.study_uid == study.patient["StudyInstanceUID"] == f"{ROOT}.7.2"
+
+
+def test_a_study_uid_and_a_frame_of_reference_for_each_series_are_several_studies(tmp_path: Path) -> None:
+    def change(header: pydicom.Dataset) -> None:
+        header.StudyInstanceUID = f"{ROOT}.7.{header.SeriesNumber}"
+        header.FrameOfReferenceUID = f"{ROOT}.6.{header.SeriesNumber}"
+
+    write_study(tmp_path, stations=1, change=change)
+    assert "Dixon images of 4 studies" in rejection(tmp_path, DicomError)
+
+
 def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path: Path) -> None:
     write_study(tmp_path, stations=1)
     os.mkfifo(tmp_path / "pipe.dcm")
