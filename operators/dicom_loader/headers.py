@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import BinaryIO
 
-from pydicom.uid import MediaStorageDirectoryStorage, MRImageStorage
+from pydicom.uid import UID, MediaStorageDirectoryStorage, MRImageStorage
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.dicom_loader.clutter import is_clutter
@@ -128,7 +128,7 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
     if not sop_class:
         raise DicomError(where, "the file ends in its header", "a whole DICOM image", "Fetch this file again.")
     if sop_class not in (MRImageStorage, *MULTI_FRAME):
-        return OtherFile(series_uid, "other")
+        return OtherFile(series_uid, "other", storage=UID(sop_class).name)
     if elements.pixels is None:
         found = "the file ends before its pixels, or has floating-point pixels only"
         raise DicomError(where, found, "a whole DICOM image with PixelData", "Fetch this file again.")

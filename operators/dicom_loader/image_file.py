@@ -30,6 +30,8 @@ class OtherFile:
         A Dixon image that was composed of several stations or reformatted.
     error : SarcoMapError or None
         Why a composed one, or one in colour, cannot be read.
+    storage : str
+        What the standard calls its storage class, where that is none of MR images; empty where it is.
     """
 
     series_uid: str
@@ -37,6 +39,7 @@ class OtherFile:
     untold: ImageFile | None = None
     composed: ImageFile | None = None
     error: SarcoMapError | None = None
+    storage: str = ""
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,14 @@ def no_dixon(source: Source, headers: StudyHeaders) -> SarcoMapError:
     if error := next((other.error for other in headers.others if other.error is not None), None):
         return error
     series = len({other.series_uid for other in headers.others})
+    if all(other.storage for other in headers.others):
+        kinds = ", ".join(sorted({other.storage for other in headers.others}))
+        return DicomError(
+            source.name,
+            f"{series} series, none of them MR images ({kinds})",
+            "MR Image Storage or Enhanced MR Image Storage",
+            "Export the images as the scanner made them. Captures and conversions have lost what the signal means.",
+        )
     return DicomError(
         source.name,
         f"{series} series, none of them a Dixon magnitude contrast",
