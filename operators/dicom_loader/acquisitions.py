@@ -19,7 +19,7 @@ from operators.core.errors import GeometryError
 from operators.core.volume import Grid
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import stack_slices
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.orientation import plane_axis, plane_of
 
 __all__ = ["Part", "parts_of_series"]

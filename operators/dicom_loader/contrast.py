@@ -76,6 +76,24 @@ _WORDS = {
     "gordura": Contrast.FAT,
     "vet": Contrast.FAT,
     "gegenphase": Contrast.OPPOSED,
+    "wasserbild": Contrast.WATER,
+    "fettbild": Contrast.FAT,
+    # Polish, Czech, the Scandinavian languages, Chinese and Japanese.
+    "woda": Contrast.WATER,
+    "voda": Contrast.WATER,
+    "vatten": Contrast.WATER,
+    "vann": Contrast.WATER,
+    "vand": Contrast.WATER,
+    "tluszcz": Contrast.FAT,
+    "tłuszcz": Contrast.FAT,
+    "tuk": Contrast.FAT,
+    "fedt": Contrast.FAT,
+    "przeciwfaza": Contrast.OPPOSED,
+    "motfas": Contrast.OPPOSED,
+    **dict.fromkeys(("水", "水相", "水像", "水画像"), Contrast.WATER),
+    **dict.fromkeys(("脂", "脂肪", "脂相", "脂肪相", "脂像", "脂肪像", "脂肪画像"), Contrast.FAT),
+    **dict.fromkeys(("同相", "同相位", "同位相"), Contrast.IN),
+    **dict.fromkeys(("反相", "反相位", "逆位相"), Contrast.OPPOSED),
 }
 #: Abbreviations, such as in ``Dixon_noBH_W`` or ``VIBE_DIXON_Tra_bh_in``.
 _ABBREVIATIONS = {
@@ -90,10 +108,10 @@ _ABBREVIATIONS = {
 #: Names of Dixon sequences: Siemens VIBE Dixon, GE LAVA-Flex and IDEAL, Philips mDIXON, Canon WFS and WFOP, Fujifilm
 #: (Hitachi) FatSep, United WFI.
 _DIXON = re.compile(r"dixon|lava|flex|ideal|wfi|wfs|wfop|fatsep|quick3d", re.IGNORECASE)
-#: With and without (contrast agent), which the letter W must not be taken from.
 #: "In phase" and "opposed phase" in the same languages.
 _OPPOSED_ELSEWHERE = re.compile(
     r"(?<![a-z])(opposition[ _-]de[ _-]phase|hors[ _-]phase|(fuera|fora)[ _-]de[ _-]fase|fase[ _-]opuesta|"
+    r"gegen[ _-]phase|anti[ _-]?phase|(w[ _-]przeciw|v[ _-]proti)faz[ie]+|"
     r"(fuori|uit)[ _-]fase|(opposizione|oposicion|oposicao)[ _-](di|de)[ _-]fase)(?![a-z])",
     re.IGNORECASE,
 )
@@ -103,8 +121,13 @@ _NO_FAT_ELSEWHERE = re.compile(
     r"vet(onder|verz))",
     re.IGNORECASE,
 )
-_IN_PHASE_ELSEWHERE = re.compile(r"(?<![a-z])(en[ _-]phase|(en|in|em)[ _-]fase)(?![a-z])", re.IGNORECASE)
-_WITHOUT = re.compile(r"(?<![a-z])w ?/ ?w?/?o?(?![a-z])", re.IGNORECASE)
+_IN_PHASE_ELSEWHERE = re.compile(
+    r"(?<![a-z])(en[ _-]phase|(en|in|em)[ _-]fase|i[ _-]fas|w[ _-]fazie|ve[ _-]fazi)(?![a-z])", re.IGNORECASE
+)
+#: With and without (contrast agent), which the letter W must not be taken from.
+_WITHOUT = re.compile(
+    r"(?<![a-z])(w ?/ ?w?/?o?|w(?=[ _-](contrast|contr|con|gad\w*|gd|iv)(?![a-z])))(?![a-z])", re.IGNORECASE
+)
 #: Words that make water or fat no contrast: suppressed tissue, or a map computed from both.
 _NO_CONTRAST = frozenset(
     {"sat", "sats", "fatsat", "fs", "suppressed", "suppression", "supp", "excitation", "exc", "spair", "spir", "stir"}
@@ -203,7 +226,7 @@ def _names_both(words: Sequence[str]) -> bool:
 
 def _words(text: str) -> list[str]:
     text = _WITHOUT.sub(" ", text)
-    text = re.sub(r"(dixon)(?=[a-z])", r"\1 ", text, flags=re.IGNORECASE)  # DixonW, DIXONOPP
+    text = re.sub(r"(dixon)(?=[^\W\d_])", r"\1 ", text, flags=re.IGNORECASE)  # DixonW, DIXONOPP, Dixon水
     text = _NO_FAT_ELSEWHERE.sub(" suppressed ", _unaccented(text))
     text = _OPPOSED_ELSEWHERE.sub(" outphase ", _IN_PHASE_ELSEWHERE.sub(" inphase ", text))
     joined = re.sub(r"\b(in|opp|opposed|out([ _-]?of)?)[ _-]?phase", r" \1phase ", text.lower().replace("_", " "))

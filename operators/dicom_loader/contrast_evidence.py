@@ -31,6 +31,10 @@ Evidence = tuple[tuple[str, Contrast | None], ...]
 
 #: Words in the description of a volume that was composed or reformatted, which name no contrast.
 _PROCESSING = re.compile(r"mpr|compos\w+|comp[ _-]?(sp|ad|dif?)(?![a-z])", re.IGNORECASE)
+#: What was made of images and saved beside them, under their ImageType: no scan to be taken for a repeat.
+_MADE_OF_IMAGES = re.compile(
+    r"(?<![a-z])(masks?|segmentations?|label[ _-]?maps?|overlays?|subtraction)(?![a-z])", re.IGNORECASE
+)
 #: Fat precesses 3.4 ppm more slowly than water; hydrogen at 42.577 MHz per tesla.
 _SHIFT_HZ_PER_TESLA = 3.4 * 42.577
 #: Of a turn of fat against water. Echoes further than this from in phase or opposed are neither.
@@ -120,7 +124,8 @@ def kind_of(words: HeaderWords) -> Kind:
         (("echo time", contrast_of_echo_time(words.echo_time_ms, words.field_tesla)), bool(words.echo_time_ms)),
     )
     evidence = tuple(one for one, there in said if there)
-    if source == "projection" or words.description.startswith(FUSED_SERIES):
+    made_of_images = words.description.startswith(FUSED_SERIES) or _MADE_OF_IMAGES.search(words.description)
+    if source == "projection" or made_of_images:
         return Kind(None, evidence=evidence)
     magnitude = is_magnitude(words.image_type, words.complex_component)
     told_by, contrast = next(((named_by, c) for named_by, c in deciding if c is not None), ("", None))

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from operators.core.errors import DicomError
 from operators.core.volume import QualityFlag, Station
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.byte_order import byte_order_flags, has_byte_order, is_byte_swapped
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.inverted_signal import inverted_signal_flags, undo_inversion
-from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into
+from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into, decoded_frames
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.repeated_values import Gate
 from operators.dicom_loader.slice_slopes import slice_slope_flags, undo_wrong_slopes
@@ -24,6 +25,8 @@ from operators.dicom_loader.stored_values import encoding_flags
 __all__ = ["Select", "decode_stacks"]
 
 Select = Callable[[Sequence[Station]], Sequence[Station]]
+
+_SAMPLED_SLICES = 5
 
 
 def decode_stacks(
@@ -50,6 +53,8 @@ def decode_stacks(
     notes: Counter[str] = Counter()
     contradicted: list[str] = []
     inverted: list[str] = []
+    titles: list[str] = []  # of stacks whose bytes were in the wrong order
+    swapped: set[str] = set()
     # What is needed may show only once some stations are decoded, so it is asked until nothing new is named.
     while True:
         named = {id(station) for station in (stations if select is None else select(stations))}
@@ -65,7 +70,14 @@ def decode_stacks(
                 work.setdefault(file.file, (file, []))[1].append(Target(frame, stacked, place))
         again = len(work.keys() & files)
         files |= work.keys()
-        notes += decode_into(source, list(work.values()), tick if not again else _silent)
+        found = decode_into(source, list(work.values()), tick if not again else _silent)
+        turned = [n for n, voxels in volumes.items() if _is_byte_swapped(source, stacks[n], voxels)]
+        if turned:
+            swapped |= {file.file for n in turned for file in stacks[n].files}
+            whole = [(replace(file, byte_swapped=file.file in swapped), to) for file, to in work.values()]
+            found = decode_into(source, whole, _silent)
+            titles += [stacks[n].title for n in turned]
+        notes += found
         for n, voxels in volumes.items():
             stacked = stacks[n].turn.stacked(voxels)
             _interpolate_missing(stacks[n], stacked)
@@ -79,9 +91,24 @@ def decode_stacks(
     tick.finish()
     return tuple(stations), (
         *encoding_flags(notes),
+        *byte_order_flags(titles),
         *slice_slope_flags(contradicted),
         *inverted_signal_flags(inverted),
     )
+
+
+def _is_byte_swapped(source: Source, stack: Stack, voxels: NDArray[np.float32]) -> bool:
+    """Whether the values make an image in the other byte order only. Files are read again only where the middle slice
+    looks so."""
+    images = list(zip(stack.files, stack.frames, stack.places, strict=True))
+    file, frame, place = images[len(images) // 2]
+    if not has_byte_order(file):
+        return False
+    stored = (stack.turn.stacked(voxels)[place].astype(np.float64) - frame.intercept) / frame.slope
+    if not is_byte_swapped([np.rint(stored).astype(np.int64)]):
+        return False
+    some = [(file, frame) for file, frame, _ in images[:: max(1, len(images) // _SAMPLED_SLICES)]]
+    return is_byte_swapped(decoded_frames(source, some))
 
 
 def _silent() -> None:

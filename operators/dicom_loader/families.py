@@ -17,9 +17,11 @@ from operators.core.volume import QualityFlag
 from operators.dicom_loader.contrast import MADE_OF, MadeOf
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
+from operators.dicom_loader.interleaved import put_together
+from operators.dicom_loader.lone_images import LoneImagesError, lone_images, stacks_without_lone_images
 from operators.dicom_loader.orientation import PLANES, Plane
-from operators.dicom_loader.stacks import Stack, has_one_set_of_contrasts, stacks_of
+from operators.dicom_loader.stacks import Stack, has_one_set_of_contrasts
 
 __all__ = ["Family", "chosen_family", "families_of", "family_flags", "regrouped"]
 
@@ -40,6 +42,8 @@ class Family:
         Their SeriesInstanceUIDs.
     error : GeometryError or None
         Why its images make no stacks.
+    lone : int
+        Single images that were left out, because a stack shows what they show.
     """
 
     plane: Plane
@@ -47,6 +51,7 @@ class Family:
     stacks: tuple[Stack, ...]
     series: frozenset[str]
     error: GeometryError | None = None
+    lone: int = 0
 
     @property
     def height_mm(self) -> float:
@@ -73,15 +78,20 @@ def families_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices
         for key, some in frames.items():
             sorted_out[key].append(image if len(frames) == 1 else replace(image, frames=tuple(some)))
     families = []
+    single = lone_images(images)
     for (made_of, plane), members in sorted_out.items():
         stacks: Sequence[Stack] = ()
         error = None
+        lone = [(image, frame) for image, frame in single if (frame.made_of, frame.plane) == (made_of, plane)]
         try:
-            stacks = stacks_of(where, members, allow_missing_slices=allow_missing_slices)
+            stacks = stacks_without_lone_images(where, members, lone, allow_missing_slices=allow_missing_slices)
         except GeometryError as found:
             error = found
-        families.append(Family(plane, made_of, tuple(stacks), frozenset(i.series_uid for i in members), error))
-    return families
+        series = frozenset(image.series_uid for image in members)
+        families.append(Family(plane, made_of, tuple(put_together(stacks)), series, error, len(lone)))
+    # A localiser has an image or two of every plane.
+    stations = [family for family in families if not isinstance(family.error, LoneImagesError)]
+    return stations or families
 
 
 def regrouped(stacks: Sequence[Stack]) -> list[Family]:
@@ -123,7 +133,8 @@ def family_flags(chosen: Family, families: Sequence[Family]) -> tuple[QualityFla
     -------
     tuple of QualityFlag
         ``composed-volumes`` (warning) when no scan as acquired is used,
-        ``other-planes`` (info) when scans of other planes are left out.
+        ``other-planes`` (info) when scans of other planes are left out,
+        ``single-images`` (info) when images were left out that no stack can be made of.
     """
     flags = []
     if chosen.made_of != "scan":
@@ -138,6 +149,9 @@ def family_flags(chosen: Family, families: Sequence[Family]) -> tuple[QualityFla
         left_out = ", ".join(f"{len(family.series)} {family.plane}" for family in others)
         message = f"The {chosen.plane} series were used; {left_out} series of the same contrasts were left out."
         flags.append(QualityFlag("other-planes", "info", message))
+    if chosen.lone:
+        message = f"{chosen.lone} single Dixon images, as localisers have, were left out; stations show their places."
+        flags.append(QualityFlag("single-images", "info", message))
     return tuple(flags)
 
 

@@ -10,29 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage
 
 from operators.core.errors import DicomError, GeometryError, SarcoMapError
 from operators.core.volume import Contrast
 from operators.dicom_loader.contrast import MadeOf
-from operators.dicom_loader.contrast_evidence import Evidence, HeaderWords, Kind, kind_of
+from operators.dicom_loader.contrast_evidence import Evidence, Kind, kind_of
 from operators.dicom_loader.elements import Values
+from operators.dicom_loader.frame_views import View, classic_view, frame_views, listed, word
 from operators.dicom_loader.header_texts import number_of
 from operators.dicom_loader.orientation import Plane, orthonormal, plane_of_cosines
-from operators.dicom_loader.private_elements import (
-    GE_COMPLEX_COMPONENT,
-    PHILIPS_FRAME,
-    PHILIPS_IMAGE_TYPE,
-    PHILIPS_SCALE_SLOPE,
-    SIEMENS_FRAME,
-    SIEMENS_IMAGE_TYPE,
-    has_private,
-    private_item,
-    private_number,
-    private_texts,
-)
 
 __all__ = ["MULTI_FRAME", "Frame", "UnplacedImageError", "frames_of"]
 
@@ -87,6 +75,8 @@ class Frame:
     acquisition_number, temporal_position : str
         Which of several scans in one series it belongs to, as far as the header says.
     image_type : tuple of str
+    thickness_mm, distance_mm : float or None
+        SliceThickness, and the distance of slices that the header states (SpacingBetweenSlices).
     plane : {"axial", "coronal", "sagittal"}
     made_of : {"scan", "composed", "reformatted"}
     """
@@ -109,6 +99,8 @@ class Frame:
     image_type: tuple[str, ...] = ()
     evidence: Evidence = ()
     private_slope: float | None = None
+    thickness_mm: float | None = None
+    distance_mm: float | None = None
     plane: Plane = "axial"
     made_of: MadeOf = "scan"
 
@@ -131,7 +123,7 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
         When a Dixon frame lacks an attribute that is needed to place or scale it.
     """
     enhanced = header.get("SOPClassUID") in MULTI_FRAME
-    views = _frame_views(header, where) if enhanced else [_classic_view(header)]
+    views = frame_views(header, where) if enhanced else [classic_view(header)]
     frames = []
     phase, untold = False, True
     for index, view in enumerate(views):
@@ -153,115 +145,7 @@ def frames_of(header: Values, where: str) -> tuple[tuple[Frame, ...], str]:
     return tuple(frames), "dixon" if frames else "phase" if phase else "other"
 
 
-@dataclass(frozen=True)
-class _View:
-    """The attributes of one frame, from wherever its SOP class keeps them."""
-
-    words: HeaderWords
-    stack: str
-    position: Any
-    orientation: Any
-    spacing: Any
-    rows: Any
-    columns: Any
-    slope: Any
-    intercept: Any
-    acquisition_number: Any
-    temporal_position: Any
-    private_slope: float | None
-
-
-def _classic_view(header: Values) -> _View:
-    private_image_type: tuple[str, ...] = ()
-    ge_component, private_slope = "", None
-    if has_private(header):
-        private_image_type = private_texts(header, PHILIPS_IMAGE_TYPE) or private_texts(header, SIEMENS_IMAGE_TYPE)[2:]
-        ge_component = "".join(private_texts(header, GE_COMPLEX_COMPONENT))
-        private_slope = private_number(header, PHILIPS_SCALE_SLOPE)
-    return _View(
-        words=HeaderWords(
-            image_type=tuple(_texts(header.get("ImageType"))),
-            private_image_type=private_image_type,
-            complex_component=str(header.get("ComplexImageComponent") or ""),
-            ge_component=ge_component,
-            description=str(header.get("SeriesDescription") or ""),
-            protocol=str(header.get("ProtocolName") or ""),
-            echo_time_ms=_word(header.get("EchoTime")),
-            field_tesla=_word(header.get("MagneticFieldStrength")),
-        ),
-        stack="",
-        position=header.get("ImagePositionPatient"),
-        orientation=header.get("ImageOrientationPatient"),
-        spacing=header.get("PixelSpacing"),
-        rows=header.get("Rows"),
-        columns=header.get("Columns"),
-        slope=header.get("RescaleSlope"),
-        intercept=header.get("RescaleIntercept"),
-        acquisition_number=header.get("AcquisitionNumber"),
-        temporal_position=header.get("TemporalPositionIdentifier"),
-        private_slope=private_slope,
-    )
-
-
-def _frame_views(header: Values, where: str) -> list[_View]:
-    """One view per frame of an Enhanced MR: per-frame functional groups, then shared ones (PS3.3 C.7.6.16)."""
-    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-    shared_groups = header.get("SharedFunctionalGroupsSequence") or []
-    shared = shared_groups[0] if len(shared_groups) else Dataset()
-    count = int(header.get("NumberOfFrames") or 0)
-    if count < 1 or len(per_frame) != count:
-        raise DicomError(
-            where,
-            f"{count} frames with {len(per_frame)} per-frame functional groups",
-            "one functional group for each frame",
-            "Export the object again.",
-        )
-
-    views = []
-    for groups in per_frame:
-
-        def macro(keyword: str, groups: Dataset = groups) -> Dataset:
-            sequence = groups.get(keyword) or shared.get(keyword) or [Dataset()]
-            return sequence[0]
-
-        frame_type = macro("MRImageFrameTypeSequence")
-        transformation = macro("PixelValueTransformationSequence")
-        content = macro("FrameContentSequence")
-        converted = macro("UnassignedPerFrameConvertedAttributesSequence")
-        image_type = frame_type.get("FrameType") or converted.get("ImageType") or header.get("ImageType")
-        component = frame_type.get("ComplexImageComponent") or header.get("ComplexImageComponent")
-        philips = private_item(groups, PHILIPS_FRAME) or Dataset()
-        siemens = private_item(groups, SIEMENS_FRAME) or Dataset()
-        views.append(
-            _View(
-                words=HeaderWords(
-                    image_type=tuple(_texts(image_type)),
-                    private_image_type=private_texts(philips, PHILIPS_IMAGE_TYPE)
-                    or tuple(_texts(philips.get("ImageType"))[2:])
-                    or private_texts(siemens, SIEMENS_IMAGE_TYPE)[2:],
-                    complex_component=str(component or ""),
-                    description=str(header.get("SeriesDescription") or ""),
-                    protocol=str(header.get("ProtocolName") or ""),
-                    echo_time_ms=_word(macro("MREchoSequence").get("EffectiveEchoTime") or converted.get("EchoTime")),
-                    field_tesla=_word(header.get("MagneticFieldStrength")),
-                ),
-                stack=str(content.get("StackID") or ""),
-                position=macro("PlanePositionSequence").get("ImagePositionPatient"),
-                orientation=macro("PlaneOrientationSequence").get("ImageOrientationPatient"),
-                spacing=macro("PixelMeasuresSequence").get("PixelSpacing"),
-                rows=header.get("Rows"),
-                columns=header.get("Columns"),
-                slope=transformation.get("RescaleSlope"),
-                intercept=transformation.get("RescaleIntercept"),
-                acquisition_number=content.get("FrameAcquisitionNumber") or converted.get("AcquisitionNumber"),
-                temporal_position=content.get("TemporalPositionIndex"),
-                private_slope=private_number(philips, PHILIPS_SCALE_SLOPE),
-            )
-        )
-    return views
-
-
-def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) -> Frame:
+def _frame(index: int, kind: Kind, contrast: Contrast, view: View, where: str) -> Frame:
     if view.stack or index:
         where = f"{where}, frame {index + 1}"
     position = _numbers(view.position, 3)
@@ -303,11 +187,13 @@ def _frame(index: int, kind: Kind, contrast: Contrast, view: _View, where: str) 
         columns=columns,
         slope=slope,
         intercept=intercept,
-        acquisition_number=_word(view.acquisition_number),
-        temporal_position=_word(view.temporal_position),
+        acquisition_number=word(view.acquisition_number),
+        temporal_position=word(view.temporal_position),
         image_type=_interned(view.words.image_type + view.words.private_image_type),
         evidence=kind.evidence,
         private_slope=view.private_slope,
+        thickness_mm=_millimetres(view.thickness),
+        distance_mm=_millimetres(view.distance),
         plane=plane_of_cosines((*row, *column)),
         made_of=kind.made_of,
     )
@@ -347,8 +233,11 @@ def _one_number(value: Any, absent: float) -> float | None:
     return numbers[0] if numbers and len(set(numbers)) == 1 else None
 
 
-def _word(value: Any) -> str:
-    return "" if value is None else str(value)
+@lru_cache(maxsize=256)
+def _millimetres(text: str) -> float | None:
+    """A positive length; None where there is none. It is only evidence, so that a wrong one stops no study."""
+    number = _one_number(text, 0.0)
+    return number if number is not None and number > 0 else None
 
 
 @lru_cache(maxsize=256)
@@ -356,11 +245,5 @@ def _interned(image_type: tuple[str, ...]) -> tuple[str, ...]:
     return image_type  # one tuple for the many frames that share it
 
 
-def _texts(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else [str(text) for text in value]
-
-
 def _shown(value: Any) -> str:
-    return "\\".join(_texts(value)) if not isinstance(value, float | int) else str(value)
+    return "\\".join(listed(value)) if not isinstance(value, float | int) else str(value)

@@ -18,6 +18,7 @@ __all__ = ["acquired", "contrast_agent", "number_of", "said", "scanned", "texts"
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
 """What pydicom raises for a value that it cannot convert."""
 _PADDING = "\0 \t\r\n"
+_AMOUNTS, _UNNAMED = ("ContrastBolusVolume", "ContrastBolusTotalDose"), "unnamed"
 _DAY, _HALF_A_DAY = timedelta(days=1), timedelta(hours=12)
 
 _moment = lru_cache(maxsize=256)(moment)
@@ -106,8 +107,18 @@ def _stamp(header: Values) -> datetime | None:
 
 
 def contrast_agent(header: Values) -> str:
-    """What the header calls the contrast agent; empty when it names none."""
+    """What the header calls the contrast agent; empty when it names none and states no volume or dose of one."""
     if named := said(header, "ContrastBolusAgent"):
         return named
     items = header.get("ContrastBolusAgentSequence")
-    return said(items[0], "CodeMeaning") if items else ""
+    if items:
+        return said(items[0], "CodeMeaning")
+    # Many scanners ask for the volume and leave the name to whoever types.
+    return next((_UNNAMED for keyword in _AMOUNTS if _is_positive(said(header, keyword))), "")
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return number_of(text) > 0
+    except ValueError:
+        return False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from operators.core.errors import DicomError
 from operators.core.volume import QualityFlag
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 
 __all__ = ["check_one_person"]
 

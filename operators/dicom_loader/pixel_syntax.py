@@ -31,7 +31,7 @@ def syntax_of_pixels(
     stream: BinaryIO, pixels: PixelElement, stated: str, options: Mapping[str, Any], where: str
 ) -> str:
     """The transfer syntax to decode pixels with: the stated one, unless it says compressed and they are not, or not
-    and they are.
+    and they are, or it is a private one and they have the length of plain ones.
 
     Parameters
     ----------
@@ -52,7 +52,10 @@ def syntax_of_pixels(
     """
     syntax = UID(stated)
     compressed = pixels.length == _UNDEFINED_LENGTH
-    if not syntax.is_transfer_syntax or compressed == syntax.is_compressed:
+    if not syntax.is_transfer_syntax:
+        plain = not compressed and 0 <= pixels.length - _plain_bytes(options) <= 1
+        return str(ExplicitVRLittleEndian) if plain else stated
+    if compressed == syntax.is_compressed:
         return stated
     if compressed:
         return _compression(stream, pixels, options, where)

@@ -19,11 +19,11 @@ from operators.core.errors import DicomError, SarcoMapError
 from operators.core.threads import thread_count
 from operators.dicom_loader.codecs import CODECS, DECODED_HERE, StreamError, decode_frame
 from operators.dicom_loader.frames import Frame
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.source import Source
 from operators.dicom_loader.stored_values import stored_values
 
-__all__ = ["Target", "check_transfer_syntaxes", "decode_into", "same_image"]
+__all__ = ["Target", "check_transfer_syntaxes", "decode_into", "decoded_frames", "same_image"]
 
 #: Most of the decoding time is in zlib and codecs, which release the GIL. More threads than this only use more memory.
 _MOST_THREADS = 4
@@ -128,6 +128,16 @@ def decode_into(
     return notes
 
 
+def decoded_frames(source: Source, images: Sequence[tuple[ImageFile, Frame]]) -> list[NDArray[Any]]:
+    """Frames as their decoder gives them."""
+    nowhere = np.empty((0, 0, 0), dtype=np.float32)
+    decoded = []
+    for file, frame in images:
+        with source.open(file.file) as stream, closing(_frames(stream, file, [Target(frame, nowhere, 0)])) as found:
+            decoded += list(found)
+    return decoded
+
+
 def _decode_files(source: Source, batch: Sequence[tuple[ImageFile, Sequence[Target]]]) -> list[str]:
     return [note for file, targets in batch for note in _decode_file(source, file, targets)]
 
@@ -145,7 +155,7 @@ def _decode_file(source: Source, file: ImageFile, targets: Sequence[Target]) -> 
             for target, image in zip(targets, images, strict=True):
                 if image.shape != target.voxels.shape[1:]:
                     raise DicomError(where, f"{image.shape} pixels", f"the header's {target.voxels.shape[1:]}", remedy)
-                stored = stored_values(image, file.encoding)
+                stored = stored_values(image.byteswap() if file.byte_swapped else image, file.encoding)
                 notes += stored.notes
                 target.voxels[target.slice_index] = _rescaled(stored.values, target.frame, where)
                 if stored.padding is not None:

@@ -112,7 +112,8 @@ def open_source(path: Path, limits: ArchiveLimits) -> Iterator[Source]:
             path.name,
             "neither a folder nor a zip archive",
             "a folder or a zip archive of one study",
-            "Give the folder with the DICOM files, the archive as it was fetched, or NIfTI (.nii, .nii.gz).",
+            "Give the folder with the DICOM files, the archive as it was fetched, or NIfTI (.nii, .nii.gz). Unpack "
+            "other archives, such as tar, first.",
         )
     try:
         archive = zipfile.ZipFile(path)

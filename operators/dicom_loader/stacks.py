@@ -14,7 +14,7 @@ from operators.core.volume import Contrast, Grid
 from operators.dicom_loader.acquisitions import parts_of_series
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.orientation import AXIS_NAMES, UNTURNED, Turn, plane_axis, upright
 
 __all__ = [
@@ -55,6 +55,8 @@ class Stack:
     contrast_told_by : {"ImageType", "private tag", "description", "images"}
     turn : Turn
         How slices, rows and columns became ``grid``.
+    packages : int
+        Number of series whose slices lie in turn between each other's, and were put together.
     """
 
     contrast: Contrast
@@ -66,6 +68,7 @@ class Stack:
     regrouped: bool = False
     contrast_told_by: str = "ImageType"
     turn: Turn = UNTURNED
+    packages: int = 1
 
     @property
     def acquired(self) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from operators.core.study_key import study_key
 from operators.core.volume import Study
 from operators.dicom_loader.decoding import Select, decode_stacks
 from operators.dicom_loader.families import Family, chosen_family, families_of, family_flags, regrouped
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.image_kinds import one_kind
 from operators.dicom_loader.one_person import check_one_person
 from operators.dicom_loader.progress import Progress, Ticker
@@ -123,7 +124,7 @@ def load_study(
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_others(headers, family)
-        first = stacks[0].files[0] if not images else images[0]
+        first = stacks[0].files[0] if not images else min(images, key=lambda image: image.study_uid)
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
@@ -157,19 +158,23 @@ def load_study(
 def _families(
     source: Source, headers: StudyHeaders, images: Sequence[ImageFile], allow_missing_slices: bool
 ) -> tuple[Family | None, list[Family]]:
-    """The family to use and all of them; an image without a place is passed over where nothing is missing without
-    it."""
-    series = {image.series_uid for image in images}
-    for error in headers.unplaced:
-        if error.series_uid not in series:
-            raise error
+    """The family to use and all of them; images without a place are passed over where nothing is missing without
+    them."""
     families = families_of(source.name, images, allow_missing_slices=allow_missing_slices)
     try:
-        return chosen_family(families), families
+        chosen = chosen_family(families)
     except GeometryError:
         if headers.unplaced:
             raise headers.unplaced[0] from None
         raise
+    series = {image.series_uid for image in images}
+    lost = Counter(error.series_uid for error in headers.unplaced)
+    slices = min((len(stack.files) for stack in chosen.stacks), default=0) if chosen is not None else 0
+    for error in headers.unplaced:
+        # A screenshot or two are no station. Whole series that do not say where they lie may be one.
+        if error.series_uid not in series and 2 * lost[error.series_uid] > slices:
+            raise error
+    return chosen, families
 
 
 def _check_others(headers: StudyHeaders, family: Family) -> None:

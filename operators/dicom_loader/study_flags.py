@@ -9,7 +9,8 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.geometry import z_range_mm
-from operators.dicom_loader.headers import ImageFile
+from operators.dicom_loader.image_file import ImageFile
+from operators.dicom_loader.interleaved import interleaved_flags
 from operators.dicom_loader.stacks import Stack, table_positions
 from operators.dicom_loader.study_headers import StudyHeaders
 
@@ -32,6 +33,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
         if any(frame.disagrees for frame in stack.frames)
     ]
     flags += _several_stacks(stacks)
+    flags += interleaved_flags(stacks)
     for stack in stacks:
         if stack.missing:
             flags.append(
@@ -68,6 +70,13 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
                 "stations fit is told by how well they agree where they overlap.",
             )
         )
+    studies = {file.study_uid for stack in stacks for file in stack.files}
+    if len(studies) > 1:
+        message = (
+            f"The series name {len(studies)} studies (StudyInstanceUID), none with both water and fat, but one frame "
+            "of reference; they were taken for one study that an anonymiser has taken apart."
+        )
+        flags.append(QualityFlag("studies-joined", "warning", message))
     if any(stack.regrouped for stack in stacks):
         flags.append(
             QualityFlag(

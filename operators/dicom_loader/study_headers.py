@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from operators.core.errors import DicomError, InputError, SarcoMapError
 from operators.core.study_key import study_key
+from operators.core.volume import Contrast
 from operators.dicom_loader.frames import UnplacedImageError
-from operators.dicom_loader.headers import ImageFile, OtherFile, header_reader, read_header
+from operators.dicom_loader.headers import header_reader, read_header
+from operators.dicom_loader.image_file import ImageFile, OtherFile
 from operators.dicom_loader.pixels import same_image
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.source import Source
@@ -18,6 +20,9 @@ __all__ = ["StudyHeaders", "images_of_study", "no_dixon", "read_headers"]
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar", ".7z", ".rar")
 """Compressed files other than zip archives."""
+
+
+_WATER_AND_FAT = frozenset({Contrast.WATER, Contrast.FAT})
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,9 @@ def images_of_study(
                 "a study that is there",
                 "Give its Study Instance UID or one of these keys.",
             )
-        return _of_study(chosen[0], headers.images, composed)
+        return _of_study(chosen[:1], headers.images, composed)
+    if len(studies) > 1 and _is_one_scan(images):
+        return _of_study(studies, headers.images, composed)
     if len(studies) > 1:
         raise DicomError(
             source.name,
@@ -177,11 +184,21 @@ def images_of_study(
             "one study",
             "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
         )
-    return _of_study(next(iter(studies), ""), headers.images, composed)
+    return _of_study(studies, headers.images, composed)
 
 
-def _of_study(uid: str, images: Sequence[ImageFile], composed: Sequence[ImageFile]) -> list[ImageFile]:
-    once = {image.sop_instance_uid: image for image in (*composed, *images) if image.study_uid == uid}
+def _is_one_scan(images: Sequence[ImageFile]) -> bool:
+    """Whether studies are parts of one that an anonymiser has taken apart: all in one frame of reference, which every
+    scan has of its own, and none with both water and fat."""
+    frames = {image.frame_of_reference_uid for image in images}
+    contrasts: dict[str, set[Contrast]] = defaultdict(set)
+    for image in images:
+        contrasts[image.study_uid] |= {frame.contrast for frame in image.frames}
+    return len(frames) == 1 and "" not in frames and not any(some >= _WATER_AND_FAT for some in contrasts.values())
+
+
+def _of_study(uids: Collection[str], images: Sequence[ImageFile], composed: Sequence[ImageFile]) -> list[ImageFile]:
+    once = {image.sop_instance_uid: image for image in (*composed, *images) if image.study_uid in uids}
     return sorted(once.values(), key=lambda image: all(frame.made_of != "scan" for frame in image.frames))
 
 
@@ -212,6 +229,14 @@ def no_dixon(source: Source, headers: StudyHeaders) -> SarcoMapError:
     if error := next((other.error for other in headers.others if other.error is not None), None):
         return error
     series = len({other.series_uid for other in headers.others})
+    if all(other.storage for other in headers.others):
+        kinds = ", ".join(sorted({other.storage for other in headers.others}))
+        return DicomError(
+            source.name,
+            f"{series} series, none of them MR images ({kinds})",
+            "MR Image Storage or Enhanced MR Image Storage",
+            "Export the images as the scanner made them. Captures and conversions have lost what the signal means.",
+        )
     return DicomError(
         source.name,
         f"{series} series, none of them a Dixon magnitude contrast",

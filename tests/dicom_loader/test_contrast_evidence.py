@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian
 
 from operators.core.errors import DicomError
@@ -13,7 +14,7 @@ from operators.core.volume import Contrast, Study
 from operators.dicom_loader import load_study
 from operators.dicom_loader.contrast_agent import agent_told_by
 from operators.dicom_loader.contrast_evidence import HeaderWords, contrast_of_echo_time, kind_of
-from tests.dicom_loader.dicom_maker import Change, write_study
+from tests.dicom_loader.dicom_maker import Change, raw_decimal, write_study
 
 CODES = {"W": "W", "F": "F", "in": "IP", "opp": "OP"}
 
@@ -111,9 +112,30 @@ def test_words_for_no_agent_are_none(agent: str) -> None:
     assert agent_told_by(agent, "pre_contrast_dixon_W") == ""
 
 
-@pytest.mark.parametrize("text", ["T1w_abdomen_post_contrast_dixon_cor_bh_W", "WATER: Ax LAVA-Flex +C", "dixon postGd"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("T1w_abdomen_post_contrast_dixon_cor_bh_W", "WATER: Ax LAVA-Flex +C", "dixon postGd", "dixon gado W"),
+        *("Dixon nach KM W", "dixon_W_C+", "LAVA-Flex après injection", "DIXON con contraste"),
+    ],
+)
 def test_a_description_tells_of_an_agent(text: str) -> None:
     assert agent_told_by("", text) == "description"
+
+
+@pytest.mark.parametrize(
+    "text", ["Dixon C-/C+", "dixon w/wo Gd", "dixon ohne KM", "pre contrast dixon", "SPAIR dixon W"]
+)
+def test_other_descriptions_tell_of_none(text: str) -> None:
+    assert agent_told_by("", text) == ""
+
+
+@pytest.mark.parametrize(("volume", "told"), [("7.5", "ContrastBolusAgent"), ("0", ""), ("", ""), ("7 ml", "")])
+def test_a_volume_without_a_name_tells_of_an_agent(tmp_path: Path, volume: str, told: str) -> None:
+    def change(header: Dataset) -> None:
+        header[Tag("ContrastBolusVolume")] = raw_decimal("ContrastBolusVolume", volume)
+
+    assert {s.contrast_agent for s in loaded(tmp_path, change).stations} == {told}
 
 
 def test_agent_and_philips_scale_reach_the_stations(tmp_path: Path) -> None:

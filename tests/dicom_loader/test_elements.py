@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from operators.core.volume import Contrast
-from operators.dicom_loader.elements import ElementReader
+from operators.dicom_loader.element_reader import ElementReader
 from operators.dicom_loader.headers import header_reader
 from tests.dicom_loader.dicom_maker import classic_header
 from tests.dicom_loader.test_loader_fuzz import byte_damage, header_damage

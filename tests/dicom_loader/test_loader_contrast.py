@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from operators.core.errors import DicomError
 from operators.core.volume import Contrast
@@ -215,3 +216,27 @@ def test_in_phase_and_opposed_phase_may_be_missing_at_one_place(tmp_path: Path) 
     gone = {series_number(Contrast.IN, 0), series_number(Contrast.OPPOSED, 1)}
     write_study(tmp_path, change=lambda h: h.SeriesNumber not in gone)
     assert len(load_study(tmp_path).stations) == 6
+
+
+def test_secondary_captures_of_a_study_are_called_by_their_name(tmp_path: Path) -> None:
+    def change(header: Dataset) -> None:
+        header.SOPClassUID = SecondaryCaptureImageStorage
+
+    write_study(tmp_path, stations=1, change=change)
+    with pytest.raises(DicomError, match=r"4 series, none of them MR images \(Secondary Capture Image Storage\)"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["Dixon_W segmentation", "Muscle mask Dixon_W", "dixon_labelmap_W", "Dixon subtraction W"]
+)
+def test_what_was_made_of_images_is_no_repeat_of_the_scan(tmp_path: Path, name: str) -> None:
+    def change(header: Dataset) -> None:
+        header.SeriesDescription, header.SeriesInstanceUID = name, f"{header.SeriesInstanceUID}.2"
+        header.SOPInstanceUID, header.PixelData = f"{header.SOPInstanceUID}.2", header.PixelData[::-1]
+
+    write_study(tmp_path, stations=1)
+    write_study(tmp_path / "more", stations=1, change=change)
+    study = load_study(tmp_path)
+    assert len(study.stations) == 4
+    assert [flag.code for flag in study.flags] == ["ignored-series"]

@@ -37,6 +37,7 @@ def rejection(path: Path, error: type[SarcoMapError]) -> str:
     [
         "manifest.csv", "manifest.cvs", "manifest", "Manifest.CSV.bak", ".DS_Store", "Thumbs.db", "DICOMDIR",
         "notes.txt", "report.pdf", "README", "LICENSE", "series.json", "old.zip", "._12.dcm", "__MACOSX/1.dcm",
+        "@eaDir/1", "LOCKFILE", "VERSION", "autorun",
     ],
 )  # fmt: skip
 def test_companion_files_of_an_export_are_skipped_silently(tmp_path: Path, name: str) -> None:
@@ -47,6 +48,17 @@ def test_companion_files_of_an_export_are_skipped_silently(tmp_path: Path, name:
     study = load_study(tmp_path)
     assert len(study.stations) == 4
     assert study.flags == ()
+
+
+@pytest.mark.parametrize(
+    "opening", [b"MZ\x90\0", b"\x7fELF", b"PK\3\4", b"%PDF-1.4\n", b"\x89PNG\r\n", b"\xff\xd8\xff\xe0"]
+)
+def test_programs_and_pictures_without_a_suffix_are_skipped_as_discs_with_a_viewer_hold_them(
+    tmp_path: Path, opening: bytes
+) -> None:
+    write_study(tmp_path, stations=1)
+    (tmp_path / "VIEWER").write_bytes(opening + bytes(range(256)))
+    assert len(load_study(tmp_path).stations) == 4
 
 
 def test_a_real_dicomdir_is_skipped(tmp_path: Path) -> None:
@@ -140,6 +152,26 @@ def test_several_studies_are_counted(tmp_path: Path) -> None:
         assert len(study.stations) == 4
     with pytest.raises(DicomError, match=keys[0]):
         load_study(tmp_path, study_uid="1.2.3")
+
+
+def test_a_study_uid_for_each_series_of_one_scan_is_one_study(tmp_path: Path) -> None:
+    def change(header: pydicom.Dataset) -> None:
+        header.StudyInstanceUID = f"{ROOT}.7.{header.SeriesNumber}"
+
+    write_study(tmp_path, change=change)
+    study = load_study(tmp_path)
+    assert len(study.stations) == 8
+    assert [(flag.code, flag.severity) for flag in study.flags] == [("studies-joined", "warning")]
+    assert study.study_uid == study.patient["StudyInstanceUID"] == f"{ROOT}.7.2"
+
+
+def test_a_study_uid_and_a_frame_of_reference_for_each_series_are_several_studies(tmp_path: Path) -> None:
+    def change(header: pydicom.Dataset) -> None:
+        header.StudyInstanceUID = f"{ROOT}.7.{header.SeriesNumber}"
+        header.FrameOfReferenceUID = f"{ROOT}.6.{header.SeriesNumber}"
+
+    write_study(tmp_path, stations=1, change=change)
+    assert "Dixon images of 4 studies" in rejection(tmp_path, DicomError)
 
 
 def test_pipes_and_dangling_links_do_not_stop_the_loader(tmp_path: Path) -> None:

@@ -128,13 +128,17 @@ def test_a_picture_in_colour_in_place_of_a_slice_is_refused(tmp_path: Path, whic
 
 
 NAMES = {
-    "water": "Dixon Wasser, dixon eau, DIXON AGUA, dixon_água, Dixon acqua, DixonWater, DIXONW",
-    "fat": "Dixon Fett, dixon graisse, DIXON GRASA, Dixon grasso, Dixon vet, dixonF",
-    "in": "Dixon en phase, DIXON EN FASE, dixon in fase, Dixon em fase, DixonInPhase",
+    "water": "Dixon Wasser, dixon eau, DIXON AGUA, dixon_água, Dixon acqua, DixonWater, DIXONW, "
+    "Dixon Wasserbild, Dixon woda, dixon vatten, Dixon 水, Dixon水相",
+    "fat": "Dixon Fett, dixon graisse, DIXON GRASA, Dixon grasso, Dixon vet, dixonF, "
+    "Dixon Fettbild, Dixon tłuszcz, dixon fedt, Dixon 脂肪, Dixon_脂相",
+    "in": "Dixon en phase, DIXON EN FASE, dixon in fase, Dixon em fase, DixonInPhase, "
+    "Dixon w fazie, Dixon ve fázi, Dixon i fas, Dixon 同相位",
     "opp": "Dixon Gegenphase, Dixon en opposition de phase, DIXON FUERA DE FASE, dixon fuori fase, DIXONOPP, "
-    "Dixon oposição de fase, Dixon uit fase, DixonOutPhase, Dixon hors phase",
+    "Dixon oposição de fase, Dixon uit fase, DixonOutPhase, Dixon hors phase, "
+    "Dixon gegen Phase, dixon anti-phase, Dixon przeciwfaza, Dixon w przeciwfazie, Dixon v protifázi, Dixon 反相位",
     None: "Dixon sans graisse, Dixon fettgesättigt, Dixon grasa saturada, Dixon Fett unterdrückt, Dixon Wasser-Fett, "
-    "T1 Wasser",
+    "T1 Wasser, Dixon 脂肪抑制, Ax Dixon W contrast, LAVA-Flex legs W GAD",
 }
 
 
