@@ -25,6 +25,7 @@ RECORD_FILE = "attempt.json"
 """The record of a done study in its own folder, from which the ledger can be rebuilt."""
 
 _ENDING = ".jsonl"
+_MACHINES_OWN = "4026531836"  # PROC_PID_INIT_INO of linux/proc_ns.h: the name space of processes outside containers
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,16 @@ class LedgerWriter:
 def writer_name() -> str:
     """A name that no other process has: machine, process and a random part."""
     host = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in socket.gethostname())[:40]
-    return f"{host}.{os.getpid()}.{secrets.token_hex(4)}"
+    return f"{host}{_container()}.{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def _container() -> str:
+    """What tells apart containers with their machine's host name, whose process numbers say nothing to one another."""
+    try:
+        number = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+    return "" if number == _MACHINES_OWN else f"-{number}"
 
 
 def latest(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
