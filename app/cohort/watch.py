@@ -139,7 +139,8 @@ class Child:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log, theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "app.cohort.child", str(theirs.fileno())],
+                    # -P: what lies in the working folder, a file of another's named json.py, is not imported.
+                    [sys.executable, "-P", "-m", "app.cohort.child", str(theirs.fileno())],
                     env=child_environment(self._settings.threads) | {"PYTHONPATH": _python_path()},
                     stdin=subprocess.DEVNULL,
                     stdout=log,

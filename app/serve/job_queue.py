@@ -120,13 +120,23 @@ class JobQueue:
                 record = job.record
                 if job.has_input and record.next_run <= now:
                     moved = self.move(job, "running")
-                    shutil.rmtree(moved.results, ignore_errors=True)
-                    # The results are new: no destination has received or refused them.
-                    runs = 1 if record.given_up else record.runs + 1
-                    self.update(moved, runs=runs, given_up=False, sent={}, tries={}, next_try={})
-                    self._note(moved, "started")
+                    try:
+                        shutil.rmtree(moved.results, ignore_errors=True)
+                        # The results are new: no destination has received or refused them.
+                        runs = 1 if record.given_up else record.runs + 1
+                        self.update(moved, runs=runs, given_up=False, sent={}, tries={}, next_try={})
+                        self._note(moved, "started")
+                    except Exception:
+                        self.put_back(moved)
+                        raise
                     return moved
         return None
+
+    def put_back(self, job: Job) -> None:
+        """Move a job out of ``running`` whose state could not be recorded: to ``sending`` if its run ended well."""
+        with self._lock:
+            if job.folder.is_dir():
+                self.move(job, "sending" if job.run_ended_well else "queued")
 
     def move(self, job: Job, state: str) -> Job:
         """Move a job to another state. Nothing else changes the state."""
