@@ -11,50 +11,12 @@ from operators.core.errors import InputError
 
 __all__ = ["files_below", "is_document", "studies_below"]
 
-#: Endings of files that are no images: lists, checksums, notes, results. They make no folder a study.
-_DOCUMENTS = frozenset(
-    f".{ending}"
-    for endings in (
-        (
-            "csv",
-            "json",
-            "lst",
-            "list",
-            "bulk",
-            "log",
-            "md",
-            "ods",
-            "out",
-            "err",
-            "parquet",
-            "pdf",
-            "py",
-            "r",
-            "rtf",
-            "sh",
-        ),
-        (
-            "doc",
-            "docx",
-            "htm",
-            "html",
-            "md5",
-            "sha1",
-            "sha256",
-            "tab",
-            "tsv",
-            "txt",
-            "xls",
-            "xlsx",
-            "xml",
-            "yaml",
-            "yml",
-        ),
-        ("bat", "bmp", "db", "dll", "exe", "gif", "inf", "ini", "jpeg", "jpg", "part", "png", "tmp"),
-        ("mha", "npy", "npz", "nrrd", "pt"),
-    )
-    for ending in endings
-)
+# Endings of files that are no images: lists, checksums, notes, programs, results. They make no folder a study.
+_ENDINGS = """
+bat bmp bulk csv db dll doc docx err exe gif htm html inf ini jpeg jpg json list log lst md md5 mha npy npz nrrd ods out
+parquet part pdf png pt py r rtf sh sha1 sha256 tab tmp tsv txt xls xlsx xml yaml yml
+"""
+_DOCUMENTS = frozenset(f".{ending}" for ending in _ENDINGS.split())
 _NAMES_OF_DOCUMENTS = frozenset(("readme", "license", "md5sums", "sha1sums", "sha256sums", "checksums"))
 _LOOKED_AT = 8  # files that are opened to see whether a folder beside zips holds DICOM
 _Place = tuple[int, int]

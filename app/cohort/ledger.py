@@ -55,18 +55,32 @@ class Ledger:
         return self.folder.is_dir()
 
     def attempts(self) -> tuple[list[Attempt], int]:
-        """Every attempt, and the number of lines that could not be read."""
+        """Every attempt, and the number of lines that are not whole.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be read.
+        """
         found: list[Attempt] = []
         damaged = 0
         for path in sorted(self.folder.glob(f"*{_ENDING}")):
-            with path.open("rb") as lines:  # line by line: a whole file takes more memory than its attempts
-                for line in lines:
-                    try:
-                        if not line.endswith(b"\n"):  # a writer was killed within a line, or is writing it now
-                            raise ValueError("half a line")
-                        found.append(Attempt.from_json(line))
-                    except ValueError:
-                        damaged += 1
+            try:
+                with path.open("rb") as lines:  # line by line: a whole file takes more memory than its attempts
+                    for line in lines:
+                        try:
+                            if not line.endswith(b"\n"):  # a writer was killed within a line, or is writing it now
+                                raise ValueError("half a line")
+                            found.append(Attempt.from_json(line))
+                        except ValueError:
+                            damaged += 1
+            except OSError as error:  # what it holds would be processed again
+                raise OutputError(
+                    str(path),
+                    f"cannot be read ({error.strerror})",
+                    "a ledger that every run on this folder can read",
+                    "Check its permissions (whoever wrote it may have a strict umask) and the share.",
+                ) from error
         return found, damaged
 
     def unrecorded(self, known: Iterable[Attempt]) -> list[Attempt]:

@@ -111,6 +111,8 @@ class Worker:
     def _conclude(self, task: Task, folder: Path, end: End, began: float, started: str) -> Attempt | Trouble:
         if end.why == "stopped":
             return Trouble(None)
+        if end.why == "start":
+            return Trouble(_no_process(end.detail))
         self._check_folder()  # a study does not fail because its results have nowhere to go
         verdict = self._verdict(task, end)
         if verdict is not None and verdict.stops:
@@ -239,6 +241,15 @@ def _ended(end: End, settings: WorkerSettings) -> Verdict:
         return Verdict("oom", out_of_memory(end.stage))
     remedy = "See the worker's log in logs/; run with --retry failed to try again."
     return Verdict("failed", Said(where, f"its process was killed ({end.detail})", "a process that lives", remedy))
+
+
+def _no_process(why: str) -> Said:
+    return Said(
+        "this machine",
+        f"no process for a study can be started ({why})",
+        "room for processes, memory and open files, and a whole installation",
+        "See logs/ in the cohort's folder and `ulimit -a`, or take fewer --workers; then run the same command again.",
+    )
 
 
 def _network_too_large(settings: WorkerSettings) -> Verdict:

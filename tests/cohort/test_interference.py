@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +16,12 @@ from app.cohort.child import Answer
 from app.cohort.records import Attempt, Digests, InputIdentity, Said
 from app.cohort.run import run_cohort
 from app.cohort.settings import Task, WorkerSettings
-from app.cohort.studies import named_study
+from app.cohort.studies import find_studies, named_study
 from app.cohort.study_work import Facts
-from app.cohort.verdict import Verdict
+from app.cohort.verdict import Verdict, verdict_on
 from app.cohort.watch import End
 from app.cohort.worker import Trouble, Worker
+from operators.core.errors import ArchiveError, OutputError
 from operators.core.options import RunOptions
 from tests.cohort.stand_in import WORK
 
@@ -62,6 +66,18 @@ def test_a_folder_that_vanishes_stops_the_run_and_blames_no_study(tmp_path: Path
     assert Ledger(away / "out").attempts() == ([], 0)
 
 
+@pytest.mark.parametrize(("number", "outcome"), [(errno.EIO, "failed"), (errno.ESTALE, "failed"), (None, "refused")])
+def test_a_share_that_fails_while_it_is_read_says_nothing_of_the_zip(number: int | None, outcome: str) -> None:
+    try:
+        raise ArchiveError("1.zip", "damaged", "intact data", "Fetch it again.") from (
+            OSError(number, "x") if number else zlib.error("x")
+        )
+    except ArchiveError as error:
+        verdict = verdict_on(error, "load")
+    assert verdict.outcome == outcome and not verdict.stops
+    assert ("--retry failed" in verdict.said.remedy) == (outcome == "failed")
+
+
 def test_two_runs_with_other_options_do_not_replace_each_others_results(tmp_path: Path) -> None:
     first, second = worker(tmp_path, "o", write_report), worker(tmp_path, "o2", write_report)
     done = first.run(TASK)
@@ -90,3 +106,34 @@ def test_a_done_study_without_a_usable_report_is_said_each_time(
         code, said = run()
         assert code == 5 and "not in phenotypes.parquet: 1000001_2/report.json" in said
         assert "1 study done, but not in phenotypes.parquet" in said
+
+
+def test_a_process_that_cannot_start_stops_the_run_before_every_study_fails(
+    made_inputs: MakeInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = worker(tmp_path, "o", write_report)
+    del made._child.run  # the real one
+    task = Task(*find_studies([str(made_inputs(["ok"]))]))
+
+    def none_left(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", none_left)
+        trouble = made.run(task)
+    assert isinstance(trouble, Trouble) and trouble.said is not None
+    assert "no process for a study can be started (Resource temporarily unavailable)" in trouble.said.found
+    broken = Worker(replace(made.settings, work="no_such_package:process"))  # as after half an update
+    try:
+        trouble = broken.run(task)
+    finally:
+        broken.close()
+    assert isinstance(trouble, Trouble) and trouble.said is not None and "(exit code 1)" in trouble.said.found
+    assert "no_such_package" in (tmp_path / "logs" / f"{broken.name}.log").read_text()
+    assert Ledger(tmp_path).attempts() == ([], 0)
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "ledger" / "a.jsonl").mkdir(parents=True)  # root may read every file
+    with pytest.raises(OutputError, match="a.jsonl: cannot be read"):
+        Ledger(tmp_path).attempts()
