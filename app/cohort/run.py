@@ -13,7 +13,7 @@ from app.cohort.digests import digests_of
 from app.cohort.ledger import Ledger, latest
 from app.cohort.local import default_workers, memory_of_machine, process_here
 from app.cohort.options import CohortOptions
-from app.cohort.plan import make_plan
+from app.cohort.plan import made_otherwise, make_plan
 from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
 from app.cohort.progress import CohortProgress, counted_studies
 from app.cohort.publish import set_aside_folder
@@ -128,6 +128,11 @@ def run_cohort(
     sweep(out)
     for remark in remarks:
         show.say(f"note: {remark}")
+    for changed, count in made_otherwise(studies, known, digests, cohort).items():
+        show.say(
+            f"warning: {counted_studies(count)} of earlier runs, not among the inputs, made with another {changed}, "
+            "will be in the table beside those of this run. Give their inputs too, and they are processed again"
+        )
     show.begin(len(studies), ours, plan)
     if any("options" in why for why in plan.reasons):
         for text in different:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
 import logging
@@ -60,8 +61,15 @@ class JobQueue:
             ) from error
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._claim.close()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(
+                    f"spool {root}",
+                    f"cannot be locked ({error.strerror})",
+                    "a file system with locks, because no two services may share a queue",
+                    "Choose a folder on a disk of this machine with --spool.",
+                ) from error
             raise UsageError(
                 f"spool {root}", "used by another service", "one service per spool", "Stop it, or choose another."
             ) from None

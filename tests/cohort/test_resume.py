@@ -14,7 +14,7 @@ import pytest
 from app.cohort import Attempt, CohortOptions, Ledger
 from app.cohort.digests import digests_of
 from app.cohort.ledger import RECORD_FILE, LedgerWriter, latest, writer_name
-from app.cohort.plan import Plan, make_plan
+from app.cohort.plan import Plan, made_otherwise, make_plan
 from app.cohort.preflight import check_folder, check_same_cohort, known_attempts, sweep
 from app.cohort.progress import CohortProgress
 from app.cohort.records import Digests, InputIdentity, Said
@@ -291,3 +291,12 @@ def test_a_process_that_begins_later_notices_what_has_changed(tmp_path: Path, ch
         check_unchanged(settings, Session())
     verdict = verdict_on(error.value, "model")
     assert verdict.stops and verdict.exit_code == 2 and verdict.said.where == changed
+
+
+def test_studies_of_earlier_runs_that_were_made_otherwise_are_told() -> None:
+    known = {name: replace(DONE, study=name) for name in ("1_2", "2_2", "3_2")}
+    known["4_2"] = replace(failed("failed"), study="4_2")
+    now = replace(DIGESTS, model="m2", software="s2")
+    assert made_otherwise([STUDY], known, now, CohortOptions()) == {"model and software": 2}
+    assert made_otherwise([STUDY], known, now, CohortOptions(accept_software=True)) == {"model": 2}
+    assert not made_otherwise([STUDY], known, DIGESTS, CohortOptions())
