@@ -49,7 +49,9 @@ class Status:
     @property
     def counts(self) -> dict[str, int]:
         """Studies by outcome; without those whose results are gone."""
-        found = Counter(one.outcome for one in self.known.values() if not (one.again or one.study in self.gone))
+        found: Counter[str] = Counter(
+            one.outcome for one in self.known.values() if not (one.again or one.study in self.gone)
+        )
         return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
 
     @property
@@ -98,9 +100,8 @@ def as_text(status: Status, every_failure: bool) -> str:
                     f"expected {said.expected}. {said.remedy}"
                 )
     if status.gone:
-        lines.append(
-            f"done, but the results are gone: {counted_studies(len(status.gone))}; the next run makes them again"
-        )
+        gone = counted_studies(len(status.gone))
+        lines.append(f"done, but the results are gone: {gone}; a run with their inputs makes them again")
     if status.unrecorded:
         lines.append(f"done but not in the ledger: {counted_studies(status.unrecorded)}; the next run adds them")
     if status.damaged:

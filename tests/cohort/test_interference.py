@@ -113,7 +113,7 @@ def test_a_process_that_cannot_start_stops_the_run_before_every_study_fails(
 ) -> None:
     made = worker(tmp_path, "o", write_report)
     del made._child.run  # the real one
-    task = Task(*find_studies([str(made_inputs(["ok"]))]))
+    task = Task(find_studies([str(made_inputs(["ok"]))])[0])
 
     def none_left(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
