@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from operators.core.errors import printable
+
 __all__ = ["Progress", "headline"]
 
 _STAGES = {
@@ -40,7 +42,7 @@ class Progress:
     def start(self, title: str) -> None:
         """Say that a run has begun, before anything slow."""
         if not self.quiet:
-            print(title, file=sys.stderr, flush=True)
+            print(printable(title), file=sys.stderr, flush=True)
 
     def stage(self, name: str, seconds: float | None) -> None:
         """Show that a stage starts (None) or is done; see `operators.pipeline.process_study`."""

@@ -25,7 +25,8 @@ _EXAMPLES = """\
 Exit codes:
   0 every study has its outcome, at least one is done
   3 all were refused   1 none is done   75 stopped at --walltime
-  2 usage   5 could not write   130, 143 interrupted: what is done is kept
+  2 usage   5 could not write, or a done study is not in the table
+  130, 143 interrupted: what is done is kept
 
 Examples:
   sarcomap cohort run archive -o cohort
@@ -51,7 +52,7 @@ def _run(
             name="INPUT",
             negative="",
             show_default=False,
-            help="Zips, folders of zips or of DICOM, patterns, URLs, or a manifest: a .csv or .parquet with the "
+            help="Zips, folders of zips or of DICOM, patterns, URLs, or a manifest: a .csv, .tsv or .parquet with the "
             "columns path and, if known, eid, visit and key.",
         ),
         _FILES,

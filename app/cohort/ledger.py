@@ -25,6 +25,7 @@ RECORD_FILE = "attempt.json"
 """The record of a done study in its own folder, from which the ledger can be rebuilt."""
 
 _ENDING = ".jsonl"
+_MACHINES_OWN = "4026531836"  # PROC_PID_INIT_INO of linux/proc_ns.h: the name space of processes outside containers
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,32 @@ class Ledger:
         return self.folder.is_dir()
 
     def attempts(self) -> tuple[list[Attempt], int]:
-        """Every attempt, and the number of lines that could not be read."""
+        """Every attempt, and the number of lines that are not whole.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be read.
+        """
         found: list[Attempt] = []
         damaged = 0
         for path in sorted(self.folder.glob(f"*{_ENDING}")):
-            with path.open("rb") as lines:  # line by line: a whole file takes more memory than its attempts
-                for line in lines:
-                    try:
-                        if not line.endswith(b"\n"):  # a writer was killed within a line, or is writing it now
-                            raise ValueError("half a line")
-                        found.append(Attempt.from_json(line))
-                    except ValueError:
-                        damaged += 1
+            try:
+                with path.open("rb") as lines:  # line by line: a whole file takes more memory than its attempts
+                    for line in lines:
+                        try:
+                            if not line.endswith(b"\n"):  # a writer was killed within a line, or is writing it now
+                                raise ValueError("half a line")
+                            found.append(Attempt.from_json(line))
+                        except ValueError:
+                            damaged += 1
+            except OSError as error:  # what it holds would be processed again
+                raise OutputError(
+                    str(path),
+                    f"cannot be read ({error.strerror})",
+                    "a ledger that every run on this folder can read",
+                    "Check its permissions (whoever wrote it may have a strict umask) and the share.",
+                ) from error
         return found, damaged
 
     def unrecorded(self, known: Iterable[Attempt]) -> list[Attempt]:
@@ -162,7 +177,16 @@ class LedgerWriter:
 def writer_name() -> str:
     """A name that no other process has: machine, process and a random part."""
     host = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in socket.gethostname())[:40]
-    return f"{host}.{os.getpid()}.{secrets.token_hex(4)}"
+    return f"{host}{_container()}.{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def _container() -> str:
+    """What tells apart containers with their machine's host name, whose process numbers say nothing to one another."""
+    try:
+        number = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+    return "" if number == _MACHINES_OWN else f"-{number}"
 
 
 def latest(attempts: Iterable[Attempt]) -> dict[str, Attempt]:

@@ -12,7 +12,7 @@ from app.cohort.records import Attempt, Digests
 from app.cohort.settings import Task
 from app.cohort.studies import StudyInput
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "made_otherwise", "make_plan"]
 
 
 @dataclass
@@ -73,13 +73,25 @@ def make_plan(
     return plan
 
 
+def made_otherwise(
+    studies: Sequence[StudyInput], known: Mapping[str, Attempt], digests: Digests, options: CohortOptions
+) -> Counter[str]:
+    """What else made the done studies that are not among these: the table will mix them with those of this run."""
+    given = {study.study for study in studies}
+    others = (one for one in known.values() if one.outcome == "done" and one.study not in given)
+    return Counter(changed for one in others if (changed := " and ".join(_changed(one, digests, options))))
+
+
+def _changed(last: Attempt, digests: Digests, options: CohortOptions) -> tuple[str, ...]:
+    changed = last.digests.changed(digests)
+    return tuple(name for name in changed if name != "software") if options.accept_software else changed
+
+
 def _why_again(
     study: StudyInput, last: Attempt, published: AbstractSet[str], digests: Digests, options: CohortOptions
 ) -> tuple[str | None, bool]:
     """Why a study is processed again (None: it is not), and whether its results hold if its content is the same."""
-    changed = last.digests.changed(digests)
-    if options.accept_software:
-        changed = tuple(name for name in changed if name != "software")
+    changed = _changed(last, digests, options)
     if last.outcome == "done":
         if changed:
             return f"{' and '.join(changed)} changed", False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from app.cohort.ledger import Ledger, LedgerWriter, latest, writer_name
 from app.cohort.options import CohortOptions
 from app.cohort.progress import counted_studies
+from app.cohort.publish import REPLACED
 from app.cohort.records import Attempt
 from app.cohort.studies import StudyInput
 from app.cohort.worker import work_folder
@@ -21,6 +23,7 @@ from operators.core.output_files import check_writable
 __all__ = ["check_folder", "check_options", "check_same_cohort", "known_attempts", "sweep"]
 
 _OURS = {"ledger", "studies", "run.json", ".work"}
+_OLD_S = 86400.0
 
 
 def check_options(options: RunOptions, fuse_only: bool) -> RunOptions:
@@ -93,7 +96,10 @@ def known_attempts(ledger: Ledger) -> tuple[dict[str, Attempt], list[str]]:
 
 
 def sweep(out: Path) -> None:
-    """Remove unfinished files of processes on this machine that were killed."""
+    """Remove unfinished files of processes that were killed: of this machine, and those of others that are a day old.
+
+    A machine of a cluster may never come back, and a container has a name of its own each time.
+    """
     try:
         entries = list(os.scandir(work_folder(out)))
     except FileNotFoundError:
@@ -101,5 +107,14 @@ def sweep(out: Path) -> None:
     here = writer_name().rsplit(".", 2)[0]
     for entry in entries:
         host, _, rest = entry.name.rpartition(".")[0].rpartition(".")
-        if host == here and rest.isdecimal() and not Path("/proc", rest).exists():
+        ended = host == here and rest.isdecimal() and not Path("/proc", rest).exists()
+        if ended or entry.name.startswith(REPLACED) or time.time() - _changed(Path(entry.path)) > _OLD_S:
             shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _changed(folder: Path) -> float:
+    """When something in a folder was last changed, in seconds since the epoch; now if it cannot be told."""
+    try:
+        return max(os.stat(place).st_mtime for place, _, _ in os.walk(folder))
+    except (OSError, ValueError):
+        return time.time()

@@ -14,8 +14,12 @@ from typing import BinaryIO
 from app.cohort.ledger import RECORD_FILE, Ledger
 from app.cohort.records import Attempt
 from app.cohort.study_work import REPORT, THUMBNAIL
+from operators.core.errors import OutputError
 
-__all__ = ["Archive", "NameTakenError", "bytes_of", "publish", "set_aside", "set_aside_folder"]
+__all__ = ["REPLACED", "Archive", "NameTakenError", "bytes_of", "publish", "set_aside", "set_aside_folder"]
+
+REPLACED = "old-"
+"""Beginning of the names of results in ``.work`` that were replaced and are being removed."""
 
 _OUTSIDE = {REPORT, THUMBNAIL, RECORD_FILE}
 
@@ -38,6 +42,8 @@ def publish(out: Path, folder: Path, name: str, attempt: Attempt) -> Attempt | N
     ------
     NameTakenError
         If the folder holds another study. Two inputs have one pseudonym where one was made from the other.
+    OutputError
+        If a run with other options has published this study since this run began.
     """
     target = out / "studies" / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +59,13 @@ def publish(out: Path, folder: Path, name: str, attempt: Attempt) -> Attempt | N
                 raise NameTakenError(name) from None
             if earlier is not None and _as_good(earlier, attempt):
                 return earlier
+            if earlier is not None and earlier.attempt >= attempt.attempt and earlier.digests != attempt.digests:
+                raise OutputError(
+                    f"studies/{name}",
+                    "results that another run has made meanwhile, with other options, weights or software",
+                    "one run at a time in a folder",
+                    "Let one of the two end, then run the other again.",
+                ) from None
             # Only an empty folder can be replaced by a rename. A kill between the two leaves none of both, and the
             # next run processes the study again.
             _remove(out, target)
@@ -146,7 +159,7 @@ class Archive:
 
 
 def _remove(out: Path, target: Path) -> None:
-    aside = out / ".work" / f"old-{secrets.token_hex(4)}"
+    aside = out / ".work" / f"{REPLACED}{secrets.token_hex(4)}"
     aside.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):  # another process has moved it
         os.rename(target, aside)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-from operators.core.errors import InternalError, SarcoMapError
+from operators.core.errors import InternalError, SarcoMapError, printable
 
 __all__ = ["OUTCOMES", "Attempt", "Digests", "InputIdentity", "Outcome", "Said"]
 
@@ -88,6 +88,11 @@ class Said:
     found: str
     expected: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for name in ("where", "found"):  # they may name a file
+            if not (text := getattr(self, name)).isprintable():
+                object.__setattr__(self, name, printable(text))
 
     @classmethod
     def of(cls, error: SarcoMapError) -> Said:

@@ -13,7 +13,7 @@ from app.cohort.digests import digests_of
 from app.cohort.ledger import Ledger, latest
 from app.cohort.local import default_workers, memory_of_machine, process_here
 from app.cohort.options import CohortOptions
-from app.cohort.plan import make_plan
+from app.cohort.plan import made_otherwise, make_plan
 from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
 from app.cohort.progress import CohortProgress, counted_studies
 from app.cohort.publish import set_aside_folder
@@ -24,7 +24,7 @@ from app.cohort.studies import StudyInput, find_studies
 from app.cohort.tables import PHENOTYPES, RunRecord, changed_options, state_of, write_failures, write_phenotypes
 from app.cohort.worker import Trouble
 from operators.core.cuda_driver import driver_sees_device
-from operators.core.errors import SarcoMapError
+from operators.core.errors import OutputError, SarcoMapError
 from operators.core.options import RunOptions
 
 __all__ = ["STOPPED_EARLY", "CohortResult", "run_cohort"]
@@ -49,20 +49,27 @@ class CohortResult:
         The table of phenotypes, if it is complete.
     stopped_by : int or None
         The signal that ended the run.
+    not_in_table : int
+        Done studies that the table lacks, because their reports cannot be used.
     """
 
     counts: dict[str, int]
     left: int
     table: Path | None
     stopped_by: int | None = None
+    not_in_table: int = 0
 
     @property
     def exit_code(self) -> int:
-        """0 if every study has its outcome and at least one is done."""
+        """0 if every study has its outcome and at least one is done, also of a shard that has no study."""
         if self.stopped_by is not None:
             return 128 + self.stopped_by
         if self.left:
             return STOPPED_EARLY
+        if self.not_in_table:
+            return OutputError.exit_code
+        if not any(self.counts.values()):
+            return 0
         return 0 if self.counts["done"] else 3 if self.counts["refused"] else 1
 
 
@@ -116,10 +123,16 @@ def run_cohort(
     published = ledger.published()
     plan = make_plan(ours, known, published, digests, cohort)
     different = changed_options(out, options, cohort, fuse_only)
-    record = RunRecord.begin(out, inputs, studies, options, cohort, digests, fuse_only)
+    others = len(known.keys() - {study.study for study in studies})
+    record = RunRecord.begin(out, inputs, studies, options, cohort, digests, fuse_only, others)
     sweep(out)
     for remark in remarks:
         show.say(f"note: {remark}")
+    for changed, count in made_otherwise(studies, known, digests, cohort).items():
+        show.say(
+            f"warning: {counted_studies(count)} of earlier runs, not among the inputs, made with another {changed}, "
+            "will be in the table beside those of this run. Give their inputs too, and they are processed again"
+        )
     show.begin(len(studies), ours, plan)
     if any("options" in why for why in plan.reasons):
         for text in different:
@@ -149,11 +162,11 @@ def run_cohort(
         counts = _counts(ours, known, left)
         _say_set_aside(out, [task for task in plan.tasks if task.study.study not in left], known, show)
         whole = trouble is None and stopping.signal is None and not left
-        table = _write_tables(record, studies, known, fuse_only, show) if whole else None
+        table, lacking = _write_tables(record, studies, known, fuse_only, show) if whole else (None, 0)
         record.end(counts, len(left), time.monotonic() - began)
     if trouble is not None and trouble.said is not None:
         raise CohortError.of(trouble.said, trouble.exit_code)
-    return CohortResult(counts, len(left), table, stopping.signal)
+    return CohortResult(counts, len(left), table, stopping.signal, lacking)
 
 
 class CohortError(SarcoMapError):
@@ -251,28 +264,44 @@ def _write_tables(
     known: Mapping[str, Attempt],
     fuse_only: bool,
     show: CohortProgress,
-) -> Path | None:
-    """Write the tables once every study has its outcome: of several shards, the last one to end does it."""
+) -> tuple[Path | None, int]:
+    """Write the tables once every study has its outcome: of several shards, the last one to end does it.
+
+    Returns
+    -------
+    table : Path or None
+    lacking : int
+        Done studies that it lacks.
+    """
     if any(study.study not in known or known[study.study].again for study in studies):
         show.say("tables are written by the shard that ends last, or by `sarcomap cohort run` without --shard")
-        return None
+        return None, 0
     out = record.out
     write_failures(out, known)
-    if fuse_only or not any(one.outcome == "done" for one in known.values()):
-        return None
+    there = Ledger(out).published()
+    done = sum(one.outcome == "done" and one.folder in there for one in known.values())
+    if fuse_only or not done:
+        return None, 0
     state, table = state_of(known), out / PHENOTYPES
     if table.exists() and record.earlier_table == state:
         record.content["table"] = state
-        return table
+        return table, 0
+    record.content["table"] = None  # until it is whole: the next run must not take it as it is
     try:
         rows, left_out = write_phenotypes(out)
     except Exception as error:
         if not hasattr(error, "exit_code"):  # the analysis has its own hierarchy, which this room may not import
             raise
         show.say(f"warning: {PHENOTYPES} was not written: {error}")
-        return None
+        return None, done
     for where, why in left_out[:10]:
         show.say(f"warning: not in {PHENOTYPES}: {where}: {why}")
-    record.content["table"] = state
     show.say(f"{counted_studies(rows)} in {table}")
-    return table
+    if lacking := max(done - rows, 0):
+        show.say(
+            f"warning: {counted_studies(lacking)} done, but not in {PHENOTYPES}: the report is missing or damaged. "
+            f"Remove such folders from {out / 'studies'}, then run the same command again."
+        )
+        return table, lacking
+    record.content["table"] = state
+    return table, 0

@@ -27,7 +27,7 @@ class Status:
     Attributes
     ----------
     studies : int
-        Studies of the latest run's inputs.
+        Studies of the latest run's inputs, and those of earlier runs that are not among them.
     known : mapping of str to Attempt
         The last attempt at each study.
     attempts : int
@@ -35,6 +35,8 @@ class Status:
         Lines of the ledger that cannot be read.
     unrecorded : int
         Done studies that are not in the ledger, because it was lost, or because a process was killed.
+    gone : frozenset of str
+        Studies that were done, and whose results are not there any more.
     """
 
     studies: int
@@ -42,11 +44,14 @@ class Status:
     attempts: int
     damaged: int
     unrecorded: int = 0
+    gone: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
-        """Studies by outcome."""
-        found: Counter[str] = Counter(one.outcome for one in self.known.values() if not one.again)
+        """Studies by outcome; without those whose results are gone."""
+        found: Counter[str] = Counter(
+            one.outcome for one in self.known.values() if not (one.again or one.study in self.gone)
+        )
         return {outcome: found.get(outcome, 0) for outcome in OUTCOMES}
 
     @property
@@ -62,10 +67,13 @@ def read_status(out: Path) -> Status:
     missing = ledger.unrecorded(attempts)
     known = latest([*attempts, *missing])
     try:
-        studies = int(json.loads((out / "run.json").read_bytes())["studies"])
+        run = json.loads((out / "run.json").read_bytes())
+        studies = int(run["studies"]) + int(run.get("others", 0))
     except (OSError, ValueError, KeyError, TypeError):
         studies = len(known)
-    return Status(studies, known, len(attempts), damaged, len(missing))
+    there = ledger.published()
+    gone = frozenset(one.study for one in known.values() if one.outcome == "done" and one.folder not in there)
+    return Status(max(studies, len(known)), known, len(attempts), damaged, len(missing), gone)
 
 
 def as_text(status: Status, every_failure: bool) -> str:
@@ -91,6 +99,9 @@ def as_text(status: Status, every_failure: bool) -> str:
                     f"{one.study} {one.outcome} (attempt {one.attempt}): {said.where}: {said.found}; "
                     f"expected {said.expected}. {said.remedy}"
                 )
+    if status.gone:
+        gone = counted_studies(len(status.gone))
+        lines.append(f"done, but the results are gone: {gone}; a run with their inputs makes them again")
     if status.unrecorded:
         lines.append(f"done but not in the ledger: {counted_studies(status.unrecorded)}; the next run adds them")
     if status.damaged:
@@ -102,7 +113,7 @@ def as_json(status: Status) -> str:
     """The same for programs, with the last attempt at each study."""
     studies = [asdict(status.known[study]) for study in sorted(status.known)]
     about = {"studies": status.studies, "outcomes": status.counts, "left": status.left, "attempts": status.attempts}
-    about |= {"damaged": status.damaged, "unrecorded": status.unrecorded}
+    about |= {"damaged": status.damaged, "unrecorded": status.unrecorded, "gone": sorted(status.gone)}
     return json.dumps(about | {"latest": studies}, indent=1)
 
 

@@ -7,10 +7,11 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.cohort.folders import files_below, is_document, studies_below
 from app.cohort.records import InputIdentity, Said
 from operators.core.errors import InputError
 
@@ -18,7 +19,8 @@ __all__ = ["StudyInput", "find_studies", "identity_of", "is_url", "named_study"]
 
 # UK Biobank's name of a bulk file: participant, field, instance (the visit) and array index.
 _UK_BIOBANK_NAME = re.compile(r"(?P<eid>\d+)_20201_(?P<instance>\d+)_\d+(\.zip)?", re.IGNORECASE)
-_MANIFESTS = (".csv", ".parquet")
+_MANIFESTS = (".csv", ".tsv", ".parquet")
+_LISTS = (".txt", ".tab", ".xls", ".xlsx", ".ods", ".bulk", ".list", ".lst", ".json")
 _NO_CONTENT = "no file"
 
 
@@ -54,10 +56,8 @@ class StudyInput:
 def find_studies(inputs: Sequence[str], leave_out: Path | None = None) -> list[StudyInput]:
     """Every study of the inputs, sorted by key, each once.
 
-    An input is a zip, a folder, a pattern, a manifest (``.csv`` or ``.parquet``)
-    or a URL of fsspec. In a folder, every zip at any depth is a study, and so
-    is every folder directly in it that has no zips. A folder that directly has
-    other files is a study itself.
+    An input is a zip, a folder (see `app.cohort.folders.studies_below`), a
+    pattern, a manifest (``.csv``, ``.tsv`` or ``.parquet``) or a URL of fsspec.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _studies_of(given: str, leave_out: Path | None) -> Iterator[StudyInput]:
 
         yield from read_manifest(Path(given))
     elif glob.has_magic(given) and not os.path.exists(given):
-        paths = sorted(glob.glob(given, recursive=True))
+        paths = sorted(path for path in glob.glob(given, recursive=True) if not is_document(os.path.basename(path)))
         if not paths:
             raise InputError(given, "no file has such a name", "a pattern of zips or folders", "Check the pattern.")
         for path in paths:
@@ -131,50 +131,17 @@ def _studies_of(given: str, leave_out: Path | None) -> Iterator[StudyInput]:
 
 
 def _local(path: Path, leave_out: Path | None) -> Iterator[StudyInput]:
-    if not path.exists():
+    if not os.path.exists(path):  # also of a name that no file can have
         raise InputError(str(path), "no such file or folder", "a zip, a folder or a manifest", "Check the path.")
-    for one in _below(path.absolute(), leave_out) if path.is_dir() else (path.absolute(),):
-        yield named_study(str(one), identity_of(one))
-
-
-def _below(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """The studies in a folder."""
-    files, folders = _entries(folder)
-    zips = [file for file in files if file.suffix.lower() == ".zip"]
-    if files and not zips:
-        yield folder
-        return
-    yield from zips
-    for one in folders:
-        if one != leave_out:
-            yield from _zips_or_itself(one, leave_out)
-
-
-def _zips_or_itself(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    within: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if Path(place, name) != leave_out]
-        within += [Path(place, name) for name in names if name.lower().endswith(".zip") and not name.startswith(".")]
-    within.sort()
-    if within:
-        yield from within
-    elif any(names for _, _, names in os.walk(folder)):
-        yield folder
-
-
-def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    try:
-        with os.scandir(folder) as entries:
-            visible = sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
-            # A link to nothing and a pipe are listed too, if they are named like a study: they get an outcome.
-            files = [
-                Path(one.path) for one in visible if one.is_file() or (one.name.endswith(".zip") and not one.is_dir())
-            ]
-            return files, [Path(one.path) for one in visible if one.is_dir()]
-    except OSError as error:
+    if path.suffix.lower() in _LISTS and path.is_file():
         raise InputError(
-            str(folder), f"cannot be listed ({error.strerror})", "a readable folder", "Check it."
-        ) from error
+            path.name,
+            f"a {path.suffix} file",
+            "zips, folders of DICOM, or a manifest: a table with a column path",
+            "Leave it out, or save it as .csv (UTF-8) if it is a manifest.",
+        )
+    for one in studies_below(path.absolute(), leave_out) if path.is_dir() else (path.absolute(),):
+        yield named_study(str(one), identity_of(one))
 
 
 def named_study(
@@ -185,11 +152,12 @@ def named_study(
     key: str | None = None,
 ) -> StudyInput:
     """The study of an input, with the eid and visit that are given, or else those of UK Biobank's file name."""
-    if eid is None and key is None and (named := _UK_BIOBANK_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])):
-        eid, visit = named["eid"], visit or named["instance"]
+    named = _UK_BIOBANK_NAME.fullmatch(path.rstrip("/").rsplit("/", 1)[-1])
+    if named is not None and (eid is not None or key is None):
+        eid, visit = eid or named["eid"], visit or named["instance"]
     folder = key or ("_".join(part for part in (eid, visit) if part) or None)
     # A file's own name may be a person's.
-    study = folder or f"input-{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    study = folder or f"input-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     problem = None
     if identity is None:
         problem = Said(Path(path).name, "no such file", "a zip or a folder of DICOM", "Fetch it, or leave it out.")
@@ -207,22 +175,14 @@ def identity_of(path: Path) -> InputIdentity | None:
         if not stat.S_ISREG(status.st_mode):  # reading one might never end
             return InputIdentity(str(path), 0, _NO_CONTENT)
         return InputIdentity(str(path), status.st_size, str(status.st_mtime_ns))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a NUL
         return None
 
 
 def _identity_of_folder(path: Path) -> InputIdentity:
     total, digest = 0, hashlib.sha256()
-    for file in sorted(_files(path)):
+    for file in sorted(files_below(path)):
         status = os.stat(file)
         total += status.st_size
-        digest.update(f"{os.path.relpath(file, path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{os.path.relpath(file, path)}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return InputIdentity(str(path), total, digest.hexdigest()[:32])
-
-
-def _files(path: Path) -> Iterable[str]:
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = os.path.join(folder, name)
-            if os.path.isfile(file):
-                yield file

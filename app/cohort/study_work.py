@@ -15,15 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.cohort.digests import digests_of
 from app.cohort.settings import WorkerSettings
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.device_copies import forget_all
+from operators.core.errors import UsageError
 from operators.core.turns import turn_between_processes
 
 if TYPE_CHECKING:
     from operators.segmentation import SegmentationModel
 
-__all__ = ["REPORT", "THUMBNAIL", "Facts", "ModelError", "Session", "gpu_turn", "keep_minimal", "process"]
+__all__ = [
+    "REPORT",
+    "THUMBNAIL",
+    "Facts",
+    "ModelError",
+    "Session",
+    "check_unchanged",
+    "gpu_turn",
+    "keep_minimal",
+    "process",
+]
 
 REPORT = "report.json"
 THUMBNAIL = "thumbnail.jpg"
@@ -43,10 +55,13 @@ class Session:
     network : SegmentationModel or None
     loaded : bool
         Whether ``network`` is the run's; it is None if label maps replace it.
+    checked : bool
+        Whether model, options and software are those with which the run began.
     """
 
     network: SegmentationModel | None = None
     loaded: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,7 @@ def process(source: Path, folder: Path, settings: WorkerSettings, session: Sessi
     from operators.pipeline import fuse_study, process_study
 
     if settings.fuse_only:
+        check_unchanged(settings, session)
         return Facts(dict(fuse_study(source, folder, settings.options, on_stage=on_stage).seconds))
     _load(settings, session, on_stage)
     turn = gpu_turn() if settings.options.device != "cpu" and driver_sees_device() else None
@@ -137,6 +153,34 @@ def _load(settings: WorkerSettings, session: Session, on_stage: OnStage) -> None
     except Exception as error:
         raise ModelError from error
     session.loaded = True
+    check_unchanged(settings, session)  # after it was loaded: weights may be replaced at any time
+
+
+def check_unchanged(settings: WorkerSettings, session: Session) -> None:
+    """Check that model, options and software are those that the ledger will name.
+
+    A process may begin hours after its run, or on another machine.
+
+    Raises
+    ------
+    ModelError
+        If they are not.
+    """
+    if session.checked:
+        return
+    try:
+        keep = "minimal" if settings.minimal else "everything"
+        here = digests_of(settings.options, settings.model, settings.fuse_only, keep)
+        if changed := settings.digests.changed(here):
+            raise UsageError(
+                " and ".join(changed),
+                "changed since the run began, or different on this machine",
+                "the same for all studies of a run",
+                "Run the same command again: it processes again what was made with the earlier one.",
+            )
+    except Exception as error:
+        raise ModelError from error
+    session.checked = True
 
 
 def _date(folder: Path) -> str | None:

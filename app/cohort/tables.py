@@ -53,8 +53,9 @@ class RunRecord:
         cohort: CohortOptions,
         digests: Digests,
         fuse_only: bool,
+        others: int = 0,
     ) -> RunRecord:
-        """Write what is known at the beginning."""
+        """Write what is known at the beginning; ``others`` are studies of earlier runs that are not among these."""
         earlier = _table_of(out)
         record = cls(
             out,
@@ -62,6 +63,7 @@ class RunRecord:
                 "version": _VERSION,
                 "inputs": list(inputs),
                 "studies": len(studies),
+                "others": others,
                 "software": software(),
                 "digests": asdict(digests),
                 "fuse_only": fuse_only,
@@ -77,7 +79,9 @@ class RunRecord:
         return record
 
     def end(self, counts: Mapping[str, int], left: int, seconds: float) -> None:
-        """Write how the run ended."""
+        """Write how the run ended, if the folder is still there."""
+        if not (self.out / "run.json").exists():  # its share is gone: nothing must be written in its place
+            return
         self.content |= {
             "ended_utc": clock.now().isoformat(timespec="seconds"),
             "seconds": round(seconds, 1),
@@ -142,7 +146,11 @@ def _table_of(out: Path) -> str | None:
 def write_failures(out: Path, known: Mapping[str, Attempt]) -> int:
     """Write ``failures.csv``, with one row for each study that is not done; returns their number."""
     failed = [known[study] for study in sorted(known) if known[study].outcome != "done"]
-    with replacing(out / "failures.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as opened:
+    with (
+        replacing(out / "failures.csv") as temporary,
+        # A path may hold bytes of another encoding.
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as opened,
+    ):
         table = csv.writer(opened)
         table.writerow(_COLUMNS)
         for one in failed:

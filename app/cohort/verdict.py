@@ -15,6 +15,17 @@ from operators.core.errors import InputError, OutputError, SarcoMapError, Segmen
 __all__ = ["Verdict", "verdict_on"]
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EIO, errno.EACCES, errno.EPERM}
+_NOT_READ = {
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EREMOTEIO,
+    errno.ENOTCONN,
+    errno.ECONNRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+}
 # What NumPy, PyTorch, OpenVINO and ONNX Runtime say when memory cannot be had, besides MemoryError.
 _NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory", "failed to allocate", "unable to allocate")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +74,10 @@ def verdict_on(error: BaseException, stage: str) -> Verdict:
         return Verdict("failed", said, True, OutputError.exit_code)
     if isinstance(error, UsageError):
         return Verdict("failed", Said.of(error), True, error.exit_code)
+    if isinstance(error, InputError) and any(isinstance(one, OSError) and one.errno in _NOT_READ for one in causes):
+        # It says nothing of the file: another day it may be read.
+        remedy = "The disk or the share failed while it was read: check them, then run with --retry failed."
+        return Verdict("failed", Said(error.where, error.found, error.expected, remedy))
     if isinstance(error, InputError | SegmentationError):
         return Verdict("refused", Said.of(error))
     if isinstance(error, SarcoMapError):

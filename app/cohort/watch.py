@@ -31,6 +31,7 @@ _START_S = 300.0
 _REAP_S = 10.0
 _STARTS = 3
 _GROWN = 0.8
+_EXIT = "exit code "
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class End:
     ----------
     answer : Answer or None
         None if the child did not answer, because it ended or was ended.
-    why : {"answered", "killed", "memory", "time", "silence", "stopped"}
-        killed: it ended by itself or by a signal from elsewhere. silence: no heartbeat. stopped: the run ends.
+    why : {"answered", "killed", "start", "memory", "time", "silence", "stopped"}
+        killed: it ended by itself or by a signal from elsewhere. start: it could not be started. silence: no
+        heartbeat. stopped: the run ends.
     stage : str
         The stage it was in.
     detail : str
@@ -94,7 +96,11 @@ class Child:
             watched = _Watched(began)
             try:
                 if self._connection is None:
-                    self._start()
+                    try:
+                        self._start()
+                    except OSError as error:  # no process, memory or file descriptor is left: no study is to blame
+                        self._end()
+                        return End(None, "start", "start", error.strerror or type(error).__name__, 0.0, 0)
                 assert self._connection is not None
                 _forget_earlier(self._connection)
                 self._connection.send((task, folder))
@@ -106,6 +112,8 @@ class Child:
             if why != "killed" or fresh or watched.ready_at is not None:
                 break
             # It was killed while it was idle, before it took this study, which was not harmed.
+        if why == "killed" and watched.ready_at is None and detail.startswith(_EXIT):
+            why = "start"  # a package is missing, or a file of ours: every other process would end so
         return End(answer, why, watched.stage, detail, time.monotonic() - began, watched.peak_bytes)
 
     def _follow(self, connection: Connection, watched: _Watched) -> tuple[Answer | None, str, str]:
@@ -139,7 +147,8 @@ class Child:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log, theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "app.cohort.child", str(theirs.fileno())],
+                    # -P: what lies in the working folder, a file of another's named json.py, is not imported.
+                    [sys.executable, "-P", "-m", "app.cohort.child", str(theirs.fileno())],
                     env=child_environment(self._settings.threads) | {"PYTHONPATH": _python_path()},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -164,7 +173,7 @@ class Child:
                 return signal.Signals(-code).name
             except ValueError:
                 return f"signal {-code}"
-        return f"exit code {code}"
+        return f"{_EXIT}{code}"
 
     def _end(self) -> None:
         if self._connection is not None:

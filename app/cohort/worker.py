@@ -94,13 +94,7 @@ class Worker:
         began, started = time.monotonic(), clock.now()
         folder = self._work / secrets.token_hex(4)
         try:
-            if not (self.settings.out / "run.json").exists():
-                raise OutputError(
-                    str(self.settings.out),
-                    "not the cohort's folder, seen from this worker",
-                    "a folder that all machines share",
-                    "Mount it at the same place everywhere.",
-                )
+            self._check_folder()
             self._work.mkdir(parents=True, exist_ok=True)
             if task.study.problem is not None:
                 end = End(None, "refused", "start", "", 0.0, 0)
@@ -117,6 +111,9 @@ class Worker:
     def _conclude(self, task: Task, folder: Path, end: End, began: float, started: str) -> Attempt | Trouble:
         if end.why == "stopped":
             return Trouble(None)
+        if end.why == "start":
+            return Trouble(_no_process(end.detail))
+        self._check_folder()  # a study does not fail because its results have nowhere to go
         verdict = self._verdict(task, end)
         if verdict is not None and verdict.stops:
             return _stopping(verdict)
@@ -149,6 +146,16 @@ class Worker:
                 set_aside(self.settings.out, str(task.earlier.folder))
         self._ledger.append(attempt)
         return attempt
+
+    def _check_folder(self) -> None:
+        """Raise `OutputError` if the cohort's folder is gone, or is another one on this machine."""
+        if not (self.settings.out / "run.json").exists():
+            raise OutputError(
+                str(self.settings.out),
+                "not the cohort's folder, seen from this worker",
+                "a folder that all machines share",
+                "Mount it at the same place everywhere, then run the same command again.",
+            )
 
     def _verdict(self, task: Task, end: End) -> Verdict | None:
         """What the attempt's end means; None if the study is done."""
@@ -234,6 +241,15 @@ def _ended(end: End, settings: WorkerSettings) -> Verdict:
         return Verdict("oom", out_of_memory(end.stage))
     remedy = "See the worker's log in logs/; run with --retry failed to try again."
     return Verdict("failed", Said(where, f"its process was killed ({end.detail})", "a process that lives", remedy))
+
+
+def _no_process(why: str) -> Said:
+    return Said(
+        "this machine",
+        f"no process for a study can be started ({why})",
+        "room for processes, memory and open files, and a whole installation",
+        "See logs/ in the cohort's folder and `ulimit -a`, or take fewer --workers; then run the same command again.",
+    )
 
 
 def _network_too_large(settings: WorkerSettings) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
 import logging
@@ -60,8 +61,15 @@ class JobQueue:
             ) from error
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._claim.close()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(
+                    f"spool {root}",
+                    f"cannot be locked ({error.strerror})",
+                    "a file system with locks, because no two services may share a queue",
+                    "Choose a folder on a disk of this machine with --spool.",
+                ) from error
             raise UsageError(
                 f"spool {root}", "used by another service", "one service per spool", "Stop it, or choose another."
             ) from None
@@ -120,13 +128,23 @@ class JobQueue:
                 record = job.record
                 if job.has_input and record.next_run <= now:
                     moved = self.move(job, "running")
-                    shutil.rmtree(moved.results, ignore_errors=True)
-                    # The results are new: no destination has received or refused them.
-                    runs = 1 if record.given_up else record.runs + 1
-                    self.update(moved, runs=runs, given_up=False, sent={}, tries={}, next_try={})
-                    self._note(moved, "started")
+                    try:
+                        shutil.rmtree(moved.results, ignore_errors=True)
+                        # The results are new: no destination has received or refused them.
+                        runs = 1 if record.given_up else record.runs + 1
+                        self.update(moved, runs=runs, given_up=False, sent={}, tries={}, next_try={})
+                        self._note(moved, "started")
+                    except Exception:
+                        self.put_back(moved)
+                        raise
                     return moved
         return None
+
+    def put_back(self, job: Job) -> None:
+        """Move a job out of ``running`` whose state could not be recorded: to ``sending`` if its run ended well."""
+        with self._lock:
+            if job.folder.is_dir():
+                self.move(job, "sending" if job.run_ended_well else "queued")
 
     def move(self, job: Job, state: str) -> Job:
         """Move a job to another state. Nothing else changes the state."""

@@ -58,8 +58,12 @@ class Runner:
             return False
         _log.info("%s: run %d begins", job.name, job.record.runs)
         begun = time.monotonic()
-        code, ended_by_us = self._run(job)
-        self._conclude(job, code, ended_by_us, time.monotonic() - begun)
+        try:
+            code, ended_by_us = self._run(job)
+            self._conclude(job, code, ended_by_us, time.monotonic() - begun)
+        except Exception:
+            self._spool.put_back(job)  # or it would be running until the next start of the service
+            raise
         return True
 
     def _conclude(self, job: Job, code: int, why: str, seconds: float) -> None:
@@ -85,14 +89,15 @@ class Runner:
             _log.warning("%s: next run in %g s: %s", job.name, wait, found)
 
     def _run(self, job: Job) -> tuple[int, str]:
-        command = [sys.executable, "-m", "app.serve.worker", str(os.getpid()), *self._settings.arguments]
+        # -P: what lies in the working folder is not imported. Relative paths in the arguments begin there, though.
+        command = [sys.executable, "-P", "-m", "app.serve.worker", str(os.getpid()), *self._settings.arguments]
         command += ["-q", "-i", str(_input(job)), "-o", str(job.results)]
         # Only sending needs the logins; a process that reads foreign files should not have them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SARCOMAP_DICOMWEB_")}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), environment.get("PYTHONPATH", ""))))
         with (job.folder / "run.log").open("ab") as log:
             child = subprocess.Popen(
                 command,
-                cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -62,6 +62,7 @@ class Service:
         self._threads: list[threading.Thread] = []
         self._failing: set[str] = set()
         self._next_purge = 0.0
+        self._watch_lost = False
         self._held: dict[Path, tuple[int, float]] = {}
         try:
             for job in self.spool.recover(settings.run.attempts):
@@ -83,6 +84,8 @@ class Service:
         parts = {thread.name: thread.is_alive() and thread.name not in self._failing for thread in self._threads}
         if self._receiver is not None:
             parts["receiver"] = self._receiver.alive
+        if self._watcher is not None:
+            parts["watched folder"] = not self._watch_lost
         return parts | {"accepting": not self.stopping.is_set(), "room": self.spool.has_room()}
 
     def stop(self) -> None:
@@ -141,12 +144,26 @@ class Service:
         self._purge()
         for job in self.spool.take_quiet(self.settings.quiet_s, self.settings.abandoned_s):
             _log.info("%s: %s, %d objects", job.name, job.state, job.record.objects)
-        settled = self._watcher.settled() if self._watcher is not None else []
+        settled = self._settled()
         self._held = {path: held for path, held in self._held.items() if path in settled}
         for path in settled:
             if self._held.get(path, (0, 0.0))[1] <= time.monotonic() and not self.stopping.is_set():
                 self._add(path)
         return False
+
+    def _settled(self) -> list[Path]:
+        """Complete studies of the watched folder. Objects by DICOM do not wait for a share that is gone."""
+        if self._watcher is None:
+            return []
+        try:
+            found = self._watcher.settled()
+        except OSError as error:
+            if not self._watch_lost:
+                _log.error("the watched folder cannot be listed (%s); it is looked at again and again", error.strerror)
+            self._watch_lost = True
+            return []
+        self._watch_lost = False
+        return found
 
     def _add(self, path: Path) -> None:
         """Queue a study from the watched folder. If it cannot be queued, it waits without blocking others."""

@@ -259,6 +259,12 @@ class Settings:
                 "0 < quiet_s <= abandoned_s, 0 <= keep_days",
                 "Correct them.",
             )
+        for name in ("max_study_bytes", "max_study_objects"):
+            if getattr(self, name) < 1:
+                raise OptionError(name, str(getattr(self, name)), "a number above 0", "Correct it.")
+        # Runs have a working folder of their own.
+        object.__setattr__(self, "spool", self.spool.absolute())
+        _check_folders(self.spool, self.watch, self.destinations)
         names = [one.name for one in self.destinations]
         if len(set(names)) != len(names):
             raise OptionError("destinations", "two with the same name", "different names", "Rename one.")
@@ -268,6 +274,22 @@ class Settings:
             "destinations",
             tuple(replace(one, calling_ae_title=one.calling_ae_title or ours) for one in self.destinations),
         )
+
+
+def _check_folders(spool: Path, watch: Path | None, destinations: tuple[Destination, ...]) -> None:
+    """Raise `OptionError` if the watched folder would take the queue or delivered results for new studies."""
+    if watch is None:
+        return
+    ours = {"the spool": spool} | {f"destination {one.name}": one.folder for one in destinations if one.folder}
+    for name, folder in ours.items():
+        here, there = watch.resolve(), folder.resolve()
+        if here == there or here in there.parents or (folder == spool and there in here.parents):
+            raise OptionError(
+                "watch",
+                f"{watch}, and {name} is {folder}",
+                "a folder of its own: what lies in it is moved into the queue",
+                "Choose another.",
+            )
 
 
 def _check_ae_title(name: str, title: str) -> None:

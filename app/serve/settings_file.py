@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -134,4 +135,6 @@ def _value(wanted: Any, value: object, name: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, accepted):
         said = _KINDS.get(type(value), f"a {type(value).__name__}")
         raise OptionError(name, said, _KINDS[wanted], "Correct the settings file.")
+    if wanted is float and not math.isfinite(value):  # type: ignore[arg-type]
+        raise OptionError(name, str(value), "a number", "Correct it.")  # NaN is neither above nor below any limit
     return wanted(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["Watcher"]
@@ -31,7 +32,8 @@ class Watcher:
     def settled(self, now: float | None = None) -> list[Path]:
         """Complete studies, sorted by name.
 
-        A file's modification date is not enough, because copies keep the date of their original.
+        A file's modification date is not enough, because copies keep the date of their original. A folder
+        without a file is one whose files are still to come.
         """
         now = time.monotonic() if now is None else now
         entries = {path: _appearance(path) for path in sorted(self.folder.iterdir()) if _is_study(path)}
@@ -39,7 +41,7 @@ class Watcher:
             path: self._seen[path] if path in self._seen and self._seen[path][0] == looks else (looks, now)
             for path, looks in entries.items()
         }
-        return [path for path, (_, since) in self._seen.items() if now - since >= self._quiet_s]
+        return [path for path, (looks, since) in self._seen.items() if looks and now - since >= self._quiet_s]
 
 
 def _is_study(path: Path) -> bool:
@@ -49,9 +51,10 @@ def _is_study(path: Path) -> bool:
 
 
 def _appearance(path: Path) -> object:
-    if path.is_file():
-        state = path.stat()
-        return state.st_size, state.st_mtime_ns
+    with suppress(FileNotFoundError, NotADirectoryError):  # it was removed or renamed meanwhile
+        if path.is_file():
+            state = path.stat()
+            return state.st_size, state.st_mtime_ns
     found = []
     for folder, _, names in os.walk(path):
         for name in names:

@@ -74,13 +74,20 @@ task process {
             tar -xf "~{default="" model_tar}" -C model --strip-components 1
             weights=(--model model)
         fi
-        # A study that fails does not fail the job: failures.csv says which, and why.
+        # A study that fails does not fail the job: failures.csv says which, and why. So does one that was not begun in
+        # time (75). What stops all studies, as a full disk, does fail it.
         status=0
         sarcomap cohort run inputs -o cohort --workers ~{cores} --keep ~{keep} \
             --walltime ~{minutes} "${weights[@]}" || status=$?
-        if [ ! -d cohort/ledger ]; then exit "$status"; fi
-        mkdir -p cohort/studies
-        [ -f cohort/failures.csv ] || echo "study,eid,visit,outcome,where,found,expected,remedy,attempts,input" > cohort/failures.csv
+        case $status in 0 | 1 | 3 | 75) ;; *) exit "$status" ;; esac
+        mkdir -p cohort/studies cohort/ledger
+        [ -f cohort/failures.csv ] || echo "study,eid,visit,outcome,where,found,expected,remedy,input" > cohort/failures.csv
+        if [ "$status" = 75 ]; then
+            for zip in inputs/*; do
+                cat cohort/ledger/*.jsonl 2> /dev/null | grep -qF "/$(basename "$zip")\"" ||
+                    echo ",,,left,run,not begun before the wall time,a job with more minutes,Run it again.,$zip" >> cohort/failures.csv
+            done
+        fi
         tar -cf results.tar cohort
         find cohort/studies -name report.json -o -name attempt.json | tar -cf reports.tar -T -
         cp cohort/failures.csv failures.csv

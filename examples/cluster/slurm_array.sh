@@ -4,7 +4,8 @@
 #   sbatch --array=1-200 slurm_array.sh /archive/20201 /scratch/cohort
 #   sbatch --array=1-200 slurm_array.sh /archive/20201 /scratch/cohort --keep minimal --archive
 #
-# Submit the same line again to go on: what is done is not done again. When all jobs have ended:
+# Submit the same line again to go on: what is done is not done again. To submit some of its jobs only, say how many parts
+# there are: SARCOMAP_SHARDS=200 sbatch --array=7,42 slurm_array.sh ... When all jobs have ended:
 #
 #   sarcomap cohort status /scratch/cohort
 #   sarcomap cohort run /archive/20201 -o /scratch/cohort      # nothing left to do: writes the tables
@@ -15,8 +16,9 @@
 #SBATCH --mem=12G
 #SBATCH --time=04:00:00
 #SBATCH --output=sarcomap-%A_%a.log
-# Two minutes before the limit Slurm sends SIGTERM: studies in hand end or are dropped, and nothing is lost.
-#SBATCH --signal=TERM@120
+# Two minutes before the limit Slurm sends SIGTERM: studies in hand end or are dropped, and nothing is lost. B: to this
+# script, which SarcoMAP replaces; without it only job steps would get it, and there are none.
+#SBATCH --signal=B:TERM@120
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
@@ -25,6 +27,11 @@ if [ $# -lt 2 ]; then
 fi
 if [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then
     echo "error: this is no array job. Submit it with --array=1-N." >&2
+    exit 2
+fi
+shards=${SARCOMAP_SHARDS:-${SLURM_ARRAY_TASK_MAX:-0}}
+if [ -z "${SARCOMAP_SHARDS:-}" ] && [ "${SLURM_ARRAY_TASK_COUNT:-$shards}" != "$shards" ]; then
+    echo "error: the array is not 1-N, so that nobody knows the number of parts. Set SARCOMAP_SHARDS to it." >&2
     exit 2
 fi
 input=$1 out=$2
@@ -45,6 +52,6 @@ fi
 
 # exec: the signal must reach SarcoMAP, not this shell.
 exec "${command[@]}" cohort run "$input" -o "$out" \
-    --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_MAX" \
+    --shard "$SLURM_ARRAY_TASK_ID/$shards" \
     --workers "${SLURM_CPUS_PER_TASK:-1}" \
     --walltime 235 "$@"

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 import dask
+import dask.utils
 
 from app.cohort.dask_cluster import RECOMMENDED
 
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         cluster.adapt(maximum_jobs=options.jobs)
         print(f"dashboard: {cluster.dashboard_link}", flush=True)
         command = ["cohort", "run", options.input, "-o", options.out, "--scheduler", cluster.scheduler_address]
+        if "--memory-limit" not in more:  # else a study that grows would take the job's memory, and the others with it
+            gib = (dask.utils.parse_bytes(options.memory) / 2**30 - 1) / options.cores
+            command += ["--memory-limit", f"{gib:.2f}"]
         return subprocess.run([sys.executable, "-m", "sarcomap", *command, *more], check=False).returncode
 
 

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError
@@ -86,6 +87,8 @@ def run_command(
         before = words[words.index("") - 1] if words.index("") else "the first word"
         print(f"error: an empty word after {before}; expected a value. Is a variable unset?", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, TextIOWrapper):  # a path may hold bytes of another encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     wants_help = bool({"-h", "--help"} & set(words))
     shown = _SHOWN_IN_HELP.set({} if wants_help else None)
     collecting = gc.isenabled()

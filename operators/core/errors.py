@@ -19,7 +19,21 @@ __all__ = [
     "SarcoMapError",
     "SegmentationError",
     "UsageError",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """A text with what cannot be shown as escapes: names of files may hold line ends, colours and foreign bytes.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31m\\n.zip")
+    'a\\\\x1b[31m\\\\n.zip'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class SarcoMapError(Exception):
@@ -45,6 +59,7 @@ class SarcoMapError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, found: str, expected: str, remedy: str) -> None:
+        where, found = printable(where), printable(found)
         super().__init__(f"{where}: {found}; expected {expected}. {remedy}")
         self.where = where
         self.found = found

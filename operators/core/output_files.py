@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,8 @@ def check_writable(folder: Path) -> None:
 
 
 def _beside(path: Path, ending: str = ".part") -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}{ending}")
+    # Not the process number: in containers that share a folder, all processes may have the same one.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ending}")
 
 
 def _not_written(path: Path, reason: str) -> OutputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -64,6 +65,7 @@ OWN_FILES = (*OUTPUT_FILES, *PDF_FILES, CONFIDENCE_FILE, SIDES_FILE, DERIVED_FIL
 """Every file that any run writes, as glob patterns."""
 
 _PREFIX = ".sarcomap-"
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}  # as of parallel file systems
 _YOUNG_S = 10.0
 """A staging folder younger than this is left alone: its run may not have locked it yet."""
 
@@ -192,7 +194,7 @@ class _Staging:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=output))
             # Held as long as this process lives; see `_sweep`.
             self.lock = os.open(self.folder, os.O_RDONLY)
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self.lock)
         except OSError as error:
             self._remove_made()
             raise OutputError(
@@ -259,6 +261,15 @@ class _Staging:
             if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
                 kind = "a folder" if target.is_dir() else f"cannot be made, because {target.parent.name} is a file"
                 raise OutputError(str(target), kind, "a file, or nothing yet", "Choose another folder with -o.")
+
+
+def _lock(folder: int) -> None:
+    """Lock an open folder. Where its file system has no locks, `_sweep` cannot lock either, and removes nothing."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _sweep(output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
@@ -28,6 +29,8 @@ from operators.segmentation.tool_version import environment, version_of
 
 __all__ = ["check_installed", "label_with"]
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec little may be done
 _log = logging.getLogger(__name__)
 _POLL_S = 0.2
 _OUTPUT = "labels.nii.gz"
@@ -125,6 +128,7 @@ def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory
                 cwd=folder,
                 env=environment(tool),
                 start_new_session=True,
+                preexec_fn=_end_with_us,
             )
         except OSError as error:
             raise SegmentationError(
@@ -160,6 +164,11 @@ def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory
             "code 0",
             "Run it by hand on fused/water.nrrd (--nifti writes it as NIfTI), or see --log-level DEBUG.",
         )
+
+
+def _end_with_us() -> None:
+    """In the tool's process: the kernel kills it when ours ends without a chance to do so, by SIGKILL or Ctrl-C."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _memory_gb(group: int) -> float:

@@ -7,18 +7,24 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.cohort import Attempt, CohortOptions, Ledger
 from app.cohort.digests import digests_of
 from app.cohort.ledger import RECORD_FILE, LedgerWriter, latest, writer_name
-from app.cohort.plan import Plan, make_plan
-from app.cohort.preflight import check_folder, check_same_cohort, known_attempts
+from app.cohort.plan import Plan, made_otherwise, make_plan
+from app.cohort.preflight import check_folder, check_same_cohort, known_attempts, sweep
 from app.cohort.progress import CohortProgress
 from app.cohort.records import Digests, InputIdentity, Said
+from app.cohort.run import CohortResult
+from app.cohort.settings import WorkerSettings
+from app.cohort.status import read_status
 from app.cohort.studies import StudyInput
-from app.cohort.tables import RunRecord, changed_options
+from app.cohort.study_work import ModelError, Session, check_unchanged
+from app.cohort.tables import RunRecord, changed_options, write_failures
+from app.cohort.verdict import verdict_on
 from operators.core.contrast import Contrast
 from operators.core.errors import OutputError, UsageError
 from operators.core.options import DeidentificationOptions, DicomOptions, FusionOptions, RunOptions
@@ -217,3 +223,80 @@ def test_another_model_has_another_digest(tmp_path: Path) -> None:
 
 def test_writers_have_names_of_their_own() -> None:
     assert len({writer_name() for _ in range(100)}) == 100
+
+
+def test_what_killed_processes_have_left_is_removed_and_what_lives_is_not(tmp_path: Path) -> None:
+    name = writer_name()
+    host, pid, _ = name.rsplit(".", 2)
+    work = tmp_path / ".work"
+    for folder in (name, f"{host}.{2**22 + 1}.ab", "old-1234", "lost-container.7.ab", "other.7.cd"):
+        (work / folder / "1").mkdir(parents=True)
+    for place in (work / "lost-container.7.ab", work / "lost-container.7.ab" / "1", work / name):
+        os.utime(place, (1, 1))  # nothing was written there for more than a day
+    (work / name / "1" / "new").touch()
+    sweep(tmp_path)
+    assert {entry.name for entry in work.iterdir()} == {name, "other.7.cd"} and pid.isdecimal()
+
+
+def test_a_container_is_another_machine_even_with_its_hosts_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = writer_name().rsplit(".", 2)[0]
+    monkeypatch.setattr(os, "readlink", lambda _: "pid:[4026532999]")
+    assert writer_name().rsplit(".", 2)[0] != outside
+
+
+def test_status_counts_studies_of_earlier_runs_and_not_what_is_gone(tmp_path: Path, capsys: Any) -> None:
+    ledger = LedgerWriter(tmp_path, writer_name())
+    for study in ("1_2", "2_2"):
+        ledger.append(replace(DONE, study=study, folder=study))
+    (tmp_path / "studies" / "1_2").mkdir(parents=True)  # the results of 2_2 were removed
+    new = [replace(STUDY, study="3_2"), replace(STUDY, study="4_2")]
+    RunRecord.begin(tmp_path, ["x"], new, RunOptions(), CohortOptions(), DIGESTS, False, others=2)
+    status = read_status(tmp_path)
+    assert (status.studies, status.counts["done"], status.left) == (4, 1, 3)
+    assert main(["cohort", "status", str(tmp_path)]) == 0
+    assert "the results are gone: 1 study" in capsys.readouterr().out
+
+
+def test_a_shard_without_a_study_is_no_failure() -> None:
+    nothing = dict.fromkeys(("done", "refused", "failed", "oom", "timeout"), 0)
+    assert CohortResult(nothing, 0, None).exit_code == 0
+    assert CohortResult(nothing | {"done": 2}, 0, None, not_in_table=1).exit_code == 5
+
+
+def test_names_of_files_do_not_control_the_terminal(tmp_path: Path) -> None:
+    assert Said("a\x1b[31m\n.zip", "b", "c", "d").where == "a\\x1b[31m\\n.zip"
+    assert str(OutputError("M\udcfc", "b", "c", "d")).startswith("M\\udcfc: ")
+    odd = replace(DONE, outcome="refused", error=SAID, folder=None, input=replace(FILE, path="/in/M\udcfc.zip"))
+    write_failures(tmp_path, {"1_2": odd})
+    assert "M\\udcfc.zip" in (tmp_path / "failures.csv").read_text("utf-8")
+
+
+def test_the_end_of_a_run_is_not_written_where_its_folder_was(tmp_path: Path) -> None:
+    out = tmp_path / "share" / "out"
+    record = RunRecord.begin(out, ["x"], [STUDY], RunOptions(), CohortOptions(), DIGESTS, False)
+    shutil.rmtree(tmp_path / "share")
+    record.end({}, 1, 2.0)
+    assert not (tmp_path / "share").exists()
+
+
+@pytest.mark.parametrize("changed", ["model", "options", "software"])
+def test_a_process_that_begins_later_notices_what_has_changed(tmp_path: Path, changed: str) -> None:
+    began = digests_of(RunOptions(), None, True, "minimal")
+    unchanged = WorkerSettings(tmp_path, RunOptions(), None, began, fuse_only=True, minimal=True)
+    session = Session()
+    check_unchanged(unchanged, session)
+    assert session.checked
+    settings = replace(unchanged, digests=replace(began, **{changed: "earlier"}))
+    with pytest.raises(ModelError) as error:
+        check_unchanged(settings, Session())
+    verdict = verdict_on(error.value, "model")
+    assert verdict.stops and verdict.exit_code == 2 and verdict.said.where == changed
+
+
+def test_studies_of_earlier_runs_that_were_made_otherwise_are_told() -> None:
+    known = {name: replace(DONE, study=name) for name in ("1_2", "2_2", "3_2")}
+    known["4_2"] = replace(failed("failed"), study="4_2")
+    now = replace(DIGESTS, model="m2", software="s2")
+    assert made_otherwise([STUDY], known, now, CohortOptions()) == {"model and software": 2}
+    assert made_otherwise([STUDY], known, now, CohortOptions(accept_software=True)) == {"model": 2}
+    assert not made_otherwise([STUDY], known, DIGESTS, CohortOptions())

@@ -12,6 +12,8 @@ from threading import Thread
 
 import pandas as pd
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from app.cohort import remote
 from app.cohort.options import CohortOptions
@@ -81,8 +83,8 @@ def test_a_manifest_names_studies_and_a_missing_file_is_one_refusal(tmp_path: Pa
 @pytest.mark.parametrize(
     ("rows", "columns", "said"),
     [
-        ([("q.zip", "1", "2"), ("q.zip", "1", "2")], ("path", "eid", "visit"), "rows 1, 2"),
-        ([("q.zip", "1", "2"), ("p.zip", "1", "2")], ("path", "eid", "visit"), "rows 1, 2"),
+        ([("q.zip", "1", "2"), ("q.zip", "1", "2")], ("path", "eid", "visit"), "line 2 and line 3"),
+        ([("q.zip", "1", "2"), ("p.zip", "1", "2")], ("path", "eid", "visit"), "line 2 and line 3"),
         ([("q.zip", "../../etc", "2")], ("path", "eid", "visit"), "column eid"),
         ([("q.zip", "1", "a_b")], ("path", "eid", "visit"), "column visit"),
         ([("q.zip", "", "2")], ("path", "eid", "visit"), "visit without an eid"),
@@ -125,6 +127,118 @@ def test_a_link_is_no_second_input_and_a_pipe_is_refused_unread(tmp_path: Path) 
     found = {one.study: one.problem for one in find_studies([str(tmp_path)])}
     assert set(found) == {"1_2", "2_2", "3_2"} and found["1_2"] is None
     assert [said.found for said in (found["2_2"], found["3_2"]) if said] == ["a pipe or a device", "no such file"]
+
+
+def test_a_note_beside_the_zips_makes_the_archive_no_study(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "README.txt", tmp_path / "md5sums", tmp_path / "10" / "1_20201_2_0.zip", tmp_path / "docs" / "a.pdf"
+    )
+    touch(tmp_path / "10" / "P3" / "IM1", tmp_path / "10" / ".backup" / "1_20201_2_0.zip")
+    names = [Path(one.path).name for one in find_studies([str(tmp_path)])]
+    assert sorted(names) == ["1_20201_2_0.zip", "P3"]  # and a folder of DICOM beside zips is not lost
+
+
+def test_series_of_one_study_are_no_studies_of_their_own(tmp_path: Path) -> None:
+    for folder, uid in (("one/a", "1.2"), ("one/b", "1.2"), ("two/a", "1.2"), ("two/b", "1.3")):
+        header = Dataset()
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.SOPClassUID, header.SOPInstanceUID, header.StudyInstanceUID = "1.4", "1.5", uid
+        (tmp_path / folder).mkdir(parents=True)
+        header.save_as(tmp_path / folder / "IM1", enforce_file_format=True)
+    assert [Path(one.path).name for one in find_studies([str(tmp_path / "one")])] == ["one"]
+    assert len(find_studies([str(tmp_path / "two")])) == 2
+
+
+def test_a_disc_with_a_zipped_viewer_is_a_study(tmp_path: Path) -> None:
+    touch(tmp_path / "viewer" / "program.zip")
+    (tmp_path / "IM1").write_bytes(bytes(128) + b"DICM")
+    assert str(tmp_path) in [one.path for one in find_studies([str(tmp_path)])]
+
+
+def test_results_are_no_inputs_however_they_are_reached(tmp_path: Path) -> None:
+    out = tmp_path / "in" / "out"
+    touch(tmp_path / "in" / "1_20201_2_0.zip", out / "run.json", out / "studies" / "1_2" / "derived" / "1.dcm")
+    touch(out / "ledger" / "a.jsonl", tmp_path / "in" / "single" / "report.json")
+    touch(tmp_path / "in" / "single" / "fused" / "water.nrrd", tmp_path / "in" / "single" / "derived" / "1.dcm")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for given in ("in", "link", "in/../in", "in/*"):
+        for leave_out in (out, tmp_path / "in" / ".." / "in" / "out", tmp_path / "another"):
+            found = find_studies([str(tmp_path / given)], leave_out=leave_out)
+            assert [one.study for one in found] == ["1_2"]
+
+
+def test_a_folder_that_cannot_be_listed_loses_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "10" / "1_20201_2_0.zip", tmp_path / "11" / "2_20201_2_0.zip")
+    listed = os.scandir
+
+    def scandir(place: Path) -> object:
+        if Path(place).name == "11":
+            raise PermissionError(13, "Permission denied")
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"11: cannot be listed \(Permission denied\)"):
+        find_studies([str(tmp_path)])
+
+
+def test_names_of_other_encodings_and_names_that_no_file_can_have(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"M\xfcller.zip")  # Latin-1, from an old share
+    touch(tmp_path / odd, tmp_path / "d" / odd / "IM1")
+    assert len(find_studies([str(tmp_path)])) == 2
+    with pytest.raises(InputError, match="no such file"):
+        find_studies(["x" * 300 + ".zip"])
+    with pytest.raises(InputError, match="none of the 1 files exists"):
+        find_studies([manifest(tmp_path, [("a\0b.zip",)], ("path",))])
+
+
+def test_a_list_that_is_no_manifest_is_refused_before_it_is_taken_for_a_study(tmp_path: Path) -> None:
+    touch(tmp_path / "list.txt", tmp_path / "1_20201_2_0.zip")
+    with pytest.raises(InputError, match="save it as .csv"):
+        find_studies([str(tmp_path / "list.txt")])
+    assert len(find_studies([f"{tmp_path}/*"])) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path;eid\n1_20201_2_0.zip;1\n",
+        b"sep=;\r\npath;eid\r\n1_20201_2_0.zip;1\r\n",
+        "\ufeffpath\teid\r\n1_20201_2_0.zip\t1\r\n".encode(),
+        "path\teid\n1_20201_2_0.zip\t1\n".encode("utf-16"),
+        b"path\r1_20201_2_0.zip\r",
+    ],
+)
+def test_tables_of_spreadsheets_of_other_countries(tmp_path: Path, content: bytes) -> None:
+    touch(tmp_path / "1_20201_2_0.zip")
+    (tmp_path / "m.csv").write_bytes(content)
+    assert [one.study for one in find_studies([str(tmp_path / "m.csv")])] == ["1_2"]
+
+
+def test_a_manifest_that_would_lose_rows_is_refused_with_the_line(tmp_path: Path) -> None:
+    touch(tmp_path / "1.zip", tmp_path / "2.zip")
+    (tmp_path / "m.csv").write_text('path,note\n1.zip,"not closed\n2.zip,\n')
+    with pytest.raises(InputError, match="line 3: a cell that goes over several lines"):
+        find_studies([str(tmp_path / "m.csv")])
+    (tmp_path / "m.csv").write_bytes("path,note\n\n1.zip,M\u00fcller\n".encode("latin-1"))
+    with pytest.raises(InputError, match="line 3: a letter that is not UTF-8"):
+        find_studies([str(tmp_path / "m.csv")])
+
+
+def test_two_visits_in_a_manifest_without_visits_are_two_studies(tmp_path: Path) -> None:
+    touch(tmp_path / "1_20201_2_0.zip", tmp_path / "1_20201_3_0.zip")
+    rows = [("1_20201_2_0.zip", "9"), ("1_20201_3_0.zip", "9")]
+    assert [one.study for one in find_studies([manifest(tmp_path, rows, ("path", "eid"))])] == ["9_2", "9_3"]
+
+
+def test_a_link_inside_a_folder_counts_for_its_identity(tmp_path: Path) -> None:
+    touch(tmp_path / "s" / "IM1", tmp_path / "elsewhere" / "IM2")
+    (tmp_path / "s" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "s")
+    first = find_studies([str(tmp_path / "s")])[0].identity
+    (tmp_path / "elsewhere" / "IM2").write_text("longer")
+    second = find_studies([str(tmp_path / "s")])[0].identity
+    assert first is not None and second is not None and not first.same_file(second)
 
 
 def test_inputs_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from analysis.files import replacing as replacing_table
 from operators.core.errors import OutputError
 from operators.core.output_files import new_folder, replacing, require_new
 
@@ -65,3 +67,17 @@ def test_a_file_is_replaced_at_the_end(tmp_path: Path) -> None:
     with replacing(target) as temporary:
         temporary.write_text("new", encoding="utf-8")
     assert target.read_text(encoding="utf-8") == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("replacing_one", [replacing, replacing_table])
+def test_two_writers_with_one_process_number_do_not_meet(
+    tmp_path: Path, replacing_one: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    # Jobs in containers that share a folder are all process 1 of theirs, and begin together.
+    target = tmp_path / "run.json"
+    with replacing_one(target) as first:
+        first.write_text("first", encoding="utf-8")
+        with replacing_one(target) as second:
+            second.write_text("2", encoding="utf-8")
+        assert target.read_text(encoding="utf-8") == "2"
+    assert target.read_text(encoding="utf-8") == "first" and len(list(tmp_path.iterdir())) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -53,6 +55,19 @@ def test_a_run_beside_another_leaves_it_alone(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, kind: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with staged(tmp_path) as folder:
+        (folder / "report.json").write_text("{}")
+        os.utime(folder, (1, 1))
+        with staged(tmp_path / "b"), staged(tmp_path):
+            assert folder.exists()  # nobody knows whether its run lives
+    assert (tmp_path / "report.json").exists()
 
 
 def test_a_finished_folder_holds_one_run_and_what_is_not_ours(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
+from app.cohort.tables import _COLUMNS
 from sarcomap.__main__ import main
 
 FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
@@ -58,10 +60,57 @@ def test_a_job_of_an_array_runs_its_part(tmp_path: Path) -> None:
     assert words[:5] == ["cohort", "run", "in put", "-o", "out"] and words[-2:] == ["--keep", "minimal"]
     assert words[words.index("--shard") + 1] == "7/200" and words[words.index("--workers") + 1] == "4"
 
+    some = variables | {"SLURM_ARRAY_TASK_COUNT": "2", "SARCOMAP_ENVIRONMENT": str(tmp_path)}
+    refused = array("in", "out", **some)  # --array=7,200 would make this the 7th of 200 parts, or of 2, or of 42
+    assert refused.returncode == 2 and "SARCOMAP_SHARDS" in refused.stderr
+    assert "7/300" in array("in", "out", **some, SARCOMAP_SHARDS="300").stdout.splitlines()
+
+
+def test_slurm_signals_the_script_and_not_steps_that_do_not_exist() -> None:
+    assert re.search(r"^#SBATCH --signal=B:TERM@\d+$", ARRAY.read_text(), re.MULTILINE)
+
+
+def test_the_workflow_lists_what_it_had_no_time_for(tmp_path: Path) -> None:
+    command = (FOLDER / "sarcomap_cohort.wdl").read_text().split("command <<<")[1].split(">>>")[0]
+    zips = [tmp_path / f"{n}_20201_2_0.zip" for n in (1, 2)]
+    for one in zips:
+        one.touch()
+    (tmp_path / "zips.txt").write_text("".join(f"{one}\n" for one in zips))
+    program = tmp_path / "bin" / "sarcomap"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\nmkdir -p cohort/ledger cohort/studies/1_2\necho {} > cohort/studies/1_2/report.json\n"
+        'echo \'{"input":{"path":"/in/1_20201_2_0.zip"}}\' > cohort/ledger/a.jsonl\nexit $CODE\n'
+    )
+    program.chmod(0o755)
+    for old, new in (("~{write_lines(zips)}", "zips.txt"), ('~{default="" model_tar}', ""), ("~{cores}", "1")):
+        command = command.replace(old, new)
+    command = command.replace("~{keep}", "minimal").replace("~{minutes}", "1")
+
+    def run(code: str) -> int:
+        for folder in ("inputs", "cohort"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        where = {"PATH": f"{program.parent}:{os.environ['PATH']}", "CODE": code}
+        return subprocess.run(["bash", "-c", command], cwd=tmp_path, env=where, check=False).returncode
+
+    assert run("75") == 0
+    header, row = (tmp_path / "failures.csv").read_text().splitlines()
+    assert header == ",".join(_COLUMNS) and len(row.split(",")) == len(_COLUMNS)
+    assert row.endswith("inputs/2_20201_2_0.zip") and "not begun" in row
+    assert run("5") == 5  # a full disk
+
 
 def test_a_job_that_is_no_array_is_refused() -> None:
     assert array("in", "out").returncode == 2
     assert "usage" in array("in", SLURM_ARRAY_TASK_ID="1").stderr
+
+
+def test_the_builder_gets_every_package_that_is_installed() -> None:
+    root = FOLDER.parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    sent = {line.removeprefix("!") for line in (root / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert "COPY . /src" in (FOLDER / "Dockerfile").read_text() and packages <= sent
 
 
 def test_containers_run_without_privileges_and_show_nothing_to_other_machines() -> None:

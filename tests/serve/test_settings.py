@@ -16,6 +16,11 @@ def read(tmp_path: Path, text: str, **overrides: object) -> object:
     return read_settings(file, overrides)
 
 
+def test_a_relative_spool_is_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_settings(None, {"spool": "queue"}).spool == tmp_path / "queue"
+
+
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     settings = read_settings(None, {"spool": "/s", "dicom.port": 4242, "dicom.host": None})
     assert settings.dicom.port == 4242 and settings.dicom.host == "127.0.0.1"
@@ -37,6 +42,12 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("spool: /s\ndicom: {ae_title: THIS TITLE IS TOO LONG}", "1 to 16 ASCII"),
         ("spool: /s\ndicom: {host: 0.0.0.0}", "allowed_ae_titles: empty"),
         ("spool: /s\nquiet_s: 0", "quiet_s: 0"),
+        ("spool: /s\nquiet_s: .nan", "quiet_s: nan"),  # no study would ever be complete
+        ("spool: /s\nrun: {timeout_s: .inf}", "run.timeout_s: inf"),
+        ("spool: /s\nmax_study_bytes: 0", "max_study_bytes: 0"),
+        ("spool: /s/q\nwatch: /s", "the spool is /s/q"),  # the queue would be taken for a study
+        ("spool: /s\nwatch: /s/incoming", "the spool is /s"),
+        ("spool: /s\nwatch: /w\ndestinations: [{name: a, folder: /w/out}]", "destination a is /w/out"),
         ("spool: /s\nrun: {arguments: [--input, x]}", "run.arguments: --input"),
         ("spool: /s\ndestinations: [{name: a}]", "destination a: none or several"),
         ("spool: /s\ndestinations: [{name: a, dimse: here}]", "not HOST:PORT"),

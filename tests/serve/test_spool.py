@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from app.serve.spool import Job
 from app.serve.watched_folder import Watcher
-from operators.core.errors import UsageError
+from operators.core.errors import OutputError, UsageError
 from operators.core.study_key import study_key
 from tests.serve.made_queue import KEY, events, receive, spool, take
 
@@ -123,6 +125,17 @@ def test_two_services_do_not_share_a_queue(tmp_path: Path) -> None:
         spool(tmp_path)
     first.close()
     spool(tmp_path).close()
+
+
+def test_a_queue_on_a_file_system_without_locks_is_refused_for_this_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: object, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OutputError, match=r"cannot be locked \(No locks available\)"):
+        spool(tmp_path)
 
 
 def test_done_studies_are_removed_after_keep_days(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from app.serve.service import Service
 from app.serve.settings import DicomSettings, HttpSettings, Settings
+from app.serve.watched_folder import Watcher
 from operators.core.errors import InputError, OutputError
 from tests.serve.made_queue import events, files_in, queued, spool
 
@@ -147,3 +148,30 @@ def test_a_study_that_cannot_be_queued_waits_and_blocks_neither_the_others_nor_t
         and "other.zip" not in caplog.text
     )
     service.stop()
+
+
+def test_a_folder_whose_files_are_still_to_come_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "scanner" / "series").mkdir(parents=True)
+    watcher = Watcher(tmp_path, 5.0)
+    assert watcher.settled(0.0) == watcher.settled(100.0) == []
+    (tmp_path / "scanner" / "series" / "IM1").write_bytes(b"1")
+    assert watcher.settled(101.0) == []
+    assert watcher.settled(107.0) == [tmp_path / "scanner"]
+
+
+def test_a_watched_share_that_is_gone_does_not_keep_objects_waiting(
+    tmp_path: Path, inbox: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    off = {"dicom": DicomSettings(port=0), "http": HttpSettings(port=0)}
+    service = Service(Settings(spool=tmp_path / "s", watch=inbox, min_free_bytes=0, **off))  # type: ignore[arg-type]
+    try:
+        inbox.rename(tmp_path / "gone")
+        for _ in range(3):
+            assert service._settled() == []
+        assert service.health()["watched folder"] is False
+        assert caplog.text.count("the watched folder cannot be listed (No such file or directory)") == 1
+        (tmp_path / "gone").rename(inbox)
+        service._settled()
+        assert service.health()["watched folder"] is True
+    finally:
+        service.stop()
