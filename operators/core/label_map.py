@@ -29,6 +29,7 @@ LABELLING_FLAGS = frozenset(
         "partial-labels",
         "segmentation-backend",
         "segmentation-memory",
+        "turned-image-fits",
         "unknown-labels",
         "wider-structure",
     }

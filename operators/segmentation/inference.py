@@ -29,6 +29,7 @@ from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.signal_scale import matching_scale
 from operators.segmentation.stream import stream_scores
+from operators.segmentation.turned_image import turned_image_flags
 from operators.segmentation.windows import place_windows
 
 __all__ = ["DEFAULT_OPTIONS", "Prepared", "chain_device", "label_windows", "prepare", "segment", "segment_on"]
@@ -53,6 +54,8 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     pelvis to knee only would find structures in any image.
     Signal of another scale than the training's is multiplied first
     (`matching_scale`); where no factor helps there are no labels either.
+    A study that was read from NIfTI is labelled again turned, and flagged if the network
+    is surer of that (`turned_image_flags`).
 
     Parameters
     ----------
@@ -74,7 +77,10 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     UsageError
         For a backend, device or precision that is not available on this machine.
     """
-    return segment_on(chain_device(options), fused, model, options)
+    device = chain_device(options)
+    labels = segment_on(device, fused, model, options)
+    doubts = turned_image_flags(fused, labels, lambda turned: segment_on(device, turned, model, options))
+    return replace(labels, flags=(*labels.flags, *doubts))
 
 
 def chain_device(options: SegmentationOptions) -> torch.device | None:
