@@ -34,6 +34,9 @@ __all__ = ["load_nifti"]
 _SAME_GRID_MM = 0.1
 """Affines are stored in single precision, and converters round them."""
 
+_SKEW = 1e-3
+"""Cosine between two axes. A corner of a volume of half a metre is then displaced by 0.5 mm."""
+
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
     """Read a study from NIfTI: the water image, or a folder with one file for each contrast.
@@ -132,6 +135,15 @@ def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast,
             f"a volume of {' x '.join(f'{mm:.3g}' for mm in lengths)} mm",
             f"one that is {SHORTEST_MM:g} mm to {LONGEST_MM / 1000:g} m long",
             "The file's voxel sizes are wrong or not in mm. Convert the images again, or correct its affine.",
+        )
+    axes = water.affine[:3, :3] / np.linalg.norm(water.affine[:3, :3], axis=0)
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > _SKEW:
+        raise GeometryError(
+            where,
+            f"axes that are {np.degrees(np.arcsin(min(cosine, 1.0))):.1f} degrees away from right angles",
+            "a rectangular grid",
+            "Resample the images to one; an affine registration may have written a shear into the file.",
         )
     for contrast, image in images.items():
         if not image.grid.same_as(water, _SAME_GRID_MM):

@@ -91,6 +91,14 @@ def test_contrasts_on_different_grids_are_refused(tmp_path: Path) -> None:
         load_nifti(tmp_path)
 
 
+def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
+    sheared = AFFINE_RAS.copy()
+    sheared[0, 2] = 0.6
+    nibabel.save(nibabel.Nifti1Image(thigh(), sheared), tmp_path / "a.nii.gz")
+    with pytest.raises(GeometryError, match=r"axes that are 5\.7 degrees away from right angles"):
+        load_nifti(tmp_path / "a.nii.gz")
+
+
 def test_a_body_upside_down_is_turned_and_flagged(tmp_path: Path) -> None:
     body = thigh(100, trunk_from=60)
     upright = load_nifti(save(tmp_path / "a.nii.gz", body))
