@@ -17,6 +17,7 @@ LABELLING_FLAGS = frozenset(
     {
         "coarse-labels",
         "contrast-computed",
+        "implausible-anatomy",
         "incomplete-masks",
         "intensity-rescaled",
         "intensity-unmatched",

@@ -24,6 +24,7 @@ from operators.segmentation.device_chain import label_on_device
 from operators.segmentation.device_image import prepare_on
 from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.networks import Network, RunsAhead, open_network
+from operators.segmentation.plausible_anatomy import anatomy_flags
 from operators.segmentation.preparation import Prepared, prepare
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
@@ -55,7 +56,8 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     Signal of another scale than the training's is multiplied first
     (`matching_scale`); where no factor helps there are no labels either.
     A study that was read from NIfTI is labelled again turned, and flagged if the network
-    is surer of that (`turned_image_flags`).
+    is surer of that (`turned_image_flags`). Labels of which the anatomy is impossible are
+    flagged too (`anatomy_flags`).
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     device = chain_device(options)
     labels = segment_on(device, fused, model, options)
     doubts = turned_image_flags(fused, labels, lambda turned: segment_on(device, turned, model, options))
-    return replace(labels, flags=(*labels.flags, *doubts))
+    return replace(labels, flags=(*labels.flags, *doubts, *anatomy_flags(labels, fused)))
 
 
 def chain_device(options: SegmentationOptions) -> torch.device | None:

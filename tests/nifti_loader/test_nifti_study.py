@@ -127,6 +127,25 @@ def test_legs_in_part_of_the_lower_third_tell_which_end_is_up() -> None:
         assert upside_down(parted_below(slices), grid) is None
 
 
+def test_half_of_a_body_with_an_arm_is_not_turned() -> None:
+    body = np.zeros((90, 20, 40), np.bool_)
+    body[:, 4:16, 0:14] = True  # one leg, half of the trunk
+    body[45:, 2:18, 0:18] = True
+    body[45:, 7:15, 22:32] = True  # the arm
+    assert upside_down(body, Grid((90, 20, 40), np.diag([10.0, 10.0, 6.0, 1.0]))) is None
+
+
+@pytest.mark.parametrize("change", ["bright background", "inverted"])
+def test_an_image_without_dark_air_is_refused(tmp_path: Path, change: str) -> None:
+    image = thigh()
+    image = {
+        "bright background": np.where(image < 6, 400, image),
+        "inverted": image.max() - image,
+    }[change]
+    with pytest.raises(InputError, match="no dark air around the body"):
+        load_nifti(save(tmp_path / "a.nii.gz", image))
+
+
 def test_a_slab_upside_down_is_doubted_but_not_turned(tmp_path: Path) -> None:
     study = load_nifti(save(tmp_path / "a.nii.gz", thigh()[:, :, ::-1]))
     assert codes(study) == ["nifti-input", "orientation-doubtful"]
