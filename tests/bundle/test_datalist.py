@@ -247,8 +247,8 @@ def test_a_split_that_leaves_nobody_to_train_on_is_refused() -> None:
 
 def test_a_label_map_without_a_label_is_refused(tmp_path: Path) -> None:
     participant(tmp_path / "1", 1)
-    pair: dict[Hashable, Any] = {**list_pairs(tmp_path, label="segmentation.seg.nrrd")[0]}
-    pair["label"] = str(tmp_path / "1" / "labels.nrrd")
+    (found,) = list_pairs(tmp_path, label="segmentation.seg.nrrd")
+    pair: dict[Hashable, Any] = {"image": found["image"], "label": str(tmp_path / "1" / "labels.nrrd")}
     write_volume(tmp_path / "1" / "labels.nrrd", Volume(np.zeros(GRID.shape, np.uint8), GRID))
     with pytest.raises(InputError, match=r"1/labels.nrrd: no labelled voxel"):
         LoadParticipantd()(pair)
