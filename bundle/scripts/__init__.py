@@ -17,8 +17,6 @@ if TYPE_CHECKING:
         list_images,
         list_pairs,
         read_datalist,
-        training_pairs,
-        validation_pairs,
     )
     from bundle.scripts.deformation import RandCoilBiasd, RandDeformedCropd
     from bundle.scripts.distributed import local_rank, without_logs
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
         TrainingProgress,
         WholeFileCheckpointSaver,
     )
+    from bundle.scripts.splits import training_pairs, validation_pairs
     from bundle.scripts.subvoxels import SubvoxelLabelsd
     from bundle.scripts.training_settings import record_settings
     from bundle.scripts.weight_transfer import resized, widened
@@ -52,8 +51,6 @@ _HOMES = {
         "list_images",
         "list_pairs",
         "read_datalist",
-        "training_pairs",
-        "validation_pairs",
     ),
     "bundle.scripts.deformation": ("RandCoilBiasd", "RandDeformedCropd"),
     "bundle.scripts.distributed": ("local_rank", "without_logs"),
@@ -72,6 +69,7 @@ _HOMES = {
         "TrainingProgress",
         "WholeFileCheckpointSaver",
     ),
+    "bundle.scripts.splits": ("training_pairs", "validation_pairs"),
     "bundle.scripts.subvoxels": ("SubvoxelLabelsd",),
     "bundle.scripts.training_settings": ("record_settings",),
     "bundle.scripts.weight_transfer": ("resized", "widened"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -24,8 +23,6 @@ __all__ = [
     "list_images",
     "list_pairs",
     "read_datalist",
-    "training_pairs",
-    "validation_pairs",
 ]
 
 _ENTRY = ("participant", "fold", "image", "label", "annotated")
@@ -243,32 +240,6 @@ def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:
                 "every participant in one fold only",
                 "Make the datalist again; give copies of one participant the same group.",
             )
-
-
-def training_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
-    """Pairs to train on: all folds of a datalist except ``fold``, else all but the last ``validation_count`` pairs."""
-    if "fold" in pairs[0]:
-        return [pair for pair in pairs if pair["fold"] != fold]
-    return list(pairs[: len(pairs) - validation_count])
-
-
-def validation_pairs(pairs: Sequence[dict[str, Any]], validation_count: int, fold: int = 0) -> list[dict[str, Any]]:
-    """Pairs to validate on: the counterpart of `training_pairs`.
-
-    Weak labels (another program's, not an annotator's) are left out if the fold
-    also has others: agreement with a program is not accuracy.
-    """
-    if "fold" not in pairs[0]:
-        return list(pairs[len(pairs) - validation_count :])
-    chosen = [pair for pair in pairs if pair["fold"] == fold]
-    if not chosen:
-        raise InputError(
-            f"fold {fold}", "no participant", f"a fold from 0 to {max(p['fold'] for p in pairs)}", "Choose --fold."
-        )
-    annotated = [pair for pair in chosen if not pair["weak"]]
-    if not annotated:
-        warnings.warn(f"fold {fold} holds weak labels only: validation shows how well they are imitated", stacklevel=2)
-    return annotated or chosen
 
 
 def inverse_sqrt_frequency(

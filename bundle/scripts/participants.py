@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
 from bundle.scripts.annotations import read_labels
-from operators.core.errors import GeometryError
+from operators.core.errors import GeometryError, InputError
 from operators.core.grid_geometry import LPS_TO_RAS
 from operators.core.image_channels import read_image
 from operators.core.label_files import resample_labels
@@ -106,6 +106,13 @@ class LoadParticipantd(MapTransform):
             read = read_labels(path, mapping, ignore)
             where = f"{path.parent.name}/{path.name}"
             labels = labels_on_grid(read.labels, grid, where, resample=mapping is not None)
+            if not labels.any():
+                raise InputError(
+                    where,
+                    "no labelled voxel",
+                    "at least one structure of the label table",
+                    "Annotate the participant, or leave the folder out.",
+                )
             item["label"] = _meta_tensor(labels[None].astype(np.float32), grid, str(path))
         return item
 

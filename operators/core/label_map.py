@@ -17,6 +17,7 @@ LABELLING_FLAGS = frozenset(
     {
         "coarse-labels",
         "contrast-computed",
+        "implausible-anatomy",
         "incomplete-masks",
         "intensity-rescaled",
         "intensity-unmatched",
@@ -29,6 +30,7 @@ LABELLING_FLAGS = frozenset(
         "partial-labels",
         "segmentation-backend",
         "segmentation-memory",
+        "turned-image-fits",
         "unknown-labels",
         "wider-structure",
     }

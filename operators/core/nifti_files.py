@@ -21,6 +21,7 @@ __all__ = ["LARGEST_VOXELS", "LONGEST_MM", "SHORTEST_MM", "NiftiImage", "read_ni
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _UNITS_MM = {"meter": 1000.0, "micron": 0.001}
 LARGEST_VOXELS = 400_000_000
+_MOST_BYTES, _PIECE = 8 * LARGEST_VOXELS, 1 << 22
 LONGEST_MM, SHORTEST_MM = 3000.0, 20.0
 """An image of a body is not longer along any axis, and not shorter along its longest one."""
 
@@ -71,9 +72,13 @@ def read_nifti(path: Path) -> NiftiImage:
         image: Any = nibabel.load(path)
         _check_header(path.name, image)  # before the voxels, because a header can promise any number of them
         values = np.asanyarray(image.dataobj)
+        _check_sum(path)
     except broken as error:
         raise InputError(
-            path.name, f"not readable as NIfTI ({type(error).__name__})", "a whole NIfTI file", "Make it again."
+            path.name,
+            f"not readable as NIfTI ({_misnamed(path) or type(error).__name__})",
+            "a whole NIfTI file",
+            "Give it the other name." if _misnamed(path) else "Make it again.",
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputError(path.name, f"values of type {values.dtype}", "one real number per voxel", "Convert the file.")
@@ -90,6 +95,29 @@ def read_nifti(path: Path) -> NiftiImage:
     except GeometryError as error:
         raise InputError(path.name, error.found, error.expected, "Check the file's affine.") from error
     return NiftiImage(np.ascontiguousarray(values.transpose(2, 1, 0)), grid, placed, _contradiction_mm(image))
+
+
+def _check_sum(path: Path) -> None:
+    """Read a compressed file to its end, where its checksum is: nibabel stops at the last voxel."""
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path, "rb") as stream:
+            for _ in range(_MOST_BYTES // _PIECE):
+                if not stream.read(_PIECE):
+                    return
+
+
+def _misnamed(path: Path) -> str:
+    """Whether a file is compressed and its name says that it is not, or the other way round: browsers unpack files."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return ""
+    if packed and not path.name.lower().endswith(".gz"):
+        return "it is compressed: its name should end in .nii.gz"
+    if not packed and path.name.lower().endswith(".gz") and path.stat().st_size:
+        return "it is not compressed: its name should end in .nii"
+    return ""
 
 
 def _check_header(where: str, image: Any) -> None:

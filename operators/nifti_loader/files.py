@@ -18,7 +18,12 @@ _WORDS: Mapping[Contrast, frozenset[str]] = {
     Contrast.IN: frozenset({"in", "inphase", "ip"}),
     Contrast.OPPOSED: frozenset({"opp", "opposed", "out", "outphase", "op", "opposedphase"}),
 }
-_OTHERS = frozenset({"fraction", "mask", "body", "labels", "label", "segmentation", "seg", "ff", "pdff", "confidence"})
+_OTHERS = frozenset(
+    {"fraction", "mask", "body", "labels", "label", "segmentation", "seg", "ff", "pdff", "confidence", "dseg"}
+)
+_NO_IMAGE = _OTHERS - {"body"}
+"""The water image of a whole body may be called so; in a folder, ``body`` is a mask."""
+
 _EXPECTED = "a NIfTI file of the water image, or a folder with one file for each contrast (water, fat, in, opp)"
 
 
@@ -41,9 +46,9 @@ def contrast_files(source: Path) -> dict[Contrast, Path]:
     Parameters
     ----------
     source : Path
-        A file is the water image, whatever its name says, unless that names another contrast. In a folder, each
-        file's name holds a word for its contrast: ``sub-01_water.nii.gz``, ``opp.nii``. Fat fractions, masks and
-        label maps are passed over.
+        A file is the water image, whatever its name says, unless that names another contrast, a fraction or labels.
+        In a folder, each file's name holds a word for its contrast: ``sub-01_water.nii.gz``, ``opp.nii``. Fat
+        fractions, masks and label maps are passed over.
 
     Raises
     ------
@@ -60,6 +65,13 @@ def contrast_files(source: Path) -> dict[Contrast, Path]:
                 f"a {told.value} image alone, by its name",
                 _EXPECTED,
                 "Give the folder with all contrasts, or rename the file if it is the water image.",
+            )
+        if told is None and (others := sorted(_NO_IMAGE & set(_words(source)))):
+            raise InputError(
+                source.name,
+                f"by its name no image ({others[0]})",
+                _EXPECTED,
+                "Give the water image, or rename the file if it is that.",
             )
         return {Contrast.WATER: source}
     files = sorted(p for p in source.iterdir() if p.name.lower().endswith(NIFTI_ENDINGS) and not p.name.startswith("."))
@@ -92,11 +104,13 @@ def contrast_files(source: Path) -> dict[Contrast, Path]:
 
 def _words(path: Path) -> list[str]:
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name.lower())
-    return [word for word in re.split(r"[^a-z]+", stem) if word]
+    return [word for word in re.split(r"[^a-z]+", stem.replace("fatfraction", "fat-fraction")) if word]
 
 
 def _told(path: Path) -> Contrast | None:
     """The one contrast that a file's name says; None when it says none or several."""
     words = set(_words(path))
+    if "fraction" in words:
+        return None
     told = [contrast for contrast, its in _WORDS.items() if its & words]
     return told[0] if len(told) == 1 else None

@@ -34,6 +34,12 @@ __all__ = ["load_nifti"]
 _SAME_GRID_MM = 0.1
 """Affines are stored in single precision, and converters round them."""
 
+_SKEW = 1e-3
+"""Cosine between two axes. A corner of a volume of half a metre is then displaced by 0.5 mm."""
+
+_NO_AIR = 0.9
+"""Of the voxels at the sides, front and back, in slices that show a body."""
+
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
     """Read a study from NIfTI: the water image, or a folder with one file for each contrast.
@@ -83,6 +89,7 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
     body = body_of_water(water, grid) if fat is None else body_mask(water, fat, grid)
     where = files[Contrast.WATER].name
     check_long_axis(where, body)
+    _check_air(where, body)
     turned = upside_down(body, grid)
     if turned:
         signals = {contrast: flipped_feet_down(signal) for contrast, signal in signals.items()}
@@ -133,6 +140,15 @@ def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast,
             f"one that is {SHORTEST_MM:g} mm to {LONGEST_MM / 1000:g} m long",
             "The file's voxel sizes are wrong or not in mm. Convert the images again, or correct its affine.",
         )
+    axes = water.affine[:3, :3] / np.linalg.norm(water.affine[:3, :3], axis=0)
+    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if cosine > _SKEW:
+        raise GeometryError(
+            where,
+            f"axes that are {np.degrees(np.arcsin(min(cosine, 1.0))):.1f} degrees away from right angles",
+            "a rectangular grid",
+            "Resample the images to one; an affine registration may have written a shear into the file.",
+        )
     for contrast, image in images.items():
         if not image.grid.same_as(water, _SAME_GRID_MM):
             raise GeometryError(
@@ -141,6 +157,19 @@ def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast,
                 "all contrasts on one grid",
                 "Resample them onto the grid of the water image.",
             )
+
+
+def _check_air(where: str, body: NDArray[np.bool_]) -> None:
+    """Refuse an image without air at its sides, front and back: the background is bright, or there is no outline."""
+    shown = body[body.any(axis=(1, 2))]
+    sides = np.concatenate([shown[:, [0, -1]].ravel(), shown[:, :, [0, -1]].ravel()])
+    if sides.size and (share := float(sides.mean())) > _NO_AIR:
+        raise InputError(
+            where,
+            f"no dark air around the body: {share:.0%} of the sides of the volume are as bright as tissue",
+            "muscle bright, fat and air dark",
+            "Set the background to 0, turn an inverted image back, or give a volume that shows the whole outline.",
+        )
 
 
 def _described(grid: Grid) -> str:

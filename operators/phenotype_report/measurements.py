@@ -28,6 +28,7 @@ MEASURING_FLAGS = frozenset(
         "one-sided-structures",
         "sides-of-labels",
         "sides-undetermined",
+        "structures-cut-at-side",
         "uneven-legs",
     }
 )

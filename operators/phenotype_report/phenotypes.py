@@ -17,7 +17,13 @@ from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.muscle_fat import measure_fat_and_slices
-from operators.phenotype_report.plausibility import confidence_flags, noise_flags, size_flags, uneven_leg_flags
+from operators.phenotype_report.plausibility import (
+    confidence_flags,
+    noise_flags,
+    side_edge_flags,
+    size_flags,
+    uneven_leg_flags,
+)
 from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
 from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
@@ -112,6 +118,7 @@ def measure(
         *_flags(structures, groups, counts),
         *stated_side_flags(known, surface),
         *confidence_flags(structures),
+        *side_edge_flags(known, fused),
         *noise_flags(known, fused, noise),
         *size_flags(values["tmv_cm3"], height_m, sex),
         *uneven_leg_flags(known, surface),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name
+from operators.core.anatomy import MUSCLES, STRUCTURES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Fused, QualityFlag
 from operators.phenotype_report.measurements import StructureMeasure
@@ -19,6 +20,7 @@ __all__ = [
     "confidence_flags",
     "leg_lengths_mm",
     "noise_flags",
+    "side_edge_flags",
     "size_flags",
     "uneven_leg_flags",
     "usual_range",
@@ -41,6 +43,9 @@ _LEAST_CM2 = 8.0
 
 _UNEVEN = 0.12
 """Difference of the lengths over the larger one. Legs of one person that are both labelled differ by less than 5%."""
+
+_AT_SIDE = 0.001
+"""Share of a structure's voxels in an outer plane at the sides, front or back. Of a cut muscle it is percents."""
 
 _MUSCLE = np.zeros(256, dtype=np.bool_)
 _MUSCLE[[by_name(name).index for name in MUSCLES]] = True
@@ -89,6 +94,35 @@ def noise_flags(labels: LabelMap, fused: Fused, noise: Noise) -> tuple[QualityFl
         "labels and fat cannot be relied on."
     )
     return (QualityFlag("low-signal-to-noise", "warning", message, quantities=("volume", "fat")),)
+
+
+def side_edge_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
+    """A ``structures-cut-at-side`` warning when labels reach the sides, front or back of a volume from NIfTI.
+
+    Such volumes are often cropped to the body, so that the body's own outline at the edge says nothing.
+    """
+    if "nifti-input" not in {flag.code for flag in fused.flags}:
+        return ()
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    names = [s.name for s in STRUCTURES if _at_side(voxels, s.index)]
+    if labels.group_voxels is not None:
+        groups = np.asarray(labels.group_voxels.voxels, dtype=np.uint8)
+        for number, members in enumerate(labels.groups.values(), start=1):
+            names += members if _at_side(groups, number) else ()
+    if not names:
+        return ()
+    called = ", ".join(by_name(name).display_name for name in dict.fromkeys(names))
+    message = (
+        f"Structures reach the side, front or back of the volume and may be cut there: {called}. Their volumes are "
+        "then too small."
+    )
+    return (QualityFlag("structures-cut-at-side", "warning", message, structures=tuple(names), quantities=("volume",)),)
+
+
+def _at_side(voxels: NDArray[np.uint8], value: int) -> bool:
+    planes = (voxels[:, 0], voxels[:, -1], voxels[:, :, 0], voxels[:, :, -1])
+    there = max(int(np.count_nonzero(plane == value)) for plane in planes)
+    return there > 0 and there > _AT_SIDE * int(np.count_nonzero(voxels == value))
 
 
 def size_flags(tmv_cm3: float | None, height_m: float | None, sex: str | None) -> tuple[QualityFlag, ...]:

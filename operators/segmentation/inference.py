@@ -24,11 +24,13 @@ from operators.segmentation.device_chain import label_on_device
 from operators.segmentation.device_image import prepare_on
 from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.networks import Network, RunsAhead, open_network
+from operators.segmentation.plausible_anatomy import anatomy_flags
 from operators.segmentation.preparation import Prepared, prepare
 from operators.segmentation.scorer import Scorer
 from operators.segmentation.scores import labels_from_bands, map_scores
 from operators.segmentation.signal_scale import matching_scale
 from operators.segmentation.stream import stream_scores
+from operators.segmentation.turned_image import turned_image_flags
 from operators.segmentation.windows import place_windows
 
 __all__ = ["DEFAULT_OPTIONS", "Prepared", "chain_device", "label_windows", "prepare", "segment", "segment_on"]
@@ -53,6 +55,9 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     pelvis to knee only would find structures in any image.
     Signal of another scale than the training's is multiplied first
     (`matching_scale`); where no factor helps there are no labels either.
+    A study that was read from NIfTI is labelled again turned, and flagged if the network
+    is surer of that (`turned_image_flags`). Labels of which the anatomy is impossible are
+    flagged too (`anatomy_flags`).
 
     Parameters
     ----------
@@ -74,7 +79,10 @@ def segment(fused: Fused, model: SegmentationModel, options: SegmentationOptions
     UsageError
         For a backend, device or precision that is not available on this machine.
     """
-    return segment_on(chain_device(options), fused, model, options)
+    device = chain_device(options)
+    labels = segment_on(device, fused, model, options)
+    doubts = turned_image_flags(fused, labels, lambda turned: segment_on(device, turned, model, options))
+    return replace(labels, flags=(*labels.flags, *doubts, *anatomy_flags(labels, fused)))
 
 
 def chain_device(options: SegmentationOptions) -> torch.device | None:

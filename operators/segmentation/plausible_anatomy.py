@@ -11,10 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.core.anatomy import HAMSTRINGS, QUADRICEPS, by_name
-from operators.core.volume import Fused
+from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, HAMSTRINGS, QUADRICEPS, by_index, by_name
+from operators.core.label_map import LabelMap
+from operators.core.volume import Fused, QualityFlag
 
-__all__ = ["contradictions"]
+__all__ = ["anatomy_flags", "contradictions"]
 
 _RULES: tuple[tuple[str, str, str], ...] = (
     ("gluteus_maximus", "behind", "femur"),
@@ -68,6 +69,23 @@ def contradictions(structures: Mapping[str, NDArray[np.bool_]], fused: Fused) ->
     if _femur_is_bright(large, fused):
         found.append("the femur is as bright as muscle in the water image")
     return found
+
+
+def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
+    """``implausible-anatomy`` (warning) where our own network's labels are anatomically impossible.
+
+    It labels any image: a fat image that is taken for water, an image with a bright background.
+    """
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    present = np.flatnonzero(np.bincount(voxels.ravel())).tolist()
+    structures = {by_index(n).name: voxels == n for n in present if n not in (BACKGROUND_INDEX, ADIPOSE_INDEX)}
+    if not (wrong := contradictions(structures, fused)):
+        return ()
+    message = (
+        f"The labels cannot be right: {'; '.join(wrong)}. Look at the water image: is muscle bright in it, fat and air "
+        "dark, and the head up?"
+    )
+    return (QualityFlag("implausible-anatomy", "warning", message),)
 
 
 def _with_groups(structures: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

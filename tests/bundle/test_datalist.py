@@ -235,6 +235,25 @@ def test_folders_without_a_datalist_are_split_by_count(tmp_path: Path) -> None:
     assert len(training_pairs(pairs, 1)) == 2 and validation_pairs(pairs, 1) == pairs[-1:]
 
 
+def test_a_split_that_leaves_nobody_to_train_on_is_refused() -> None:
+    pairs: list[dict[str, Any]] = [{}, {}, {}]
+    for count in (3, 8, -1):
+        with pytest.raises(InputError, match=f"validation_count: {count} of 3 participants; expected 0 to 2"):
+            training_pairs(pairs, count)
+    assert len(validation_pairs(pairs, 8)) == 3  # an evaluation trains on nobody
+    with pytest.raises(InputError, match="no participant to train on"):
+        training_pairs([{"fold": 0, "weak": False}], 1, 0)
+
+
+def test_a_label_map_without_a_label_is_refused(tmp_path: Path) -> None:
+    participant(tmp_path / "1", 1)
+    (found,) = list_pairs(tmp_path, label="segmentation.seg.nrrd")
+    pair: dict[Hashable, Any] = {"image": found["image"], "label": str(tmp_path / "1" / "labels.nrrd")}
+    write_volume(tmp_path / "1" / "labels.nrrd", Volume(np.zeros(GRID.shape, np.uint8), GRID))
+    with pytest.raises(InputError, match=r"1/labels.nrrd: no labelled voxel"):
+        LoadParticipantd()(pair)
+
+
 def test_label_maps_of_another_tool_are_weak_and_read_by_its_scheme(tmp_path: Path) -> None:
     from operators.core.label_schemes import load_scheme
 

@@ -89,6 +89,23 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         read_nifti(tmp_path / "v.nii.gz")
 
 
+def test_a_compressed_file_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "v.nii.gz", oblique(np.float32))
+    content = bytearray((tmp_path / "v.nii.gz").read_bytes())
+    content[-6] ^= 0xFF
+    (tmp_path / "v.nii.gz").write_bytes(content)
+    with pytest.raises(InputError, match="not readable as NIfTI"):
+        read_nifti(tmp_path / "v.nii.gz")
+
+
+@pytest.mark.parametrize(("written", "named", "found"), [("a.nii", "b.nii.gz", "not "), ("a.nii.gz", "b.nii", "")])
+def test_a_name_that_lies_about_compression_is_said(tmp_path: Path, written: str, named: str, found: str) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), tmp_path / written)
+    (tmp_path / written).rename(tmp_path / named)
+    with pytest.raises(InputError, match=rf"it is {found}compressed: its name should end in \.nii"):
+        read_nifti(tmp_path / named)
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1e-3), ("micron", 1e3)])
 @pytest.mark.parametrize("lies", [False, True], ids=["true unit", "unit that lies"])
 def test_other_units_than_mm_count_unless_they_are_absurd(tmp_path: Path, unit: str, factor: float, lies: bool) -> None:

@@ -16,7 +16,7 @@ from operators.core.options import FusionOptions, PersonOptions, with_person
 from operators.core.options.declaration import OptionError
 from operators.core.volume import Grid, Study
 from operators.nifti_loader import is_nifti, load_nifti
-from operators.nifti_loader.orientation import upside_down
+from operators.nifti_loader.orientation import check_long_axis, upside_down
 from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from tests.nifti_loader.made_thigh import AFFINE_RAS, save, thigh
 
@@ -77,11 +77,26 @@ def test_fat_alone_is_refused(tmp_path: Path) -> None:
         load_nifti(save(tmp_path / "p_fat.nii.gz", thigh(3)))
 
 
+@pytest.mark.parametrize("name", ["ge_fatfraction", "sub-01_PDFF", "fat_fraction", "labels", "thigh_dseg"])
+def test_fractions_and_labels_are_not_taken_for_water(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="by its name no image"):
+        load_nifti(save(tmp_path / f"{name}.nii.gz", thigh()))
+    assert load_nifti(save(tmp_path / "whole_body.nii.gz", thigh())).stations
+
+
 def test_contrasts_on_different_grids_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "water.nii.gz", thigh(8))
     save(tmp_path / "fat.nii.gz", thigh(8), AFFINE_RAS @ np.diag([1, 1, 1.01, 1]))
     with pytest.raises(GeometryError, match=r"fat\.nii\.gz: 64 x 40 x 8 voxels .* all contrasts on one grid"):
         load_nifti(tmp_path)
+
+
+def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
+    sheared = AFFINE_RAS.copy()
+    sheared[0, 2] = 0.6
+    nibabel.save(nibabel.Nifti1Image(thigh(), sheared), tmp_path / "a.nii.gz")
+    with pytest.raises(GeometryError, match=r"axes that are 5\.7 degrees away from right angles"):
+        load_nifti(tmp_path / "a.nii.gz")
 
 
 def test_a_body_upside_down_is_turned_and_flagged(tmp_path: Path) -> None:
@@ -112,6 +127,25 @@ def test_legs_in_part_of_the_lower_third_tell_which_end_is_up() -> None:
         assert upside_down(parted_below(slices), grid) is None
 
 
+def test_half_of_a_body_with_an_arm_is_not_turned() -> None:
+    body = np.zeros((90, 20, 40), np.bool_)
+    body[:, 4:16, 0:14] = True  # one leg, half of the trunk
+    body[45:, 2:18, 0:18] = True
+    body[45:, 7:15, 22:32] = True  # the arm
+    assert upside_down(body, Grid((90, 20, 40), np.diag([10.0, 10.0, 6.0, 1.0]))) is None
+
+
+@pytest.mark.parametrize("change", ["bright background", "inverted"])
+def test_an_image_without_dark_air_is_refused(tmp_path: Path, change: str) -> None:
+    image = thigh()
+    image = {
+        "bright background": np.where(image < 6, 400, image),
+        "inverted": image.max() - image,
+    }[change]
+    with pytest.raises(InputError, match="no dark air around the body"):
+        load_nifti(save(tmp_path / "a.nii.gz", image))
+
+
 def test_a_slab_upside_down_is_doubted_but_not_turned(tmp_path: Path) -> None:
     study = load_nifti(save(tmp_path / "a.nii.gz", thigh()[:, :, ::-1]))
     assert codes(study) == ["nifti-input", "orientation-doubtful"]
@@ -122,6 +156,20 @@ def test_a_body_that_runs_along_another_axis_than_stated_is_refused(tmp_path: Pa
     affine = np.diag([4.0, 6.0, 4.0, 1.0])
     with pytest.raises(InputError, match="a body that runs along the axis which the header calls front to back"):
         load_nifti(save(tmp_path / "a.nii.gz", thigh().transpose(0, 2, 1), affine))
+
+
+@pytest.mark.parametrize("padded", [0, 5])
+@pytest.mark.parametrize(("axes", "named"), [((2, 1, 0), "left to right"), ((1, 0, 2), "front to back")])
+def test_a_trunk_above_two_legs_is_seen_to_lie(axes: tuple[int, int, int], named: str, padded: int) -> None:
+    z, y, x = np.ogrid[:100, :40, :64]
+    narrower = 1 - 0.6 * ((z - 80) / 40) ** 2
+    body = (x - 31.5) ** 2 / (28 * narrower) ** 2 + (y - 20) ** 2 / (15 * narrower) ** 2 < 1
+    leg = 6 + 0.1 * z  # at the knees, a fifth of the trunk's area is left
+    body = np.where(z < 60, np.minimum((x - 17) ** 2, (x - 46) ** 2) + (y - 20) ** 2 < leg**2, body)
+    body = np.pad(body, ((padded, padded), (0, 0), (0, 0)))
+    check_long_axis("a.nii.gz", body)
+    with pytest.raises(InputError, match=f"a body that runs along the axis which the header calls {named}"):
+        check_long_axis("a.nii.gz", body.transpose(axes))
 
 
 def test_a_file_without_orientation_is_flagged(tmp_path: Path) -> None:

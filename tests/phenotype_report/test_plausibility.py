@@ -9,12 +9,13 @@ import pytest
 
 from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap
-from operators.core.volume import Volume
+from operators.core.volume import QualityFlag, Volume
 from operators.phenotype_report import measure
 from operators.phenotype_report.plausibility import (
     confidence_flags,
     leg_lengths_mm,
     noise_flags,
+    side_edge_flags,
     size_flags,
     uneven_leg_flags,
 )
@@ -42,6 +43,23 @@ def test_total_volume_is_compared_with_people_of_the_sex(
     tmv_cm3: float | None, height_m: float | None, sex: str | None, flagged: bool
 ) -> None:
     assert [flag.code for flag in size_flags(tmv_cm3, height_m, sex)] == (["implausible-volume"] if flagged else [])
+
+
+def test_structures_that_a_cropped_volume_cuts_at_its_side_are_named() -> None:
+    fused = box_body.fused_of(box_body.grid())
+    nifti = replace(fused, flags=(QualityFlag("nifti-input", "info", "read from NIfTI"),))
+    labels, _ = box_body.box_labels()
+    assert side_edge_flags(LabelMap(labels, fused.grid), nifti) == ()
+    labels[10:12, -3:, 5:9] = by_name("gluteus_maximus").index
+    (flag,) = measure(Volume(labels, fused.grid), nifti, 1.7).flags[-1:]
+    assert (flag.code, flag.severity) == ("structures-cut-at-side", "warning")
+    assert flag.structures == ("gluteus_maximus",) and "Gluteus maximus" in flag.message
+    assert side_edge_flags(LabelMap(labels, fused.grid), fused) == ()  # of DICOM, the body's outline tells it
+    groups = Volume((labels == by_name("gluteus_maximus").index).astype(np.uint8), fused.grid)
+    grouped = LabelMap(
+        np.zeros_like(labels), fused.grid, groups={"hamstrings": ("semimembranosus",)}, group_voxels=groups
+    )
+    assert side_edge_flags(grouped, nifti)[0].structures == ("semimembranosus",)
 
 
 def test_legs_of_different_length_are_flagged_and_equal_ones_are_not() -> None:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import by_name
 from operators.core.errors import InputError
+from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource, load_scheme
 from operators.core.volume import Fused, Grid
 from operators.segmentation import import_labels
+from operators.segmentation.plausible_anatomy import anatomy_flags
 from tests.segmentation.thighs import (
     SHAPE,
     THIGH,
@@ -89,6 +91,15 @@ def test_impossible_anatomy_is_refused(fused: Fused, tmp_path: Path, change: Cal
     study, labels = change(*anatomy(fused, TOTAL))
     text = refused(study, write_nifti(tmp_path / "l.nii", labels), "totalsegmentator")
     assert "impossible anatomy" in text and said in text and "56 labels" in text
+
+
+def test_impossible_anatomy_of_our_own_network_is_a_warning(fused: Fused) -> None:
+    study, labels = anatomy(fused, {"quadriceps": 3, "femur": 27, "hamstrings": 21, "gluteus_maximus": 6})
+    labels = labels.astype(np.uint8)
+    assert anatomy_flags(LabelMap(labels, study.grid), study) == ()
+    (flag,) = anatomy_flags(LabelMap(np.ascontiguousarray(labels[:, ::-1]), study.grid), study)
+    assert (flag.code, flag.severity) == ("implausible-anatomy", "warning")
+    assert "the gluteus maximus does not lie behind the femur" in flag.message
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
