@@ -142,7 +142,9 @@ def _scatter(axes: Any, scores: Sequence[ParticipantScores]) -> None:
         if shown.any():
             axes.plot(along[shown], other[shown], color="#CCCCCC", linewidth=0.6, zorder=0)
             end = np.flatnonzero(shown)[-1]
-            axes.text(1.003, other[end], f"{dice:.1f}", color="#888888", fontsize=6.5, va="center")
+            at_side = along[end] > 0.999  # a lower line ends at the bottom
+            axes.text(along[end] + 0.003, other[end], f"{dice:.1f}", color="#888888", fontsize=6.5,
+                      va="center" if at_side else "bottom")  # fmt: skip
     _name_extremes(axes, points, low)
     axes.set_xlim(low, 1.0)
     axes.set_ylim(low, 1.0)
