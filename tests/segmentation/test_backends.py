@@ -137,7 +137,8 @@ def test_pytorch_replaces_a_backend_that_cannot_run_the_network(tmp_path: Path, 
     model = replace(model, network=Unexportable(), device=torch.device("cpu"))
     found = segment(fused, model, SegmentationOptions(device="cpu"))
     assert found.engine.startswith("torch")
-    assert [flag.code for flag in found.flags] == ["segmentation-backend"]
+    # The bands of this bundle are no anatomy, which is said too.
+    assert [flag.code for flag in found.flags] == ["segmentation-backend", "implausible-anatomy"]
 
 
 @pytest.mark.parametrize(
