@@ -23,23 +23,23 @@ def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequenc
     window. If the network has more input channels than the weights, the additional
     channels start without effect.
 
-        Parameters
-        ----------
-        weights : mapping of str to Tensor
-            State dict of a UNETR of the network's architecture.
-        network : monai.networks.nets.UNETR
-        window : sequence of int, (x, y, z)
-            Window that ``weights`` were trained with, in voxels.
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State dict of a UNETR of the network's architecture.
+    network : monai.networks.nets.UNETR
+    window : sequence of int, (x, y, z)
+        Window that ``weights`` were trained with, in voxels.
 
-        Returns
-        -------
-        dict of str to Tensor
-            Argument of ``network.load_state_dict``.
+    Returns
+    -------
+    dict of str to Tensor
+        Argument of ``network.load_state_dict``.
 
-        Raises
-        ------
-        ValueError
-            If the weights have another number of patches than that window.
+    Raises
+    ------
+    ValueError
+        If the weights have another number of patches than that window.
     """
     patches = [size // patch for size, patch in zip(window, network.patch_size, strict=True)]
     positions = weights[_POSITIONS]

@@ -74,11 +74,12 @@ def read_nifti(path: Path) -> NiftiImage:
         values = np.asanyarray(image.dataobj)
         _check_sum(path)
     except broken as error:
+        misnamed = _misnamed(path)
         raise InputError(
             path.name,
-            f"not readable as NIfTI ({_misnamed(path) or type(error).__name__})",
+            f"not readable as NIfTI ({misnamed or type(error).__name__})",
             "a whole NIfTI file",
-            "Give it the other name." if _misnamed(path) else "Make it again.",
+            "Give it the other name." if misnamed else "Make it again.",
         ) from error
     if values.dtype.kind not in "biuf":
         raise InputError(path.name, f"values of type {values.dtype}", "one real number per voxel", "Convert the file.")
@@ -107,7 +108,8 @@ def _check_sum(path: Path) -> None:
 
 
 def _misnamed(path: Path) -> str:
-    """Whether a file is compressed and its name says that it is not, or the other way round: browsers unpack files."""
+    """What is wrong if a file is compressed and its name says that it is not, or the other way round (browsers unpack
+    files); empty if nothing is."""
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
