@@ -7,16 +7,19 @@ alone often cannot tell, but no quadriceps lies where an iliopsoas does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
-from operators.core.anatomy import ADIPOSE_INDEX, BACKGROUND_INDEX, HAMSTRINGS, QUADRICEPS, by_index, by_name
+from operators.core.anatomy import ADIPOSE_INDEX, HAMSTRINGS, QUADRICEPS, by_index, by_name
 from operators.core.label_map import LabelMap
-from operators.core.volume import Fused, Grid, QualityFlag
+from operators.core.volume import Fused, QualityFlag
 
 __all__ = ["anatomy_flags", "contradictions"]
+
+Vector = NDArray[np.float64]
 
 _RULES: tuple[tuple[str, str, str], ...] = (
     ("gluteus_maximus", "behind", "femur"),
@@ -34,7 +37,10 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 )
 """Between centres of volume. In a person every one of them is true by centimetres."""
 
-_EVERY_OTHER = (slice(None, None, 2),) * 3
+_GROUPS = {"quadriceps": QUADRICEPS, "hamstrings": HAMSTRINGS}
+_IN_RULES = frozenset(name for one, _, other in _RULES for name in (one, other))
+_BONES = ("femur", "iliac_bone")
+
 _MARGIN_MM = 5.0
 _LEAST_CM3 = 5.0
 _BONE_DARKER = 0.75
@@ -60,17 +66,11 @@ def contradictions(structures: Mapping[str, NDArray[np.bool_]], fused: Fused) ->
     """
     least = _LEAST_CM3 * 1000.0 / fused.grid.voxel_volume_mm3
     large = {name: where for name, where in _with_groups(structures).items() if np.count_nonzero(where) >= least}
-    needed = {name for one, _, other in _RULES for name in (one, other)}
-    centres = {name: _centre_mm(where, fused) for name, where in large.items() if name in needed}
-    found = []
-    for one, relation, other in _RULES:
-        if one in centres and other in centres:
-            apart = (centres[one] - centres[other])[{"behind": 1, "above": 2}[relation]]
-            if apart < -_MARGIN_MM:
-                found.append(f"{_called(one)} does not lie {relation} {_called(other)}")
-    if _femur_is_bright(large, fused):
-        found.append("the femur is as bright as muscle in the water image")
-    return found
+    centres = {name: _centre(where) for name, where in large.items() if name in _IN_RULES}
+    femur = fused.water[large["femur"]] if "femur" in large else np.empty(0)
+    muscles = [where for name, where in large.items() if name not in _BONES]
+    muscle = fused.water[np.logical_or.reduce(muscles)] if muscles else np.empty(0)
+    return _wrong(centres, femur, muscle, fused)
 
 
 def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
@@ -78,10 +78,34 @@ def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
 
     It labels any image: a fat image that is taken for water, an image with a bright background.
     """
-    voxels, fused = np.asarray(labels.voxels, dtype=np.uint8)[_EVERY_OTHER], _coarser(fused)
-    present = np.flatnonzero(np.bincount(voxels.ravel())).tolist()
-    structures = {by_index(n).name: voxels == n for n in present if n not in (BACKGROUND_INDEX, ADIPOSE_INDEX)}
-    if not (wrong := contradictions(structures, fused)):
+    voxels = np.asarray(labels.voxels, dtype=np.uint8)
+    least = _LEAST_CM3 * 1000.0 / fused.grid.voxel_volume_mm3
+    counts: dict[str, int] = {}
+    centres: dict[str, Vector] = {}
+    signal: dict[str, NDArray[np.float32]] = {}
+    # Every study is looked at, so each structure is looked for in its own box only.
+    for index, box in enumerate(find_objects(voxels), start=1):
+        if box is None or index == ADIPOSE_INDEX:
+            continue
+        where, name = voxels[box] == index, by_index(index).name
+        counts[name] = int(np.count_nonzero(where))
+        centres[name] = _centre(where) + [along.start for along in box]
+        signal[name] = fused.water[box][where]
+    for group, members in _GROUPS.items():
+        if present := [name for name in members if name in counts]:
+            counts[group] = sum(counts[name] for name in present)
+            weighted = np.sum([centres[name] * counts[name] for name in present], axis=0)
+            centres[group] = weighted / counts[group]
+    large = {name for name, count in counts.items() if count >= least}
+    whole_groups = {name for group in large & _GROUPS.keys() for name in _GROUPS[group]}
+    muscles = [values for name, values in signal.items() if name in large | whole_groups and name not in _BONES]
+    wrong = _wrong(
+        {name: centre for name, centre in centres.items() if name in large & _IN_RULES},
+        signal["femur"] if "femur" in large else np.empty(0),
+        np.concatenate(muscles) if muscles else np.empty(0),
+        fused,
+    )
+    if not wrong:
         return ()
     message = (
         f"The labels cannot be right: {'; '.join(wrong)}. Look at the water image: is muscle bright in it, fat and air "
@@ -90,45 +114,43 @@ def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
     return (QualityFlag("implausible-anatomy", "warning", message),)
 
 
-def _coarser(fused: Fused) -> Fused:
-    """Every other voxel along each axis: centres of structures need no more, and every study is looked at."""
-    body = fused.body[_EVERY_OTHER]
-    return replace(
-        fused,
-        water=fused.water[_EVERY_OTHER],
-        fat=fused.fat[_EVERY_OTHER],
-        in_phase=fused.in_phase[_EVERY_OTHER],
-        opposed=fused.opposed[_EVERY_OTHER],
-        body=body,
-        fat_fraction=fused.fat_fraction[_EVERY_OTHER],
-        grid=Grid(body.shape, fused.grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])),
-    )
+def _wrong(centres: Mapping[str, Vector], femur: NDArray[Any], muscle: NDArray[Any], fused: Fused) -> list[str]:
+    """The rules that centres (voxels z, y, x) break, and whether the femur's water signal is that of muscle."""
+    found = []
+    for one, relation, other in _RULES:
+        if one in centres and other in centres:
+            k, j, i = centres[one] - centres[other]
+            apart = (fused.grid.affine[:3, :3] @ [i, j, k])[{"behind": 1, "above": 2}[relation]]
+            if apart < -_MARGIN_MM:
+                found.append(f"{_called(one)} does not lie {relation} {_called(other)}")
+    if femur.size and muscle.size and _is_bright(femur, muscle, fused):
+        found.append("the femur is as bright as muscle in the water image")
+    return found
 
 
 def _with_groups(structures: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
     """The structures, and the two groups where all or some of their members are labelled one by one."""
     whole = dict(structures)
-    for group, members in (("quadriceps", QUADRICEPS), ("hamstrings", HAMSTRINGS)):
+    for group, members in _GROUPS.items():
         present = [structures[name] for name in members if name in structures]
         if present and group not in whole:
             whole[group] = np.logical_or.reduce(present)
     return whole
 
 
-def _centre_mm(where: NDArray[np.bool_], fused: Fused) -> NDArray[np.float64]:
-    k, j, i = (float(np.mean(axis)) for axis in np.nonzero(where))
-    return np.asarray((fused.grid.affine @ [i, j, k, 1.0])[:3])
+def _centre(where: NDArray[np.bool_]) -> Vector:
+    """Centre of a mask, in voxels z, y, x."""
+    counts = [np.count_nonzero(where, axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    return np.array([np.average(np.arange(along.size), weights=along) for along in counts])
 
 
-def _femur_is_bright(structures: Mapping[str, NDArray[np.bool_]], fused: Fused) -> bool:
-    muscles = [where for name, where in structures.items() if name not in ("femur", "iliac_bone")]
-    if "femur" not in structures or not muscles or not fused.body.any():
+def _is_bright(femur: NDArray[Any], muscle: NDArray[Any], fused: Fused) -> bool:
+    if not fused.body.any():
         return False
     dark, middle, bright = np.percentile(fused.water[fused.body], (10, 50, 90))
     if bright - dark < _LEAST_CONTRAST * middle:
         return False
-    muscle = float(np.median(fused.water[np.logical_or.reduce(muscles)]))
-    return float(np.median(fused.water[structures["femur"]])) > _BONE_DARKER * muscle
+    return float(np.median(femur)) > _BONE_DARKER * float(np.median(muscle))
 
 
 def _called(name: str) -> str:
