@@ -13,6 +13,8 @@ from monai.transforms import MapTransform, Randomizable, RandomizableTransform
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bundle.scripts.device_sampling import nearest_labels, sampled_image
+
 __all__ = ["RandCoilBiasd", "RandDeformedCropd"]
 
 _LATTICE = 5
@@ -51,7 +53,8 @@ class RandDeformedCropd(Randomizable, MapTransform):
         Notes
         -----
         The label has one channel, or eight: the parts of each voxel as `bundle.scripts.SubvoxelLabelsd` gives them.
-        Each part is sampled at its own place, nearest neighbour. Outside the image both are 0.
+        Each part is sampled at its own place, nearest neighbour. Outside the image both are 0. Image and label on a GPU
+        are sampled there.
     """
 
     def __init__(
@@ -78,15 +81,19 @@ class RandDeformedCropd(Randomizable, MapTransform):
         item = dict(data)
         image, labels = (item[key] for key in self.keys)
         size = np.array(image.shape[1:])
-        matrix, centre, field, slab = self._draw(size)
-        arguments = (matrix, centre, field, np.array(self.roi), slab)
-        item[self.keys[0]] = torch.from_numpy(
-            _sample(np.ascontiguousarray(image.numpy(), dtype=np.float32), *arguments)
-        )
-        item[self.keys[1]] = torch.from_numpy(
-            _nearest(np.ascontiguousarray(labels.numpy()).astype(np.uint8), *arguments)
-        )
-        return item
+        *placed, slab = self._draw(size)
+        if image.device.type == "cpu":
+            arguments = (*placed, np.array(self.roi), slab)
+            sampled = _sample(np.ascontiguousarray(image.numpy(), dtype=np.float32), *arguments)
+            nearest = _nearest(np.ascontiguousarray(labels.numpy()).astype(np.uint8), *arguments)
+            found = torch.from_numpy(sampled), torch.from_numpy(nearest)
+        else:
+            there = (*(torch.as_tensor(one, device=image.device) for one in placed), _STEP, self.roi.tolist(), slab)
+            found = (
+                sampled_image(torch.Tensor.as_subclass(image, torch.Tensor).float(), *there),
+                nearest_labels(torch.Tensor.as_subclass(labels, torch.Tensor).to(torch.uint8), *there),
+            )
+        return item | dict(zip(self.keys, found, strict=True))
 
     def _draw(
         self, size: NDArray[np.int64]
@@ -151,7 +158,8 @@ class RandCoilBiasd(RandomizableTransform, MapTransform):
         drawn = torch.from_numpy(self.R.normal(0.0, self.sd, (1, 1, *[self.points] * 3)).astype(np.float32))
         for key in self.keys:
             image = torch.as_tensor(item[key])
-            field = torch.nn.functional.interpolate(drawn, image.shape[1:], mode="trilinear", align_corners=True)[0]
+            at = drawn.to(image.device)
+            field = torch.nn.functional.interpolate(at, image.shape[1:], mode="trilinear", align_corners=True)[0]
             item[key] = image * field.exp()
         return item
 

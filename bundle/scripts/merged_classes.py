@@ -19,9 +19,8 @@ def merge_classes(scores: torch.Tensor, labelled_as: torch.Tensor) -> torch.Tens
     labelled_as : Tensor, shape (batch, channels), int64
         The background's own entry is 0.
     """
-    labelled_as = labelled_as.to(scores.device)
     channels = scores.shape[1]
-    if (labelled_as == torch.arange(channels, device=scores.device)).all():
+    if (labelled_as == torch.arange(channels, device=labelled_as.device)).all():
         return scores
     scores = scores.float()
     return torch.stack([_merged(one, targets) for one, targets in zip(scores, labelled_as.tolist(), strict=True)])

@@ -65,44 +65,68 @@ class MuonAdamW(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moved:
+                continue
+            gradients = [parameter.grad for parameter in moved]
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
             change = _muon if group["muon"] else _adamw
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    change(parameter, parameter.grad, self.state[parameter], group)
+            change(moved, gradients, [self.state[parameter] for parameter in moved], group)
         return loss
 
 
-def _muon(parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    if not state:
-        state["momentum"] = torch.zeros_like(parameter)
-    average = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-    matrix = gradient.lerp(average, group["momentum"]).reshape(len(parameter), -1)  # Nesterov's momentum
-    scale = _ADAMW_SCALE * max(matrix.shape) ** 0.5
-    parameter.sub_(nearest_orthogonal(matrix).reshape(parameter.shape), alpha=group["lr"] * scale)
+def _muon(
+    parameters: list[torch.Tensor], gradients: list[torch.Tensor], states: list[dict[str, Any]], group: dict[str, Any]
+) -> None:
+    for parameter, state in zip(parameters, states, strict=True):
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+    averages = [state["momentum"] for state in states]
+    torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+    wanted = torch._foreach_lerp(gradients, averages, group["momentum"])  # Nesterov's momentum
+    # Matrices of one shape are made orthogonal together: on a GPU, one by one, they take as long as the network.
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for n, one in enumerate(wanted):
+        alike.setdefault((len(one), one.numel() // len(one)), []).append(n)
+    for shape, members in alike.items():
+        together = nearest_orthogonal(torch.stack([wanted[n].reshape(shape) for n in members]))
+        changes = [one.reshape(parameters[n].shape) for n, one in zip(members, together, strict=True)]
+        scale = _ADAMW_SCALE * max(shape) ** 0.5
+        torch._foreach_add_([parameters[n] for n in members], changes, alpha=-group["lr"] * scale)
 
 
-def _adamw(parameter: torch.Tensor, gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    if not state:
-        state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-    state["step"] += 1
+def _adamw(
+    parameters: list[torch.Tensor], gradients: list[torch.Tensor], states: list[dict[str, Any]], group: dict[str, Any]
+) -> None:
+    for parameter, state in zip(parameters, states, strict=True):
+        if not state:
+            state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
     first, second = group["betas"]
-    mean = state["mean"].lerp_(gradient, 1 - first)
-    square = state["square"].lerp_(gradient.square(), 1 - second)
-    size = (square / (1 - second ** state["step"])).sqrt_().add_(1e-8)
-    parameter.addcdiv_(mean, size, value=-group["lr"] / (1 - first ** state["step"]))
+    means, squares = ([state[name] for state in states] for name in ("mean", "square"))
+    torch._foreach_lerp_(means, gradients, 1 - first)
+    torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - second)
+    for state in states:
+        state["step"] += 1
+    sizes = torch._foreach_div(squares, [1 - second ** state["step"] for state in states])
+    torch._foreach_sqrt_(sizes)
+    torch._foreach_add_(sizes, 1e-8)
+    rates = [-group["lr"] / (1 - first ** state["step"]) for state in states]
+    torch._foreach_addcdiv_(parameters, means, sizes, rates)
 
 
 def nearest_orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """Roughly the orthogonal matrix nearest to ``matrix`` (rows, columns): its singular values become 0.7 to 1.2.
+    """Roughly the orthogonal matrix nearest to each (..., rows, columns): its singular values become 0.7 to 1.2.
 
     By five steps of a Newton-Schulz iteration, whose coefficients are those of Muon.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    found = wide / wide.norm().clamp_min(1e-7)
+    upright = matrix.shape[-2] > matrix.shape[-1]
+    wide = matrix.mT if upright else matrix
+    found = wide / torch.linalg.matrix_norm(wide, keepdim=True).clamp_min(1e-7)
     found = found.to(torch.bfloat16 if has_bf16(matrix.is_cuda) else torch.float32)
+    found = found.reshape(-1, *found.shape[-2:])
     a, b, c = _NEWTON_SCHULZ
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return (found if wide is matrix else found.T).to(matrix.dtype)
+        gram = found @ found.mT
+        found = torch.baddbmm(found, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    found = found.reshape(wide.shape)
+    return (found.mT if upright else found).to(matrix.dtype)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bundle.scripts import RandCoilBiasd, RandDeformedCropd
+from bundle.scripts.device_sampling import nearest_labels, sampled_image
 
 SPACING = (3.0, 3.0, 6.0)
 
@@ -70,3 +71,21 @@ def test_brightness_varies_smoothly_and_alike_in_all_channels() -> None:
     image = bias({"image": torch.ones(2, 32, 32, 32)})["image"].numpy()
     np.testing.assert_array_equal(image[0], image[1])
     assert image.std() > 0.05 and np.abs(np.diff(image[0], axis=0)).max() < 0.1 * image.max()
+
+
+@pytest.mark.parametrize("parts", [1, 8])
+def test_a_gpu_samples_the_crops_of_the_cpu(parts: int) -> None:
+    made = crop(bend_mm=5.0, turn_deg=8.0, stretch=0.15, slab_prob=0.5)
+    made.roi = np.array((40, 32, 24))
+    generator = torch.Generator().manual_seed(2)
+    image = torch.nn.functional.avg_pool3d(torch.rand(2, 44, 36, 30, generator=generator), 3, stride=1)
+    labels = (torch.rand(parts, *image.shape[1:], generator=generator) * 5).to(torch.uint8)
+    for seed in range(6):
+        made.set_random_state(seed)
+        expected = made({"image": image, "label": labels})
+        made.set_random_state(seed)
+        *placed, slab = made._draw(np.array(image.shape[1:]))
+        there = (*(torch.as_tensor(one) for one in placed), 4, made.roi.tolist(), slab)
+        differences = (sampled_image(image, *there) - expected["image"]).abs()
+        assert differences.quantile(0.999) < 2e-3  # at the edge, rounding decides what is outside
+        assert (nearest_labels(labels, *there) == expected["label"]).float().mean() > 0.999

@@ -120,3 +120,10 @@ def test_a_closure_is_run_with_gradients() -> None:
     before = float(closure())
     assert float(optimiser.step(closure)) == pytest.approx(before)
     assert float(closure()) < before
+
+
+def test_matrices_of_one_shape_are_made_orthogonal_as_one_by_one() -> None:
+    matrices = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(4))
+    together = nearest_orthogonal(matrices)
+    for one, alone in zip(together, matrices, strict=True):
+        torch.testing.assert_close(one, nearest_orthogonal(alone), rtol=0.02, atol=0.02)
