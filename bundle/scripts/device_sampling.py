@@ -1,4 +1,4 @@
-"""Sampling of deformed crops by torch, on the device that holds a participant; see `bundle.scripts.RandDeformedCropd`."""
+"""Sampling of deformed crops by torch, on the device that holds a participant (`bundle.scripts.RandDeformedCropd`)."""
 
 from __future__ import annotations
 
