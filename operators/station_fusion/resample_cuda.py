@@ -63,6 +63,17 @@ def average_on_cuda(
     """
     device = device or torch.device("cuda", torch.cuda.current_device())
     packed, offsets = _uploaded(signals, device)
+    return _downloaded(_resampled(packed, offsets, plan, block_shape))
+
+
+def _resampled(
+    packed: torch.Tensor,
+    offsets: NDArray[np.int64],
+    plan: SamplingPlan,
+    block_shape: tuple[int, int, int] = BLOCK_SHAPE,
+) -> torch.Tensor:
+    """The volumes (4, z, y, x), float32, on the device of the packed signals; the device may still be at work."""
+    device = packed.device
     out = torch.empty((CONTRAST_COUNT, *plan.shape), dtype=torch.float32, device=device)
     z, y, x = plan.shape
     blocks = tuple(-(-size // threads) for size, threads in zip((x, y, z), block_shape, strict=True))
@@ -75,7 +86,7 @@ def average_on_cuda(
         _for_kernel(out),
     )
     called()
-    return _downloaded(out)
+    return out
 
 
 def _uploaded(
