@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.gpu_setting import Part, Row, Setting, turned
+from operators.core.page_locked import page_locked
 from operators.core.volume import Grid
 from operators.station_fusion import average_stations, common_grid
 from operators.station_fusion.device_choice import estimate
@@ -116,8 +117,7 @@ def _parts(setting: Setting, signals: Signals, plan: SamplingPlan, block: dict[s
     every = [signal for station in signals for signal in station]
     packed, offsets = resample_cuda._uploaded(signals, setting.device)
     out = resample_cuda._resampled(packed, offsets, plan, **block)
-    kind = packed_type(every)
-    host = resample_cuda._page_locked(tuple(packed.shape), kind, setting.device)
+    host = page_locked(tuple(packed.shape), packed.dtype, setting.device)
     view = host.numpy()
     starts = offsets.ravel().tolist()
 

@@ -46,8 +46,10 @@ def check_profile(setting: Setting, studies: Studies, part: Part) -> None:
     options = RunOptions(device="cpu" if setting.small else "cuda")
     precision = "fp32" if setting.small else "bf16"
     stage = partial(segment_on, setting.device, studies.full, studies.full_model, stage_options(setting, precision))
+    shipped = partial(segment_on, setting.device, studies.demo, studies.demo_model, stage_options(setting, precision))
     for name, made in (
         ("segmentation stage", lambda: stage),
+        ("segmentation stage, shipped network", lambda: shipped),
         ("fusion", lambda: _fusion(setting)),
         ("load", lambda: partial(load_study, studies.dicom)),
         ("fuse, whole stage", lambda: partial(fuse, load_study(studies.dicom), options.fusion)),
@@ -93,7 +95,7 @@ def _torch_tables(setting: Setting, work: Callable[[], object]) -> str:
         setting.wait()
     taken = time.perf_counter() - began
     tables = [f"{taken:.3f} s with the profiler"]
-    for key in (*(["self_cuda_time_total"] if on_gpu else []), "self_cpu_time_total"):
+    for key in (*(["self_device_time_total"] if on_gpu else []), "self_cpu_time_total"):
         tables.append(
             found.key_averages().table(
                 sort_by=key, row_limit=_ROWS, max_name_column_width=70, top_level_events_only=False

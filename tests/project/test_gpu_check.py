@@ -71,7 +71,7 @@ def test_the_whole_script_runs_on_the_cpu(tmp_path: Path) -> None:
     steps = result["found"]["stage"]["fp32, parts"]["seconds"]
     assert steps["network"] > 0 and steps["network"] < 3 * steps["network, sums, interpolation and labels"]
     titles = [line for line in tables.read_text(encoding="utf-8").splitlines() if line.startswith("####")]
-    assert len(titles) == 11 and "Self CPU" in tables.read_text(encoding="utf-8")
+    assert len(titles) == 13 and "Self CPU" in tables.read_text(encoding="utf-8")
     checked = [row for row in result["rows"] if row["parity"]]
     assert len(checked) >= 8 and all(row["ok"] is True for row in checked)
     assert "window_ms" in result["found"]["options"]["eager"]
