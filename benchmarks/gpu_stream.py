@@ -29,7 +29,7 @@ def check_stream(setting: Setting, studies: Studies, part: Part) -> None:
     with part.step("stream"):
         _check_many(setting, studies, part, options, "full-size network")
     # Random weights give ragged labels, which take longer to write and to measure than those of a trained network.
-    if setting.left_s > 30:
+    if setting.left_s > 45:
         with part.step("stream, shipped network"):
             _check_many(setting, studies, part, options, "shipped network")
 
@@ -51,7 +51,7 @@ def _check_one(setting: Setting, studies: Studies, part: Part, options: RunOptio
     load = partial(load_study, studies.dicom, select=partial(stations_to_fuse, choice=options.fusion.stations))
     study = load()
     fused = fuse(study, options.fusion)
-    repeats = 1 if setting.small else 3
+    repeats = 1 if setting.small else 2
 
     def whole() -> None:
         segment(fuse(load(), options.fusion), model, options.segmentation)
@@ -83,7 +83,7 @@ def _check_many(setting: Setting, studies: Studies, part: Part, options: RunOpti
     first = run(1, 1)  # not counted: it compiles and loads what the others use
     first_s = time.perf_counter() - began
     alone = run(1, 1)
-    count, at_once = (3, 2) if setting.small else (12 if setting.left_s > 60 else 6, 4)
+    count, at_once = (3, 2) if setting.small else (12 if setting.left_s > 90 else 6, 4)
     began = time.perf_counter()
     rest = run(count, at_once)
     rate = count / (time.perf_counter() - began)
