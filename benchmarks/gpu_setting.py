@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 
 from operators.core.volume import Fused, Grid
 
-__all__ = ["TINY", "Row", "Setting", "noise_study", "turned"]
+__all__ = ["TINY", "Part", "Row", "Setting", "noise_study", "turned"]
 
 #: Changes to the bundle's configs that make a network which a CPU scores in a moment.
 TINY: dict[str, Any] = {
@@ -60,6 +62,40 @@ class Row:
 
 
 @dataclass
+class Part:
+    """What a part of the check has found so far. It is filled step by step, so that an error loses only its own step.
+
+    Attributes
+    ----------
+    rows : list of Row
+    details : dict
+        For the JSON.
+    errors, tracebacks : dict of str to str
+        By step.
+    keep : callable
+        Writes what has been found so far.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    tracebacks: dict[str, str] = field(default_factory=dict)
+    keep: Callable[[], object] = lambda: None
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Record an error of the block under ``name``, and go on after it."""
+        try:
+            yield
+        except Exception as error:
+            self.tracebacks[name] = traceback.format_exc()
+            self.errors[name] = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            traceback.print_exc()
+        finally:
+            self.keep()
+
+
+@dataclass
 class Setting:
     """Where and how long to measure.
 
@@ -71,12 +107,15 @@ class Setting:
     minutes : float
         After these, parts that are not needed for the parity are left out.
     repeats : int
+    profile : Path or None
+        File for tables of what takes the time; see `benchmarks.gpu_profile`.
     """
 
     device: torch.device
     scratch: Path
     minutes: float = 12.0
     repeats: int = 5
+    profile: Path | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR
 
-from benchmarks.gpu_setting import Row, Setting
+from benchmarks.gpu_setting import Part, Row, Setting
 from operators.core.anatomy import CHANNEL_COUNT
 from operators.core.bfloat16 import has_bf16
 
@@ -18,8 +17,15 @@ __all__ = ["check_training"]
 _TOLERANCE = 2e-3  # relative; sums in another order, in float32
 
 
-def check_training(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
+def check_training(setting: Setting, part: Part) -> None:
     """Compare loss and gradients of one step in float32 with the CPU's, and time steps in mixed precision."""
+    with part.step("parity"):
+        _check_step(setting, part)
+    with part.step("time"):
+        _time_step(setting, part)
+
+
+def _check_step(setting: Setting, part: Part) -> None:
     size = (32, 32, 32)
     network = _network(size, 4, 24, 24, 2)
     image, label = _batch(size, 2)
@@ -32,7 +38,7 @@ def check_training(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = allowed
     loss_error = abs(found[0] - expected[0]) / abs(expected[0])
     gradient_error = float((found[1] - expected[1]).norm() / expected[1].norm())
-    rows = [
+    part.rows.append(
         Row(
             "training step: loss and gradients equal the CPU's",
             f"relative difference {loss_error:.1e} and {gradient_error:.1e}",
@@ -41,11 +47,13 @@ def check_training(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
             max(loss_error, gradient_error) < _TOLERANCE,
             parity=True,
         )
-    ]
-    details: dict[str, Any] = {"loss_error": loss_error, "gradient_error": gradient_error}
-    if not setting.small:
-        size = (96, 96, 96)
-        network = _network(size, 16, 768, 3072, 12).to(setting.device).train()
+    )
+    part.details |= {"loss_error": loss_error, "gradient_error": gradient_error}
+
+
+def _time_step(setting: Setting, part: Part) -> None:
+    size, shape = ((32, 32, 32), (4, 24, 24, 2)) if setting.small else ((96, 96, 96), (16, 768, 3072, 12))
+    network = _network(size, *shape).to(setting.device).train()
     image, label = (part.to(setting.device) for part in _batch(size, 2))
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-5, weight_decay=1e-5)
     loss = DiceCELoss(include_background=True, to_onehot_y=True, softmax=True)
@@ -58,10 +66,10 @@ def check_training(setting: Setting) -> tuple[list[Row], dict[str, Any]]:
         value.backward()
         optimizer.step()
 
-    details["step_s"] = setting.median(step, 3)
-    details["peak_gib"] = setting.peak_gib(step)
-    rows.append(Row("training step, batch of 2 windows, mixed precision", f"{1e3 * details['step_s']:.0f} ms"))
-    return rows, details
+    step_s, peak = setting.median(step, 3), setting.peak_gib(step)
+    part.details |= {"step_s": step_s, "peak_gib": peak}
+    memory = "" if peak is None else f"{peak:.1f} GiB"
+    part.rows.append(Row("training step, batch of 2 windows, mixed precision", f"{1e3 * step_s:.0f} ms", memory))
 
 
 def _network(size: tuple[int, int, int], feature: int, hidden: int, mlp: int, heads: int) -> torch.nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,8 @@ LOW_SHARE = 0.05
 """The low percentile that is reported, as a share of a structure's voxels."""
 
 _BINS = 1000
+_PARTS = 16
+"""Parts that are counted at the same time. Their number is fixed, so that sums do not depend on the threads."""
 
 
 def confidence_by_label(
@@ -31,14 +34,15 @@ def confidence_by_label(
     mapping of int to tuple of float
         By label value. The percentile is exact to 0.001.
     """
-    labelled = labels > 0
-    label = labels[labelled].astype(np.int32)
-    if not label.size:
+    last = int(labels.max(initial=0))
+    if last == 0:
         return {}
-    sure = np.clip(confidence[labelled], 0.0, 1.0)
-    sums = np.bincount(label, sure)
-    places = label * (_BINS + 1) + np.rint(sure * _BINS).astype(np.int32)
-    counts = np.bincount(places, minlength=len(sums) * (_BINS + 1)).reshape(len(sums), -1)
+    part_counts = np.zeros((_PARTS, last + 1, _BINS + 1), dtype=np.int64)
+    part_sums = np.zeros((_PARTS, last + 1), dtype=np.float64)
+    _count(
+        np.ascontiguousarray(labels).reshape(-1), np.ascontiguousarray(confidence).reshape(-1), part_counts, part_sums
+    )
+    counts, sums = part_counts.sum(axis=0), part_sums.sum(axis=0)
     found = {}
     for value in np.flatnonzero(counts.any(axis=1)).tolist():
         up_to = np.cumsum(counts[value])
@@ -46,3 +50,16 @@ def confidence_by_label(
         # Six decimals, as in the report, from which they are read when a study is measured again.
         found[value] = (round(float(sums[value] / up_to[-1]), 6), low / _BINS)
     return found
+
+
+@numba.njit(parallel=True, cache=True)
+def _count(labels, confidence, counts, sums):  # type: ignore[no-untyped-def]
+    """Count the voxels of each label in bins of confidence, and sum the confidence, in parts of the volume."""
+    parts = len(counts)
+    for part in numba.prange(parts):
+        for at in range(part * labels.size // parts, (part + 1) * labels.size // parts):
+            label = labels[at]
+            if label > 0:
+                sure = min(max(confidence[at], np.float32(0)), np.float32(1))
+                sums[part, label] += sure
+                counts[part, label, int(np.rint(sure * np.float32(_BINS)))] += 1

@@ -1,8 +1,8 @@
 """The segmentation of one study on a device, from upload to downloaded labels, without a round trip in between.
 
 The image is uploaded once, transformed, scored window by window, its scores are summed in slabs, interpolated to the
-fused grid and compared, all on the device. Only labels come back (uint8), and the confidence (int16). The device is
-a parameter: the tests run the same functions on the CPU.
+fused grid and compared, all on the device. Only labels (uint8) and the confidence (float32) come back. The device is a
+parameter: the tests run the same functions on the CPU.
 """
 
 from __future__ import annotations

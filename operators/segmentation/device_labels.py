@@ -6,13 +6,14 @@ the largest score, and on request the probability of that class. Here it is PyTo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from operators.core.page_locked import downloaded
 from operators.segmentation.device_memory import label_slices
 from operators.segmentation.scores import ScoreMapping
 from operators.segmentation.stream import Band
@@ -41,10 +42,11 @@ class DeviceLabels:
 
     def downloaded(self) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Labels and confidence (0 to 1) as arrays."""
-        labels = self.labels.cpu().numpy()
+        labels = downloaded(self.labels)
         if self.confidence is None:
             return labels, None
-        return labels, self.confidence.cpu().numpy().astype(np.float32) / np.float32(_STEPS)
+        # Divided on the device: the host takes longer for it than for the download of twice the bytes.
+        return labels, downloaded(self.confidence.to(torch.float32).div_(_STEPS))
 
 
 def labels_on_device(
@@ -80,10 +82,11 @@ def labels_on_device(
     inside, found = body.permute(order), labels.permute(order)
     sure = None if confidence is None else confidence.permute(order)
     at_once = label_slices(mapping.shape)
+    samples = [_Samples(*axis) for axis in zip(mapping.lower, mapping.upper, mapping.weight, strict=True)]
     with torch.inference_mode():
         for band in bands:
             for first, end in _chunks(mapping, band, at_once):
-                scores = _interpolated(band, mapping, first, end)
+                scores = _interpolated(band, samples, first, end)
                 best, index = scores.max(dim=0)
                 here = inside[..., first:end]
                 found[..., first:end] = (index.to(torch.uint8) * here.to(scores.device)).to(labels.device)
@@ -104,39 +107,35 @@ def _chunks(mapping: ScoreMapping, band: Band, at_once: int) -> list[tuple[int, 
     return [(start, min(start + at_once, end)) for start in range(first, end, at_once)]
 
 
-def _interpolated(band: Band, mapping: ScoreMapping, first: int, end: int) -> torch.Tensor:
+def _interpolated(band: Band, samples: Sequence[_Samples], first: int, end: int) -> torch.Tensor:
     """Scores (classes, a, b, n) at the slices [first, end) of the grid, in the axes of the scores."""
     origin = (band.origin[0], band.origin[1], band.origin[2] - band.first)
     scores = band.sums
     # The last axis first: it cuts the scores down to the slices of this chunk.
     for axis, part in ((2, slice(first, end)), (1, slice(None)), (0, slice(None))):
-        scores = _along(
-            scores,
-            axis + 1,
-            mapping.lower[axis][part].astype(np.int64) + origin[axis],
-            mapping.upper[axis][part].astype(np.int64) + origin[axis],
-            mapping.weight[axis][part],
-        )
+        scores = samples[axis].along(scores, axis + 1, part, origin[axis])
     return scores
 
 
-def _along(
-    scores: torch.Tensor,
-    dim: int,
-    lower: NDArray[np.int64],
-    upper: NDArray[np.int64],
-    weight: NDArray[np.float32],
-) -> torch.Tensor:
-    """Linear interpolation along one axis; a view where the grids coincide."""
-    whole = np.where(weight == 1, upper, lower)
-    if ((weight == 0) | (weight == 1)).all() and (np.diff(whole) == 1).all():
-        return scores.narrow(dim, int(whole[0]), whole.size)
-    below = scores.index_select(dim, _at(lower, scores))
-    above = scores.index_select(dim, _at(upper, scores))
-    shape = [1] * scores.ndim
-    shape[dim] = -1
-    return torch.lerp(below, above, _at(weight, scores).view(shape))
+class _Samples:
+    """The samples of one axis. They are uploaded once, because the host waits for the GPU at each upload."""
 
+    def __init__(self, lower: NDArray[np.int32], upper: NDArray[np.int32], weight: NDArray[np.float32]) -> None:
+        self._host = (lower, upper, weight)
+        self._there: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
-def _at(values: NDArray[np.generic], scores: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(scores.device)
+    def along(self, scores: torch.Tensor, dim: int, part: slice, origin: int) -> torch.Tensor:
+        """Linear interpolation along one axis at a part of its samples; a view where the grids coincide."""
+        lower, upper, weight = (values[part] for values in self._host)
+        whole = np.where(weight == 1, upper, lower)
+        if ((weight == 0) | (weight == 1)).all() and (np.diff(whole) == 1).all():
+            return scores.narrow(dim, int(whole[0]) + origin, whole.size)
+        if self._there is None or self._there[0].device != scores.device:
+            tables = (self._host[0].astype(np.int64), self._host[1].astype(np.int64), self._host[2])
+            below, above, share = (torch.from_numpy(np.ascontiguousarray(table)).to(scores.device) for table in tables)
+            self._there = below, above, share
+        below, above, share = (values[part] for values in self._there)
+        shape = [1] * scores.ndim
+        shape[dim] = -1
+        first, second = scores.index_select(dim, below + origin), scores.index_select(dim, above + origin)
+        return torch.lerp(first, second, share.view(shape))

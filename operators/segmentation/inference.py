@@ -119,7 +119,8 @@ def segment_on(
     if options.clean_up:
         found = clean_up(found)[0]
     found[found == anatomy.ADIPOSE_INDEX] = anatomy.BACKGROUND_INDEX  # never annotated, so the network cannot know it
-    found *= fused.body[box]  # what is outside becomes background, which is 0
+    if options.clean_up:  # before, there is no label outside
+        found *= fused.body[box]
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     labels[box] = found
     if not labels.any():

@@ -20,6 +20,7 @@ from numba import cuda
 from numpy.typing import NDArray
 
 from operators.core.device_copies import remember
+from operators.core.page_locked import downloaded, page_locked
 from operators.station_fusion.arithmetic import blend, blend_four, locate
 from operators.station_fusion.device_choice import called
 from operators.station_fusion.pack import pack, packed_type
@@ -63,6 +64,17 @@ def average_on_cuda(
     """
     device = device or torch.device("cuda", torch.cuda.current_device())
     packed, offsets = _uploaded(signals, device)
+    return _downloaded(_resampled(packed, offsets, plan, block_shape))
+
+
+def _resampled(
+    packed: torch.Tensor,
+    offsets: NDArray[np.int64],
+    plan: SamplingPlan,
+    block_shape: tuple[int, int, int] = BLOCK_SHAPE,
+) -> torch.Tensor:
+    """The volumes (4, z, y, x), float32, on the device of the packed signals; the device may still be at work."""
+    device = packed.device
     out = torch.empty((CONTRAST_COUNT, *plan.shape), dtype=torch.float32, device=device)
     z, y, x = plan.shape
     blocks = tuple(-(-size // threads) for size, threads in zip((x, y, z), block_shape, strict=True))
@@ -75,7 +87,7 @@ def average_on_cuda(
         _for_kernel(out),
     )
     called()
-    return _downloaded(out)
+    return out
 
 
 def _uploaded(
@@ -86,7 +98,7 @@ def _uploaded(
     ends = np.cumsum(sizes).reshape(sizes.shape)
     offsets = ends - sizes
     kind = packed_type([signal for station in signals for signal in station])
-    host = _page_locked((int(sizes.sum()),), kind, device)
+    host = page_locked((int(sizes.sum()),), torch.int16 if kind is np.int16 else torch.float32, device)
     packed = torch.empty(host.shape, dtype=host.dtype, device=device)
     view = host.numpy()
     for station, starts, stops in zip(signals, offsets, ends, strict=True):
@@ -98,24 +110,9 @@ def _uploaded(
 
 
 def _downloaded(out: torch.Tensor) -> NDArray[np.float32]:
-    host = _page_locked(tuple(out.shape), np.float32, out.device)
-    host.copy_(out, non_blocking=True)
-    if out.device.type == "cuda":
-        torch.cuda.current_stream(out.device).synchronize()
-    array: NDArray[np.float32] = host.numpy()
+    array: NDArray[np.float32] = downloaded(out)
     remember(array, out)
     return array
-
-
-def _page_locked(shape: tuple[int, ...], kind: Any, device: torch.device) -> torch.Tensor:
-    """Memory of the host that the driver copies from and to without its own staging buffer."""
-    of = torch.from_numpy(np.empty(0, dtype=kind)).dtype
-    if device.type != "cuda":
-        return torch.empty(shape, dtype=of)
-    try:
-        return torch.empty(shape, dtype=of, pin_memory=True)
-    except RuntimeError:  # a container may limit page-locked memory; other memory only takes longer
-        return torch.empty(shape, dtype=of)
 
 
 def _for_kernel(tensor: torch.Tensor) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu_check
-from benchmarks.gpu_setting import Row
+from benchmarks.gpu_setting import Part, Row
 from operators.core.cuda_driver import driver_sees_device
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +36,26 @@ def test_the_table_shows_what_is_wrong_what_was_missed_and_what_failed() -> None
     assert "| 0.3 s | yes |" in table and "failed: x: E: y" in table and "SOMETHING IS WRONG" in table
 
 
+def test_an_error_loses_only_its_own_step_and_what_was_found_is_written_at_once() -> None:
+    kept: list[tuple[int, list[str]]] = []
+    part = Part()
+    part.keep = lambda: kept.append((len(part.rows), list(part.errors)))
+    with part.step("first"):
+        part.rows.append(Row("labels", "100%", ok=True, parity=True))
+        raise RuntimeError("no memory\nand more")
+    with part.step("second"):
+        part.rows.append(Row("stage", "0.2 s"))
+    assert kept == [(1, ["first"]), (2, ["first"])]
+    result = gpu_check._result({"fusion": part, "first": part})
+    assert result["errors"] == {"fusion: first": "RuntimeError: no memory", "first": "RuntimeError: no memory"}
+    assert "and more" in result["tracebacks"]["first"] and not result["right"] and not result["wrong"]
+
+
 @pytest.mark.slow
 def test_the_whole_script_runs_on_the_cpu(tmp_path: Path) -> None:
-    out = tmp_path / "check.json"
+    out, tables = tmp_path / "check.json", tmp_path / "profile.txt"
     run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu_check", "--device", "cpu", "--out", str(out)],
+        [sys.executable, "-m", "benchmarks.gpu_check", "--device", "cpu", "--out", str(out), "--profile", str(tables)],
         cwd=ROOT,
         env=os.environ | {"SARCOMAP_CACHE": str(tmp_path / "cache")},
         capture_output=True,
@@ -52,6 +67,11 @@ def test_the_whole_script_runs_on_the_cpu(tmp_path: Path) -> None:
     result = json.loads(out.read_text(encoding="utf-8"))
     assert result["right"] and not result["errors"] and result["small"]
     assert {"fusion", "labels", "training", "stage", "stream", "options"} == set(result["found"])
+    assert result["part_s"].keys() >= {"fusion", "profile"} and "phantom" not in result["inputs_s"]
+    steps = result["found"]["stage"]["fp32, parts"]["seconds"]
+    assert steps["network"] > 0 and steps["network"] < 3 * steps["network, sums, interpolation and labels"]
+    titles = [line for line in tables.read_text(encoding="utf-8").splitlines() if line.startswith("####")]
+    assert len(titles) == 13 and "Self CPU" in tables.read_text(encoding="utf-8")
     checked = [row for row in result["rows"] if row["parity"]]
     assert len(checked) >= 8 and all(row["ok"] is True for row in checked)
     assert "window_ms" in result["found"]["options"]["eager"]
