@@ -103,6 +103,6 @@ def widened(weights: Mapping[str, torch.Tensor], network: UNETR) -> dict[str, to
         columns = [half * new + n for half in range(halves) for n in range(old)]
         wide = wanted.clone()
         wide[: given.shape[0]] = 0.0
-        wide[: given.shape[0], columns] = given.to(wide.device)
+        wide[: given.shape[0], columns] = given.to(wide)
         result[name] = wide.transpose(0, out).contiguous()
     return result
