@@ -18,14 +18,17 @@ __all__ = ["Estimate", "choose_device", "estimate", "faster_device", "numba_cuda
 
 Machine = Literal["cpu", "cuda"]
 
-# Seconds of one thread for one voxel of one contrast: 8.5 ms (turned stations: 60 ms) for four contrasts of
-# 224 x 176 x 227 voxels on 16 cores of the machine of an NVIDIA H200.
-_CPU_ALIGNED_S = 3.8e-9
-_CPU_TURNED_S = 26.8e-9
+# All rates are those of one machine: an NVIDIA H200 and 16 cores, four contrasts of four stations (33 million values)
+# sampled onto 224 x 176 x 227 voxels. Seconds of one thread for one voxel of one contrast: 11.1 ms, and 76.9 ms where
+# three of the stations are turned.
+_CPU_ALIGNED_S = 4.65e-9
+_CPU_TURNED_S = 36.1e-9
 _CPU_BYTES_PER_S = 50e9  # more threads do not help beyond the speed of the memory
-# Of the same GPU: page-locked copies at 41 (up) and 53 (down) GB/s, a kernel of 0.62 ms for those voxels, and what the
-# launch and the small tables take. The rate of packing was estimated from the memory's speed.
-_UP_BYTES_PER_S, _DOWN_BYTES_PER_S, _PACK_BYTES_PER_S = 41e9, 53e9, 10e9
+# Page-locked copies took 1.2 ms up and 2.6 ms down, a kernel 0.62 ms; the rest is what the launch and the small tables
+# take. Packing took 2.8 ms without the check of the values, which is now part of it; two cores of another machine pack
+# and check at this rate. One station is uploaded while the next is packed, and yet the measured times add up.
+_UP_BYTES_PER_S, _DOWN_BYTES_PER_S = 54e9, 54e9
+_PACK_BYTES_PER_S = 12e9  # of one thread, for up to four
 _KERNEL_S_PER_VOXEL = 7e-11
 _CALL_S = 1e-3
 _FIRST_S = 2.0

@@ -23,7 +23,7 @@ from operators.core.device_copies import remember
 from operators.core.page_locked import downloaded, page_locked
 from operators.station_fusion.arithmetic import blend, blend_four, locate
 from operators.station_fusion.device_choice import called
-from operators.station_fusion.pack import pack, packed_type
+from operators.station_fusion.pack import looks_whole, pack, pack_whole
 from operators.station_fusion.plan import SamplingPlan
 
 __all__ = ["BLOCK_SHAPE", "CONTRAST_COUNT", "average_on_cuda"]
@@ -95,18 +95,34 @@ def _uploaded(
 ) -> tuple[torch.Tensor, NDArray[np.int64]]:
     """All signals in one tensor on the device, and where each of them starts."""
     sizes = np.array([[signal.size for signal in station] for station in signals], dtype=np.int64)
-    ends = np.cumsum(sizes).reshape(sizes.shape)
-    offsets = ends - sizes
-    kind = packed_type([signal for station in signals for signal in station])
-    host = page_locked((int(sizes.sum()),), torch.int16 if kind is np.int16 else torch.float32, device)
-    packed = torch.empty(host.shape, dtype=host.dtype, device=device)
-    view = host.numpy()
-    for station, starts, stops in zip(signals, offsets, ends, strict=True):
-        for signal, start, stop in zip(station, starts, stops, strict=True):
-            pack(signal, view[start:stop])
-        whole = slice(int(starts[0]), int(stops[-1]))
-        packed[whole].copy_(host[whole], non_blocking=True)
+    offsets = np.cumsum(sizes).reshape(sizes.shape) - sizes
+    packed = None
+    if looks_whole([signal for station in signals for signal in station]):
+        packed = _uploaded_as(torch.int16, signals, device)
+    if packed is None:
+        packed = _uploaded_as(torch.float32, signals, device)
+    assert packed is not None  # float32 holds every value
     return packed, offsets
+
+
+def _uploaded_as(
+    kind: torch.dtype, signals: Sequence[Sequence[NDArray[np.float32]]], device: torch.device
+) -> torch.Tensor | None:
+    """All signals in one tensor of this type on the device, or None where int16 does not hold a value of a station.
+
+    Stations before that one were uploaded for nothing. PyTorch gives their memory to nobody while it is still copied.
+    """
+    ends = np.cumsum([sum(signal.size for signal in station) for station in signals]).tolist()
+    host = page_locked((ends[-1],), kind, device)
+    packed = torch.empty(host.shape, dtype=kind, device=device)
+    view = host.numpy()
+    for station, start, stop in zip(signals, [0, *ends[:-1]], ends, strict=True):
+        if kind is not torch.int16:
+            pack(station, view[start:stop])
+        elif not pack_whole(station, view[start:stop]):
+            return None
+        packed[start:stop].copy_(host[start:stop], non_blocking=True)
+    return packed
 
 
 def _downloaded(out: torch.Tensor) -> NDArray[np.float32]:
