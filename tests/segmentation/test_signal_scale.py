@@ -140,3 +140,12 @@ def test_bright_hands_in_masked_air_are_not_taken_for_a_constant() -> None:
     factor, flags = matching_scale(replace(fused, water=water), TrainingSignal(200, 180, 220))
     assert factor == pytest.approx(2.0, rel=0.05)
     assert [flag.code for flag in flags] == ["intensity-rescaled"]
+
+
+def test_the_median_is_exact_and_leaves_the_images_as_they_are() -> None:
+    fused = study()
+    water, fat = fused.water.copy(), fused.fat.copy()
+    expected = float(np.median(water[fused.body & (fat < 0.25 * water)]))
+    assert muscle_water(fused.water, fused.fat, fused.body) == expected
+    np.testing.assert_array_equal(fused.water, water)
+    np.testing.assert_array_equal(fused.fat, fat)
