@@ -85,12 +85,19 @@ def read_report(path: Path) -> Mapping[str, Any]:
         known = isinstance(phenotypes, dict) and isinstance(study, dict) and "schema_version" in report
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            file.name, f"not readable ({type(error).__name__})", "a report.json", "Give the file that a run wrote."
+            file.name, f"not readable ({_reason(error)})", "a report.json", "Give the file that a run wrote."
         ) from error
     if not known:
         raise InputError(file.name, "not a report", "a report.json", "Give the file that a run wrote.")
     found: Mapping[str, Any] = report
     return found
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in words rather than as the name of an exception."""
+    if isinstance(error, OSError):
+        return (error.strerror or "it cannot be opened").lower()
+    return "an entry is missing" if isinstance(error, KeyError) else "it is no JSON object"
 
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -122,7 +122,8 @@ def _wrong(centres: Mapping[str, Vector], femur: NDArray[Any], muscle: NDArray[A
             k, j, i = centres[one] - centres[other]
             apart = (fused.grid.affine[:3, :3] @ [i, j, k])[{"behind": 1, "above": 2}[relation]]
             if apart < -_MARGIN_MM:
-                found.append(f"{_called(one)} does not lie {relation} {_called(other)}")
+                does = "do" if one == "hamstrings" else "does"
+                found.append(f"{_called(one)} {does} not lie {relation} {_called(other)}")
     if femur.size and muscle.size and _is_bright(femur, muscle, fused):
         found.append("the femur is as bright as muscle in the water image")
     return found

@@ -51,3 +51,18 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "x.json").write_text("[]")
     assert main(["compare", str(tmp_path / "x.json"), str(report(tmp_path / "b", 7000.0))]) == 3
     assert "x.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "no such file or directory"), ("{", "no JSON object"), ('{"study": {}}', "an entry is missing")],
+)
+def test_why_a_report_cannot_be_read_is_said_in_words(
+    text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.json"
+    if text is not None:
+        wrong.write_text(text, encoding="utf-8")
+    assert main(["compare", str(wrong), str(report(tmp_path / "b", 7000.0))]) == 3
+    told = capsys.readouterr().err
+    assert said in told and "Error" not in told

@@ -100,6 +100,7 @@ def test_impossible_anatomy_of_our_own_network_is_a_warning(fused: Fused) -> Non
     (flag,) = anatomy_flags(LabelMap(np.ascontiguousarray(labels[:, ::-1]), study.grid), study)
     assert (flag.code, flag.severity) == ("implausible-anatomy", "warning")
     assert "the gluteus maximus does not lie behind the femur" in flag.message
+    assert "the hamstrings do not lie behind the quadriceps" in flag.message
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0, 900.0), (150.0, 0.0, 0.0)])
