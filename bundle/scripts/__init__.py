@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bundle.scripts.distributed import local_rank, without_logs
     from bundle.scripts.evaluation import EvaluationReport
     from bundle.scripts.inferers import AutocastInferer
+    from bundle.scripts.loaders import LoaderAhead
     from bundle.scripts.losses import DiceWeightedCELoss
     from bundle.scripts.optimisers import MuonAdamW
     from bundle.scripts.partial_labels import AnnotatedClasses, PartialLabelLoss
@@ -56,6 +57,7 @@ _HOMES = {
     "bundle.scripts.distributed": ("local_rank", "without_logs"),
     "bundle.scripts.evaluation": ("EvaluationReport",),
     "bundle.scripts.inferers": ("AutocastInferer",),
+    "bundle.scripts.loaders": ("LoaderAhead",),
     "bundle.scripts.losses": ("DiceWeightedCELoss",),
     "bundle.scripts.optimisers": ("MuonAdamW",),
     "bundle.scripts.partial_labels": ("AnnotatedClasses", "PartialLabelLoss"),
@@ -85,6 +87,7 @@ __all__ = [
     "EpochSampler",
     "EvaluationReport",
     "LoadParticipantd",
+    "LoaderAhead",
     "MuonAdamW",
     "PartialLabelLoss",
     "RandCoilBiasd",

@@ -111,6 +111,7 @@ class SeedEachEpoch:
 
     def __call__(self, engine: Engine) -> None:
         epoch = int(engine.state.epoch)
+        engine.set_data(())  # ends a thread of the epoch before that is ahead, and may be drawing
         seed = int(np.random.SeedSequence([self.seed, self.rank, epoch]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - transforms without their own state use the global one

@@ -42,7 +42,7 @@ def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequenc
         If the weights have another number of patches than that window.
     """
     patches = [size // patch for size, patch in zip(window, network.patch_size, strict=True)]
-    positions = weights[_POSITIONS]
+    positions = weights[_POSITIONS].float()  # the shipped weights are halves
     if positions.shape[1] != math.prod(patches):
         raise ValueError(
             f"the weights have {positions.shape[1]} patches, but a window of {tuple(window)} has "

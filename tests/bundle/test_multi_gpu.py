@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from monai.bundle import ConfigParser
 
 from bundle.scripts import latest_checkpoint, load_checkpoint
 from tests.bundle.test_docs import OTHERS, placed
-from tests.bundle.tiny import CONFIGS, NETWORK, ROOT, run_bundle
+from tests.bundle.tiny import CONFIGS, NETWORK, ROOT, config_argument, run_bundle, write_weights
 
 #: Crops without randomness, so that a step depends only on the participants of its batch.
 CROPS = "[{'_target_': 'ResizeWithPadOrCropd', 'keys': ['image', 'label'], 'spatial_size': [32, 32, 32]}]"
@@ -64,9 +65,11 @@ def test_two_processes_train_validate_and_resume_as_one(
     assert np.isclose(of_two, of_one, atol=0.002)
 
 
-def torchrun(pairs: Path, out: Path, *arguments: str) -> str:
-    """Run the documented command on CPUs; returns its output."""
-    words = next(words for words in OTHERS if words[0] == "torchrun")
+def torchrun(pairs: Path, out: Path, *arguments: str, configs: Sequence[str] = ()) -> str:
+    """Run the documented command on CPUs, perhaps with other configs; returns its output."""
+    words = list(next(words for words in OTHERS if words[0] == "torchrun"))
+    if configs:
+        words[words.index("--config_file") + 1] = config_argument(*configs)
     command = [
         sys.executable, "-W", "ignore", "-m", "torch.distributed.run", *placed(words[1:], pairs, out),
         *NETWORK, *arguments, "--distributed_backend", "gloo",
@@ -89,3 +92,17 @@ def state(folder: Path) -> dict[str, Any]:
 def validation(folder: Path) -> list[dict[str, str]]:
     with (folder / "log" / "validation.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_two_processes_start_from_given_weights(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    configs = ("train.yaml", "demo.yaml", "demo_finetune.yaml", "multi_gpu_train.yaml")
+    start = write_weights(tmp_path / "start.pt", *configs[:2]).half().state_dict()
+    torch.save(start, tmp_path / "start.pt")
+    torchrun(
+        pairs, tmp_path, *SHORT, "--max_epochs", "1", "--learning_rate", "0.0", "--lr_scheduler#end_lr", "0.0",
+        "--start_weights", str(tmp_path / "start.pt"), configs=configs,
+    )  # fmt: skip
+    found = state(tmp_path)["network"]
+    assert all(torch.equal(value, start[name].float()) for name, value in found.items())

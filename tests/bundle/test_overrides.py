@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK
 import torch
 from monai.bundle import ConfigWorkflow
 
@@ -100,3 +103,38 @@ def test_percentile_scaling_does_not_depend_on_the_scanners_unit(factor: float, 
 def test_mirrored_labels_need_no_swap() -> None:
     """A class holds both sides, so a mirrored label map is still correct."""
     assert not any(side in s.name.split("_") for s in anatomy.STRUCTURES for side in ("left", "right"))
+
+
+def test_on_device_takes_unlike_participants_and_leaves_them_as_they_are(pairs: Path, tmp_path: Path) -> None:
+    """One is shorter than the others, one was drawn in part, and one has no fine labels; two are a batch."""
+    for name in ("000000", "000001", "000002", "000003"):
+        shutil.copytree(pairs / name, tmp_path / "data" / name)
+    for path in (tmp_path / "data" / "000000").glob("*.nrrd"):
+        whole = SimpleITK.ReadImage(str(path))
+        SimpleITK.WriteImage(whole[:, :, : whole.GetSize()[2] // 2], str(path))
+    drawn = {"annotated": ["femur", "vastus_lateralis"], "merged": {"vastus_medialis": "vastus_lateralis"}}
+    (tmp_path / "data" / "000001" / "classes.json").write_text(json.dumps(drawn))
+    (tmp_path / "data" / "000002" / "fine_labels.nrrd").unlink()
+    workflow = ConfigWorkflow(
+        config_file=[
+            str(CONFIGS / name) for name in ("train.yaml", "demo.yaml", "demo_people.yaml", "overrides/on_device.yaml")
+        ],
+        workflow_type="train",
+        logging_file=None,
+        **{name: value for name, value in settings(tmp_path / "data", tmp_path).items() if "random" not in name}
+        | {"batch_size": 2, "max_epochs": 2},
+    )
+    workflow.initialize()
+    cached = workflow.parser.get_parsed_content("train#dataset")._cache
+    assert len({item["image"].shape for item in cached}) == 2
+    before = copy.deepcopy(cached)
+    workflow.run()
+    workflow.finalize()
+    for item, whole in zip(cached, before, strict=True):
+        for key in ("image", "label"):
+            assert torch.equal(torch.as_tensor(item[key]), torch.as_tensor(whole[key]))
+    loss = workflow.parser.get_parsed_content("training_loss")
+    assert loss.labelled_as.shape == (2, anatomy.CHANNEL_COUNT)
+    checkpoint = load_checkpoint(str(latest_checkpoint(tmp_path / "checkpoints")))
+    assert checkpoint["trainer"]["iteration"] == 4
+    assert all(torch.isfinite(value).all() for value in checkpoint["network"].values())

@@ -277,3 +277,16 @@ def test_check_names_what_is_wrong(released: Path, tmp_path: Path, file: str, ch
     with pytest.raises(SegmentationError, match=named) as raised:
         check(broken, coarse=True)
     assert raised.value.exit_code == 4
+
+
+@pytest.mark.slow
+def test_check_runs_in_a_process_of_its_own(released: Path) -> None:
+    # There MONAI is imported without what inference does not need, jsonschema among it.
+    program = "import sys; from sarcomap.bundle_check import _verified_metadata as check; from pathlib import Path; "
+    program += "print(check(Path(sys.argv[1]))['version'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(released)], cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1.0"

@@ -17,6 +17,7 @@ from monai.transforms import RandGaussianNoised
 
 from bundle.scripts import (
     EpochSampler,
+    LoaderAhead,
     ResumeTraining,
     SeedEachEpoch,
     WholeFileCheckpointSaver,
@@ -161,3 +162,30 @@ def test_no_checkpoint_is_ever_seen_in_part(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         engine.run([0], max_epochs=2)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
+
+
+def test_a_thread_that_is_ahead_takes_no_random_number_from_the_next_epoch() -> None:
+    def batches(first_epoch: int) -> list[torch.Tensor]:
+        data = [{"image": torch.full((1, 2), float(i))} for i in range(8)]
+        loader = LoaderAhead(Dataset(data, RandGaussianNoised("image", prob=1.0)), sampler=EpochSampler(8, seed=1))
+        seen: list[torch.Tensor] = []
+        engine = Engine(lambda e, batch: seen.append(batch["image"]) if e.state.epoch == 2 else None)
+        SeedEachEpoch(loader, seed=1).attach(engine)
+        engine.state.epoch, engine.state.iteration = first_epoch - 1, 3 * (first_epoch - 1)
+        engine.state.max_epochs, engine.state.epoch_length = 2, 3  # of the eight
+        engine.run(loader, max_epochs=2, epoch_length=3)
+        return seen
+
+    whole, resumed = batches(1), batches(2)
+    assert len(whole) == len(resumed) == 3 and all(map(torch.equal, whole, resumed))
+
+
+def test_an_error_in_the_thread_ends_the_training() -> None:
+    def broken(item: int) -> int:
+        if item == 2:
+            raise ValueError("participant 2 is unreadable")
+        return item
+
+    engine = Engine(lambda e, batch: None)
+    with pytest.raises(RuntimeError, match="broken"):
+        engine.run(LoaderAhead(Dataset(list(range(5)), broken)), max_epochs=1)

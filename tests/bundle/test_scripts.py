@@ -139,3 +139,15 @@ def test_weights_are_not_made_narrower() -> None:
 
 def unetr(window: tuple[int, int, int], channels: int = 1, features: int = 4) -> UNETR:
     return UNETR(channels, 3, window, feature_size=features, hidden_size=8, mlp_dim=16, num_heads=2)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_start_a_network_in_float32(kind: torch.dtype) -> None:
+    window = (32, 16, 32)
+    given = {name: value.to(kind) for name, value in unetr(window).state_dict().items()}
+    larger = unetr((64, 16, 32), channels=2, features=6)
+    larger.load_state_dict(resized(widened(given, larger), larger, window))
+    assert {value.dtype for value in larger.state_dict().values()} == {torch.float32}
+    whole = {name: value.float() for name, value in given.items()}
+    positions = "vit.patch_embedding.position_embeddings"
+    assert torch.equal(larger.get_parameter(positions), resized(whole, larger, window)[positions])  # not rounded again
