@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The first phases of models/demo_unetr.pt (docs/README.md has those after them): 240 synthetic participants of varied
-# anatomy and 8 usual ones for validation, then about nine hours of training on two cores with bfloat16 (two to four
-# times as long without).
+# anatomy and 8 usual ones for validation, then many hours of training on two cores with bfloat16 (two and a quarter with
+# 8 features, a third of today's; two to four times as long without bfloat16).
 # After an interruption, run it again: existing participants and checkpoints are kept.
 #   WORK=/somewhere/outside/git bash bundle/scripts/train_demo.sh [arguments of all phases, e.g. --val_interval 10]
 # With PAINTED, a folder of pairs that `sarcomap phantom paint` made of label maps of people (docs/people.md), three more
