@@ -48,9 +48,12 @@ _COLLECT = """\
 Collect reports into one table.
 
 Every report.json below a folder becomes a row: eid and visit, phenotypes, source of the labels, model and flags."""
-_COLLECT_EXAMPLES = """\
-Example:
-  sarcomap analysis collect studies --out phenotypes.parquet"""
+_COLLECT_EXAMPLES = f"""\
+{EXIT_CODES}
+
+Examples:
+  sarcomap analysis collect out --out phenotypes.parquet
+  sarcomap cohort collect cohort --out phenotypes.parquet"""
 _AUDIT = """\
 Check a published table of odds ratios against its own counts.
 

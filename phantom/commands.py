@@ -52,7 +52,8 @@ muscle is filled in. Writes DICOM and truth as `study` does, or with --n trainin
 _PAINT_EXAMPLES = """\
 Examples:
   sarcomap phantom paint --labels out/segmentation.seg.nrrd --out painted
-  sarcomap phantom paint --labels ct_labels.nii.gz --scheme totalsegmentator_ct --out pairs --n 20"""
+  sarcomap phantom paint --labels ct_labels.nii.gz \\
+      --scheme totalsegmentator_ct --out pairs --n 20"""
 _COHORT = """\
 Make a cohort with images: a zip for each participant, and a table of participants with outcomes.
 
