@@ -4,7 +4,7 @@
     python -m monai.bundle run --config_file bundle/configs/train.yaml --datalist DIR/datalist.json --fold 0
 
 Every folder below DIR that holds the images (directly or in `fused/`, where
-`python -m app` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
+`sarcomap run` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
 are matched to the label table by name or SNOMED CT code. Structures that were not
 drawn are recorded and left out of the loss and the averages.
 
