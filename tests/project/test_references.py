@@ -93,3 +93,13 @@ def test_links_between_pages_lead_to_files_and_headings(texts: dict[str, str]) -
 def test_no_document_is_referred_to_that_is_not_in_the_repository(texts: dict[str, str]) -> None:
     lines = ((path, line) for path, text in texts.items() for line in text.splitlines())
     assert [f"{path}: {line}" for path, line in lines if INTERNAL.search(line)] == []
+
+
+def test_every_module_that_the_page_on_architecture_names_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w/]+/)?\w+\.py)`", page)) - {"operator.py"}
+    assert len(named) > 15
+    absent = {
+        name for name in named if not any((ROOT / folder / name).is_file() for folder in ("", "analysis", "operators"))
+    }
+    assert not absent
