@@ -113,7 +113,7 @@ def test_every_flag_that_a_report_can_show_is_on_a_page() -> None:
             if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
                 continue
             if isinstance(node.func, ast.Name) and node.func.id in ("QualityFlag", "_warning"):
-                codes.add(node.args[0].value)
+                codes.add(str(node.args[0].value))
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
     assert len(codes) > 80
     assert {code for code in codes if f"`{code}`" not in pages} == set()
