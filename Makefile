@@ -73,6 +73,6 @@ sbom: setup ## write sbom.cdx.json (CycloneDX): all installed packages, includin
 audit: setup ## check installed packages for known vulnerabilities; fails if the database cannot be reached
 	@$(PY) -m container.vulnerabilities
 
-clean: ## remove everything that these targets made, including caches
+clean: ## remove the demo, builds and caches; .venv stays
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

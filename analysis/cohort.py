@@ -14,19 +14,17 @@ from analysis.composition import add_composition
 from analysis.deaths import count_deaths
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
+from analysis.eligibility import apply_criteria
 from analysis.errors import DataError
 from analysis.exclusions import consenting
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
-from analysis.text_tables import in_words
 from analysis.validation import Checked
 
 __all__ = ["Cohort", "build_cohort"]
 
 _FEWEST = 20
 _MOST_NAMED = 5
-# The first criteria below define the study population; the others concern missing data.
-_OF_ELIGIBILITY = 3
 # Printed in the paper as lean mass of arms and legs; in UK Biobank's dictionary they are not (method, section 8.13).
 _PRINTED_DXA_FIELDS = (23263, 23264, 23265, 23266)
 
@@ -134,38 +132,16 @@ def build_cohort(
     entered = len(participants.table)
     people, images = (consenting(one.table, withdrawn) for one in (participants, phenotypes))
     people = without_copies(people, images, participants.fields)
-    clash = [name for name in images.columns if name in people.columns and name != "eid"]
     structures = _structures(images)
-    named = {*covariates, *exposures, *outcomes, *also}
-    sides = {f"{name}_{side}_cm3" for name in structures for side in ("left", "right")} - named
-    measured = [name for name in images.columns if name not in sides and name not in clash and name != "eid"]
-    # Rows and columns are taken in one step: a merge of these wide tables holds three copies at once.
-    place = pd.Index(images["eid"]).get_indexer(pd.Index(people["eid"]))
-    joined = pd.concat(
-        [
-            people[place >= 0].reset_index(drop=True),
-            images.iloc[place[place >= 0], images.columns.get_indexer(measured)].reset_index(drop=True),
-        ],
-        axis=1,
-    )
-    if "synthetic" in images.columns:
-        said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
-        joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
-    if joined.empty:
-        raise DataError(
-            "participants and phenotypes",
-            f"no eid in common ({len(people)} and {len(images)} rows)",
-            "the same identifiers in both",
-            "Check that both tables use identifiers of the same UK Biobank application.",
-        )
+    joined = _joined(people, images, structures, {*covariates, *exposures, *outcomes, *also})
     steps: list[tuple[str, int, int]] = [
         ("in the participants table", 0, entered),
         ("without MRI phenotypes", len(people) - len(joined), len(joined)),
     ]
     if len(people) < entered:
         steps.insert(1, ("consent withdrawn", entered - len(people), len(people)))
+    notes = [*participants.notes, *phenotypes.notes]
     orphans = len(images) - len(joined)
-    image_notes = phenotypes.notes
     del images, phenotypes  # as large as the joined table, which is all that follows needs
     if rejected:
         kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
@@ -179,44 +155,13 @@ def build_cohort(
     check_sexes(table, problems)
     problems.raise_if_any("men with more muscle than women")
     _order_levels(table, participants, [*covariates, *also])
-    missing = table[[*covariates]].isna().any(axis=1)
-    criteria: list[tuple[str, pd.Series, bool]] = [
-        ("age or sex not known", table["age"].isna() | table["sex"].isna(), False),
-        (f"younger than {min_age:g} years", table["age"] < min_age, True),
-        ("incomplete MRI coverage (no total muscle volume or P/A ratio)",
-         table[["tmv_cm3", "pa_ratio"]].isna().any(axis=1), False),
-        ("no DXA appendicular lean mass or height", table["almi"].isna(), False),
-        ("no grip strength", table["grip_kg"].isna(), False),
-        (f"missing covariate ({in_words(covariates)})", missing, False),
-    ]  # fmt: skip
-    if not covariates:
-        criteria.pop()
-    keep = pd.Series(True, index=table.index)
-    keep_any_age = keep.copy()
-    eligible = keep.copy()
-    for number, (reason, unfit, is_age) in enumerate(criteria):
-        before, so_far = int(keep.sum()), keep.copy()  # at the end: who meets all criteria but the last
-        keep &= ~unfit
-        if not is_age:
-            keep_any_age &= ~unfit
-        if number < _OF_ELIGIBILITY:
-            eligible &= ~unfit
-        steps.append((reason, before - int(keep.sum()), int(keep.sum())))
-    lacking = _lacking(table.loc[so_far, [*covariates]])
+    found = apply_criteria(table, covariates, min_age)
+    keep = found.all_criteria
+    steps += found.steps
+    lacking = _lacking(table.loc[found.all_but_last, [*covariates]])
     if keep.sum() < _FEWEST:
-        largest = max(steps[1:], key=lambda step: step[1])
-        raise DataError(
-            "participants and phenotypes",
-            f"{int(keep.sum())} participants left to analyse; main reason for exclusion: {largest[0]} ({largest[1]})",
-            f"at least {_FEWEST}",
-            _absent(participants)
-            or (f"{lacking} Check that column, or take it out of --adjust." if lacking and largest == steps[-1] else "")
-            or "Check that column, or change --min-age or --adjust.",
-        )
-    flow = pd.DataFrame(
-        [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
-    )
-    notes = [*participants.notes, *image_notes, *_notes_on_deaths(table, register_until)]
+        raise _too_few(participants, steps, lacking)
+    notes += _notes_on_deaths(table, register_until)
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
@@ -224,17 +169,65 @@ def build_cohort(
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
+    costly = bool(covariates) and found.all_but_last.sum() > 2 * keep.sum()
     return Cohort(
         analysed=analysed,
-        all_ages=table.loc[keep_any_age, ["age", "sex", *BY_AGE]].reset_index(drop=True),
-        eligible=table.loc[eligible, [*questions]].reset_index(drop=True),
-        flow=flow,
+        all_ages=table.loc[found.any_age, ["age", "sex", *BY_AGE]].reset_index(drop=True),
+        eligible=table.loc[found.study_population, [*questions]].reset_index(drop=True),
+        flow=pd.DataFrame(
+            [(number, *step) for number, step in enumerate(steps)], columns=["step", "reason", "excluded", "remaining"]
+        ),
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=structures,
-        warnings=(*_warnings(analysed), *([lacking] if covariates and so_far.sum() > 2 * keep.sum() else [])),
+        warnings=(*_warnings(analysed), *([lacking] if costly else [])),
         sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
+    )
+
+
+def _joined(people: pd.DataFrame, images: pd.DataFrame, structures: Sequence[str], named: Set[str]) -> pd.DataFrame:
+    """Both tables by ``eid``, in the order of the people; of a structure's sides, only the named columns.
+
+    Raises
+    ------
+    DataError
+        If the tables share no participant.
+    """
+    sides = {f"{name}_{side}_cm3" for name in structures for side in ("left", "right")} - named
+    measured = [name for name in images.columns if name not in sides and name not in people.columns and name != "eid"]
+    # Rows and columns are taken in one step: a merge of these wide tables holds three copies at once.
+    place = pd.Index(images["eid"]).get_indexer(pd.Index(people["eid"]))
+    joined = pd.concat(
+        [
+            people[place >= 0].reset_index(drop=True),
+            images.iloc[place[place >= 0], images.columns.get_indexer(measured)].reset_index(drop=True),
+        ],
+        axis=1,
+    )
+    if joined.empty:
+        raise DataError(
+            "participants and phenotypes",
+            f"no eid in common ({len(people)} and {len(images)} rows)",
+            "the same identifiers in both",
+            "Check that both tables use identifiers of the same UK Biobank application.",
+        )
+    if "synthetic" in images.columns:
+        said = images.set_index("eid")["synthetic"].astype("string").str.removesuffix(".0")
+        joined["synthetic"] = joined["synthetic"].fillna(joined["eid"].map(said).astype("string"))
+    return joined
+
+
+def _too_few(participants: Checked, steps: Sequence[tuple[str, int, int]], lacking: str) -> DataError:
+    """The error of a cohort that is too small, with the criterion that excluded most and what to do about it."""
+    reason, excluded, _ = largest = max(steps[1:], key=lambda step: step[1])
+    return DataError(
+        "participants and phenotypes",
+        f"{steps[-1][2]} participants left to analyse; main reason for exclusion: {reason} ({excluded})",
+        f"at least {_FEWEST}",
+        _absent(participants)
+        or (f"{lacking} Check that column, or take it out of --adjust." if lacking and largest == steps[-1] else "")
+        or "Check that column, or change --min-age or --adjust.",
     )
 
 

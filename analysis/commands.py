@@ -27,15 +27,15 @@ One table holds phenotypes (from MRI), the other all other data of the participa
 UK Biobank. The tables are joined by eid. They can be CSV, TSV or Parquet."""
 _RUN_EXAMPLES = f"""\
 Output:
-  OUT/report.html              start here; one page, opens offline
-  OUT/tables/*.csv             flow, table1, concordance, decline, trend,
+  DIR/report.html              start here; one page, opens offline
+  DIR/tables/*.csv             flow, table1, concordance, decline, trend,
                                age_groups, associations, sex_stratified,
                                survival, per_sd, sensitivity, markers, notes
-  OUT/figures/*.{{png,svg}}
-  OUT/supplement.*             methods, every table and STROBE's checklist
+  DIR/figures/*.{{png,svg}}
+  DIR/supplement.*             methods, every table and STROBE's checklist
                                as Word (docx), HTML and LaTeX (tex)
-  OUT/provenance.json          software, inputs and options
-  OUT/options.yaml             options, to repeat the run with --config
+  DIR/provenance.json          software, inputs and options
+  DIR/options.yaml             options, to repeat the run with --config
 
 {EXIT_CODES}
 
@@ -48,9 +48,12 @@ _COLLECT = """\
 Collect reports into one table.
 
 Every report.json below a folder becomes a row: eid and visit, phenotypes, source of the labels, model and flags."""
-_COLLECT_EXAMPLES = """\
-Example:
-  sarcomap analysis collect studies --out phenotypes.parquet"""
+_COLLECT_EXAMPLES = f"""\
+{EXIT_CODES}
+
+Examples:
+  sarcomap analysis collect out --out phenotypes.parquet
+  sarcomap cohort collect cohort --out phenotypes.parquet"""
 _AUDIT = """\
 Check a published table of odds ratios against its own counts.
 

@@ -222,17 +222,17 @@ def proportional_hazards_p(
     Grambsch & Therneau, Biometrika 1994;81:515-526, in the form of R's ``cox.zph`` (survival 3): the coefficient may
     change with g(t) = 1 - S(t), where S is the Kaplan-Meier curve just before t.
 
-        Parameters
-        ----------
-        fit : CoxFit
-        time, died, regressors
-            The arguments of `fit_cox`.
+    Parameters
+    ----------
+    fit : CoxFit
+    time, died, regressors
+        The arguments of `fit_cox`.
 
-        Returns
-        -------
-        (ndarray of shape (k,), float)
-            p value of each coefficient, and of all together; NaN if all deaths
-            are at one time.
+    Returns
+    -------
+    (ndarray of shape (k,), float)
+        p value of each coefficient, and of all together; NaN if all deaths
+        are at one time.
     """
     if len(np.unique(time[died == 1])) < 2:
         return np.full(regressors.shape[1], np.nan), float("nan")

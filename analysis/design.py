@@ -16,7 +16,6 @@ __all__ = [
     "Regressors",
     "Standardised",
     "beside",
-    "design_of",
     "standardise",
     "variance_inflation",
 ]
@@ -198,11 +197,6 @@ class Covariates:
         notes += follow
         chosen = values if len(kept) == len(values) else values[kept]
         return Design(chosen.T, tuple(self.names[index] for index in kept), tuple(notes))
-
-
-def design_of(table: pd.DataFrame, covariates: Sequence[str]) -> Design:
-    """Build the columns of a table without missing values among the covariates; see `Covariates`."""
-    return Covariates(table, covariates).of(np.ones(len(table), dtype=bool))
 
 
 def variance_inflation(column: Vector, others: Vector) -> float:

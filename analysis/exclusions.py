@@ -107,7 +107,7 @@ def choose_visit(table: pd.DataFrame, visit: str | None, where: str) -> pd.DataF
         If no visit is given and a participant has several, no row is of the visit, or there is no eid.
     """
     if "eid" not in table.columns:
-        raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
+        raise DataError(where, "no column eid", "one", "Make the table with `sarcomap analysis collect`.")
     if "visit" not in table.columns:
         if visit is not None:
             raise DataError(where, "no column visit", "one", "Leave out --visit, or collect the reports again.")

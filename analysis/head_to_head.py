@@ -121,6 +121,8 @@ def head_to_head(
         and the percentile interval moved by it (Noma et al., Stat Med
         2021;40:5691-5701); calibration and decision curves too.
     seed : int
+    progress : callable
+        Called with what is computed next.
 
     Notes
     -----

@@ -29,15 +29,16 @@ class TwoColumns(PlainFormatter):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _format_parameter_entry(self, options: tuple[str, ...], desc: str, console: Console, entry: HelpEntry) -> None:
+        choices = f"One of {', '.join(entry.choices)}." if entry.choices else ""
         default = "" if entry.default is None else f"Default: {entry.default}."
-        said = f"{desc} {default} {'Required.' if entry.required else ''}"
+        said = f"{desc} {choices} {default} {'Required.' if entry.required else ''}"
         self._format_command_entry(options, (), said, console)
 
     def _format_command_entry(
         self, names: tuple[str, ...], shorts: tuple[str, ...], desc: str, console: Console
     ) -> None:
         left = f"  {', '.join((*names, *shorts))}"
-        lines = textwrap.wrap(" ".join(desc.split()), _width() - _LEFT)
+        lines = textwrap.wrap(" ".join(desc.split()), _width() - _LEFT, break_on_hyphens=False)
         if len(left) > _LEFT - 2:
             lines.insert(0, "")
         for line in lines:

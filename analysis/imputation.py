@@ -152,6 +152,12 @@ def imputed_associations(
     table : DataFrame
         `analysis.cohort.Cohort.eligible`. Exposures and outcomes predict the
         covariates, and are not imputed themselves.
+    covariates : sequence of str
+        Columns to impute and to adjust for.
+    exposures, outcomes : sequence of str
+    imputations : int
+        Number of imputed tables.
+    seed : int
 
     Returns
     -------

@@ -126,6 +126,7 @@ def associations(
         As `analysis.cohort.Cohort.analysed`.
     covariates : sequence of str
         Empty for crude models only.
+    exposures, outcomes : sequence of str
     cuts : dict, optional
         Fixed cuts by exposure instead of tertiles.
     progress : callable

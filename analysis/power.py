@@ -1,9 +1,8 @@
 """Power and precision, for planning: what can a cohort of a given size find?
 
 Closed forms that planners know: two proportions with unequal groups as in R's ``power.prop.test``; logistic
-regression on a measure per SD (Hsieh et al., Stat Med 1998;17:1623-1634); Cox's model by the number of events
-(Schoenfeld, Biometrics 1983;39:499-503; Hsieh & Lavori, Control Clin Trials 2000;21:552-560). Covariates that explain
-a share R² of the exposure divide its information by the variance inflation 1 / (1 - R²).
+regression on a measure per SD (Hsieh et al., Stat Med 1998;17:1623-1634). Covariates that explain a share R² of the
+exposure divide its information by the variance inflation 1 / (1 - R²).
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ __all__ = [
     "explained_share",
     "interval_ratio",
     "power_curves",
-    "power_of_hazard_ratio",
     "power_of_thirds",
     "power_per_sd",
     "power_table",
@@ -64,24 +62,6 @@ def power_per_sd(odds_ratio: float, people: float, share: float, level: float = 
     """Power of logistic regression on a normal exposure; ``share`` with the outcome at its mean, the ratio per SD."""
     information = people * share * (1 - share) * (1 - r2)
     return float(ndtr(np.sqrt(information) * abs(np.log(odds_ratio)) - normal_quantile(1 - level / 2)))
-
-
-def power_of_hazard_ratio(
-    hazard_ratio: float, events: float, variance: float = 1.0, level: float = _LEVEL, r2: float = 0.0
-) -> float:
-    """Power of Cox's model.
-
-    Parameters
-    ----------
-    hazard_ratio : float
-        Per unit of the exposure.
-    events : float
-    variance : float
-        Of the exposure: 1 per SD, 1/4 for two equal groups.
-    level, r2 : float
-    """
-    information = events * variance * (1 - r2)
-    return float(ndtr(np.sqrt(information) * abs(np.log(hazard_ratio)) - normal_quantile(1 - level / 2)))
 
 
 def smallest_ratio(power_of: Callable[[float], float], power: float = _POWER) -> float:

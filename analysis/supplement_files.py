@@ -115,7 +115,9 @@ def write_word(supplement: Supplement, path: Path) -> None:
         If python-docx is not installed.
     """
     if not has_word():
-        raise UsageError("Word document", "python-docx is not installed", "it", 'pip install "sarcomap[manuscript]".')
+        raise UsageError(
+            "Word document", "no python-docx", "the package python-docx", 'Run `pip install "sarcomap[manuscript]"`.'
+        )
     document, width = _empty_document(supplement.title)
     document.add_heading(supplement.title, 1)
     for text in supplement.warnings:

@@ -173,7 +173,7 @@ def check_phenotypes(
         participant appears twice.
     """
     if "eid" not in raw.columns:
-        raise DataError(where, "no column eid", "one", "Make the table with `python -m analysis collect`.")
+        raise DataError(where, "no column eid", "one", "Make the table with `sarcomap analysis collect`.")
     problems = Problems(where)
     if other_visits:
         rule = "of another visit than the participants' data: left out"

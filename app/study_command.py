@@ -93,11 +93,11 @@ def refuse_early(options: RunOptions, command: GeneralOptions, source: Path | No
 
     Warns about de-identification without a key.
 
-        Raises
-        ------
-        SarcoMapError
-            If a device is not available, a folder is not a bundle, a key file cannot
-            be read, or an input is neither a folder, a zip nor NIfTI.
+    Raises
+    ------
+    SarcoMapError
+        If a device is not available, a folder is not a bundle, a key file cannot
+        be read, or an input is neither a folder, a zip nor NIfTI.
     """
     if options.device == "cuda" and not driver_sees_device():
         raise OptionError("device", "no CUDA device is available", "a CUDA device", "Use auto or cpu.")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fusion_seams import study_of
+from benchmarks.made_studies import study_of
 from benchmarks.phantom_truth import interior, scanned_tissues
 from operators.core.anatomy import MUSCLES, STRUCTURES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fusion_seams import study_of
+from benchmarks.made_studies import study_of
 from benchmarks.phantom_truth import scanned_tissues
 from benchmarks.records import kept
 from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name

@@ -10,8 +10,6 @@ import argparse
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fusion import finish
+from benchmarks.made_studies import study_of
 from operators.core.options import FusionOptions
-from operators.core.volume import Contrast, Fused, Station, Study
+from operators.core.volume import Fused, Study
 from operators.station_fusion import fuse
 from operators.station_fusion.overlaps import sample_overlaps
 from operators.station_fusion.positions import find_positions
-from phantom.acquisition import StationImages, acquire_study
+from phantom.acquisition import acquire_study
 from phantom.anatomy import body_grid, build_tissues
 from phantom.dixon_signal import AcquisitionOptions
 from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations, coarser
-
-
-def study_of(images: Sequence[StationImages]) -> Study:
-    stations = [
-        Station(
-            contrast=contrast,
-            voxels=station.images[contrast].astype(np.float32),
-            grid=station.geometry.grid,
-            acquired=datetime(2020, 1, 1),
-            series_uid=f"1.2.{4 * n + k}",
-            frame_of_reference_uid="1.2",
-            series_number=4 * n + k,
-            series_description=contrast.value,
-        )
-        for n, station in enumerate(images)
-        for k, contrast in enumerate(Contrast)
-    ]
-    return Study(tuple(stations), "1.2", "benchmark")
-
 
 SETTINGS: dict[str, dict[str, Any]] = {
     f"{blend}{', matched' if matched else ''}": {"blend": blend, "match_intensity": matched}

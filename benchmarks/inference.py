@@ -30,7 +30,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.inference_figures import draw_growth
+from benchmarks.made_studies import study_of
 from operators.core import anatomy
 from operators.core.bfloat16 import has_bf16
 from operators.core.model_card import SHIPPED_BUNDLE
 from operators.core.options import FusionOptions, SegmentationOptions
-from operators.core.volume import Contrast, Fused, Grid, Station, Study
+from operators.core.volume import Fused, Grid
 from operators.segmentation import SegmentationModel, load_model, segment
 from operators.segmentation.inference import Prepared, label_windows, prepare
 from operators.segmentation.networks import Network, RunsAhead, open_network
@@ -100,21 +100,7 @@ def fused_phantom(spacing_mm: tuple[float, float, float] | None, seed: int = 900
     person = draw_participant(seed)
     tissues = build_tissues(person, body_grid(person, (4.0, 4.0, 4.0)))
     images = acquire_study(tissues, archive_stations(4), AcquisitionOptions(), seed)
-    stations = tuple(
-        Station(
-            contrast=contrast,
-            voxels=station.images[contrast].astype(np.float32),
-            grid=station.geometry.grid,
-            acquired=datetime(2020, 1, 1),
-            series_uid=f"1.2.{4 * n + k}",
-            frame_of_reference_uid="1.2",
-            series_number=4 * n + k,
-            series_description=contrast.value,
-        )
-        for n, station in enumerate(images)
-        for k, contrast in enumerate(Contrast)
-    )
-    return fuse(Study(stations, "1.2", "benchmark"), FusionOptions(spacing_mm=spacing_mm))
+    return fuse(study_of(images), FusionOptions(spacing_mm=spacing_mm))
 
 
 def save(fused: Fused, path: Path, fat: bool = False) -> Path:

@@ -37,15 +37,15 @@ def figures(
     A study counts as lost unless its run had every object of its sender and every
     result of that run has arrived.
 
-        Parameters
-        ----------
-        studies : int
-        spool : Path
-        files : list of Path
-            Files of the original study; all others are copies of it.
-        received : Counter
-            How often the destination received each object, by study and SOP Instance UID.
-        seconds : float
+    Parameters
+    ----------
+    studies : int
+    spool : Path
+    files : list of Path
+        Files of the original study; all others are copies of it.
+    received : Counter
+        How often the destination received each object, by study and SOP Instance UID.
+    seconds : float
     """
     names = sorted(path.name for path in (spool / "done").iterdir())
     events = [json.loads(line) for line in (spool / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]

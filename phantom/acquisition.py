@@ -119,23 +119,23 @@ def sample(
 
     Beside the grid there is air. Above and below it, the last slice of the body continues.
 
-        Parameters
-        ----------
-        grid : Grid
-            Axis-aligned grid of ``signal``.
-        signal : ndarray, shape (z, y, x), float32
-        station : StationGeometry
-        shift_mm : tuple of float, (x, y, z)
-            The body's displacement in LPS.
+    Parameters
+    ----------
+    grid : Grid
+        Axis-aligned grid of ``signal``.
+    signal : ndarray, shape (z, y, x), float32
+    station : StationGeometry
+    shift_mm : tuple of float, (x, y, z)
+        The body's displacement in LPS.
 
-        Returns
-        -------
-        ndarray, shape (z, y, x) of the station, float32
+    Returns
+    -------
+    ndarray, shape (z, y, x) of the station, float32
 
-        Raises
-        ------
-        GeometryError
-            If ``grid`` is not aligned with the patient axes.
+    Raises
+    ------
+    GeometryError
+        If ``grid`` is not aligned with the patient axes.
     """
     directions = grid.affine[:3, :3]
     if (np.abs(directions - np.diag(np.diag(directions))) > 1e-6).any() or (np.diag(directions) <= 0).any():

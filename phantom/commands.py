@@ -29,9 +29,9 @@ A neck-to-knee two-point Dixon MRI study in the UK Biobank's format, with its ex
 Values that you do not give are drawn from the published cohort; the seed decides them."""
 _STUDY_EXAMPLES = """\
 Output:
-  OUT/dicom/<series>/<slice>.dcm      or, with --zip, OUT/<eid>_20201_2_0.zip
-  OUT/truth/labels.seg.nrrd           label map; opens in 3D Slicer
-  OUT/truth/truth.json                volumes, phenotypes, grid, faults
+  DIR/dicom/<series>/<slice>.dcm      or, with --zip, DIR/<eid>_20201_2_0.zip
+  DIR/truth/labels.seg.nrrd           label map; opens in 3D Slicer
+  DIR/truth/truth.json                volumes, phenotypes, grid, faults
 
 Examples:
   sarcomap phantom study --out demo --seed 7
@@ -42,7 +42,7 @@ Examples:
 _TRAINING_SET = """\
 Make pairs of image and label map to train a network on.
 
-Many participants as coarse volumes, without DICOM: OUT/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
+Many participants as coarse volumes, without DICOM: DIR/<seed>/{water,fat,labels,fine_labels}.nrrd. Participants that \
 exist already are kept, so an interrupted run continues where it stopped."""
 _PAINT = """\
 Paint a Dixon study into a label map: the anatomy of a person, images with known truth.
@@ -52,7 +52,8 @@ muscle is filled in. Writes DICOM and truth as `study` does, or with --n trainin
 _PAINT_EXAMPLES = """\
 Examples:
   sarcomap phantom paint --labels out/segmentation.seg.nrrd --out painted
-  sarcomap phantom paint --labels ct_labels.nii.gz --scheme totalsegmentator_ct --out pairs --n 20"""
+  sarcomap phantom paint --labels ct_labels.nii.gz \\
+      --scheme totalsegmentator_ct --out pairs --n 20"""
 _COHORT = """\
 Make a cohort with images: a zip for each participant, and a table of participants with outcomes.
 
@@ -60,10 +61,10 @@ Bodies and outcomes are drawn from the published cohort; the odds ratios of the 
 exist already are kept, so an interrupted run continues where it stopped."""
 _COHORT_EXAMPLES = """\
 Output:
-  OUT/zips/<eid>_20201_2_0.zip    for `sarcomap cohort run`
-  OUT/participants.csv            for `sarcomap analysis run`
-  OUT/truth.csv, OUT/truth/<eid>  true volumes and label maps
-  OUT/truth.json                  the odds ratios
+  DIR/zips/<eid>_20201_2_0.zip    for `sarcomap cohort run`
+  DIR/participants.csv            for `sarcomap analysis run`
+  DIR/truth.csv, DIR/truth/<eid>  true volumes and label maps
+  DIR/truth.json                  the odds ratios
 
 Example:
   sarcomap phantom cohort --out made --n 20 --small
@@ -72,7 +73,7 @@ _TABLE = """\
 Make a cohort's tables, without images, and their true effects.
 
 The cohort is calibrated to the published one; its odds ratios, correlations and slopes are known. Writes \
-OUT/phenotypes.csv and OUT/participants.csv for `sarcomap analysis run`, and OUT/truth.json."""
+DIR/phenotypes.csv and DIR/participants.csv for `sarcomap analysis run`, and DIR/truth.json."""
 _TABLE_EXAMPLES = """\
 Example:
   sarcomap phantom table --out cohort --n 5000 --seed 1"""

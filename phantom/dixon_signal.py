@@ -81,14 +81,14 @@ def decayed(
     in = W + F holds between the images. The opposed-phase image is acquired
     earlier and has lost less to T2* than ``|W - F|`` of those two.
 
-        Parameters
-        ----------
-        water, fat : ndarray, any shape, float32
-            Proton signal before decay.
+    Parameters
+    ----------
+    water, fat : ndarray, any shape, float32
+        Proton signal before decay.
 
-        Returns
-        -------
-        water, fat, opposed : ndarray, float32
+    Returns
+    -------
+    water, fat, opposed : ndarray, float32
     """
     total = water + fat
     # One R2* per voxel, because water and fat are in the same field.

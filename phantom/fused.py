@@ -39,17 +39,17 @@ def fused_images(
     In the outer half of a station's end slice nothing can be interpolated. There the
     slice is used only if no other station covers the place.
 
-        Parameters
-        ----------
-        scans : sequence of StationImages
-            Axis-aligned, with the same columns.
-        contrasts : sequence of Contrast
+    Parameters
+    ----------
+    scans : sequence of StationImages
+        Axis-aligned, with the same columns.
+    contrasts : sequence of Contrast
 
-        Returns
-        -------
-        list of ndarray, shape (z, y, x), float32
-            One per contrast; 0 outside all stations.
-        Grid
+    Returns
+    -------
+    list of ndarray, shape (z, y, x), float32
+        One per contrast; 0 outside all stations.
+    Grid
     """
     grid = fused_grid([scan.geometry.grid for scan in scans])
     z, y, x = axes(grid)

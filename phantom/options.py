@@ -110,19 +110,19 @@ class StudyOptions:
     out : Path
         Folder to write into. It is created if missing.
     seed : int
-    Determines everything that is not given.
+        Decides everything that is not given; the same seed and options give the same study.
     sex : {"M", "F"} or None
-        Default: drawn.
+        Sex. Default: drawn.
     age_years : float or None
         Age in years. Default: drawn.
     height_cm : float or None
-        Default: drawn.
+        Standing height in cm. Default: drawn.
     bmi : float or None
-        In kg/m2. Default: drawn.
+        Body mass index in kg/m2. Default: drawn.
     tmv_cm3 : float or None
-        Total muscle volume. Default: drawn.
+        Total muscle volume in cm3. Default: drawn.
     pa_ratio : float or None
-        Hamstrings over quadriceps. Default: drawn.
+        Volume of the hamstrings over that of the quadriceps. Default: drawn.
     stations : int
         6, 5 or 4: the lowest of the archive's six. 3, 2 or 1: as many large ones over pelvis to knee.
     orientation : {"axial", "coronal", "sagittal"}
@@ -171,7 +171,7 @@ class TrainingSetOptions:
     Attributes
     ----------
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     n : int
         Number of participants.
     seed : int
@@ -202,7 +202,7 @@ class PaintOptions:
     labels : Path
         Label map to paint: NIfTI or NRRD, made by hand, from CT, by another tool or by us.
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     scheme : str
         What the numbers in the map mean: ours, or another label scheme or YAML file as in `sarcomap run --scheme`.
     outline : Path or None
@@ -215,7 +215,7 @@ class PaintOptions:
     spacing_mm : tuple of float, (x, y, z)
         With --n: voxel size in mm; the default is the demo network's.
     water_alone : bool
-        With --n: every other pair is as a study with water alone.
+        With --n: fat of every other pair is computed from its water, as for a study of water alone.
     """
 
     labels: Annotated[Path, Parameter(metavar="FILE")]
@@ -240,7 +240,7 @@ class CohortOptions:
     Attributes
     ----------
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     n : int
         Number of eligible participants.
     seed : int
@@ -269,7 +269,7 @@ class ImagedCohortOptions:
     Attributes
     ----------
     out : Path
-        Folder to write into. It is made if it is missing.
+        Folder to write into. It is created if missing.
     n : int
         Number of participants.
     seed : int
@@ -277,7 +277,7 @@ class ImagedCohortOptions:
     stations : int
         Number of stations; the lowest of the six are used.
     small : bool
-        Pixels of twice the size from a coarser body: a fifth of the time, for tests.
+        For tests: pixels of twice the size, from a coarser body. Takes a fifth of the time.
     compress : bool
         Compress pixel data with JPEG lossless, as in the archive.
     """

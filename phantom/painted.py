@@ -236,8 +236,17 @@ def write_painted_set(
 
     Parameters
     ----------
+    out : Path
+    source : MappedBody
+    name : str
+        First part of the folders' names.
+    seeds : sequence of int
+        One for each painting.
+    spacing_mm : tuple of float, (x, y, z)
     water_alone : bool
-        Every other painting is of water alone.
+        Fat of every other painting is computed from its water.
+    progress : callable, optional
+        Called with the paintings done so far and their number.
     """
     for done, seed in enumerate(seeds):
         folder = out / f"{name}-{seed:04d}"

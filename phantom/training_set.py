@@ -73,13 +73,13 @@ def training_pair(
     resampling), so that the network is trained on images like those at inference.
     Labels are the anatomy itself, which the scan shows displaced and blurred.
 
-        Parameters
-        ----------
-        seed : int
-            Seed of the participant, of the scan and of the grid's origin.
-        spacing_mm : tuple of float, (x, y, z)
-        varied : bool
-            Use the anatomy of `varied_participant`.
+    Parameters
+    ----------
+    seed : int
+        Seed of the participant, of the scan and of the grid's origin.
+    spacing_mm : tuple of float, (x, y, z)
+    varied : bool
+        Use the anatomy of `varied_participant`.
     """
     participant = varied_participant(seed) if varied else draw_participant(seed)
     body = fit_body(participant)

@@ -2,8 +2,8 @@
 
 From a zip to numbers in ten lines:
 
->>> from sarcomap import RunOptions, load_model, process_study
->>> model = load_model("bundle")  # doctest: +SKIP
+>>> from sarcomap import SHIPPED_BUNDLE, RunOptions, load_model, process_study
+>>> model = load_model(SHIPPED_BUNDLE)  # doctest: +SKIP
 >>> for study in ("1000123_20201_2_0.zip", "1000456_20201_2_0.zip"):  # doctest: +SKIP
 ...     result = process_study(study, f"out/{study[:7]}", RunOptions(device="cpu"), model=model)
 ...     print(result.phenotypes["tmv_cm3"], result.phenotypes["pa_ratio"], result.flags)

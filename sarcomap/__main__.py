@@ -21,7 +21,8 @@ Start here:
   sarcomap doctor                       what works on this machine
   sarcomap demo                         a synthetic participant, DICOM to report
   sarcomap run study.zip -o out         one study: a zip or a folder of DICOM
-  sarcomap run --help                   all options of `sarcomap run`
+  sarcomap cohort run archive -o cohort many studies, and their table
+  sarcomap COMMAND --help               all options of a command
 
 {EXIT_CODES}"""
 
@@ -34,7 +35,7 @@ COMMANDS = {
     "phantom": ("phantom.commands:command", "Make synthetic studies, training sets and cohorts."),
     "analysis": ("analysis.commands:command", "Analyse a cohort's tables, collect reports, check a published table."),
     "serve": ("app.serve.command:command", "Process studies as they arrive, by DICOM or in a folder."),
-    "bundle": ("sarcomap.bundle_commands:command", "Train, release and check your own weights."),
+    "bundle": ("sarcomap.bundle_commands:command", "List training data, release trained weights, check a bundle."),
     "doctor": ("sarcomap.doctor:command", "Show what works on this machine."),
     "demo": ("sarcomap.demo:command", "Make a synthetic participant and process it, from DICOM to report."),
 }

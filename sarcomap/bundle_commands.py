@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from operators.core.command_line import new_app
-from operators.core.options.declaration import WholeNumber
+from operators.core.command_line import EXIT_CODES, new_app
+from operators.core.options.declaration import Flag, WholeNumber
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["check", "command", "datalist", "release"]
 
-command = new_app("bundle", "Train and release your own weights; docs/training.md shows how.")
+_EXAMPLES = f"""\
+{EXIT_CODES}
+
+Examples, in the order of docs/training.md:
+  sarcomap bundle datalist annotated --folds 5
+  python -m monai.bundle run --config_file bundle/configs/train.yaml ...
+  sarcomap bundle release best.pt -o mine --name Thighs --real ...
+  sarcomap bundle check mine
+  sarcomap run study.zip -o out -m mine"""
+
+command = new_app("bundle", "List training data, release trained weights as a bundle, and check a bundle.", _EXAMPLES)
 
 
 @command.command
@@ -27,38 +37,48 @@ def datalist(
     folder: Annotated[Path, Parameter(help="Folder with one folder for each participant.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="File for the list; FOLDER/datalist.json by default.")] = None,
-    folds: Annotated[int, WholeNumber, Parameter(help="Number of folds for cross-validation.")] = 5,
+    out: Annotated[
+        Path | None, Parameter(help="File for the list. Default: FOLDER/datalist.json.", metavar="FILE")
+    ] = None,
+    folds: Annotated[int, WholeNumber, Parameter(help="Number of folds for cross-validation.", metavar="N")] = 5,
     group_by: Annotated[
-        str, Parameter(help="What folds must not split: `participant`, or a CSV file with columns folder and group.")
+        str,
+        Parameter(
+            help="What folds must not split: the word participant, or a CSV file with columns folder and group.",
+            metavar="WHAT",
+        ),
     ] = "participant",
     images: Annotated[
         list[str] | None,
-        Parameter(help="Input channels of the network; water.nrrd by default.", consume_multiple=True, negative=""),
+        Parameter(
+            help="File names of the images, one for each input channel of the network. Default: water.nrrd.",
+            metavar="NAME",
+            consume_multiple=True,
+            negative="",
+        ),
     ] = None,
-    label: Annotated[str | None, Parameter(help="File name of the labels; by default the only .seg.nrrd.")] = None,
+    label: Annotated[
+        str | None, Parameter(help="File name of the labels. Default: the only .seg.nrrd.", metavar="NAME")
+    ] = None,
     scheme: Annotated[
-        str | None, Parameter(help="Meaning of the numbers in a plain label map: `ours`, or a label scheme.")
+        str | None,
+        Parameter(help="What the numbers in a plain label map mean: ours, or a label scheme.", metavar="NAME"),
     ] = None,
-    weak: Annotated[
-        bool, Parameter(help="The labels come from another program, not from an annotator.", negative="")
-    ] = False,
+    weak: Annotated[bool, Flag, Parameter(help="All labels come from another program, not from an annotator.")] = False,
     weak_folder: Annotated[
         list[str] | None,
-        Parameter(help="The labels of this folder come from another program. Repeatable.", negative=""),
+        Parameter(help="The labels of this folder come from another program. Repeatable.", metavar="NAME", negative=""),
     ] = None,
     ignore_segment: Annotated[
-        list[str] | None, Parameter(help="Leave out this segment. Repeatable.", negative="")
+        list[str] | None, Parameter(help="Leave out this segment. Repeatable.", metavar="NAME", negative="")
     ] = None,
-    seed: Annotated[int, WholeNumber, Parameter(help="Seed of the assignment to folds.")] = 0,
+    seed: Annotated[int, WholeNumber, Parameter(help="Seed of the random assignment to folds.", metavar="N")] = 0,
 ) -> None:
-    """List the pairs of fused images and annotations to train on, in folds that do not split a participant."""
-    from operators.core.errors import InputError
+    """List the images and annotations to train on, in folds that do not split a participant."""
+    from operators.core.errors import InputError, UsageError
 
     if not folder.is_dir():
         raise InputError(str(folder), "no such folder", "a folder with one folder per participant", "Check the path.")
-    from operators.core.errors import UsageError
-
     if folds < 2:
         raise UsageError("--folds", f"{folds}", "2 or more", "Give another number.")
     _silence_imports()
@@ -86,37 +106,47 @@ def release(
     ],
     /,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the new bundle.")],
-    name: Annotated[str, Parameter(help="Name of the model.")],
-    version: Annotated[str, Parameter(help="Version of the model, e.g. 1.0.0.")],
-    training_data: Annotated[str, Parameter(help="One sentence: what it was trained on.")],
-    intended_use: Annotated[str, Parameter(help="One sentence: what it may be used for.")],
+    output: Annotated[Path, Parameter(name=["--output", "-o"], help="Folder for the new bundle.", metavar="DIR")],
+    name: Annotated[str, Parameter(help="Name of the model.", metavar="TEXT")],
+    version: Annotated[str, Parameter(help="Version of the model, e.g. 1.0.0.", metavar="X.Y.Z")],
+    training_data: Annotated[str, Parameter(help="One sentence: what it was trained on.", metavar="TEXT")],
+    intended_use: Annotated[str, Parameter(help="One sentence: what it may be used for.", metavar="TEXT")],
     synthetic: Annotated[
         bool,
+        Flag,
         Parameter(
-            help="The weights were trained on synthetic images and not validated on people. Every output says so.",
-            negative="",
+            help="The weights were trained on synthetic images and not validated on people: every output says so."
         ),
     ] = False,
-    real: Annotated[bool, Parameter(help="The weights were trained on images of people.", negative="")] = False,
+    real: Annotated[bool, Flag, Parameter(help="The weights were trained on images of people.")] = False,
     metrics: Annotated[
-        Path | None, Parameter(help="Output folder of evaluate.yaml. The model card states its figures.")
+        Path | None,
+        Parameter(help="Output folder of evaluate.yaml, whose figures the model card then states.", metavar="DIR"),
     ] = None,
     config: Annotated[
         list[Path] | None,
         Parameter(
-            help="A config file of the training. Repeat it in the training's order; train.yaml by default.", negative=""
+            help="A config file of the training. Repeatable, in the training's order. Default: train.yaml.",
+            metavar="FILE",
+            negative="",
         ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        Parameter(name="--set", help="KEY=VALUE that was set on the training's command line. Repeatable.", negative=""),
+        Parameter(
+            name="--set",
+            help="A setting that was given on the training's command line. Repeatable.",
+            metavar="KEY=VALUE",
+            negative="",
+        ),
     ] = None,
-    authors: Annotated[str, Parameter(help="Who made the model.")] = "Not stated",
+    authors: Annotated[str, Parameter(help="Who made the model.", metavar="TEXT")] = "Not stated",
     data_license: Annotated[
-        Path | None, Parameter(help="Text file on what the terms of the training data allow.")
+        Path | None, Parameter(help="Text file that says what the terms of the training data allow.", metavar="FILE")
     ] = None,
-    bf16_dice_loss: Annotated[float | None, Parameter(help="Loss in mean Dice with bfloat16, if measured.")] = None,
+    bf16_dice_loss: Annotated[
+        float | None, Parameter(help="Measured loss of mean Dice with bfloat16, 0 to 1.", metavar="LOSS")
+    ] = None,
     training_signal: Annotated[
         tuple[float, float, float] | None,
         Parameter(
@@ -127,10 +157,17 @@ def release(
     ] = None,
     can_lack: Annotated[
         list[str] | None,
-        Parameter(help="An input image that the network can do without, such as `fat`. Repeatable.", negative=""),
+        Parameter(
+            help="An input image that the network can do without, such as fat. Repeatable.",
+            metavar="CONTRAST",
+            negative="",
+        ),
     ] = None,
 ) -> None:
-    """Make a bundle from a training's checkpoint, for `sarcomap run -m`. Give --synthetic or --real."""
+    """Make a bundle from a training's checkpoint, for `sarcomap run -m`.
+
+    Give --synthetic or --real: no weights are taken for either by default.
+    """
     from operators.core.errors import InputError, UsageError
     from operators.core.output_files import require_new
 
@@ -187,11 +224,16 @@ def check(
     /,
     *,
     trust_bundle: Annotated[
-        bool, Parameter(help="Trust the bundle: its configs may run any code with your rights.", negative="")
+        bool,
+        Flag,
+        Parameter(help="Run whatever code the bundle's configs name, with your permissions. Read them first."),
     ] = False,
-    coarse: Annotated[bool, Parameter(help="Use a phantom at a quarter of the resolution.", negative="")] = False,
+    coarse: Annotated[bool, Flag, Parameter(help="Use a phantom at a quarter of the resolution.")] = False,
 ) -> None:
-    """Verify a bundle's metadata, load its model, label one phantom with it, and print what was found."""
+    """Check a bundle: verify its metadata, load its model, and label one phantom with it.
+
+    Prints the structures that were found, their Dice, and the error of total muscle volume.
+    """
     from operators.core.errors import SegmentationError
 
     if not (folder / "models" / "shipped.json").is_file():

@@ -10,9 +10,9 @@ _EXAMPLES = f"""\
 {EXIT_CODES}
 
 Examples:
-  sarcomap cohort run archive -o cohort            every zip in a folder
-  sarcomap cohort status cohort                    what has become of each
-  sarcomap cohort qc cohort                        look at all of them on one page
+  sarcomap cohort run archive -o cohort   every zip in a folder
+  sarcomap cohort status cohort           what has become of each study
+  sarcomap cohort qc cohort               look at all of them on one page
   sarcomap cohort run archive -o cohort --retry oom --memory-limit 8"""
 
 #: Where each subcommand is, and its line of help, as in `sarcomap.__main__.COMMANDS`.

@@ -23,7 +23,7 @@ _EXAMPLES = f"""\
 
 Examples:
   sarcomap compare out/2021 out/2024
-  sarcomap compare out/2021/report.json out/2024/report.json --html change.html --json change.json"""
+  sarcomap compare out/2021/report.json out/2024/report.json --html change.html"""
 
 command = new_app(
     "compare",

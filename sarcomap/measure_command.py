@@ -24,7 +24,7 @@ _EXAMPLES = f"""\
 {EXIT_CODES}
 
 Examples:
-  sarcomap measure out/1000123                  after its segmentation.seg.nrrd was edited
+  sarcomap measure out/1000123        after its segmentation.seg.nrrd was edited
   sarcomap measure out/1000123 --segmentation edited.seg.nrrd
   sarcomap measure out/1000123 --segmentation labels.nii.gz --scheme musclemap"""
 

@@ -27,6 +27,8 @@ def box_by_age(table: pd.DataFrame, cut_offs: CutOffs, measures: tuple[str, ...]
         All ages, as `analysis.cohort.Cohort.all_ages`.
     cut_offs : CutOffs
         Drawn as lines in the panel of ALMI.
+    measures : tuple of str
+        Columns of the table; a panel for each.
     """
     figure = new_figure(DOUBLE_COLUMN, 2.9)
     groups = age_group(table["age"])
@@ -67,6 +69,8 @@ def decline_by_age(table: pd.DataFrame, measures: tuple[str, ...] = _MEASURES) -
     ----------
     table : DataFrame
         The analysed people. Years with fewer than 10 people are not drawn.
+    measures : tuple of str
+        Columns of the table; a panel for each.
     """
     figure = new_figure(DOUBLE_COLUMN, 2.4)
     year = np.floor(table["age"])

@@ -61,7 +61,7 @@ def connect(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        raise UsageError("--scheduler", "Dask is not installed", "it", "Install the extra cohort.") from None
+        raise UsageError("--scheduler", "no Dask", "the package distributed", "Install the extra cohort.") from None
     try:
         if Path(address).is_file():
             return Client(scheduler_file=address, timeout=30, set_as_default=False)

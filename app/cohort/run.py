@@ -290,7 +290,7 @@ def _write_tables(
     try:
         rows, left_out = write_phenotypes(out)
     except Exception as error:
-        if not hasattr(error, "exit_code"):  # the analysis has its own hierarchy, which this room may not import
+        if not hasattr(error, "exit_code"):  # the analysis has its own hierarchy, which app may not import
             raise
         show.say(f"warning: {PHENOTYPES} was not written: {error}")
         return None, done

@@ -112,7 +112,7 @@ def fetch_study(
                 access.name,
                 f"no Dixon MR among the study's {len(listed)} series",
                 "series whose ImageType or description names in phase, opposed phase, water or fat",
-                "Check the Study Instance UID; a study of other series can be given as a folder with -i.",
+                "Check the Study Instance UID; a study of other series can be given as a folder.",
             )
         taken = _Taken(folder, limits, sum(one.instances or 0 for one in wanted), progress)
         for one in wanted:

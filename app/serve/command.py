@@ -170,7 +170,7 @@ def check_run_arguments(arguments: Sequence[str]) -> None:
     except (CycloptsError, SarcoMapError) as error:
         said, _, hint = " ".join(str(error).split()).partition(". ")
         raise UsageError(
-            "run.arguments", said.rstrip("."), "options of python -m app", hint or "See python -m app --help."
+            "run.arguments", said.rstrip("."), "options of sarcomap run", hint or "See sarcomap run --help."
         ) from None
 
 

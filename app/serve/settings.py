@@ -108,7 +108,7 @@ class RunSettings:
     Attributes
     ----------
     arguments : tuple of str
-        Any options of python -m app except those for input and output.
+        Any options of sarcomap run except those for input and output.
     workers : int
         Number of studies processed at a time.
     timeout_s : float

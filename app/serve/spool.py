@@ -46,10 +46,10 @@ class Spool(JobQueue):
         SarcoMAP's own results are accepted but not stored: an archive that
         forwards everything would otherwise make us process them.
 
-                Returns
-                -------
-                bool
-                    False if the study exceeds the limits. Nothing more of it is stored then.
+        Returns
+        -------
+        bool
+            False if the study exceeds the limits. Nothing more of it is stored then.
         """
         key = study_key(study_uid)
         if made_by_us(content):

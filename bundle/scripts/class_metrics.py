@@ -28,10 +28,10 @@ class ClassMetricsCsv:
     Structures absent from a participant's labels are left out. Rows of epochs
     that are repeated after an interruption are replaced.
 
-        Parameters
-        ----------
-        path : path
-            Rewritten as a whole after each validation.
+    Parameters
+    ----------
+    path : path
+        Rewritten as a whole after each validation.
     """
 
     def __init__(self, path: str | Path) -> None:

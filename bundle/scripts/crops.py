@@ -20,14 +20,14 @@ class RandOverhangCropd(RandCropd):
     voxels longer than the crop, each end is in a share of
     (overhang + 1) / (d + 1 + 2 overhang) of all crops.
 
-        Parameters
-        ----------
-        keys : keys
-            Keys of images with the same shape, (channel, x, y, z).
-        roi_size : sequence of int, (x, y, z)
-            Voxels of the crop. Along an axis where the image is smaller, it is not cropped.
-        overhang : sequence of int, (x, y, z)
-            Voxels by which a crop may extend beyond the image. With zeros, this is MONAI's RandSpatialCropd.
+    Parameters
+    ----------
+    keys : keys
+        Keys of images with the same shape, (channel, x, y, z).
+    roi_size : sequence of int, (x, y, z)
+        Voxels of the crop. Along an axis where the image is smaller, it is not cropped.
+    overhang : sequence of int, (x, y, z)
+        Voxels by which a crop may extend beyond the image. With zeros, this is MONAI's RandSpatialCropd.
     """
 
     def __init__(self, keys: KeysCollection, roi_size: Sequence[int], overhang: Sequence[int]) -> None:

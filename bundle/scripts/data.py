@@ -173,7 +173,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
             str(path),
             f"no datalist ({type(error).__name__})",
             "a JSON file with `channels` and `training`",
-            "Make one with `python -m bundle.scripts.datalist DIR`.",
+            "Make one with `sarcomap bundle datalist DIR`.",
         ) from error
     if channels != list(images):
         raise InputError(
@@ -188,7 +188,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
                 path.name,
                 f"entry {number} without {', '.join(missing)}",
                 ", ".join(_ENTRY),
-                "Make the datalist again with `python -m bundle.scripts.datalist DIR`.",
+                "Make the datalist again with `sarcomap bundle datalist DIR`.",
             )
     check_folds(entries, path.name)
     pairs = []

@@ -4,7 +4,7 @@
     python -m monai.bundle run --config_file bundle/configs/train.yaml --datalist DIR/datalist.json --fold 0
 
 Every folder below DIR that holds the images (directly or in `fused/`, where
-`python -m app` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
+`sarcomap run` writes them) and one `.seg.nrrd` of 3D Slicer is a pair. Segments
 are matched to the label table by name or SNOMED CT code. Structures that were not
 drawn are recorded and left out of the loss and the averages.
 
@@ -144,15 +144,23 @@ def make_datalist(
     ----------
     folder, out : Path
         Paths in the list are relative to ``out``'s folder.
+    folds : int
+        Number of folds for cross-validation.
     group_by : str
         ``participant`` groups by the folder's name (for UK Biobank items by the eid, so that repeat visits stay
         together). Else a CSV file with columns ``folder`` and ``group``, for families, sites or scanners.
+    images : sequence of str
+        File names of the images, one for each channel of the network.
+    label : str, optional
+        File name of the labels. Default: the only ``.seg.nrrd``.
     mapping : mapping, optional
         For plain label maps of another scheme: value to class of the label table. Such labels are weak.
     weak, weak_folders : bool, collection of str
         Mark all pairs, or those of these folders, as labels of another program.
     ignore : collection of str
         Segments to leave out.
+    seed : int
+        Seed of the random assignment to folds.
 
     Returns
     -------

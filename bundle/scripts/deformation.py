@@ -31,30 +31,30 @@ class RandDeformedCropd(Randomizable, MapTransform):
     blurred twice. A slab keeps a part of the body along z and replaces the rest by 0, as
     if only that part had been scanned.
 
-        Parameters
-        ----------
-        keys : keys
-            Keys of the image (channel, x, y, z) and of the label, in this order.
-        roi_size : sequence of int, (x, y, z)
-            Voxels of the crop.
-        spacing_mm : sequence of float, (x, y, z)
-            Of image and label.
-        overhang : sequence of int, (x, y, z)
-            Voxels by which a crop may extend beyond the image; see `bundle.scripts.RandOverhangCropd`.
-        bend_mm : float
-            Standard deviation of the displacement of each control point.
-        turn_deg, stretch : float
-            Largest rotation about each axis, and largest relative change of size along each axis.
-        slab_prob : float
-            Share of crops that are slabs.
-        slab_mm : tuple of float
-            Lowest and highest extent of a slab along z.
+    Parameters
+    ----------
+    keys : keys
+        Keys of the image (channel, x, y, z) and of the label, in this order.
+    roi_size : sequence of int, (x, y, z)
+        Voxels of the crop.
+    spacing_mm : sequence of float, (x, y, z)
+        Of image and label.
+    overhang : sequence of int, (x, y, z)
+        Voxels by which a crop may extend beyond the image; see `bundle.scripts.RandOverhangCropd`.
+    bend_mm : float
+        Standard deviation of the displacement of each control point.
+    turn_deg, stretch : float
+        Largest rotation about each axis, and largest relative change of size along each axis.
+    slab_prob : float
+        Share of crops that are slabs.
+    slab_mm : tuple of float
+        Lowest and highest extent of a slab along z.
 
-        Notes
-        -----
-        The label has one channel, or eight: the parts of each voxel as `bundle.scripts.SubvoxelLabelsd` gives them.
-        Each part is sampled at its own place, nearest neighbour. Outside the image both are 0. Image and label on a GPU
-        are sampled there.
+    Notes
+    -----
+    The label has one channel, or eight: the parts of each voxel as `bundle.scripts.SubvoxelLabelsd` gives them.
+    Each part is sampled at its own place, nearest neighbour. Outside the image both are 0. Image and label on a GPU
+    are sampled there.
     """
 
     def __init__(

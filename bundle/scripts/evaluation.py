@@ -76,21 +76,21 @@ def score_files(
 ) -> list[ParticipantScores]:
     """Compute the scores of every participant that has both.
 
-        Parameters
-        ----------
-        labels, truth : mapping of str to Path
-            From `label_files`.
-        weak : sequence of str
-            Participants whose truth is another program's segmentation.
-        resample : bool
-            Resample label maps to the truth's grid (nearest label) if the grids differ. Otherwise that is an error.
-        tolerance_mm : float
-            Tolerance of the surface Dice.
+    Parameters
+    ----------
+    labels, truth : mapping of str to Path
+        From `label_files`.
+    weak : sequence of str
+        Participants whose truth is another program's segmentation.
+    resample : bool
+        Resample label maps to the truth's grid (nearest label) if the grids differ. Otherwise that is an error.
+    tolerance_mm : float
+        Tolerance of the surface Dice.
 
     Raises
-        ------
-        InputError, GeometryError
-            If no participant has both, or grids differ.
+    ------
+    InputError, GeometryError
+        If no participant has both, or grids differ.
     """
     both = [name for name in truth if name in labels]
     if not both:
@@ -126,13 +126,13 @@ class EvaluationReport:
     on the original grid of the image. The truth is read again from its file, so
     that resampling for the network cannot blur it.
 
-        Parameters
-        ----------
-        output_dir : path
-        pairs : sequence of dict
-            The evaluated items, from `list_pairs` or `read_datalist`. They say how to read their labels.
-        tolerance_mm : float
-            Tolerance of the surface Dice.
+    Parameters
+    ----------
+    output_dir : path
+    pairs : sequence of dict
+        The evaluated items, from `list_pairs` or `read_datalist`. They say how to read their labels.
+    tolerance_mm : float
+        Tolerance of the surface Dice.
     """
 
     def __init__(self, output_dir: str | Path, pairs: Sequence[Mapping[str, Any]], tolerance_mm: float = 2.0) -> None:

@@ -42,11 +42,11 @@ class DiceWeightedCELoss(torch.nn.Module):
     largest share, so the network would lose the shares (Wang et al. 2023, Dice
     semimetric losses, arXiv 2303.16296).
 
-        Parameters
-        ----------
-        class_weights : Tensor, shape (channels,)
-            For the cross-entropy; see `bundle.scripts.inverse_sqrt_frequency`.
-        lambda_dice, lambda_ce : float
+    Parameters
+    ----------
+    class_weights : Tensor, shape (channels,)
+        For the cross-entropy; see `bundle.scripts.inverse_sqrt_frequency`.
+    lambda_dice, lambda_ce : float
     """
 
     class_weights: torch.Tensor

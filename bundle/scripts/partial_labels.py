@@ -24,16 +24,16 @@ class PartialLabelLoss(torch.nn.Module):
     rewarded nor punished for finding them. With complete labels, the result is
     exactly the wrapped loss.
 
-        Parameters
-        ----------
-        loss : Module
-            Loss of raw scores (batch, channels, x, y, z) and labels (batch, 1, x, y, z). It applies softmax itself.
+    Parameters
+    ----------
+    loss : Module
+        Loss of raw scores (batch, channels, x, y, z) and labels (batch, 1, x, y, z). It applies softmax itself.
 
-        Attributes
-        ----------
-        labelled_as : Tensor, shape (batch, channels), int64, or None
-            For each class, the class whose label its voxels have: itself, another one that it was merged with, or 0
-            where it was not drawn. Set for each batch by `AnnotatedClasses`. None means that all classes are annotated.
+    Attributes
+    ----------
+    labelled_as : Tensor, shape (batch, channels), int64, or None
+        For each class, the class whose label its voxels have: itself, another one that it was merged with, or 0
+        where it was not drawn. Set for each batch by `AnnotatedClasses`. None means that all classes are annotated.
     """
 
     def __init__(self, loss: torch.nn.Module) -> None:

@@ -30,14 +30,14 @@ def labels_on_grid(labels: Volume, grid: Grid, where: str, *, resample: bool = F
     padded. An annotator's labels are never resampled. Another tool's labels may be
     on any grid and may be resampled (``resample``: to the nearest label).
 
-        Returns
-        -------
-        ndarray, shape ``grid.shape``, uint8
+    Returns
+    -------
+    ndarray, shape ``grid.shape``, uint8
 
-        Raises
-        ------
-        GeometryError
-            If voxels do not coincide, or labelled voxels are outside the image.
+    Raises
+    ------
+    GeometryError
+        If voxels do not coincide, or labelled voxels are outside the image.
     """
     voxels = np.asarray(labels.voxels, np.uint8)
     if labels.grid.same_as(grid, tolerance_mm=0.01):

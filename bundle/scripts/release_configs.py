@@ -33,17 +33,17 @@ def merged_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = N
     Folders and the datalist get the values of the shipped `train.yaml`, because
     the location of the training data is private.
 
-        Parameters
-        ----------
-        files : sequence of Path
-            In the order of ``--config_file``.
-        overrides : mapping, optional
-            Keys set on the training's command line, e.g. ``{"roi": [96, 96, 96], "network_def#hidden_size": 192}``.
+    Parameters
+    ----------
+    files : sequence of Path
+        In the order of ``--config_file``.
+    overrides : mapping, optional
+        Keys set on the training's command line, e.g. ``{"roi": [96, 96, 96], "network_def#hidden_size": 192}``.
 
-        Raises
-        ------
-        UsageError
-            If a file cannot be read, a key cannot be set, or the configs have no network.
+    Raises
+    ------
+    UsageError
+        If a file cannot be read, a key cannot be set, or the configs have no network.
     """
     parser = ConfigParser()
     for file in files:
@@ -85,15 +85,15 @@ def inference_settings(trained: ConfigParser) -> dict[str, Any]:
     plain, so that the model can be loaded without evaluating its maker's
     expressions (`operators.segmentation.bundle_guard`).
 
-        Parameters
-        ----------
-        trained : ConfigParser
-            From `merged_config`.
+    Parameters
+    ----------
+    trained : ConfigParser
+        From `merged_config`.
 
-        Returns
-        -------
-        dict
-            A config, unevaluated: it may refer to its own keys and to those of `inference.yaml`.
+    Returns
+    -------
+    dict
+        A config, unevaluated: it may refer to its own keys and to those of `inference.yaml`.
     """
     config = trained.get()
     settings: dict[str, Any] = {

@@ -32,21 +32,21 @@ class SubvoxelLabelsd(MapTransform):
 
     It must come after the transforms that bring the image to the network's spacing.
 
-        Parameters
-        ----------
-        keys : keys
-            Keys of the label.
-        image_key : str
-            Key of the image, a MetaTensor (channel, x, y, z) with axes along those of the label file.
-        factor : int
-            Number of parts along each axis.
-        file_name : str, optional
-            Name of a file beside the label with the same labels on smaller voxels. If it exists, it is read instead.
+    Parameters
+    ----------
+    keys : keys
+        Keys of the label.
+    image_key : str
+        Key of the image, a MetaTensor (channel, x, y, z) with axes along those of the label file.
+    factor : int
+        Number of parts along each axis.
+    file_name : str, optional
+        Name of a file beside the label with the same labels on smaller voxels. If it exists, it is read instead.
 
-        Raises
-        ------
-        InputError, GeometryError
-            See `bundle.scripts.read_labels`; also if the file's axes are rotated relative to the image's.
+    Raises
+    ------
+    InputError, GeometryError
+        See `bundle.scripts.read_labels`; also if the file's axes are rotated relative to the image's.
     """
 
     def __init__(

@@ -46,16 +46,16 @@ def check_settings(checkpoint: Path, config: Mapping[str, Any]) -> None:
     A checkpoint without ``training_settings.json`` beside it passes: it was
     copied, and its settings are unknown.
 
-        Parameters
-        ----------
-        checkpoint : Path
-        config : mapping
-            Plain values by config key.
+    Parameters
+    ----------
+    checkpoint : Path
+    config : mapping
+        Plain values by config key.
 
-        Raises
-        ------
-        UsageError
-            Names the first setting that differs.
+    Raises
+    ------
+    UsageError
+        Names the first setting that differs.
     """
     try:
         recorded = json.loads((checkpoint.parent / SETTINGS_FILE).read_text(encoding="utf-8"))

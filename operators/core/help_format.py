@@ -48,7 +48,7 @@ class TwoColumns(PlainFormatter):
         self._entry(console, ", ".join((*names, *shorts)), " ".join(desc.split()))
 
     def _entry(self, console: Console, left: str, right: str) -> None:
-        lines = textwrap.wrap(right, _width() - _LEFT) or [""]
+        lines = textwrap.wrap(right, _width() - _LEFT, break_on_hyphens=False) or [""]
         first = f"{self.indent}{left}"
         if len(first) > _LEFT - 2:
             self._print_plain(console, first)

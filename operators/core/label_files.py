@@ -140,10 +140,12 @@ def resample_labels(labels: NDArray[Any], grid: Grid, target: Grid) -> tuple[NDA
     ----------
     labels : ndarray, shape (z, y, x)
         Whole numbers from -32767 to 32767, on ``grid``.
+    grid, target : Grid
+        Grid of the labels, and the one to resample them onto.
 
     Returns
     -------
-    labels : ndarray, int16
+    labels : ndarray, shape (z, y, x), int16
         On ``target``; 0 outside ``grid``.
     covered : ndarray of bool
         Voxels of ``target`` that lie inside ``grid``.

@@ -168,6 +168,8 @@ def write_segmentation(path: Path, labels: Volume, *, compression_level: int = 2
         By convention ending in ``.seg.nrrd``.
     labels : Volume
         uint8; 0 is background, any other value an index of the label table.
+    compression_level : int
+        ISA-L's level, from 0 (fast) to 3 (small).
 
     Raises
     ------

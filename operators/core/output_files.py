@@ -108,6 +108,6 @@ def _not_written(path: Path, reason: str) -> OutputError:
     return OutputError(
         str(path),
         f"cannot be written ({reason})",
-        "a place that can be written",
+        "a folder that can be written",
         "Check the folder's permissions and the free space, or choose another output folder.",
     )

@@ -7,9 +7,7 @@ from typing import TypeVar
 
 from operators.core import clock
 
-__all__ = ["STAGES", "StageClock"]
-
-STAGES = ("load", "fuse", "segment", "write", "report")
+__all__ = ["StageClock"]
 
 Result = TypeVar("Result")
 

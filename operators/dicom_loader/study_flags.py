@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
@@ -22,10 +22,30 @@ _LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLoss
 
 
 def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> tuple[QualityFlag, ...]:
+    """Flags of a study that was loaded, in the order in which the report shows them.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        The stacks of images that are used, one for each station and contrast.
+    headers : StudyHeaders
+        What was read of all files, with what was left out.
+    frames : sequence of str
+        Frame of Reference UIDs of the stacks.
+    """
+    return (
+        *_stack_flags(stacks),
+        *_identity_flags(stacks, headers, frames),
+        *_source_flags(stacks, headers),
+        *_ignored_series(stacks, headers),
+    )
+
+
+def _stack_flags(stacks: Sequence[Stack]) -> list[QualityFlag]:
+    """What single stacks, or the stacks of one table position, have that they should not."""
     flags = [
-        QualityFlag(
+        _warning(
             "contrast-disagreement",
-            "warning",
             f"{stack.title}: its {stack.contrast_told_by} says {stack.contrast}, but another part of its header "
             f"contradicts it; {stack.contrast_told_by} was used.",
         )
@@ -34,93 +54,78 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
     ]
     flags += _several_stacks(stacks)
     flags += interleaved_flags(stacks)
-    for stack in stacks:
-        if stack.missing:
-            flags.append(
-                QualityFlag(
-                    "missing-slice",
-                    "warning",
-                    f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours.",
-                )
-            )
+    flags += [
+        _warning(
+            "missing-slice", f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours."
+        )
+        for stack in stacks
+        if stack.missing
+    ]
     for position in table_positions(stacks):
         if not all(stack.grid.same_as(position[0].grid, tolerance_mm=0.1) for stack in position):
             low, high = z_range_mm(position[0].grid)
-            flags.append(
-                QualityFlag(
-                    "contrast-grid-mismatch",
-                    "warning",
-                    f"The series at z = {low:.0f} to {high:.0f} mm do not all cover the same voxels.",
-                )
-            )
+            message = f"The series at z = {low:.0f} to {high:.0f} mm do not all cover the same voxels."
+            flags.append(_warning("contrast-grid-mismatch", message))
+    return flags
+
+
+def _identity_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> Iterator[QualityFlag]:
+    """What the headers say, or fail to say, of which images belong together."""
     if any(not stack.files[0].frame_of_reference_uid for stack in stacks):
-        flags.append(
-            QualityFlag(
-                "no-frame-of-reference",
-                "warning",
-                "Some series have no frame of reference; they were assumed to share that of the others.",
-            )
+        yield _warning(
+            "no-frame-of-reference",
+            "Some series have no frame of reference; they were assumed to share that of the others.",
         )
     if len(frames) > 1:
-        flags.append(
-            QualityFlag(
-                "frames-of-reference-joined",
-                "warning",
-                f"{len(frames)} frames of reference were taken as one, as --one-frame-of-reference asks; whether the "
-                "stations fit is told by how well they agree where they overlap.",
-            )
+        yield _warning(
+            "frames-of-reference-joined",
+            f"{len(frames)} frames of reference were taken as one, as --one-frame-of-reference asks; whether the "
+            "stations fit is told by how well they agree where they overlap.",
         )
     studies = {file.study_uid for stack in stacks for file in stack.files}
     if len(studies) > 1:
-        message = (
+        yield _warning(
+            "studies-joined",
             f"The series name {len(studies)} studies (StudyInstanceUID), none with both water and fat, but one frame "
-            "of reference; they were taken for one study that an anonymiser has taken apart."
+            "of reference; they were taken for one study that an anonymiser has taken apart.",
         )
-        flags.append(QualityFlag("studies-joined", "warning", message))
     if any(stack.regrouped for stack in stacks):
-        flags.append(
-            QualityFlag(
-                "series-uid-per-image",
-                "warning",
-                "Images name series of their own (SeriesInstanceUID); they were put together by series number, "
-                "contrast and place.",
-            )
+        yield _warning(
+            "series-uid-per-image",
+            "Images name series of their own (SeriesInstanceUID); they were put together by series number, "
+            "contrast and place.",
         )
     if headers.copies:
-        flags.append(
-            QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")
-        )
+        yield QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")
     if headers.shared_uids:
-        flags.append(
-            QualityFlag(
-                "sop-uid-shared",
-                "warning",
-                f"{headers.shared_uids} images have the SOP Instance UID of another image; the outputs name them by "
-                "UIDs that are derived from it, so they do not refer to the source images.",
-            )
+        yield _warning(
+            "sop-uid-shared",
+            f"{headers.shared_uids} images have the SOP Instance UID of another image; the outputs name them by "
+            "UIDs that are derived from it, so they do not refer to the source images.",
         )
+
+
+def _source_flags(stacks: Sequence[Stack], headers: StudyHeaders) -> Iterator[QualityFlag]:
+    """What may be missing from the images, or was lost before they came here."""
     if headers.unplaced:
-        flags.append(
-            QualityFlag(
-                "image-without-position",
-                "warning",
-                f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
-            )
+        yield _warning(
+            "image-without-position",
+            f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
         )
     if headers.broken_links:
         links = f"{headers.broken_links} link{'s' if headers.broken_links > 1 else ''}"
-        message = f"{links} to files that do not exist were passed over; images may be missing."
-        flags.append(QualityFlag("broken-links", "warning", message))
+        yield _warning("broken-links", f"{links} to files that do not exist were passed over; images may be missing.")
     lossy = {stack.files[0].series_uid for stack in stacks if any(_is_lossy(file) for file in stack.files)}
     if lossy:
-        flags.append(
-            QualityFlag(
-                "lossy-compression",
-                "warning",
-                f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of "
-                "images as acquired.",
-            )
+        yield _warning(
+            "lossy-compression",
+            f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of "
+            "images as acquired.",
         )
+
+
+def _ignored_series(stacks: Sequence[Stack], headers: StudyHeaders) -> Iterator[QualityFlag]:
+    """``ignored-series`` (info), with how many series were left out and of which kinds."""
     used = {file.series_uid for stack in stacks for file in stack.files}
     others = [other for other in headers.others if other.series_uid not in used]  # some contrasts the images told
     phase = {other.series_uid for other in others if other.kind == "phase"}
@@ -132,8 +137,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
             f"{len(phase)} of them phase images"
         )
         message += f", {len(composed)} composed or reformatted." if composed else "."
-        flags.append(QualityFlag("ignored-series", "info", message))
-    return tuple(flags)
+        yield QualityFlag("ignored-series", "info", message)
 
 
 def _several_stacks(stacks: Sequence[Stack]) -> list[QualityFlag]:
@@ -152,3 +156,7 @@ def _several_stacks(stacks: Sequence[Stack]) -> list[QualityFlag]:
 
 def _is_lossy(file: ImageFile) -> bool:
     return file.acquisition.get("LossyImageCompression") == "01" or file.transfer_syntax_uid in _LOSSY_SYNTAXES
+
+
+def _warning(code: str, message: str) -> QualityFlag:
+    return QualityFlag(code, "warning", message)

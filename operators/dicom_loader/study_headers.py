@@ -52,6 +52,21 @@ class StudyHeaders:
 
 
 def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyHeaders:
+    """Read the headers of all members, and keep each image once.
+
+    Parameters
+    ----------
+    source : Source
+    members : sequence of str
+        Names of the files in the source.
+    tick : Ticker
+        Called once for each member.
+
+    Raises
+    ------
+    DicomError
+        If two images of one place have the same SOP Instance UID and differ, or a file cannot be used.
+    """
     images: dict[str, list[ImageFile]] = {}
     others: list[OtherFile] = []
     unplaced: list[UnplacedImageError] = []
@@ -96,8 +111,7 @@ def _series(image: ImageFile) -> Hashable:
 
 
 def _with_uids_of_their_own(alike: Sequence[ImageFile]) -> Sequence[ImageFile]:
-    """Different images of one SOP Instance UID, as some anonymisers leave them, with UIDs derived from what they
-    show."""
+    """Images of one SOP Instance UID, as some anonymisers leave them: UIDs are derived from content if they differ."""
     if len(alike) == 1:
         return alike
     from operators.core.dicom_objects import derived_uid  # needs highdicom, which takes its time
@@ -226,6 +240,7 @@ def _nothing(source: Source, members: Sequence[str]) -> InputError:
 
 
 def no_dixon(source: Source, headers: StudyHeaders) -> SarcoMapError:
+    """The error of a source without a Dixon image: that of a damaged file if there is one, else what was found."""
     if error := next((other.error for other in headers.others if other.error is not None), None):
         return error
     series = len({other.series_uid for other in headers.others})

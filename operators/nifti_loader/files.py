@@ -69,7 +69,7 @@ def contrast_files(source: Path) -> dict[Contrast, Path]:
         if told is None and (others := sorted(_NO_IMAGE & set(_words(source)))):
             raise InputError(
                 source.name,
-                f"by its name no image ({others[0]})",
+                f"a name that says it is not a water image ({others[0]})",
                 _EXPECTED,
                 "Give the water image, or rename the file if it is that.",
             )

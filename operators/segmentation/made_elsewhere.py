@@ -77,7 +77,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
         if not mapped.voxels.any():
             raise InputError(
                 source.path.name,
-                f"no voxel of the structures that scheme {scheme.name} has for us",
+                f"no voxel of a structure that scheme {scheme.name} maps",
                 "at least one label of the scheme",
                 "Check --scheme: the same numbers mean other structures in other tools and tasks.",
             )

@@ -99,7 +99,7 @@ def _with_all_masks(scheme: Scheme, given: set[str], where: str) -> tuple[Scheme
     if not whole:
         raise InputError(
             where,
-            f"no structure of ours with all its masks ({f'{missing} missing' if some else shortened(sorted(given))})",
+            f"no structure with all its masks ({f'{missing} missing' if some else shortened(sorted(given))})",
             f"all masks of at least one of: {shortened(list(parts))}",
             "Have the tool write all its structures, both sides of each.",
         )

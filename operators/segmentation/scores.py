@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from operators.core.errors import InternalError
@@ -21,7 +20,7 @@ from operators.segmentation.label_kernel import label_band
 from operators.segmentation.stream import Band
 from operators.segmentation.windows import Triple
 
-__all__ = ["ScoreMapping", "labels_from_bands", "labels_from_scores", "map_scores"]
+__all__ = ["ScoreMapping", "labels_from_bands", "map_scores"]
 
 _MET = 1e-5  # of a voxel; tolerates rounding in the affines
 
@@ -164,27 +163,3 @@ def labels_from_bands(
         np.ascontiguousarray(mapping.turned_back(labels), dtype=np.uint8),
         np.ascontiguousarray(mapping.turned_back(confidence), dtype=np.float32) if with_confidence else None,
     )
-
-
-def labels_from_scores(scores: torch.Tensor, affine: NDArray[np.float64], grid: Grid) -> NDArray[np.uint8]:
-    """Like `labels_from_bands`, for scores of the whole image.
-
-    Parameters
-    ----------
-    scores : Tensor, shape (channels, x, y, z), float32
-    affine : ndarray, shape (4, 4)
-        See `map_scores`.
-    grid : Grid
-
-    Returns
-    -------
-    ndarray, shape (z, y, x), uint8
-
-    Raises
-    ------
-    InternalError
-        When the axes are not parallel.
-    """
-    _, x, y, z = scores.shape
-    everywhere = np.ones(grid.shape, dtype=np.bool_)
-    return labels_from_bands([Band.whole(scores)], map_scores((x, y, z), affine, grid), everywhere)[0]

@@ -49,11 +49,10 @@ Progress = Callable[[str, float], None]
 def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progress | None = None) -> Fused:
     """Fuse a study's stations into four volumes on one grid, with body mask and fat fraction.
 
-    Series are grouped into table positions. Of several acquisitions at the same
-    place, the newest is kept unless it is worse. The grid has the orientation of the highest
-    station, the finest spacing along each axis and the extent of all stations.
-    Stations are sampled by trilinear interpolation and averaged where they
-    overlap. A gap between stations stays 0 and outside the body mask.
+    Series are grouped into table positions. Of several acquisitions at the same place, the newest is kept unless it is
+    worse. The grid has the orientation of the highest station, the finest spacing along each axis and the extent of all
+    stations. Stations are sampled by trilinear interpolation and averaged where they overlap. A gap between stations
+    is 0, and is outside the body mask.
 
     Parameters
     ----------
@@ -66,18 +65,9 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     Returns
     -------
     Fused
-        ``stations`` has four entries for each position, in the order of
-        `Contrast`. ``overlaps`` compares stations as acquired: its entries are
-        those of `overlap_agreement` and ``seam_visibility``. ``flags`` are the
-        study's and those of fusion:
-        ``contrast-absent`` (warning), ``duplicate-station`` and ``intensity-matched`` (info),
-        ``incomplete-duplicate``, ``station-count``, ``stations-chosen`` (info), ``short-trunk``, ``contrast-cropped``,
-        ``water-fat-rescaled``, ``water-fat-mismatch``, ``stations-rescaled``, ``contrast-agent``,
-        ``shifted-station``, ``cut-at-side``, ``ghosting``, ``signal-void`` and ``intensity-step`` (warning),
-        ``station-gap``,
-        ``no-pelvis-to-knee-coverage`` and ``no-knee-coverage`` (error),
-        ``added-constant`` and ``body-mismatch`` (error),
-        ``water-fat-swap`` (error; warning when corrected).
+        Volumes (z, y, x). ``stations`` has four entries for each position, in the order of `Contrast`. ``overlaps``
+        compares stations as acquired: its entries are those of `overlap_agreement` and ``seam_visibility``. ``flags``
+        are the study's and those of fusion, which docs/fusion.md lists.
 
     Raises
     ------

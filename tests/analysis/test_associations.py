@@ -10,7 +10,7 @@ import pytest
 
 from analysis import associations, sex_stratified
 from analysis.definitions import COVARIATES, EXPOSURES, OUTCOMES
-from analysis.design import Covariates, design_of
+from analysis.design import Covariates
 from analysis.odds_ratios import associate
 from analysis.sensitivity import per_sd
 from analysis.thirds import tertiles
@@ -175,7 +175,8 @@ def test_a_constant_covariate_is_dropped_and_noted() -> None:
 
 def test_a_covariate_that_follows_from_others_is_dropped() -> None:
     table, _ = _small(1, 1)
-    design = design_of(table.assign(months=table["age"] * 12), ("age", "months"))
+    everyone = np.ones(len(table), dtype=bool)
+    design = Covariates(table.assign(months=table["age"] * 12), ("age", "months")).of(everyone)
     assert design.names == ("age",) and "follows from" in design.notes[0]
 
 

@@ -13,7 +13,7 @@ from analysis import associations
 from analysis.cohort import build_cohort
 from analysis.covariate_types import ReadAs
 from analysis.derived_columns import derive
-from analysis.design import Covariates, design_of, variance_inflation
+from analysis.design import Covariates, variance_inflation
 from analysis.errors import DataError
 from analysis.fields import read_fields
 from analysis.interactions import interactions
@@ -41,7 +41,8 @@ def test_coded_covariates_are_factors_with_missing_codes() -> None:
         check_phenotypes(images(), "p.csv"),
         covariates=("smoking",),
     )
-    assert design_of(cohort.analysed, ("smoking",)).names == ("smoking=previous", "smoking=current")
+    design = Covariates(cohort.analysed, ("smoking",)).of(np.ones(len(cohort.analysed), dtype=bool))
+    assert design.names == ("smoking=previous", "smoking=current")
     assert len(cohort.analysed) == 30
 
 

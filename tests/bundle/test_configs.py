@@ -104,6 +104,7 @@ def test_stated_figures_are_those_of_the_tables() -> None:
     assert metadata["eval_metrics"]["mean_dice"] == card["held_out_mean_dice"] == round(mean, 3)
     text = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
     assert f"**{mean:.3f}**" in text
+    assert f"mean Dice of 27 structures {mean:.3f}" in (BUNDLE.parent / "README.md").read_text(encoding="utf-8")
     for structure in anatomy.STRUCTURES:
         dice = float(rows[structure.name]["dice"])
         assert f"| {structure.display_name.lower()} | {dice:.3f} |" in text.lower()

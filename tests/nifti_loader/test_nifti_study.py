@@ -79,7 +79,7 @@ def test_fat_alone_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ge_fatfraction", "sub-01_PDFF", "fat_fraction", "labels", "thigh_dseg"])
 def test_fractions_and_labels_are_not_taken_for_water(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="by its name no image"):
+    with pytest.raises(InputError, match="a name that says it is not a water image"):
         load_nifti(save(tmp_path / f"{name}.nii.gz", thigh()))
     assert load_nifti(save(tmp_path / "whole_body.nii.gz", thigh())).stations
 

@@ -57,6 +57,15 @@ def test_every_example_names_a_command_with_the_flags_that_it_has() -> None:
             assert re.search(rf"{flag}(?![\w-])", help_of(*command)), f"{flag} in: {line}"
 
 
+@pytest.mark.parametrize("command", [(name, *below) for name in COMMANDS for below in [(), *zip(subcommands(name))]])
+def test_help_shows_examples_and_values_on_whole_lines(command: tuple[str, ...]) -> None:
+    lines = help_of(*command).splitlines()
+    broken = [line for line in lines if line.endswith("-")]
+    _, _, examples = help_of(*command).partition("\nExamples")
+    broken += [line for line in examples.splitlines()[1:] if line and not line.startswith("  ")]
+    assert not broken
+
+
 def test_every_variable_and_module_exists() -> None:
     code = subprocess.run(
         ["git", "-C", str(ROOT), "grep", "-hoE", r"\b(SARCOMAP|HOLOSCAN|XDG|OMP)_[A-Z_]+", "--", "*.py"],

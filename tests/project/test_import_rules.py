@@ -1,4 +1,4 @@
-"""Imports run one way between the rooms (docs/architecture.md, "Rooms"); `.importlinter` has the contracts."""
+"""Imports run one way between the packages (docs/architecture.md, "Packages"); `.importlinter` has the contracts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("analysis", "app", "bundle", "operators", "phantom", "sarcomap")
+PACKAGES = ("analysis", "app", "bundle", "operators", "phantom", "sarcomap")
 NOT_IMPORTED = {"tests", "benchmarks", "container", "examples"}
 
 
@@ -37,14 +37,14 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def rooms(root: Path) -> list[Path]:
-    return [file for room in ROOMS for file in sorted((root / room).rglob("*.py"))]
+def package_files(root: Path) -> list[Path]:
+    return [file for package in PACKAGES for file in sorted((root / package).rglob("*.py"))]
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the modules of every room and nothing else, for tests to change."""
-    for file in rooms(ROOT):
+    """A copy of the modules of every package and nothing else, for tests to change."""
+    for file in package_files(ROOT):
         target = tmp_path / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
@@ -59,9 +59,9 @@ def test_the_contracts_hold(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
-        ("phantom/study.py", "import app.run", "imports run downwards between rooms"),
-        ("phantom/study.py", "import analysis.tables", "imports run downwards between rooms"),
-        ("app/application.py", "import sarcomap", "imports run downwards between rooms"),
+        ("phantom/study.py", "import app.run", "imports run downwards between packages"),
+        ("phantom/study.py", "import analysis.tables", "imports run downwards between packages"),
+        ("app/application.py", "import sarcomap", "imports run downwards between packages"),
         ("operators/pipeline.py", "import operators.segmentation.operator", "an operator is imported by"),
         ("operators/core/volume.py", "import operators.dicom_loader", "imports run downwards inside operators"),
         ("operators/unplaced.py", "", "imports run downwards inside operators"),
@@ -95,19 +95,19 @@ def imported_names(file: Path) -> set[str]:
 
 
 def importers(root: Path, *modules: str) -> set[str]:
-    """Files of the rooms that import one of the modules or a part of it."""
+    """Files of the packages that import one of the modules or a part of it."""
     return {
         str(file.relative_to(root))
-        for file in rooms(root)
+        for file in package_files(root)
         if any(name == module or name.startswith(f"{module}.") for name in imported_names(file) for module in modules)
     }
 
 
-def test_only_one_room_imports_monai_deploy_and_holoscan() -> None:
+def test_only_one_package_imports_monai_deploy_and_holoscan() -> None:
     found = importers(ROOT, "monai.deploy", "holoscan")
     assert "operators/deploy/__init__.py" in found
     assert {file for file in found if not file.startswith("operators/deploy/")} == set()
 
 
-def test_no_room_imports_tests_benchmarks_or_the_container() -> None:
+def test_no_package_imports_tests_benchmarks_or_the_container() -> None:
     assert importers(ROOT, *NOT_IMPORTED) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -93,3 +94,26 @@ def test_links_between_pages_lead_to_files_and_headings(texts: dict[str, str]) -
 def test_no_document_is_referred_to_that_is_not_in_the_repository(texts: dict[str, str]) -> None:
     lines = ((path, line) for path, text in texts.items() for line in text.splitlines())
     assert [f"{path}: {line}" for path, line in lines if INTERNAL.search(line)] == []
+
+
+def test_every_module_that_the_page_on_architecture_names_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w/]+/)?\w+\.py)`", page)) - {"operator.py"}
+    assert len(named) > 15
+    absent = {
+        name for name in named if not any((ROOT / folder / name).is_file() for folder in ("", "analysis", "operators"))
+    }
+    assert not absent
+
+
+def test_every_flag_that_a_report_can_show_is_on_a_page() -> None:
+    codes = set()
+    for file in (ROOT / "operators").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+                continue
+            if isinstance(node.func, ast.Name) and node.func.id in ("QualityFlag", "_warning"):
+                codes.add(str(node.args[0].value))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    assert len(codes) > 80
+    assert {code for code in codes if f"`{code}`" not in pages} == set()

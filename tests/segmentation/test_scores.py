@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 
 from operators.core.errors import InternalError
 from operators.core.volume import Grid
-from operators.segmentation.scores import labels_from_scores
+from operators.segmentation.scores import labels_from_bands, map_scores
+from operators.segmentation.stream import Band
 
 FINE_SHAPE = (19, 11, 13)  # (z, y, x): more slices than one slab
 FINE_SPACING = (2.0, 3.0, 2.5)
 TIE = 1e-4
+
+
+def labels_from_scores(scores: torch.Tensor, affine: NDArray[np.float64], grid: Grid) -> NDArray[np.uint8]:
+    """The labels of the whole image, whose scores (channels, x, y, z) come as one band."""
+    mapping = map_scores((scores.shape[1], scores.shape[2], scores.shape[3]), affine, grid)
+    return labels_from_bands([Band.whole(scores)], mapping, np.ones(grid.shape, dtype=np.bool_))[0]
 
 
 def rotation(degrees: float) -> NDArray[np.float64]:

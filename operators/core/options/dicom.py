@@ -69,7 +69,7 @@ class DicomOptions:
         try:
             object.__setattr__(self, "derived", tuple(Contrast(one) for one in self.derived))
         except ValueError as error:
-            raise OptionError("derived", str(error), "in, opp, water or fat", "Name contrasts so.") from None
+            raise OptionError("derived", str(error), "in, opp, water or fat", "Choose among them.") from None
         if not self.derived or len(set(self.derived)) != len(self.derived):
             raise OptionError(
                 "derived",

@@ -33,8 +33,8 @@ class ReportOptions:
     viewer : {"auto", "yes", "no"}
         Whether report.html has a viewer of the volumes, which takes 2 to 5 MB. auto: yes, but no in a cohort.
     reference : Path or None
-        CSV of reference percentiles, as `sarcomap analysis` writes it: cards show the percentile for sex, age and
-        height. published: means and SDs of the published cohort, which the package holds.
+        CSV of reference percentiles, as `sarcomap cohort reference` writes it: cards show the percentile for sex, age
+        and height. published: means and SDs of the published cohort, which the package holds.
     previous : Path or None
         report.json of an earlier examination of the same person: cards show the change.
     pdf : bool
