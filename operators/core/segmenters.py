@@ -224,10 +224,10 @@ def _described(name: str) -> Segmenter:
         found = f"unknown or missing keys: {', '.join(wrong)}" if wrong else "values that are not text"
         raise UsageError(path.name, found, f"text for keys among {', '.join(sorted(keys))}", "See docs/inference.md.")
     scheme = path.parent / facts["scheme"]
-    facts = {**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]}
+    told: dict[str, Any] = {**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]}
     here = str(path.parent.absolute())
     places = {"command": here.replace("{", "{{").replace("}", "}}"), "version": here, "without_gpu": here}
-    return Segmenter(**{key: _from_here(text, places[key]) if key in places else text for key, text in facts.items()})
+    return Segmenter(**{key: _from_here(text, places[key]) if key in places else text for key, text in told.items()})
 
 
 def _from_here(command: str, folder: str) -> str:
