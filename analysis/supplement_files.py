@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["column_shares", "has_word", "supplement_html", "supplement_latex", "write_word"]
 
 _CSS = """\
-body{font:11pt/1.4 Georgia,'Times New Roman',serif;color:#111;max-width:1200px;margin:2em auto;padding:0 1em;overflow-wrap:anywhere}
+body{font:11pt/1.4 Georgia,'Times New Roman',serif;color:#111;max-width:1200px;margin:2em auto;padding:0 1em}
+body{overflow-wrap:anywhere}td,th{overflow-wrap:break-word}
 h2{font-size:11.5pt;margin:2.2em 0 .4em}.wide{overflow-x:auto}.warning{font-weight:bold}
 table{border-collapse:collapse;font:9pt/1.35 Arial,sans-serif;border-top:1.5px solid;border-bottom:1.5px solid}
-th{border-bottom:1px solid;text-align:left;vertical-align:bottom}td,th{padding:2px 7px;overflow-wrap:break-word}td{vertical-align:top}
+th{border-bottom:1px solid;text-align:left;vertical-align:bottom}td,th{padding:2px 7px}td{vertical-align:top}
 .n{text-align:right;white-space:nowrap}th.n{white-space:normal}tr.rule td{border-top:1px solid #999}
 tr.note td,p.note{font-size:8.5pt;color:#444}
 @page{size:A4 landscape;margin:15mm}

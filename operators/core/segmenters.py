@@ -227,7 +227,8 @@ def _described(name: str) -> Segmenter:
     told: dict[str, Any] = {**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]}
     here = str(path.parent.absolute())
     places = {"command": here.replace("{", "{{").replace("}", "}}"), "version": here, "without_gpu": here}
-    return Segmenter(**{key: _from_here(text, places[key]) if key in places else text for key, text in told.items()})
+    told |= {key: _from_here(told[key], folder) for key, folder in places.items() if key in told}
+    return Segmenter(**told)
 
 
 def _from_here(command: str, folder: str) -> str:
