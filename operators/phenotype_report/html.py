@@ -26,7 +26,7 @@ from operators.phenotype_report.page_checks import LIMITS, Check
 from operators.phenotype_report.page_intervals import about_intervals, interval_words
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
 from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
-from operators.phenotype_report.page_summary import sentences, verdict
+from operators.phenotype_report.page_summary import few, sentences, verdict
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis, spread_slices
 from operators.phenotype_report.profile_charts import Chart
 from operators.phenotype_report.remedies import what_to_do
@@ -245,7 +245,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
         if phenotype.card is None or phenotype.deprecated:
             continue
         given = values.get(key) is not None
-        missing = "Withheld" if quality["withheld"] else quality["not_given"].get(key, "")
+        missing = "Withheld" if quality["withheld"] else few(quality["not_given"].get(key, ""))
         cards.append(
             {
                 "place": phenotype.card.place,
