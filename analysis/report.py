@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Undefined
 
 from analysis.definitions import label_of
 from analysis.figures import box_by_age, concordance_figure, decline_by_age, flow_figure, forest, save
@@ -22,6 +22,7 @@ from analysis.figures.power import power_figure
 from analysis.further_tables import FURTHER
 from analysis.manuscript import manuscript_tables
 from analysis.options import Options
+from analysis.page_templates import page_environment
 from analysis.run import Results
 from analysis.supplement import make_supplement
 from analysis.supplement_files import has_word, supplement_html, supplement_latex, write_word
@@ -127,12 +128,7 @@ def _write_supplement(results: Results, options: Options, printed: Mapping[str, 
 def _render(
     results: Results, made_from: Mapping[str, Any], figures: Mapping[str, Any], printed: Mapping[str, TextTable]
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("analysis", "templates"),
-        autoescape=select_autoescape(default_for_string=True, default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Undefined)
     environment.filters |= {"count": format_count}
     cohort = results.cohort
     return environment.get_template("cohort_page.html.j2").render(

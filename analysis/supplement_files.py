@@ -18,6 +18,7 @@ __all__ = ["column_shares", "has_word", "supplement_html", "supplement_latex", "
 
 _CSS = """\
 body{font:11pt/1.4 Georgia,'Times New Roman',serif;color:#111;max-width:1200px;margin:2em auto;padding:0 1em}
+body{overflow-wrap:anywhere}td,th{overflow-wrap:break-word}
 h2{font-size:11.5pt;margin:2.2em 0 .4em}.wide{overflow-x:auto}.warning{font-weight:bold}
 table{border-collapse:collapse;font:9pt/1.35 Arial,sans-serif;border-top:1.5px solid;border-bottom:1.5px solid}
 th{border-bottom:1px solid;text-align:left;vertical-align:bottom}td,th{padding:2px 7px}td{vertical-align:top}
@@ -39,7 +40,8 @@ def supplement_html(supplement: Supplement) -> str:
     parts += [f"<p><b>{escape(head)}.</b> {escape(text)}</p>" for head, text in supplement.methods]
     for number, table in enumerate(supplement.tables, 1):
         marks = ["" if column < table.texts else " class='n'" for column in range(len(table.header))]
-        head = "".join(f"<th{mark}>{escape(cell)}</th>" for mark, cell in zip(marks, table.header, strict=True))
+        cells = zip(marks, table.header, strict=True)
+        head = "".join(f"<th scope='col'{mark}>{escape(cell)}</th>" for mark, cell in cells)
         parts.append(f"<h2>Table S{number}. {escape(table.title)}</h2>")
         parts.append(f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>")
         for place, row in enumerate(table.rows):

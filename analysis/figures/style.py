@@ -58,6 +58,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "legend.frameon": False,
+    "text.parse_math": False,  # a name of a column may hold "$"
     "svg.fonttype": "none",  # text stays text, so that it can be searched and edited
     "svg.hashsalt": "sarcomap",  # equal figures give equal files
 }

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from analysis.collect import Collected
+from analysis.page_templates import page_environment
 from analysis.quality.outliers import LIMIT, LIMIT_OF_SIDES, Extremes, find_extremes
 from analysis.tables import write_text
 
@@ -54,29 +54,26 @@ def quality_page(
         If the page cannot be written.
     """
     extremes = find_extremes(collected.table, sex)
-    environment = Environment(
-        loader=PackageLoader("analysis", "templates"),
-        autoescape=select_autoescape(default_for_string=True, default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     table = collected.table
-    text = environment.get_template("quality_page.html.j2").render(
-        # Read as it is: braces have a meaning of their own in a template.
-        script=resources.files("analysis").joinpath("templates/quality_page.js").read_text("utf-8"),
-        data=_as_script(_data(collected, folder, page, sex, extremes)),
-        studies=len(table),
-        flagged=int((table["quality_flags"] != "").sum()),
-        outliers=int(extremes.outlier.sum()),
-        withheld=int((table["withheld"] != "").sum()),
-        within_sex=extremes.within_sex,
-        limit=LIMIT,
-        limit_of_sides=LIMIT_OF_SIDES,
-        banners=_banners(table),
-        left_out=len(collected.left_out),
-        failures=_failures(failures),
-        not_processed=0 if failures is None else len(failures),
+    text = (
+        page_environment()
+        .get_template("quality_page.html.j2")
+        .render(
+            # Read as it is: braces have a meaning of their own in a template.
+            script=resources.files("analysis").joinpath("templates/quality_page.js").read_text("utf-8"),
+            data=_as_script(_data(collected, folder, page, sex, extremes)),
+            studies=len(table),
+            flagged=int((table["quality_flags"] != "").sum()),
+            outliers=int(extremes.outlier.sum()),
+            withheld=int((table["withheld"] != "").sum()),
+            within_sex=extremes.within_sex,
+            limit=LIMIT,
+            limit_of_sides=LIMIT_OF_SIDES,
+            banners=_banners(table),
+            left_out=len(collected.left_out),
+            failures=_failures(failures),
+            not_processed=0 if failures is None else len(failures),
+        )
     )
     write_text(text, page)
     return extremes
@@ -146,7 +143,7 @@ def _symbol(unit: str) -> str:
 
 def _as_script(data: Mapping[str, Any]) -> str:
     """JSON that cannot end the script element that holds it."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\!--")
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _banners(table: pd.DataFrame) -> list[str]:

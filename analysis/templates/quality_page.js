@@ -90,7 +90,7 @@
   D.flags.forEach((flags) => flags.forEach((flag) => flagCounts[flag]++));
   D.codes.map((code, number) => [code, number]).sort((a, b) => flagCounts[b[1]] - flagCounts[a[1]]).forEach(([code, number]) => {
     at("flag").append(element("option", { value: number }, `${code} (${flagCounts[number]})`));
-    const row = element("tr"), cell = element("td"), link = element("button", { class: "link" }, code);
+    const row = element("tr"), cell = element("th", { scope: "row" }), link = element("button", { class: "link", type: "button" }, code);
     link.addEventListener("click", () => { at("flag").value = number; at("show").value = "all"; choose(true); });
     cell.append(link);
     row.append(cell, element("td", { class: "n" }, flagCounts[number].toLocaleString("en")),
@@ -161,7 +161,9 @@
     const text = element("div", { class: "text" }), who = element("div", { class: "who" });
     who.append(element("span", {}, D.eid[i] + (D.visit[i] ? " · v" + D.visit[i] : "")));
     if (D.report[i]) who.append(element("a", { href: address(i, D.report[i]), target: "_blank", rel: "noopener" }, "report"));
-    const numbers = main.slice(0, 3).filter((one) => one.key !== "tvi_cm3_per_cm2").map((one) => `${{ tmv_cm3: "TMV ", pa_ratio: "P/A " }[one.key] ?? ""}${format(one.values[i], one)}`);
+    // Short enough for the narrowest card.
+    const told = { tmv_cm3: (value) => (value / 1000).toFixed(1) + " L", pa_ratio: (value) => "P/A " + value.toFixed(3) };
+    const numbers = main.filter((one) => one.key in told && one.values[i] !== null).map((one) => told[one.key](one.values[i]));
     text.append(who, element("div", { class: "numbers" }, [D.sex[i], ...numbers].filter(Boolean).join(" · ")));
     const list = element("ul"), found = reasons(i);
     found.slice(0, found.length > 3 ? 2 : 3).forEach((one) => list.append(element("li", one.far ? { class: "far", title: one.text } : { title: one.text }, one.text)));
@@ -276,6 +278,7 @@
   });
 
   // Decisions as a file.
+  const cells = (line) => [...line.matchAll(/(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g)].map((one) => one[1]?.replaceAll('""', '"') ?? one[2]);
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   at("save").addEventListener("click", () => {
     const lines = ["eid,visit,decision,reasons"];
@@ -291,7 +294,7 @@
   at("file").addEventListener("change", async () => {
     const text = await at("file").files[0].text();
     for (const line of text.split(/\r?\n/).slice(1)) {
-      const [eid, visit, decision] = line.split(","), i = rows.get(eid + "|" + visit);
+      const [eid, visit, decision] = cells(line), i = rows.get(eid + "|" + visit);
       if (i !== undefined && (decision === "accept" || decision === "reject")) decisions.set(i, decision);
     }
     at("file").value = "";

@@ -182,9 +182,11 @@ def of_onnx(tool: Segmenter, model: Path) -> Segmenter:
 def _facts(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    from operators.core.yaml_files import load_yaml
+
     try:
         text = path.read_text(encoding="utf-8")
-        facts = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        facts = json.loads(text) if path.suffix == ".json" else load_yaml(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise _unusable(path.name, f"not readable ({type(error).__name__})", "a YAML or JSON file") from error
     if not isinstance(facts, dict):

@@ -8,6 +8,7 @@ a YAML file with the same keys.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import string
 import sys
@@ -23,6 +24,7 @@ from operators.core.label_schemes import load_scheme
 
 __all__ = ["Segmenter", "load_segmenter", "model_digest", "segmenter_names"]
 
+_OF_A_SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"}
 _PLACES = {"input", "images", "output", "folder", "model", "python"}
 
 
@@ -34,7 +36,8 @@ class Segmenter:
     ----------
     name : str
     command : str
-        Split into words as a shell does, but run without a shell. ``{input}`` is the path of the (first) image,
+        Split into words as a shell does, but run without a shell. In a file, a word that begins with ``./`` is a path
+        in the file's folder. ``{input}`` is the path of the (first) image,
         ``{images}`` the folder that holds only the images, ``{output}`` the path of the label map to write,
         ``{folder}`` the folder to write to, ``{model}`` what ``--segmenter-model`` names, and ``{python}`` the
         interpreter that runs SarcoMAP.
@@ -61,7 +64,7 @@ class Segmenter:
     Raises
     ------
     UsageError
-        For a command without an image, with an unknown place, or that is no list of words.
+        For a command without an image, with an unknown place or a shell's sign, or that is no list of words.
     """
 
     name: str
@@ -78,14 +81,19 @@ class Segmenter:
 
     def __post_init__(self) -> None:
         try:
-            places = {place for _, place, _, _ in string.Formatter().parse(self.command) if place is not None}
+            fields_of = [one[1:] for one in string.Formatter().parse(self.command) if one[1] is not None]
             words = [*shlex.split(self.command), *shlex.split(self.without_gpu), *shlex.split(self.version)]
         except ValueError as error:
             raise self._unusable(f"a command that cannot be read ({error})") from error
+        places = {str(place) for place, _, _ in fields_of}
+        if any(form or conversion for _, form, conversion in fields_of):
+            raise self._unusable("a command with a place that is more than a name, such as {input:>9}")
         if not shlex.split(self.command) or not places & {"input", "images"} or places - _PLACES:
             raise self._unusable(f"a command with the places {', '.join(sorted(places)) or 'none'}")
         if any("\0" in word for word in words):
             raise self._unusable("a command with a null byte")
+        if ours := [word for word in words if word in _OF_A_SHELL]:
+            raise self._unusable(f"a command with {' and '.join(ours)}, which only a shell knows: write a script")
         try:
             contrasts = self.contrasts
         except ValueError:
@@ -94,6 +102,8 @@ class Segmenter:
             raise self._unusable(f"contrast {self.contrast!r}")
         if not self.reads.endswith(".nii.gz") or "/" in self.reads:
             raise self._unusable(f"reads: {self.reads}")
+        if not self.writes or {"", ".."} & set(self.writes.split("/")):
+            raise self._unusable(f"writes: {self.writes or 'nothing'}")
         if len(contrasts) > 1 and "{channel}" not in self.reads:
             raise self._unusable(f"{len(contrasts)} contrasts and the one image {self.reads}")
 
@@ -120,17 +130,17 @@ class Segmenter:
         """The command's words with the places filled in; a place that is not given stays as it is."""
         known = {"python": sys.executable, "model": "" if self.model is None else str(self.model.resolve())}
         filled = {place: f"{{{place}}}" for place in _PLACES} | known | {name: str(p) for name, p in places.items()}
-        words = [word.format(**filled) for word in shlex.split(self.command)]
+        words = [word.format(**filled) for word in _split(self.command)]
         return words + ([] if gpu else shlex.split(self.without_gpu))
 
     def version_words(self) -> list[str]:
         """The words of its version command; none when it has none."""
-        return [word.replace("{python}", sys.executable) for word in shlex.split(self.version)]
+        return [word.replace("{python}", sys.executable) for word in _split(self.version)]
 
     def _unusable(self, found: str) -> UsageError:
         expected = (
             "a program with {input} or {images} and {output} or {folder}; a contrast of in, opp, water or fat, or "
-            "several with {channel} in `reads`, which ends in .nii.gz"
+            "several with {channel} in `reads`, which ends in .nii.gz; a name in {folder} for `writes`"
         )
         return UsageError(f"segmenter {self.name}", found, expected, "Correct its description; see docs/inference.md.")
 
@@ -214,16 +224,40 @@ def _described(name: str) -> Segmenter:
         found = f"unknown or missing keys: {', '.join(wrong)}" if wrong else "values that are not text"
         raise UsageError(path.name, found, f"text for keys among {', '.join(sorted(keys))}", "See docs/inference.md.")
     scheme = path.parent / facts["scheme"]
-    return Segmenter(**{**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]})
+    told: dict[str, Any] = {**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]}
+    here = str(path.parent.absolute())
+    places = {"command": here.replace("{", "{{").replace("}", "}}"), "version": here, "without_gpu": here}
+    told |= {key: _from_here(told[key], folder) for key, folder in places.items() if key in told}
+    return Segmenter(**told)
+
+
+def _from_here(command: str, folder: str) -> str:
+    """A command whose words that begin with ``./`` are paths in the folder of its description."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command  # refused with the reason where it is used
+    return shlex.join(f"{folder}{word[1:]}" if word.startswith("./") else word for word in words)
+
+
+def _split(command: str) -> list[str]:
+    """A command's words. It runs in a folder of its own, where a program's path from here would lead nowhere."""
+    words = shlex.split(command)
+    return [
+        os.path.abspath(word) if n == 0 and "/" in word and "{" not in word else word for n, word in enumerate(words)
+    ]
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    from operators.core.yaml_files import load_yaml
+
     try:
-        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
+        facts = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(path.name, f"not readable ({type(error).__name__})", "a YAML file", "Correct it.") from error
+        found = f"not readable ({' '.join(str(error).split())})"
+        raise UsageError(path.name, found, "a YAML file with each key once", "Correct it.") from error
     if not isinstance(facts, dict):
         raise UsageError(path.name, "no keys", "a description of a tool", "See docs/inference.md.")
     return facts

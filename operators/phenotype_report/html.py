@@ -26,7 +26,7 @@ from operators.phenotype_report.page_checks import LIMITS, Check
 from operators.phenotype_report.page_intervals import about_intervals, interval_words
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
 from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
-from operators.phenotype_report.page_summary import sentences, verdict
+from operators.phenotype_report.page_summary import few, sentences, verdict
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis, spread_slices
 from operators.phenotype_report.profile_charts import Chart
 from operators.phenotype_report.remedies import what_to_do
@@ -45,6 +45,7 @@ _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Axial, lower thigh", "axial", ("vastus_medialis",)),
 )
 _APART_MM = 20.0
+_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def render_html(
         diagram=station_diagram(report["quality"]),
         has_fat_picture=further.viewer is not None and further.viewer["fat"] is not None,
         still=still,
-        viewer=None if still or further.viewer is None else json.dumps(further.viewer, separators=(",", ":")),
+        viewer=None if still or further.viewer is None else _as_script(further.viewer),
         banner=_banner(report["model"]),
         compartments=[_compartment_rows(report, c) for c in Compartment],
         has_confidence=any(s.get("confidence_mean") is not None for s in report["structures"]),
@@ -196,6 +197,11 @@ def render_html(
         methods=methods_text(report),
         repeatability=REPEATABILITY_SOURCE,
     )
+
+
+def _as_script(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end the script element that holds it."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _banner(model: Mapping[str, Any]) -> str | None:
@@ -239,7 +245,7 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
         if phenotype.card is None or phenotype.deprecated:
             continue
         given = values.get(key) is not None
-        missing = "Withheld" if quality["withheld"] else quality["not_given"].get(key, "")
+        missing = "Withheld" if quality["withheld"] else few(quality["not_given"].get(key, ""))
         cards.append(
             {
                 "place": phenotype.card.place,
@@ -311,6 +317,11 @@ def template(name: str) -> jinja2.Template:
     return _environment().get_template(name)
 
 
+def _without_overrides(value: Any) -> Any:
+    """A text without the characters that turn the direction of what follows them, our own words too (UAX 9, 2)."""
+    return value.translate(_OVERRIDES) if type(value) is str else value
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -319,6 +330,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_without_overrides,
     )
     environment.filters |= {
         "data_uri": data_uri,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from operators.core.rounding import REPEATABILITY
 from operators.core.volume import Study
 from operators.phenotype_report.page_numbers import percent, shown
 
-__all__ = ["Verdict", "examined", "sentences", "verdict"]
+__all__ = ["Verdict", "examined", "few", "sentences", "verdict"]
 
 REMOVED = "removed (de-identified)"
 _SEXES = {"F": "female", "M": "male", "O": "other"}
@@ -81,7 +82,7 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     if grave:
         more = len(grave) - 1
         further = f" {more} more {'warning is' if more == 1 else 'warnings are'} listed under Quality." if more else ""
-        return Verdict("amber", "Read with care", grave[0]["message"] + further, titles)
+        return Verdict("amber", "Read with care", few(grave[0]["message"]) + further, titles)
     notes = f" {len(flags)} {'note is' if len(flags) == 1 else 'notes are'} listed under Quality." if flags else ""
     return Verdict("green", "The checks found no problem", f"All automatic checks of images and labels passed.{notes}")
 
@@ -91,7 +92,8 @@ def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
     if report["quality"]["withheld"]:
         return ()
     touched = _touched(report)
-    values, reasons = report["phenotypes"], report["quality"]["not_given"]
+    values = report["phenotypes"]
+    reasons = {key: few(reason) for key, reason in report["quality"]["not_given"].items()}
     intervals = report.get("uncertainty", {}).get("phenotypes", {})
     errors = {key: interval["standard_error"] for key, interval in intervals.items()}
     said = {
@@ -104,6 +106,22 @@ def sentences(report: Mapping[str, Any]) -> tuple[str, ...]:
         f"{text} A warning casts doubt on this." if key in touched and values.get(key) is not None else text
         for key, text in said.items()
     )
+
+
+def few(reason: str) -> str:
+    """A reason with the first three of many structures that are absent; the table has all of them.
+
+    Examples
+    --------
+    >>> few("Not in the label map: Sartorius, Gracilis, Piriformis, Multifidus, Femur. They are needed.")
+    'Not in the label map: Sartorius, Gracilis, Piriformis and 2 more. They are needed.'
+    """
+    return re.sub(r"(label map[^:.]*: )([^.]+)", _first_three, reason)
+
+
+def _first_three(listed: re.Match[str]) -> str:
+    names = listed[2].split(", ")
+    return listed[0] if len(names) < 5 else f"{listed[1]}{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def _touched(report: Mapping[str, Any]) -> dict[str, None]:

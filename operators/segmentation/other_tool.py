@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import re
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +18,14 @@ from operators.core.nifti_files import write_nifti
 from operators.core.segmenters import Segmenter
 from operators.core.volume import Fused
 from operators.segmentation.made_elsewhere import import_labels
-from operators.segmentation.tool_version import environment, version_of
+from operators.segmentation.tool_process import run_tool
+from operators.segmentation.tool_version import version_of
 
 __all__ = ["check_installed", "label_with"]
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec little may be done
 _log = logging.getLogger(__name__)
-_POLL_S = 0.2
 _OUTPUT = "labels.nii.gz"
 _SAME_GRID_MM = 0.1
-_KILOBYTES_PER_GB = 1e6
 
 
 def check_installed(tool: Segmenter) -> None:
@@ -82,7 +72,8 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
             f"the {' and '.join(contrast.value for contrast in tool.contrasts)} images that it reads",
             "Use a tool for what the study has.",
         )
-    with tempfile.TemporaryDirectory(prefix="sarcomap-segmenter-") as name:
+    # A container may leave files behind that only its own user may remove.
+    with tempfile.TemporaryDirectory(prefix="sarcomap-segmenter-", ignore_cleanup_errors=True) as name:
         folder, images = Path(name) / "labels", Path(name) / "images"
         folder.mkdir()
         volumes = fused.volumes()
@@ -116,68 +107,20 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
 
 
 def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory_gb: float) -> None:
-    log = folder.parent / "tool.log"
-    start = time.monotonic()
-    with log.open("wb") as stream:
-        try:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                cwd=folder,
-                env=environment(tool),
-                start_new_session=True,
-                preexec_fn=_end_with_us,
-            )
-        except OSError as error:
-            raise SegmentationError(
-                f"segmenter {tool.name}", f"cannot be started ({error.strerror})", "a program", "Install it again."
-            ) from error
-        exceeded = ""
-        try:
-            while process.poll() is None and not exceeded:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_POLL_S)
-                if time.monotonic() - start > seconds:
-                    exceeded = f"not done after {seconds / 60:g} minutes"
-                elif _memory_gb(process.pid) > memory_gb:
-                    exceeded = f"more than {memory_gb:g} GB of memory"
-        finally:
-            with suppress(ProcessLookupError):  # also what the tool left running
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    text = log.read_text(encoding="utf-8", errors="replace")
-    _log.debug("%s wrote:\n%s", tool.name, text)
-    if exceeded:
+    ended = run_tool(words, folder, seconds=seconds, memory_gb=memory_gb)
+    _log.debug("%s wrote:\n%s", tool.name, ended.printed)
+    if ended.exceeded:
         raise SegmentationError(
             f"segmenter {tool.name}",
-            exceeded,
+            ended.exceeded,
             "a result within the limits",
             "Raise --segmenter-minutes or --segmenter-memory-gb, or use a machine with a GPU.",
         )
-    if process.returncode != 0:
-        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
+    if ended.code != 0:
+        last = (ended.lines() or ["no message"])[-1]
         raise SegmentationError(
             f"segmenter {tool.name}",
-            f"it ended with code {process.returncode}: {last[:200]}",
+            f"{ended.how}: {last[:200]}",
             "code 0",
             "Run it by hand on fused/water.nrrd (--nifti writes it as NIfTI), or see --log-level DEBUG.",
         )
-
-
-def _end_with_us() -> None:
-    """In the tool's process: the kernel kills it when ours ends without a chance to do so, by SIGKILL or Ctrl-C."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _memory_gb(group: int) -> float:
-    """Memory that the processes of a session hold together, from /proc; 0 where there is none."""
-    total_kb = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            after_name = status.read_text().rpartition(")")[2].split()
-            if int(after_name[3]) == group:  # the session, which the first process leads
-                resident = re.search(r"VmRSS:\s+(\d+)", (status.parent / "status").read_text())
-                total_kb += int(resident[1]) if resident else 0
-    return total_kb / _KILOBYTES_PER_GB

@@ -1,21 +1,19 @@
-"""The version of a tool of another maker, and the environment in which it runs."""
+"""The version of a tool of another maker."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 from operators.core.segmenters import Segmenter
+from operators.segmentation.tool_process import run_tool
 
-__all__ = ["environment", "version_of"]
+__all__ = ["version_of"]
 
 _SECONDS = 60
 _LONGEST = 64
-_ROOT = Path(__file__).resolve().parents[2]
 _INTERPRETER = re.compile(rb"(/[^\s'\"]*python[\d.]*)")
 _ASK = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
 
@@ -30,27 +28,12 @@ def version_of(tool: Segmenter) -> str:
         words = [interpreter, "-c", _ASK, tool.package]
     if not words:
         return ""
-    try:
-        answer = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            env=environment(tool),
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
-    return next((line.strip()[:_LONGEST] for line in answer.stdout.splitlines() if line.strip()), "")
-
-
-def environment(tool: Segmenter) -> dict[str, str]:
-    """The variables of its process. Our own programs find our packages from any folder."""
-    own = dict(os.environ)
-    if tool.program == sys.executable:
-        own["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [own.get("PYTHONPATH")])])
-    return own
+    with tempfile.TemporaryDirectory(prefix="sarcomap-version-", ignore_cleanup_errors=True) as name:
+        folder = Path(name) / "work"
+        folder.mkdir()
+        ended = run_tool(words, folder, seconds=_SECONDS, errors=False)
+    lines = [] if ended.exceeded or ended.code else ended.lines()
+    return lines[0][:_LONGEST].strip() if lines else ""
 
 
 def _interpreter(program: str) -> str | None:

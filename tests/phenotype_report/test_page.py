@@ -98,6 +98,18 @@ def test_sentences_name_the_larger_side_and_explain_what_is_missing(report: dict
     assert "Gracilis" in sentences(report)[1]
 
 
+def test_of_many_structures_that_are_absent_the_page_names_three(report: dict[str, Any]) -> None:
+    names = [structure["display_name"] for structure in report["structures"]]
+    reason = f"Not in the label map: {', '.join(names)}."
+    report["phenotypes"] = dict.fromkeys(report["phenotypes"])
+    report["quality"]["not_given"] = dict.fromkeys(report["phenotypes"], reason)
+    flag = {"code": "absent", "severity": "warning", "message": f"{reason} Phenotypes that need them are not given."}
+    report["quality"]["flags"] = [flag]
+    page = render_html(report)
+    assert f"{names[0]}, {names[1]}, {names[2]} and {len(names) - 3} more" in page
+    assert page.count(", ".join(names)) == 1  # under Quality
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(8786.44783, "8\N{NARROW NO-BREAK SPACE}790"), (412.3, "412"), (45.67, "45.7"), (None, "—")]
 )

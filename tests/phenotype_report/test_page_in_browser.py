@@ -7,6 +7,7 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from operators.core.options import ReportOptions, RunOptions
 from operators.core.volume import QualityFlag
+from tests import box_body
 from tests.phenotype_report.test_page import reference
 from tests.phenotype_report.test_reports import WITHHELD, written
 
@@ -38,11 +40,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         QualityFlag(code, "warning", f"{code} of the station of series 10, 11, 12, 13. " * 2)
         for code in ("ghosting", "signal-void", "intensity-step", "shifted-station")
     )
+    long = replace(box_body.MODEL, name="W" * 200, training_data="W" * 300, made_elsewhere=True)
     page = ReportOptions(reference=reference(folder / "r.csv", 0), previous=clean.json)
     return {
         "clean": clean.html,
         "withheld": written(folder / "withheld", flags=(WITHHELD,)).html,
         "warnings": written(folder / "warnings", flags=warnings).html,
+        "long": written(folder / "long", flags=(QualityFlag("ghosting", "warning", "W" * 300),), model=long).html,
         "compared": written(folder / "compared", options=RunOptions(report=page)).html,
     }
 
@@ -63,7 +67,7 @@ def opened(browser: Any, page: Path, width: int) -> Any:
     return tab
 
 
-@pytest.mark.parametrize("name", ["clean", "withheld", "warnings", "compared"])
+@pytest.mark.parametrize("name", ["clean", "withheld", "warnings", "long", "compared"])
 @pytest.mark.parametrize("width", [400, 700, 900, 1100, 1600])
 def test_nothing_reaches_beyond_the_window(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     tab = opened(browser, pages[name], width)

@@ -177,6 +177,12 @@ def test_page_escapes_what_a_file_says_of_itself(files: ReportFiles) -> None:
     assert "<img onerror" not in render_html(report)
 
 
+def test_a_name_does_not_turn_the_direction_of_the_words_after_it(files: ReportFiles) -> None:
+    report = json.loads(files.json.read_text(encoding="utf-8"))
+    report["quality"]["stations"][0]["series"][0]["series_description"] = "\u202eDixon"
+    assert "Dixon <span" in render_html(report) and "\u202e" not in render_html(report)
+
+
 def test_sr_is_valid_for_dciodvfy(files: ReportFiles, withheld: ReportFiles) -> None:
     assert errors(box_body.present(files.sr)) == []
     assert errors(box_body.present(withheld.sr)) == []

@@ -105,10 +105,55 @@ def test_every_known_tool_has_a_scheme(name: str) -> None:
     assert Segmenter(name, **KNOWN_SEGMENTERS[name]).source
 
 
-@pytest.mark.parametrize("command", ["tool {output}", "tool {input} {other}", "tool '{input}", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tool {output}",
+        "tool {input} {other}",
+        "tool '{input}",
+        "",
+        "tool {input:{x}}",
+        "tool {input!r}",
+        "a {input} | b",
+    ],
+)
 def test_a_command_that_cannot_be_run_is_refused(command: str) -> None:
     with pytest.raises(UsageError, match="segmenter x: a command"):
         Segmenter("x", command, "ours")
+
+
+@pytest.mark.parametrize("writes", ["", "/tmp/labels.nii.gz", "../labels.nii.gz"])
+def test_labels_outside_the_folder_are_refused(writes: str) -> None:
+    with pytest.raises(UsageError, match="segmenter x: writes"):
+        Segmenter("x", "tool {input} {output}", "ours", writes=writes)
+
+
+def test_a_script_beside_its_description_is_found(
+    fused: Fused, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "it's {one} \u00e4"
+    place.mkdir()
+    script = place / "tool.sh"
+    run = f"'{sys.executable}' '{TOOL}' '{folder / 'net.onnx'}' \"$1\" \"$2\""
+    script.write_text(f"#!/bin/sh\n[ $# = 0 ] && echo 7.1 || {run}\n")
+    script.chmod(0o755)
+    (place / "scheme.yaml").write_bytes((folder / "scheme.yaml").read_bytes())
+    words = "name: t\ncommand: ./tool.sh {input} {output}\nversion: ./tool.sh\nscheme: scheme.yaml\n"
+    (place / "tool.yaml").write_text(words)
+    _, card = label_with(load_segmenter(str(place / "tool.yaml")), fused, minutes=2, memory_gb=8)
+    assert card.version == "7.1"
+    script.rename(tmp_path / "tool.sh")
+    monkeypatch.chdir(tmp_path)  # and a program whose path begins where we are
+    tool = Segmenter("t", "./tool.sh {input} {output}", str(place / "scheme.yaml"))
+    assert label_with(tool, fused, minutes=2, memory_gb=8)[0].voxels.any()
+
+
+@pytest.mark.parametrize("twice", ["labels:\n  1: bright\n  1: dark\n", "labels:\n  1: bright\nname: other\n"])
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, twice: str) -> None:
+    scheme = tmp_path / "scheme.yaml"
+    scheme.write_text(f"name: s\nversion: '1'\nsource: here\nstructures:\n  vastus_lateralis: [bright]\n{twice}")
+    with pytest.raises(UsageError, match="is given twice"):
+        load_scheme(str(scheme))
 
 
 def test_an_unknown_tool_is_refused_with_the_known_ones() -> None:

@@ -1,25 +1,28 @@
-"""A tool of another maker does not outlive the run that started it."""
+"""A tool of another maker does not outlive the run that started it, and neither do the images that it was given."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 HOLD = """
-import os, sys
+import sys
 from pathlib import Path
-from types import SimpleNamespace
-from operators.segmentation import other_tool
-other_tool.environment = lambda tool: dict(os.environ)
-folder = Path(sys.argv[1]) / "work"
-folder.mkdir()
-other_tool._run(SimpleNamespace(name="tool"), ["sh", "-c", "echo $$ > ../pid; exec sleep 120"], folder, 100, 100)
+from operators.segmentation.tool_process import run_tool
+folder = Path(sys.argv[1]) / "temporary" / "work"
+folder.mkdir(parents=True)
+words = "setsid sleep 120 & echo $! > ../../child; echo $$ > ../../pid; exec sleep 120"
+run_tool(["sh", "-c", words], folder, seconds=100)
 """
 
 
-def test_a_tool_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_tool_and_what_it_started_end_with_a_run_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     # As the workers of a cohort are killed at their time limit, and a run by Ctrl-C.
     run = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
@@ -29,11 +32,12 @@ def test_a_tool_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
             assert run.poll() is None and time.monotonic() < until
             time.sleep(0.1)
     finally:
-        run.kill()
+        run.send_signal(number)
         run.wait()
     until = time.monotonic() + 20
-    while not ended(Path("/proc", written.read_text().strip())):
-        assert time.monotonic() < until, "the tool goes on"
+    left = [Path("/proc", (tmp_path / name).read_text().strip()) for name in ("pid", "child")]
+    while not all(map(ended, left)) or (tmp_path / "temporary").exists():
+        assert time.monotonic() < until, "the tool, or its folder, is still there"
         time.sleep(0.1)
 
 

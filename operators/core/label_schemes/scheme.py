@@ -149,10 +149,13 @@ def load_scheme(name: str) -> Scheme:
         )
     import yaml  # 15 ms that no help text should wait for
 
+    from operators.core.yaml_files import load_yaml
+
     try:
-        facts = yaml.safe_load(text)
+        facts = load_yaml(text)
     except yaml.YAMLError as error:
-        raise UsageError("--scheme", f"{name} is not YAML", "a YAML file", "Correct it.") from error
+        found = f"{name} is not YAML ({' '.join(str(error).split())})"
+        raise UsageError("--scheme", found, "a YAML file with each key once", "Correct it.") from error
     return _scheme(name, facts)
 
 
