@@ -40,8 +40,8 @@ def supplement_html(supplement: Supplement) -> str:
     parts += [f"<p><b>{escape(head)}.</b> {escape(text)}</p>" for head, text in supplement.methods]
     for number, table in enumerate(supplement.tables, 1):
         marks = ["" if column < table.texts else " class='n'" for column in range(len(table.header))]
-        cells = zip(marks, table.header, strict=True)
-        head = "".join(f"<th scope='col'{mark}>{escape(cell)}</th>" for mark, cell in cells)
+        titles = zip(marks, table.header, strict=True)
+        head = "".join(f"<th scope='col'{mark}>{escape(title)}</th>" for mark, title in titles)
         parts.append(f"<h2>Table S{number}. {escape(table.title)}</h2>")
         parts.append(f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>")
         for place, row in enumerate(table.rows):
