@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from operators.core.volume import QualityFlag
+from operators.dicom_loader.end_to_end import end_to_end_flags
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.interleaved import interleaved_flags
@@ -34,6 +35,7 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
     ]
     flags += _several_stacks(stacks)
     flags += interleaved_flags(stacks)
+    flags += end_to_end_flags(stacks)
     for stack in stacks:
         if stack.missing:
             flags.append(
