@@ -72,8 +72,8 @@ def studies_below(folder: Path, leave_out: Path | None = None) -> Iterator[Path]
     Every zip at any depth is a study. Beside them, and where there is none, every folder directly in this one that has
     images is a study; this folder itself is one if it has images of its own, or if its folders hold the series of one
     study. Documents, names that begin with a dot, and results of SarcoMAP do not count; where a folder has nothing but
-    documents, the first few are opened, because they may be DICOM by another name. Links are followed, and a folder that is
-    reached twice is taken once.
+    documents, the first few are opened, because they may be DICOM by another name. Links are followed, and a folder
+    that is reached twice is taken once.
 
     Parameters
     ----------
