@@ -89,7 +89,7 @@ class RandDeformedCropd(Randomizable, MapTransform):
             found = torch.from_numpy(sampled), torch.from_numpy(nearest)
         else:
             matrix, centre, field = (torch.as_tensor(one, device=image.device) for one in placed)
-            there = DeformedCrop(matrix, centre, field, _STEP, self.roi.tolist(), slab)
+            there = DeformedCrop(matrix, centre, field, _STEP, self.roi.tolist(), slab.tolist())
             found = (
                 sampled_image(torch.Tensor.as_subclass(image, torch.Tensor).float(), there),
                 nearest_labels(torch.Tensor.as_subclass(labels, torch.Tensor).to(torch.uint8), there),
