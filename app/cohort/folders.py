@@ -11,14 +11,15 @@ from operators.core.errors import InputError
 
 __all__ = ["files_below", "is_document", "studies_below"]
 
-# Endings of files that are no images: lists, checksums, notes, programs, results. They make no folder a study.
+# Endings of files that are no images: lists, checksums, notes, programs, results. They make no folder a study, unless
+# there is nothing else in it and they begin like DICOM.
 _ENDINGS = """
 bat bmp bulk csv db dll doc docx err exe gif htm html inf ini jpeg jpg json list log lst md md5 mha npy npz nrrd ods out
 parquet part pdf png pt py r rtf sh sha1 sha256 tab tmp tsv txt xls xlsx xml yaml yml
 """
 _DOCUMENTS = frozenset(f".{ending}" for ending in _ENDINGS.split())
 _NAMES_OF_DOCUMENTS = frozenset(("readme", "license", "md5sums", "sha1sums", "sha256sums", "checksums"))
-_LOOKED_AT = 8  # files that are opened to see whether a folder beside zips holds DICOM
+_LOOKED_AT = 8  # files that are opened to see whether a folder beside zips, or one of documents, holds DICOM
 _Place = tuple[int, int]
 
 
@@ -70,8 +71,9 @@ def studies_below(folder: Path, leave_out: Path | None = None) -> Iterator[Path]
 
     Every zip at any depth is a study. Beside them, and where there is none, every folder directly in this one that has
     images is a study; this folder itself is one if it has images of its own, or if its folders hold the series of one
-    study. Documents, names that begin with a dot, and results of SarcoMAP do not count. Links are followed, and
-    a folder that is reached twice is taken once.
+    study. Documents, names that begin with a dot, and results of SarcoMAP do not count; where a folder has nothing but
+    documents, the first few are opened, because they may be DICOM by another name. Links are followed, and a folder
+    that is reached twice is taken once.
 
     Parameters
     ----------
@@ -143,6 +145,7 @@ def _look(folder: Path, seen: set[_Place]) -> _Found | None:
     if {"run.json", "ledger"} <= names or ("report.json" in names and names & {"segmentation.seg.nrrd", "fused"}):
         return None
     found = _Found(folder)
+    documents = []
     for one in visible:
         if one.is_dir():
             inner = _look(Path(one.path), seen)
@@ -151,8 +154,12 @@ def _look(folder: Path, seen: set[_Place]) -> _Found | None:
         elif one.name.lower().endswith(".zip"):
             # A link to nothing and a pipe are listed too, if they are named like a study: they get an outcome.
             found.zips.append(Path(one.path))
-        elif len(found.files) < _LOOKED_AT and not is_document(one.name) and one.is_file():
+        elif is_document(one.name):
+            documents.append(Path(one.path))
+        elif len(found.files) < _LOOKED_AT and one.is_file():
             found.files.append(Path(one.path))
+    if not found.files and not found.zips:  # of the folders with zips, nothing is opened
+        found.files = [file for file in documents[:_LOOKED_AT] if file.is_file() and _is_dicom(file)]
     return found
 
 

@@ -15,6 +15,7 @@ from app.cohort.ledger import RECORD_FILE, Ledger
 from app.cohort.records import Attempt
 from app.cohort.study_work import REPORT, THUMBNAIL
 from operators.core.errors import OutputError
+from operators.core.output_files import put_on_disk, sync_names
 
 __all__ = ["REPLACED", "Archive", "NameTakenError", "bytes_of", "publish", "set_aside", "set_aside_folder"]
 
@@ -30,6 +31,8 @@ class NameTakenError(Exception):
 
 def publish(out: Path, folder: Path, name: str, attempt: Attempt) -> Attempt | None:
     """Rename a finished folder to ``studies/<name>``; earlier results of the same study give way.
+
+    The results are on the disk when this returns: they are recorded as done next, and a power cut must not empty them.
 
     Returns
     -------
@@ -47,9 +50,11 @@ def publish(out: Path, folder: Path, name: str, attempt: Attempt) -> Attempt | N
     """
     target = out / "studies" / name
     target.parent.mkdir(parents=True, exist_ok=True)
+    put_on_disk(folder)
     for _ in range(10):
         try:
             os.rename(folder, target)
+            sync_names(target.parent)
             return None
         except OSError:
             if not target.exists():

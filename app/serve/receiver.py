@@ -13,6 +13,8 @@ from typing import Any, cast
 from pydicom.uid import (
     JPEG2000,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLossless,
@@ -47,6 +49,8 @@ _TRANSFER_SYNTAXES: tuple[str, ...] = (
     JPEGLSLossless,
     JPEG2000Lossless,
     JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     RLELossless,
 )
 

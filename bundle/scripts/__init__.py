@@ -6,7 +6,13 @@ from operators.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from bundle.scripts.annotations import AnnotatedLabels, read_labels
-    from bundle.scripts.checkpoints import latest_checkpoint, load_checkpoint, load_weights, save_weights
+    from bundle.scripts.checkpoints import (
+        latest_checkpoint,
+        load_checkpoint,
+        load_weights,
+        read_weights,
+        save_weights,
+    )
     from bundle.scripts.class_metrics import ClassMetricsCsv
     from bundle.scripts.cpu_training import quicken_on_cpu
     from bundle.scripts.crops import RandOverhangCropd
@@ -42,7 +48,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bundle.scripts.annotations": ("AnnotatedLabels", "read_labels"),
-    "bundle.scripts.checkpoints": ("latest_checkpoint", "load_checkpoint", "load_weights", "save_weights"),
+    "bundle.scripts.checkpoints": (
+        "latest_checkpoint",
+        "load_checkpoint",
+        "load_weights",
+        "read_weights",
+        "save_weights",
+    ),
     "bundle.scripts.class_metrics": ("ClassMetricsCsv",),
     "bundle.scripts.crops": ("RandOverhangCropd",),
     "bundle.scripts.data": (
@@ -112,6 +124,7 @@ __all__ = [
     "quicken_on_cpu",
     "read_datalist",
     "read_labels",
+    "read_weights",
     "record_settings",
     "resized",
     "save_weights",

@@ -16,7 +16,7 @@ import torch
 
 from operators.core.errors import SegmentationError
 
-__all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "save_weights"]
+__all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "read_weights", "save_weights"]
 
 
 def latest_checkpoint(ckpt_dir: str | Path) -> str | None:
@@ -61,16 +61,35 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     return found
 
 
+def read_weights(path: str | Path, map_location: Any = "cpu") -> dict[str, torch.Tensor]:
+    """The weights in a state dict or a training checkpoint, by name.
+
+    Raises
+    ------
+    SegmentationError
+        As `load_checkpoint`, and if the file holds something else.
+    """
+    found = load_checkpoint(path, map_location)
+    weights = found.get("network", found)
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise SegmentationError(
+            str(path),
+            f"a dictionary of {', '.join(map(str, found))}",
+            "weights: a dictionary of tensors, or a training checkpoint, which has them under network",
+            "Give the checkpoint of a training, or what `python -m bundle.scripts.checkpoints` writes.",
+        )
+    return weights
+
+
 def load_weights(network: torch.nn.Module, path: str | Path, map_location: Any = "cpu") -> torch.nn.Module:
     """Load the weights of a state dict or a training checkpoint into ``network``, and return it.
 
     Raises
     ------
     SegmentationError
-        As `load_checkpoint`, and if the weights belong to another architecture or channel count.
+        As `read_weights`, and if the weights belong to another architecture or channel count.
     """
-    found = load_checkpoint(path, map_location)
-    found = found.get("network", found)
+    found = read_weights(path, map_location)
     module = getattr(network, "module", network)  # inside DistributedDataParallel
     expected = module.state_dict()
     differing = [

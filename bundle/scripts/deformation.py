@@ -13,7 +13,7 @@ from monai.transforms import MapTransform, Randomizable, RandomizableTransform
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bundle.scripts.device_sampling import nearest_labels, sampled_image
+from bundle.scripts.device_sampling import DeformedCrop, nearest_labels, sampled_image
 
 __all__ = ["RandCoilBiasd", "RandDeformedCropd"]
 
@@ -88,10 +88,11 @@ class RandDeformedCropd(Randomizable, MapTransform):
             nearest = _nearest(np.ascontiguousarray(labels.numpy()).astype(np.uint8), *arguments)
             found = torch.from_numpy(sampled), torch.from_numpy(nearest)
         else:
-            there = (*(torch.as_tensor(one, device=image.device) for one in placed), _STEP, self.roi.tolist(), slab)
+            matrix, centre, field = (torch.as_tensor(one, device=image.device) for one in placed)
+            there = DeformedCrop(matrix, centre, field, _STEP, self.roi.tolist(), slab.tolist())
             found = (
-                sampled_image(torch.Tensor.as_subclass(image, torch.Tensor).float(), *there),
-                nearest_labels(torch.Tensor.as_subclass(labels, torch.Tensor).to(torch.uint8), *there),
+                sampled_image(torch.Tensor.as_subclass(image, torch.Tensor).float(), there),
+                nearest_labels(torch.Tensor.as_subclass(labels, torch.Tensor).to(torch.uint8), there),
             )
         return item | dict(zip(self.keys, found, strict=True))
 

@@ -1,4 +1,4 @@
-"""Decoding of JPEG, JPEG-LS and JPEG 2000 frames with imagecodecs.
+"""Decoding of JPEG, JPEG-LS, JPEG 2000 and HTJ2K frames with imagecodecs.
 
 Its libraries (libjpeg-turbo, CharLS, OpenJPEG) release the interpreter lock.
 libjpeg-turbo takes a quarter of GDCM's time for JPEG lossless, and none of them
@@ -20,7 +20,10 @@ from typing import Any
 import imagecodecs
 from numpy.typing import NDArray
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -87,7 +90,16 @@ _FAMILY = (
         lambda encoded: imagecodecs.jpeg2k_decode(encoded),
     ),
 )
-CODECS = (*_FAMILY,)
+CODECS = (
+    *_FAMILY,
+    Codec(
+        "HTJ2K",
+        (HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K),
+        jpeg_2000_shape,
+        # OpenJPEG, because OpenJPH (htj2k_decode) ends the process on some damaged streams.
+        lambda encoded: imagecodecs.jpeg2k_decode(encoded),
+    ),
+)
 _BY_SYNTAX = {str(syntax): codec for codec in CODECS for syntax in codec.syntaxes}
 
 DECODED_HERE = frozenset(_BY_SYNTAX)

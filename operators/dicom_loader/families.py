@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from operators.core.errors import GeometryError
 from operators.core.volume import QualityFlag
 from operators.dicom_loader.contrast import MADE_OF, MadeOf
+from operators.dicom_loader.end_to_end import put_end_to_end
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.image_file import ImageFile
@@ -88,7 +89,7 @@ def families_of(where: str, images: Sequence[ImageFile], *, allow_missing_slices
         except GeometryError as found:
             error = found
         series = frozenset(image.series_uid for image in members)
-        families.append(Family(plane, made_of, tuple(put_together(stacks)), series, error, len(lone)))
+        families.append(Family(plane, made_of, tuple(put_end_to_end(put_together(stacks))), series, error, len(lone)))
     # A localiser has an image or two of every plane.
     stations = [family for family in families if not isinstance(family.error, LoneImagesError)]
     return stations or families

@@ -22,7 +22,7 @@ from operators.dicom_loader.geometry import stack_slices
 from operators.dicom_loader.orientation import upright
 from operators.dicom_loader.stacks import Stack, top_down
 
-__all__ = ["interleaved_flags", "put_together"]
+__all__ = ["distance_mm", "interleaved_flags", "looks", "one_stack", "put_together"]
 
 _MOST_PACKAGES = 4
 _LIKE = 0.1
@@ -69,23 +69,24 @@ def interleaved_flags(stacks: Sequence[Stack]) -> tuple[QualityFlag, ...]:
 
 def _is_package(one: Stack, other: Stack) -> bool:
     """Whether stacks are alike but for the series, and begin and end less than the distance of their slices apart."""
-    if one.files[0].series_uid == other.files[0].series_uid or _looks(one) != _looks(other):
+    if one.files[0].series_uid == other.files[0].series_uid or looks(one) != looks(other):
         return False
-    distance = _distance(one)
-    if abs(distance - _distance(other)) > _LIKE * distance or abs(len(one.files) - len(other.files)) > 1:
+    distance = distance_mm(one)
+    if abs(distance - distance_mm(other)) > _LIKE * distance or abs(len(one.files) - len(other.files)) > 1:
         return False
     ends = ((one.frames[n].position_mm, other.frames[n].position_mm) for n in (0, -1))
     return all(_LIKE * distance < np.linalg.norm(here - there) < (1 + _LIKE) * distance for here, there in ends)
 
 
-def _looks(stack: Stack) -> Hashable:
+def looks(stack: Stack) -> Hashable:
+    """What the parts of one stack have in common."""
     frame = stack.frames[0]
     directions = tuple(round(float(c), 2) + 0.0 for c in (*frame.row_direction, *frame.column_direction))
     spacing = tuple(round(mm, 3) for mm in frame.spacing_mm)
     return stack.contrast, frame.image_type, frame.rows, frame.columns, directions, spacing
 
 
-def _distance(stack: Stack) -> float:
+def distance_mm(stack: Stack) -> float:
     """Of neighbouring slices."""
     return stack.grid.spacing_mm[2 - stack.turn.slice_axis]
 
@@ -97,34 +98,32 @@ def _apart(one: Stack, other: Stack) -> timedelta:
     return abs(one.scanned - other.scanned)
 
 
-def _whole(packages: Sequence[Stack]) -> Stack | None:
-    """The stack that packages make; None where they make no regular one, or are not of one scan."""
-    images = [image for stack in packages for image in zip(stack.files, stack.frames, strict=True)]
+def one_stack(parts: Sequence[Stack]) -> Stack | None:
+    """The stack that the slices of several make; None where it is not a regular one."""
+    images = [image for stack in parts for image in zip(stack.files, stack.frames, strict=True)]
     with suppress(GeometryError):
         order, places, grid = stack_slices([frame for _, frame in images], "")
         whole, turn = upright(grid)
         files, frames = zip(*(images[n] for n in order), strict=True)
-        stack = replace(
-            packages[0],
-            files=files,
-            frames=frames,
-            places=tuple(places),
-            grid=whole,
-            turn=turn,
-            packages=len(packages),
-        )
-        expected = _distance(packages[0]) / len(packages)
-        if abs(_distance(stack) - expected) <= _LIKE * expected and _are_one_scan(packages, expected):
-            return stack
+        return replace(parts[0], files=files, frames=frames, places=tuple(places), grid=whole, turn=turn)
     return None
 
 
-def _are_one_scan(packages: Sequence[Stack], distance_mm: float) -> bool:
-    """Whether headers say that slices ``distance_mm`` apart are those of one scan."""
+def _whole(packages: Sequence[Stack]) -> Stack | None:
+    """The stack that packages make; None where they make no regular one, or are not of one scan."""
+    stack = one_stack(packages)
+    expected = distance_mm(packages[0]) / len(packages)
+    if stack is None or abs(distance_mm(stack) - expected) > _LIKE * expected or not _are_one_scan(packages, expected):
+        return None
+    return replace(stack, packages=len(packages))
+
+
+def _are_one_scan(packages: Sequence[Stack], apart_mm: float) -> bool:
+    """Whether headers say that slices ``apart_mm`` apart are those of one scan."""
     between = max(_apart(one, other) for one in packages for other in packages)
     if between > _ONE_SCAN:
         return False
-    most = (1 + _LIKE) * distance_mm
+    most = (1 + _LIKE) * apart_mm
     stated = [frame.distance_mm or frame.thickness_mm for stack in packages for frame in stack.frames]
     if all(mm is not None and mm <= most for mm in stated):
         return True

@@ -57,6 +57,8 @@ class Stack:
         How slices, rows and columns became ``grid``.
     packages : int
         Number of series whose slices lie in turn between each other's, and were put together.
+    pieces : int
+        Number of series of which each continues where another ends, and which were put together.
     """
 
     contrast: Contrast
@@ -69,6 +71,7 @@ class Stack:
     contrast_told_by: str = "ImageType"
     turn: Turn = UNTURNED
     packages: int = 1
+    pieces: int = 1
 
     @property
     def acquired(self) -> datetime | None:

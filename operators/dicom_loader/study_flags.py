@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from operators.core.volume import QualityFlag
+from operators.dicom_loader.end_to_end import end_to_end_flags
 from operators.dicom_loader.geometry import z_range_mm
 from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.interleaved import interleaved_flags
@@ -54,6 +55,7 @@ def _stack_flags(stacks: Sequence[Stack]) -> list[QualityFlag]:
     ]
     flags += _several_stacks(stacks)
     flags += interleaved_flags(stacks)
+    flags += end_to_end_flags(stacks)
     flags += [
         _warning(
             "missing-slice", f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours."

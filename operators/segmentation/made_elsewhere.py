@@ -19,6 +19,7 @@ from operators.core.label_schemes.scheme import Made
 from operators.core.model_card import ModelCard
 from operators.core.volume import Fused, Grid, QualityFlag, Volume
 from operators.segmentation.displaced_labels import displaced_label_flags
+from operators.segmentation.exchanged_labels import exchanged_flags
 from operators.segmentation.label_holes import hole_flags
 from operators.segmentation.label_translation import map_labels
 from operators.segmentation.plausible_anatomy import contradictions
@@ -105,6 +106,7 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for our network: adipose tissue is not measured
     bones = [by_name(name).index for name in ("femur", "iliac_bone")]
     muscles = (group_voxels > 0) | ((labels != BACKGROUND_INDEX) & ~np.isin(labels, bones))
+    flags += exchanged_flags(labels, fused.grid)
     flags += displaced_label_flags(muscles, len(np.unique(labels)) - 1 + len(groups), fused)
     flags.insert(0, _elsewhere(sources))
     made = LabelMap(

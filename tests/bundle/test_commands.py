@@ -35,7 +35,7 @@ def test_train_resume_finetune_and_infer(tmp_path: Path, monkeypatch: pytest.Mon
     assert second["trainer"]["iteration"] == 4  # resumed, not restarted
     assert any(not torch.equal(second["network"][name], value) for name, value in first["network"].items())
 
-    start = str(save_weights(str(latest_checkpoint(checkpoints)), tmp_path / "start.pt"))
+    start = str(latest_checkpoint(checkpoints))
     again = [*training, "--ckpt_dir", str(tmp_path / "second"), "--max_epochs", "1", "--start_weights", start]
     again += ["--output_dir", str(tmp_path / "second_log")]
     run_bundle("train.yaml", "demo.yaml", "demo_finetune.yaml", arguments=again)

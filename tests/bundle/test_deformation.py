@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bundle.scripts import RandCoilBiasd, RandDeformedCropd
-from bundle.scripts.device_sampling import nearest_labels, sampled_image
+from bundle.scripts.device_sampling import DeformedCrop, nearest_labels, sampled_image
 
 SPACING = (3.0, 3.0, 6.0)
 
@@ -85,7 +85,8 @@ def test_a_gpu_samples_the_crops_of_the_cpu(parts: int) -> None:
         expected = made({"image": image, "label": labels})
         made.set_random_state(seed)
         *placed, slab = made._draw(np.array(image.shape[1:]))
-        there = (*(torch.as_tensor(one) for one in placed), 4, made.roi.tolist(), slab)
-        differences = (sampled_image(image, *there) - expected["image"]).abs()
+        matrix, centre, field = (torch.as_tensor(one) for one in placed)
+        there = DeformedCrop(matrix, centre, field, 4, made.roi.tolist(), slab.tolist())
+        differences = (sampled_image(image, there) - expected["image"]).abs()
         assert differences.quantile(0.999) < 2e-3  # at the edge, rounding decides what is outside
-        assert (nearest_labels(labels, *there) == expected["label"]).float().mean() > 0.999
+        assert (nearest_labels(labels, there) == expected["label"]).float().mean() > 0.999

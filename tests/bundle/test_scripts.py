@@ -15,10 +15,12 @@ from bundle.scripts import (
     inverse_sqrt_frequency,
     latest_checkpoint,
     list_pairs,
+    read_weights,
     resized,
     save_weights,
     widened,
 )
+from operators.core.errors import SegmentationError
 from operators.core.nrrd_files import write_volume
 from operators.core.volume import Grid, Volume
 
@@ -151,3 +153,17 @@ def test_weights_in_half_precision_start_a_network_in_float32(kind: torch.dtype)
     whole = {name: value.float() for name, value in given.items()}
     positions = "vit.patch_embedding.position_embeddings"
     assert torch.equal(larger.get_parameter(positions), resized(whole, larger, window)[positions])  # not rounded again
+
+
+def test_starting_weights_may_be_a_training_checkpoint(tmp_path: Path) -> None:
+    weights = {"layer.weight": torch.ones(2)}
+    torch.save(weights, tmp_path / "plain.pt")
+    torch.save({"network": weights, "optimizer": {"state": {}}}, tmp_path / "checkpoint.pt")
+    for name in ("plain.pt", "checkpoint.pt"):
+        assert torch.equal(read_weights(tmp_path / name)["layer.weight"], torch.ones(2))
+
+
+def test_a_file_without_weights_is_named_with_what_it_holds(tmp_path: Path) -> None:
+    torch.save({"optimizer": {"state": {}}, "epoch": 3}, tmp_path / "other.pt")
+    with pytest.raises(SegmentationError, match=r"other\.pt: a dictionary of optimizer, epoch; expected weights"):
+        read_weights(tmp_path / "other.pt")

@@ -53,6 +53,19 @@ def test_folders_of_dicom_and_patterns_and_repeated_inputs(tmp_path: Path) -> No
     assert [one.study for one in find_studies([f"{tmp_path}/*/*_20201_*.zip"])] == ["1_2"]
 
 
+@pytest.mark.parametrize("ending", [".tmp", ".out", ".txt", ".pdf", ".log"])
+def test_dicom_that_is_named_like_documents_makes_a_folder_a_study(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path / "a" / "1.dcm", tmp_path / "b" / "series" / f"1{ending}", tmp_path / "notes" / f"1{ending}")
+    (tmp_path / "b" / "series" / f"2{ending}").write_bytes(bytes(128) + b"DICM")
+    assert {Path(one.path).name for one in find_studies([str(tmp_path)])} == {"a", "b"}
+
+
+def test_files_beside_zips_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(*(tmp_path / f"{n}_20201_2_0.zip" for n in range(3)), tmp_path / "1.txt")
+    monkeypatch.setattr("app.cohort.folders._is_dicom", lambda file: pytest.fail(f"{file} was opened"))
+    assert len(find_studies([str(tmp_path)])) == 3
+
+
 def test_the_identity_of_a_folder_changes_with_any_of_its_files(tmp_path: Path) -> None:
     touch(tmp_path / "s" / "1.dcm", tmp_path / "s" / "2.dcm")
     first = find_studies([str(tmp_path / "s")])[0].identity

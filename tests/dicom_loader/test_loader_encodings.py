@@ -44,12 +44,14 @@ SYNTAXES = {
 }
 JPEG_LOSSLESS, JPEG_LS = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80"
 JPEG_2000, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
+HTJ2K = [f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203)]
 
 #: Streams of our own decoders' syntaxes, from an image of values up to 12 bits.
 ENCODERS: dict[str, Callable[[NDArray[np.uint16]], bytes]] = {
     JPEG_LOSSLESS: lambda image: bytes(imagecodecs.jpeg8_encode(image, lossless=True, predictor=1, bitspersample=12)),
     JPEG_LS: lambda image: bytes(imagecodecs.jpegls_encode(image)),
     JPEG_2000: lambda image: bytes(imagecodecs.jpeg2k_encode(image, level=0, codecformat="j2k")),
+    "1.2.840.10008.1.2.4.201": lambda image: bytes(imagecodecs.htj2k_encode(image, reversible=True)),
 }
 
 
@@ -222,11 +224,31 @@ def test_signed_pixels_keep_their_sign_in_every_encoding(tmp_path: Path, syntax:
         np.testing.assert_array_equal(station.voxels, expected - 1700)
 
 
-def test_compressed_frames_of_an_enhanced_object_are_told_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", HTJ2K)
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_htj2k_images_decode_to_the_same_voxels(tmp_path: Path, syntax: str, bits: int, signed: bool) -> None:
+    def change(header: Dataset) -> None:
+        header.BitsStored, header.HighBit, header.PixelRepresentation = bits, bits - 1, int(signed)
+        stored = np.frombuffer(header.PixelData, np.uint16).astype(np.int16)
+        header.PixelData = (stored - 1700 * signed).tobytes()
+
+    files = write_study(tmp_path, stations=1, change=change)
+    expected = {station.contrast: station.voxels for station in load_study(tmp_path).stations}
+    for file in files:
+        encapsulated(file, syntax, [ENCODERS[HTJ2K[0]](dcmread(file).pixel_array)])
+    study = load_study(tmp_path)
+    for station in study.stations:
+        np.testing.assert_array_equal(station.voxels, expected[station.contrast])
+    assert not study.flags
+
+
+@pytest.mark.parametrize("syntax", [JPEG_LS, HTJ2K[0]])
+def test_compressed_frames_of_an_enhanced_object_are_told_apart(tmp_path: Path, syntax: str) -> None:
     plain = write(enhanced_header(), tmp_path / "x.dcm")
     expected = {station.contrast: station.voxels for station in load_study(tmp_path).stations}
     frames = np.frombuffer(dcmread(plain).PixelData, np.uint16).reshape(-1, *expected[Contrast.FAT].shape[1:])
-    encapsulated(plain, JPEG_LS, [bytes(imagecodecs.jpegls_encode(frame)) for frame in frames])
+    encapsulated(plain, syntax, [ENCODERS[syntax](frame) for frame in frames])
     for station in load_study(tmp_path).stations:
         np.testing.assert_array_equal(station.voxels, expected[station.contrast])
 
