@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,15 @@ def test_images_say_that_they_are_derived_and_from_what() -> None:
                 named.setdefault(series_uid, set()).update(some)
         # Together, the images of the series refer to every image of every source series and to no other.
         assert named == {s.series_uid: set(s.sop_instance_uids) for s in stations}
+
+
+def test_times_are_in_the_time_zone_that_the_source_states() -> None:
+    """A server in UTC would else make results that seem older than the scan."""
+    fused = box_body.fused_of(box_body.grid())
+    study = box_body.study_of(fused)
+    tokyo = dataclasses.replace(study, patient={**study.patient, "TimezoneOffsetFromUTC": "+0900"})
+    header = derive(fused, tokyo, created=datetime(2026, 11, 27, 23, 55, tzinfo=UTC)).headers[0]
+    assert (header.TimezoneOffsetFromUTC, header.ContentDate, header.SeriesTime) == ("+0900", "20261128", "085500")
 
 
 def test_a_plane_names_the_slices_that_it_was_interpolated_from() -> None:
