@@ -178,7 +178,7 @@ def _identity(
     digest.update(np.round(grid.affine, 6).tobytes())
     for station in stations:
         digest.update("\0".join((station.series_uid, *station.sop_instance_uids)).encode())
-    return study.study_uid, contrast.value, software_version(), digest.hexdigest()
+    return study.study_uid, contrast.value, software_version(), digest.hexdigest(), *study.deidentified
 
 
 def _headers(
