@@ -18,8 +18,12 @@ from operators.core.nrrd_files import write_volume
 from operators.core.volume import Contrast, Fused, Grid, Station, Volume
 from operators.derived_series import derive, stored_values, write_derived
 from operators.derived_series.sources import source_slices
+from operators.dicom_loader import load_study
 from operators.dicom_loader.contrast import contrast_of_image_type, made_of
+from operators.station_fusion import fuse
 from tests import box_body
+from tests.dciodvfy import errors
+from tests.dicom_loader.dicom_maker import SPACING, enhanced_header, write
 
 TURNED = pytest.mark.parametrize(
     "turned",
@@ -159,6 +163,33 @@ def test_an_enhanced_mr_source_is_named_once() -> None:
     header = derive(fused, box_body.study_of(fused)).headers[40]
     (item,) = header.SourceImageSequence
     assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (ENHANCED_MR, station.sop_instance_uids[0])
+
+
+def test_a_plane_names_the_frames_of_an_enhanced_mr(tmp_path: Path) -> None:
+    """Without them it refers to every frame, those of the other contrasts and of other places too."""
+    objects = {}
+    for station in (0, 1):
+        made = enhanced_header(station=station, number=50 + station)
+        made.SeriesInstanceUID = "1.2.3.50"  # several objects in one series, as some scanners write them
+        objects[str(made.SOPInstanceUID)] = made
+        write(made, tmp_path / f"{station}.dcm")
+    study = load_study(tmp_path)
+    series = derive(fuse(study), study)
+    for header in series.headers:
+        for item in header.SourceImageSequence:
+            groups = objects[item.ReferencedSOPInstanceUID].PerFrameFunctionalGroupsSequence
+            numbers = item["ReferencedFrameNumber"].value
+            for number in [numbers] if isinstance(numbers, int) else numbers:
+                frame = groups[number - 1]
+                assert frame.MRImageFrameTypeSequence[0].FrameType[3] == "WATER"
+                distance = frame.PlanePositionSequence[0].ImagePositionPatient[2] - header.ImagePositionPatient[2]
+                assert abs(distance) < SPACING[2]
+        (referenced,) = header.ReferencedSeriesSequence
+        named = [instance.ReferencedSOPInstanceUID for instance in referenced.ReferencedInstanceSequence]
+        assert sorted(named) == sorted({item.ReferencedSOPInstanceUID for item in header.SourceImageSequence})
+    assert max(len(header.SourceImageSequence) for header in series.headers) == 2  # where the stations overlap
+    (path, *_) = write_derived(tmp_path / "water", series)
+    assert errors(path) == []
 
 
 def test_scan_attributes_are_copied_only_if_all_stations_agree() -> None:
