@@ -259,6 +259,25 @@ def test_scanner_integers_come_back_exactly_and_negative_values_too() -> None:
     assert np.array_equal(values.stored * values.slope + values.intercept, signal)
 
 
+@pytest.mark.parametrize("lowest", [0.0, -0.3])
+@pytest.mark.parametrize("highest", [20.0, 1.0, 1e-4, 3.7e-7])
+def test_signal_on_a_small_scale_keeps_its_steps_and_its_window(tmp_path: Path, highest: float, lowest: float) -> None:
+    """With a step of a thousandth, such images were black."""
+    fused = box_body.fused_of(box_body.grid())
+    shape = fused.water.shape
+    water = np.linspace(lowest * highest, highest, fused.water.size, dtype=np.float32).reshape(shape)
+    fused = dataclasses.replace(fused, water=water, body=np.ones(shape, bool))
+    paths = write_derived(tmp_path / "water", derive(fused, box_body.study_of(fused)))
+    assert errors(paths[0]) == []
+    for k in (0, 30, 59):
+        read = pydicom.dcmread(paths[k])
+        signal = read.pixel_array * float(read.RescaleSlope) + float(read.RescaleIntercept)
+        np.testing.assert_allclose(signal, water[k], rtol=0, atol=1e-4 * highest)
+    low, high = np.percentile(water, (1, 99.5))
+    assert float(read.WindowWidth) == pytest.approx(high - low, rel=0.01)
+    assert float(read.WindowCenter) == pytest.approx((low + high) / 2, abs=0.01 * highest)
+
+
 def test_a_shorter_series_leaves_nothing_of_a_longer_one_before(tmp_path: Path) -> None:
     fused = lopsided(box_body.grid())
     write_derived(tmp_path / "water", derive(fused, box_body.study_of(fused)))
