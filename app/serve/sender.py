@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 
 from app.dicomweb.store import store_files
@@ -177,7 +178,7 @@ def deliver(job: Job, destination: Destination) -> None:
 
 
 def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, calling: str = _AE_TITLE) -> None:
-    """Send DICOM files by C-STORE, each in its own transfer syntax.
+    """Send DICOM files by C-STORE, each in its own transfer syntax, or in the default one where only that is accepted.
 
     Raises
     ------
@@ -190,7 +191,9 @@ def store_by_dimse(files: Sequence[Path], host: str, port: int, called: str, cal
     entity.acse_timeout, entity.dimse_timeout, entity.network_timeout = 15, 120, 120
     entity.connection_timeout = 10
     kinds = {(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in map(read_file_meta_info, files)}
-    for sop_class, transfer_syntax in sorted(kinds):
+    # Older archives accept nothing else than DICOM's default transfer syntax (PS3.5 10.1).
+    default = {(sop_class, ImplicitVRLittleEndian) for sop_class, syntax in kinds if syntax == ExplicitVRLittleEndian}
+    for sop_class, transfer_syntax in sorted(kinds | default):
         entity.add_requested_context(sop_class, transfer_syntax)
     association = entity.associate(host, port, ae_title=called)
     if not association.is_established:

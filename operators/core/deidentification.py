@@ -34,6 +34,8 @@ def deidentify(study: Study, how: Deidentification) -> Study:
 
     The pseudonym takes the place of name and identifier. All UIDs are
     replaced, also where they are references; equal UIDs get equal replacements.
+    Under another pseudonym that was given they get others: a study is of one
+    patient to a PACS, and releases under two pseudonyms cannot be linked.
     Dates, descriptions, accession number, referring physician and everything
     else that the profile names are left out. Acquisition times keep their order
     and the intervals between them, because fusion must tell which of two
@@ -52,13 +54,14 @@ def deidentify(study: Study, how: Deidentification) -> Study:
     """
     kept = _KEPT + (_CHARACTERISTICS if how.keep_characteristics else ())
     pseudonym = how.pseudonym or f"S{_digest(how.key, 'pseudonym', study.study_uid).hex()[:12]}"
+    secret = how.key if how.pseudonym is None else f"{how.key}\x1f{how.pseudonym}"
     acquired = [station.acquired for station in study.stations if station.acquired is not None]
     first = min(acquired, default=_FIRST_MOMENT)
     options = (codes.DCM.RetainPatientCharacteristicsOption.value,) if how.keep_characteristics else ()
     return replace(
         study,
-        stations=tuple(_station(station, how.key, first) for station in study.stations),
-        study_uid=_uid(how.key, study.study_uid),
+        stations=tuple(_station(station, secret, first) for station in study.stations),
+        study_uid=_uid(secret, study.study_uid),
         pseudonym=pseudonym,
         height_m=study.height_m if how.keep_characteristics else None,
         patient={

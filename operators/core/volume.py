@@ -148,6 +148,8 @@ class Station:
     sop_instance_uids : tuple of str
         The source images along ``slice_axis`` (one for an Enhanced MR).
     sop_class_uid : str
+    frame_numbers : tuple of int
+        The frames of an Enhanced MR along ``slice_axis``, counted from 1; empty for other images.
     acquisition : mapping of str to str
         How it was scanned, by DICOM keyword, for the images derived from it;
         several values are joined by a backslash.
@@ -180,6 +182,7 @@ class Station:
     series_description: str
     sop_instance_uids: tuple[str, ...] = ()
     sop_class_uid: str = "1.2.840.10008.5.1.4.1.1.4"
+    frame_numbers: tuple[int, ...] = ()
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_told_by: str = "ImageType"
     contrast_evidence: Mapping[str, str | None] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 from pydicom.uid import MRImageStorage
+from pydicom.valuerep import format_number_as_ds
 
 from operators.core.contrast import FUSED_SERIES
 from operators.core.dicom_objects import (
@@ -37,6 +38,7 @@ _IMAGE_TYPE = {
 #: Values of type 1 attributes that the source does not give: research mode, no variant (PS3.3 C.8.3.1).
 _SEQUENCE_WHEN_UNKNOWN = {"ScanningSequence": "RM", "SequenceVariant": "NONE"}
 _TYPE_2 = ("ScanOptions", "MRAcquisitionType", "EchoTime", "EchoTrainLength", "PatientPosition")
+_NARROW_WINDOW = 10
 _OPTIONAL = ("RepetitionTime", "FlipAngle", "MagneticFieldStrength")
 #: Body parts (PS3.16 annex L) without left and right. Any other would need a value for Laterality.
 _UNPAIRED = ("WHOLEBODY", "ABDOMEN", "ABDOMENPELVIS", "PELVIS")
@@ -120,8 +122,12 @@ def _image(header: Dataset, contrast: Contrast, grid: Grid, values: StoredValues
     header.HighBit = 15
     header.PixelRepresentation = 0
     header.WindowCenter, header.WindowWidth = (f"{value:g}" for value in values.window)
+    if values.window[1] < _NARROW_WINDOW:
+        header.VOILUTFunction = "LINEAR_EXACT"  # the usual function is one off, and has no window narrower than 1
     # The classic MR image has no Modality LUT module, but every reader looks for the scale in these attributes.
-    header.RescaleIntercept, header.RescaleSlope = f"{values.intercept:g}", f"{values.slope!r}"
+    header.RescaleIntercept, header.RescaleSlope = (
+        format_number_as_ds(value) for value in (values.intercept, values.slope)
+    )
     header.RescaleType = "US"
 
 

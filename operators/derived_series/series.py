@@ -178,7 +178,8 @@ def _identity(
     digest.update(np.round(grid.affine, 6).tobytes())
     for station in stations:
         digest.update("\0".join((station.series_uid, *station.sop_instance_uids)).encode())
-    return study.study_uid, contrast.value, software_version(), digest.hexdigest()
+        digest.update(repr(station.frame_numbers).encode() if station.frame_numbers else b"")
+    return study.study_uid, contrast.value, software_version(), digest.hexdigest(), *study.deidentified
 
 
 def _headers(

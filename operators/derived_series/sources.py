@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -11,6 +12,8 @@ from pydicom.sr.codedict import codes
 from operators.core.volume import Grid, Station
 
 __all__ = ["referenced_series", "source_image_items", "source_slices"]
+
+T = TypeVar("T")
 
 _WHOLE_SLICE = 1e-3  # a plane this near to a slice counts as lying in it
 
@@ -53,16 +56,21 @@ def source_slices(grid: Grid, station: Station) -> list[range]:
 def source_image_items(station: Station, slices: range) -> list[Dataset]:
     """Items of a Source Image Sequence for some slices of a station.
 
-    An Enhanced MR has one item, because it holds all slices. If some slices of a
-    station were interpolated, all its images are listed, because indices then do
-    not identify them.
+    An Enhanced MR has one item, because it holds all slices; it names their
+    frames. If some slices of a station were interpolated, all its images or
+    frames are listed, because indices then do not identify them.
     """
-    uids: Sequence[str] = station.sop_instance_uids
-    if len(uids) == station.grid.shape[station.slice_axis]:
-        uids = [uids[k] for k in slices]
-    elif len(slices) == 0:
-        uids = []
-    return [_item(station.sop_class_uid, uid) for uid in uids]
+    if len(slices) == 0:
+        return []
+    items = [_item(station.sop_class_uid, uid) for uid in _of_slices(station.sop_instance_uids, station, slices)]
+    if station.frame_numbers:
+        items[0].ReferencedFrameNumber = list(_of_slices(station.frame_numbers, station, slices))
+    return items
+
+
+def _of_slices(images: Sequence[T], station: Station, slices: range) -> Sequence[T]:
+    whole = len(images) == station.grid.shape[station.slice_axis]
+    return [images[k] for k in slices] if whole else images
 
 
 def _item(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
@@ -77,19 +85,21 @@ def _item(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
 
 
 def referenced_series(items_by_series: Sequence[tuple[str, Sequence[Dataset]]]) -> list[Dataset]:
-    """Items of a Referenced Series Sequence (PS3.3 C.12.2): the same references, by series."""
-    series = []
+    """Items of a Referenced Series Sequence (PS3.3 C.12.2): the same references, each series and each image once.
+
+    Several stations may be of one series, and of one Enhanced MR.
+    """
+    by_series: dict[str, dict[str, Dataset]] = {}
     for uid, items in items_by_series:
-        if not items:
-            continue
-        instances = []
         for item in items:
             instance = Dataset()
             instance.ReferencedSOPClassUID = item.ReferencedSOPClassUID
             instance.ReferencedSOPInstanceUID = item.ReferencedSOPInstanceUID
-            instances.append(instance)
+            by_series.setdefault(uid, {})[str(item.ReferencedSOPInstanceUID)] = instance
+    series = []
+    for uid, instances in by_series.items():
         entry = Dataset()
         entry.SeriesInstanceUID = uid
-        entry.ReferencedInstanceSequence = instances
+        entry.ReferencedInstanceSequence = list(instances.values())
         series.append(entry)
     return series

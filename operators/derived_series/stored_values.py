@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.valuerep import format_number_as_ds
 
 from operators.core.volume import Volume
 
@@ -14,8 +15,10 @@ __all__ = ["StoredValues", "stored_values"]
 
 #: Half the range of 16 bits, so that readers that take the values as signed also read them correctly.
 _LARGEST = 32767
-#: Signal below this is noise. A finer step would only make window settings awkward.
-_FINEST_STEP = 2.0**-10
+#: Of a signal that does not vary.
+_ANY_STEP = 2.0**-10
+#: Signal that varies less needs fractions for its offset and its window. Some exporters scale images to 0...1 or less.
+_SMALL_SPAN = 32.0
 #: Percentiles of the signal inside the body that the display window spans.
 _WINDOW_PERCENTILES = (1.0, 99.5)
 
@@ -29,8 +32,9 @@ class StoredValues:
     stored : ndarray, shape (z, y, x), uint16
         0 to 32767.
     slope, intercept : float
-        The slope is a power of two, so that a decimal string holds it exactly
-        and the scanner's own integers are restored exactly if they fit.
+        A decimal string of DICOM holds both exactly. The slope is a power of
+        two, so that the scanner's own integers are restored exactly if they
+        fit. For very small signal it is the nearest decimal number.
     window : tuple of float
         Centre and width of a display window, in units of signal.
     """
@@ -53,13 +57,22 @@ def stored_values(volume: Volume, body: NDArray[np.bool_]) -> StoredValues:
     """
     signal = volume.voxels.astype(np.float32, copy=False)
     lowest, highest = float(signal.min()), float(signal.max())
-    intercept = min(0.0, float(math.floor(lowest)))
-    span = max(highest - intercept, _FINEST_STEP)
-    slope = max(2.0 ** math.ceil(math.log2(span / _LARGEST)), _FINEST_STEP)
+    is_small = highest - min(0.0, lowest) < _SMALL_SPAN
+    intercept = min(0.0, _as_decimal(lowest) if is_small else float(math.floor(lowest)))
+    span = highest - intercept
+    slope = _as_decimal(2.0 ** math.ceil(math.log2(span / _LARGEST))) if span > 0 else _ANY_STEP
     scaled = signal - np.float32(intercept) if intercept else signal.copy()
     scaled /= np.float32(slope)
-    stored = np.rint(scaled, out=scaled).astype(np.uint16)
+    stored = np.clip(np.rint(scaled, out=scaled), 0, _LARGEST, out=scaled).astype(np.uint16)
     inside = signal[body] if body.any() else signal.ravel()
     low, high = (float(v) for v in np.percentile(inside, _WINDOW_PERCENTILES))
+    if is_small:
+        width = float(f"{max(high - low, slope):.3g}")
+        return StoredValues(stored, slope, intercept, (float(f"{low + width / 2:.3g}"), width))
     width = max(round(high - low), 1)
     return StoredValues(stored, slope, intercept, (round(low + width / 2, 1), float(width)))
+
+
+def _as_decimal(value: float) -> float:
+    """The nearest number that 16 characters hold."""
+    return float(format_number_as_ds(value))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from operators.core.errors import DicomError
 from operators.core.volume import QualityFlag, Station
 from operators.dicom_loader.byte_order import byte_order_flags, has_byte_order, is_byte_swapped
+from operators.dicom_loader.frames import MULTI_FRAME
 from operators.dicom_loader.image_file import ImageFile
 from operators.dicom_loader.inverted_signal import inverted_signal_flags, undo_inversion
 from operators.dicom_loader.pixels import Target, check_transfer_syntaxes, decode_into, decoded_frames
@@ -126,6 +127,8 @@ def _interpolate_missing(stack: Stack, voxels: NDArray[np.float32]) -> None:
 
 def _undecoded(stack: Stack, gate: Gate) -> Station:
     lowest = stack.files[0]
+    images = dict.fromkeys(gate.uid("SOPInstanceUID", file.sop_instance_uid) for file in stack.files)
+    of_one_object = lowest.sop_class_uid in MULTI_FRAME and len(images) == 1
     return Station(
         contrast=stack.contrast,
         voxels=np.broadcast_to(np.float32(np.nan), stack.grid.shape),
@@ -135,10 +138,9 @@ def _undecoded(stack: Stack, gate: Gate) -> Station:
         frame_of_reference_uid=gate.uid("FrameOfReferenceUID", lowest.frame_of_reference_uid),
         series_number=lowest.series_number,
         series_description=gate.description(lowest.series_description),
-        sop_instance_uids=tuple(
-            dict.fromkeys(gate.uid("SOPInstanceUID", file.sop_instance_uid) for file in stack.files)
-        ),
+        sop_instance_uids=tuple(images),
         sop_class_uid=lowest.sop_class_uid,
+        frame_numbers=tuple(frame.index + 1 for frame in stack.frames) if of_one_object else (),
         acquisition=gate.acquisition(lowest.acquisition),
         contrast_told_by=stack.contrast_told_by,
         contrast_evidence=stack.evidence,

@@ -15,12 +15,12 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
+from operators.dicom_loader.character_sets import TEXT_REPRESENTATIONS, decoded, is_plain
 from operators.dicom_loader.elements import (
     PREAMBLE_BYTES,
     UNDEFINED_LENGTH,
@@ -196,10 +196,12 @@ class ElementReader:
     def _converted(self, tag: int, vr: bytes, value: bytes, charset: bytes) -> Any:
         known = (tag, vr, value, charset)
         if known not in self._known:
-            names = charset.decode("ascii").strip("\0 ").split("\\")
-            raw = RawDataElement(BaseTag(tag), vr.decode(), len(value), value or None, 0, False, True)
-            element = convert_raw_data_element(raw, encoding=convert_encodings(names if charset else None))
-            self._known[known] = element.value
+            declared, representation = charset.decode("ascii").strip("\0 "), vr.decode()
+            if representation in TEXT_REPRESENTATIONS and not is_plain(value):
+                self._known[known] = decoded(value, declared, representation)
+                return self._known[known]
+            raw = RawDataElement(BaseTag(tag), representation, len(value), value or None, 0, False, True)
+            self._known[known] = convert_raw_data_element(raw).value
         return self._known[known]
 
     def _is_plain(self, syntax: bytes) -> bool:

@@ -16,6 +16,7 @@ from operators.core.standing_height import metres_of
 __all__ = [
     "age",
     "code",
+    "dates_modified",
     "decimal",
     "dicom_date",
     "dicom_time",
@@ -28,6 +29,7 @@ __all__ = [
     "sex",
     "short_identifier",
     "text",
+    "utc_offset",
     "weight",
     "yes_or_no",
 ]
@@ -44,12 +46,15 @@ _DAY_OR_MONTH_FIRST = re.compile(r"(\d{1,2})([-./])(\d{1,2})\2(\d{4})(?:[T ].*)?
 _CLOCK = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?\s*([ap]m)?", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(?:[.,](\d+))?)?)?", re.ASCII)
 _ZONE = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_OFFSET = re.compile(r"[+-](0\d|1[0-4])[0-5]\d", re.ASCII)
 _AGE = re.compile(r"(\d{1,3})(?:[.,]\d+)?\s*(y|m|w|d)?(?:ea|o)?(?:r|nth|eek|ay)?s?\.?", re.IGNORECASE | re.ASCII)
 _MOST_YEARS = 130
 _SEXES = {"m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "o": "O", "other": "O"}
 _WEIGHT = re.compile(r"(\d*[.,]?\d+|\d+\.)\s*(kg|kgs|kilo|kilos|g|lb|lbs|pounds)?\.?", re.IGNORECASE | re.ASCII)
 _KILOGRAMS_PER = {"g": 0.001, "lb": 0.45359237, "lbs": 0.45359237, "pounds": 0.45359237}
 _PLAUSIBLE_KG = (1.0, 650.0)
+_UNREADABLE = "\ufffd"
+"""Stands where a character cannot be read."""
 
 
 def is_uid(value: str) -> bool:
@@ -102,6 +107,18 @@ def dicom_time(value: str) -> str | None:
         return None
     given = f"{hour:02d}" + (f"{minute:02d}" if parts[2] else "") + (f"{second:02d}" if parts[3] else "")
     return f"{given}.{parts[4][:6]}" if parts[4] else given
+
+
+def utc_offset(value: str) -> str | None:
+    """A time zone's offset from UTC, as +HHMM or -HHMM.
+
+    Examples
+    --------
+    >>> utc_offset("+0900"), utc_offset("-03:30"), utc_offset("Z"), utc_offset("CET")
+    ('+0900', '-0330', '+0000', None)
+    """
+    value = "+0000" if value.strip() == "Z" else value.strip().replace(":", "")
+    return value if _OFFSET.fullmatch(value) else None
 
 
 def moment(day: str, clock: str) -> datetime | None:
@@ -191,31 +208,38 @@ def yes_or_no(value: str) -> str | None:
     return {"YES": "YES", "Y": "YES", "NO": "NO", "N": "NO"}.get(value.strip().upper())
 
 
+def dates_modified(value: str) -> str | None:
+    """What Longitudinal Temporal Information Modified (0028,0303) says of dates after de-identification."""
+    value = value.strip().upper()
+    return value if value in ("UNMODIFIED", "MODIFIED", "REMOVED") else None
+
+
 def text(value: str) -> str | None:
     """A line of text, shortened to 64 characters."""
     return _line(value)[:64].strip() or None
 
 
 def identifier(value: str) -> str | None:
-    """A line of text that names something: one that is too long is none, since a part of it may name another."""
+    """A line of text that names something: one that is too long or cannot be read in whole is none, since a part of it
+    may name another."""
     line = _line(value)
-    return line if 0 < len(line) <= 64 else None
+    return line if 0 < len(line) <= 64 and _UNREADABLE not in line else None
 
 
 def short_identifier(value: str) -> str | None:
     """As `identifier`, of at most 16 characters."""
-    line = _line(value)
-    return line if 0 < len(line) <= 16 else None
+    line = identifier(value)
+    return line if line and len(line) <= 16 else None
 
 
 def person_name(value: str) -> str | None:
-    """Up to three groups (letters, ideographs, sounds) of up to five components and 64 characters."""
+    """Up to three groups (letters, ideographs, sounds) of up to five components and 64 characters, all readable."""
     groups = []
     for group in _line(value).split("=")[:3]:
         components = group.split("^")
         groups.append("^".join([*components[:4], " ".join(components[4:])]) if len(components) > 5 else group)
     name = "=".join(groups)
-    return name if name and all(len(group) <= 64 for group in groups) else None
+    return name if name and _UNREADABLE not in name and all(len(group) <= 64 for group in groups) else None
 
 
 def _day(year: str, month: str, day: str) -> str | None:

@@ -17,6 +17,7 @@ from pydicom.uid import (
 )
 
 from operators.core.errors import DicomError
+from operators.dicom_loader.character_sets import decode_texts
 from operators.dicom_loader.elements import PREAMBLE_BYTES, UNDEFINED_LENGTH, Elements, PixelElement, encoding_of
 
 __all__ = ["parsed"]
@@ -81,6 +82,7 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
         stream.seek(start)
         header = read_dataset(stream, *encoding, stop_when=at_pixels, specific_tags=tags)
         syntax = _SYNTAX_OF_ENCODING[encoding]
+    decode_texts(header)
     pixels = None
     if found is not None:
         # The file meta information repeats them, where a tool has removed them from the data set.

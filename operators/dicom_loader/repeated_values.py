@@ -18,6 +18,7 @@ __all__ = ["ACQUISITION_KEYWORDS", "PATIENT_KEYWORDS", "Gate"]
 _PATIENT: Mapping[str, Repair] = {
     "PatientName": values.person_name,
     "PatientID": values.identifier,
+    "IssuerOfPatientID": values.identifier,
     "PatientBirthDate": values.dicom_date,
     "PatientSex": values.sex,
     "PatientAge": values.age,
@@ -25,6 +26,7 @@ _PATIENT: Mapping[str, Repair] = {
     "PatientWeight": values.weight,
     "StudyDate": values.dicom_date,
     "StudyTime": values.dicom_time,
+    "TimezoneOffsetFromUTC": values.utc_offset,
     "StudyID": values.short_identifier,
     "StudyDescription": values.text,
     "AccessionNumber": values.short_identifier,
@@ -32,6 +34,7 @@ _PATIENT: Mapping[str, Repair] = {
     "QualityControlSubject": values.yes_or_no,
     "PatientIdentityRemoved": values.yes_or_no,
     "DeidentificationMethod": values.text,
+    "LongitudinalTemporalInformationModified": values.dates_modified,
 }
 
 #: How a station was scanned, as far as an image derived from it must or may say so (PS3.3 C.7.3.1, C.7.5.1, C.8.3.1,
@@ -56,6 +59,8 @@ _ACQUISITION: Mapping[str, Repair] = {
 
 PATIENT_KEYWORDS = (*_PATIENT, "StudyInstanceUID")
 ACQUISITION_KEYWORDS = tuple(_ACQUISITION)
+_IDENTIFIERS = frozenset({"PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID"})
+"""Of several different ones, none is used: each may name another person or another order."""
 _SEVERAL_VALUES = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions", "DeidentificationMethod"})
 
 
@@ -136,6 +141,8 @@ class Gate:
     def _one(self, keyword: str, said: str, repair: Callable[[str], str | None]) -> str:
         parts = said.split("\\")
         right = [one for part in parts if part.strip() and (one := repair(part))]
+        if keyword in _IDENTIFIERS and len(set(right)) > 1:
+            right = []
         if keyword not in _SEVERAL_VALUES:
             right = right[:1]
         joined = "\\".join(right)

@@ -46,6 +46,7 @@ __all__ = ["load_study"]
 
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI, and the instance the visit.
 _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_(?:(\d+)(?![^_.]))?")
+_REMOVED = "PatientIdentityRemoved"
 
 
 def load_study(
@@ -124,7 +125,7 @@ def load_study(
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_others(headers, family)
-        first = stacks[0].files[0] if not images else min(images, key=lambda image: image.study_uid)
+        stating = sorted(images, key=lambda image: image.study_uid) or [stacks[0].files[0]]
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
         frames = check_one_frame_of_reference(source.name, stacks, joined=one_frame_of_reference)
@@ -133,14 +134,14 @@ def load_study(
         if len(frames) > 1:
             frame = next(s.frame_of_reference_uid for s in stations if s.frame_of_reference_uid)
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
-    uid = gate.uid("StudyInstanceUID", first.study_uid)
-    patient = {**gate.patient(first.patient), "StudyInstanceUID": uid}
+    uid = gate.uid("StudyInstanceUID", stating[0].study_uid)
+    patient = {**gate.patient(_said_together([image.patient for image in stating])), "StudyInstanceUID": uid}
     study = Study(
         stations=stations,
         study_uid=uid,
         pseudonym=_pseudonym(path, uid),
         visit=_visit(path),
-        height_m=_height_m(image.patient for image in (images or [first])),
+        height_m=_height_m(image.patient for image in stating),
         patient=patient,
         flags=(
             *study_flags(stacks, headers, frames),
@@ -212,6 +213,18 @@ def _pseudonym(path: Path, study_uid: str) -> str:
 def _visit(path: Path) -> str | None:
     named = _UK_BIOBANK_NAME.match(path.resolve().name)
     return named[2] if named else None
+
+
+def _said_together(patients: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Of each attribute the first value: gateways and anonymisers leave some empty in some images of a study.
+
+    Images whose identity was removed are not completed from others, nor others from them.
+    """
+    said = dict(patients[0])
+    for patient in patients[1:]:
+        if patient.get(_REMOVED) == patients[0].get(_REMOVED):
+            said = {**patient, **said} if patient.keys() - said.keys() else said
+    return said
 
 
 def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:

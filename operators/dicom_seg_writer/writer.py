@@ -170,7 +170,7 @@ def _identity(
 ) -> tuple[str, ...]:
     return (
         study.study_uid,
-        model.sha256,
+        repr(sorted(model.facts().items())),  # the objects state them, and one weights file may get another card
         software_version(),
         options.seg_type,
         *(series.series_uid for series in derived),

@@ -17,6 +17,7 @@ from operators.core.dicom_objects import MANUFACTURER, derived_uid, patient_and_
 from operators.core.dicom_objects.encoding import write_file
 from operators.core.output_files import replacing
 from operators.core.volume import Study
+from operators.phenotype_report.html import PageContent
 
 __all__ = ["encapsulated_pdf", "write_encapsulated_pdf"]
 
@@ -24,7 +25,12 @@ _SERIES_NUMBER = 9003
 
 
 def write_encapsulated_pdf(
-    path: Path | str, pdf: bytes, report: Mapping[str, Any], segmentation: Dataset, study: Study
+    path: Path | str,
+    pdf: bytes,
+    report: Mapping[str, Any],
+    segmentation: Dataset,
+    study: Study,
+    page: PageContent = PageContent(),  # noqa: B008 (frozen)
 ) -> Path:
     """Write the object; see `encapsulated_pdf`.
 
@@ -33,7 +39,7 @@ def write_encapsulated_pdf(
     OutputError
         When the file cannot be written.
     """
-    document = encapsulated_pdf(pdf, report, segmentation, study)
+    document = encapsulated_pdf(pdf, report, segmentation, study, page)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with replacing(path) as temporary:
@@ -46,6 +52,7 @@ def encapsulated_pdf(
     report: Mapping[str, Any],
     segmentation: Dataset,
     study: Study,
+    page: PageContent = PageContent(),  # noqa: B008 (frozen)
     created: datetime | None = None,
 ) -> Dataset:
     """Build the object.
@@ -54,17 +61,20 @@ def encapsulated_pdf(
     ----------
     pdf : bytes
     report : mapping
-        From `build_report`. With the PDF, it decides the UIDs.
+        From `build_report`.
     segmentation : Dataset
         Header of the DICOM SEG that was measured: the source of the document.
     study : Study
         Gives patient and study as the other objects have them, so a
         de-identified study has a de-identified document.
+    page : PageContent
+        What the page shows besides the report. The report and its texts decide the UIDs: the bytes of the PDF cannot,
+        because they hold the time.
     created : datetime, optional
         Now by default.
     """
     model = report["model"]
-    identity = (str(segmentation.SOPInstanceUID), software_version(), _content(report))
+    identity = (str(segmentation.SOPInstanceUID), software_version(), _content(report, page))
     title = _code(codes.LN.DiagnosticImagingReport)
     dataset = Dataset()
     dataset.SOPClassUID = EncapsulatedPDFStorage
@@ -97,10 +107,11 @@ def encapsulated_pdf(
     return dataset
 
 
-def _content(report: Mapping[str, Any]) -> str:
+def _content(report: Mapping[str, Any], page: PageContent) -> str:
     """What the document says, without when it was made and how long that took."""
     said = {key: value for key, value in report.items() if key not in ("created_utc", "timings_s")}
-    return json.dumps(said, sort_keys=True)
+    compared = (dict(page.percentiles), page.reference, dict(page.changes), page.previous)
+    return json.dumps([said, list(page.person), compared], sort_keys=True)
 
 
 def _code(concept: Any) -> Dataset:

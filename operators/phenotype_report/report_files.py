@@ -136,7 +136,7 @@ def _write_pdf(
         temporary.write_bytes(pdf)
     if segmentation is None:
         return folder / "report.pdf", None
-    path = write_encapsulated_pdf(folder / "report.pdf.dcm", pdf, report, segmentation, study)
+    path = write_encapsulated_pdf(folder / "report.pdf.dcm", pdf, report, segmentation, study, further)
     return folder / "report.pdf", path
 
 

@@ -31,7 +31,7 @@ from operators.core.volume import QualityFlag, Study
 from operators.dicom_seg_writer.concepts import algorithm_parameters, private_concept, structure_concept, tracking
 from operators.phenotype_report.measurements import Measurements, StructureMeasure, Uncertainty
 
-__all__ = ["Group", "phenotype_groups", "structure_groups"]
+__all__ = ["Group", "limit_meaning", "phenotype_groups", "structure_groups"]
 
 Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 _SIDES = ("", "left", "right")
@@ -188,18 +188,22 @@ def _numbers(phenotype: Phenotype, concept: SrConcept, value: float, uncertainty
     code = concept.code or phenotype.key
     found = [(code, concept.meaning, value)]
     if interval is not None and uncertainty.level is not None:
-        share = f"{100 * uncertainty.level:.0f}% interval"
         found += [
-            (f"{code}_low", f"{concept.meaning}, lower limit of {share}", interval.low),
-            (f"{code}_high", f"{concept.meaning}, upper limit of {share}", interval.high),
+            (f"{code}_{side}", limit_meaning(concept, limit, uncertainty.level), value)
+            for side, limit, value in (("low", "lower", interval.low), ("high", "upper", interval.high))
         ]
     return [_measurement(phenotype, *entry[:2], round(factor * entry[2], decimals)) for entry in found]
+
+
+def limit_meaning(concept: SrConcept, limit: str, level: float) -> str:
+    """What a limit of an interval is called. A Code Meaning has 64 characters at most, of which this adds 17."""
+    return f"{concept.meaning}, {limit} {100 * level:.0f}% limit"
 
 
 def _measurement(phenotype: Phenotype, code: str, meaning: str, number: float) -> Measurement:
     unit, site = phenotype.unit, phenotype.sr.site if phenotype.sr else None
     return Measurement(
-        name=private_concept(code, meaning[:64]),
+        name=private_concept(code, meaning),
         value=number,
         unit=CodedConcept(unit.ucum, "UCUM", unit.ucum_meaning),
         # The group gives the laterality, because readers such as dcmqi ignore the site of a number.

@@ -75,32 +75,34 @@ def without_end_slices(station: Station, count: int) -> Station:
     kept = [slice(None)] * 3
     kept[axis] = slice(count, depth - count)
     voxels = station.voxels[tuple(kept)]
-    uids = station.sop_instance_uids
+    uids, frames = station.sop_instance_uids, station.frame_numbers
     z, y, x = voxels.shape
     return replace(
         station,
         voxels=voxels,
         grid=Grid((z, y, x), affine),
         sop_instance_uids=uids[count:-count] if len(uids) == depth else uids,
+        frame_numbers=frames[count:-count] if len(frames) == depth else frames,
     )
 
 
 def _sampled(station: Station, shared: Grid) -> Station:
     voxels = average_stations([[station.voxels]], [station.grid], shared)[0]
-    uids = station.sop_instance_uids
+    uids, frames = station.sop_instance_uids, station.frame_numbers
     axis = station.slice_axis
+    depth = station.grid.shape[axis]
     offset = np.linalg.solve(station.grid.affine, shared.affine)[2 - axis, 3]
     first = round(float(offset))
-    slices_coincide = (
-        len(uids) == station.grid.shape[axis]
-        and abs(offset - first) < _SAME_DIRECTION
-        and np.isclose(station.grid.spacing_mm[2 - axis], shared.spacing_mm[2 - axis])
+    slices_coincide = abs(offset - first) < _SAME_DIRECTION and np.isclose(
+        station.grid.spacing_mm[2 - axis], shared.spacing_mm[2 - axis]
     )
+    kept = slice(first, first + shared.shape[axis])
     return replace(
         station,
         voxels=voxels,
         grid=shared,
-        sop_instance_uids=uids[first : first + shared.shape[axis]] if slices_coincide else uids,
+        sop_instance_uids=uids[kept] if slices_coincide and len(uids) == depth else uids,
+        frame_numbers=frames[kept] if slices_coincide and len(frames) == depth else frames,
     )
 
 

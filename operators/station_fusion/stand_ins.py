@@ -111,16 +111,18 @@ def partly_absent_flags(lacking: Mapping[Contrast, Sequence[str]]) -> tuple[Qual
 def _fat_of(water: Station) -> Station:
     """What stands in for the fat of a water station; see `fat_stand_in`."""
     if not water.decoded:
-        return replace(water, contrast=Contrast.FAT, sop_instance_uids=(), stand_in=True)
+        return replace(water, contrast=Contrast.FAT, sop_instance_uids=(), frame_numbers=(), stand_in=True)
     voxels = fat_stand_in(water.voxels, body_of_water(water.voxels, water.grid))
-    return replace(water, contrast=Contrast.FAT, voxels=voxels, sop_instance_uids=(), stand_in=True)
+    return replace(water, contrast=Contrast.FAT, voxels=voxels, sop_instance_uids=(), frame_numbers=(), stand_in=True)
 
 
 def _stand_in(contrast: Contrast, water: Station, fat: Station) -> Station:
     decoded = water.decoded and fat.decoded
     nothing = np.broadcast_to(np.float32(np.nan), water.grid.shape)
     voxels = _CAN_BE_ABSENT[contrast](water.voxels, fat.voxels) if decoded else nothing
-    return replace(water, contrast=contrast, voxels=voxels, sop_instance_uids=(), decoded=decoded, stand_in=True)
+    return replace(
+        water, contrast=contrast, voxels=voxels, sop_instance_uids=(), frame_numbers=(), decoded=decoded, stand_in=True
+    )
 
 
 def _at_one_place(one: Station, other: Station) -> bool:

@@ -31,7 +31,7 @@ from operators.derived_series.headers import series_header
 from operators.derived_series.stored_values import StoredValues
 from operators.dicom_loader import header_values, load_study
 from operators.dicom_loader.repeated_values import ACQUISITION_KEYWORDS, PATIENT_KEYWORDS
-from tests.dicom_loader.dicom_maker import ORDER, classic_header, write
+from tests.dicom_loader.dicom_maker import ORDER, PATIENT_NAME, classic_header, write, write_study
 
 SERIES_KEYWORDS = ("SeriesDescription", "SeriesDate", "SeriesTime", "SeriesNumber", "FrameOfReferenceUID")
 
@@ -105,6 +105,11 @@ def written(study: Study) -> Dataset:
         ("PatientAge", "70 yrs", "070Y", "header-value-repaired"),
         ("PatientAge", "old", None, "header-value-left-out"),
         ("PatientID", "7" * 65, None, "header-value-left-out"),
+        ("PatientID", "4711\\4712", None, "header-value-left-out"),
+        ("AccessionNumber", "A1\\A2", None, "header-value-left-out"),
+        ("AccessionNumber", "A1\\A1", "A1", "header-value-repaired"),
+        ("TimezoneOffsetFromUTC", "+09:00", "+0900", "header-value-repaired"),
+        ("TimezoneOffsetFromUTC", "JST", None, "header-value-left-out"),
         ("AccessionNumber", "7" * 17, None, "header-value-left-out"),
         ("StudyDescription", "d" * 80, "d" * 64, "header-value-repaired"),
         ("PatientName", "a^b^c^d^e^f", "a^b^c^d^e f", "header-value-repaired"),
@@ -125,6 +130,32 @@ def test_a_value_is_repaired_or_left_out_with_a_flag(keyword: str, said: str, ex
     assert (flag.code, flag.severity) == (code, "info")
     assert keyword in flag.message and said not in flag.message
     written(study)
+
+
+def emptied(folder: Path, *, removed: str) -> Study:
+    """A study of which some images do not say who it is, and whose identity was removed by some anonymiser."""
+
+    def change(header: Dataset) -> None:
+        header.AccessionNumber = "A-17"
+        if header.SeriesNumber < 5:  # all but the last series
+            header.PatientID = header.PatientName = header.AccessionNumber = ""
+            header.PatientIdentityRemoved = removed
+
+    write_study(folder, stations=1, change=change)
+    return load_study(folder)
+
+
+def test_what_some_images_leave_empty_is_taken_from_others(tmp_path: Path) -> None:
+    """A PACS would else file the results under no patient."""
+    patient = emptied(tmp_path, removed="").patient
+    assert (patient["PatientID"], patient["PatientName"]) == ("ID-4711", PATIENT_NAME)
+    assert patient["AccessionNumber"] == "A-17"
+
+
+def test_a_removed_identity_is_not_taken_from_other_images(tmp_path: Path) -> None:
+    patient = emptied(tmp_path, removed="YES").patient
+    assert patient["PatientIdentityRemoved"] == "YES"
+    assert not patient.keys() & {"PatientID", "PatientName", "AccessionNumber"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from operators.core.deidentification import deidentify
@@ -97,6 +98,21 @@ def test_a_source_with_few_attributes(tmp_path: Path, said: str) -> None:
 
 def test_a_source_without_a_frame_of_reference(tmp_path: Path) -> None:
     assert_no_error(tmp_path, *study_with(SAID["scanner"], frame=""), DicomOptions())
+
+
+def test_a_patient_of_another_hospital_whose_dates_were_shifted_in_another_time_zone(tmp_path: Path) -> None:
+    said = {
+        "IssuerOfPatientID": "Hospital & Söhne",
+        "PatientIdentityRemoved": "YES",
+        "LongitudinalTemporalInformationModified": "MODIFIED",
+        "TimezoneOffsetFromUTC": "-0330",
+    }
+    fused, study = study_with(SAID["scanner"])
+    study = dataclasses.replace(study, patient={**study.patient, **said})
+    assert_no_error(tmp_path, fused, study, DicomOptions())
+    for name in ("segmentation.dcm", "report.sr.dcm", "derived/water/0001.dcm"):
+        written = pydicom.dcmread(tmp_path / name, stop_before_pixels=True)
+        assert {keyword: written[keyword].value for keyword in said} == said
 
 
 @pytest.mark.parametrize("seg_type", ["binary", "labelmap"])

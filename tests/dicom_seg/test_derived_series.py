@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,12 @@ from operators.core.nrrd_files import write_volume
 from operators.core.volume import Contrast, Fused, Grid, Station, Volume
 from operators.derived_series import derive, stored_values, write_derived
 from operators.derived_series.sources import source_slices
+from operators.dicom_loader import load_study
 from operators.dicom_loader.contrast import contrast_of_image_type, made_of
+from operators.station_fusion import fuse
 from tests import box_body
+from tests.dciodvfy import errors
+from tests.dicom_loader.dicom_maker import SPACING, enhanced_header, write
 
 TURNED = pytest.mark.parametrize(
     "turned",
@@ -120,6 +124,15 @@ def test_images_say_that_they_are_derived_and_from_what() -> None:
         assert named == {s.series_uid: set(s.sop_instance_uids) for s in stations}
 
 
+def test_times_are_in_the_time_zone_that_the_source_states() -> None:
+    """A server in UTC would else make results that seem older than the scan."""
+    fused = box_body.fused_of(box_body.grid())
+    study = box_body.study_of(fused)
+    tokyo = dataclasses.replace(study, patient={**study.patient, "TimezoneOffsetFromUTC": "+0900"})
+    header = derive(fused, tokyo, created=datetime(2026, 11, 27, 23, 55, tzinfo=UTC)).headers[0]
+    assert (header.TimezoneOffsetFromUTC, header.ContentDate, header.SeriesTime) == ("+0900", "20261128", "085500")
+
+
 def test_a_plane_names_the_slices_that_it_was_interpolated_from() -> None:
     fused = box_body.fused_of(box_body.grid())
     lower = fused.stations[1]  # slices 0 to 29 of the grid
@@ -150,6 +163,33 @@ def test_an_enhanced_mr_source_is_named_once() -> None:
     header = derive(fused, box_body.study_of(fused)).headers[40]
     (item,) = header.SourceImageSequence
     assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (ENHANCED_MR, station.sop_instance_uids[0])
+
+
+def test_a_plane_names_the_frames_of_an_enhanced_mr(tmp_path: Path) -> None:
+    """Without them it refers to every frame, those of the other contrasts and of other places too."""
+    objects = {}
+    for station in (0, 1):
+        made = enhanced_header(station=station, number=50 + station)
+        made.SeriesInstanceUID = "1.2.3.50"  # several objects in one series, as some scanners write them
+        objects[str(made.SOPInstanceUID)] = made
+        write(made, tmp_path / f"{station}.dcm")
+    study = load_study(tmp_path)
+    series = derive(fuse(study), study)
+    for header in series.headers:
+        for item in header.SourceImageSequence:
+            groups = objects[item.ReferencedSOPInstanceUID].PerFrameFunctionalGroupsSequence
+            numbers = item["ReferencedFrameNumber"].value
+            for number in [numbers] if isinstance(numbers, int) else numbers:
+                frame = groups[number - 1]
+                assert frame.MRImageFrameTypeSequence[0].FrameType[3] == "WATER"
+                distance = frame.PlanePositionSequence[0].ImagePositionPatient[2] - header.ImagePositionPatient[2]
+                assert abs(distance) < SPACING[2]
+        (referenced,) = header.ReferencedSeriesSequence
+        named = [instance.ReferencedSOPInstanceUID for instance in referenced.ReferencedInstanceSequence]
+        assert sorted(named) == sorted({item.ReferencedSOPInstanceUID for item in header.SourceImageSequence})
+    assert max(len(header.SourceImageSequence) for header in series.headers) == 2  # where the stations overlap
+    (path, *_) = write_derived(tmp_path / "water", series)
+    assert errors(path) == []
 
 
 def test_scan_attributes_are_copied_only_if_all_stations_agree() -> None:
@@ -217,6 +257,25 @@ def test_scanner_integers_come_back_exactly_and_negative_values_too() -> None:
     signal = np.random.default_rng(2).integers(-20, 4096, grid.shape).astype(np.float32)
     values = stored_values(Volume(signal, grid), np.zeros(grid.shape, bool))
     assert np.array_equal(values.stored * values.slope + values.intercept, signal)
+
+
+@pytest.mark.parametrize("lowest", [0.0, -0.3])
+@pytest.mark.parametrize("highest", [20.0, 1.0, 1e-4, 3.7e-7])
+def test_signal_on_a_small_scale_keeps_its_steps_and_its_window(tmp_path: Path, highest: float, lowest: float) -> None:
+    """With a step of a thousandth, such images were black."""
+    fused = box_body.fused_of(box_body.grid())
+    shape = fused.water.shape
+    water = np.linspace(lowest * highest, highest, fused.water.size, dtype=np.float32).reshape(shape)
+    fused = dataclasses.replace(fused, water=water, body=np.ones(shape, bool))
+    paths = write_derived(tmp_path / "water", derive(fused, box_body.study_of(fused)))
+    assert errors(paths[0]) == []
+    for k in (0, 30, 59):
+        read = pydicom.dcmread(paths[k])
+        signal = read.pixel_array * float(read.RescaleSlope) + float(read.RescaleIntercept)
+        np.testing.assert_allclose(signal, water[k], rtol=0, atol=1e-4 * highest)
+    low, high = np.percentile(water, (1, 99.5))
+    assert float(read.WindowWidth) == pytest.approx(high - low, rel=0.01)
+    assert float(read.WindowCenter) == pytest.approx((low + high) / 2, abs=0.01 * highest)
 
 
 def test_a_shorter_series_leaves_nothing_of_a_longer_one_before(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import highdicom as hd
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
+from operators.core.deidentification import deidentify
 from operators.core.errors import InternalError, OutputError
-from operators.core.options import DicomOptions, SegType
+from operators.core.options import Deidentification, DicomOptions, SegType
 from operators.core.volume import Contrast, Fused, Grid, Study, Volume
 from operators.derived_series import DerivedSeries, derive
 from operators.dicom_seg_writer import make_seg, write_dicom, write_seg
@@ -189,6 +191,44 @@ def test_uids_repeat_for_the_same_input_and_differ_for_other_labels(seg_type: Se
     assert first.SeriesInstanceUID != other.SeriesInstanceUID
     compressed = made(labels, DicomOptions(seg_type=seg_type, compression="jpeg-ls"))
     assert uids(first) == uids(compressed)  # equal values are the same object in any encoding
+
+
+@pytest.mark.parametrize(
+    "card",
+    [{"made": "manual"}, {"name": "another_tool"}, {"training_data": "People.", "synthetic_training": False}],
+    ids=["made-otherwise", "another-tool", "another-card"],
+)
+def test_the_same_labels_with_other_statements_about_them_are_another_object(card: dict[str, str | bool]) -> None:
+    """A PACS keeps the first object of a UID, so a corrected statement would never arrive."""
+    labels, _ = box_body.box_labels()
+    fused = box_body.fused_of(box_body.grid())
+    study, volume = box_body.study_of(fused), Volume(labels, fused.grid)
+    first, other = (
+        make_seg(volume, [derive(fused, study)], study, model)
+        for model in (box_body.MODEL, dataclasses.replace(box_body.MODEL, **card))  # type: ignore[arg-type]
+    )
+    assert first.SOPInstanceUID != other.SOPInstanceUID
+    assert first.SeriesInstanceUID != other.SeriesInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("other", "one_study"),
+    [(Deidentification("P-2", "key"), False), (Deidentification("P-1", "key", keep_characteristics=True), True)],
+    ids=["another-pseudonym", "characteristics-kept"],
+)
+def test_other_words_about_the_patient_of_a_deidentified_study_are_in_other_objects(
+    other: Deidentification, one_study: bool
+) -> None:
+    labels, _ = box_body.box_labels()
+    fused = box_body.fused_of(box_body.grid())
+    made = []
+    for how in (Deidentification("P-1", "key"), other):
+        study = deidentify(box_body.study_of(fused), how)
+        series = derive(dataclasses.replace(fused, stations=study.stations), study)
+        made.append((make_seg(Volume(labels, fused.grid), [series], study, box_body.MODEL), series.headers[0]))
+    for first, second in zip(*made, strict=True):
+        assert first.SOPInstanceUID != second.SOPInstanceUID
+        assert (first.StudyInstanceUID == second.StudyInstanceUID) == one_study
 
 
 def test_the_two_types_are_two_objects() -> None:

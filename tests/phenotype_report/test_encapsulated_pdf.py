@@ -18,6 +18,7 @@ from operators.core.volume import Contrast, Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import ReportFiles, pdf, write_reports
 from operators.phenotype_report.encapsulated_pdf import encapsulated_pdf
+from operators.phenotype_report.html import PageContent
 from operators.phenotype_report.pdf import check_pdf, make_pdf
 from tests import box_body
 from tests.dciodvfy import messages
@@ -75,6 +76,19 @@ def test_deidentified_study_has_a_deidentified_document(files: ReportFiles) -> N
     assert document.PatientIdentityRemoved == "YES"
     assert not {"SECRET-4711", "Secretname^Anna"} & {str(document.PatientID), str(document.PatientName)}
     assert (document.ContentDate, "SeriesDate" in document) == ("20000101", False)
+
+
+def test_another_page_of_the_same_numbers_is_another_object(files: ReportFiles) -> None:
+    """Two earlier reports are both called report.json; a PACS would keep the first comparison."""
+    study = box_body.study_of(box_body.fused_of(box_body.grid()))
+    segmentation = pydicom.dcmread(box_body.present(files.sr).parent / "segmentation.dcm")
+    report = json.loads(files.json.read_text(encoding="utf-8"))
+    pages = [
+        PageContent(changes={"tmv_cm3": change}, previous="Changes are since ...") for change in ("+80", "+80", "-12")
+    ]
+    first, again, other = (encapsulated_pdf(b"%PDF", report, segmentation, study, page) for page in pages)
+    assert first.SOPInstanceUID == again.SOPInstanceUID != other.SOPInstanceUID
+    assert first.SeriesInstanceUID != other.SeriesInstanceUID
 
 
 def test_no_address_is_opened(tmp_path: Path) -> None:

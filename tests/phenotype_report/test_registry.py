@@ -23,6 +23,7 @@ from operators.core.volume import Volume
 from operators.dicom_seg_writer import write_dicom
 from operators.phenotype_report import Phenotypes, ReportFiles, measure, render_html, write_reports
 from operators.phenotype_report.page_numbers import volume
+from operators.phenotype_report.sr_groups import limit_meaning
 from phantom.table import draw_cohort
 from tests import box_body
 
@@ -251,3 +252,11 @@ def test_an_entry_that_is_wrong_is_refused(change: dict[str, object], says: str)
     parts = {name: getattr(TOY, name) for name in TOY.__dataclass_fields__}
     with pytest.raises(InternalError, match=says):
         Phenotype(**(parts | change))
+
+
+@pytest.mark.parametrize("key", [key for key, phenotype in PHENOTYPES.items() if phenotype.sr is not None])
+def test_a_number_and_its_limits_have_names_that_dicom_allows_in_whole(key: str) -> None:
+    """Names that were cut ended in "lower l" and "upper l"."""
+    concept = PHENOTYPES[key].sr
+    assert concept is not None
+    assert all(len(limit_meaning(concept, limit, 0.95)) <= 64 for limit in ("lower", "upper"))

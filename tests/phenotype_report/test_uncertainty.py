@@ -136,8 +136,8 @@ def test_report_page_and_sr_show_them_with_the_digits_that_they_leave(tmp_path: 
     assert files.sr is not None
     numbers = _numbers(files.sr)
     assert numbers["Total muscle volume"] == shown
-    assert numbers["Total muscle volume, lower limit of 90% interval"] < shown
-    assert numbers["Total muscle volume, upper limit of 90% interval"] > shown
+    assert numbers["Total muscle volume, lower 90% limit"] < shown
+    assert numbers["Total muscle volume, upper 90% limit"] > shown
 
 
 def test_the_page_says_when_a_number_lies_outside_its_range() -> None:

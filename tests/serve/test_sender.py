@@ -8,14 +8,22 @@ import time
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage, SegmentationStorage
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
 
 from app.serve import sender as sending
 from app.serve.metrics import Metrics
-from app.serve.sender import Sender
+from app.serve.sender import Sender, store_by_dimse
 from app.serve.service import Service
 from app.serve.settings import Destination, DicomSettings, HttpSettings, SendSettings, Settings
 from app.serve.spool import Job, Spool
 from operators.core.errors import OutputError
+from operators.core.volume import Volume
+from operators.dicom_seg_writer import write_dicom
+from tests import box_body
 from tests.serve.made_queue import queued, spool
 
 
@@ -174,3 +182,43 @@ def test_a_delivery_that_hangs_does_not_keep_the_service_from_stopping(
     stop.join(10)
     goes_on.set()
     assert not stop.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "used"),
+    [
+        ([ImplicitVRLittleEndian], ImplicitVRLittleEndian),
+        ([ExplicitVRLittleEndian], ExplicitVRLittleEndian),
+        ([ImplicitVRLittleEndian, ExplicitVRLittleEndian], ExplicitVRLittleEndian),
+    ],
+    ids=["default-only", "explicit-only", "both"],
+)
+def test_an_archive_gets_results_in_a_transfer_syntax_that_it_accepts(
+    tmp_path: Path, accepted: list[UID], used: UID
+) -> None:
+    fused = box_body.fused_of(box_body.grid())
+    labels, _ = box_body.box_labels()
+    files = write_dicom(tmp_path, Volume(labels, fused.grid), fused, box_body.study_of(fused), box_body.MODEL)
+    sent = [tmp_path / "derived" / "water" / "0001.dcm", box_body.present(files.segmentation)]
+    received: list[tuple[UID, Dataset]] = []
+
+    def keep(event: Event) -> int:
+        received.append((event.context.transfer_syntax, event.dataset))
+        return 0
+
+    archive = AE(ae_title="ARCHIVE")
+    for sop_class in (MRImageStorage, SegmentationStorage):
+        archive.add_supported_context(sop_class, accepted)
+    server = archive.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    assert server is not None
+    try:
+        store_by_dimse(sent, "127.0.0.1", server.server_address[1], "ARCHIVE")
+    finally:
+        server.shutdown()
+    assert [syntax for syntax, _ in received] == [used, used]
+    for path, (_, dataset) in zip(sent, received, strict=True):
+        written = dcmread(path)
+        assert dataset.PixelData == written.PixelData
+        for one in (dataset, written):
+            del one.PixelData  # whose representation the default transfer syntax does not state
+        assert dataset.to_json_dict() == written.to_json_dict()

@@ -17,6 +17,9 @@ NO_DATE = datetime(2000, 1, 1)
 def settle_dates(dataset: Dataset, study: Study, created: datetime) -> None:
     """Set every creation date and time in a data set to one value; remove or replace them when de-identified.
 
+    If the source states its time zone, they are given in that zone, as DICOM requires of all times of an object (PS3.3
+    C.12.1). A server's clock often runs in UTC, and its results would then seem older than the scan.
+
     Parameters
     ----------
     dataset : Dataset
@@ -33,6 +36,8 @@ def settle_dates(dataset: Dataset, study: Study, created: datetime) -> None:
         for item in dataset.get("ContributingEquipmentSequence", []):
             if "ContributionDateTime" in item:
                 del item.ContributionDateTime
+    elif offset := study.patient.get("TimezoneOffsetFromUTC"):
+        created = created.astimezone(datetime.strptime(offset, "%z").tzinfo)
     for kind in ("InstanceCreation", "Content", "Series"):
         if f"{kind}Date" in dataset:
             setattr(dataset, f"{kind}Date", created.strftime("%Y%m%d"))

@@ -25,7 +25,16 @@ _ALWAYS = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-_WHEN_KNOWN = ("PatientAge", "PatientSize", "PatientWeight", "StudyDescription", "QualityControlSubject")
+_WHEN_KNOWN = (
+    "IssuerOfPatientID",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyDescription",
+    "QualityControlSubject",
+    "TimezoneOffsetFromUTC",
+    "LongitudinalTemporalInformationModified",
+)
 _SEXES = ("M", "F", "O", "")
 #: The codes of PS3.16 CID 7050 that `operators.core.deidentification` applies.
 _CONFIDENTIALITY = {

@@ -39,7 +39,7 @@ class Deidentification:
         the study's UID and ``key``.
     key : str
         Secret from which new UIDs and pseudonyms are made (HMAC-SHA256). The
-        same key and study give the same identifiers. Nobody without the key
+        same key, study and ``pseudonym`` give the same identifiers. Nobody without the key
         can test whether an identifier belongs to a given study. If the key is
         empty, anyone who knows the original UIDs can.
     keep_characteristics : bool

@@ -106,7 +106,7 @@ _THIGH = (
         "corrected for noise.",
         unit=FRACTION,
         measure=lambda fat: fat.infiltration,
-        sr="Dixon signal fat fraction of thigh muscle below 50% fat",
+        sr="Dixon fat fraction, thigh muscle below 50% fat",
     ),
     _ThighFat(
         key="thigh_fat_free_muscle_cm3",
