@@ -45,8 +45,9 @@ def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence
 def _stack_flags(stacks: Sequence[Stack]) -> list[QualityFlag]:
     """What single stacks, or the stacks of one table position, have that they should not."""
     flags = [
-        _warning(
+        QualityFlag(
             "contrast-disagreement",
+            "warning",
             f"{stack.title}: its {stack.contrast_told_by} says {stack.contrast}, but another part of its header "
             f"contradicts it; {stack.contrast_told_by} was used.",
         )
@@ -57,8 +58,10 @@ def _stack_flags(stacks: Sequence[Stack]) -> list[QualityFlag]:
     flags += interleaved_flags(stacks)
     flags += end_to_end_flags(stacks)
     flags += [
-        _warning(
-            "missing-slice", f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours."
+        QualityFlag(
+            "missing-slice",
+            "warning",
+            f"{stack.title}: no slice at {stack.missing_at}; interpolated between its neighbours.",
         )
         for stack in stacks
         if stack.missing
@@ -67,41 +70,46 @@ def _stack_flags(stacks: Sequence[Stack]) -> list[QualityFlag]:
         if not all(stack.grid.same_as(position[0].grid, tolerance_mm=0.1) for stack in position):
             low, high = z_range_mm(position[0].grid)
             message = f"The series at z = {low:.0f} to {high:.0f} mm do not all cover the same voxels."
-            flags.append(_warning("contrast-grid-mismatch", message))
+            flags.append(QualityFlag("contrast-grid-mismatch", "warning", message))
     return flags
 
 
 def _identity_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> Iterator[QualityFlag]:
     """What the headers say, or fail to say, of which images belong together."""
     if any(not stack.files[0].frame_of_reference_uid for stack in stacks):
-        yield _warning(
+        yield QualityFlag(
             "no-frame-of-reference",
+            "warning",
             "Some series have no frame of reference; they were assumed to share that of the others.",
         )
     if len(frames) > 1:
-        yield _warning(
+        yield QualityFlag(
             "frames-of-reference-joined",
+            "warning",
             f"{len(frames)} frames of reference were taken as one, as --one-frame-of-reference asks; whether the "
             "stations fit is told by how well they agree where they overlap.",
         )
     studies = {file.study_uid for stack in stacks for file in stack.files}
     if len(studies) > 1:
-        yield _warning(
+        yield QualityFlag(
             "studies-joined",
+            "warning",
             f"The series name {len(studies)} studies (StudyInstanceUID), none with both water and fat, but one frame "
             "of reference; they were taken for one study that an anonymiser has taken apart.",
         )
     if any(stack.regrouped for stack in stacks):
-        yield _warning(
+        yield QualityFlag(
             "series-uid-per-image",
+            "warning",
             "Images name series of their own (SeriesInstanceUID); they were put together by series number, "
             "contrast and place.",
         )
     if headers.copies:
         yield QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")
     if headers.shared_uids:
-        yield _warning(
+        yield QualityFlag(
             "sop-uid-shared",
+            "warning",
             f"{headers.shared_uids} images have the SOP Instance UID of another image; the outputs name them by "
             "UIDs that are derived from it, so they do not refer to the source images.",
         )
@@ -110,17 +118,21 @@ def _identity_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequ
 def _source_flags(stacks: Sequence[Stack], headers: StudyHeaders) -> Iterator[QualityFlag]:
     """What may be missing from the images, or was lost before they came here."""
     if headers.unplaced:
-        yield _warning(
+        yield QualityFlag(
             "image-without-position",
+            "warning",
             f"{len(headers.unplaced)} Dixon images that do not say where they lie were left out.",
         )
     if headers.broken_links:
         links = f"{headers.broken_links} link{'s' if headers.broken_links > 1 else ''}"
-        yield _warning("broken-links", f"{links} to files that do not exist were passed over; images may be missing.")
+        yield QualityFlag(
+            "broken-links", "warning", f"{links} to files that do not exist were passed over; images may be missing."
+        )
     lossy = {stack.files[0].series_uid for stack in stacks if any(_is_lossy(file) for file in stack.files)}
     if lossy:
-        yield _warning(
+        yield QualityFlag(
             "lossy-compression",
+            "warning",
             f"{len(lossy)} series were compressed with loss; volumes and fat fractions may differ from those of "
             "images as acquired.",
         )
@@ -158,7 +170,3 @@ def _several_stacks(stacks: Sequence[Stack]) -> list[QualityFlag]:
 
 def _is_lossy(file: ImageFile) -> bool:
     return file.acquisition.get("LossyImageCompression") == "01" or file.transfer_syntax_uid in _LOSSY_SYNTAXES
-
-
-def _warning(code: str, message: str) -> QualityFlag:
-    return QualityFlag(code, "warning", message)

@@ -87,8 +87,8 @@ def test_orthogonal_matrices_do_not_depend_on_the_size_of_the_gradient(
     assert found.shape == matrix.shape
     sizes = torch.linalg.svdvals(found)
     assert float(sizes.min()) > 0.6 and float(sizes.max()) < 1.3
-    # The directions stay: the matrix was orthogonal already.
-    torch.testing.assert_close(found / sizes.mean(), matrix, rtol=0, atol=0.05)
+    # The directions stay: the matrix was orthogonal already. Its singular values become unequal by a few percent.
+    torch.testing.assert_close(found / sizes.mean(), matrix, rtol=0, atol=0.1)
 
 
 def test_a_resumed_training_goes_on_as_if_uninterrupted() -> None:

@@ -82,7 +82,7 @@ def test_an_onnx_network_of_another_maker_labels_the_study(fused: Fused, folder:
         ("writes nothing", SegmentationError, "0 files labels.nii.gz after it ended", 2, 8),
         ("other grid", SegmentationError, "a label map on another grid than the image", 2, 8),
         ("unknown labels", InputError, "numbers that bright 1 does not list: 77", 2, 8),
-        ("empty", InputError, "no voxel of the structures that scheme bright has", 2, 8),
+        ("empty", InputError, "no voxel of a structure that scheme bright maps", 2, 8),
     ],
 )
 def test_a_failure_of_the_tool_is_one_clear_error(
