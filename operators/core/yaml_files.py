@@ -1,4 +1,4 @@
-"""YAML in which a key that is given twice is an error: YAML's own reader takes the second without a word."""
+"""YAML in which a key that is given twice is an error: YAML's own reader silently takes the second."""
 
 from __future__ import annotations
 

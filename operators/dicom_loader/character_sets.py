@@ -1,6 +1,6 @@
 """Text in the character set that a file declares (PS3.5 6.1.2), or in the one that it is written in.
 
-Gateways and anonymisers declare one character set and write another, most often UTF-8 without a word about it. Names
+Gateways and anonymisers declare one character set and write another, most often UTF-8 that is not declared. Names
 that were decoded as declared would then be wrong in every object that we write.
 """
 

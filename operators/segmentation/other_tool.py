@@ -107,7 +107,7 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
 
 
 def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory_gb: float) -> None:
-    ended = run_tool(words, folder, seconds=seconds, memory_gb=memory_gb)
+    ended = run_tool(words, folder, temporary=folder.parent, seconds=seconds, memory_gb=memory_gb)
     _log.debug("%s wrote:\n%s", tool.name, ended.printed)
     if ended.exceeded:
         raise SegmentationError(

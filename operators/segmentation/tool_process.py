@@ -60,7 +60,13 @@ class Ended:
 
 
 def run_tool(
-    words: list[str], folder: Path, *, seconds: float, memory_gb: float = float("inf"), errors: bool = True
+    words: list[str],
+    folder: Path,
+    *,
+    temporary: Path,
+    seconds: float,
+    memory_gb: float = float("inf"),
+    errors: bool = True,
 ) -> Ended:
     """Run a tool in a folder until it ends or exceeds a limit; then nothing that it has started is left.
 
@@ -68,13 +74,15 @@ def run_tool(
     ----------
     words : list of str
     folder : Path
-        A temporary one. If our process is killed, the folder above it is removed.
+        Where it runs.
+    temporary : Path
+        Removed with all that it holds if our process is killed.
     seconds, memory_gb : float
         The memory is that of the tool and all processes below it.
     errors : bool
         Whether ``printed`` has what it writes to its standard error, too.
     """
-    guard = [sys.executable, "-I", tool_guard.__file__, str(os.getpid()), str(folder.parent)]
+    guard = [sys.executable, "-I", tool_guard.__file__, str(os.getpid()), str(temporary)]
     start = time.monotonic()
     process = subprocess.Popen(
         guard + words,

@@ -31,7 +31,7 @@ def version_of(tool: Segmenter) -> str:
     with tempfile.TemporaryDirectory(prefix="sarcomap-version-", ignore_cleanup_errors=True) as name:
         folder = Path(name) / "work"
         folder.mkdir()
-        ended = run_tool(words, folder, seconds=_SECONDS, errors=False)
+        ended = run_tool(words, folder, temporary=Path(name), seconds=_SECONDS, errors=False)
     lines = [] if ended.exceeded or ended.code else ended.lines()
     return lines[0][:_LONGEST].strip() if lines else ""
 

@@ -17,7 +17,7 @@ from operators.segmentation.tool_process import run_tool
 folder = Path(sys.argv[1]) / "temporary" / "work"
 folder.mkdir(parents=True)
 words = "setsid sleep 120 & echo $! > ../../child; echo $$ > ../../pid; exec sleep 120"
-run_tool(["sh", "-c", words], folder, seconds=100)
+run_tool(["sh", "-c", words], folder, temporary=folder.parent, seconds=100)
 """
 
 

@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Callable[..., Ended]:
     def run(*words: str, seconds: float = 60, memory_gb: float = 8) -> Ended:
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
-        return run_tool(list(words), folder, seconds=seconds, memory_gb=memory_gb)
+        return run_tool(list(words), folder, temporary=tmp_path, seconds=seconds, memory_gb=memory_gb)
 
     return run
 
