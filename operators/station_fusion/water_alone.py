@@ -33,7 +33,7 @@ def body_of_water(water: NDArray[np.float32], grid: Grid) -> NDArray[np.bool_]:
 
     It is the lower of two Otsu thresholds. Where that lies within the noise of air, which has many more voxels than
     fat, or between a scanner's zeros and that noise, it is Otsu's threshold of what is neither zero nor muscle. Where
-    noise is as bright as fat, the body ends with its muscle.
+    noise is brighter than fat, the mask is wrong: it ends with the muscle or holds the air.
 
     Parameters
     ----------
