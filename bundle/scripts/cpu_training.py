@@ -9,10 +9,13 @@ __all__ = ["quicken_on_cpu"]
 
 
 def quicken_on_cpu(network: torch.nn.Module) -> None:
-    """Keep the channels of a voxel together, and compute patch embeddings as matrix products from now on.
+    """Keep the channels of a voxel together, and compute patch embeddings and norms in other ways from now on.
 
-    Gradients of convolutions then take little more than half the time, and some
-    processors are slow at a convolution over patches. Results differ by rounding.
+    Gradients of convolutions then take little more than half the time. Patch embeddings
+    become matrix products, because some processors are slow at a convolution over patches.
+    An instance norm would put the voxels of a channel together again, and the next
+    convolution would undo that; the batch norm of one image is the same and does not.
+    Results differ by rounding.
     Names and values of the parameters stay, so checkpoints do too. It is meant for
     training. A network that is exported keeps its convolution. One that is spread
     over processes stays as it is, because the memory of its gradients is laid out.
@@ -25,6 +28,8 @@ def quicken_on_cpu(network: torch.nn.Module) -> None:
             convolution = block.patch_embeddings
             if type(convolution) is torch.nn.Conv3d and _divides(convolution):
                 convolution.__class__ = _PatchProduct
+        elif type(block) is torch.nn.InstanceNorm3d and not (block.affine or block.track_running_stats):
+            block.__class__ = _NormOfOneImage
 
 
 def _divides(convolution: torch.nn.Conv3d) -> bool:
@@ -51,3 +56,13 @@ class _PatchProduct(torch.nn.Conv3d):
         parts = parts.unflatten(2, (-1, sides[0])).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)
         features = torch.nn.functional.linear(parts, self.weight.flatten(1), self.bias)
         return features.permute(0, 4, 1, 2, 3)
+
+
+class _NormOfOneImage(torch.nn.InstanceNorm3d):
+    """An instance norm without parameters that leaves the channels of a voxel together."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The same shape as ``images`` (batch, channels, x, y, z)."""
+        if images.ndim != 5 or len(images) != 1:
+            return super().forward(images)
+        return torch.nn.functional.batch_norm(images, None, None, training=True, eps=self.eps)

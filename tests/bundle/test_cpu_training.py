@@ -1,4 +1,4 @@
-"""Patch embeddings by matrix product equal those by convolution, and weights keep their names."""
+"""A network that is quickened on a CPU finds the same, and its weights keep their names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.networks.nets import UNETR
 
-from bundle.scripts import quicken_on_cpu
+from bundle.scripts import AutocastInferer, quicken_on_cpu
 
 
 def test_output_gradients_and_names_equal_those_of_the_convolution() -> None:
@@ -53,3 +54,28 @@ def test_the_whole_network_finds_the_same() -> None:
     for (name, first), second in zip(network.named_parameters(), other.parameters(), strict=True):
         if first.grad is not None and float(first.grad.norm()) > 1e-4:  # instance norm leaves biases only rounding
             assert float((second.grad - first.grad).norm() / first.grad.norm()) < 0.02, name  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_norms_find_the_same_and_one_images_channels_stay_together(images: int) -> None:
+    torch.manual_seed(2)
+    network = UNETR(1, 3, (32, 32, 32), feature_size=4, hidden_size=12, mlp_dim=12, num_heads=2)
+    norm = network.encoder1.layer.norm1
+    expected_norm = copy.deepcopy(norm)
+    quicken_on_cpu(network)
+    features = torch.randn(images, 4, 8, 10, 12).contiguous(memory_format=torch.channels_last_3d)
+    found = norm(features)
+    torch.testing.assert_close(found, expected_norm(features), rtol=1e-5, atol=1e-5)
+    if images == 1:
+        assert found.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_network_in_training_is_not_given_images_that_carry_their_place() -> None:
+    seen: list[type] = []
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        seen.append(type(images))
+        return images
+
+    AutocastInferer()(MetaTensor(torch.zeros(1, 1, 2, 2, 2)), network)
+    assert seen == [torch.Tensor]
