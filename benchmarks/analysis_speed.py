@@ -1,9 +1,9 @@
 """Time and memory of the analysis, compared with R.
 
     python benchmarks/analysis_speed.py --sizes 5000 20000 37004 80000 320000 500000 --r-up-to 37004 \
-        --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg --table docs/analysis.md
+        --out benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg --table docs/analysis-checks.md
     python benchmarks/analysis_speed.py --sizes 37004 --r-up-to 0 --full \
-        --out benchmarks/results/analysis_speed_full.json --table docs/analysis.md
+        --out benchmarks/results/analysis_speed_full.json --table docs/analysis-checks.md
     python benchmarks/analysis_speed.py --draw benchmarks/results/analysis_speed.json --plot docs/analysis_growth.svg
 
 For each size, a synthetic cohort is written and ``python -m analysis run`` is

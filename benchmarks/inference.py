@@ -10,7 +10,7 @@ mm. Each backend runs in its own process. The reference is MONAI's sliding
 window with eager fp32 on the same body-cropped volume. `demo` is the shipped
 model at the archive's spacing. Times are those of the whole `segment`:
 transforms, compilation, windows, stitching, interpolation, argmax. Memory is
-the peak of the process, including Python and PyTorch. `docs/inference.md` holds
+the peak of the process, including Python and PyTorch. `docs/inference-figures.md` holds
 the tables of the last run.
 """
 

@@ -5,7 +5,7 @@
 The same participant is scanned axially as in the archive, coronally, sagittally, and in one large axial station.
 Each study is loaded, fused and measured twice: with the anatomy at the voxel centres as labels, and with those of the
 shipped network. What differs with true labels comes from voxels and fusion, the rest from the network. Prints a table
-for docs/inputs.md.
+for docs/inputs-planes.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tools of other makers that are known by name: the values of `operators.core.segmenters.Segmenter`.
 
 Command lines and lists of labels are those of the sources that are named. Which of them
-were run is said in docs/inference.md.
+were run is said in docs/inference-tools.md.
 """
 
 from __future__ import annotations
@@ -73,6 +73,6 @@ KNOWN_SEGMENTERS: Mapping[str, Mapping[str, Any]] = {
         "scheme": "ours",  # replaced by that of the model's description
         "version": "{python} -m operators.segmentation.onnx_tool --version",
         "reads": "image_{channel}.nii.gz",
-        "source": "docs/inference.md",
+        "source": "docs/inference-tools.md",
     },
 }

@@ -129,7 +129,7 @@ def description_file(model: Path) -> Path:
             f"--segmenter-model {model.name}",
             "no description beside it",
             f"{model.stem}.yaml: window, orientation, spacing, normalisation, channels and scheme of the network",
-            "Write it; docs/inference.md shows one.",
+            "Write it; docs/inference-tools.md shows one.",
         )
     return found
 
@@ -165,7 +165,7 @@ def read_onnx_description(model: Path) -> OnnxDescription:
         values["scheme"] = str(scheme) if scheme.is_file() else values["scheme"]
         return OnnxDescription(**values)
     except (TypeError, ValueError) as error:
-        raise _unusable(path.name, str(error), "values as docs/inference.md describes them") from error
+        raise _unusable(path.name, str(error), "values as docs/inference-tools.md describes them") from error
 
 
 def of_onnx(tool: Segmenter, model: Path) -> Segmenter:
@@ -207,4 +207,4 @@ def _whole(value: Any) -> int:
 
 
 def _unusable(where: str, found: str, expected: str) -> UsageError:
-    return UsageError(f"ONNX description {where}", found, expected, "Correct it; docs/inference.md shows one.")
+    return UsageError(f"ONNX description {where}", found, expected, "Correct it; docs/inference-tools.md shows one.")

@@ -142,7 +142,9 @@ class Segmenter:
             "a program with {input} or {images} and {output} or {folder}; a contrast of in, opp, water or fat, or "
             "several with {channel} in `reads`, which ends in .nii.gz; a name in {folder} for `writes`"
         )
-        return UsageError(f"segmenter {self.name}", found, expected, "Correct its description; see docs/inference.md.")
+        return UsageError(
+            f"segmenter {self.name}", found, expected, "Correct its description; see docs/inference-tools.md."
+        )
 
 
 def segmenter_names() -> tuple[str, ...]:
@@ -199,7 +201,7 @@ def _check_model(tool: Segmenter, model: Path | None) -> None:
         raise UsageError(
             f"--segmenter {tool.name}",
             "no --segmenter-model",
-            "the model, file or folder that this tool needs (docs/inference.md says which)",
+            "the model, file or folder that this tool needs (docs/inference-tools.md says which)",
             "Add --segmenter-model PATH.",
         )
     if not tool.needs_model and model is not None:
@@ -222,7 +224,9 @@ def _described(name: str) -> Segmenter:
     wrong = sorted(set(map(str, facts)) - keys) + [key for key in ("name", "command", "scheme") if key not in facts]
     if wrong or not all(isinstance(value, str) for value in facts.values()):
         found = f"unknown or missing keys: {', '.join(wrong)}" if wrong else "values that are not text"
-        raise UsageError(path.name, found, f"text for keys among {', '.join(sorted(keys))}", "See docs/inference.md.")
+        raise UsageError(
+            path.name, found, f"text for keys among {', '.join(sorted(keys))}", "See docs/inference-tools.md."
+        )
     scheme = path.parent / facts["scheme"]
     told: dict[str, Any] = {**facts, "scheme": str(scheme) if scheme.is_file() else facts["scheme"]}
     here = str(path.parent.absolute())
@@ -259,5 +263,5 @@ def _read(path: Path) -> Mapping[str, Any]:
         found = f"not readable ({' '.join(str(error).split())})"
         raise UsageError(path.name, found, "a YAML file with each key once", "Correct it.") from error
     if not isinstance(facts, dict):
-        raise UsageError(path.name, "no keys", "a description of a tool", "See docs/inference.md.")
+        raise UsageError(path.name, "no keys", "a description of a tool", "See docs/inference-tools.md.")
     return facts

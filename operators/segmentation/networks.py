@@ -1,7 +1,7 @@
 """One interface to the network for all backends: PyTorch, ONNX Runtime and OpenVINO.
 
 The choice of ``auto`` was measured with the full-size network on two cores of
-an AMD EPYC with AVX-512 bf16 (docs/inference.md). OpenVINO is the fastest there
+an AMD EPYC with AVX-512 bf16 (docs/inference-figures.md). OpenVINO is the fastest there
 in either precision, then PyTorch, then ONNX Runtime. On a GPU, ``auto`` takes
 PyTorch, which needs no conversion and no further package.
 """

@@ -2,7 +2,7 @@
 
 Scores are interpolated, not labels, so a border can be between voxels of the
 network's grid. Interpolated labels could only follow the edges of its voxels
-(docs/inference.md says how much Dice this gains). numba does this on the CPU
+(docs/inference-figures.md says how much Dice this gains). numba does this on the CPU
 for any device (`operators.segmentation.label_kernel`).
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.analysis_speed import with_full_run, with_rows
 
-_PAGE = Path(__file__).parents[2] / "docs/analysis.md"
+_PAGE = Path(__file__).parents[2] / "docs/analysis-checks.md"
 _ROW = {"n": 37004, "load_before": 0.2, "whole_run_s": 7.94, "processor_s": 10.6, "peak_gib": 0.35, "models_s": 0.3,
         "models_r_s": 2.7}  # fmt: skip
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".yaml", ".toml", ".sh", ".csv", ".cff", ".j2", ".css", ".txt", ""}
 
 REFERENCE = re.compile(r"\bmethod, sections? ((?:\d+(?:\.\d+)?)(?:(?:, | and | to )\d+(?:\.\d+)?)*)")
-PAGE = re.compile(r"\b(?:bundle/)?docs/[\w/]+\.md\b")
+PAGE = re.compile(r"(?<![\w/])(?:bundle/)?docs/[\w/-]+\.md\b")  # not those in addresses of other projects
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]+))?\)")
 INTERNAL = re.compile(r"\b(?:PAPER|DESIGN|STYLE)\b")
 
