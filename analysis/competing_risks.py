@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,8 +104,9 @@ def competing_risks(
     exposures: Sequence[str],
     events: Sequence[str] = EVENTS,
     register_until: pd.Timestamp | None = None,
+    cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
-    """Fit both models of every event, by thirds and per SD of each exposure, crude and adjusted.
+    """Fit both models of every event, by thirds (or ``cuts``) and per SD of each exposure, crude and adjusted.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def competing_risks(
             designs = [("crude", Covariates(table, ()))]
             designs += [("adjusted", Covariates(table, shared))] if shared else []
             values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
-            third = tertiles(values).group
+            third = tertiles(values, (cuts or {}).get(exposure)).group
             high = np.where(third == 2, 1.0, np.where(third == 0, 0.0, np.nan))
             sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else 0.0
             for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
@@ -135,9 +136,13 @@ def competing_risks(
 
 
 def incidence_by_thirds(
-    table: pd.DataFrame, exposure: str, event: str, register_until: pd.Timestamp | None = None
+    table: pd.DataFrame,
+    exposure: str,
+    event: str,
+    register_until: pd.Timestamp | None = None,
+    cuts: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """Cumulative incidence of an event by third of an exposure, with the share who died first.
+    """Cumulative incidence of an event by third (or ``cuts``) of an exposure, with the share who died first.
 
     Returns
     -------
@@ -146,7 +151,7 @@ def incidence_by_thirds(
         up to 200 times.
     """
     followed = dated_events(table, event, register_until)
-    third = tertiles(table[exposure].to_numpy(dtype=float, na_value=np.nan)).group
+    third = tertiles(table[exposure].to_numpy(dtype=float, na_value=np.nan), cuts).group
     parts = []
     for group in range(3):
         rows = (third == group) & np.isfinite(followed.years)
