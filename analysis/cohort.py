@@ -269,11 +269,16 @@ def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[st
 
 def _notes_on_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None) -> list[Note]:
     deaths = count_deaths(table, register_until)
+    if not table["death_date"].notna().any():
+        return []
     found = (
-        (deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
-        (deaths.after, "after the end of follow-up: counted as alive, in the logistic models too"),
-    )
-    return [Note("death_date", rule, int(who.sum()), ()) for who, rule in found if who.any()]
+        ("death_date", deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
+        ("death_date", deaths.after & ~deaths.unfollowed,
+         "after the end of follow-up: counted as alive, in the logistic models too"),
+        ("imaging_date", deaths.unfollowed,
+         "on or after the end of follow-up: outcome not known, in the logistic models too"),
+    )  # fmt: skip
+    return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]
 
 
 def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:

@@ -89,10 +89,12 @@ def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp |
     died = deaths.counted & ~event_counts
     stop = end.mask(died, death).mask(event_counts, happened)
     years = (stop - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
-    out = before | late | deaths.before | ~(pd.Series(years, index=table.index) > 0)
+    undated = deaths.undated & ~event_counts
+    out = before | late | deaths.before | undated | ~(pd.Series(years, index=table.index) > 0)
     known = start.notna() & ~out
     found = (("had the event before imaging", before), ("have an event after their death", late & ~before),
-             ("have no time of follow-up", out & ~before & ~late & start.notna()))  # fmt: skip
+             ("died on an unknown day", undated & ~before & start.notna()),
+             ("have no time of follow-up", out & ~before & ~late & ~undated & start.notna()))  # fmt: skip
     note = "; ".join(f"{int(who.sum())} {why}: left out" for why, who in found if who.any())
     status = np.where(known & event_counts, EVENT, np.where(known & died, COMPETING, 0))
     return DatedEvents(np.where(known, years, np.nan), status.astype(np.intp), note)

@@ -119,14 +119,15 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     Notes
     -----
     Deaths after the end are not counted. People who died or left on or before the
-    day of imaging have no follow-up; they are left out, with a note.
+    day of imaging have no follow-up, nor have those who died on an unknown day;
+    they are left out, with a note.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
     latest = register_until if register_until is not None else death.max()
     deaths = count_deaths(table, register_until)
     died = death.notna() & (death <= deaths.end)
     years = (death.where(died, deaths.end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
-    contrary = deaths.before.to_numpy()
+    contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
     nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
@@ -135,9 +136,10 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
         ("death_date", "on or before the date of imaging: not followed", contrary),
         ("censor_date", "on or before the date of imaging: not followed", short),
         ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
+        ("died", "1 without a date of death: not followed", undated & bool(died.any())),
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
-    known = np.isfinite(years) & (years > 0)
+    known = np.isfinite(years) & (years > 0) & ~undated
     until = "" if pd.isna(latest) else f"{latest:%Y-%m-%d}"
     if own.notna().all() and len(own):
         until = "each person's own date"
