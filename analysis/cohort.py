@@ -19,6 +19,7 @@ from analysis.errors import DataError
 from analysis.exclusions import consenting
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
+from analysis.trend import YOUNGEST_GROUPED
 from analysis.validation import Checked
 
 __all__ = ["Cohort", "build_cohort"]
@@ -166,6 +167,9 @@ def build_cohort(
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
     analysed = add_composition(table if keep.all() else table[keep].reset_index(drop=True))
+    if young := int((analysed["age"] < YOUNGEST_GROUPED).sum()):
+        rule = f"younger than {YOUNGEST_GROUPED}: in no group of age, so not in trend and age_groups"
+        notes.append(Note("age", rule, young, ()))
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
