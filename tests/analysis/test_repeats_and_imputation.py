@@ -131,3 +131,9 @@ def test_an_imputed_exposure_is_not_adjusted_for_itself() -> None:
     plain = imputed_associations(table, ("bmi",), imputations=2, **ask).iloc[0]
     row = imputed_associations(table, ("bmi", "tmv_cm3"), imputations=2, **ask).iloc[0]
     assert row["odds_ratio"] == pytest.approx(plain["odds_ratio"], rel=0.05) and row["ci_high"] < 0.2
+
+
+@pytest.mark.parametrize("visits", [[2.0] * 12, []])
+def test_repeats_of_people_who_are_not_analysed_leave_an_empty_table(visits: list[float]) -> None:
+    table = pd.DataFrame({"eid": [f"{i}" for i in range(len(visits))], "visit": visits})
+    assert repeat_table(table.assign(pa_ratio=0.45)).empty
