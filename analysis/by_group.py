@@ -16,8 +16,10 @@ _STATUS = {"none": "no sarcopenia", "probable": "probable sarcopenia", "confirme
 _THIRDS = {0: "lowest third", 1: "middle third", 2: "highest third"}
 
 
-def table_by_group(table: pd.DataFrame, exposure: str = "pa_ratio") -> pd.DataFrame:
-    """Describe the groups.
+def table_by_group(
+    table: pd.DataFrame, exposure: str = "pa_ratio", cuts: tuple[float, float] | None = None
+) -> pd.DataFrame:
+    """Describe the groups; those of the exposure by exact thirds, or by ``cuts``.
 
     Returns
     -------
@@ -26,7 +28,7 @@ def table_by_group(table: pd.DataFrame, exposure: str = "pa_ratio") -> pd.DataFr
         n, missing``. ``statistic`` is "mean, sd", "median, quartiles" (all groups
         of a measure whose skewness in everybody is above 1) or "n, percent".
     """
-    thirds = pd.Series(tertiles(table[exposure].to_numpy(dtype=float)).group, index=table.index)
+    thirds = pd.Series(tertiles(table[exposure].to_numpy(dtype=float), cuts).group, index=table.index)
     groups = [("third of " + exposure, label, table[thirds == code]) for code, label in _THIRDS.items()]
     groups += [("sarcopenia", label, table[(table["sarcopenia_status"] == status).fillna(False)])
                for status, label in _STATUS.items()]  # fmt: skip

@@ -19,6 +19,7 @@ from analysis.errors import DataError
 from analysis.exclusions import consenting
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
+from analysis.trend import YOUNGEST_GROUPED
 from analysis.validation import Checked
 
 __all__ = ["Cohort", "build_cohort"]
@@ -166,6 +167,9 @@ def build_cohort(
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
     analysed = add_composition(table if keep.all() else table[keep].reset_index(drop=True))
+    if young := int((analysed["age"] < YOUNGEST_GROUPED).sum()):
+        rule = f"younger than {YOUNGEST_GROUPED}: in no group of age, so not in trend and age_groups"
+        notes.append(Note("age", rule, young, ()))
     questions = dict.fromkeys(
         [*EXPOSURES, *OUTCOMES, "probable_sarcopenia", "age", "sex", *exposures, *outcomes, *covariates, *also]
     )
@@ -269,11 +273,16 @@ def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[st
 
 def _notes_on_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None) -> list[Note]:
     deaths = count_deaths(table, register_until)
+    if not table["death_date"].notna().any():
+        return []
     found = (
-        (deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
-        (deaths.after, "after the end of follow-up: counted as alive, in the logistic models too"),
-    )
-    return [Note("death_date", rule, int(who.sum()), ()) for who, rule in found if who.any()]
+        ("death_date", deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
+        ("death_date", deaths.after & ~deaths.unfollowed,
+         "after the end of follow-up: counted as alive, in the logistic models too"),
+        ("imaging_date", deaths.unfollowed,
+         "on or after the end of follow-up: outcome not known, in the logistic models too"),
+    )  # fmt: skip
+    return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]
 
 
 def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,10 +89,12 @@ def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp |
     died = deaths.counted & ~event_counts
     stop = end.mask(died, death).mask(event_counts, happened)
     years = (stop - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
-    out = before | late | deaths.before | ~(pd.Series(years, index=table.index) > 0)
+    undated = deaths.undated & ~event_counts
+    out = before | late | deaths.before | undated | ~(pd.Series(years, index=table.index) > 0)
     known = start.notna() & ~out
     found = (("had the event before imaging", before), ("have an event after their death", late & ~before),
-             ("have no time of follow-up", out & ~before & ~late & start.notna()))  # fmt: skip
+             ("died on an unknown day", undated & ~before & start.notna()),
+             ("have no time of follow-up", out & ~before & ~late & ~undated & start.notna()))  # fmt: skip
     note = "; ".join(f"{int(who.sum())} {why}: left out" for why, who in found if who.any())
     status = np.where(known & event_counts, EVENT, np.where(known & died, COMPETING, 0))
     return DatedEvents(np.where(known, years, np.nan), status.astype(np.intp), note)
@@ -104,8 +106,9 @@ def competing_risks(
     exposures: Sequence[str],
     events: Sequence[str] = EVENTS,
     register_until: pd.Timestamp | None = None,
+    cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
-    """Fit both models of every event, by thirds and per SD of each exposure, crude and adjusted.
+    """Fit both models of every event, by thirds (or ``cuts``) and per SD of each exposure, crude and adjusted.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def competing_risks(
             designs = [("crude", Covariates(table, ()))]
             designs += [("adjusted", Covariates(table, shared))] if shared else []
             values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
-            third = tertiles(values).group
+            third = tertiles(values, (cuts or {}).get(exposure)).group
             high = np.where(third == 2, 1.0, np.where(third == 0, 0.0, np.nan))
             sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else 0.0
             for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
@@ -135,9 +138,13 @@ def competing_risks(
 
 
 def incidence_by_thirds(
-    table: pd.DataFrame, exposure: str, event: str, register_until: pd.Timestamp | None = None
+    table: pd.DataFrame,
+    exposure: str,
+    event: str,
+    register_until: pd.Timestamp | None = None,
+    cuts: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """Cumulative incidence of an event by third of an exposure, with the share who died first.
+    """Cumulative incidence of an event by third (or ``cuts``) of an exposure, with the share who died first.
 
     Returns
     -------
@@ -146,7 +153,7 @@ def incidence_by_thirds(
         up to 200 times.
     """
     followed = dated_events(table, event, register_until)
-    third = tertiles(table[exposure].to_numpy(dtype=float, na_value=np.nan)).group
+    third = tertiles(table[exposure].to_numpy(dtype=float, na_value=np.nan), cuts).group
     parts = []
     for group in range(3):
         rows = (third == group) & np.isfinite(followed.years)

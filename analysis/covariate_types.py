@@ -28,6 +28,10 @@ _MOST_CODES = 12
 # Codes of UK Biobank for an answer that was not given, for "less than one", "ongoing" and the like: codings 100291,
 # 100298, 100373, 170, 513, 909 and others, of the touchscreen, the interview and the web questionnaires.
 _NEGATIVE_CODES = (-1.0, -3.0, -7.0, -10.0, -11.0, -13.0, -21.0, -23.0, -121.0, -313.0, -521.0, -818.0, -1001.0)
+# Other codes for missing are few: whole negative numbers such as -9, or these, far above all other values.
+_MOST_MISSING_CODES = 3
+_HIGH_CODES = (99.0, 999.0, 9999.0, 99999.0, 888.0, 8888.0, 777.0, 7777.0)
+_FAR_ABOVE = 3.0
 _MOST_LEVELS = 40
 
 
@@ -157,12 +161,18 @@ def _find(name: str, raw: pd.DataFrame, fields: Mapping[str, Field]) -> tuple[st
 
 def _as_told(column: pd.Series, name: str, told: ReadAs, problems: Problems) -> pd.Series:
     text = as_text(column)
-    text = text.mask(text.isin(list(told.missing)) | text.str.lower().isin(NO_ANSWER))
+    codes = [word.removesuffix(".0") for word in told.missing]
+    text = text.mask(text.isin(codes) | text.str.lower().isin(NO_ANSWER))
     if told.kind == "factor":
         if text.nunique() > _MOST_LEVELS:
             problems.refuse(name, f"{text.nunique()} categories", f"Give at most {_MOST_LEVELS}, or read it as number.")
         return text.rename(name)
-    return finite(numbers(text, name, problems), name, problems).rename(name)
+    values = finite(numbers(text, name, problems), name, problems).rename(name)
+    values = values.mask(values.isin(pd.to_numeric(pd.Series(codes, dtype="string"), errors="coerce").dropna()))
+    if codes:
+        for code in _missing_codes(sorted(values.dropna().unique())):
+            problems.note(name, f"{code:g}: read as a number", values == code)
+    return values
 
 
 def finite(values: pd.Series, name: str, problems: Problems) -> pd.Series:
@@ -186,18 +196,28 @@ def _refuse_mixture(words: pd.Series, name: str, problems: Problems) -> None:
 
 def _refuse_codes(values: pd.Series, name: str, problems: Problems) -> None:
     distinct = sorted(values.dropna().unique())
-    whole = all(float(value).is_integer() for value in distinct)
-    if not whole or set(distinct) <= {0.0, 1.0}:
+    few = len(distinct) <= _MOST_CODES and all(float(value).is_integer() for value in distinct)
+    missing = _missing_codes(distinct)
+    if set(distinct) <= {0.0, 1.0} or not (few or missing):
         return
-    negative = [value for value in distinct if value in _NEGATIVE_CODES]
-    few = len(distinct) <= _MOST_CODES
-    if not few and not (negative and distinct[0] == min(negative) and len(negative) == sum(v < 0 for v in distinct)):
-        return
-    shown = ", ".join(f"{value:g}" for value in distinct[:_MOST_CODES]) + (", ..." if not few else "")
-    codes = "".join(f",{value:g}" for value in negative)
+    more = [f"{value:g}" for value in missing if value not in distinct[:_MOST_CODES]]
+    shown = ", ".join(f"{value:g}" for value in distinct[:_MOST_CODES]) + ("" if few else ", ".join([", ...", *more]))
+    codes = "".join(f",{value:g}" for value in missing)
     problems.refuse(
         name,
         f"the values {shown} may be codes or numbers",
         f"Say which: --read-as {name}=factor{codes} or --read-as {name}=number{codes} "
         "(codes after the comma mean missing).",
     )
+
+
+def _missing_codes(distinct: Sequence[float]) -> list[float]:
+    """Values that are probably codes for missing, of the ordered values of a column."""
+    negative = [value for value in distinct if value < 0]
+    whole = all(float(value).is_integer() for value in negative)
+    if not whole or (len(negative) > _MOST_MISSING_CODES and not set(negative) <= set(_NEGATIVE_CODES)):
+        negative = []
+    high = [value for value in distinct if value in _HIGH_CODES]
+    others = [value for value in distinct if value not in high]
+    far = bool(others) and bool(high) and high[0] > _FAR_ABOVE * max(others[-1], 1.0)
+    return [*negative, *(high if far else [])]

@@ -23,12 +23,18 @@ class Deaths:
         Died on or before the day of imaging, so one of the dates is wrong.
     after : Series of bool
         Died after ``end``.
+    undated : Series of bool
+        Died by the column ``died``, on an unknown day.
+    unfollowed : Series of bool
+        Imaged on or after ``end``, so that nothing is known of them.
     """
 
     end: pd.Series
     counted: pd.Series
     before: pd.Series
     after: pd.Series
+    undated: pd.Series
+    unfollowed: pd.Series
 
 
 def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> Deaths:
@@ -38,7 +44,7 @@ def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None
     ----------
     table : DataFrame
         With ``imaging_date``, ``death_date`` and ``censor_date`` (end of a
-        person's own follow-up), as dates or missing.
+        person's own follow-up), as dates or missing, and perhaps ``died`` as ``1`` or ``0``.
     register_until : Timestamp, optional
         Last day on which the register of deaths is complete. Without it, and
         without a date of their own, people are followed until the latest death
@@ -51,4 +57,10 @@ def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None
         end = end.where(end <= latest, latest)
     before = (death <= start).fillna(False).astype(bool)
     after = (death.notna() & (death > end)).astype(bool)
-    return Deaths(end, death.notna() & ~before & ~after, before, after)
+    undated = pd.Series(False, index=table.index)
+    if "died" in table:
+        undated = death.isna() & (table["died"].astype("string").str.removesuffix(".0") == "1").fillna(False).astype(
+            bool
+        )
+    unfollowed = (end <= start).fillna(False).astype(bool) & ~before
+    return Deaths(end, death.notna() & ~before & ~after, before, after, undated, unfollowed)

@@ -41,7 +41,8 @@ def derive(
     low strength with normal mass (method, section 7). A value equal to a
     cut-off is not low. Falls means one or more falls in the last year.
     Death from any cause is a death after imaging and before the end of
-    follow-up. Who died on or before the day of imaging has no known outcome.
+    follow-up. Who died on or before the day of imaging, or was imaged on or
+    after the end of follow-up, has no known outcome.
     """
     out = table.copy(deep=False)  # pandas copies a column when it is replaced
     men = (out["sex"] == "M").to_numpy(dtype=bool, na_value=False)
@@ -95,4 +96,4 @@ def _mortality(table: pd.DataFrame, register_until: pd.Timestamp | None) -> pd.S
         return died
     deaths = count_deaths(table, register_until)
     died = died.fillna(0.0).mask(deaths.counted, 1.0).mask(deaths.after, 0.0)
-    return died.mask(deaths.before)
+    return died.mask(deaths.before | deaths.unfollowed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,21 +41,21 @@ def further_tables(
         imputed, reference, percentiles, height_percentiles`` and, with two visits,
         ``repeats``.
     """
-    table, adjust, seed = cohort.analysed, options.adjust, options.seed
+    table, adjust, seed, cuts = cohort.analysed, options.adjust, options.seed, dict(options.fixed_cuts or {})
     asked: dict[str, Any] = {"exposures": options.exposures, "outcomes": options.outcomes}
     structures = cohort.structures
     progress("further analyses")
     # The longest first. Each draws its own random numbers, so the order changes nothing.
     made = made_together({
-        "imputed": lambda: imputed_associations(cohort.eligible, adjust, **asked, seed=seed),
+        "imputed": lambda: imputed_associations(cohort.eligible, adjust, **asked, cuts=cuts, seed=seed),
         "muscles": lambda: muscle_associations(table, structures, adjust, _INDEPENDENT),
         "muscle_selection": lambda: muscle_selection(table, structures, adjust, _INDEPENDENT, seed),
         "mediation": lambda: mediation_table(table, adjust, outcomes=_INDEPENDENT, seed=seed),
         "percentiles": lambda: percentile_curves(table, bootstraps=_BANDS, seed=seed),
         "height_percentiles": lambda: height_curves(table, bootstraps=_BANDS, seed=seed),
         "curves": lambda: odds_ratio_curves(table, options.exposures[0], _INDEPENDENT, adjust),
-        "quality": lambda: _muscle_quality(table, adjust),
-        "by_group": lambda: table_by_group(table),
+        "quality": lambda: _muscle_quality(table, adjust, cuts),
+        "by_group": lambda: table_by_group(table, cuts=cuts.get("pa_ratio")),
     })  # fmt: skip
     if len(made["percentiles"]):
         source = f"{len(table)} participants of this analysis"
@@ -65,8 +65,10 @@ def further_tables(
     return made
 
 
-def _muscle_quality(table: pd.DataFrame, adjust: Sequence[str]) -> pd.DataFrame:
+def _muscle_quality(
+    table: pd.DataFrame, adjust: Sequence[str], cuts: Mapping[str, tuple[float, float]]
+) -> pd.DataFrame:
     strengths = tuple(name for name in _STRENGTHS if name in table and table[name].notna().any())
-    parts = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality")),
-             associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY)]  # fmt: skip
+    parts = [associations(table, adjust, exposures=strengths, outcomes=("falls", "mortality"), cuts=cuts),
+             associations(table, adjust, exposures=("pa_ratio",), outcomes=_QUALITY, cuts=cuts)]  # fmt: skip
     return pd.concat([part.summary for part in parts], ignore_index=True)

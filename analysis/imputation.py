@@ -7,7 +7,7 @@ Buuren, Flexible Imputation of Missing Data, 2018). Levels of a factor are drawn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,7 @@ def imputed_associations(
     *,
     exposures: Sequence[str] = tuple(EXPOSURES),
     outcomes: Sequence[str] = tuple(OUTCOMES),
+    cuts: Mapping[str, tuple[float, float]] | None = None,
     imputations: int = IMPUTATIONS,
     seed: int = 1,
 ) -> pd.DataFrame:
@@ -153,8 +154,10 @@ def imputed_associations(
         `analysis.cohort.Cohort.eligible`. Exposures and outcomes predict the
         covariates, and are not imputed themselves.
     covariates : sequence of str
-        Columns to impute and to adjust for.
+        Columns to impute and to adjust for. An exposure is not adjusted for itself.
     exposures, outcomes : sequence of str
+    cuts : mapping, optional
+        Fixed cuts by exposure instead of tertiles.
     imputations : int
         Number of imputed tables.
     seed : int
@@ -173,10 +176,11 @@ def imputed_associations(
     rng = np.random.default_rng(seed)
     usable = [name for name in names if table[name].notna().any()]
     completed = [impute(table[usable], rng) for _ in range(imputations)]
-    designs = [Covariates(one, [name for name in covariates if name in usable]) for one in completed]
     rows = []
     for exposure in (name for name in exposures if name in usable):
-        groups = tertiles(table[exposure].to_numpy(dtype=float))
+        shared = [name for name in covariates if name in usable and name != exposure]
+        designs = [Covariates(one, shared) for one in completed]
+        groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
         for outcome in (name for name in outcomes if name in usable):
             events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
             known = np.isfinite(events) & ((groups.group == 0) | (groups.group == 2))

@@ -54,7 +54,7 @@ def sex_stratified(
             if len(sexes) == 2:
                 p_interaction = _interaction_p(table, outcome, groups, columns, Covariates(table, ("sex",)))
             for sex, mask in sexes.items():
-                thirds = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut)
+                thirds = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut, groups.note)
                 row = associate(parts[sex], exposure, outcome, thirds, own[sex], model)
                 rows.append({"sex": sex, **vars(row), "p_interaction": p_interaction})
     return pd.DataFrame(rows)

@@ -59,9 +59,15 @@ def survival_curve(time: Vector, died: Vector) -> SurvivalCurve:
 
 
 def log_rank_p(time: Vector, died: Vector, group: NDArray[np.integer], groups: Sequence[int]) -> float:
-    """p value of the log-rank test between groups (R's ``survdiff``); NaN with fewer than two groups of people."""
-    groups = [name for name in groups if (group == name).any()]
-    if len(groups) < 2 or not died.any():
+    """p value of the log-rank test between groups (R's ``survdiff``).
+
+    A group of which nobody is at risk at any death does not count. NaN with fewer than two groups.
+    """
+    if not died.any():
+        return float("nan")
+    first = time[died == 1].min()
+    groups = [name for name in groups if (time[group == name] >= first).any()]
+    if len(groups) < 2:
         return float("nan")
     moments = np.unique(time[died == 1])
     observed, at_risk = np.empty((len(groups), len(moments))), np.empty((len(groups), len(moments)))

@@ -170,6 +170,7 @@ def associate(
         events_high=int(events[high == 1].sum()),
         low_cut=groups.low_cut,
         high_cut=groups.high_cut,
+        note=groups.note,
     )
     return estimate_odds_ratio(empty, high, events, columns.of(rows))
 
@@ -185,13 +186,13 @@ def estimate_odds_ratio(empty: Association, high: Vector, events: Vector, design
     Parameters
     ----------
     empty : Association
-        Association that holds its counts.
+        Association that holds its counts, and perhaps a note on the groups.
     high, events : ndarray, shape (n,)
         0 or 1.
     design : Design
         Covariates of the same people.
     """
-    notes = list(design.notes)
+    notes = [*([empty.note] if empty.note else []), *design.notes]
     total = int(events.sum())
     if min(empty.n_low, empty.n_high) == 0:
         return replace(empty, note="; ".join([*notes, "a group of nobody: not estimable"]))

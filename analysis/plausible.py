@@ -22,8 +22,10 @@ _FEWEST = 20
 _HIGHEST_RATIO, _LOWEST_PER_CENT, _HIGHEST_ASYMMETRY = 1.0, 10.0, 0.5
 # Share by which a ratio may differ from that of its own two volumes.
 _RATIO_TOLERANCE = 0.02
-# Median that no population reaches, and the unit that gives it.
-_POUNDS_OF_GRIP = 62.0
+# Medians that no population reaches in kg, and that pounds give.
+_POUNDS_OF_GRIP = {"M": ("men", 62.0), "F": ("women", 42.0)}
+_POUNDS_OF_WEIGHT, _POUNDS_OF_LEAN_MASS = 45.0, 11.5  # over squared height, kg/m2
+_TO_KG = "Divide by 2.2046 to give kg."
 # Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
 _USUAL_VOLUME_CM3 = (4_000, 20_000)
 # Total muscle volumes outside these are in litres or mm3.
@@ -108,9 +110,21 @@ def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -
 def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
     """Check units that their range alone does not detect."""
     for hand in ("grip_left_kg", "grip_right_kg"):
-        men = table.loc[table["sex"] == "M", hand].dropna()
-        if len(men) >= _FEWEST and men.median() > _POUNDS_OF_GRIP:
-            problems.refuse(hand, f"median of men {men.median():.3g}, values of pounds", "Divide by 2.2046 to give kg.")
+        for sex, (who, limit) in _POUNDS_OF_GRIP.items():
+            grip = table.loc[table["sex"] == sex, hand].dropna()
+            if len(grip) >= _FEWEST and grip.median() > limit:
+                problems.refuse(hand, f"median of {who} {grip.median():.3g}, values of pounds", _TO_KG)
+                break
+    square = (table["height_cm"] / 100) ** 2
+    legs = (table["leg_lean_left_kg"] + table["leg_lean_right_kg"]).fillna(table["legs_lean_kg"])
+    arms = (table["arm_lean_left_kg"] + table["arm_lean_right_kg"]).fillna(table["arms_lean_kg"])
+    for name, found, mass, limit in (
+        ("weight_kg", "BMI of weight and height has the median", table["weight_kg"], _POUNDS_OF_WEIGHT),
+        ("lean mass", "over squared height it has the median", legs + arms, _POUNDS_OF_LEAN_MASS),
+    ):
+        ratio = (mass / square).dropna()
+        if len(ratio) >= _FEWEST and ratio.median() > limit:
+            problems.refuse(name, f"{found} {ratio.median():.3g}, values of pounds", _TO_KG)
     litres = {"amra_anterior_right_l", "amra_anterior_left_l"}
     if table[[*litres]].notna().all(axis=1).any():
         front = table["amra_anterior_right_l"] + table["amra_anterior_left_l"]

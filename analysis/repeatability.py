@@ -153,7 +153,10 @@ def repeat_table(repeats: pd.DataFrame) -> pd.DataFrame:
         one visit count too.
     """
     rows = []
-    first, second = sorted(repeats["visit"].unique())[:2]
+    visits = sorted(repeats["visit"].unique())
+    if len(visits) < 2:  # who was imaged twice is not among the analysed people
+        return pd.DataFrame()
+    first, second = visits[:2]
     both = repeats[repeats["visit"].isin([first, second])]
     for measure in MEASURES:
         if measure not in both:

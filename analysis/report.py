@@ -90,7 +90,8 @@ def write_results(
             "volcano": lambda: volcano(tables["muscles"]),
         }
         if results.followed.given:
-            makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed)
+            own_cuts = (options.fixed_cuts or {}).get("pa_ratio")
+            makers["survival"] = lambda: survival_by_thirds(cohort.analysed, results.followed, cuts=own_cuts)
         if "power_curves" in tables:
             makers["power"] = lambda: power_figure(tables["power_curves"], len(cohort.analysed))
         if "incidence" in tables:

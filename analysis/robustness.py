@@ -57,12 +57,14 @@ def robustness_tables(
         makers["sites"] = lambda: pd.concat(
             [site_associations(table, site, adjust, first, outcomes, structures) for site in sites], ignore_index=True
         )
+    cuts = dict(options.fixed_cuts or {})
     until = None if options.censor_date is None else pd.Timestamp(options.censor_date)
     events = [name for name in options.events or EVENTS if name in table and table[name].notna().any()]
     if events:
-        makers["competing"] = lambda: competing_risks(table, adjust, options.exposures, events, until)
+        makers["competing"] = lambda: competing_risks(table, adjust, options.exposures, events, until, cuts)
         makers["incidence"] = lambda: pd.concat(
-            [incidence_by_thirds(table, first[0], event, until) for event in events], ignore_index=True
+            [incidence_by_thirds(table, first[0], event, until, cuts.get(first[0])) for event in events],
+            ignore_index=True,
         )
     makers["composition"] = lambda: composition_associations(table, adjust, follow_up(table, until))
     errors = known_errors(table, repeats, options.measurement_error or {})

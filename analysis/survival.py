@@ -119,14 +119,15 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     Notes
     -----
     Deaths after the end are not counted. People who died or left on or before the
-    day of imaging have no follow-up; they are left out, with a note.
+    day of imaging have no follow-up, nor have those who died on an unknown day;
+    they are left out, with a note.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
     latest = register_until if register_until is not None else death.max()
     deaths = count_deaths(table, register_until)
     died = death.notna() & (death <= deaths.end)
     years = (death.where(died, deaths.end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
-    contrary = deaths.before.to_numpy()
+    contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
     nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
@@ -135,9 +136,10 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
         ("death_date", "on or before the date of imaging: not followed", contrary),
         ("censor_date", "on or before the date of imaging: not followed", short),
         ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
+        ("died", "1 without a date of death: not followed", undated & bool(died.any())),
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
-    known = np.isfinite(years) & (years > 0)
+    known = np.isfinite(years) & (years > 0) & ~undated
     until = "" if pd.isna(latest) else f"{latest:%Y-%m-%d}"
     if own.notna().all() and len(own):
         until = "each person's own date"
@@ -175,8 +177,9 @@ def hazard_ratios(
         sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
         high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
         for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+            note = groups.note if contrast == THIRDS else ""
             for model, columns in designs:
-                rows.append(_one(followed, column, columns, HazardRatio(exposure, contrast, model, 0, 0, 0)))
+                rows.append(_one(followed, column, columns, HazardRatio(exposure, contrast, model, 0, 0, 0, note=note)))
     return pd.DataFrame([vars(row) for row in rows], columns=[*HazardRatio.__dataclass_fields__])
 
 
@@ -184,23 +187,23 @@ def _one(followed: FollowUp, column: Vector, covariates: Covariates, empty: Haza
     rows = np.isfinite(column) & np.isfinite(followed.years) & covariates.known
     x, years, died = column[rows], followed.years[rows], followed.died[rows]
     row = replace(empty, n=len(x), deaths=int(died.sum()), person_years=float(years.sum()))
-    in_thirds = empty.contrast == THIRDS
+    in_thirds, notes = empty.contrast == THIRDS, [empty.note] if empty.note else []
     if in_thirds:
         low, high = x == 0, x == 1
         row = replace(row, deaths_low=int(died[low].sum()), deaths_high=int(died[high].sum()))
         if not low.any() or not high.any():
-            return replace(row, note="a group of nobody: not estimable")
+            return replace(row, note="; ".join([*notes, "a group of nobody: not estimable"]))
         row = replace(
             row,
             rate_low=float(1000 * died[low].sum() / years[low].sum()),
             rate_high=float(1000 * died[high].sum() / years[high].sum()),
         )
         if 0 in (row.deaths_low, row.deaths_high):
-            return replace(row, note="no deaths in a third: not estimable")
+            return replace(row, note="; ".join([*notes, "no deaths in a third: not estimable"]))
     if row.deaths == 0 or np.ptp(x) == 0:
         return replace(row, note="no deaths: not estimable" if row.deaths == 0 else "no variation: not estimable")
     design = covariates.of(rows)
-    notes = list(design.notes)
+    notes += design.notes
     regressors = beside(x, design.values)
     if row.deaths < regressors.shape[1]:
         return replace(row, note="; ".join([*notes, "more coefficients than deaths: not estimable"]))

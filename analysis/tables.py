@@ -22,6 +22,11 @@ __all__ = ["read_identifiers", "read_table", "sha256_of", "write_table", "write_
 # Lines that decide on delimiter and decimal comma, and whose values are counted.
 _LINES_SNIFFED = 1000
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"^\s*-?\d+,\d+\s*$"), re.compile(r"^\s*-?\d+\.\d+\s*$")
+# As pandas has them, and as Stata and SAS write a missing value.
+_MISSING = [
+    "", ".", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "n/a", "nan", "null",
+]  # fmt: skip
 _REMEDY = "Save it as CSV (UTF-8), TSV or Parquet."
 
 
@@ -124,7 +129,8 @@ def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> t
                 compression="infer",
                 index_col=False,
                 usecols=None if chosen is None else lambda name: name.strip() in chosen,
-                na_values=["."],  # as Stata and SAS write a missing value
+                keep_default_na=False,  # pandas would take "None" for missing, which may be a level of a factor
+                na_values=_MISSING,
                 decimal="," if _decimal_commas(rows[1:], separator) else ".",
             )
         except pd.errors.ParserWarning:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 __all__ = ["Tertiles", "tertiles"]
 
+# Share of a third by which a group may differ from it without a note.
+_UNEVEN = 0.05
+
 
 @dataclass(frozen=True)
 class Tertiles:
@@ -20,11 +23,14 @@ class Tertiles:
         0 low, 1 middle, 2 high, -1 if the exposure is missing.
     low_cut, high_cut : float
         Values up to and including ``low_cut`` are low; values above ``high_cut`` are high.
+    note : str
+        Sizes of the groups, where equal values make them far from thirds.
     """
 
     group: NDArray[np.int8]
     low_cut: float
     high_cut: float
+    note: str = ""
 
 
 def tertiles(exposure: NDArray[np.float64], cuts: tuple[float, float] | None = None) -> Tertiles:
@@ -55,4 +61,7 @@ def tertiles(exposure: NDArray[np.float64], cuts: tuple[float, float] | None = N
     else:
         low_cut, high_cut = cuts
     group[known] = (exposure[known] > low_cut).astype(np.int8) + (exposure[known] > high_cut).astype(np.int8)
-    return Tertiles(group, low_cut, high_cut)
+    sizes = np.bincount(group[known], minlength=3)
+    uneven = cuts is None and float(np.abs(sizes - n / 3).max()) > max(1.0, _UNEVEN * n / 3)
+    note = "equal values: thirds of {}, {} and {} people".format(*sizes) if uneven else ""
+    return Tertiles(group, low_cut, high_cut, note)

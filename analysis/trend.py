@@ -15,6 +15,7 @@ from analysis.splines import restricted_cubic_spline
 
 __all__ = [
     "AGE_GROUPS",
+    "YOUNGEST_GROUPED",
     "Bends",
     "Decline",
     "Trend",
@@ -27,6 +28,8 @@ __all__ = [
 _YOUNGEST = (40, 50, 60, 70, 80)
 AGE_GROUPS = (*(f"{low}-{high - 1}" for low, high in pairwise(_YOUNGEST)), f"{_YOUNGEST[-1]}+")
 """Decades of life. The first is below the usual age limit of an analysis."""
+YOUNGEST_GROUPED = _YOUNGEST[0]
+"""Age in years below which people are in no group."""
 
 
 @dataclass(frozen=True)

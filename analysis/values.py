@@ -19,6 +19,11 @@ _CODES_QUOTED, _LONGEST_QUOTED = 4, 30
 _TIME_OF_DAY = r"[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?$"
 # What UK Biobank's codings call an answer that was not given.
 NO_ANSWER = ("prefer not to answer", "do not know", "not known", "none of the above or prefer not to answer")
+# What software writes for a missing value. Python's "None" is not among them: of a factor it may be a level.
+_MISSING = (
+    "", ".", "na", "n/a", "nan", "nat", "null", "missing", "<na>", "#n/a", "#n/a n/a", "#na", "-nan",
+    "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
+)  # fmt: skip
 
 
 def measurement(raw: pd.DataFrame, known: Field, source: Source, problems: Problems) -> pd.Series:
@@ -60,7 +65,8 @@ def numbers(column: pd.Series, name: str, problems: Problems) -> pd.Series:
         found = pd.to_numeric(column, errors="coerce")
         text = column.notna() & found.isna()
         if text.any():
-            text &= ~as_text(column).str.lower().isin(NO_ANSWER).fillna(False)
+            words = as_text(column).str.lower()
+            text &= words.notna() & ~words.isin((*NO_ANSWER, "none")).fillna(False)
         if text.any():
             examples = quoted(column[text])
             problems.add(
@@ -74,9 +80,9 @@ def numbers(column: pd.Series, name: str, problems: Problems) -> pd.Series:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Text of a column. pandas stores the code 1 as 1.0 in a column with missing values."""
+    """Text of a column, without words for missing. pandas stores the code 1 as 1.0 in a column with missing values."""
     values = column.astype("string").str.strip().str.removesuffix(".0")
-    return values.mask(values == "")
+    return values.mask(values.str.lower().isin(_MISSING).fillna(False))
 
 
 def decoded(raw: pd.DataFrame, known: Field, source: Source, problems: Problems) -> pd.Series:
@@ -89,7 +95,7 @@ def decoded(raw: pd.DataFrame, known: Field, source: Source, problems: Problems)
 
 def meanings(values: pd.Series, codes: Mapping[str, str], column: str, name: str, problems: Problems) -> pd.Series:
     """Map text to its meaning, whatever its case."""
-    table = {code.lower(): meaning for code, meaning in codes.items()} | dict.fromkeys(NO_ANSWER, "missing")
+    table = dict.fromkeys((*NO_ANSWER, "none"), "missing") | {code.lower(): meaning for code, meaning in codes.items()}
     distinct = values.dropna().unique()
     found = values.map({value: table.get(value.lower(), pd.NA) for value in distinct}).astype("string")
     unknown = values.notna() & found.isna()
@@ -106,7 +112,7 @@ def dates(raw: pd.DataFrame, source: Source, problems: Problems) -> pd.Series:
         return values.dt.tz_localize(None).dt.normalize().astype("datetime64[s]")
     text = values.astype("string").str.strip()
     text = text.str.replace(_TIME_OF_DAY, "", regex=True)
-    text = text.mask(text == "")
+    text = text.mask(text.str.lower().isin((*_MISSING, "none")).fillna(False))
     found = pd.to_datetime(text, errors="coerce", format="%Y-%m-%d")
     if (other := text.notna() & found.isna()).any():
         found = found.fillna(pd.to_datetime(text.where(other), errors="coerce", format="%d%b%Y"))

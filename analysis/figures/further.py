@@ -21,9 +21,11 @@ __all__ = ["bland_altman", "calibration_figure", "odds_ratio_figure", "survival_
 _THIRDS = ((0, "Lowest third", COLOUR["M"]), (1, "Middle third", GREY), (2, "Highest third", COLOUR["F"]))
 
 
-def survival_by_thirds(table: pd.DataFrame, followed: FollowUp, exposure: str = "pa_ratio") -> Figure:
-    """Kaplan and Meier's curves by thirds, with bands, and the numbers at risk below."""
-    group = tertiles(table[exposure].to_numpy(dtype=float)).group
+def survival_by_thirds(
+    table: pd.DataFrame, followed: FollowUp, exposure: str = "pa_ratio", cuts: tuple[float, float] | None = None
+) -> Figure:
+    """Kaplan and Meier's curves by thirds (or ``cuts``), with bands, and the numbers at risk below."""
+    group = tertiles(table[exposure].to_numpy(dtype=float), cuts).group
     figure = new_figure(SINGLE_COLUMN * 1.4, 3.1)
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     known = np.isfinite(followed.years) & (group >= 0)

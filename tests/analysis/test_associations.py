@@ -221,3 +221,14 @@ def test_models_that_share_their_people_give_what_each_gives_alone() -> None:
             together = associate(table, exposure, outcome, groups, shared, "adjusted")
             assert together == associate(table, exposure, outcome, groups, COVARIATES, "adjusted")
             assert together.method in ("maximum likelihood", "firth")
+
+
+def test_thirds_that_ties_made_unequal_are_said() -> None:
+    table = pd.DataFrame({"falls": [0.0, 1, 0, 0] * 75, "steps": [0.0] * 150 + [1.0] * 60 + [2.0] * 90})
+    table["measured"] = np.linspace(0, 1, 300)
+    row, other = associations(table, (), exposures=("steps", "measured"), outcomes=("falls",)).rows
+    assert (row.n_low, row.n_high) == (150, 90)
+    assert row.note == "equal values: thirds of 150, 60 and 90 people"
+    assert other.note == ""
+    fixed = associations(table, (), exposures=("steps",), outcomes=("falls",), cuts={"steps": (0.5, 1.5)}).rows[0]
+    assert fixed.note == ""

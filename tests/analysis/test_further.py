@@ -160,3 +160,14 @@ def test_groups_of_nobody_and_determined_mediators_are_left_out() -> None:
     twin = table.assign(tmv_cm3=1000 * table["pa_ratio"] + table["age"])
     made = mediation_table(twin, ("age",), outcomes=("falls",))
     assert "tmv_cm3" not in set(made["mediator"]) and "almi" in set(made["mediator"])
+
+
+def test_a_group_that_left_before_the_first_death_says_nothing_in_the_log_rank_test() -> None:
+    time, died = np.array([1.0, 1, 1, 5, 6, 7, 8, 9]), np.array([0.0, 0, 0, 1, 1, 1, 0, 1])
+    group = np.array([0, 0, 0, 1, 2, 1, 2, 1])
+    there = group > 0
+    with_it, without = (
+        log_rank_p(t, d, g, [0, 1, 2]) for t, d, g in ((time, died, group), (time[there], died[there], group[there]))
+    )
+    assert with_it == pytest.approx(without)
+    assert np.isnan(log_rank_p(time[:4], died[:4], group[:4], [0, 1, 2]))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.cohort import build_cohort
+from analysis.describe import trend
 from analysis.errors import DataError
 from analysis.fields import read_fields
 from analysis.options import Options
@@ -59,3 +60,10 @@ def test_a_date_modifies_nothing_and_is_no_site(tmp_path: Path) -> None:
     for asked in (replace(options, interactions=("imaging_date",)), replace(options, sites=("imaging_date",))):
         with pytest.raises(DataError, match="column imaging_date: dates as a covariate"):
             load_cohort(asked)
+
+
+def test_people_too_young_for_a_group_of_age_are_noted() -> None:
+    table = people().assign(age=[25.0] * 3 + [60.0] * 37)
+    cohort = build_cohort(_people(table), check_phenotypes(images(), "p.csv"), covariates=(), min_age=18)
+    assert trend(cohort.analysed).groupby(["outcome", "sex"])["n"].sum()["weak_grip", "all"] == 37
+    assert [(note.where, note.count) for note in cohort.notes] == [("age", 3)]

@@ -118,3 +118,22 @@ def test_imputed_odds_ratios_equal_the_complete_ones_where_nothing_is_lost() -> 
     same = imputed_associations(table.assign(pa_ratio=0.45), ("age", "bmi"), imputations=2, **ask).iloc[0]
     assert np.isnan(same["odds_ratio"])
     assert row["ci_low"] < row["odds_ratio"] < row["ci_high"]
+
+
+def test_an_imputed_exposure_is_not_adjusted_for_itself() -> None:
+    rng = np.random.default_rng(5)
+    n = 1500
+    size = rng.normal(9000, 1500, n)
+    low = (rng.random(n) < 1 / (1 + np.exp((size - 7000) / 700))).astype(float)
+    table = pd.DataFrame({"tmv_cm3": size, "low_muscle_mass": low})
+    table["bmi"] = np.where(rng.random(n) < 0.2, np.nan, rng.normal(26, 4, n))
+    ask: dict[str, Any] = {"exposures": ("tmv_cm3",), "outcomes": ("low_muscle_mass",)}
+    plain = imputed_associations(table, ("bmi",), imputations=2, **ask).iloc[0]
+    row = imputed_associations(table, ("bmi", "tmv_cm3"), imputations=2, **ask).iloc[0]
+    assert row["odds_ratio"] == pytest.approx(plain["odds_ratio"], rel=0.05) and row["ci_high"] < 0.2
+
+
+@pytest.mark.parametrize("visits", [[2.0] * 12, []])
+def test_repeats_of_people_who_are_not_analysed_leave_an_empty_table(visits: list[float]) -> None:
+    table = pd.DataFrame({"eid": [f"{i}" for i in range(len(visits))], "visit": visits})
+    assert repeat_table(table.assign(pa_ratio=0.45)).empty

@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import check_participants, follow_up, hazard_ratios, read_fields
+from analysis import (
+    build_cohort,
+    check_participants,
+    check_phenotypes,
+    follow_up,
+    hazard_ratios,
+    read_fields,
+)
+from analysis.competing_risks import dated_events
 from analysis.definitions import COVARIATES
 from analysis.survival import PER_SD, THIRDS, FollowUp
 from analysis.thirds import tertiles
 from tests.analysis.r import needs_survival, run_r
+from tests.analysis.small_tables import images, people
 from tests.analysis.synthetic import cohort_of, drawn
 
 _N, _SEED = 12000, 4
@@ -141,3 +150,38 @@ def test_ukb_fields_of_dates_are_read(names: tuple[str, str, str]) -> None:
     followed = follow_up(table.head(3))
     np.testing.assert_allclose(followed.years, np.array([1096, 731, 1096]) / 365.25)
     assert followed.died.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_a_death_without_a_date_is_not_followed_as_alive() -> None:
+    table = _dated(
+        imaging_date=["2015-01-01"] * 4,
+        death_date=["2016-01-01", None, None, "2018-01-01"],
+        died=["1", "1", "0", "1"],
+    )
+    followed = follow_up(table)
+    assert np.isfinite(followed.years).tolist() == [True, False, True, True]
+    assert [(note.where, note.count) for note in followed.notes] == [("died", 1)]
+    falls = dated_events(table.assign(fall_date=pd.to_datetime([None, None, "2015-07-01", None])), "fall_date")
+    assert np.isfinite(falls.years).tolist() == [True, False, True, True]
+    assert falls.note == "1 died on an unknown day: left out"
+    fell = dated_events(table.assign(fall_date=pd.to_datetime([None, "2015-07-01", None, None])), "fall_date")
+    assert fell.status.tolist() == [2, 1, 0, 2] and fell.note == ""
+
+
+def test_who_was_imaged_after_the_end_of_follow_up_has_no_known_outcome() -> None:
+    dates = {
+        "imaging_date": ["2015-01-01", "2019-01-01", "2019-01-01", "2016-01-01"] * 10,
+        "death_date": ["2016-01-01", None, "2020-01-01", None] * 10,
+    }
+    table = people().assign(**dates, died=[1, 0, 1, 0] * 10)
+    checked = check_participants(table, read_fields(), "participants.csv")
+    cohort = build_cohort(
+        checked, check_phenotypes(images(), "p.csv"), covariates=(), register_until=pd.Timestamp("2018-06-30")
+    )
+    n = len(cohort.analysed) // 4
+    followed = follow_up(cohort.analysed, pd.Timestamp("2018-06-30"))
+    np.testing.assert_array_equal(cohort.analysed["mortality"].notna(), np.isfinite(followed.years))
+    assert cohort.analysed["mortality"].tolist()[:4] == pytest.approx([1, np.nan, np.nan, 0], nan_ok=True)
+    assert [(note.where, note.count) for note in cohort.notes if "end of follow-up" in note.rule] == [
+        ("imaging_date", 2 * n)
+    ]
