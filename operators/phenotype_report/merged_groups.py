@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from operators.core.anatomy import by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Fused, Volume
-from operators.phenotype_report.sides import MidSurface, tally
+from operators.phenotype_report.mid_surface import MidSurface
+from operators.phenotype_report.sides import tally
 
 __all__ = ["Group", "measure_groups", "with_stand_ins"]
 

@@ -16,6 +16,7 @@ from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.merged_groups import Group, measure_groups, with_stand_ins
+from operators.phenotype_report.mid_surface import LEFT, RIGHT, MidSurface, find_mid_surface
 from operators.phenotype_report.muscle_fat import measure_fat_and_slices
 from operators.phenotype_report.plausibility import (
     confidence_flags,
@@ -24,7 +25,7 @@ from operators.phenotype_report.plausibility import (
     size_flags,
     uneven_leg_flags,
 )
-from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
+from operators.phenotype_report.sides import Tally, tally
 from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
