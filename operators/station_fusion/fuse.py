@@ -18,12 +18,13 @@ from operators.station_fusion.choice import ARCHIVE_POSITIONS, CUT_ABOVE, Choice
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.coverage import coverage_flags
 from operators.station_fusion.empty_slices import empty_slice_flags
 from operators.station_fusion.image_quality import image_quality_flags
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.lateral_edges import lateral_edge_flags
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
-from operators.station_fusion.positions import TablePosition, coverage_flags
+from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.resample import average_where_faster, choose_device
 from operators.station_fusion.sorting import sort_stations
 from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
