@@ -26,7 +26,8 @@ from operators.core.volume import Fused, Volume
 from operators.dicom_loader.geometry import z_range_mm
 from operators.phenotype_report import measure
 from operators.phenotype_report.measurements import Measurements
-from operators.phenotype_report.sides import find_mid_surface, tally
+from operators.phenotype_report.mid_surface import find_mid_surface
+from operators.phenotype_report.sides import tally
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.segmentation import SegmentationModel, segment
 from operators.station_fusion import fuse

@@ -34,8 +34,8 @@ from operators.core.output_files import replacing
 from operators.core.phenotypes import MuscleFat
 from operators.core.volume import Contrast, Fused, Grid
 from operators.phenotype_report.adipose import measure_adipose, thigh_slices
+from operators.phenotype_report.mid_surface import find_mid_surface
 from operators.phenotype_report.muscle_fat import measure_fat
-from operators.phenotype_report.sides import find_mid_surface
 from operators.phenotype_report.signal_noise import Noise, noise_of
 from operators.station_fusion.body import body_mask, fat_fraction
 from phantom.acquisition import acquire_study

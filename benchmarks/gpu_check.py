@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.gpu_inputs import SpareProcess
 
 if TYPE_CHECKING:
-    from benchmarks.gpu_setting import Part
+    from benchmarks.gpu_setting import Part, Setting
 
 __all__ = ["main"]
 
@@ -81,78 +81,119 @@ def _no_gpu() -> str | None:
     return None
 
 
+class _Run:
+    """The parts of one check, and what they have found so far."""
+
+    def __init__(self, setting: Setting, inputs: SpareProcess, only: Sequence[str], out: Path | None) -> None:
+        self.setting = setting
+        self._inputs = inputs
+        self._only = frozenset(only)
+        self._out = out
+        self._machine = _machine(setting.device)
+        self._parts: dict[str, Part] = {}
+        self._part_s: dict[str, float] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the check began."""
+        return time.monotonic() - self.setting.began
+
+    def wants(self, *names: str) -> bool:
+        """Whether one of these parts was asked for."""
+        return not self._only.isdisjoint(names)
+
+    def part(self, name: str) -> Part:
+        """A new part, whose steps are kept in the file."""
+        from benchmarks.gpu_setting import Part
+
+        self._parts[name] = Part(keep=self.keep)
+        return self._parts[name]
+
+    def do(self, name: str, check: Callable[[Part], None], needed_s: float = 0.0) -> None:
+        """Run a part if it was asked for, and if ``needed_s`` are left. Its error is reported; the next part is run."""
+        if not self.wants(name):
+            return
+        found = self.part(name)
+        if self.setting.left_s < needed_s:
+            found.details["left_out"] = f"less than {needed_s:.0f} s were left"
+            return
+        self.tell(f"{name} after {self.elapsed_s:.0f} s ...")
+        here = time.monotonic()
+        with found.step(name):
+            check(found)
+        self._part_s[name] = round(time.monotonic() - here, 1)
+        for row in found.rows:
+            self.tell(f"  {row.what}: {row.measured} | {row.beside} | {row.ok}")
+        if self.setting.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()  # so that no part is short of memory because of an earlier one
+
+    def wait_for_inputs(self) -> None:
+        """Wait until the inputs are made: making them would disturb the times of the parts that follow."""
+        with self.part("inputs").step("inputs"):
+            if self.wants(*(name for name in PARTS if name != "training")):
+                self._inputs.wait()
+        self.tell(f"inputs {self._inputs.seconds()}, there after {self.elapsed_s:.0f} s")
+        self._part_s["until the inputs were there"] = round(self.elapsed_s, 1)
+
+    def result(self) -> dict[str, Any]:
+        """The JSON object, as far as it is known."""
+        facts = {"machine": self._machine, "small": self.setting.small, **_result(self._parts)}
+        seconds = {"seconds": round(self.elapsed_s, 1), "part_s": self._part_s, "inputs_s": self._inputs.seconds()}
+        return {**facts, **seconds}
+
+    def keep(self) -> None:
+        """Write the JSON object to the file, if there is one."""
+        if self._out is not None:
+            text = json.dumps(self.result(), indent=2) + "\n"
+            temporary = self._out.with_name(f"{self._out.name}.part")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._out)
+
+    @staticmethod
+    def tell(text: str) -> None:
+        """Say on standard error how far the check is."""
+        print(f"gpu-check: {text}", file=sys.stderr, flush=True)
+
+
 def _checked(options: argparse.Namespace, scratch: Path, inputs: SpareProcess, began: float) -> dict[str, Any]:
     """Run every part. A step that fails is reported, and the others are run all the same."""
     import torch
 
-    from benchmarks.gpu_setting import Part, Setting
+    from benchmarks.gpu_setting import Setting
 
     device = torch.device("cuda", torch.cuda.current_device()) if options.device == "cuda" else torch.device("cpu")
     repeats = 1 if options.device == "cpu" else 5
     setting = Setting(device, scratch, options.minutes, repeats, options.profile, began)
-    parts: dict[str, Part] = {}
-    seconds: dict[str, float] = {}
-    machine = _machine(device)
-
-    def so_far() -> dict[str, Any]:
-        facts = {"machine": machine, "small": setting.small, **_result(parts)}
-        return {**facts, "seconds": round(time.monotonic() - began, 1), "part_s": seconds, "inputs_s": inputs.seconds()}
-
-    def keep() -> None:
-        if options.out is not None:
-            text = json.dumps(so_far(), indent=2) + "\n"
-            temporary = options.out.with_name(f"{options.out.name}.part")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(options.out)
-
-    def run(name: str, part: Callable[[Part], None], needed_s: float = 0.0) -> None:
-        if name not in options.only:
-            return
-        found = parts[name] = Part(keep=keep)
-        if setting.left_s < needed_s:
-            found.details["left_out"] = f"less than {needed_s:.0f} s were left"
-            return
-        print(f"gpu-check: {name} after {time.monotonic() - began:.0f} s ...", file=sys.stderr, flush=True)
-        here = time.monotonic()
-        with found.step(name):
-            part(found)
-        seconds[name] = round(time.monotonic() - here, 1)
-        for row in found.rows:
-            print(f"gpu-check:   {row.what}: {row.measured} | {row.beside} | {row.ok}", file=sys.stderr, flush=True)
-        if setting.device.type == "cuda":
-            torch.cuda.empty_cache()  # so that no part is short of memory because of an earlier one
+    run = _Run(setting, inputs, options.only, options.out)
 
     from benchmarks.gpu_segmentation import Studies, check_labels, check_stage
     from benchmarks.gpu_training import check_training
 
     studies = Studies(setting, inputs)
-    run("training", partial(check_training, setting))
-    if {"stage", "stream", "profile", "options"} & set(options.only):
-        with parts.setdefault("network", Part(keep=keep)).step("network"):
+    run.do("training", partial(check_training, setting))
+    if run.wants("stage", "stream", "profile", "options"):
+        with run.part("network").step("network"):
             _ = studies.full_model  # made while we wait anyway
-    waiting = parts["inputs"] = Part(keep=keep)
-    with waiting.step("inputs"):
-        if set(options.only) != {"training"}:
-            inputs.wait()  # it would disturb the times
-    print(f"gpu-check: inputs {inputs.seconds()}, there after {time.monotonic() - began:.0f} s", file=sys.stderr)
-    seconds["until the inputs were there"] = round(time.monotonic() - began, 1)
+    run.wait_for_inputs()
 
     from benchmarks.gpu_fusion import check_fusion
     from benchmarks.gpu_stream import check_stream
 
-    run("fusion", partial(check_fusion, setting))
-    run("labels", partial(check_labels, setting, studies))
-    run("stage", partial(check_stage, setting, studies))
-    run("stream", partial(check_stream, setting, studies))
+    run.do("fusion", partial(check_fusion, setting))
+    run.do("labels", partial(check_labels, setting, studies))
+    run.do("stage", partial(check_stage, setting, studies))
+    run.do("stream", partial(check_stream, setting, studies))
     if setting.profile is not None:
         from benchmarks.gpu_profile import check_profile
 
-        run("profile", partial(check_profile, setting, studies), needed_s=20.0)
+        run.do("profile", partial(check_profile, setting, studies), needed_s=20.0)
     from benchmarks.gpu_options import check_options
 
-    run("options", partial(check_options, setting, studies))  # last, because compilers take what time is left
-    keep()
-    return so_far()
+    run.do("options", partial(check_options, setting, studies))  # last, because compilers take what time is left
+    run.keep()
+    return run.result()
 
 
 def _result(parts: Mapping[str, Part]) -> dict[str, Any]:

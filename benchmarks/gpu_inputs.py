@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The anatomy is coarse, which is quick: only its extent matters here.
     made = write_study(options.folder, seed=11, stations=stations, compress=True, tissue_spacing_mm=(4.0, 4.0, 4.0))
     done("phantom")
-    from benchmarks.inference import SPACING_MM, save
+    from benchmarks.inference import SPACING_MM
+    from benchmarks.inference_runs import save
     from operators.core.options import FusionOptions
     from operators.dicom_loader import load_study
     from operators.station_fusion import fuse, stations_to_fuse

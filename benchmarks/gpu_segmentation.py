@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_inputs import DEMO, FULL, SpareProcess, dicom_of
 from benchmarks.gpu_setting import TINY, Part, Row, Setting, noise_study
-from benchmarks.inference import load, random_bundle
+from benchmarks.inference import random_bundle
+from benchmarks.inference_runs import load
 from operators.core.anatomy import ADIPOSE_INDEX
 from operators.core.bfloat16 import has_bf16
 from operators.core.confidence import confidence_by_label

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.held_out import SPAWNED, kept_or_temporary, study, true_labels
-from benchmarks.inference import on_fused_grid
+from benchmarks.inference_runs import on_fused_grid
 from operators.core import anatomy
 from operators.core.bfloat16 import has_bf16
 from operators.core.model_card import SHIPPED_BUNDLE

@@ -219,12 +219,12 @@ def tissue_model(body: Body) -> TissueModel:
     """Distances and fractions of this body that are in no table."""
     oblique, rectus = (anatomy.by_name(name).index for name in ("abdominal_oblique", "rectus_abdominis"))
     return TissueModel(
-        fill_mm=9.0 * body.girth,
-        plane_mm=1.5,
+        fill_mm=np.float32(9.0 * body.girth),
+        plane_mm=np.float32(1.5),
         oblique_label=oblique,
         rectus_label=rectus,
-        oblique_fat=float(body.muscle_fat[oblique]),
-        rectus_fat=float(body.muscle_fat[rectus]),
+        oblique_fat=np.float32(body.muscle_fat[oblique]),
+        rectus_fat=np.float32(body.muscle_fat[rectus]),
     )
 
 

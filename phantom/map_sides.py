@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from operators.core.volume import Volume
-from operators.phenotype_report.sides import find_mid_surface, side_volume
+from operators.phenotype_report.mid_surface import find_mid_surface
+from operators.phenotype_report.sides import side_volume
 
 __all__ = ["find_sides"]
 
@@ -25,8 +26,8 @@ def find_sides(labels: Volume, stated: NDArray[np.uint8]) -> tuple[NDArray[np.ui
     """Find the side of every voxel, and the body's mid-plane.
 
     The names of labels decide where they state the side. Elsewhere the mid-surface of the report does
-    (`operators.phenotype_report.sides`), but only if it parts the structures without cutting their pieces. One leg, or
-    a body that does not lie along the axes of its file, has no such surface.
+    (`operators.phenotype_report.mid_surface`), but only if it parts the structures without cutting their pieces. One
+    leg, or a body that does not lie along the axes of its file, has no such surface.
 
     Parameters
     ----------

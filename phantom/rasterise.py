@@ -9,11 +9,13 @@ its neighbours, and no two structures overlap.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from phantom.reference import Kind
 
 __all__ = ["PART_COLUMNS", "OutlineTable", "PartTable", "TissueModel", "rasterise"]
 
@@ -34,8 +36,8 @@ MUSCLE, FAT, VISCERA, VESSEL, SKIN, CORTICAL, MARROW, AIR = (
 )
 
 
-@dataclass(frozen=True)
-class PartTable:
+# The tables are named tuples because numba takes no dataclass.
+class PartTable(NamedTuple):
     """Position of every part on every slice, for the right and the left side.
 
     Attributes
@@ -55,8 +57,7 @@ class PartTable:
     fat_fractions: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class OutlineTable:
+class OutlineTable(NamedTuple):
     """Fascia and fat thickness by slice.
 
     Attributes
@@ -79,26 +80,26 @@ class OutlineTable:
     arm: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class TissueModel:
+class TissueModel(NamedTuple):
     """Properties that the ellipses do not hold.
 
     Attributes
     ----------
-    fill_mm : float
+    fill_mm : float32
         Points farther than this from every muscle are fat.
-    plane_mm : float
+    plane_mm : float32
         Half thickness of the fat plane between neighbours.
     oblique_label, rectus_label : int
-    oblique_fat, rectus_fat : float
+    oblique_fat, rectus_fat : float32
+        Fat fraction of the sheets of the abdominal wall.
     """
 
-    fill_mm: float
-    plane_mm: float
+    fill_mm: np.float32
+    plane_mm: np.float32
     oblique_label: int
     rectus_label: int
-    oblique_fat: float
-    rectus_fat: float
+    oblique_fat: np.float32
+    rectus_fat: np.float32
 
 
 def rasterise(
@@ -127,21 +128,7 @@ def rasterise(
     signal = np.zeros(shape, dtype=np.float32)
     fat_fraction = np.zeros(shape, dtype=np.float32)
     _rasterise(
-        x_mm.astype(np.float32),
-        y_mm.astype(np.float32),
-        part_table.rows,
-        part_table.labels,
-        part_table.kinds,
-        part_table.fat_fractions,
-        outlines.leg,
-        outlines.trunk,
-        outlines.wall,
-        outlines.arm,
-        np.array([model.fill_mm, model.plane_mm, model.oblique_fat, model.rectus_fat], dtype=np.float32),
-        np.array([model.oblique_label, model.rectus_label], dtype=np.uint8),
-        labels,
-        signal,
-        fat_fraction,
+        x_mm.astype(np.float32), y_mm.astype(np.float32), part_table, outlines, model, labels, signal, fat_fraction
     )
     return labels, signal, fat_fraction
 
@@ -181,133 +168,150 @@ def _arm_tissue(depth, fat_mm, from_centre_mm):  # type: ignore[no-untyped-def]
     return MUSCLE * 0.92 + FAT * 0.08, 0.08
 
 
+@numba.njit(cache=True, inline="always")
+def _depths(u, v, leg, trunk):  # type: ignore[no-untyped-def]
+    """Depth of a point below the fascia, the skin and the outer face of the abdominal wall; mm, negative outside.
+
+    ``u`` is the distance from the mid-plane, ``v`` that behind the hip axis, mm; ``leg`` and ``trunk`` are rows of the
+    `OutlineTable`.
+    """
+    fascia = -1e9
+    skin = -1e9
+    wall = 1e9
+    if not math.isnan(leg[0]):
+        dx, dy = u - leg[0], v - leg[1]
+        fascia = _ellipse_depth(dx, dy, leg[2], leg[3], leg[4])
+        skin = fascia + _fat_thickness(dx, dy, leg[5], leg[6], leg[7])
+    if not math.isnan(trunk[0]):
+        dx, dy = u - trunk[0], v - trunk[1]
+        wall = _ellipse_depth(dx, dy, trunk[2], trunk[3], trunk[4])
+        fascia = max(fascia, wall)
+        skin = max(skin, wall + _fat_thickness(dx, dy, trunk[5], trunk[6], trunk[7]))
+    return fascia, skin, wall
+
+
+@numba.njit(cache=True, inline="always")
+def _arm_at(u, v, arm):  # type: ignore[no-untyped-def]
+    """Signal and fat fraction at a point outside trunk and legs: of an arm, or of nothing."""
+    if math.isnan(arm[0]):
+        return 0.0, 0.0
+    dx, dy = u - arm[0], v - arm[1]
+    depth = _ellipse_depth(dx, dy, arm[2], arm[3], arm[3])
+    return _arm_tissue(depth, arm[4], math.sqrt(dx * dx + dy * dy))
+
+
+@numba.njit(cache=True, inline="always")
+def _deepest_part(u, v, rows, active, part_labels, part_kinds):  # type: ignore[no-untyped-def]
+    """Distances (mm) to the part that a point is deepest in and to its nearest neighbour, and the part or -1."""
+    best, second, best_part = 1e9, 1e9, -1
+    label = 0
+    for p in active:
+        dx = u - rows[p, 1]
+        dy = v - rows[p, 2]
+        cosine, sine = rows[p, 5], rows[p, 6]
+        across = cosine * dx - sine * dy
+        along = sine * dx + cosine * dy
+        q = math.sqrt((across / rows[p, 3]) ** 2 + (along / rows[p, 4]) ** 2)
+        r = math.sqrt(dx * dx + dy * dy)
+        distance = r - r / q if q > 1e-6 else -min(rows[p, 3], rows[p, 4])
+        if part_kinds[p] == Kind.BONE:
+            if distance < 0:  # bone is rigid: neighbours never take part of it
+                best, best_part = distance, p
+                break
+            continue
+        if distance < best:
+            # Two courses of one muscle (psoas and iliacus) have no fat plane between them.
+            if best_part < 0 or part_labels[p] != label or label == 0:
+                second = best
+            best, best_part, label = distance, p, part_labels[p]
+        elif distance < second and (part_labels[p] != label or label == 0):
+            second = distance
+    return best, second, best_part
+
+
+@numba.njit(cache=True, inline="always")
+def _wall_sheet(u, dv, wall, depth, best, second):  # type: ignore[no-untyped-def]
+    """The sheet of the abdominal wall that a point is deeper in than in every part, and the two distances with it.
+
+    ``dv`` is the distance behind the trunk's centre; the sheet is 0 for none, 1 for the oblique, 2 for the rectus.
+    """
+    sheet = 0
+    if wall[0] > 0 or wall[1] > 0:
+        angle = math.atan2(u, -dv)
+        radius = math.sqrt(u * u + dv**2)
+        for which in range(2):
+            half = 0.5 * wall[which]
+            if half <= 0:
+                continue
+            start, end = (wall[4], wall[5]) if which == 0 else (wall[2], wall[3])
+            beyond = radius * max(start - angle, angle - end)
+            distance = max(abs(depth - half) - half, beyond)
+            if distance < best:
+                second = best
+                best = distance
+                sheet = which + 1
+            elif distance < second:
+                second = distance
+    return best, second, sheet
+
+
+@numba.njit(cache=True, inline="always")
+def _full_signal(kind):  # type: ignore[no-untyped-def]
+    """Proton signal of a part without fat, by its kind."""
+    if kind == Kind.MUSCLE:
+        return MUSCLE
+    if kind == Kind.VISCERA:
+        return VISCERA
+    return VESSEL if kind == Kind.VESSEL else AIR
+
+
 @numba.njit(cache=True, parallel=True)
-def _rasterise(  # type: ignore[no-untyped-def]
-    xs,
-    ys,
-    rows,
-    part_labels,
-    part_kinds,
-    part_fat,
-    leg,
-    trunk,
-    wall,
-    arm,
-    model,
-    wall_labels,
-    labels,
-    signal,
-    fat_fraction,
-):
-    fill, plane = model[0], model[1]
+def _rasterise(xs, ys, parts, outlines, model, labels, signal, fat_fraction):  # type: ignore[no-untyped-def]
+    """Fill ``labels``, ``signal`` and ``fat_fraction``, (z, y, x), which are 0 before."""
+    # The cases of a voxel stay in the loop: a function that returned its three values would take a fifth more time.
     for k in numba.prange(labels.shape[0]):
-        active = np.empty((2, rows.shape[2]), dtype=np.int32)
-        count = np.zeros(2, dtype=np.int32)
+        trunk, wall = outlines.trunk[k], outlines.wall[k]
         for side in range(2):
-            for p in range(rows.shape[2]):
-                if rows[side, k, p, 0] > 0:
-                    active[side, count[side]] = p
-                    count[side] += 1
-        has_trunk = not math.isnan(trunk[k, 0])
-        for j in range(ys.shape[0]):
-            v = ys[j]
-            for i in range(xs.shape[0]):
-                side = 1 if xs[i] > 0 else 0
-                u = abs(xs[i])
-                depth = -1e9
-                fat_depth = -1e9  # how deep inside the skin
-                wall_depth = 1e9
-                if not math.isnan(leg[side, k, 0]):
-                    dx, dy = u - leg[side, k, 0], v - leg[side, k, 1]
-                    depth = _ellipse_depth(dx, dy, leg[side, k, 2], leg[side, k, 3], leg[side, k, 4])
-                    fat_depth = depth + _fat_thickness(dx, dy, leg[side, k, 5], leg[side, k, 6], leg[side, k, 7])
-                if has_trunk:
-                    dx, dy = u - trunk[k, 0], v - trunk[k, 1]
-                    inside = _ellipse_depth(dx, dy, trunk[k, 2], trunk[k, 3], trunk[k, 4])
-                    wall_depth = inside
-                    depth = max(depth, inside)
-                    fat_depth = max(fat_depth, inside + _fat_thickness(dx, dy, trunk[k, 5], trunk[k, 6], trunk[k, 7]))
-                if fat_depth < 0:
-                    if not math.isnan(arm[side, k, 0]):
-                        dx, dy = u - arm[side, k, 0], v - arm[side, k, 1]
-                        inside = _ellipse_depth(dx, dy, arm[side, k, 2], arm[side, k, 3], arm[side, k, 3])
-                        signal[k, j, i], fat_fraction[k, j, i] = _arm_tissue(
-                            inside, arm[side, k, 4], math.sqrt(dx * dx + dy * dy)
-                        )
-                    continue
-                if depth < 0:
-                    skin = fat_depth < 1.8
-                    signal[k, j, i] = SKIN if skin else FAT
-                    fat_fraction[k, j, i] = 0.15 if skin else 0.93
-                    continue
-
-                best, second, best_part = 1e9, 1e9, -1
-                label = 0
-                is_bone = False
-                for n in range(count[side]):
-                    p = active[side, n]
-                    dx = u - rows[side, k, p, 1]
-                    dy = v - rows[side, k, p, 2]
-                    cosine, sine = rows[side, k, p, 5], rows[side, k, p, 6]
-                    across = cosine * dx - sine * dy
-                    along = sine * dx + cosine * dy
-                    q = math.sqrt((across / rows[side, k, p, 3]) ** 2 + (along / rows[side, k, p, 4]) ** 2)
-                    r = math.sqrt(dx * dx + dy * dy)
-                    distance = r - r / q if q > 1e-6 else -min(rows[side, k, p, 3], rows[side, k, p, 4])
-                    if part_kinds[p] == 0:
-                        if distance < 0:  # bone is rigid: neighbours never take part of it
-                            is_bone = True
-                            best, best_part = distance, p
-                            break
+            rows, leg, arm = parts.rows[side, k], outlines.leg[side, k], outlines.arm[side, k]
+            columns = np.flatnonzero((xs > 0) == (side == 1))
+            active = np.flatnonzero(rows[:, 0] > 0)
+            for j in range(ys.shape[0]):
+                v = ys[j]
+                for i in columns:
+                    u = abs(xs[i])
+                    below_fascia, below_skin, below_wall = _depths(u, v, leg, trunk)
+                    if below_skin < 0:
+                        signal[k, j, i], fat_fraction[k, j, i] = _arm_at(u, v, arm)
                         continue
-                    if distance < best:
-                        # Two courses of one muscle (psoas and iliacus) have no fat plane between them.
-                        if best_part < 0 or part_labels[p] != label or label == 0:
-                            second = best
-                        best, best_part, label = distance, p, part_labels[p]
-                    elif distance < second and (part_labels[p] != label or label == 0):
-                        second = distance
+                    if below_fascia < 0:
+                        skin = below_skin < 1.8
+                        signal[k, j, i] = SKIN if skin else FAT
+                        fat_fraction[k, j, i] = 0.15 if skin else 0.93
+                        continue
 
-                if is_bone:
-                    labels[k, j, i] = part_labels[best_part]
-                    cortical = best > -2.2
-                    signal[k, j, i] = CORTICAL if cortical else MARROW
-                    fat_fraction[k, j, i] = 0.2 if cortical else part_fat[best_part]
-                    continue
+                    best, second, part = _deepest_part(u, v, rows, active, parts.labels, parts.kinds)
+                    if part >= 0 and parts.kinds[part] == Kind.BONE:
+                        labels[k, j, i] = parts.labels[part]
+                        cortical = best > -2.2
+                        signal[k, j, i] = CORTICAL if cortical else MARROW
+                        fat_fraction[k, j, i] = 0.2 if cortical else parts.fat_fractions[part]
+                        continue
 
-                sheet = 0  # the abdominal wall: 1 oblique, 2 rectus
-                if wall[k, 0] > 0 or wall[k, 1] > 0:
-                    angle = math.atan2(u, -(v - trunk[k, 1]))
-                    radius = math.sqrt(u * u + (v - trunk[k, 1]) ** 2)
-                    for which in range(2):
-                        half = 0.5 * wall[k, which]
-                        if half <= 0:
-                            continue
-                        start, end = (wall[k, 4], wall[k, 5]) if which == 0 else (wall[k, 2], wall[k, 3])
-                        beyond = radius * max(start - angle, angle - end)
-                        distance = max(abs(wall_depth - half) - half, beyond)
-                        if distance < best:
-                            second = best
-                            best = distance
-                            sheet = which + 1
-                        elif distance < second:
-                            second = distance
-
-                if best > fill:
-                    signal[k, j, i] = FAT
-                    fat_fraction[k, j, i] = 0.88
-                    continue
-                gap = 0.5 * (second - best)
-                share = max(0.0, 1.0 - gap / plane) * 0.6
-                if sheet > 0:
-                    labels[k, j, i] = wall_labels[sheet - 1]
-                    base = model[1 + sheet]
-                    total = MUSCLE
-                else:
-                    labels[k, j, i] = part_labels[best_part]
-                    base = part_fat[best_part]
-                    kind = part_kinds[best_part]
-                    total = MUSCLE if kind == 1 else (VISCERA if kind == 2 else (VESSEL if kind == 3 else AIR))
-                fat = base + (0.9 - base) * share
-                fat_fraction[k, j, i] = fat
-                signal[k, j, i] = total * (1.0 - fat) + FAT * fat
+                    best, second, sheet = _wall_sheet(u, v - trunk[1], wall, below_wall, best, second)
+                    if best > model.fill_mm:
+                        signal[k, j, i] = FAT
+                        fat_fraction[k, j, i] = 0.88
+                        continue
+                    if sheet == 1:
+                        label, total, base = model.oblique_label, MUSCLE, model.oblique_fat
+                    elif sheet == 2:
+                        label, total, base = model.rectus_label, MUSCLE, model.rectus_fat
+                    else:
+                        label, base = parts.labels[part], parts.fat_fractions[part]
+                        total = _full_signal(parts.kinds[part])
+                    gap = 0.5 * (second - best)
+                    share = max(0.0, 1.0 - gap / model.plane_mm) * 0.6
+                    fat = base + (0.9 - base) * share
+                    labels[k, j, i] = label
+                    fat_fraction[k, j, i] = fat
+                    signal[k, j, i] = total * (1.0 - fat) + FAT * fat

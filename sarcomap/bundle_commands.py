@@ -168,26 +168,16 @@ def release(
 
     Give --synthetic or --real: no weights are taken for either by default.
     """
-    from operators.core.errors import InputError, UsageError
     from operators.core.output_files import require_new
 
-    if synthetic == real:
-        raise UsageError(
-            "--synthetic or --real",
-            "both" if synthetic else "neither",
-            "one of them",
-            "State what the weights were trained on: every report made with them repeats it.",
-        )
-    if not checkpoint.is_file():
-        raise InputError(str(checkpoint), "no such file", "a training checkpoint", "Check the path.")
-    if metrics is not None and not metrics.is_dir():
-        raise InputError(
-            f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check the path."
-        )
-    if data_license is not None and not data_license.is_file():
-        raise InputError(str(data_license), "no such file", "a text file", "Check --data-license.")
-    if bf16_dice_loss is not None and not 0 <= bf16_dice_loss < 1:
-        raise UsageError("--bf16-dice-loss", f"{bf16_dice_loss:g}", "a loss of mean Dice, 0 to 1", "Measure it.")
+    _check_release(
+        checkpoint,
+        synthetic=synthetic,
+        real=real,
+        metrics=metrics,
+        data_license=data_license,
+        bf16_dice_loss=bf16_dice_loss,
+    )
     require_new(output)
     _silence_imports()
     from bundle.scripts.checkpoints import load_checkpoint
@@ -245,6 +235,37 @@ def check(
     from sarcomap.bundle_check import check as check_bundle
 
     print(check_bundle(folder, trusted=trust_bundle, coarse=coarse).summary())
+
+
+def _check_release(
+    checkpoint: Path,
+    *,
+    synthetic: bool,
+    real: bool,
+    metrics: Path | None,
+    data_license: Path | None,
+    bf16_dice_loss: float | None,
+) -> None:
+    """Refuse arguments of `release` that cannot be right, before the slow imports."""
+    from operators.core.errors import InputError, UsageError
+
+    if synthetic == real:
+        raise UsageError(
+            "--synthetic or --real",
+            "both" if synthetic else "neither",
+            "one of them",
+            "State what the weights were trained on: every report made with them repeats it.",
+        )
+    if not checkpoint.is_file():
+        raise InputError(str(checkpoint), "no such file", "a training checkpoint", "Check the path.")
+    if metrics is not None and not metrics.is_dir():
+        raise InputError(
+            f"--metrics {metrics}", "no such folder", "the output folder of evaluate.yaml", "Check the path."
+        )
+    if data_license is not None and not data_license.is_file():
+        raise InputError(str(data_license), "no such file", "a text file", "Check --data-license.")
+    if bf16_dice_loss is not None and not 0 <= bf16_dice_loss < 1:
+        raise UsageError("--bf16-dice-loss", f"{bf16_dice_loss:g}", "a loss of mean Dice, 0 to 1", "Measure it.")
 
 
 def _silence_imports() -> None:

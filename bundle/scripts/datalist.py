@@ -16,31 +16,27 @@ Label maps of another tool are weak labels and may be on any grid:
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import os
-import re
 import sys
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from bundle.scripts.annotations import read_labels
 from bundle.scripts.data import check_folds
+from bundle.scripts.folds import assign_folds, group_of, participant_of, read_groups
 from bundle.scripts.participants import labels_on_grid
 from operators.core import anatomy
 from operators.core.errors import InputError, SarcoMapError, UsageError
 from operators.core.image_channels import read_image
 from operators.core.output_files import replacing
 
-__all__ = ["assign_folds", "find_pairs", "make_datalist", "write_datalist"]
+__all__ = ["find_pairs", "make_datalist", "write_datalist"]
 
-_UKB_ITEM = re.compile(r"^(\d{7})_\d+_\d+_\d+$")  # eid_field_instance_array
 _NAMES = {s.index: s.name for s in anatomy.LABELS}
 
 
@@ -84,44 +80,6 @@ def find_pairs(folder: Path, images: Sequence[str], label: str | None = None) ->
             "See bundle/docs/README.md, section Training data.",
         )
     return found
-
-
-def assign_folds(groups: Sequence[str], weak: Sequence[bool], folds: int, seed: int = 0) -> list[int]:
-    """Assign a fold to each pair. Groups stay together; folds have similar numbers of weak and of annotated pairs.
-
-    Parameters
-    ----------
-    groups : sequence of str
-        Group of each pair.
-    weak : sequence of bool
-        Whether each pair's labels are weak.
-    folds : int
-    seed : int
-
-    Raises
-    ------
-    UsageError
-        If there are fewer groups than folds.
-    """
-    names = sorted(set(groups))
-    if not 2 <= folds <= len(names):
-        raise UsageError(
-            "--folds",
-            f"{folds} folds for {len(names)} groups",
-            f"2 to {len(names)}",
-            "Choose fewer folds, or add participants.",
-        )
-    strong = {name: sum(g == name and not w for g, w in zip(groups, weak, strict=True)) for name in names}
-    size = Counter(groups)
-    shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    held = [[0, 0] for _ in range(folds)]  # annotated pairs, all pairs
-    chosen: dict[str, int] = {}
-    for name in sorted(shuffled, key=lambda n: (-strong[n], -size[n])):  # the largest first; sort is stable
-        fold = min(range(folds), key=lambda f: (held[f][0] if strong[name] else 0, held[f][1], f))
-        chosen[name] = fold
-        held[fold][0] += strong[name]
-        held[fold][1] += size[name]
-    return [chosen[group] for group in groups]
 
 
 def make_datalist(
@@ -172,8 +130,8 @@ def make_datalist(
     InputError, UsageError
     """
     pairs = find_pairs(folder, images, label)
+    table = None if group_by == "participant" else read_groups(Path(group_by))
     base = out.resolve().parent
-    table = None if group_by == "participant" else _read_groups(Path(group_by))
     names = [label_path.parent.relative_to(folder).as_posix() for label_path, _ in pairs]
     if unknown := sorted(set(weak_folders) - set(names)):
         raise UsageError(
@@ -184,24 +142,17 @@ def make_datalist(
         )
     entries: list[dict[str, Any]] = []
     for name, (label_path, image_paths) in zip(names, tqdm(pairs, unit="participant", disable=None), strict=True):
-        voxels, grid = read_image(image_paths)
-        read = read_labels(label_path, mapping, ignore)
-        where = f"{label_path.parent.name}/{label_path.name}"
-        labels_on_grid(read.labels, grid, where, resample=mapping is not None)
-        if not read.annotated:
-            raise InputError(name, "no labelled voxel", "at least one structure", "Leave the folder out.")
-        participant = _participant(name)
+        annotated, image_sha256 = _read_pair(name, label_path, image_paths, mapping, ignore)
+        participant = participant_of(name)
         entry: dict[str, Any] = {
             "participant": participant,
-            "group": participant if table is None else _group(table, name),
+            "group": participant if table is None else group_of(table, name),
             "fold": 0,
             "image": [_relative(path, base) for path in image_paths],
             "label": _relative(label_path, base),
-            "annotated": [_NAMES[index] for index in sorted(read.annotated)],
+            "annotated": annotated,
             "weak": bool(weak or mapping is not None or name in weak_folders),
-            "image_sha256": hashlib.sha256(
-                voxels[0].tobytes()
-            ).hexdigest(),  # of the voxels, so that copies in other files are found
+            "image_sha256": image_sha256,
         }
         if mapping is not None:
             entry["mapping"] = {str(value): _NAMES.get(index) for value, index in mapping.items()}
@@ -222,6 +173,22 @@ def make_datalist(
     with replacing(out) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return content
+
+
+def _read_pair(
+    name: str, label_path: Path, image_paths: Sequence[Path], mapping: Mapping[int, int] | None, ignore: Collection[str]
+) -> tuple[list[str], str]:
+    """Check that a pair can be used: the structures that are annotated, and the SHA-256 of the first image.
+
+    The digest is that of the voxels, so that copies in other files are found.
+    """
+    voxels, grid = read_image(image_paths)
+    read = read_labels(label_path, mapping, ignore)
+    where = f"{label_path.parent.name}/{label_path.name}"
+    labels_on_grid(read.labels, grid, where, resample=mapping is not None)
+    if not read.annotated:
+        raise InputError(name, "no labelled voxel", "at least one structure", "Leave the folder out.")
+    return [_NAMES[index] for index in sorted(read.annotated)], hashlib.sha256(voxels[0].tobytes()).hexdigest()
 
 
 def write_datalist(
@@ -321,35 +288,6 @@ def _scheme(name: str | None) -> Mapping[int, int] | None:
     scheme = load_scheme(name)
     targets = scheme.targets()
     return {number: max(0, targets.get(label, 0)) for number, label in scheme.labels.items()}
-
-
-def _participant(name: str) -> str:
-    """The first folder below DIR, or the eid in it if it is named like a UK Biobank item, whichever the visit."""
-    top = name.split("/")[0]
-    item = _UKB_ITEM.match(top)
-    return item[1] if item else top
-
-
-def _read_groups(path: Path) -> dict[str, str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return {row["folder"].strip(): row["group"].strip() for row in csv.DictReader(file)}
-    except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"--group-by {path.name}",
-            f"not usable ({type(error).__name__})",
-            "`participant`, or a CSV file with columns folder and group",
-            "Check the path and the header line.",
-        ) from error
-
-
-def _group(table: Mapping[str, str], name: str) -> str:
-    try:
-        return table[name]
-    except KeyError as error:
-        raise InputError(
-            "--group-by", "a data folder has no row", "a group for every folder", "Complete the CSV file."
-        ) from error
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,7 @@ def release(
     signal = None if training_signal is None else _training_signal(training_signal)
     require_new(out)
     figures = None if metrics is None else read_figures(metrics)
-    trained = merged_config(configs, overrides)
-    settings = inference_settings(trained)
-    read = [Path(image).name.split(".")[0] for image in settings["images"]]
-    if unread := sorted(set(can_lack) - set(read)):
-        raise UsageError("--can-lack", ", ".join(unread), f"some of {', '.join(read)}", "Name images that it reads.")
-    scaling = type(trained.get_parsed_content("scale_intensity", default=None)).__name__
-    check_settings(checkpoint, {**settings, "scaling": scaling})
+    training = _read_training(checkpoint, configs, overrides or {}, can_lack)
     licence = None if data_license is None else _read_licence(data_license)
 
     card: dict[str, Any] = {
@@ -140,7 +135,7 @@ def release(
         "training_signal": signal,
     }
     with new_folder(out) as folder:
-        _write_configs(folder, trained, settings, [config.name for config in configs])
+        _write_configs(folder, training)
         weights = save_weights(checkpoint, folder / _WEIGHTS)
         card["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
         network = _network(folder, checkpoint)
@@ -152,41 +147,82 @@ def release(
             intended_use=card["intended_use"],
             authors=authors,
             network=type(network).__name__,
-            images=settings["images"],
-            roi=_window(settings),
+            images=training.settings["images"],
+            roi=_window(training.settings),
             figures=figures,
         )
         _write_json(folder / "configs" / "metadata.json", facts)
-        docs = folder / "docs"
-        docs.mkdir()
         text = model_card(
             card,
-            settings=settings,
-            config_names=[config.name for config in configs],
-            overrides=sorted(overrides or {}),
+            settings=training.settings,
+            config_names=training.config_names,
+            overrides=training.overridden,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             figures=figures,
             folder=out.name,
         )
-        (docs / "README.md").write_text(text, encoding="utf-8")
-        if metrics is not None:
-            copy_tables(metrics, docs / "evaluation")
-        (docs / "data_license.txt").write_text(licence or default_data_license(card), encoding="utf-8")
-        shutil.copyfile(CONFIGS.parent / "LICENSE", folder / "LICENSE")
+        _write_documents(folder, text, licence or default_data_license(card), metrics)
         if verify is not None:
             verify(folder)
     return out
 
 
-def _write_configs(folder: Path, trained: ConfigParser, settings: Mapping[str, Any], names: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class _Training:
+    """The configs of a training, merged, and what of them inference needs.
+
+    Attributes
+    ----------
+    merged : ConfigParser
+    settings : mapping
+        From `inference_settings`.
+    config_names : list of str
+        File names of the configs, in the training's order.
+    overridden : list of str
+        Keys that its command line set.
+    """
+
+    merged: ConfigParser
+    settings: Mapping[str, Any]
+    config_names: list[str]
+    overridden: list[str]
+
+
+def _read_training(
+    checkpoint: Path, configs: Sequence[Path], overrides: Mapping[str, Any], can_lack: Sequence[str]
+) -> _Training:
+    """Merge the configs, and refuse those that are not the checkpoint's or do not read what ``can_lack`` names."""
+    merged = merged_config(configs, overrides)
+    settings = inference_settings(merged)
+    read = [Path(image).name.split(".")[0] for image in settings["images"]]
+    if unread := sorted(set(can_lack) - set(read)):
+        raise UsageError("--can-lack", ", ".join(unread), f"some of {', '.join(read)}", "Name images that it reads.")
+    scaling = type(merged.get_parsed_content("scale_intensity", default=None)).__name__
+    check_settings(checkpoint, {**settings, "scaling": scaling})
+    return _Training(merged, settings, [config.name for config in configs], sorted(overrides))
+
+
+def _write_configs(folder: Path, training: _Training) -> None:
     configs = folder / "configs"
     configs.mkdir()
     for name in ("inference.yaml", "logging.conf", SCHEMA_FILE):
         shutil.copyfile(CONFIGS / name, configs / name)
-    whole = {key: value for key, value in trained.get().items() if key != "_meta_"}
-    write_config(configs / "train.yaml", whole, f"The training config, merged from {', '.join(names)}.")
+    whole = {key: value for key, value in training.merged.get().items() if key != "_meta_"}
+    title = f"The training config, merged from {', '.join(training.config_names)}."
+    write_config(configs / "train.yaml", whole, title)
     title = "Overrides of inference.yaml: the settings that the network was trained with."
-    write_config(configs / "trained.yaml", {"weights": f"$@bundle_root + '/{_WEIGHTS}'", **settings}, title)
+    write_config(configs / "trained.yaml", {"weights": f"$@bundle_root + '/{_WEIGHTS}'", **training.settings}, title)
+
+
+def _write_documents(folder: Path, model_card_text: str, licence: str, metrics: Path | None) -> None:
+    """The documents beside the model: model card, figures of the evaluation if any, and licences."""
+    docs = folder / "docs"
+    docs.mkdir()
+    (docs / "README.md").write_text(model_card_text, encoding="utf-8")
+    if metrics is not None:
+        copy_tables(metrics, docs / "evaluation")
+    (docs / "data_license.txt").write_text(licence, encoding="utf-8")
+    shutil.copyfile(CONFIGS.parent / "LICENSE", folder / "LICENSE")
 
 
 def _training_signal(given: tuple[float, float, float]) -> dict[str, float]:

@@ -2,11 +2,12 @@
 
 from operators.phenotype_report.html import pictures_of, render_html, write_html
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
+from operators.phenotype_report.mid_surface import MidSurface, find_mid_surface
 from operators.phenotype_report.phenotypes import measure
 from operators.phenotype_report.pictures import busiest_slice, overlay_png
 from operators.phenotype_report.report import build_report, validate, write_report
 from operators.phenotype_report.report_files import ReportFiles, write_reports
-from operators.phenotype_report.sides import MidSurface, find_mid_surface, side_volume
+from operators.phenotype_report.sides import side_volume
 from operators.phenotype_report.sr import make_sr, write_sr
 
 __all__ = [

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from operators.core.anatomy import MUSCLES, STRUCTURES, Tissue, by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Fused, Grid
-from operators.phenotype_report.sides import MidSurface, side_volume
+from operators.phenotype_report.mid_surface import MidSurface
+from operators.phenotype_report.sides import side_volume
 from operators.station_fusion.body import disc
 from operators.station_fusion.mask_kernels import close_and_fill
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from operators.core.rounding import REPEATABILITY_SOURCE
 from operators.phenotype_report.comparison import Change
-from operators.phenotype_report.html import template
 from operators.phenotype_report.page_numbers import shown
+from operators.phenotype_report.page_templates import template
 
 __all__ = ["comparison_page"]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,14 +22,15 @@ from operators.phenotype_report.measurements import Measurements
 from operators.phenotype_report.page_checks import LIMITS, Check
 from operators.phenotype_report.page_intervals import about_intervals, interval_words
 from operators.phenotype_report.page_methods import command_of, methods_text, options_of
-from operators.phenotype_report.page_numbers import fixed, ordinal, percent, plain, shown, volume
+from operators.phenotype_report.page_numbers import shown
 from operators.phenotype_report.page_summary import few, sentences, verdict
+from operators.phenotype_report.page_templates import data_uri, template
 from operators.phenotype_report.pictures import Plane, busiest_slice, overlay_png, plane_axis, spread_slices
 from operators.phenotype_report.profile_charts import Chart
 from operators.phenotype_report.remedies import what_to_do
 from operators.phenotype_report.station_pictures import Seam, station_diagram
 
-__all__ = ["PageContent", "Picture", "data_uri", "pictures_of", "render_html", "template", "write_html"]
+__all__ = ["PageContent", "Picture", "pictures_of", "render_html", "write_html"]
 
 BANNER = "trained on synthetic images, not validated on people: not for clinical use"
 """Follows the network's name, as its model card gives it."""
@@ -45,7 +43,6 @@ _LABELLED: tuple[tuple[str, Plane, Sequence[str] | None], ...] = (
     ("Axial, lower thigh", "axial", ("vastus_medialis",)),
 )
 _APART_MM = 20.0
-_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @dataclass(frozen=True)
@@ -263,16 +260,6 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
     return sorted(cards, key=lambda card: card["place"])
 
 
-def _touches(flag: Mapping[str, Any]) -> str:
-    """The numbers of the page's cards that a flag casts doubt on, in words; empty if there are none."""
-    touched = [PHENOTYPES[key] for key in flag.get("touches", ()) if key in PHENOTYPES]
-    if flag["severity"] == "error" or not touched:
-        return ""
-    if len(touched) == len(PHENOTYPES):
-        return "all numbers"
-    return ", ".join(p.title for p in touched if p.card is not None and not p.deprecated) or touched[0].title
-
-
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
     rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
 
@@ -304,41 +291,3 @@ def _rgb(colour: tuple[int, int, int]) -> str:
 
 def _asymmetry(left: float | None, right: float | None) -> float | None:
     return left_right_asymmetry(left, right) if left and right else None
-
-
-def data_uri(picture: bytes) -> str:
-    """A PNG or JPEG as a ``data:`` URI."""
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
-
-
-def template(name: str) -> jinja2.Template:
-    """A template of this package, with the page's filters."""
-    return _environment().get_template(name)
-
-
-def _without_overrides(value: Any) -> Any:
-    """A text without the characters that turn the direction of what follows them, our own words too (UAX 9, 2)."""
-    return value.translate(_OVERRIDES) if type(value) is str else value
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("operators.phenotype_report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_without_overrides,
-    )
-    environment.filters |= {
-        "data_uri": data_uri,
-        "fixed": fixed,
-        "ordinal": ordinal,
-        "percent": percent,
-        "plain": plain,
-        "touches": _touches,
-        "volume": volume,
-    }
-    return environment

@@ -12,7 +12,7 @@ from operators.core.errors import InternalError
 from operators.core.label_map import LABELLING_FLAGS
 from operators.core.phenotypes import PHENOTYPES, MuscleFat, Side
 from operators.core.volume import QualityFlag
-from operators.phenotype_report.sides import MidSurface
+from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.signal_noise import Noise
 from operators.phenotype_report.thigh_profiles import Profile
 

@@ -19,7 +19,8 @@ from operators.core.label_map import LabelMap
 from operators.core.phenotypes.muscle_fat import FRACTION_BINS, FRACTION_LOW, FRACTION_STEP, MuscleFat
 from operators.core.volume import Fused, Grid
 from operators.phenotype_report.fat_kernels import joint_histogram
-from operators.phenotype_report.sides import MidSurface, by_stated_side
+from operators.phenotype_report.mid_surface import MidSurface
+from operators.phenotype_report.sides import by_stated_side
 from operators.phenotype_report.signal_noise import BIAS_STEP, Noise, bias_by_mean
 
 __all__ = ["CORE_DEPTH_MM", "LEAST_CORE", "CoreOfSlices", "core_histogram", "measure_fat", "measure_fat_and_slices"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from operators.core.anatomy import STRUCTURES, Tissue, by_index, by_name
 from operators.core.confidence import confidence_by_label
@@ -16,6 +15,8 @@ from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evalu
 from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
+from operators.phenotype_report.merged_groups import Group, measure_groups, with_stand_ins
+from operators.phenotype_report.mid_surface import LEFT, RIGHT, MidSurface, find_mid_surface
 from operators.phenotype_report.muscle_fat import measure_fat_and_slices
 from operators.phenotype_report.plausibility import (
     confidence_flags,
@@ -24,7 +25,7 @@ from operators.phenotype_report.plausibility import (
     size_flags,
     uneven_leg_flags,
 )
-from operators.phenotype_report.sides import LEFT, RIGHT, MidSurface, Tally, find_mid_surface, tally
+from operators.phenotype_report.sides import Tally, tally
 from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
@@ -77,29 +78,22 @@ def measure(
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
-    codes = {flag.code for flag in fused.flags}
-    if "partial-coverage" in codes:
-        known = replace(known, cut=known.cut | _in_slices(known, [0, -1]))
-    if "short-trunk" in codes:
-        known = replace(known, cut=known.cut | _in_slices(known, [-1, -2]))
+    known = _cut_at_ends(known, fused)
     withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
-        reasons = dict.fromkeys(PHENOTYPES, withheld)
-        none = tuple(StructureMeasure(s) for s in STRUCTURES)
-        grave = tuple(flag for flag in known.flags if flag.severity == "error")
-        return Measurements(none, Phenotypes(), reasons, grave, withheld)
-    surface = find_mid_surface(_with_stand_ins(known))
+        return _nothing(known, withheld)
+    surface = find_mid_surface(with_stand_ins(known))
     counts = tally(labels, fused.fat_fraction, surface, known.sides)
     noise = noise_of(fused)
     fat, core = measure_fat_and_slices(known, fused, surface, noise)
     structures = _structures(known, counts, fat, fused)
-    groups = _measure_groups(known, fused, surface)
+    groups = measure_groups(known, fused, surface)
     body = _measured_body(structures, groups, counts, height_m, known.cut)
-    no_fat = [flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch"]
-    if Contrast.FAT in fused.absent:
-        no_fat.insert(0, "The study has no fat images.")
+    no_fat = _no_fat(fused, flags)
     femora_cut = "femur" in known.cut
-    profiles = {} if femora_cut else thigh_profiles(known, surface, fused.label_slices, None if no_fat else core)
+    profiles = (
+        {} if femora_cut else thigh_profiles(known, surface, fused.label_slices, core if no_fat is None else None)
+    )
     body = replace(
         body,
         no_height=no_height or body.no_height,
@@ -107,12 +101,9 @@ def measure(
         adipose_cm3=_adipose_volumes(known, fused, surface),
         mid_thigh_cm2={side: profile.mid_thigh_cm2 for side, profile in profiles.items()},
     )
-    values, not_given = evaluate(body)
-    if no_fat:
+    values, not_given = evaluate(body) if no_fat is None else _evaluated_without_fat(body, no_fat)
+    if no_fat is not None:
         structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
-        without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
-        lost = [key for key, value in values.items() if value is not None and without[key] is None]
-        values, not_given = without, {**not_given, **dict.fromkeys(lost, no_fat[0])}
     flags = (
         *known.flags,
         *_flags(structures, groups, counts),
@@ -137,6 +128,16 @@ def measure(
     )
 
 
+def _cut_at_ends(labels: LabelMap, fused: Fused) -> LabelMap:
+    """The label map, with the structures that the ends of the images cut, as fusion's flags tell."""
+    codes = {flag.code for flag in fused.flags}
+    if "partial-coverage" in codes:
+        labels = replace(labels, cut=labels.cut | _in_slices(labels, [0, -1]))
+    if "short-trunk" in codes:
+        labels = replace(labels, cut=labels.cut | _in_slices(labels, [-1, -2]))
+    return labels
+
+
 def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
     """Structures in slices at an end of the images: a volume of a part of the body holds only a part of them."""
     names = {by_index(value).name for value in np.unique(labels.voxels[slices]).tolist() if value in _MEASURED}
@@ -147,39 +148,28 @@ def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
     return frozenset(names)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Structures that are labelled only together, with voxels and summed fat fraction on the left and the right."""
-
-    members: tuple[str, ...]
-    voxels: NDArray[np.int64]
-    fat_fraction_sum: NDArray[np.float64]
-    cm3: float
-
-    def volume(self, side: int | None) -> float | None:
-        found = float((self.voxels.sum() if side is None else self.voxels[side]) * self.cm3)
-        return found or None
+def _nothing(labels: LabelMap, withheld: str) -> Measurements:
+    """Measurements without any value, because all are withheld."""
+    reasons = dict.fromkeys(PHENOTYPES, withheld)
+    none = tuple(StructureMeasure(s) for s in STRUCTURES)
+    grave = tuple(flag for flag in labels.flags if flag.severity == "error")
+    return Measurements(none, Phenotypes(), reasons, grave, withheld)
 
 
-def _measure_groups(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> dict[str, _Group]:
-    if labels.group_voxels is None:
-        return {}
-    counts = tally(labels.group_voxels, fused.fat_fraction, surface, labels.sides)
-    cm3 = labels.grid.voxel_volume_mm3 / 1000.0
-    return {
-        name: _Group(members, counts.voxels[number], counts.fat_fraction_sum[number], cm3)
-        for number, (name, members) in enumerate(labels.groups.items(), start=1)
-        if counts.voxels[number].any()
-    }
+def _no_fat(fused: Fused, flags: Sequence[QualityFlag]) -> str | None:
+    """Why no figure of fat can be given; None if it can."""
+    if Contrast.FAT in fused.absent:
+        return "The study has no fat images."
+    mismatches = (flag.message for flag in (*flags, *fused.flags) if flag.code == "water-fat-mismatch")
+    return next(mismatches, None)
 
 
-def _with_stand_ins(labels: LabelMap) -> Volume:
-    """Labels in which each group has the label of its first member, for finding the middle of the body."""
-    if labels.group_voxels is None:
-        return labels
-    table = np.array([0, *(by_name(members[0]).index for members in labels.groups.values())], dtype=np.uint8)
-    voxels = np.asarray(labels.voxels, dtype=np.uint8)
-    return Volume(np.where(voxels > 0, voxels, table[labels.group_voxels.voxels]).astype(np.uint8), labels.grid)
+def _evaluated_without_fat(body: MeasuredBody, reason: str) -> tuple[dict[str, float | None], dict[str, str]]:
+    """The phenotypes that need no fat image, and why the others are None: ``reason`` for those that fat would give."""
+    values, not_given = evaluate(body)
+    without, _ = evaluate(replace(body, voxels={}, fat_fraction_sums={}, fat={}, adipose_cm3={}))
+    lost = [key for key, value in values.items() if value is not None and without[key] is None]
+    return without, {**not_given, **dict.fromkeys(lost, reason)}
 
 
 def _adipose_volumes(labels: LabelMap, fused: Fused, surface: MidSurface | None) -> Mapping[str, tuple[float, float]]:
@@ -230,7 +220,7 @@ def _structures(
 
 def _measured_body(
     structures: tuple[StructureMeasure, ...],
-    groups: Mapping[str, _Group],
+    groups: Mapping[str, Group],
     counts: Tally,
     height_m: float | None,
     cut: frozenset[str],
@@ -261,7 +251,7 @@ def _measured_body(
 
 
 def _flags(
-    structures: tuple[StructureMeasure, ...], groups: Mapping[str, _Group], counts: Tally
+    structures: tuple[StructureMeasure, ...], groups: Mapping[str, Group], counts: Tally
 ) -> tuple[QualityFlag, ...]:
     flags = []
     together = {member for group in groups.values() for member in group.members}

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES, by_name
 from operators.core.volume import Fused, Grid
-from operators.phenotype_report.sides import MidSurface
+from operators.phenotype_report.mid_surface import MidSurface
 
 __all__ = [
     "Plane",

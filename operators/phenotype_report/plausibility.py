@@ -12,7 +12,7 @@ from operators.core.anatomy import MUSCLES, STRUCTURES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Fused, QualityFlag
 from operators.phenotype_report.measurements import StructureMeasure
-from operators.phenotype_report.sides import MidSurface
+from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.signal_noise import Noise
 
 __all__ = [

@@ -10,7 +10,7 @@ __all__ = ["mid_x", "moments", "place_and_side", "tally_voxels"]
 
 @njit(cache=True, inline="always")
 def mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
-    """LPS x of the mid-surface at a point; see `operators.phenotype_report.sides.MidSurface`."""
+    """LPS x of the mid-surface at a point; see `operators.phenotype_report.mid_surface.MidSurface`."""
     t = min(max((z - first) / step, 0.0), float(len(x_mm) - 1))
     n = min(int(t), len(x_mm) - 2)
     # Equal knots are returned unchanged, because infinite knots mean "no surface".

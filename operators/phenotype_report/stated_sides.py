@@ -6,7 +6,8 @@ import numpy as np
 
 from operators.core.label_map import LabelMap
 from operators.core.volume import QualityFlag, Severity
-from operators.phenotype_report.sides import MidSurface, side_volume
+from operators.phenotype_report.mid_surface import MidSurface
+from operators.phenotype_report.sides import side_volume
 
 __all__ = ["stated_side_flags"]
 

@@ -27,9 +27,9 @@ from operators.core.anatomy import (
 from operators.core.label_map import LabelMap
 from operators.core.phenotypes import Side
 from operators.core.volume import Volume
+from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.muscle_fat import CoreOfSlices
 from operators.phenotype_report.pictures import plane_axis
-from operators.phenotype_report.sides import MidSurface
 
 __all__ = ["GROUPS", "Profile", "thigh_profiles"]
 

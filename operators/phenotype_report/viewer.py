@@ -22,8 +22,8 @@ from PIL import Image
 
 from operators.core.anatomy import ADIPOSE_INDEX, STRUCTURES
 from operators.core.volume import Contrast, Fused, Grid, Volume
+from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.pictures import display_order, display_spacing_mm
-from operators.phenotype_report.sides import MidSurface
 
 __all__ = ["viewer_data"]
 

@@ -7,12 +7,12 @@ functions can be used without MONAI Deploy.
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.choice import stations_to_fuse
 from operators.station_fusion.common_grid import common_grid
+from operators.station_fusion.coverage import coverage_flags
 from operators.station_fusion.fuse import fuse
 from operators.station_fusion.fused_files import fused_of, read_fused, write_fused, write_fused_volumes
 from operators.station_fusion.positions import (
     TablePosition,
     choose_positions,
-    coverage_flags,
     find_positions,
 )
 from operators.station_fusion.resample import average_stations, choose_device

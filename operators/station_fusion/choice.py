@@ -10,13 +10,12 @@ import numpy as np
 
 from operators.core.options import StationChoice
 from operators.core.volume import QualityFlag, Station
+from operators.station_fusion.coverage import MINIMUM_COVERAGE_MM, covered_mm
 from operators.station_fusion.landmarks import Landmarks, find_landmarks
 from operators.station_fusion.positions import (
-    MINIMUM_COVERAGE_MM,
     PELVIS_TO_KNEE_POSITIONS,
     TablePosition,
     choose_positions,
-    covered_mm,
     find_positions,
     places_of,
 )

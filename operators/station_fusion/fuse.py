@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from operators.core.errors import DicomError, GeometryError, InputError
 from operators.core.grid_geometry import TO_FACE, corner_indices
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Study
-from operators.station_fusion.added_constant import added_constant_flags
 from operators.station_fusion.agreement import body_flags, overlap_agreement, seam_visibility, shift_flags, step_flags
 from operators.station_fusion.bias_field import bias_corrected
 from operators.station_fusion.blending import fades, matching_gains, scaled
 from operators.station_fusion.body import body_mask, fat_fraction
-from operators.station_fusion.choice import ARCHIVE_POSITIONS, CUT_ABOVE, Choice, choose
-from operators.station_fusion.common_extent import without_end_slices
+from operators.station_fusion.choice import ARCHIVE_POSITIONS, CUT_ABOVE, Choice
 from operators.station_fusion.common_grid import common_grid
 from operators.station_fusion.contrast_agent import agent_flags
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.coverage import coverage_flags
 from operators.station_fusion.empty_slices import empty_slice_flags
 from operators.station_fusion.image_quality import image_quality_flags
 from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.lateral_edges import lateral_edge_flags
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
-from operators.station_fusion.positions import (
-    TablePosition,
-    coverage_flags,
-    find_positions,
-)
+from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.resample import average_where_faster, choose_device
-from operators.station_fusion.stand_ins import (
-    absent_contrasts,
-    absent_flags,
-    partly_absent,
-    partly_absent_flags,
-    with_stand_ins,
-)
+from operators.station_fusion.sorting import sort_stations
 from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
 from operators.station_fusion.swap_checks import checked_for_swaps
 
@@ -84,34 +73,14 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     tell = progress or _silent
     choose_device(options.device)  # a GPU that is not there is an error before the work
     tell("sorting stations", 0.0)
-    absent_everywhere = absent = absent_contrasts(study.stations)
-    found, flags = find_positions(with_stand_ins(study.stations))
-    pelvis_to_knee = choose(found)
-    chosen = found if options.stations == "all" else pelvis_to_knee.positions
-    lacking = partly_absent(chosen, absent)
-    absent |= lacking.keys()
-    _check_voxels(chosen)
-    chosen = _trimmed(chosen, options.trim_slices)
-    constants = added_constant_flags(chosen)
-    chosen, scale_flags = (chosen, ()) if Contrast.FAT in absent else on_one_scale(chosen)
-    flags = (*flags, *constants, *scale_flags)
-    grids = [position.grid for position in chosen]
+    stations = sort_stations(study, options)
+    pelvis_to_knee, absent = stations.pelvis_to_knee, stations.absent
+    grids = [position.grid for position in stations.positions]
     grid = common_grid(grids, options.spacing_mm)
-
     tell("comparing overlaps", 0.1)
-    overlaps = sample_overlaps(chosen, grid)
-    for on_scale in (on_stated_scale, on_measured_scale):
-        rescaled, scale_flags = on_scale(chosen, overlaps)
-        flags = (*flags, *scale_flags)
-        if any(one is not other for one, other in zip(rescaled, chosen, strict=True)):
-            chosen, overlaps = rescaled, sample_overlaps(rescaled, grid)
-    agreements = [overlap_agreement(overlap) for overlap in overlaps]
-    swaps_found: tuple[QualityFlag, ...] = ()
-    if Contrast.FAT not in absent:
-        chosen, swaps_found = checked_for_swaps(chosen, overlaps, fix=options.fix_swaps)
-    flags = (*flags, *body_flags(overlaps, agreements, chosen))
-    flags = (*flags, *swaps_found, *shift_flags(agreements, chosen), *step_flags(agreements, chosen))
-    fused_positions, matched = _evened_out(chosen, overlaps, grid, options)
+    compared = _compared(stations.positions, grid, with_fat=Contrast.FAT not in absent, fix_swaps=options.fix_swaps)
+    chosen = compared.positions
+    fused_positions, matched = _evened_out(chosen, compared.overlaps, grid, options)
 
     tell(f"sampling {len(chosen)} stations", 0.3)
     sampled, engine = average_where_faster(
@@ -130,7 +99,6 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     # Below the knees there are calves, which must not be taken for thighs.
     upwards = slice(label_slices[0] if label_slices else 0, None)
     reached = reaches_knees(water[upwards], fat[upwards], body[upwards], grid)
-    knees = () if len(found) == ARCHIVE_POSITIONS else _knee_flags(reached)
     tell("fused", 1.0)
     return Fused(
         water=water,
@@ -145,18 +113,16 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         ),
         overlaps=tuple(
             {**agreement, "seam_visibility": seam_visibility(overlap, in_phase, grid)}
-            for agreement, overlap in zip(agreements, overlaps, strict=True)
+            for agreement, overlap in zip(compared.agreements, compared.overlaps, strict=True)
         ),
         flags=(
-            *study.flags,
-            *absent_flags(absent_everywhere),
-            *partly_absent_flags(lacking),
-            *flags,
+            *stations.flags,
+            *compared.flags,
             *matched,
             *agent_flags(chosen),
             *(f for f in pelvis_to_knee.flags if options.stations != "all" or f.code in CUT_ABOVE),
             *coverage_flags(chosen),
-            *knees,
+            *(() if stations.found == ARCHIVE_POSITIONS else _knee_flags(reached)),
             *empty_slice_flags(chosen),
             *image_quality_flags(chosen),
             *lateral_edge_flags(body, grid, grids, label_slices),
@@ -165,6 +131,44 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
         absent=absent,
         engine=engine,
     )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Positions on one scale, how well neighbours agree where they overlap, and what was found."""
+
+    positions: tuple[TablePosition, ...]
+    overlaps: tuple[Overlap, ...]
+    agreements: tuple[Mapping[str, float], ...]
+    flags: tuple[QualityFlag, ...]
+
+
+def _compared(positions: tuple[TablePosition, ...], grid: Grid, *, with_fat: bool, fix_swaps: bool) -> _Compared:
+    """Bring contrasts and stations to one scale, and compare neighbours where they overlap.
+
+    Swaps of water and fat are corrected if ``fix_swaps``; the overlaps are those before.
+    """
+    flags: tuple[QualityFlag, ...] = ()
+    if with_fat:
+        positions, flags = on_one_scale(positions)
+    overlaps = sample_overlaps(positions, grid)
+    for on_scale in (on_stated_scale, on_measured_scale):
+        rescaled, scale_flags = on_scale(positions, overlaps)
+        flags = (*flags, *scale_flags)
+        if any(one is not other for one, other in zip(rescaled, positions, strict=True)):
+            positions, overlaps = rescaled, sample_overlaps(rescaled, grid)
+    agreements = tuple(overlap_agreement(overlap) for overlap in overlaps)
+    swaps_found: tuple[QualityFlag, ...] = ()
+    if with_fat:
+        positions, swaps_found = checked_for_swaps(positions, overlaps, fix=fix_swaps)
+    flags = (
+        *flags,
+        *body_flags(overlaps, agreements, positions),
+        *swaps_found,
+        *shift_flags(agreements, positions),
+        *step_flags(agreements, positions),
+    )
+    return _Compared(positions, overlaps, agreements, flags)
 
 
 def _slices_of(choice: Choice, grid: Grid, *, some: bool) -> tuple[int, int] | None:
@@ -182,49 +186,6 @@ def _slices_of(choice: Choice, grid: Grid, *, some: bool) -> tuple[int, int] | N
         low, high = (f(f(place) for place in places) for f in (min, max))
         first, end = max(first, round(low + TO_FACE)), min(end, round(high + TO_FACE))
     return None if (first, end) == (0, grid.shape[0]) else (first, end)
-
-
-def _trimmed(positions: Sequence[TablePosition], count: int) -> tuple[TablePosition, ...]:
-    for position in positions:
-        slices = position.grid.shape[position.stations[Contrast.IN].slice_axis]
-        if slices - 2 * count < 2:
-            raise GeometryError(
-                f"station of {position.name}",
-                f"{slices} slices, of which {count} are trimmed at either end",
-                "at least 2 slices left",
-                "Trim fewer slices.",
-            )
-    return tuple(
-        TablePosition({c: without_end_slices(station, count) for c, station in position.stations.items()})
-        for position in positions
-    )
-
-
-def _check_voxels(positions: Sequence[TablePosition]) -> None:
-    for position in positions:
-        for station in position.stations.values():
-            if not station.decoded:
-                raise InputError(
-                    station.title,
-                    "a station whose pixels were not decoded",
-                    "the voxels of every station that is fused",
-                    "Load the study with the same choice of stations as for fusion.",
-                )
-            # A sum is fast to compute, and a sum of an image's finite magnitudes never overflows float64.
-            if not np.isfinite(station.voxels.sum(dtype=np.float64)):
-                raise DicomError(
-                    station.title,
-                    f"{np.count_nonzero(~np.isfinite(station.voxels))} voxels that are NaN or infinite",
-                    "finite signal",
-                    "Export the series again.",
-                )
-            if not station.stand_in and station.voxels.max() <= 0 > station.voxels.min():
-                raise DicomError(
-                    station.title,
-                    "signal that is negative everywhere",
-                    "magnitudes",
-                    "Correct RescaleSlope and RescaleIntercept, or export the series again.",
-                )
 
 
 def _evened_out(

@@ -13,8 +13,9 @@ from operators.core.volume import Contrast, Fused, QualityFlag, Station, Study
 from operators.station_fusion.body import body_mask, fat_fraction
 from operators.station_fusion.choice import CUT_ABOVE, choose
 from operators.station_fusion.contrast_scales import on_one_scale
+from operators.station_fusion.coverage import MINIMUM_COVERAGE_MM
 from operators.station_fusion.knees import reaches_knees
-from operators.station_fusion.positions import MINIMUM_COVERAGE_MM, TablePosition
+from operators.station_fusion.positions import TablePosition
 from operators.station_fusion.stand_ins import absent_contrasts, absent_flags, with_stand_ins
 from operators.station_fusion.swap_checks import checked_for_swaps
 from operators.station_fusion.water_alone import body_of_water

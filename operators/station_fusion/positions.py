@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,6 @@ from operators.core.errors import GeometryError, InputError
 from operators.core.grid_geometry import extent_mm
 from operators.core.options import StationChoice
 from operators.core.volume import Contrast, Grid, QualityFlag, Station
-from operators.station_fusion.arithmetic import EDGE_SLACK
 from operators.station_fusion.common_extent import SAME_GRID_MM, on_common_extent
 from operators.station_fusion.repeats import (
     Acquisition,
@@ -26,13 +24,10 @@ from operators.station_fusion.repeats import (
 )
 
 __all__ = [
-    "MINIMUM_COVERAGE_MM",
     "PELVIS_TO_KNEE_POSITIONS",
     "SAME_PLACE_OVERLAP",
     "TablePosition",
     "choose_positions",
-    "coverage_flags",
-    "covered_mm",
     "find_positions",
     "places_of",
     "shared_part",
@@ -42,10 +37,6 @@ Place = TypeVar("Place")
 
 PELVIS_TO_KNEE_POSITIONS = 4
 """The lower four of the archive's six table positions (method, sections 2 and 3)."""
-
-MINIMUM_COVERAGE_MM = 600.0
-"""The distance from iliac crest to knee is larger than this in any adult. The archive's lower four stations cover about
-830 mm."""
 
 SAME_PLACE_OVERLAP = 0.5
 """Stations that share half of the smaller one's extent are at the same place. Neighbours share about a tenth."""
@@ -192,35 +183,6 @@ def choose_positions(positions: Sequence[Place], choice: StationChoice) -> tuple
     if choice == "pelvis-to-knee" and len(positions) > PELVIS_TO_KNEE_POSITIONS:
         return tuple(positions[-PELVIS_TO_KNEE_POSITIONS:])
     return tuple(positions)
-
-
-def coverage_flags(positions: Sequence[TablePosition]) -> tuple[QualityFlag, ...]:
-    """Flags for gaps between the fused positions (superior to inferior), and for too short a coverage."""
-    flags = []
-    for upper, lower in itertools.pairwise(positions):
-        bottom, top = upper.extent_mm[0, 2], lower.extent_mm[1, 2]
-        # When stations are sampled, each reaches this much further, so a gap of this size is closed.
-        rounding = EDGE_SLACK * (upper.grid.spacing_mm[2] + lower.grid.spacing_mm[2])
-        if bottom - top > rounding:
-            message = f"No station between z = {top:.1f} and {bottom:.1f} mm, between {upper.name} and {lower.name}."
-            flags.append(QualityFlag("station-gap", "error", message, z_mm=(float(top), float(bottom))))
-    covered = covered_mm(positions)
-    if covered < MINIMUM_COVERAGE_MM:
-        message = (
-            f"{len(positions)} station(s) cover {covered:.0f} mm; pelvis to knee needs at least "
-            f"{MINIMUM_COVERAGE_MM:.0f} mm."
-        )
-        flags.append(QualityFlag("no-pelvis-to-knee-coverage", "error", message))
-    return tuple(flags)
-
-
-def covered_mm(positions: Sequence[TablePosition]) -> float:
-    """The height that these positions cover together, gaps left out."""
-    length, reached = 0.0, -np.inf
-    for low, high in sorted(tuple(map(float, position.extent_mm[:, 2])) for position in positions):
-        length += max(0.0, high - max(low, reached))
-        reached = max(reached, high)
-    return length
 
 
 def places_of(stations: Sequence[Station]) -> list[list[Acquisition]]:

@@ -19,8 +19,8 @@ from operators.core.report_schema import report_schema
 from operators.core.volume import Fused, Grid, Volume
 from operators.phenotype_report import build_report, measure
 from operators.phenotype_report.adipose import fascia_of, measure_adipose
+from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.muscle_fat import measure_fat
-from operators.phenotype_report.sides import MidSurface
 from operators.phenotype_report.signal_noise import Noise, bias_by_mean, noise_of
 from tests import box_body
 

@@ -7,7 +7,8 @@ import pytest
 
 from operators.core.anatomy import ADIPOSE_INDEX, MUSCLES, STRUCTURES, by_name
 from operators.core.volume import Grid, Volume
-from operators.phenotype_report.sides import find_mid_surface, side_volume, tally
+from operators.phenotype_report.mid_surface import find_mid_surface
+from operators.phenotype_report.sides import side_volume, tally
 from tests import box_body
 
 
