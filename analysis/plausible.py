@@ -24,7 +24,7 @@ _HIGHEST_RATIO, _LOWEST_PER_CENT, _HIGHEST_ASYMMETRY = 1.0, 10.0, 0.5
 _RATIO_TOLERANCE = 0.02
 # Medians that no population reaches in kg, and that pounds give.
 _POUNDS_OF_GRIP = {"M": ("men", 62.0), "F": ("women", 42.0)}
-_POUNDS_OF_WEIGHT, _POUNDS_OF_LEAN_MASS = 45.0, 11.5  # over squared height, kg/m2
+_POUNDS_OF_WEIGHT, _POUNDS_OF_LEAN_MASS = 48.0, 11.5  # over squared height, kg/m2
 _TO_KG = "Divide by 2.2046 to give kg."
 # Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
 _USUAL_VOLUME_CM3 = (4_000, 20_000)
