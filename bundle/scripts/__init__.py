@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         save_weights,
     )
     from bundle.scripts.class_metrics import ClassMetricsCsv
+    from bundle.scripts.command_line import refuse_unknown_keys
     from bundle.scripts.cpu_training import quicken_on_cpu
     from bundle.scripts.crops import RandOverhangCropd
     from bundle.scripts.data import (
@@ -56,6 +57,7 @@ _HOMES = {
         "save_weights",
     ),
     "bundle.scripts.class_metrics": ("ClassMetricsCsv",),
+    "bundle.scripts.command_line": ("refuse_unknown_keys",),
     "bundle.scripts.crops": ("RandOverhangCropd",),
     "bundle.scripts.data": (
         "check_folds",
@@ -126,6 +128,7 @@ __all__ = [
     "read_labels",
     "read_weights",
     "record_settings",
+    "refuse_unknown_keys",
     "resized",
     "save_weights",
     "training_pairs",

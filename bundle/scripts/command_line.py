@@ -1,0 +1,90 @@
+"""Refusal of options that a training's configs do not have.
+
+MONAI takes any option of ``python -m monai.bundle run`` as a new key of the
+config, so ``--learing_rate 1e-3`` would train for days at the default rate.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser
+
+from operators.core.errors import UsageError
+
+__all__ = ["refuse_unknown_keys"]
+
+_OPTION = re.compile("--|-[A-Za-z]")
+_LEVEL = re.compile("#|::")
+_OWN_OPTIONS = {
+    name
+    for name, parameter in inspect.signature(monai.bundle.run).parameters.items()
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+}
+
+
+def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
+    """Refuse options of ``monai.bundle run`` that are no key of the configs given with it.
+
+    Only the part before the first ``#`` or ``::`` is looked up. Nothing is checked when the configs are
+    run from Python, where there is no command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line, the program first. Default: this process's.
+
+    Raises
+    ------
+    UsageError
+        For the first unknown key, with the nearest known one.
+
+    Examples
+    --------
+    >>> refuse_unknown_keys(["monai/bundle/__main__.py", "run", "--config_file", "bundle/configs/train.yaml",
+    ...                      "--learning_rate", "1e-3"])
+    """
+    words = list(sys.argv if arguments is None else arguments)
+    if words[1:2] != ["run"] or Path(words[0]).parts[-2:] != ("bundle", "__main__.py"):
+        return
+    given = _options(words[2:])
+    args_file = given.get("args_file")
+    if args_file is not None:  # the command line goes before the file
+        given = {**ConfigParser.load_config_file(args_file), **given}
+    files = given.get("config_file")
+    if files is None:
+        return
+    known = set(ConfigParser.load_config_files(files))
+    for option in given:
+        key = _LEVEL.split(option)[0]
+        if key in known or key in _OWN_OPTIONS or key.startswith("_"):
+            continue
+        near = difflib.get_close_matches(key, sorted(known), n=1)
+        raise UsageError(
+            f"option --{option}",
+            "no key of the configs given with --config_file",
+            f"--{near[0]}" if near else "a key of these configs",
+            "A key that no config reads changes nothing. Correct its spelling, or leave it out.",
+        )
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """Options and their values as Fire, MONAI's command line, understands them."""
+    options: dict[str, Any] = {}
+    for word, following in zip_longest(words, words[1:], fillvalue="--"):
+        if word == "--":
+            break
+        if _OPTION.match(word):
+            name, equals, value = word.lstrip("-").partition("=")
+            alone = not equals and _OPTION.match(following)
+            options[name.replace("-", "_")] = True if alone else DefaultParseValue(value if equals else following)
+    return options

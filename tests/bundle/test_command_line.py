@@ -1,0 +1,90 @@
+"""Options of ``python -m monai.bundle run`` that no config has are refused before the work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundle.scripts import refuse_unknown_keys
+from operators.core.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = "['bundle/configs/train.yaml','bundle/configs/demo.yaml']"
+
+
+def line(*options: str) -> list[str]:
+    return ["/some/where/monai/bundle/__main__.py", "run", "--config_file", CONFIGS, *options]
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--learning_rate", "1e-3"),
+        ("--learning-rate=1e-3",),  # Fire takes hyphens for underscores
+        ("--network_def#feature_size", "8"),
+        ("--network_def::feature_size", "8"),
+        ("--seed", "-1"),
+        ("--run_id", "run", "--logging_file", "bundle/configs/logging.conf"),
+        ("--amp",),
+        ("--start", "@roi"),
+        ("--seed", "1", "--", "--trace"),
+    ],
+)
+def test_keys_of_the_configs_and_options_of_monai_are_accepted(options: tuple[str, ...]) -> None:
+    refuse_unknown_keys(line(*options))
+
+
+@pytest.mark.parametrize(
+    ("options", "nearest"),
+    [
+        (("--learing_rate", "1e-3"), "--learning_rate"),
+        (("--learing-rate=1e-3",), "--learning_rate"),
+        (("--networkdef#feature_size", "8"), "--network_def"),
+        (("--seed", "1", "--max_epoch", "3"), "--max_epochs"),
+        (("--x-y-z", "1"), "a key of these configs"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(options: tuple[str, ...], nearest: str) -> None:
+    with pytest.raises(UsageError, match=nearest):
+        refuse_unknown_keys(line(*options))
+
+
+def test_a_key_of_a_later_config_is_known_only_with_that_config() -> None:
+    option = ("--distributed_backend", "gloo")
+    with pytest.raises(UsageError, match="distributed_backend"):
+        refuse_unknown_keys(line(*option))
+    with_it = "bundle/configs/train.yaml,bundle/configs/multi_gpu_train.yaml"
+    refuse_unknown_keys(["monai/bundle/__main__.py", "run", f"--config_file={with_it}", *option])
+
+
+def test_keys_of_an_args_file_are_checked_too(tmp_path: Path) -> None:
+    arguments = tmp_path / "arguments.json"
+    given = {"config_file": "bundle/configs/train.yaml", "max_epochs": 3}
+    arguments.write_text(json.dumps(given))
+    refuse_unknown_keys(["monai/bundle/__main__.py", "run", "--args_file", str(arguments)])
+    arguments.write_text(json.dumps({**given, "max_epoch": 3}))
+    with pytest.raises(UsageError, match="--max_epochs"):
+        refuse_unknown_keys(["monai/bundle/__main__.py", "run", "--args_file", str(arguments)])
+
+
+def test_another_program_is_not_checked() -> None:
+    refuse_unknown_keys(["pytest", "run", "--config_file", CONFIGS, "--learing_rate", "1e-3"])
+    refuse_unknown_keys(["monai/bundle/__main__.py", "ckpt_export", "--config_file", CONFIGS, "--max_epoch", "1"])
+
+
+def test_a_misspelt_option_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
+    command += ["--config_file", "bundle/configs/inference.yaml", "--datset_dir", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode != 0
+    assert "option --datset_dir" in result.stderr
+    assert "expected --dataset_dir" in result.stderr
