@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox, proportional_hazards_p
-from analysis.deaths import count_deaths
+from analysis.deaths import Register, count_deaths, register_of
 from analysis.definitions import EXPOSURES
 from analysis.design import Covariates, beside
 from analysis.distributions import chi2_tail
@@ -103,7 +103,7 @@ class HazardRatio:
     note: str = ""
 
 
-def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> FollowUp:
+def follow_up(table: pd.DataFrame, register: Register | None = None) -> FollowUp:
     """Compute follow-up from imaging to death, or to the last day on which a person is known to be alive.
 
     Parameters
@@ -111,10 +111,10 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     table : DataFrame
         With ``imaging_date``, ``death_date`` and ``censor_date`` (end of a
         person's own follow-up, such as loss or withdrawal), as dates or missing.
-    register_until : Timestamp, optional
-        Last day on which the register of deaths is complete. Without it, and
-        without a date of their own, people are followed until the latest death in
-        the table, because the table cannot show later deaths.
+    register : Register, optional
+        The end of follow-up of people without a date of their own, which is
+        `analysis.cohort.Cohort.register` for the tables of a run. Without it, the
+        latest death in this table.
 
     Notes
     -----
@@ -123,8 +123,8 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     they are left out, with a note.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
-    latest = register_until if register_until is not None else death.max()
-    deaths = count_deaths(table, register_until)
+    register = register_of(death) if register is None else register
+    deaths = count_deaths(table, register)
     died = death.notna() & (death <= deaths.end)
     years = (death.where(died, deaths.end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
     contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
@@ -140,15 +140,15 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
     known = np.isfinite(years) & (years > 0) & ~undated
-    until = "" if pd.isna(latest) else f"{latest:%Y-%m-%d}"
+    until = [register.words] if register.until is not None else []
     if own.notna().all() and len(own):
-        until = "each person's own date"
+        until = ["each person's own date"]
     elif own.notna().any():
-        until += ", or a person's own date"
+        until.append("or a person's own date" if until else "a person's own date")
     return FollowUp(
         years=np.where(known, years, np.nan),
         died=np.where(known, died.to_numpy(dtype=float), np.nan),
-        end=until + (" (the latest death known)" if register_until is None and not own.notna().all() else ""),
+        end=", ".join(until),
         notes=tuple(notes),
     )
 
