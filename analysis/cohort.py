@@ -17,10 +17,12 @@ from analysis.derived_columns import derive
 from analysis.eligibility import apply_criteria
 from analysis.errors import DataError
 from analysis.exclusions import consenting
+from analysis.mixed_units import pounds_of_some
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
 from analysis.trend import YOUNGEST_GROUPED
 from analysis.validation import Checked
+from analysis.values import is_yes
 
 __all__ = ["Cohort", "build_cohort"]
 
@@ -80,7 +82,7 @@ class Cohort:
     @property
     def synthetic(self) -> bool:
         """Whether any participant is synthetic."""
-        return bool(self.analysed["synthetic"].isin(["1", "True"]).any())
+        return bool(is_yes(self.analysed["synthetic"]).any())
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -189,7 +191,7 @@ def build_cohort(
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=structures,
-        warnings=(*_warnings(analysed), *([lacking] if costly else [])),
+        warnings=(*_warnings(analysed), *pounds_of_some(analysed), *([lacking] if costly else [])),
         sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
         register=register,
@@ -278,7 +280,7 @@ def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[st
 
 
 def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
-    made_up = int(analysed["synthetic"].isin(["1", "True"]).sum())
+    made_up = int(is_yes(analysed["synthetic"]).sum())
     warnings = []
     if made_up:
         who = "Every participant" if made_up == len(analysed) else f"{made_up} of {len(analysed)} participants"
@@ -287,7 +289,7 @@ def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
     if "model_name" in analysed.columns and (analysed["model_name"] == "AMRA").any():
         warnings.append(AMRA_WARNING)
     if "model_trained_on_synthetic" in analysed.columns:
-        trained_so = analysed[pd.to_numeric(analysed["model_trained_on_synthetic"], errors="coerce") == 1]
+        trained_so = analysed[is_yes(analysed["model_trained_on_synthetic"])]
         for (name, data, use), part in trained_so.groupby(
             ["model_name", "model_training_data", "model_intended_use"], sort=True
         ):
