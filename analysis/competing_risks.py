@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.cox import fit_cox
 from analysis.deaths import Register, count_deaths, register_of
-from analysis.design import Covariates
+from analysis.design import Covariates, in_sds
 from analysis.errors import DataError
 from analysis.fine_gray import COMPETING, EVENT, cumulative_incidence, fit_fine_gray
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
@@ -134,8 +134,7 @@ def competing_risks(
             values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
             third = tertiles(values, (cuts or {}).get(exposure)).group
             high = np.where(third == 2, 1.0, np.where(third == 0, 0.0, np.nan))
-            sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else 0.0
-            for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+            for contrast, column in ((THIRDS, high), (PER_SD, in_sds(values))):
                 for model, columns in designs:
                     about: Row = {"event": event, "exposure": exposure, "contrast": contrast, "model": model}
                     rows.append(about | _one(followed, column, columns))

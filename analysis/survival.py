@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.cox import fit_cox, proportional_hazards_p
 from analysis.deaths import Register, count_deaths, register_of
 from analysis.definitions import EXPOSURES
-from analysis.design import Covariates, beside
+from analysis.design import Covariates, beside, in_sds
 from analysis.distributions import chi2_tail
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.problems import Note
@@ -166,7 +166,9 @@ def hazard_ratios(
     Returns
     -------
     DataFrame
-        Columns of `HazardRatio`; empty if there are no dates.
+        Columns of `HazardRatio`; empty if there are no dates. Per SD is per that
+        of everybody in the table who has the exposure, as in
+        `analysis.sensitivity.per_sd`.
     """
     rows: list[HazardRatio] = []
     for exposure in exposures if followed.given else ():
@@ -174,9 +176,8 @@ def hazard_ratios(
         designs = [("crude", Covariates(table, ()))] + ([("adjusted", Covariates(table, shared))] if shared else [])
         values = table[exposure].to_numpy(dtype=float)
         groups = tertiles(values, (cuts or {}).get(exposure))
-        sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
         high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
-        for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+        for contrast, column in ((THIRDS, high), (PER_SD, in_sds(values))):
             note = groups.note if contrast == THIRDS else ""
             for model, columns in designs:
                 rows.append(_one(followed, column, columns, HazardRatio(exposure, contrast, model, 0, 0, 0, note=note)))
