@@ -89,11 +89,9 @@ def site_differences(
         before, later = values[:, names.index(name)], None if after is None else after[:, names.index(name)]
         row: Row = {"site": site, "measure": name, "n": len(before), "sites": int(codes.max()) + 1}
         row |= _difference(before, codes, design)
-        said = (
-            ""
-            if np.isfinite(row["range_sd"])
-            else "the covariates leave no variation, or tell the sites: no difference"
-        )
+        said = ""
+        if pd.isna(row["range_sd"]):
+            said = "the covariates leave no variation, or tell the sites: no difference"
         if later is not None:
             row |= {f"{key}_after": value for key, value in _difference(later, codes, design).items()}
         else:
