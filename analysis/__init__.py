@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analysis.cohort import Cohort, build_cohort
     from analysis.collect import Collected, collect_reports
     from analysis.cox import CoxFit, fit_cox, proportional_hazards_p
+    from analysis.deaths import Register
     from analysis.definitions import AWGS2019, EWGSOP2, CutOffs
     from analysis.derived_columns import derive
     from analysis.errors import AnalysisError, DataError, OutputError, UsageError
@@ -48,6 +49,7 @@ _HOMES = {
         "fit_cox",
         "proportional_hazards_p",
     ),
+    "analysis.deaths": ("Register",),
     "analysis.definitions": ("AWGS2019", "EWGSOP2", "CutOffs"),
     "analysis.derived_columns": ("derive",),
     "analysis.errors": (
@@ -137,6 +139,7 @@ __all__ = [
     "Note",
     "Options",
     "OutputError",
+    "Register",
     "Results",
     "Tertiles",
     "Trend",

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.covariate_types import near_names
 from analysis.errors import DataError
 from analysis.validation import Checked
+from analysis.values import binary, quoted
 
 __all__ = ["check_columns", "check_kinds", "without_copies"]
 
@@ -39,7 +40,7 @@ def check_columns(table: pd.DataFrame, participants: Checked, named: dict[str, S
 def check_kinds(
     table: pd.DataFrame, exposures: Sequence[str], outcomes: Sequence[str], covariates: Sequence[str]
 ) -> None:
-    """Check that exposures are numbers, outcomes 0 and 1, and covariates numbers or categories.
+    """Make exposures numbers and outcomes 0 and 1, and check that covariates are numbers or categories.
 
     Raises
     ------
@@ -54,12 +55,16 @@ def check_kinds(
                             "Make such a column, or name it in --adjust or --interactions.")  # fmt: skip
         table[name] = pd.to_numeric(table[name]).astype("float64")
     for name in outcomes:
-        known = table[name].dropna()
-        if not pd.api.types.is_numeric_dtype(known) or not known.isin([0, 1]).all():
+        found = binary(table[name])
+        if found is None:
+            values = table.loc[table[name].notna(), name]
+            others = values[[binary(pd.Series([value])) is None for value in values]]
             raise DataError(
-                f"column {name}", "values other than 0 and 1", "0 (no), 1 (yes) or empty in an outcome",
+                f"column {name}", f"values other than 0 and 1 ({quoted(others)})",
+                "0 or 1, true or false, yes or no, or empty in an outcome",
                 "Make such a column, or use it as an exposure or covariate.",
             )  # fmt: skip
+        table[name] = found
     for name in covariates:
         values = table[name].dropna()
         if name == "eid" or pd.api.types.is_datetime64_any_dtype(values):

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.combat import combat
-from analysis.design import Covariates
+from analysis.design import Covariates, exposure_sd
 from analysis.distributions import chi2_tail, f_tail, normal_quantile, normal_tail
 from analysis.logistic import fit_logistic
 from analysis.mixed_linear import fit_linear_mixed
@@ -76,7 +76,8 @@ def site_differences(
         ``site, measure, n, sites, range_sd`` (largest minus smallest adjusted
         mean, in residual SD), ``share`` of the residual variance that lies
         between sites (random intercept, REML), ``p_value`` (F test of the
-        factor), and the same with ``_after``.
+        factor), and the same with ``_after``; ``note`` has the reason for what
+        is missing.
     """
     rows, codes, shared = _people(table, site, covariates)
     names, values = _measures(table[rows], structures)
@@ -88,8 +89,14 @@ def site_differences(
         before, later = values[:, names.index(name)], None if after is None else after[:, names.index(name)]
         row: Row = {"site": site, "measure": name, "n": len(before), "sites": int(codes.max()) + 1}
         row |= _difference(before, codes, design)
+        said = ""
+        if pd.isna(row["range_sd"]):
+            said = "the covariates leave no variation, or tell the sites: no difference"
         if later is not None:
             row |= {f"{key}_after": value for key, value in _difference(later, codes, design).items()}
+        else:
+            said = said or "a covariate follows from the sites: not harmonised"
+        row["note"] = said
         made.append(row)
     return pd.DataFrame(made)
 
@@ -125,13 +132,14 @@ def site_associations(
         if after is not None:
             harmonised[whole] = after[:, names.index(exposure)]
         plain = values[:, names.index(exposure)]
-        sd = float(np.nanstd(plain[whole], ddof=1)) if whole.sum() > 1 else 0.0
+        sd = exposure_sd(table[exposure].to_numpy(dtype=float, na_value=np.nan))
+        sd = sd if np.isfinite(sd) else 1.0
         for outcome in outcomes:
             events = part[outcome].to_numpy(dtype=float, na_value=np.nan)
             known = whole & np.isfinite(events)
             about: Row = {"site": site, "exposure": exposure, "outcome": outcome, "n": int(known.sum()),
                           "events": int(events[known].sum())}  # fmt: skip
-            made += _four_ways(about, plain[known] / (sd or 1.0), harmonised[known] / (sd or 1.0), events[known],
+            made += _four_ways(about, plain[known] / sd, harmonised[known] / sd, events[known],
                                shared.of(known).values, _recoded(codes[known]))  # fmt: skip
     return pd.DataFrame(made)
 

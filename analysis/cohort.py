@@ -11,16 +11,18 @@ import pandas as pd
 from analysis.amra import AMRA_WARNING
 from analysis.asked_columns import check_columns, check_kinds, without_copies
 from analysis.composition import add_composition
-from analysis.deaths import count_deaths
+from analysis.deaths import Register, notes_on_deaths, register_of
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
 from analysis.eligibility import apply_criteria
 from analysis.errors import DataError
 from analysis.exclusions import consenting
+from analysis.mixed_units import pounds_of_some
 from analysis.plausible import check_sexes
 from analysis.problems import Note, Problems
 from analysis.trend import YOUNGEST_GROUPED
 from analysis.validation import Checked
+from analysis.values import is_yes
 
 __all__ = ["Cohort", "build_cohort"]
 
@@ -61,6 +63,8 @@ class Cohort:
         Column of ours to its column or columns in the participants' file.
     repeats : DataFrame or None
         Phenotypes of all visits of the analysed people, if some have several.
+    register : Register
+        Until when deaths are known: one end of follow-up for every model.
     """
 
     analysed: pd.DataFrame
@@ -73,11 +77,12 @@ class Cohort:
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeats: pd.DataFrame | None = None
+    register: Register = field(default_factory=lambda: Register(None, stated=False))
 
     @property
     def synthetic(self) -> bool:
         """Whether any participant is synthetic."""
-        return bool(self.analysed["synthetic"].isin(["1", "True"]).any())
+        return bool(is_yes(self.analysed["synthetic"]).any())
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -114,7 +119,8 @@ def build_cohort(
     exposures, outcomes, also : sequence of str
         Columns that must exist; the outcomes as 0, 1 or missing.
     register_until : Timestamp, optional
-        Last day on which deaths are known.
+        Last day on which deaths are known. Without it, the latest death in the
+        participants' table, of people who are not analysed too.
     withdrawn : set of str
         Identifiers of people who withdrew their consent. They are left out
         before anything is computed, with everybody whose identifier is negative
@@ -133,6 +139,7 @@ def build_cohort(
     entered = len(participants.table)
     people, images = (consenting(one.table, withdrawn) for one in (participants, phenotypes))
     people = without_copies(people, images, participants.fields)
+    register = register_of(people["death_date"], register_until)
     structures = _structures(images)
     joined = _joined(people, images, structures, {*covariates, *exposures, *outcomes, *also})
     steps: list[tuple[str, int, int]] = [
@@ -148,7 +155,7 @@ def build_cohort(
         kept = joined[~joined["eid"].isin(list(rejected))].reset_index(drop=True)
         steps.append(("study rejected (--exclude)", len(joined) - len(kept), len(kept)))
         joined = kept
-    table = add_composition(derive(joined, cut_offs, register_until))
+    table = add_composition(derive(joined, cut_offs, register))
     check_columns(table, participants, {"adjust": covariates, "exposures": exposures, "outcomes": outcomes,
                                         "interactions, --sites and --events": also})  # fmt: skip
     check_kinds(table, exposures, outcomes, covariates)
@@ -162,7 +169,7 @@ def build_cohort(
     lacking = _lacking(table.loc[found.all_but_last, [*covariates]])
     if keep.sum() < _FEWEST:
         raise _too_few(participants, steps, lacking)
-    notes += _notes_on_deaths(table, register_until)
+    notes += notes_on_deaths(table, register)
     if orphans:
         notes.append(Note("phenotypes", "eid not in the participants table: left out", orphans, ()))
     # Again, because the percentiles of these outcomes are those of the analysed people.
@@ -184,9 +191,10 @@ def build_cohort(
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=structures,
-        warnings=(*_warnings(analysed), *([lacking] if costly else [])),
+        warnings=(*_warnings(analysed), *pounds_of_some(analysed), *([lacking] if costly else [])),
         sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
+        register=register,
     )
 
 
@@ -271,22 +279,8 @@ def _order_levels(table: pd.DataFrame, participants: Checked, names: Sequence[st
             table[name] = pd.Categorical(table[name], categories=list(levels))
 
 
-def _notes_on_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None) -> list[Note]:
-    deaths = count_deaths(table, register_until)
-    if not table["death_date"].notna().any():
-        return []
-    found = (
-        ("death_date", deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
-        ("death_date", deaths.after & ~deaths.unfollowed,
-         "after the end of follow-up: counted as alive, in the logistic models too"),
-        ("imaging_date", deaths.unfollowed,
-         "on or after the end of follow-up: outcome not known, in the logistic models too"),
-    )  # fmt: skip
-    return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]
-
-
 def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
-    made_up = int(analysed["synthetic"].isin(["1", "True"]).sum())
+    made_up = int(is_yes(analysed["synthetic"]).sum())
     warnings = []
     if made_up:
         who = "Every participant" if made_up == len(analysed) else f"{made_up} of {len(analysed)} participants"
@@ -295,7 +289,7 @@ def _warnings(analysed: pd.DataFrame) -> tuple[str, ...]:
     if "model_name" in analysed.columns and (analysed["model_name"] == "AMRA").any():
         warnings.append(AMRA_WARNING)
     if "model_trained_on_synthetic" in analysed.columns:
-        trained_so = analysed[pd.to_numeric(analysed["model_trained_on_synthetic"], errors="coerce") == 1]
+        trained_so = analysed[is_yes(analysed["model_trained_on_synthetic"])]
         for (name, data, use), part in trained_so.groupby(
             ["model_name", "model_training_data", "model_intended_use"], sort=True
         ):

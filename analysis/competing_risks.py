@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox
-from analysis.deaths import count_deaths
-from analysis.design import Covariates
+from analysis.deaths import Register, count_deaths, register_of
+from analysis.design import Covariates, in_sds
 from analysis.errors import DataError
 from analysis.fine_gray import COMPETING, EVENT, cumulative_incidence, fit_fine_gray
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
@@ -40,7 +40,7 @@ class DatedEvents:
     status : ndarray of int, shape (n,)
         0 followed to the end, 1 event, 2 died first; 0 where not followed.
     note : str
-        Who is left out, and why.
+        Who is left out, or has an event that does not count, and why.
     """
 
     years: Vector
@@ -56,7 +56,7 @@ class DatedEvents:
                               "person_years": float(np.nansum(self.years))}])  # fmt: skip
 
 
-def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp | None = None) -> DatedEvents:
+def dated_events(table: pd.DataFrame, event: str, register: Register | None = None) -> DatedEvents:
     """Follow people from imaging to their first event, their death, or the end of follow-up.
 
     Parameters
@@ -65,9 +65,10 @@ def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp |
         With ``imaging_date``, ``death_date`` and ``censor_date``.
     event : str
         Column with the date of the first event; missing for people who had none.
-    register_until : Timestamp, optional
-        Last day on which events and deaths are known. Without it, and without a
-        date of their own, people are followed until the latest date in the table.
+    register : Register, optional
+        The end of follow-up of people without a date of their own, the same as of
+        deaths. Without it, the latest death in this table. If nobody died, it is
+        the latest event.
 
     Raises
     ------
@@ -80,9 +81,11 @@ def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp |
             f"column {event}", "no dates", "dates as YYYY-MM-DD", "Give the column `kind: date` in --fields."
         )
     start, death = table["imaging_date"], table["death_date"]
-    latest = register_until if register_until is not None else pd.concat([happened, death]).max()
-    deaths = count_deaths(table, latest)
-    end = deaths.end.fillna(latest)
+    register = register_of(death) if register is None else register
+    if register.until is None:
+        register = register_of(happened)
+    deaths = count_deaths(table, register)
+    end = deaths.end
     before = (happened <= start).fillna(False)
     late = (happened > death).fillna(False)
     event_counts = happened.notna() & ~before & (happened <= end)
@@ -95,9 +98,11 @@ def dated_events(table: pd.DataFrame, event: str, register_until: pd.Timestamp |
     found = (("had the event before imaging", before), ("have an event after their death", late & ~before),
              ("died on an unknown day", undated & ~before & start.notna()),
              ("have no time of follow-up", out & ~before & ~late & ~undated & start.notna()))  # fmt: skip
-    note = "; ".join(f"{int(who.sum())} {why}: left out" for why, who in found if who.any())
+    notes = [f"{int(who.sum())} {why}: left out" for why, who in found if who.any()]
+    if (later := known & (happened > end).fillna(False)).any():
+        notes.append(f"{int(later.sum())} had the event after the end of follow-up: not counted")
     status = np.where(known & event_counts, EVENT, np.where(known & died, COMPETING, 0))
-    return DatedEvents(np.where(known, years, np.nan), status.astype(np.intp), note)
+    return DatedEvents(np.where(known, years, np.nan), status.astype(np.intp), "; ".join(notes))
 
 
 def competing_risks(
@@ -105,7 +110,7 @@ def competing_risks(
     covariates: Sequence[str],
     exposures: Sequence[str],
     events: Sequence[str] = EVENTS,
-    register_until: pd.Timestamp | None = None,
+    register: Register | None = None,
     cuts: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Fit both models of every event, by thirds (or ``cuts``) and per SD of each exposure, crude and adjusted.
@@ -121,7 +126,7 @@ def competing_risks(
     for event in events:
         if event not in table or table[event].isna().all():
             continue
-        followed = dated_events(table, event, register_until)
+        followed = dated_events(table, event, register)
         for exposure in exposures:
             shared = [name for name in covariates if name != exposure]
             designs = [("crude", Covariates(table, ()))]
@@ -129,8 +134,7 @@ def competing_risks(
             values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
             third = tertiles(values, (cuts or {}).get(exposure)).group
             high = np.where(third == 2, 1.0, np.where(third == 0, 0.0, np.nan))
-            sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else 0.0
-            for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+            for contrast, column in ((THIRDS, high), (PER_SD, in_sds(values))):
                 for model, columns in designs:
                     about: Row = {"event": event, "exposure": exposure, "contrast": contrast, "model": model}
                     rows.append(about | _one(followed, column, columns))
@@ -141,7 +145,7 @@ def incidence_by_thirds(
     table: pd.DataFrame,
     exposure: str,
     event: str,
-    register_until: pd.Timestamp | None = None,
+    register: Register | None = None,
     cuts: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Cumulative incidence of an event by third (or ``cuts``) of an exposure, with the share who died first.
@@ -152,7 +156,7 @@ def incidence_by_thirds(
         ``event, third`` (0 to 2), ``time`` in years, ``share``, ``died_first``, at
         up to 200 times.
     """
-    followed = dated_events(table, event, register_until)
+    followed = dated_events(table, event, register)
     third = tertiles(table[exposure].to_numpy(dtype=float, na_value=np.nan), cuts).group
     parts = []
     for group in range(3):

@@ -51,9 +51,11 @@ def competing_table(table: pd.DataFrame) -> TextTable:
 def composition_table(table: pd.DataFrame) -> TextTable:
     """Groups of muscle composition against the normal one."""
     rows: list[Row] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    cells, blocks = [], set()
+    cells, blocks, remarks = [], set(), {}
     for i, row in enumerate(rows):
         new = i == 0 or any(row[key] != rows[i - 1][key] for key in ("outcome", "measure"))
+        if row["note"] and row["note"] not in ("reference", rows[i - 1]["note"] if i else ""):
+            remarks[i] = row["note"]
         if i and new:
             blocks.add(i)
         ratio = "reference" if row["group"] == "normal" else "not estimable"
@@ -71,6 +73,7 @@ def composition_table(table: pd.DataFrame) -> TextTable:
         "weight and height below the 25th percentile of everybody; adverse is both. Adjusted; Wald’s intervals.",
         3,
         frozenset(blocks),
+        remarks,
     )
 
 

@@ -104,9 +104,9 @@ def composition_associations(
     -------
     DataFrame
         ``outcome, measure`` (odds ratio or hazard ratio), ``group, n, events,
-        ratio, ci_low, ci_high, p_value``; Wald's intervals, adjusted. Empty if
-        composition is not known. Groups with fewer than 5 events per coefficient
-        have no ratio.
+        ratio, ci_low, ci_high, p_value, note``; Wald's intervals, adjusted. Empty
+        if composition is not known. With fewer than 5 events per coefficient there
+        are no ratios; ``note`` has the reason.
     """
     rows: list[dict[str, object]] = []
     if "muscle_composition" not in table or table["muscle_composition"].isna().all():
@@ -122,24 +122,27 @@ def composition_associations(
         known &= np.isfinite(years) if years is not None else True
         groups, happened, design = place[known], events[known], shared.of(known).values
         indicators = (groups[:, None] == np.arange(1, len(GROUPS))).astype(float)
-        found = _ratios(np.column_stack([indicators, design]), happened, None if years is None else years[known])
+        found, reason = _ratios(
+            np.column_stack([indicators, design]), happened, None if years is None else years[known]
+        )
         for number, name in enumerate(GROUPS):
             own = groups == number
             measure = "odds ratio" if years is None else "hazard ratio"
             row: dict[str, object] = {"outcome": outcome, "measure": measure, "group": name, "n": int(own.sum())}
-            row |= {"events": int(happened[own].sum())}
+            row |= {"events": int(happened[own].sum()), "note": reason if number else "reference"}
             rows.append(row | (found[number - 1] if number and found else {}))
-    columns = ["outcome", "measure", "group", "n", "events", "ratio", "ci_low", "ci_high", "p_value"]
+    columns = ["outcome", "measure", "group", "n", "events", "ratio", "ci_low", "ci_high", "p_value", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ratios(regressors: Vector, events: Vector, years: Vector | None) -> list[dict[str, object]]:
-    """Ratios of the first three regressors, the groups; empty if the data do not determine them."""
+def _ratios(regressors: Vector, events: Vector, years: Vector | None) -> tuple[list[dict[str, object]], str]:
+    """Ratios of the first three regressors, the groups, or why the data do not determine them."""
     groups = len(GROUPS) - 1
     few = min(events.sum(), len(events) - events.sum()) < EVENTS_PER_COEFFICIENT * regressors.shape[1]
     absent = (regressors[:, :groups] * events[:, None]).sum(axis=0).min() == 0 if len(events) else True
     if few or absent:
-        return []
+        reason = "fewer than 5 events per coefficient" if few else "a group without events"
+        return [], f"{reason}: not estimable"
     try:
         if years is None:
             fit = fit_logistic(regressors, events)
@@ -148,11 +151,12 @@ def _ratios(regressors: Vector, events: Vector, years: Vector | None) -> list[di
             cox = fit_cox(years, events, regressors)
             coefficients, errors, sound = cox.coefficients, cox.standard_errors, cox.converged
     except np.linalg.LinAlgError:
-        return []
+        return [], "a group follows from the covariates: not estimable"
     if not sound:
-        return []
-    return [
+        return [], "a coefficient without end: not estimable"
+    ratios: list[dict[str, object]] = [
         {"ratio": float(np.exp(b)), "ci_low": float(np.exp(b - _Z * e)), "ci_high": float(np.exp(b + _Z * e)),
          "p_value": float(2 * normal_tail(abs(b / e)))}
         for b, e in zip(coefficients[:groups], errors[:groups], strict=True)
     ]  # fmt: skip
+    return ratios, ""

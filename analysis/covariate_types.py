@@ -1,9 +1,9 @@
 """Read a column of the user's own choice as a number or as a factor, never by guessing.
 
-A column of a known field has that field's codes. Text is a factor. A measurement with many values or
-decimals is a number. What could be either (few whole numbers, or negative codes among others) is refused,
-with the option that answers the question: coded as a number, smoking -3, 0, 1, 2 gives a wrong odds ratio
-without any sign of it.
+A column of a known field has that field's codes. True and false, yes and no are 1 and 0. Other text is a
+factor. A measurement with many values or decimals is a number. What could be either (few whole numbers, or negative
+codes among others) is refused, with the option that answers the question: coded as a number, smoking -3, 0, 1, 2
+gives a wrong odds ratio without any sign of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from analysis.column_names import FieldColumn, field_columns, plain_name
 from analysis.errors import OptionError
 from analysis.fields import Field, Source
 from analysis.problems import Problems
-from analysis.values import NO_ANSWER, as_text, decoded, measurement, numbers, quoted
+from analysis.values import NO_ANSWER, as_text, binary, decoded, measurement, numbers, quoted
 
 __all__ = ["ReadAs", "finite", "near_names", "own_column", "told_types"]
 
@@ -92,6 +92,8 @@ def own_column(
         found = pd.to_numeric(text, errors="coerce").astype("float64")
         words = text.notna() & found.isna()
         if words.any():
+            if (answers := binary(text)) is not None:
+                return answers.rename(name), column
             if text.nunique() > _MOST_LEVELS:
                 problems.refuse(
                     name,

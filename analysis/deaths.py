@@ -1,4 +1,7 @@
-"""Which deaths count: after imaging, and until the day on which deaths are known."""
+"""Which deaths count: after imaging, and until the day on which deaths are known.
+
+That day is one fact of a run, a `Register`: every model of deaths and of dated events takes it from there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,47 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["Deaths", "count_deaths"]
+from analysis.problems import Note
+
+__all__ = ["Deaths", "Register", "count_deaths", "notes_on_deaths", "register_of"]
+
+
+@dataclass(frozen=True)
+class Register:
+    """Until when deaths are known: the end of follow-up of everybody without a date of their own.
+
+    Attributes
+    ----------
+    until : Timestamp or None
+        Last day on which deaths are known; None if nobody died and nobody said it.
+    stated : bool
+        Whether the user said it. If not, it is the latest death in the participants' table, because a table cannot
+        show later ones.
+    """
+
+    until: pd.Timestamp | None
+    stated: bool
+
+    @property
+    def words(self) -> str:
+        """The day, and where it is from; empty if unknown."""
+        if self.until is None:
+            return ""
+        return f"{self.until:%Y-%m-%d}" + ("" if self.stated else " (the latest death known)")
+
+
+def register_of(death: pd.Series, stated: pd.Timestamp | None = None) -> Register:
+    """The end of follow-up: as stated, or the latest of the dates of death.
+
+    Parameters
+    ----------
+    death : Series of datetime
+        Of everybody in the participants' table, and not only of those who are analysed: whom a model leaves out
+        must not change how long the others were followed.
+    stated : Timestamp, optional
+    """
+    latest = death.max() if stated is None else stated
+    return Register(None if pd.isna(latest) else pd.Timestamp(latest), stated is not None)
 
 
 @dataclass(frozen=True)
@@ -37,7 +80,7 @@ class Deaths:
     unfollowed: pd.Series
 
 
-def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> Deaths:
+def count_deaths(table: pd.DataFrame, register: Register | None = None) -> Deaths:
     """Decide which deaths count, for logistic and for Cox's models alike.
 
     Parameters
@@ -45,15 +88,15 @@ def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None
     table : DataFrame
         With ``imaging_date``, ``death_date`` and ``censor_date`` (end of a
         person's own follow-up), as dates or missing, and perhaps ``died`` as ``1`` or ``0``.
-    register_until : Timestamp, optional
-        Last day on which the register of deaths is complete. Without it, and
-        without a date of their own, people are followed until the latest death
-        in the table.
+    register : Register, optional
+        The end of follow-up of people without a date of their own. Without it,
+        the latest death in this table.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
-    latest = register_until if register_until is not None else death.max()
+    register = register_of(death) if register is None else register
+    latest = pd.NaT if register.until is None else register.until
     end = own.fillna(latest)
-    if register_until is not None:
+    if register.stated:
         end = end.where(end <= latest, latest)
     before = (death <= start).fillna(False).astype(bool)
     after = (death.notna() & (death > end)).astype(bool)
@@ -64,3 +107,21 @@ def count_deaths(table: pd.DataFrame, register_until: pd.Timestamp | None = None
         )
     unfollowed = (end <= start).fillna(False).astype(bool) & ~before
     return Deaths(end, death.notna() & ~before & ~after, before, after, undated, unfollowed)
+
+
+def notes_on_deaths(table: pd.DataFrame, register: Register) -> list[Note]:
+    """Which dates of death do not count as they stand, and whose follow-up ends by assumption."""
+    if register.until is None or (register.stated and table["death_date"].isna().all()):
+        return []
+    deaths, day = count_deaths(table, register), f"{register.until:%Y-%m-%d}"
+    assumed = table["censor_date"].isna() & table["death_date"].isna() & (not register.stated)
+    found = (
+        ("death_date", assumed,
+         f"no --censor-date: deaths count as known until the latest one in the table, {day}, in every model"),
+        ("death_date", deaths.before, "on or before the day of imaging: outcome not known, in the logistic models too"),
+        ("death_date", deaths.after & ~deaths.unfollowed,
+         "after the end of follow-up: counted as alive, in the logistic models too"),
+        ("imaging_date", deaths.unfollowed,
+         "on or after the end of follow-up: outcome not known, in the logistic models too"),
+    )  # fmt: skip
+    return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.deaths import count_deaths
+from analysis.deaths import Register, count_deaths, register_of
 from analysis.definitions import EWGSOP2, CutOffs
 
 __all__ = ["derive"]
 
 
-def derive(
-    table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2, register_until: pd.Timestamp | None = None
-) -> pd.DataFrame:
+def derive(table: pd.DataFrame, cut_offs: CutOffs = EWGSOP2, register: Register | None = None) -> pd.DataFrame:
     """Add the columns that are computed from the measurements.
 
     Parameters
@@ -22,8 +20,8 @@ def derive(
         Canonical participants with phenotypes (columns ``tmv_cm3``,
         ``pa_ratio``, ``lr_asymmetry``).
     cut_offs : CutOffs
-    register_until : Timestamp, optional
-        Last day on which deaths are known; see `analysis.deaths`.
+    register : Register, optional
+        Until when deaths are known. Without it, the latest death in this table.
 
     Returns
     -------
@@ -78,7 +76,7 @@ def derive(
     out["probable_sarcopenia"] = (weak & ~low).astype("float64").where(known)
     status = np.select([~known, weak & low, weak], ["", "confirmed", "probable"], "none")
     out["sarcopenia_status"] = pd.Series(status, index=out.index, dtype="string").replace("", pd.NA)
-    out["mortality"] = _mortality(out, register_until)
+    out["mortality"] = _mortality(out, register or register_of(out["death_date"]))
     falls = pd.to_numeric(out["falls_last_year"], errors="coerce").astype("float64")
     out["falls"] = (falls >= 2).astype("float64").where(falls.notna())
     return out
@@ -89,11 +87,12 @@ def _below(values: pd.Series, men: np.ndarray, women: np.ndarray, cut_men: float
     return (values < cut).astype("float64").where(values.notna() & ~np.isnan(cut))
 
 
-def _mortality(table: pd.DataFrame, register_until: pd.Timestamp | None) -> pd.Series:
+def _mortality(table: pd.DataFrame, register: Register) -> pd.Series:
     """1 died, 0 alive, NaN unknown. A date of death decides where there is one."""
     died = pd.to_numeric(table["died"], errors="coerce").astype("float64")
-    if not table["death_date"].notna().any():
+    # That nobody here died is known if the end is the death of somebody who is not here.
+    if not table["death_date"].notna().any() and (register.stated or register.until is None):
         return died
-    deaths = count_deaths(table, register_until)
+    deaths = count_deaths(table, register)
     died = died.fillna(0.0).mask(deaths.counted, 1.0).mask(deaths.after, 0.0)
     return died.mask(deaths.before | deaths.unfollowed)

@@ -16,6 +16,8 @@ __all__ = [
     "Regressors",
     "Standardised",
     "beside",
+    "exposure_sd",
+    "in_sds",
     "standardise",
     "variance_inflation",
 ]
@@ -125,6 +127,22 @@ def standardise(regressors: Vector) -> Standardised:
 def beside(*columns: Vector) -> Vector:
     """Put columns, shape (n,) or (n, k), side by side; each column is contiguous, so that sums over people are fast."""
     return np.concatenate([np.atleast_2d(column.T) for column in columns]).T
+
+
+def exposure_sd(exposure: Vector) -> float:
+    """SD of an exposure, shape (n,), among everybody analysed who has it; NaN if fewer than two people or one value.
+
+    Ratios per SD take it from here, whatever the outcome and the model, so that they are per the same difference.
+    """
+    known = exposure[np.isfinite(exposure)]
+    sd = float(known.std(ddof=1)) if len(known) > 1 and np.ptp(known) > 0 else 0.0
+    return sd if sd > 0 else float("nan")
+
+
+def in_sds(exposure: Vector) -> Vector:
+    """An exposure in units of its `exposure_sd`; as it is if that is unknown, which models refuse for no variation."""
+    sd = exposure_sd(exposure)
+    return exposure / sd if np.isfinite(sd) else exposure
 
 
 class Covariates:

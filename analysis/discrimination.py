@@ -156,9 +156,9 @@ def _below(ordered: Vector, values: Vector) -> Vector:
     return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2.0
 
 
-def brier_score(risk: Vector, events: Vector) -> float:
-    """Mean squared difference between risk and event: smaller is better."""
-    return float(np.mean((risk - events) ** 2))
+def brier_score(risk: Vector, events: Vector, weights: Vector | None = None) -> float:
+    """Mean squared difference between risk and event: smaller is better. ``weights``: how often each person counts."""
+    return float(np.average((risk - events) ** 2, weights=weights))
 
 
 def net_benefit(risk: Vector, events: Vector, threshold: float) -> float:

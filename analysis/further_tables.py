@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.competing_tables import competing_table, composition_table, power_text
 from analysis.definitions import label_of
 from analysis.site_tables import site_differences_table, sites_table, undiluted_table
-from analysis.table_rows import Row, blocks, records
+from analysis.table_rows import Row, blocks, reasons, records
 from analysis.text_tables import (
     TextTable,
     format_count,
@@ -54,7 +54,9 @@ def _markers(table: pd.DataFrame) -> TextTable:
         ))  # fmt: skip
     how = ", ".join(dict.fromkeys(str(row["interval"]) for row in rows if isinstance(row["interval"], str)))
     corrected = (
-        "optimism removed" if any(np.isfinite(row["optimism"]) for row in rows) else "not corrected for optimism"
+        "optimism removed, from the Brier score too"
+        if any(np.isfinite(row["optimism"]) for row in rows)
+        else "nothing is corrected for optimism, the Brier score neither"
     )
     return TextTable(
         "Is P/A a better marker?",
@@ -131,10 +133,10 @@ def _imputed(table: pd.DataFrame) -> TextTable:
         ("Exposure", "Outcome", "Events / n", "OR (95% CI)", "p", "Missing information"),
         tuple(cells),
         "Everyone with exposure and outcome; ten imputations by chained equations (predictive mean matching), Rubin’s "
-        "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance. A dash: fewer "
-        "than five events per coefficient.",
+        "rules with Barnard and Rubin’s degrees of freedom. Missing information: share of the variance.",
         2,
         blocks(rows, "exposure"),
+        reasons(rows, "odds_ratio"),
     )
 
 
@@ -177,6 +179,7 @@ def _quality(table: pd.DataFrame) -> TextTable:
         "Adverse muscle composition: much fat, and little volume for sex, weight and height (Linge 2021).",
         3,
         blocks(rows, "exposure"),
+        reasons(rows, "odds_ratio"),
     )
 
 
@@ -222,6 +225,7 @@ def _interactions(table: pd.DataFrame) -> TextTable:
         "Likelihood ratio test of highest against lowest third by the other column, in a model with both.",
         3,
         blocks(rows, "exposure"),
+        reasons(rows, "p_interaction"),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,13 +22,12 @@ from analysis.discrimination import (
     concordance_index,
     delong,
     net_benefit,
-    weighted_auc,
 )
 from analysis.distributions import chi2_tail, normal_quantile
-from analysis.logistic import LogisticFit, fit_logistic, refitted
+from analysis.logistic import fit_logistic
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
+from analysis.optimism import Fitted, optimism_of_cox, resampled
 from analysis.survival import FollowUp
-from analysis.threads import made_together
 
 __all__ = ["BASE", "MODELS", "OUTCOMES", "HeadToHead", "head_to_head"]
 
@@ -55,7 +53,6 @@ _CIRCULAR |= {"weak_grip": _STRENGTH, "sarcopenia": _CIRCULAR["sarcopenia"] | _S
 _THRESHOLDS = (0.5, 1.0, 1.5, 2.0, 3.0)
 _Z = normal_quantile(0.975)
 _FEWEST_EVENTS = 20
-_REPEATS_OF_COX = 20
 
 
 @dataclass(frozen=True)
@@ -67,10 +64,12 @@ class HeadToHead:
     models : DataFrame
         ``outcome, measure`` (AUC or C), ``model, against, n, events, value,
         change, ci_low, ci_high, chi_square, p_likelihood_ratio, brier, optimism,
-        interval, note``. ``change`` is against ``against``, optimism removed
-        where ``optimism`` is given.
+        brier_optimism, interval, note``. ``change`` is against ``against``.
+        Optimism is removed from ``value`` and ``change`` where ``optimism`` is
+        given, and from ``brier`` where ``brier_optimism`` is.
     calibration, decision : DataFrame
-        By tenth of risk; net benefit by threshold. Empty without bootstrap.
+        By tenth of risk; net benefit by threshold. Both are apparent, of the
+        people whom the models were fitted to. Empty without bootstrap.
     """
 
     models: pd.DataFrame
@@ -81,15 +80,6 @@ class HeadToHead:
     def summary(self) -> pd.DataFrame:
         """The models."""
         return self.models
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """One model of one outcome: regressors, fit and the risks that it gives."""
-
-    regressors: Vector
-    fit: LogisticFit
-    risk: Vector
 
 
 def head_to_head(
@@ -173,7 +163,8 @@ def head_to_head(
         progress("markers, dated deaths")
         rows += _survival(table, covariates, followed, there, bootstraps, rng)
     columns = ["outcome", "measure", "model", "against", "n", "events", "value", "change", "ci_low", "ci_high",
-               "chi_square", "p_likelihood_ratio", "brier", "optimism", "interval", "note"]  # fmt: skip
+               "chi_square", "p_likelihood_ratio", "brier", "optimism", "brier_optimism", "interval",
+               "note"]  # fmt: skip
     risks = ["outcome", "model", "tenth", "n", "predicted", "observed", "ci_low", "ci_high"]
     return HeadToHead(
         pd.DataFrame(rows, columns=columns),
@@ -194,7 +185,7 @@ def _complete(
 
 def _fit(
     table: pd.DataFrame, known: NDArray[np.bool_], shared: Vector, marks: tuple[str, ...], events: Vector
-) -> _Fitted | None:
+) -> Fitted | None:
     """The model; None if a marker is constant or follows from the covariates, so that it cannot add anything."""
     columns = [table[mark].to_numpy(dtype=float, na_value=np.nan)[known] for mark in marks]
     if any(np.ptp(x) == 0 for x in columns):
@@ -204,8 +195,7 @@ def _fit(
         fit = fit_logistic(regressors, events)
     except np.linalg.LinAlgError:
         return None
-    predictor = fit.coefficients[0] + regressors @ fit.coefficients[1:]
-    return _Fitted(regressors, fit, 1.0 / (1.0 + np.exp(-predictor)))
+    return Fitted(regressors, fit)
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -215,29 +205,30 @@ def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _compared(
-    outcome: str, fitted: Mapping[str, _Fitted], events: Vector, bootstraps: int, rng: np.random.Generator
+    outcome: str, fitted: Mapping[str, Fitted], events: Vector, bootstraps: int, rng: np.random.Generator
 ) -> list[dict[str, object]]:
     names = list(fitted)
-    areas, covariance = delong(np.array([one.risk for one in fitted.values()]), events)
-    apparent, optimism = None, np.zeros(len(names))
-    if bootstraps:
-        apparent, tested = _bootstrap(fitted, events, bootstraps, rng)
-        optimism = (apparent - tested).mean(axis=0)
+    risks = np.array([one.risk for one in fitted.values()])
+    areas, covariance = delong(risks, events)
+    again = resampled(fitted, events, bootstraps, rng) if bootstraps else None
+    optimism, brier_optimism = np.zeros(len(names)), np.zeros(len(names))
+    if again is not None:
+        optimism, brier_optimism = again.optimism, again.brier_optimism
     about = {"outcome": outcome, "measure": "AUC", "n": len(events), "events": int(events.sum())}
     rows: list[dict[str, object]] = []
     for name, against in [(BASE, ""), *_pairs(names)]:
         i, one = names.index(name), fitted[name]
         row = about | {"model": name, "against": against, "value": areas[i] - optimism[i],
-                       "brier": brier_score(one.risk, events), "note": ""}  # fmt: skip
-        row |= {"optimism": optimism[i] if bootstraps else float("nan")}
+                       "brier": brier_score(risks[i], events) - brier_optimism[i], "note": ""}  # fmt: skip
+        row |= {"optimism": optimism[i], "brier_optimism": brier_optimism[i]} if again is not None else {}
         if against:
             j, other = names.index(against), fitted[against]
             change = areas[i] - areas[j] - (optimism[i] - optimism[j])
-            if apparent is None:
+            if again is None:
                 half = _Z * float(np.sqrt(max(0.0, covariance[i, i] + covariance[j, j] - 2 * covariance[i, j])))
                 ends, how = (change - half, change + half), "DeLong"
             else:
-                ends = tuple(np.percentile(apparent[:, i] - apparent[:, j], [2.5, 97.5]) - optimism[i] + optimism[j])
+                ends = tuple(np.percentile(again.auc[:, i] - again.auc[:, j], [2.5, 97.5]) - optimism[i] + optimism[j])
                 how = f"{bootstraps} bootstraps"
             more = len(one.fit.names) - len(other.fit.names)
             chi_square = max(0.0, 2 * (one.fit.log_likelihood - other.fit.log_likelihood))
@@ -245,29 +236,6 @@ def _compared(
             row |= {"chi_square": chi_square, "p_likelihood_ratio": float(chi2_tail(chi_square, more))}
         rows.append(row)
     return rows
-
-
-def _bootstrap(
-    fitted: Mapping[str, _Fitted], events: Vector, repeats: int, rng: np.random.Generator
-) -> tuple[Vector, Vector]:
-    """AUC of models that are fitted again to resampled people: in those people, and in the original ones."""
-    n = len(events)
-    every = np.ones(n)
-    drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.uint8) for _ in range(repeats)]
-    # A third of the people are not among the drawn ones, and the model of these needs no columns of the others.
-
-    def areas(one: _Fitted) -> Vector:
-        design = np.vstack([every, one.regressors.T])
-        found = np.empty((repeats, 2))
-        for repeat, counts in enumerate(drawn):
-            weights, there = counts.astype(float), np.flatnonzero(counts)
-            coefficients = refitted(design.take(there, axis=1), events[there], weights[there], one.fit.coefficients)
-            found[repeat] = weighted_auc(coefficients @ design, events, weights, every)
-        return found
-
-    makers: dict[str, Callable[[], Vector]] = {name: partial(areas, one) for name, one in fitted.items()}
-    both = np.array(list(made_together(makers).values()))
-    return both[:, :, 0].T, both[:, :, 1].T
 
 
 def _decisions(outcome: str, model: str, risk: Vector, events: Vector) -> list[dict[str, object]]:
@@ -311,7 +279,7 @@ def _survival(
     names = list(designs)
     risks = np.array([design @ fit.coefficients for design, fit in zip(designs.values(), fits, strict=True)])
     index = concordance_index(risks, time, died)
-    optimism = _optimism_of_cox(designs, time, died, rng) if bootstraps else np.full(len(names), np.nan)
+    optimism = optimism_of_cox(designs, time, died, rng) if bootstraps else np.full(len(names), np.nan)
     removed = np.nan_to_num(optimism)
     about = {"outcome": "mortality", "measure": "C", "n": len(time), "events": int(died.sum()), "note": ""}
     rows: list[dict[str, object]] = []
@@ -331,21 +299,3 @@ def _survival(
             row |= {"chi_square": chi_square, "p_likelihood_ratio": float(chi2_tail(chi_square, more))}
         rows.append(row)
     return rows
-
-
-def _optimism_of_cox(designs: Mapping[str, Vector], time: Vector, died: Vector, rng: np.random.Generator) -> Vector:
-    drawn = [rng.integers(0, len(time), len(time)) for _ in range(_REPEATS_OF_COX)]
-
-    def optimism(design: Vector) -> float:
-        found = []
-        for chosen in drawn:
-            try:
-                risk = design @ fit_cox(time[chosen], died[chosen], design[chosen]).coefficients
-            except (ValueError, np.linalg.LinAlgError):  # people without a death, or without a level of a factor
-                continue
-            inside = concordance_index(risk[None, chosen], time[chosen], died[chosen]).values[0]
-            found.append(inside - concordance_index(risk[None], time, died).values[0])
-        return float(np.mean(found)) if found else float("nan")
-
-    makers: dict[str, Callable[[], float]] = {name: partial(optimism, design) for name, design in designs.items()}
-    return np.array(list(made_together(makers).values()))

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from analysis.definitions import EXPOSURES, OUTCOMES
 from analysis.design import Covariates, beside
 from analysis.distributions import t_quantile, t_tail
-from analysis.logistic import fit_logistic
+from analysis.logistic import LogisticFit, fit_logistic
+from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.polytomous import MOST_LEVELS, drawn_levels
 from analysis.thirds import tertiles
 from analysis.threads import one_blas_thread
@@ -166,22 +167,23 @@ def imputed_associations(
     -------
     DataFrame
         ``exposure, outcome, n, events, odds_ratio, ci_low, ci_high, p_value,
-        missing_information``. Empty if no covariate is missing.
+        missing_information, note``. A row without an odds ratio has its reason in
+        ``note``. Empty if no covariate is missing.
     """
     names = list(dict.fromkeys([*covariates, *exposures, *outcomes]))
     columns = ["exposure", "outcome", "n", "events", "odds_ratio", "ci_low", "ci_high", "p_value",
-               "missing_information"]  # fmt: skip
+               "missing_information", "note"]  # fmt: skip
     if not covariates or not table[[*covariates]].isna().any().any():
         return pd.DataFrame(columns=columns)
     rng = np.random.default_rng(seed)
     usable = [name for name in names if table[name].notna().any()]
     completed = [impute(table[usable], rng) for _ in range(imputations)]
     rows = []
-    for exposure in (name for name in exposures if name in usable):
+    for exposure in exposures:
         shared = [name for name in covariates if name in usable and name != exposure]
         designs = [Covariates(one, shared) for one in completed]
         groups = tertiles(table[exposure].to_numpy(dtype=float), (cuts or {}).get(exposure))
-        for outcome in (name for name in outcomes if name in usable):
+        for outcome in outcomes:
             events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
             known = np.isfinite(events) & ((groups.group == 0) | (groups.group == 2))
             high = (groups.group[known] == 2).astype(float)
@@ -191,16 +193,9 @@ def imputed_associations(
                 "n": int(known.sum()),
                 "events": int(events[known].sum()),
             }
-            fits = []
-            for design in designs:
-                regressors = beside(high, design.of(known).values)
-                if min(about["events"], about["n"] - about["events"]) < 5 * regressors.shape[1]:
-                    break
-                try:
-                    fits.append(fit_logistic(regressors, events[known]))
-                except np.linalg.LinAlgError:  # the exposure is constant, or follows from the covariates
-                    break
-            if len(fits) < imputations or any(fit.separated for fit in fits):
+            fits, reason = _fits(high, events[known], [design.of(known).values for design in designs])
+            about["note"] = "; ".join(note for note in (groups.note, reason) if note)
+            if reason:
                 rows.append(about)
                 continue
             pooled = pool(
@@ -212,6 +207,27 @@ def imputed_associations(
                                  "ci_high": np.exp(pooled.high), "p_value": pooled.p_value,
                                  "missing_information": pooled.missing_information})  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def _fits(high: Vector, events: Vector, designs: Sequence[Vector]) -> tuple[list[LogisticFit], str]:
+    """The model of each imputed table, and why there is no estimate from them; empty if there is one."""
+    n, total = len(events), int(events.sum())
+    if not n or np.ptp(high) == 0:
+        return [], "a group of nobody: not estimable"
+    if total in (0, n):
+        return [], "no events" if total == 0 else "everyone has the outcome"
+    fits = []
+    for design in designs:
+        regressors = beside(high, design)
+        if min(total, n - total) < EVENTS_PER_COEFFICIENT * regressors.shape[1]:
+            return [], "fewer than 5 events per coefficient: not estimable"
+        try:
+            fits.append(fit_logistic(regressors, events))
+        except np.linalg.LinAlgError:
+            return [], "exposure collinear with the covariates: not estimable"
+        if fits[-1].separated:
+            return [], "separated events: not estimable"
+    return fits, ""
 
 
 def _matched(others: Vector, column: Vector, gaps: NDArray[np.bool_], rng: np.random.Generator) -> Vector:

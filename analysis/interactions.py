@@ -31,7 +31,7 @@ def sex_stratified(
 
     Thirds are those of everyone, so that both sexes have the same cuts.
     ``p_interaction`` is the likelihood ratio test of exposure by sex in the model
-    of both sexes.
+    of both sexes; where it is missing, ``note`` says why.
 
     Returns
     -------
@@ -50,13 +50,16 @@ def sex_stratified(
         columns = Covariates(table, shared)
         own = {sex: Covariates(part, shared) for sex, part in parts.items()}
         for outcome in outcomes:
-            p_interaction = float("nan")
+            p_interaction, reason = float("nan"), "people of one sex"
             if len(sexes) == 2:
-                p_interaction = _interaction_p(table, outcome, groups, columns, Covariates(table, ("sex",)))
+                p_interaction, reason = _interaction_p(table, outcome, groups, columns, Covariates(table, ("sex",)))
             for sex, mask in sexes.items():
                 thirds = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut, groups.note)
                 row = associate(parts[sex], exposure, outcome, thirds, own[sex], model)
-                rows.append({"sex": sex, **vars(row), "p_interaction": p_interaction})
+                note = "; ".join(
+                    [*([row.note] if row.note else []), *([f"no interaction: {reason}"] if reason else [])]
+                )
+                rows.append({"sex": sex, **vars(row), "note": note, "p_interaction": p_interaction})
     return pd.DataFrame(rows)
 
 
@@ -74,9 +77,10 @@ def interactions(
     Returns
     -------
     DataFrame
-        ``exposure, outcome, modifier, p_interaction``: likelihood ratio test of
-        all products of the exposure with the modifier's columns, in a model with
-        the modifier and the covariates.
+        ``exposure, outcome, modifier, p_interaction, note``: likelihood ratio
+        test of all products of the exposure with the modifier's columns, in a
+        model with the modifier and the covariates. A row without a p value has
+        its reason in ``note``.
     """
     rows = []
     for exposure in exposures:
@@ -85,28 +89,41 @@ def interactions(
             shared = Covariates(table, [name for name in covariates if name not in (exposure, modifier)])
             by = Covariates(table, (modifier,))
             for outcome in outcomes:
-                p = float("nan") if modifier == exposure else _interaction_p(table, outcome, groups, shared, by)
-                rows.append({"exposure": exposure, "outcome": outcome, "modifier": modifier, "p_interaction": p})
+                p, reason = float("nan"), "the exposure itself"
+                if modifier != exposure:
+                    p, reason = _interaction_p(table, outcome, groups, shared, by)
+                note = "; ".join(note for note in (groups.note, reason) if note)
+                rows.append(
+                    {"exposure": exposure, "outcome": outcome, "modifier": modifier, "p_interaction": p, "note": note}
+                )
     return pd.DataFrame(rows)
 
 
 def _interaction_p(
     table: pd.DataFrame, outcome: str, groups: Tertiles, shared: Covariates, modifier: Covariates
-) -> float:
+) -> tuple[float, str]:
+    """p of the likelihood ratio test, and why there is none; one of the two is missing."""
     values = table[outcome].to_numpy(dtype=float, na_value=np.nan)
     rows = shared.known & modifier.known & np.isfinite(values) & ((groups.group == 0) | (groups.group == 2))
     high = (groups.group[rows] == 2).astype(float)
     events, by = values[rows], modifier.of(rows).values
-    if not by.shape[1] or _empty_cell(events, high, by):
-        return float("nan")  # with an empty cell, the interaction is infinite
+    none = float("nan")
+    if not len(events) or np.ptp(high) == 0:
+        return none, "a group of nobody: not estimable"
+    if np.ptp(events) == 0:
+        return none, "everyone has the outcome" if events[0] == 1 else "no events"
+    if not by.shape[1]:
+        return none, "one value of the other column: not estimable"
+    if _empty_cell(events, high, by):  # then the interaction is infinite
+        return none, "nobody in a combination of exposure, outcome and the other column: not estimable"
     base = beside(high, by, shared.of(rows).values)
     try:
         without = fit_logistic(base, events)
         start = np.concatenate([without.coefficients, np.zeros(by.shape[1])])
         full = fit_logistic(beside(base, high[:, None] * by), events, start=start)
     except np.linalg.LinAlgError:
-        return float("nan")
-    return float("nan") if full.separated else likelihood_ratio_p(full, without)
+        return none, "the other column or the product is collinear with the covariates: not estimable"
+    return (none, "separated events: not estimable") if full.separated else (likelihood_ratio_p(full, without), "")
 
 
 def _empty_cell(events: Vector, high: Vector, by: Vector) -> bool:

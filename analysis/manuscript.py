@@ -12,7 +12,7 @@ from analysis.describe import MEASURES
 from analysis.figures.style import MEASURE_LABEL
 from analysis.further_tables import FURTHER
 from analysis.survival import PER_SD
-from analysis.table_rows import Row, blocks, records
+from analysis.table_rows import Row, blocks, reasons, records
 from analysis.text_tables import (
     TextTable,
     format_count,
@@ -271,6 +271,7 @@ def _sex_stratified(table: pd.DataFrame) -> TextTable:
         "the model of both sexes." + _daggers(table),
         3,
         blocks(rows, "exposure"),
+        reasons(rows, "odds_ratio") | reasons(rows, "p_interaction"),
     )  # fmt: skip
 
 
@@ -297,7 +298,8 @@ def _survival(table: pd.DataFrame) -> TextTable:
         ("Exposure", "Contrast", "Deaths / n", "Lowest: deaths (rate)", "Highest: deaths (rate)",
          "Crude HR (95% CI)", "p", "Adjusted HR (95% CI)", "p", "p of proportionality"),
         tuple(cells),
-        "Cox’s model, Efron’s ties, Wald’s intervals and p; time since imaging. Rates in 1000 person-years. p of "
+        "Cox’s model, Efron’s ties, Wald’s intervals and p; time since imaging. Rates in 1000 person-years. The SD is "
+        "that of everybody analysed who has the exposure, as in the table of odds ratios per SD. p of "
         "proportionality: does the adjusted ratio change with time (score test on Schoenfeld’s residuals)?",
         2,
         blocks(rows, "exposure"),
@@ -317,10 +319,11 @@ def _per_sd(table: pd.DataFrame) -> TextTable:
         "Per standard deviation, everyone",
         ("Exposure", "Outcome", "Events / n", "SD", "OR per SD (95% CI)", "p", "p of a curve"),
         tuple(cells),
-        "Same adjustment. p of a curve: restricted cubic spline with four knots against the line, likelihood ratio "
-        "test." + _daggers(table),
+        "Same adjustment. SD: of everybody analysed who has the exposure, whatever the outcome. p of a curve: "
+        "restricted cubic spline with four knots against the line, likelihood ratio test." + _daggers(table),
         2,
         blocks(rows, "exposure"),
+        reasons(rows, "odds_ratio"),
     )
 
 
@@ -343,4 +346,5 @@ def _sensitivity(table: pd.DataFrame, main: pd.DataFrame) -> TextTable:
         "exposure and outcome; a missing covariate is marked by an indicator." + _daggers(pd.concat([table, main])),
         3,
         blocks(rows, "exposure"),
+        reasons(rows, "odds_ratio"),
     )  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.design import Covariates
+from analysis.design import Covariates, exposure_sd
 from analysis.distributions import normal_quantile
 from analysis.errors import DataError
 from analysis.logistic import evaluate, fit_logistic, information_of, refitted
@@ -115,13 +115,14 @@ def undiluted_associations(
     for exposure in exposures:
         shared = Covariates(table, [name for name in covariates if name != exposure])
         values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
+        sd = exposure_sd(values)
         for error in errors.get(exposure, ()):
             for outcome in outcomes:
                 events = table[outcome].to_numpy(dtype=float, na_value=np.nan)
                 known = shared.known & np.isfinite(values) & np.isfinite(events)
                 about = {"exposure": exposure, "source": error.source, "outcome": outcome, "n": int(known.sum()),
                          "events": int(events[known].sum()), "error_sd": error.sd}  # fmt: skip
-                found = _corrected(values[known], events[known], shared.of(known).values, error.sd, seed)
+                found = _corrected(values[known], sd, events[known], shared.of(known).values, error.sd, seed)
                 rows.append(about | found)
     return pd.DataFrame(rows)
 
@@ -180,7 +181,7 @@ def simex(values: Vector, outcome: Vector, design: Vector, error_sd: float, seed
     return estimate / scale, float(np.sqrt(variance)) / scale if variance > 0 else float("nan")
 
 
-def _corrected(x: Vector, events: Vector, design: Vector, error_sd: float, seed: int) -> dict[str, object]:
+def _corrected(x: Vector, sd: float, events: Vector, design: Vector, error_sd: float, seed: int) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(
         ("reliability", "odds_ratio_measured", "odds_ratio", "ci_low", "ci_high", "simex", "simex_low", "simex_high"),
         float("nan"),
@@ -188,7 +189,7 @@ def _corrected(x: Vector, events: Vector, design: Vector, error_sd: float, seed:
     fewer = min(events.sum(), len(events) - events.sum())
     if fewer < EVENTS_PER_COEFFICIENT * (1 + design.shape[1]) or np.ptp(x) == 0:
         return row | {"note": "too few events: not estimable"}
-    sd, given = float(x.std(ddof=1)), conditional_sd(x, design)
+    given = conditional_sd(x, design)
     try:
         fit = fit_logistic(np.column_stack([x, design]), events)
     except np.linalg.LinAlgError:

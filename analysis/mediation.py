@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.design import Covariates, beside
+from analysis.design import Covariates, beside, exposure_sd
 from analysis.logistic import information_of
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.threads import one_blas_thread
@@ -60,7 +60,13 @@ class Mediation:
 
 @one_blas_thread
 def mediate(
-    exposure: Vector, mediator: Vector, outcome: Vector, covariates: Vector, bootstraps: int = 200, seed: int = 1
+    exposure: Vector,
+    mediator: Vector,
+    outcome: Vector,
+    covariates: Vector,
+    bootstraps: int = 200,
+    seed: int = 1,
+    sd: float | None = None,
 ) -> Mediation:
     """Split the association of an exposure with an outcome.
 
@@ -71,9 +77,12 @@ def mediate(
     covariates : ndarray, shape (n, k)
         Of both models.
     bootstraps, seed : int
+    sd : float, optional
+        Difference of the exposure that the results are for. Without it, the SD of these people.
     """
     n = len(outcome)
-    shared = np.column_stack([np.ones(n), covariates, exposure / exposure.std(ddof=1), mediator / mediator.std(ddof=1)])
+    per = exposure_sd(exposure) if sd is None else sd
+    shared = np.column_stack([np.ones(n), covariates, exposure / per, mediator / mediator.std(ddof=1)])
     every = beside(shared, outcome).T  # a column a row, as the sums need it
     rng = np.random.default_rng(seed)
     direct, indirect = _split(every, np.ones(n))
@@ -114,7 +123,7 @@ def mediation_table(
                 continue  # of a handful of events, resampled people often have none: the interval ends at 0
             if min(_left(x, design), _left(m, np.column_stack([design, x]))) < _COLLINEAR:
                 continue  # the covariates determine the exposure, or both determine the mediator
-            found = mediate(x, m, y, design, seed=seed)
+            found = mediate(x, m, y, design, seed=seed, sd=exposure_sd(values[0]))
             rows.append({"exposure": exposure, "outcome": outcome, "mediator": mediator, **vars(found)})
     return pd.DataFrame(rows, columns=["exposure", "outcome", "mediator", *Mediation.__dataclass_fields__])
 

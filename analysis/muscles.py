@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.design import Covariates, beside
+from analysis.design import Covariates, beside, exposure_sd
 from analysis.distributions import normal_quantile
 from analysis.logistic import fit_logistic
 from analysis.multiplicity import benjamini_hochberg
@@ -53,7 +53,8 @@ def muscle_associations(
     -------
     DataFrame
         ``outcome, muscle, model`` (adjusted, or adjusted and TMV), ``n, events,
-        odds_ratio, ci_low, ci_high, p_value, p_bh``. P/A stands beside the
+        odds_ratio, ci_low, ci_high, p_value, note, p_bh``. A row without an odds
+        ratio has its reason in ``note``. P/A stands beside the
         muscles, and is not counted among them for ``p_bh``.
     """
     muscles = muscles_per_height(table, structures)
@@ -67,7 +68,7 @@ def muscle_associations(
             for name, values in markers.items():
                 known = shared.known & np.isfinite(events) & np.isfinite(values)
                 row = {"outcome": outcome, "muscle": name, "model": model, "n": int(known.sum())}
-                rows.append(row | _per_sd(values[known], events[known], shared.of(known).values))
+                rows.append(row | _per_sd(values[known], exposure_sd(values), events[known], shared.of(known).values))
     made = pd.DataFrame(rows)
     counted = made["muscle"] != "pa_ratio"
     made["p_bh"] = np.nan
@@ -117,18 +118,21 @@ def _few(events: Vector, shared: Vector) -> bool:
     return bool(fewer < max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (1 + shared.shape[1])))
 
 
-def _per_sd(values: Vector, events: Vector, shared: Vector) -> dict[str, object]:
+def _per_sd(values: Vector, sd: float, events: Vector, shared: Vector) -> dict[str, object]:
     empty: dict[str, object] = {
         "events": int(events.sum()),
         **dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value"), np.nan),
+        "note": "",
     }
-    if _few(events, shared) or np.ptp(values) == 0:
-        return empty
-    regressors = beside(values / values.std(ddof=1), shared)
+    if _few(events, shared):
+        return empty | {"note": "too few events: not estimable"}
+    if np.ptp(values) == 0:
+        return empty | {"note": "no variation: not estimable"}
+    regressors = beside(values / sd, shared)
     try:
         fit = fit_logistic(regressors, events)
     except np.linalg.LinAlgError:
-        return empty
+        return empty | {"note": "muscle collinear with the covariates: not estimable"}
     low, high = profile_interval(fit, regressors, events, 0)
     half = normal_quantile(0.975) * float(fit.standard_errors[1])
     estimate = float(fit.coefficients[1])

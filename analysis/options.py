@@ -153,7 +153,7 @@ class Options:
     fixed_cuts : mapping of str to (float, float), or None
         Fixed cuts of an exposure instead of its tertiles, e.g. pa_ratio=0.41,0.48. Repeatable.
     censor_date : str or None
-        Last day on which deaths are known. Default: the day of the latest death.
+        Last day on which deaths are known. Default: the day of the latest death in the participants' table.
     visit : str or None
         Imaging visit to analyse, if the table of phenotypes has several; for example 2.
     instance : int or None

@@ -12,6 +12,7 @@ from analysis.exclusions import choose_visit, consenting, instance_of, of_instan
 from analysis.fields import at_instance, read_fields
 from analysis.tables import read_table
 from analysis.validation import check_participants, check_phenotypes
+from analysis.values import is_yes
 
 __all__ = ["PeopleWithImages", "people_with_images"]
 
@@ -70,10 +71,10 @@ def people_with_images(
             "Check that both tables use identifiers of the same UK Biobank application.",
         )
     marks = [part["synthetic"] for part in (people, images) if "synthetic" in part.columns]
-    made_up = any(mark.astype("string").isin(["1", "1.0", "True"]).any() for mark in marks)
+    made_up = any(is_yes(mark).any() for mark in marks)
     return PeopleWithImages(table, made_up or _labelled_by_synthetic_network(raw))
 
 
 def _labelled_by_synthetic_network(raw: pd.DataFrame) -> bool:
     trained = raw.get("model_trained_on_synthetic")
-    return trained is not None and bool(pd.to_numeric(trained, errors="coerce").fillna(0).astype(bool).any())
+    return trained is not None and bool(is_yes(trained).any())

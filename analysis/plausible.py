@@ -14,17 +14,26 @@ import pandas as pd
 
 from analysis.problems import Problems
 
-__all__ = ["check_dates", "check_measurements", "check_phenotype_ranges", "check_sexes"]
+__all__ = [
+    "FEWEST",
+    "POUNDS_OF_GRIP",
+    "POUNDS_OF_LEAN_MASS",
+    "POUNDS_OF_WEIGHT",
+    "check_dates",
+    "check_measurements",
+    "check_phenotype_ranges",
+    "check_sexes",
+]
 
 # With fewer known values of a sex, its median says too little.
-_FEWEST = 20
+FEWEST = 20
 # A ratio of 0.45 in per cent is 45; inverted it is 2.2. An asymmetry of 0.03 in per cent is 3.
 _HIGHEST_RATIO, _LOWEST_PER_CENT, _HIGHEST_ASYMMETRY = 1.0, 10.0, 0.5
 # Share by which a ratio may differ from that of its own two volumes.
 _RATIO_TOLERANCE = 0.02
 # Medians that no population reaches in kg, and that pounds give.
-_POUNDS_OF_GRIP = {"M": ("men", 62.0), "F": ("women", 42.0)}
-_POUNDS_OF_WEIGHT, _POUNDS_OF_LEAN_MASS = 48.0, 11.5  # over squared height, kg/m2
+POUNDS_OF_GRIP = {"M": ("men", 62.0), "F": ("women", 42.0)}
+POUNDS_OF_WEIGHT, POUNDS_OF_LEAN_MASS = 48.0, 11.5  # over squared height, kg/m2
 _TO_KG = "Divide by 2.2046 to give kg."
 # Medians of total muscle volume outside these are of other muscles than the 25, or of one side.
 _USUAL_VOLUME_CM3 = (4_000, 20_000)
@@ -110,20 +119,20 @@ def check_dates(table: pd.DataFrame, names: Sequence[str], problems: Problems) -
 def check_measurements(table: pd.DataFrame, problems: Problems) -> None:
     """Check units that their range alone does not detect."""
     for hand in ("grip_left_kg", "grip_right_kg"):
-        for sex, (who, limit) in _POUNDS_OF_GRIP.items():
+        for sex, (who, limit) in POUNDS_OF_GRIP.items():
             grip = table.loc[table["sex"] == sex, hand].dropna()
-            if len(grip) >= _FEWEST and grip.median() > limit:
+            if len(grip) >= FEWEST and grip.median() > limit:
                 problems.refuse(hand, f"median of {who} {grip.median():.3g}, values of pounds", _TO_KG)
                 break
     square = (table["height_cm"] / 100) ** 2
     legs = (table["leg_lean_left_kg"] + table["leg_lean_right_kg"]).fillna(table["legs_lean_kg"])
     arms = (table["arm_lean_left_kg"] + table["arm_lean_right_kg"]).fillna(table["arms_lean_kg"])
     for name, found, mass, limit in (
-        ("weight_kg", "BMI of weight and height has the median", table["weight_kg"], _POUNDS_OF_WEIGHT),
-        ("lean mass", "over squared height it has the median", legs + arms, _POUNDS_OF_LEAN_MASS),
+        ("weight_kg", "BMI of weight and height has the median", table["weight_kg"], POUNDS_OF_WEIGHT),
+        ("lean mass", "over squared height it has the median", legs + arms, POUNDS_OF_LEAN_MASS),
     ):
         ratio = (mass / square).dropna()
-        if len(ratio) >= _FEWEST and ratio.median() > limit:
+        if len(ratio) >= FEWEST and ratio.median() > limit:
             problems.refuse(name, f"{found} {ratio.median():.3g}, values of pounds", _TO_KG)
     litres = {"amra_anterior_right_l", "amra_anterior_left_l"}
     if table[[*litres]].notna().all(axis=1).any():
@@ -152,7 +161,7 @@ def check_sexes(table: pd.DataFrame, problems: Problems) -> None:
         if name not in table.columns:
             continue
         first, second = table.loc[men, name].dropna(), table.loc[women, name].dropna()
-        if min(len(first), len(second)) >= _FEWEST:
+        if min(len(first), len(second)) >= FEWEST:
             spread = pd.concat([first, second]).std()
             shown.append((label, bool(second.median() - first.median() > _REVERSED * spread)))
     reversed_ones = [label for label, lower in shown if lower]

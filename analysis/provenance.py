@@ -37,6 +37,7 @@ def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
         },
         "options": options.as_plain(),
         "columns": {name: list(columns) for name, columns in cohort.sources.items()},
+        "deaths_known_until": cohort.register.words or "unknown: no dates of death",
         "random_numbers": f"seed {options.seed}" if options.full else "none",
         "participants_analysed": len(cohort.analysed),
         "warnings": list(cohort.warnings),

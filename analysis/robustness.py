@@ -58,15 +58,14 @@ def robustness_tables(
             [site_associations(table, site, adjust, first, outcomes, structures) for site in sites], ignore_index=True
         )
     cuts = dict(options.fixed_cuts or {})
-    until = None if options.censor_date is None else pd.Timestamp(options.censor_date)
     events = [name for name in options.events or EVENTS if name in table and table[name].notna().any()]
     if events:
-        makers["competing"] = lambda: competing_risks(table, adjust, options.exposures, events, until, cuts)
+        makers["competing"] = lambda: competing_risks(table, adjust, options.exposures, events, cohort.register, cuts)
         makers["incidence"] = lambda: pd.concat(
-            [incidence_by_thirds(table, first[0], event, until, cuts.get(first[0])) for event in events],
+            [incidence_by_thirds(table, first[0], event, cohort.register, cuts.get(first[0])) for event in events],
             ignore_index=True,
         )
-    makers["composition"] = lambda: composition_associations(table, adjust, follow_up(table, until))
+    makers["composition"] = lambda: composition_associations(table, adjust, follow_up(table, cohort.register))
     errors = known_errors(table, repeats, options.measurement_error or {})
     diluted = [name for name in options.exposures if name in errors]
     if diluted:

@@ -133,7 +133,7 @@ def analyse(cohort: Cohort, options: Options, progress: Callable[[str], None] = 
     """Make every table (method, section 7) of a cohort. `Options` explains what can be chosen."""
     table, adjust, cuts = cohort.analysed, options.adjust, dict(options.fixed_cuts or {})
     asked: dict[str, Any] = {"exposures": options.exposures, "outcomes": options.outcomes}
-    followed = follow_up(table, _day(options.censor_date))
+    followed = follow_up(table, cohort.register)
     progress("description")
     tables = {
         "flow": cohort.flow,

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.definitions import EXPOSURES, OUTCOMES
-from analysis.design import Covariates, Design, beside
+from analysis.design import Covariates, Design, beside, exposure_sd
 from analysis.logistic import fit_logistic, likelihood_ratio_p
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT, TOO_MANY, Association, associate, too_many
 from analysis.penalised_logistic import firth
@@ -38,20 +38,22 @@ def per_sd(
     -------
     DataFrame
         ``exposure, outcome, n, events, sd, odds_ratio, ci_low, ci_high,
-        p_value, p_nonlinear, method, note``. ``p_nonlinear`` is the likelihood
-        ratio test of a restricted cubic spline with four knots against the
-        straight line. Adjusted for ``covariates``.
+        p_value, p_nonlinear, method, note``. ``sd`` is that of everybody in the
+        table who has the exposure (`analysis.design.exposure_sd`), also where the
+        model has fewer people. ``p_nonlinear`` is the likelihood ratio test of a
+        restricted cubic spline with four knots against the straight line.
+        Adjusted for ``covariates``.
     """
     rows = []
     for exposure in exposures:
         columns = Covariates(table, [name for name in covariates if name != exposure])
         values = table[exposure].to_numpy(dtype=float, na_value=np.nan)
+        sd = exposure_sd(values)
         for outcome in outcomes:
             happened = table[outcome].to_numpy(dtype=float, na_value=np.nan)
             rows_known = columns.known & np.isfinite(values) & np.isfinite(happened)
             x, events = values[rows_known], happened[rows_known]
             row = {"exposure": exposure, "outcome": outcome, "n": len(x), "events": int(events.sum())}
-            sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
             rows.append(row | {"sd": sd} | _per_sd(x, sd, events, columns.of(rows_known)))
     return pd.DataFrame(rows)
 
@@ -59,7 +61,7 @@ def per_sd(
 def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, object]:
     empty = dict.fromkeys(("odds_ratio", "ci_low", "ci_high", "p_value", "p_nonlinear"), float("nan"))
     total = float(events.sum())
-    if sd == 0 or total in (0, len(events)):
+    if not len(x) or np.ptp(x) == 0 or total in (0, len(events)):
         return empty | {"method": "none", "note": "no variation: not estimable"}
     model = design.beside(x / sd)
     regressors = model.values
@@ -77,6 +79,8 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
     if low is None or high is None:
         notes.append("sparse or separated events: Firth's penalised likelihood")
         penalised = firth(regressors, events, 0, standardised=model.standardised)
+        if not penalised.converged:
+            notes.append("which did not converge")
         ends = [float("nan") if end is None else float(np.exp(end)) for end in (penalised.low, penalised.high)]
         return empty | {
             "odds_ratio": float(np.exp(penalised.coefficient)) if penalised.converged else float("nan"),
@@ -91,8 +95,11 @@ def _per_sd(x: Vector, sd: float, events: Vector, design: Design) -> dict[str, o
         start = np.concatenate([fit.coefficients[:2], [0.0, 0.0], fit.coefficients[2:]])
         curved = fit_logistic(beside(curve, design.values), events, start=start)
         p_nonlinear = float("nan") if curved.separated else likelihood_ratio_p(curved, fit)
+        if curved.separated:
+            notes.append("no test of a curve: separated events")
     except (ValueError, np.linalg.LinAlgError):  # knots that coincide or nearly coincide
         p_nonlinear = float("nan")
+        notes.append("no test of a curve: too few different values")
     return {
         "odds_ratio": float(np.exp(fit.coefficients[1])),
         "ci_low": float(np.exp(low)),

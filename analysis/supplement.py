@@ -100,8 +100,8 @@ def _methods(results: Results, options: Options) -> list[tuple[str, str]]:
         )
     if not options.paper:
         compared = (
-            f"with optimism removed by {options.bootstraps} bootstraps, likelihood ratio test, Brier score and "
-            "decision curves"
+            f"and Brier score with optimism removed by {options.bootstraps} bootstraps, likelihood ratio test, and "
+            "apparent calibration and decision curves"
             if options.full
             else "with DeLong’s interval, likelihood ratio test and Brier score"
         )

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox, proportional_hazards_p
-from analysis.deaths import count_deaths
+from analysis.deaths import Register, count_deaths, register_of
 from analysis.definitions import EXPOSURES
-from analysis.design import Covariates, beside
+from analysis.design import Covariates, beside, in_sds
 from analysis.distributions import chi2_tail
 from analysis.odds_ratios import EVENTS_PER_COEFFICIENT
 from analysis.problems import Note
@@ -103,7 +103,7 @@ class HazardRatio:
     note: str = ""
 
 
-def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -> FollowUp:
+def follow_up(table: pd.DataFrame, register: Register | None = None) -> FollowUp:
     """Compute follow-up from imaging to death, or to the last day on which a person is known to be alive.
 
     Parameters
@@ -111,10 +111,10 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     table : DataFrame
         With ``imaging_date``, ``death_date`` and ``censor_date`` (end of a
         person's own follow-up, such as loss or withdrawal), as dates or missing.
-    register_until : Timestamp, optional
-        Last day on which the register of deaths is complete. Without it, and
-        without a date of their own, people are followed until the latest death in
-        the table, because the table cannot show later deaths.
+    register : Register, optional
+        The end of follow-up of people without a date of their own, which is
+        `analysis.cohort.Cohort.register` for the tables of a run. Without it, the
+        latest death in this table.
 
     Notes
     -----
@@ -123,8 +123,8 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     they are left out, with a note.
     """
     start, death, own = (table[name] for name in ("imaging_date", "death_date", "censor_date"))
-    latest = register_until if register_until is not None else death.max()
-    deaths = count_deaths(table, register_until)
+    register = register_of(death) if register is None else register
+    deaths = count_deaths(table, register)
     died = death.notna() & (death <= deaths.end)
     years = (death.where(died, deaths.end) - start).dt.days.to_numpy(dtype=float, na_value=np.nan) / _DAYS_PER_YEAR
     contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
@@ -140,15 +140,15 @@ def follow_up(table: pd.DataFrame, register_until: pd.Timestamp | None = None) -
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
     known = np.isfinite(years) & (years > 0) & ~undated
-    until = "" if pd.isna(latest) else f"{latest:%Y-%m-%d}"
+    until = [register.words] if register.until is not None else []
     if own.notna().all() and len(own):
-        until = "each person's own date"
+        until = ["each person's own date"]
     elif own.notna().any():
-        until += ", or a person's own date"
+        until.append("or a person's own date" if until else "a person's own date")
     return FollowUp(
         years=np.where(known, years, np.nan),
         died=np.where(known, died.to_numpy(dtype=float), np.nan),
-        end=until + (" (the latest death known)" if register_until is None and not own.notna().all() else ""),
+        end=", ".join(until),
         notes=tuple(notes),
     )
 
@@ -166,7 +166,9 @@ def hazard_ratios(
     Returns
     -------
     DataFrame
-        Columns of `HazardRatio`; empty if there are no dates.
+        Columns of `HazardRatio`; empty if there are no dates. Per SD is per that
+        of everybody in the table who has the exposure, as in
+        `analysis.sensitivity.per_sd`.
     """
     rows: list[HazardRatio] = []
     for exposure in exposures if followed.given else ():
@@ -174,9 +176,8 @@ def hazard_ratios(
         designs = [("crude", Covariates(table, ()))] + ([("adjusted", Covariates(table, shared))] if shared else [])
         values = table[exposure].to_numpy(dtype=float)
         groups = tertiles(values, (cuts or {}).get(exposure))
-        sd = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
         high = np.where(groups.group == 2, 1.0, np.where(groups.group == 0, 0.0, np.nan))
-        for contrast, column in ((THIRDS, high), (PER_SD, values / sd if sd > 0 else np.full(len(values), np.nan))):
+        for contrast, column in ((THIRDS, high), (PER_SD, in_sds(values))):
             note = groups.note if contrast == THIRDS else ""
             for model, columns in designs:
                 rows.append(_one(followed, column, columns, HazardRatio(exposure, contrast, model, 0, 0, 0, note=note)))

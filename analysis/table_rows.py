@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["Row", "blocks", "records"]
+__all__ = ["Row", "blocks", "reasons", "records"]
 
 Row = dict[str, Any]
 
@@ -19,3 +20,8 @@ def records(table: pd.DataFrame) -> list[Row]:
 def blocks(rows: list[Row], by: str) -> frozenset[int]:
     """Indices of the rows whose value differs from that of the row above."""
     return frozenset(i for i in range(1, len(rows)) if rows[i][by] != rows[i - 1][by])
+
+
+def reasons(rows: list[Row], value: str) -> dict[int, str]:
+    """Why rows have no number in the column ``value``: their notes, by index, as remarks of a printed table."""
+    return {i: str(row["note"]) for i, row in enumerate(rows) if row["note"] and not np.isfinite(row[value])}

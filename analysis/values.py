@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.fields import Field, Source
 from analysis.problems import Problems
 
-__all__ = ["as_text", "decoded", "dates", "measurement", "numbers", "quoted"]
+__all__ = ["as_text", "binary", "dates", "decoded", "is_yes", "measurement", "numbers", "quoted"]
 
 # With a larger share of impossible values than this, the column is not what its name says.
 _IMPOSSIBLE_SHARE = 0.05
@@ -19,6 +19,8 @@ _CODES_QUOTED, _LONGEST_QUOTED = 4, 30
 _TIME_OF_DAY = r"[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?$"
 # What UK Biobank's codings call an answer that was not given.
 NO_ANSWER = ("prefer not to answer", "do not know", "not known", "none of the above or prefer not to answer")
+# What a column of 0 and 1 holds, in any case. T, F, Y and N are not among them: T and F may be anything.
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 # What software writes for a missing value. Python's "None" is not among them: of a factor it may be a level.
 _MISSING = (
     "", ".", "na", "n/a", "nan", "nat", "null", "missing", "<na>", "#n/a", "#n/a n/a", "#na", "-nan",
@@ -83,6 +85,22 @@ def as_text(column: pd.Series) -> pd.Series:
     """Text of a column, without words for missing. pandas stores the code 1 as 1.0 in a column with missing values."""
     values = column.astype("string").str.strip().str.removesuffix(".0")
     return values.mask(values.str.lower().isin(_MISSING).fillna(False))
+
+
+def binary(values: pd.Series) -> pd.Series | None:
+    """1, 0 or missing of a column of 0 and 1, true and false, yes and no, in any case; None if it has anything else."""
+    if pd.api.types.is_numeric_dtype(values):  # bool too; text of half a million people takes seconds
+        return values.astype("float64") if values.dropna().isin([0, 1]).all() else None
+    text = as_text(values).str.lower()
+    yes, no = text.isin(_YES).fillna(False), text.isin(_NO).fillna(False)
+    if not (yes | no | text.isna()).all():
+        return None
+    return yes.astype("float64").where(text.notna())
+
+
+def is_yes(values: pd.Series) -> pd.Series:
+    """Whether each value is 1, true or yes, in any case; a missing one is not."""
+    return as_text(values).str.lower().isin(_YES).fillna(False).astype(bool)
 
 
 def decoded(raw: pd.DataFrame, known: Field, source: Source, problems: Problems) -> pd.Series:

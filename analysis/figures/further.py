@@ -114,6 +114,8 @@ def odds_ratio_figure(curves: pd.DataFrame) -> Figure:
 def calibration_figure(calibration: pd.DataFrame, decision: pd.DataFrame, outcome: str | None = None) -> Figure:
     """Predicted against observed risk in tenths, and the decision curve, for covariates with and without P/A.
 
+    Both are apparent: of the people whom the models were fitted to.
+
     Without ``outcome``: the first in the table, which is the one that no marker defines.
     """
     outcome = str(calibration["outcome"].iloc[0]) if outcome is None else outcome
@@ -137,8 +139,8 @@ def calibration_figure(calibration: pd.DataFrame, decision: pd.DataFrame, outcom
     left.plot([0, top], [0, top], lw=0.6, ls=(0, (4, 3)), color="#555555", zorder=0)
     left.legend(loc="upper left")
     right.legend(loc="upper right")
-    left.set_title(f"{label_of(outcome)}: calibration", fontsize=7)
-    right.set_title("Decision curve", fontsize=7)
+    left.set_title(f"{label_of(outcome)}: apparent calibration", fontsize=7)
+    right.set_title("Apparent decision curve", fontsize=7)
     left.set_xlabel("Predicted risk")
     left.set_ylabel("Observed share")
     right.set_xlabel("Threshold of risk")

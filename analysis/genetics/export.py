@@ -18,6 +18,7 @@ from analysis.genetics.options import ExportOptions
 from analysis.genetics.traits import choose_traits, describe, rank_normal
 from analysis.provenance import version_of
 from analysis.tables import read_table, sha256_of, write_table, write_text
+from analysis.values import is_yes
 
 __all__ = ["Exported", "export"]
 
@@ -120,7 +121,7 @@ def _refuse_synthetic(table: pd.DataFrame, where: str, force: bool) -> bool:
                 "Collect the reports again, or export anyway with --force.",
             )
         return False
-    rows = int((pd.to_numeric(table["model_trained_on_synthetic"], errors="coerce") == 1).sum())
+    rows = int(is_yes(table["model_trained_on_synthetic"]).sum())
     if rows and not force:
         raise DataError(
             where,

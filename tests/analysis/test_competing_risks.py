@@ -11,6 +11,7 @@ import pytest
 from analysis.competing_risks import competing_risks, dated_events, incidence_by_thirds
 from analysis.competing_tables import competing_table
 from analysis.cox import fit_cox
+from analysis.deaths import Register
 from analysis.errors import DataError
 from analysis.figures.incidence import incidence_figure
 from analysis.fine_gray import cumulative_incidence, fit_fine_gray
@@ -119,11 +120,14 @@ def test_a_first_event_counts_after_imaging_before_death_and_before_the_end() ->
         censor_date=[None, None, None, None, "2016-01-01", None, None, None],
         fall_date=["2016-01-01", "2016-01-01", None, "2014-06-01", None, "2017-01-01", None, "2020-12-31"],
     )
-    found = dated_events(table, "fall_date", pd.Timestamp("2020-01-01"))
+    found = dated_events(table, "fall_date", Register(pd.Timestamp("2020-01-01"), stated=True))
     np.testing.assert_array_equal(found.status, [1, 1, 2, 0, 0, 0, 0, 0])
     days = np.array([365, 365, 731, np.nan, 365, np.nan, 1826, 1826]) / 365.25
     np.testing.assert_allclose(found.years, days)
-    assert found.note == "1 had the event before imaging: left out; 1 have an event after their death: left out"
+    assert found.note == (
+        "1 had the event before imaging: left out; 1 have an event after their death: left out; "
+        "1 had the event after the end of follow-up: not counted"
+    )
     assert found.summary.iloc[0][["n", "events", "died_first"]].tolist() == [6, 2, 1]
     with pytest.raises(DataError, match="no dates"):
         dated_events(table.assign(fall_date="yes"), "fall_date")

@@ -16,6 +16,7 @@ from analysis.definitions import COVARIATES
 from analysis.discrimination import brier_score, concordance_index, delong, net_benefit, weighted_auc
 from analysis.head_to_head import head_to_head
 from analysis.logistic import fit_logistic, refitted
+from analysis.optimism import Fitted, resampled
 from analysis.survival import follow_up
 from analysis.verdicts import verdicts
 from phantom.table import draw_cohort
@@ -161,6 +162,39 @@ def test_bootstraps_remove_optimism_and_give_curves() -> None:
     assert set(found.decision["model"]) >= {"everybody", "+ P/A"}
     again = head_to_head(table, COVARIATES, outcomes=("falls",), bootstraps=20)
     pd.testing.assert_frame_equal(found.models, again.models)
+    # The Brier score stands beside the corrected AUC, so it is corrected too: it looked too small.
+    assert (found.models["brier_optimism"] < 0).all() and plain["brier_optimism"].isna().all()
+    np.testing.assert_allclose(found.models["brier"] + found.models["brier_optimism"], plain["brier"])
+
+
+def test_the_corrected_brier_score_is_near_that_of_new_people() -> None:
+    """Twelve regressors without effect, 300 people: the apparent score is far below that of anybody else."""
+    rng = np.random.default_rng(11)
+    apparent, corrected, true = [], [], []
+    new = rng.normal(size=(20_000, 12))
+    for _ in range(20):
+        x, y = rng.normal(size=(300, 12)), (rng.random(300) < 0.3).astype(float)
+        one = Fitted(x, fit_logistic(x, y))
+        drawn = resampled({"model": one}, y, 40, rng)
+        apparent.append(brier_score(one.risk, y))
+        corrected.append(apparent[-1] - drawn.brier_optimism[0])
+        predicted = Fitted(new, one.fit).risk
+        true.append(float(np.mean(0.3 * (1 - predicted) ** 2 + 0.7 * predicted**2)))
+    gap, left = np.mean(true) - np.mean(apparent), np.mean(true) - np.mean(corrected)
+    assert gap > 0.01 and abs(left) < 0.25 * gap
+
+
+def test_resampled_scores_are_those_of_models_fitted_to_the_drawn_people() -> None:
+    rng = np.random.default_rng(12)
+    x, y = rng.normal(size=(400, 2)), (rng.random(400) < 0.3).astype(float)
+    one = Fitted(x, fit_logistic(x, y))
+    found = resampled({"model": one}, y, 3, np.random.default_rng(5))
+    again = np.random.default_rng(5)
+    for repeat in range(3):
+        chosen = again.integers(0, 400, 400)
+        refit = Fitted(x[chosen], fit_logistic(x[chosen], y[chosen]))
+        assert found.brier[repeat, 0] == pytest.approx(brier_score(refit.risk, y[chosen]), rel=1e-4)
+        assert found.brier_tested[repeat, 0] == pytest.approx(brier_score(Fitted(x, refit.fit).risk, y), rel=1e-3)
 
 
 def test_confounding_by_mass_is_found_and_removed() -> None:

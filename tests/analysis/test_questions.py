@@ -12,6 +12,7 @@ import pytest
 from analysis import associations
 from analysis.cohort import build_cohort
 from analysis.covariate_types import ReadAs
+from analysis.deaths import Register
 from analysis.derived_columns import derive
 from analysis.design import Covariates, variance_inflation
 from analysis.errors import DataError
@@ -100,10 +101,10 @@ def test_implausible_tables_are_refused_with_the_likely_cause(spoil, says) -> No
 def test_only_deaths_after_imaging_and_before_the_end_count_in_both_models() -> None:
     table = people().drop(columns="died").assign(imaging_date="2016-01-01")
     table["p40000_i0"] = ["2015-12-31", "2016-01-01", "2018-06-01", "2021-06-01"] + [None] * 36
-    end = pd.Timestamp("2020-12-31")
+    end = Register(pd.Timestamp("2020-12-31"), stated=True)
     joined = checked(table).table.merge(images(), on="eid")
-    logistic = derive(joined, register_until=end)["mortality"]
-    cox = follow_up(derive(joined, register_until=end), end)
+    logistic = derive(joined, register=end)["mortality"]
+    cox = follow_up(derive(joined, register=end), end)
     assert logistic.isna().tolist()[:4] == [True, True, False, False]
     assert logistic.tolist()[2:5] == [1.0, 0.0, 0.0]
     np.testing.assert_array_equal(np.nan_to_num(logistic, nan=-1), np.nan_to_num(cox.died, nan=-1))
@@ -152,8 +153,8 @@ def test_collinear_covariates_and_separated_events_are_told_apart(tmp_path: Path
     groups = type(tertiles(x))(np.where(x == 1, 2, 0).astype(np.int8), 0.0, 1.0)
     from analysis.interactions import _interaction_p  # the exposure's thirds are given here
 
-    ours = _interaction_p(table, "y", groups, Covariates(table, ()), Covariates(table, ("band",)))
-    assert ours == pytest.approx(r["lr"][0], rel=1e-6)
+    ours, reason = _interaction_p(table, "y", groups, Covariates(table, ()), Covariates(table, ("band",)))
+    assert ours == pytest.approx(r["lr"][0], rel=1e-6) and reason == ""
 
 
 def test_a_covariate_near_the_exposure_is_estimated_with_its_inflation_noted() -> None:

@@ -17,6 +17,7 @@ from analysis import (
     read_fields,
 )
 from analysis.competing_risks import dated_events
+from analysis.deaths import Register
 from analysis.definitions import COVARIATES
 from analysis.survival import PER_SD, THIRDS, FollowUp
 from analysis.thirds import tertiles
@@ -101,7 +102,7 @@ def test_deaths_after_the_registers_last_day_do_not_count() -> None:
         death_date=["2016-01-01", "2019-06-01", None],
         censor_date=[None, None, "2021-01-01"],  # later than the register can know
     )
-    followed = follow_up(table, pd.Timestamp("2018-01-01"))
+    followed = follow_up(table, Register(pd.Timestamp("2018-01-01"), stated=True))
     np.testing.assert_array_equal(followed.died, [1, 0, 0])
     np.testing.assert_allclose(followed.years, np.array([365, 1096, 1096]) / 365.25)
 
@@ -179,7 +180,7 @@ def test_who_was_imaged_after_the_end_of_follow_up_has_no_known_outcome() -> Non
         checked, check_phenotypes(images(), "p.csv"), covariates=(), register_until=pd.Timestamp("2018-06-30")
     )
     n = len(cohort.analysed) // 4
-    followed = follow_up(cohort.analysed, pd.Timestamp("2018-06-30"))
+    followed = follow_up(cohort.analysed, cohort.register)
     np.testing.assert_array_equal(cohort.analysed["mortality"].notna(), np.isfinite(followed.years))
     assert cohort.analysed["mortality"].tolist()[:4] == pytest.approx([1, np.nan, np.nan, 0], nan_ok=True)
     assert [(note.where, note.count) for note in cohort.notes if "end of follow-up" in note.rule] == [

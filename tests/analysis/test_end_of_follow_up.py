@@ -1,0 +1,85 @@
+"""One end of follow-up for every model of a run, whoever is analysed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.cohort import Cohort, build_cohort
+from analysis.competing_risks import dated_events
+from analysis.deaths import Register, register_of
+from analysis.options import Options
+from analysis.provenance import provenance
+from analysis.survival import follow_up
+from analysis.validation import check_phenotypes
+from tests.analysis.small_tables import checked, images, people
+
+_LATEST = pd.Timestamp("2020-06-01")
+
+
+def _with_deaths() -> pd.DataFrame:
+    """The latest death is that of a person without images; the one before, of a person without grip."""
+    table = people(60).drop(columns="died").assign(imaging_date="2015-01-01", death_date=None)
+    table["death_date"] = table["death_date"].astype("string")
+    table.loc[[0, 1, 2], "death_date"] = ["2020-06-01", "2019-06-01", "2017-06-01"]
+    table.loc[[3, 4], "imaging_date"] = ["2018-01-01", "2020-01-01"]
+    table.loc[1, ["grip_left_kg", "grip_right_kg"]] = np.nan
+    return table
+
+
+def _cohort(register_until: pd.Timestamp | None = None) -> Cohort:
+    with_images = check_phenotypes(images(60).iloc[1:], "p.csv")
+    return build_cohort(checked(_with_deaths()), with_images, covariates=(), register_until=register_until)
+
+
+def test_the_same_people_die_in_the_logistic_and_in_coxs_models_whoever_is_analysed() -> None:
+    cohort = _cohort()
+    assert len(cohort.analysed) == 58
+    followed = follow_up(cohort.analysed, cohort.register)
+    np.testing.assert_array_equal(followed.died, cohort.analysed["mortality"])  # nobody is unknown in only one of them
+    assert np.nansum(followed.died) == 1 and np.isfinite(followed.died).all()
+    last = (_LATEST - pd.Timestamp("2015-01-01")).days / 365.25
+    assert followed.years.max() == pytest.approx(last)
+
+
+def test_dated_events_end_with_the_deaths() -> None:
+    cohort = _cohort()
+    fell = pd.Series(pd.NaT, index=cohort.analysed.index, dtype="datetime64[s]")
+    fell[[5, 6]] = pd.to_datetime(["2019-01-01", "2021-01-01"])
+    events = dated_events(cohort.analysed.assign(fall_date=fell), "fall_date", cohort.register)
+    assert events.status[[5, 6]].tolist() == [1, 0]
+    deaths = follow_up(cohort.analysed, cohort.register)
+    np.testing.assert_array_equal(np.delete(events.years, 5), np.delete(deaths.years, 5))
+    assert events.note == "1 had the event after the end of follow-up: not counted"
+
+
+def test_the_end_is_said_with_its_source(tmp_path: Path) -> None:
+    for name in ("phenotypes.csv", "participants.csv"):
+        (tmp_path / name).write_text("eid\n1\n", encoding="utf-8")
+    options = Options(tmp_path / "phenotypes.csv", tmp_path / "participants.csv", tmp_path / "out")
+    cohort = _cohort()
+    assert follow_up(cohort.analysed, cohort.register).end == "2020-06-01 (the latest death known)"
+    assert provenance(options, cohort)["deaths_known_until"] == "2020-06-01 (the latest death known)"
+    assert [note.rule for note in cohort.notes if "latest one" in note.rule] == [
+        "no --censor-date: deaths count as known until the latest one in the table, 2020-06-01, in every model"
+    ]
+    stated = _cohort(pd.Timestamp("2020-12-31"))
+    assert follow_up(stated.analysed, stated.register).end == "2020-12-31"
+    assert provenance(options, stated)["deaths_known_until"] == "2020-12-31"
+    assert not [note for note in stated.notes if "latest one" in note.rule]
+
+
+def test_who_withdrew_does_not_set_the_end() -> None:
+    with_images = check_phenotypes(images(60).iloc[1:], "p.csv")
+    cohort = build_cohort(checked(_with_deaths()), with_images, covariates=(), withdrawn={"1000"})
+    assert cohort.register == Register(pd.Timestamp("2019-06-01"), stated=False)
+
+
+def test_without_deaths_only_a_stated_end_or_a_persons_own_is_known() -> None:
+    nobody = pd.Series([pd.NaT, pd.NaT], dtype="datetime64[s]")
+    assert register_of(nobody) == Register(None, stated=False)
+    assert register_of(nobody, _LATEST) == Register(_LATEST, stated=True)
+    assert register_of(nobody).words == ""
