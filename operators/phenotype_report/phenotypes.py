@@ -135,6 +135,8 @@ def _cut_at_ends(labels: LabelMap, fused: Fused) -> LabelMap:
         labels = replace(labels, cut=labels.cut | _in_slices(labels, [0, -1]))
     if "short-trunk" in codes:
         labels = replace(labels, cut=labels.cut | _in_slices(labels, [-1, -2]))
+    if "knees-not-seen" in codes:
+        labels = replace(labels, cut=labels.cut | _in_slices(labels, [0, 1]))
     return labels
 
 
