@@ -102,7 +102,7 @@ def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[Q
     else:
         message = (
             "The images do not show where the legs part and where the knees are, so that it is not known whether the "
-            "volume reaches from pelvis to knee. If it does not, the volumes of muscles that its ends cut are too small."
+            "volume reaches from pelvis to knee. If it does not, volumes of muscles that its ends cut are too small."
         )
         flags.append(QualityFlag("coverage-unknown", "warning", message, quantities=("volume",)))
     return tuple(flags)
