@@ -109,11 +109,19 @@ def test_noise_that_spoils_the_body_mask_of_water_alone_is_flagged_too(slices: i
 
 
 @pytest.mark.parametrize(
-    ("code", "slices", "cut"), [("knees-not-seen", (0, 8), True), ("knees-not-seen", (52, 60), False)]
+    ("code", "slices", "cut"),
+    [
+        ("knees-not-seen", (0, 8), True),
+        ("knees-not-seen", (2, 8), False),
+        ("knees-not-seen", (52, 60), False),
+        ("short-trunk", (52, 60), True),
+        ("short-trunk", (0, 8), False),
+        ("partial-coverage", (1, 8), True),  # 8 mm from the end, where labels of a cut muscle may end
+        ("partial-coverage", (52, 59), True),
+        ("partial-coverage", (2, 58), False),
+    ],
 )
-def test_muscles_that_reach_the_lowest_slices_of_a_volume_without_knees_have_no_volume(
-    code: str, slices: tuple[int, int], cut: bool
-) -> None:
+def test_muscles_that_an_end_of_the_images_cuts_have_no_volume(code: str, slices: tuple[int, int], cut: bool) -> None:
     fused = box_body.fused_of(box_body.grid())
     labels, _ = box_body.box_labels()
     column = labels[:, 1:3, 42:50]
