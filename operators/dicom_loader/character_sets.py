@@ -90,7 +90,7 @@ def decode_texts(header: Dataset) -> frozenset[str]:
     value = b"" if said is None else said.value or b""
     names = value.decode("ascii", errors="replace") if isinstance(value, bytes) else value
     declared = (names if isinstance(names, str) else "\\".join(names)).strip("\0 ")
-    assumed = set()
+    assumed: set[str] = set()
     for tag in list(header.keys()):  # a data set's own iterator would convert them
         raw = header.get_item(tag)
         if not isinstance(raw, RawDataElement) or not isinstance(raw.value, bytes) or is_plain(raw.value):
