@@ -68,7 +68,7 @@ def is_assumed(value: bytes, declared: str) -> bool:
 
     Examples
     --------
-    >>> is_assumed(b"M\xfcller", ""), is_assumed("Müller".encode(), ""), is_assumed(b"M\xfcller", "ISO_IR 100")
+    >>> is_assumed(b"M\\xfcller", ""), is_assumed("Müller".encode(), ""), is_assumed(b"M\\xfcller", "ISO_IR 100")
     (True, False, False)
     """
     value = value.rstrip(b"\0 ")
