@@ -135,13 +135,15 @@ def _check_own_labels(report: Mapping[str, Any]) -> None:
 
 def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | None) -> tuple[LabelMap, ModelCard]:
     from operators.segmentation.edited import read_edited_labels
+    from operators.segmentation.exchanged_labels import exchanged_flags
     from operators.segmentation.made_elsewhere import import_labels
+    from operators.segmentation.plausible_anatomy import anatomy_flags
 
     if isinstance(labels, LabelOptions):
         return import_labels(finished.fused, labels.sources())
     grid = finished.fused.grid
     voxels, flags = read_edited_labels(labels or folder / SEGMENTATION_FILE, grid)
-    earlier = finished.report["segmentation"]
+    earlier, known = finished.report["segmentation"], finished.labelling_flags
     card, confidence, by_label = finished.card, None, {}
     if label_digest(Volume(voxels, grid)) == earlier["labels_sha256"]:
         confidence = _confidence(folder, finished)
@@ -149,8 +151,10 @@ def _label(folder: Path, finished: FinishedStudy, labels: Path | LabelOptions | 
     else:
         card = card.after_editing()
         edited = f"The labels of {card.name} {card.version} were edited by hand after the run."
-        flags = (QualityFlag("labels-edited", "info", edited), *flags)
-    flags = tuple(dict.fromkeys((*finished.labelling_flags, *flags)))
+        doubts = (*anatomy_flags(LabelMap(voxels, grid), finished.fused), *exchanged_flags(voxels, grid))
+        flags = (QualityFlag("labels-edited", "info", edited), *flags, *doubts)
+        known = tuple(flag for flag in known if flag.code != "implausible-anatomy")  # it was of the earlier labels
+    flags = tuple(dict.fromkeys((*known, *flags)))
     sides = _stated_sides(folder, finished)
     engine = earlier["engine"] or ""
     return LabelMap(voxels, grid, confidence, by_label, sides=sides, engine=engine, flags=flags), card

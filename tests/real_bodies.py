@@ -5,7 +5,9 @@ The environment variable ``SARCOMAP_REAL_DATA`` names their folder; by default i
 
 from __future__ import annotations
 
+import csv
 import os
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from operators.core.volume import Contrast
+from operators.core.anatomy import by_name
+from operators.core.volume import Contrast, Grid
 from phantom.archive import write_folder
 from phantom.dicom_files import dicom_files
 from phantom.dicom_series import Patient, Series, deterministic_uid
 
-__all__ = ["OVERLAP_SLICES", "real_folder", "seven_stations", "write_water_dicom"]
+__all__ = ["OVERLAP_SLICES", "pelvis_labels", "real_folder", "seven_stations", "write_water_dicom"]
 
 OVERLAP_SLICES = 5
 SPACING_MM = (6.0, 3.0, 3.0)
@@ -48,6 +51,25 @@ def seven_stations() -> list[NDArray[np.float32]]:
         voxels = np.asanyarray(image.dataobj).astype(np.float32)  # (x, y, z) to the right, front and head
         stations.append(np.ascontiguousarray(voxels[::-2, ::-2].transpose(2, 1, 0)))
     return stations
+
+
+def pelvis_labels(name: str) -> tuple[NDArray[np.uint8], Grid]:
+    """Labels (z, y, x) drawn by hand from waist to thigh, every second voxel in plane, as numbers of the label table.
+
+    What holds several of our structures has the number of the first of them.
+    """
+    folder = real_folder("pelvis-labels")
+    header = dict(line.split(" = ") for line in (folder / f"{name}.label.mhd").read_text().splitlines())
+    size, mm = (header[key].split() for key in ("DimSize", "ElementSpacing"))
+    stored = zlib.decompress((folder / header["ElementDataFile"]).read_bytes())
+    drawn = np.frombuffer(stored, "<i2").reshape([int(n) for n in size[::-1]])[:, ::2, ::2]
+    table = np.zeros(256, np.uint8)
+    with (folder / "labels.csv").open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            if ours := row["ours"].split("+")[0].split(" ")[0]:
+                table[int(row["value"])] = by_name(ours).index
+    affine = np.diag([2 * float(mm[0]), 2 * float(mm[1]), float(mm[2]), 1.0])
+    return table[drawn], Grid(drawn.shape, affine)  # type: ignore[arg-type]
 
 
 def write_water_dicom(stations: list[NDArray[np.float32]], folder: Path) -> Path:

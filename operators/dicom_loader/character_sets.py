@@ -7,15 +7,15 @@ that were decoded as declared would then be wrong in every object that we write.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from pydicom.charset import CODES_TO_ENCODINGS, convert_encodings, decode_bytes, default_encoding
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-__all__ = ["TEXT_REPRESENTATIONS", "decode_texts", "decoded", "is_plain"]
+__all__ = ["TEXT_REPRESENTATIONS", "decode_texts", "decoded", "is_assumed", "is_plain"]
 
 TEXT_REPRESENTATIONS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations whose text is in the declared character set."""
@@ -63,12 +63,34 @@ def decoded(value: bytes, declared: str, representation: str) -> str:
     return decode_bytes(value, encodings, set(_DELIMITERS_OF_NAMES if representation == "PN" else _DELIMITERS))
 
 
-def decode_texts(header: Dataset) -> None:
-    """Decode the text elements of a data set that pydicom has not converted yet; those in sequences are left to it."""
+def is_assumed(value: bytes, declared: str) -> bool:
+    """Whether `decoded` takes a text for Latin-1 although nothing says so: no set is declared, and it is not UTF-8.
+
+    Examples
+    --------
+    >>> is_assumed(b"M\\xfcller", ""), is_assumed("Müller".encode(), ""), is_assumed(b"M\\xfcller", "ISO_IR 100")
+    (True, False, False)
+    """
+    value = value.rstrip(b"\0 ")
+    if is_plain(value) or _ESCAPE in value:
+        return False
+    first, *others = convert_encodings([name.strip() for name in declared.split("\\")])
+    return first == default_encoding and not any(_texts(value, ("UTF8", *others)))
+
+
+def decode_texts(header: Dataset) -> frozenset[str]:
+    """Decode the text elements of a data set that pydicom has not converted yet; those in sequences are left to it.
+
+    Returns
+    -------
+    frozenset of str
+        Keywords of the elements whose character set was assumed; see `is_assumed`.
+    """
     said = header.get_item(_CHARACTER_SET)
     value = b"" if said is None else said.value or b""
     names = value.decode("ascii", errors="replace") if isinstance(value, bytes) else value
     declared = (names if isinstance(names, str) else "\\".join(names)).strip("\0 ")
+    assumed: set[str] = set()
     for tag in list(header.keys()):  # a data set's own iterator would convert them
         raw = header.get_item(tag)
         if not isinstance(raw, RawDataElement) or not isinstance(raw.value, bytes) or is_plain(raw.value):
@@ -76,6 +98,9 @@ def decode_texts(header: Dataset) -> None:
         representation = raw.VR or ("" if tag.is_private else dictionary_VR(tag))
         if representation in TEXT_REPRESENTATIONS:
             header[tag] = DataElement(tag, representation, decoded(raw.value, declared, representation))
+            if is_assumed(raw.value, declared):
+                assumed.add(keyword_for_tag(tag))
+    return frozenset(assumed)
 
 
 def _readings(value: bytes, encodings: Sequence[str]) -> Iterator[str]:
@@ -85,7 +110,11 @@ def _readings(value: bytes, encodings: Sequence[str]) -> Iterator[str]:
         order = ("UTF8", *others, first)
     else:
         order = ("UTF8", first) if first in _WESTERN else (first, "UTF8")
-    for name in order:
+    return _texts(value, order)
+
+
+def _texts(value: bytes, encodings: Iterable[str]) -> Iterator[str]:
+    for name in encodings:
         with suppress(UnicodeError, LookupError):
             text = value.decode(name)
             if not _CONTROL.search(text):

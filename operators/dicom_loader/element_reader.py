@@ -20,7 +20,7 @@ from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from operators.dicom_loader.character_sets import TEXT_REPRESENTATIONS, decoded, is_plain
+from operators.dicom_loader.character_sets import TEXT_REPRESENTATIONS, decoded, is_assumed, is_plain
 from operators.dicom_loader.elements import (
     PREAMBLE_BYTES,
     UNDEFINED_LENGTH,
@@ -74,6 +74,11 @@ class ElementReader:
     ----------
     keywords, private_tags : sequence of str, sequence of int
         The wanted elements. The key of a private one is its tag in eight hexadecimal digits.
+
+    Attributes
+    ----------
+    assumed : set of str
+        Keywords of texts, in any file so far, whose character set nothing says (`is_assumed`).
     """
 
     def __init__(self, keywords: Sequence[str], private_tags: Sequence[int] = ()) -> None:
@@ -86,6 +91,7 @@ class ElementReader:
         self._plain: dict[bytes, bool] = {}
         self._layouts: dict[bytes, _Layout] = {}
         self._varying: set[int] = set()
+        self.assumed: set[str] = set()
 
     def read(self, stream: BinaryIO, where: str) -> Elements:
         """Read one file; the stream may be at any position.
@@ -199,6 +205,8 @@ class ElementReader:
             declared, representation = charset.decode("ascii").strip("\0 "), vr.decode()
             if representation in TEXT_REPRESENTATIONS and not is_plain(value):
                 self._known[known] = decoded(value, declared, representation)
+                if is_assumed(value, declared):
+                    self.assumed.add(self._keywords[tag])
                 return self._known[known]
             raw = RawDataElement(BaseTag(tag), representation, len(value), value or None, 0, False, True)
             self._known[known] = convert_raw_data_element(raw).value
@@ -214,7 +222,9 @@ class ElementReader:
         return self._plain[syntax]
 
     def _parse(self, stream: BinaryIO, where: str) -> Elements:
-        return parsed(stream, where, self._tags, self._identifiers)
+        found = parsed(stream, where, self._tags, self._identifiers)
+        self.assumed |= found.assumed
+        return found
 
 
 def _at_pixels(content: bytes, at: int, values: Values, ruling: Mapping[int, bytes]) -> Elements | None:

@@ -71,12 +71,15 @@ class Elements:
         Values of the requested keywords, as pydicom converts them.
     pixels : PixelElement or None
         None when the file ends before its pixels.
+    assumed : frozenset of str
+        Keywords of texts whose character set nothing says.
     """
 
     transfer_syntax_uid: str
     media_storage_sop_class_uid: str
     values: Values
     pixels: PixelElement | None
+    assumed: frozenset[str] = frozenset()
 
 
 class Element(NamedTuple):

@@ -82,7 +82,7 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
         stream.seek(start)
         header = read_dataset(stream, *encoding, stop_when=at_pixels, specific_tags=tags)
         syntax = _SYNTAX_OF_ENCODING[encoding]
-    decode_texts(header)
+    assumed = decode_texts(header)
     pixels = None
     if found is not None:
         # The file meta information repeats them, where a tool has removed them from the data set.
@@ -94,7 +94,7 @@ def parsed(stream: BinaryIO, where: str, tags: list[BaseTag | int], identifiers:
         pixels = PixelElement(stream.tell() + (8 if vr is None else 12), length, vr or "")
         if not syntax and length != UNDEFINED_LENGTH:
             syntax = _SYNTAX_OF_ENCODING.get(header.original_encoding, "")
-    return Elements(syntax, str(meta.get("MediaStorageSOPClassUID") or ""), header, pixels)
+    return Elements(syntax, str(meta.get("MediaStorageSOPClassUID") or ""), header, pixels, assumed)
 
 
 def _contradicting(syntax: str, opening: bytes) -> tuple[bool, bool] | None:

@@ -21,6 +21,9 @@ __all__ = ["study_flags"]
 #: These transfer syntaxes lose something. JPEG 2000 may, and then LossyImageCompression says so.
 _LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 
+#: Attributes by which a PACS finds the patient and the order.
+_NAMING = frozenset({"PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID"})
+
 
 def study_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequence[str]) -> tuple[QualityFlag, ...]:
     """Flags of a study that was loaded, in the order in which the report shows them.
@@ -103,6 +106,16 @@ def _identity_flags(stacks: Sequence[Stack], headers: StudyHeaders, frames: Sequ
             "warning",
             "Images name series of their own (SeriesInstanceUID); they were put together by series number, "
             "contrast and place.",
+        )
+    if headers.assumed_texts:
+        grave = not _NAMING.isdisjoint(headers.assumed_texts)
+        yield QualityFlag(
+            "character-set-assumed",
+            "warning" if grave else "info",
+            f"{', '.join(headers.assumed_texts)}: characters beyond ASCII, of no declared character set and not UTF-8. "
+            "They were read as Latin-1. If they are of another set, they are wrong in all outputs that repeat them"
+            f"{', and a PACS may not find the patient or the order' if grave else ''}.",
+            quantities=(),  # no number depends on it
         )
     if headers.copies:
         yield QualityFlag("image-twice", "info", f"{headers.copies} files hold an image that another file holds too.")

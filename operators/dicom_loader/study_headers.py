@@ -41,6 +41,8 @@ class StudyHeaders:
         Links to files that do not exist.
     shared_uids : int
         Images that had the SOP Instance UID of another one, and were given derived UIDs.
+    assumed_texts : tuple of str
+        Attributes, in order of name, whose character set no file says.
     """
 
     images: tuple[ImageFile, ...]
@@ -49,6 +51,7 @@ class StudyHeaders:
     copies: int
     broken_links: int
     shared_uids: int = 0
+    assumed_texts: tuple[str, ...] = ()
 
 
 def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyHeaders:
@@ -98,7 +101,8 @@ def read_headers(source: Source, members: Sequence[str], tick: Ticker) -> StudyH
     once = _without_copied_series(source, _each_once(source, every))
     copies += len(every) - len(once)
     shared = sum(len(alike) for alike in images.values() if len(alike) > 1)
-    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, len(source.broken_links()), shared)
+    links, assumed = len(source.broken_links()), tuple(sorted(reader.assumed))
+    return StudyHeaders(tuple(once), tuple(others), tuple(unplaced), copies, links, shared, assumed)
 
 
 def _shows(image: ImageFile) -> Hashable:

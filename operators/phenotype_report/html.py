@@ -262,10 +262,13 @@ def _cards(report: Mapping[str, Any], touched: Sequence[str], further: PageConte
 
 def _compartment_rows(report: Mapping[str, Any], compartment: Compartment) -> dict[str, Any]:
     rows = [s for s in report["structures"] if s["compartment"] == compartment.value]
+    given = (
+        report["phenotypes"].get(f"{compartment.value}_cm3") is not None
+    )  # else a part of a structure would be in it
 
     def total(key: str) -> float | None:
         values = [row[key] for row in rows]
-        return None if any(value is None for value in values) else sum(values)
+        return sum(values) if given and all(value is not None for value in values) else None
 
     return {
         "name": compartment.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -35,6 +36,8 @@ from operators.station_fusion.lateral_edges import labels_at_edges
 __all__ = ["measure", "withheld_reason"]
 
 _MEASURED = frozenset(structure.index for structure in STRUCTURES)
+_NEAR_END_MM = 10.0
+"""Of an end of the images that cuts structures. Labels of a cut muscle may end a slice before it."""
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
@@ -131,11 +134,11 @@ def measure(
 def _cut_at_ends(labels: LabelMap, fused: Fused) -> LabelMap:
     """The label map, with the structures that the ends of the images cut, as fusion's flags tell."""
     codes = {flag.code for flag in fused.flags}
-    if "partial-coverage" in codes:
-        labels = replace(labels, cut=labels.cut | _in_slices(labels, [0, -1]))
-    if "short-trunk" in codes:
-        labels = replace(labels, cut=labels.cut | _in_slices(labels, [-1, -2]))
-    return labels
+    near = min(math.ceil(_NEAR_END_MM / labels.grid.spacing_mm[2]), labels.grid.shape[0])
+    lowest, highest = list(range(near)), list(range(-near, 0))
+    slices = {"partial-coverage": lowest + highest, "short-trunk": highest, "knees-not-seen": lowest}
+    cut = frozenset[str]().union(*(_in_slices(labels, where) for code, where in slices.items() if code in codes))
+    return replace(labels, cut=labels.cut | cut)
 
 
 def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from operators.core.anatomy import MUSCLES, STRUCTURES, THIGH_MUSCLES, by_name
 from operators.core.label_map import LabelMap
-from operators.core.volume import Fused, QualityFlag
+from operators.core.volume import Contrast, Fused, QualityFlag
 from operators.phenotype_report.measurements import StructureMeasure
 from operators.phenotype_report.mid_surface import MidSurface
 from operators.phenotype_report.signal_noise import Noise
@@ -89,9 +89,10 @@ def noise_flags(labels: LabelMap, fused: Fused, noise: Noise) -> tuple[QualityFl
     ratio = float(np.median(muscle)) / noise.water_sd
     if ratio >= _LEAST_SIGNAL_TO_NOISE:
         return ()
+    doubtful = "labels and the body mask" if Contrast.FAT in fused.absent else "labels and fat"
     message = (
         f"Muscle has a signal-to-noise ratio of {ratio:.1f} in the water image. Below {_LEAST_SIGNAL_TO_NOISE:.0f}, "
-        "labels and fat cannot be relied on."
+        f"{doubtful} cannot be relied on."
     )
     return (QualityFlag("low-signal-to-noise", "warning", message, quantities=("volume", "fat")),)
 

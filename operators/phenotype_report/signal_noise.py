@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from operators.core.volume import Fused
+from operators.core.volume import Contrast, Fused
 
 __all__ = ["BIAS_STEP", "Noise", "bias_by_mean", "noise_of"]
 
@@ -34,6 +34,8 @@ _LEAST_AIR_VOXELS = 2000
 _LEAST_AIR_IN_SLICE = 50
 _UNMASKED = 0.9
 """Share of the air that is not exactly 0. A scanner that masks the air leaves nothing to measure."""
+
+_OUTER_VOXELS = 2
 
 _SPREAD = (0.15, 0.6)
 """SD over mean of Rayleigh noise is 0.52, less after interpolation, and a little more where a scanner has evened out
@@ -61,7 +63,9 @@ def noise_of(fused: Fused) -> Noise:
     The mean of the air is used, because interpolation and averaging do not
     change it. Slices where there is more than noise, such as an arm at the edge,
     are left out. The noise is not known when there is no air, when the scanner
-    has set it to 0, or when few slices have noise alone.
+    has set it to 0, or when few slices have noise alone. In a study of water
+    alone, strong noise spoils the body mask. The outer rows and columns of the
+    images then show it.
     """
     slices = np.flatnonzero(fused.body.any(axis=(1, 2)))
     if not slices.size:
@@ -70,7 +74,16 @@ def noise_of(fused: Fused) -> Noise:
     sampling = fused.grid.spacing_mm[1::-1]
     air = [ndimage.distance_transform_edt(~fused.body[k], sampling=sampling) > _AWAY_FROM_BODY_MM for k in chosen]
     bright = float(np.median((fused.water[chosen] + fused.fat[chosen])[fused.body[chosen]]))
-    return Noise(*(_noise_sd(image[chosen], air, _LARGEST_SHARE * bright) for image in (fused.water, fused.fat)))
+    noise = Noise(*(_noise_sd(image[chosen], air, _LARGEST_SHARE * bright) for image in (fused.water, fused.fat)))
+    if not noise.water_sd and Contrast.FAT in fused.absent:
+        return Noise(_noise_sd(fused.water[chosen], [_outer(image) for image in fused.water[chosen]], np.inf))
+    return noise
+
+
+def _outer(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The outer rows and columns of what a slice shows."""
+    shown = np.outer(image.any(axis=1), image.any(axis=0))
+    return shown & ~ndimage.binary_erosion(shown, np.ones((3, 3)), iterations=_OUTER_VOXELS)
 
 
 def _noise_sd(signal: NDArray[np.float32], air: list[NDArray[np.bool_]], highest: float) -> float:

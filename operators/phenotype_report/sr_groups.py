@@ -43,6 +43,8 @@ def structure_groups(
 ) -> list[Group]:
     """The groups of one measured structure: both sides together, then the left and the right where they are known.
 
+    Where the field of view cuts the structure, each group says that its volume is a lower bound.
+
     Parameters
     ----------
     measure : StructureMeasure
@@ -90,6 +92,7 @@ def structure_groups(
             "finding_type": concept,
             "finding_sites": [FindingSite(concept, laterality=_LATERALITY[side] if structure.paired else None)],
             "measurements": numbers,
+            "qualitative_evaluations": [_lower_bound()] if measure.cut_by_field_of_view else None,
         }
         # Only references to Segmentation Storage may name segments. A label map's are identified by their tracking UID.
         # A segment holds both sides, so the groups of one side refer to none.
@@ -104,6 +107,13 @@ def structure_groups(
         )
         groups.append(VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **described))
     return groups
+
+
+def _lower_bound() -> QualitativeEvaluation:
+    return QualitativeEvaluation(
+        private_concept("coverage", "Coverage of the structure"),
+        private_concept("cut_by_field_of_view", "Cut by the field of view: volume is a lower bound"),
+    )
 
 
 def phenotype_groups(

@@ -106,14 +106,15 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     labels[labels == ADIPOSE_INDEX] = BACKGROUND_INDEX  # as for our network: adipose tissue is not measured
     bones = [by_name(name).index for name in ("femur", "iliac_bone")]
     muscles = (group_voxels > 0) | ((labels != BACKGROUND_INDEX) & ~np.isin(labels, bones))
-    flags += exchanged_flags(labels, fused.grid)
+    together = Volume(group_voxels, fused.grid) if groups else None
+    flags += exchanged_flags(labels, fused.grid, groups, together)
     flags += displaced_label_flags(muscles, len(np.unique(labels)) - 1 + len(groups), fused)
     flags.insert(0, _elsewhere(sources))
     made = LabelMap(
         labels,
         fused.grid,
         groups=groups,
-        group_voxels=Volume(group_voxels, fused.grid) if groups else None,
+        group_voxels=together,
         sides=Volume(sides, fused.grid) if sides.any() else None,
         cut=frozenset(cut),
         flags=tuple(dict.fromkeys(flags)),

@@ -37,10 +37,8 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
     -------
     Fused
         Flags: the study's, ``contrast-absent``, ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap``
-        as for `fuse`, ``partial-coverage`` (warning) for a volume shorter than from pelvis to knee, and
-        ``knees-not-seen`` (warning) for a long one that does not show the knees, and ``short-trunk`` (warning) or
-        ``no-pelvis-coverage`` (error) for a long one that ends too low. The body is not looked for at the lateral
-        edges (``cut-at-side``), because volumes made elsewhere are often cropped to the body.
+        as for `fuse`, and those of `_coverage_flags`. The body is not looked for at the lateral edges
+        (``cut-at-side``), because volumes made elsewhere are often cropped to the body.
     """
     absent = absent_contrasts(study.stations)
     position = TablePosition(_by_contrast(with_stand_ins(study.stations)))
@@ -52,19 +50,7 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
     signal: dict[Contrast, NDArray[np.float32]] = position.signals_by_contrast
     water, fat, grid = signal[Contrast.WATER], signal[Contrast.FAT], position.grid
     body = body_of_water(water, grid) if Contrast.FAT in absent else body_mask(water, fat, grid)
-    covered_mm = grid.shape[0] * abs(float(grid.affine[2, 2]))
-    if covered_mm < MINIMUM_COVERAGE_MM:
-        message = (
-            f"The volume covers {covered_mm:.0f} mm, less than from pelvis to knee ({MINIMUM_COVERAGE_MM:.0f} mm). "
-            "Structures that reach its first or last slice are cut there: phenotypes that need their volume are not "
-            "given."
-        )
-        flags.append(QualityFlag("partial-coverage", "warning", message))
-    elif reaches_knees(water, fat, body, grid) is False:
-        message = "The lower end of the volume does not look like knees: muscles that extend below it are cut off."
-        flags.append(QualityFlag("knees-not-seen", "warning", message))
-    if covered_mm >= MINIMUM_COVERAGE_MM and Contrast.FAT not in absent:
-        flags += [flag for flag in choose((position,)).flags if flag.code in CUT_ABOVE]
+    flags += _coverage_flags(position, body)
     return Fused(
         water=water,
         fat=fat,
@@ -77,6 +63,49 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
         flags=tuple(flags),
         absent=absent,
     )
+
+
+def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[QualityFlag, ...]:
+    """What a volume lacks of pelvis to knee.
+
+    ``partial-coverage`` (warning): shorter than from pelvis to knee. For a long one, ``short-trunk`` (warning) or
+    ``no-pelvis-coverage`` (error) where it ends too low, ``knees-not-seen`` (warning) where it ends above the knees,
+    and ``coverage-unknown`` (warning) where the images do not tell.
+
+    Parameters
+    ----------
+    position : TablePosition
+        The volume. What stands in for fat is good enough.
+    body : ndarray, shape (z, y, x), bool
+    """
+    grid = position.grid
+    covered_mm = grid.shape[0] * abs(float(grid.affine[2, 2]))
+    if covered_mm < MINIMUM_COVERAGE_MM:
+        message = (
+            f"The volume covers {covered_mm:.0f} mm, less than from pelvis to knee ({MINIMUM_COVERAGE_MM:.0f} mm). "
+            "Structures that reach its first or last slice are cut there: phenotypes that need their volume are not "
+            "given."
+        )
+        return (QualityFlag("partial-coverage", "warning", message),)
+    choice = choose((position,))
+    flags = [flag for flag in choice.flags if flag.code in CUT_ABOVE]
+    if all(flag.code != "station-count" for flag in choice.flags):  # the images show pelvis and knees
+        return tuple(flags)
+    signal = position.signals_by_contrast
+    if reaches_knees(signal[Contrast.WATER], signal[Contrast.FAT], body, grid) is False:
+        message = (
+            "The lower end of the volume does not look like knees. Structures that reach its lowest slices are cut "
+            "there: phenotypes that need their volume are not given."
+        )
+        # As for a short trunk, no number that is given is in doubt.
+        flags.append(QualityFlag("knees-not-seen", "warning", message, quantities=()))
+    else:
+        message = (
+            "The images do not show where the legs part and where the knees are, so that it is not known whether the "
+            "volume reaches from pelvis to knee. If it does not, volumes of muscles that its ends cut are too small."
+        )
+        flags.append(QualityFlag("coverage-unknown", "warning", message, quantities=("volume",)))
+    return tuple(flags)
 
 
 def _by_contrast(stations: tuple[Station, ...]) -> Mapping[Contrast, Station]:

@@ -166,6 +166,20 @@ def test_edited_labels_change_the_structure_that_was_edited_and_say_so(plain: Pa
     assert lasting(report_of(out)) == lasting(after)
 
 
+def test_muscles_that_an_edit_gave_each_others_names_are_flagged_until_they_are_put_right(
+    scanned: Scanned, out: Path
+) -> None:
+    grid = read_volume(out / "fused" / "body.nrrd").grid
+    labels = scanned.truth.labels_on(grid)
+    numbers = np.arange(256, dtype=np.uint8)
+    pair = [by_name("semimembranosus").index, by_name("semitendinosus").index]
+    numbers[pair] = pair[::-1]
+    for given, expected in ((numbers[labels], 1), (labels, 0)):
+        as_slicer_saves(out / "segmentation.seg.nrrd", Volume(given, grid))
+        codes = [flag["code"] for flag in measure_study(out).flags]
+        assert codes.count("implausible-anatomy") == expected and codes.count("labels-edited") == 1
+
+
 def test_a_file_that_slicer_only_saved_again_is_not_edited(plain: Path, out: Path) -> None:
     as_slicer_saves(out / "segmentation.seg.nrrd", read_segmentation(plain / "segmentation.seg.nrrd"))
     measure_study(out)

@@ -47,7 +47,6 @@ def read(folder: Path, charset: str | None, texts: dict[str, bytes], syntax: UID
         (None, "Müller^Jörg".encode(), "Müller^Jörg"),
         ("ISO_IR 100", "Müller^Jörg".encode(), "Müller^Jörg"),
         ("ISO_IR 100", "Müller^Jörg".encode("latin1"), "Müller^Jörg"),
-        (None, "Müller^Jörg".encode("latin1"), "Müller^Jörg"),
         ("ISO_IR 144", "Иванов^Иван".encode(), "Иванов^Иван"),
         ("ISO_IR 144", "Иванов^Иван".encode("iso8859_5"), "Иванов^Иван"),
         ("GB18030", "王^小东".encode("gb18030"), "王^小东"),
@@ -67,6 +66,29 @@ def test_a_name_is_read_as_it_is_written_whatever_is_declared(
     assert study.patient["PatientName"] == expected
     assert study.patient["StudyDescription"] == "Pelvis and thigh"
     assert study.flags == ()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["explicit", "implicit"])
+@pytest.mark.parametrize(
+    ("keyword", "severity"),
+    [
+        ("PatientName", "warning"),
+        ("PatientID", "warning"),
+        ("AccessionNumber", "warning"),
+        ("StudyDescription", "info"),
+    ],
+)
+@pytest.mark.parametrize("charset", [None, "ISO_IR 6"])
+def test_text_of_no_declared_set_that_is_not_utf_8_is_read_as_latin_1_and_said_to_be(
+    tmp_path: Path, charset: str | None, keyword: str, severity: str, syntax: UID
+) -> None:
+    study = read(tmp_path, charset, {keyword: "Hüfte-Ä1".encode("latin1")}, syntax)
+    assert study.patient[keyword] == "Hüfte-Ä1"
+    (flag,) = study.flags
+    assert (flag.code, flag.severity) == ("character-set-assumed", severity)
+    assert flag.message.startswith(f"{keyword}: ") and "Latin-1" in flag.message
+    assert "fte" not in flag.message  # names the attribute, never its value
+    assert flag.quantities == ()
 
 
 def test_a_name_and_an_identifier_with_characters_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:

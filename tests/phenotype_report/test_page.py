@@ -85,6 +85,17 @@ def test_sentences_and_table_mark_what_a_warning_casts_doubt_on(report: dict[str
     assert '<td hidden data-v="cut-at-side">' in marked[0]
 
 
+def test_the_table_gives_no_total_of_a_compartment_of_which_only_a_part_is_in_view(report: dict[str, Any]) -> None:
+    def total(page: str) -> str:
+        row = next(row for row in page.split("<tr") if '<th scope="rowgroup">gluteal<' in row)
+        return row.split('data-label="Total">')[1].split("<")[0]
+
+    assert total(render_html(report)) not in ("", "—")
+    next(row for row in report["structures"] if row["name"] == "piriformis")["cut_by_field_of_view"] = True
+    report["phenotypes"]["gluteal_cm3"] = None
+    assert total(render_html(report)) == "—"
+
+
 def test_sentences_name_the_larger_side_and_explain_what_is_missing(report: dict[str, Any]) -> None:
     left, right = (report["phenotypes"][f"thigh_{side}_cm3"] for side in ("left", "right"))
     assert left < right

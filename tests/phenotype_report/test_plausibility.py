@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_name
+from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_index, by_name
 from operators.core.label_map import LabelMap
-from operators.core.volume import QualityFlag, Volume
+from operators.core.options import FusionOptions
+from operators.core.volume import Contrast, Grid, QualityFlag, Station, Study, Volume
 from operators.phenotype_report import measure
 from operators.phenotype_report.plausibility import (
     confidence_flags,
@@ -19,8 +20,11 @@ from operators.phenotype_report.plausibility import (
     size_flags,
     uneven_leg_flags,
 )
-from operators.phenotype_report.signal_noise import Noise
+from operators.phenotype_report.signal_noise import Noise, noise_of
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
+from phantom.dixon_signal import rician
 from tests import box_body
+from tests.nifti_loader.made_thigh import thigh
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,48 @@ def test_muscle_that_is_hardly_brighter_than_noise_is_flagged() -> None:
     assert flag.code == "low-signal-to-noise" and "ratio of 4.0" in flag.message
     assert set(flag.quantities) == {"volume", "fat"}
     assert noise_flags(known, fused, Noise(muscle / 8, muscle / 8)) == noise_flags(known, fused, Noise()) == ()
+
+
+@pytest.mark.parametrize("slices", [20, 100], ids=["a slab", "pelvis to knee"])
+@pytest.mark.parametrize(("sd", "expected"), [(10.0, 0), (35.0, 1), (60.0, 1), (120.0, 1)])
+def test_noise_that_spoils_the_body_mask_of_water_alone_is_flagged_too(slices: int, sd: float, expected: int) -> None:
+    water = thigh(slices).transpose(2, 1, 0)
+    muscle = water > 100
+    grid = Grid(water.shape, np.diag([4.0, 4.0, 6.0, 1.0]))  # type: ignore[arg-type]
+    noisy = rician(np.ascontiguousarray(water), sd, np.random.default_rng(2))
+    station = Station(Contrast.WATER, noisy, grid, None, "1.2", "", 1, "NIfTI")
+    fused = fused_elsewhere(Study((station,), "1.2", "made", fused_elsewhere=True), FusionOptions())
+    labels = np.where(muscle, by_name("vastus_lateralis").index, 0).astype(np.uint8)
+    flags = noise_flags(LabelMap(labels, grid), fused, noise_of(fused))
+    assert [flag.code for flag in flags] == ["low-signal-to-noise"] * expected
+    assert all("the body mask cannot be relied on" in flag.message for flag in flags)
+
+
+@pytest.mark.parametrize(
+    ("code", "slices", "cut"),
+    [
+        ("knees-not-seen", (0, 8), True),
+        ("knees-not-seen", (2, 8), False),
+        ("knees-not-seen", (52, 60), False),
+        ("short-trunk", (52, 60), True),
+        ("short-trunk", (0, 8), False),
+        ("partial-coverage", (1, 8), True),  # 8 mm from the end, where labels of a cut muscle may end
+        ("partial-coverage", (52, 59), True),
+        ("partial-coverage", (2, 58), False),
+    ],
+)
+def test_muscles_that_an_end_of_the_images_cuts_have_no_volume(code: str, slices: tuple[int, int], cut: bool) -> None:
+    fused = box_body.fused_of(box_body.grid())
+    labels, _ = box_body.box_labels()
+    column = labels[:, 1:3, 42:50]
+    name = by_index(int(column[10].max())).name
+    column[slice(*slices)] = by_name(name).index
+    whole = measure(Volume(labels, fused.grid), fused, 1.7)
+    found = measure(Volume(labels, fused.grid), replace(fused, flags=(QualityFlag(code, "warning", "Low."),)), 1.7)
+    (marked,) = (m.cut_by_field_of_view for m in found.structures if m.structure.name == name)
+    assert whole.phenotypes["tmv_cm3"] is not None
+    assert (found.phenotypes["tmv_cm3"] is None) == cut
+    assert marked or not cut
 
 
 def test_low_confidence_names_the_structure() -> None:

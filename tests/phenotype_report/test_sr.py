@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.sr.codedict import codes
 
-from operators.core.anatomy import STRUCTURES
+from operators.core.anatomy import STRUCTURES, by_name
 from operators.core.model_card import ModelCard
 from operators.core.options import DicomOptions, SegType
 from operators.core.volume import Contrast, Volume
@@ -73,6 +73,14 @@ def test_highdicom_finds_a_group_for_each_structure_with_its_segment_and_series(
         assert (group.finding_type.value, group.finding_type.scheme_designator) == (structure.code, structure.scheme)
         named_series = items[codes.DCM.SourceSeriesForSegmentation.value].UID
         assert named_series == seg.ReferencedSeriesSequence[0].SeriesInstanceUID
+
+
+def test_groups_of_a_structure_that_the_field_of_view_cuts_say_so(files: ReportFiles) -> None:
+    said = [group for group in groups(box_body.present(files.sr)) if "Coverage of the structure" in meanings(group)]
+    assert len(said) == 3  # both sides, left, right
+    for group in said:
+        assert "Cut by the field of view: volume is a lower bound" in meanings(group)
+        assert by_name("femur").meaning in meanings(group)  # it begins in slice 0; all others end inside
 
 
 def test_units_are_ucum(files: ReportFiles) -> None:

@@ -19,7 +19,7 @@ from operators.station_fusion.positions import find_positions
 from phantom.acquisition import acquire_study
 from phantom.anatomy import Tissues, body_grid, build_tissues
 from phantom.composing import composed_scan
-from phantom.dixon_signal import AcquisitionOptions
+from phantom.dixon_signal import AcquisitionOptions, rician
 from phantom.participant import draw_participant
 from phantom.planes import Plane
 from phantom.station_geometry import StationGeometry, coarser, large_stations, stations_of
@@ -157,17 +157,47 @@ def test_one_station_that_shows_a_part_is_an_error(tissues: Tissues) -> None:
         assert found[code] == "error"
 
 
-@pytest.mark.parametrize(("end_mm", "expected"), [(None, {}), (600.0, {"short-trunk": "warning"})])
-def test_a_volume_fused_elsewhere_that_ends_low_in_the_trunk_says_so(
-    tissues: Tissues, end_mm: float | None, expected: dict[str, str]
-) -> None:
-    study = scanned(tissues, large_stations(1))
+def whole_volume(tissues: Tissues, contrasts: Sequence[Contrast], low_mm: float, high_mm: float) -> Study:
+    """One volume of some contrasts, as if stitched elsewhere, between two heights above the knees."""
+    reaching = replace(large_stations(1)[0], slices=262, lowest_edge_mm=-100.0)
     stations = []
-    for s in study.stations:
-        z = s.grid.affine[2, 3] + s.grid.affine[2, 2] * np.arange(s.grid.shape[0])
-        voxels = s.voxels if end_mm is None else np.ascontiguousarray(s.voxels[z < end_mm])
-        stations.append(replace(s, voxels=voxels, grid=Grid(voxels.shape, s.grid.affine)))
-    assert codes(fused_elsewhere(replace(study, stations=tuple(stations)), FusionOptions())) == expected
+    for s in scanned(tissues, (reaching,)).stations:
+        if s.contrast in contrasts:
+            z = s.grid.affine[2, 3] + s.grid.affine[2, 2] * np.arange(s.grid.shape[0])
+            inside = (z > low_mm) & (z < high_mm)
+            affine = s.grid.affine.copy()
+            affine[2, 3] = z[inside][0]
+            voxels = np.ascontiguousarray(s.voxels[inside])
+            stations.append(replace(s, voxels=voxels, grid=Grid(voxels.shape, affine)))
+    return Study(tuple(stations), "1.2", "made", fused_elsewhere=True)
+
+
+@pytest.mark.parametrize("contrasts", [tuple(Contrast), (Contrast.WATER,)], ids=["all contrasts", "water alone"])
+@pytest.mark.parametrize(
+    ("low_mm", "high_mm", "expected"),
+    [
+        (-50, 746, {}),
+        (-50, 640, {"short-trunk": "warning"}),
+        (-99, 505, {"no-pelvis-coverage": "error"}),
+        (150, 900, {"knees-not-seen": "warning"}),
+    ],
+)
+def test_a_volume_fused_elsewhere_that_does_not_reach_from_pelvis_to_knee_says_so(
+    tissues: Tissues, contrasts: Sequence[Contrast], low_mm: float, high_mm: float, expected: dict[str, str]
+) -> None:
+    found = codes(fused_elsewhere(whole_volume(tissues, contrasts, low_mm, high_mm), FusionOptions()))
+    assert (found.pop("contrast-absent", None) is None) == (len(contrasts) == 4)
+    assert found == expected
+
+
+def test_a_water_volume_whose_noise_hides_where_the_legs_part_says_that_its_coverage_is_not_known(
+    tissues: Tissues,
+) -> None:
+    study = whole_volume(tissues, (Contrast.WATER,), -50, 746)
+    (water,) = study.stations
+    noisy = replace(water, voxels=rician(water.voxels, 60.0, np.random.default_rng(1)))
+    found = fused_elsewhere(replace(study, stations=(noisy,)), FusionOptions())
+    assert codes(found) == {"contrast-absent": "warning", "coverage-unknown": "warning"}
 
 
 def test_two_large_stations_from_chest_to_thigh_lack_the_knees(tissues: Tissues) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from operators.core.contrast import Contrast
 from operators.core.options import FusionOptions
-from operators.core.volume import Fused, Study
+from operators.core.volume import Fused, Grid, Station, Study
 from operators.dicom_loader import load_study
 from operators.station_fusion import fuse
-from tests.real_bodies import OVERLAP_SLICES, seven_stations, write_water_dicom
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
+from tests.real_bodies import OVERLAP_SLICES, SPACING_MM, seven_stations, write_water_dicom
 
 pytestmark = pytest.mark.real_data
 
@@ -64,3 +65,20 @@ def test_pelvis_to_knee_is_found_in_a_whole_leg(study: Study) -> None:
     low, high = fused.grid.origin_mm[2], fused.grid.origin_mm[2] + 6 * fused.grid.shape[0]
     assert high >= 6 * 186, "the hips are left out"
     assert low >= 2 * 26 * 6 - 1, "the shins were taken for thighs"
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        (slice(70, None), "short-trunk"),  # the hips, 180 mm above where the legs part
+        (slice(62, -15), "no-pelvis-coverage"),
+        (slice(40, -45), "no-pelvis-coverage"),  # from the shins to the thighs
+    ],
+)
+def test_a_stitched_volume_of_water_that_ends_too_low_says_so(slices: slice, expected: str) -> None:
+    lowest, *others = seven_stations()
+    whole = np.concatenate([lowest, *(station[OVERLAP_SLICES:] for station in others)])[slices]
+    grid = Grid(whole.shape, np.diag([*SPACING_MM[::-1], 1.0]))  # type: ignore[arg-type]
+    station = Station(Contrast.WATER, np.ascontiguousarray(whole), grid, None, "1.2", "", 1, "NIfTI")
+    fused = fused_elsewhere(Study((station,), "1.2", "seven", fused_elsewhere=True), FusionOptions())
+    assert {flag.code for flag in fused.flags} == {"contrast-absent", expected}
