@@ -13,6 +13,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from operators.core.user_cache import user_cache
+
 __all__ = ["CACHE_VARIABLE", "ensure_kernel_cache"]
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
@@ -30,9 +32,11 @@ def ensure_kernel_cache(package: Path) -> None:
         Folder of the package's modules.
     """
     given = os.environ.get(CACHE_VARIABLE)
-    users = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "numba")
+    users = user_cache()
     beside = package / "__pycache__"
-    if _writable(beside if beside.exists() else package) or (given and _made(Path(given))) or _made(users):
+    if _writable(beside if beside.exists() else package) or (given and _made(Path(given))):
+        return
+    if users is not None and _made(users / "numba"):
         return
     with suppress(OSError):  # without a temporary folder nothing works anyway, and numba says what it lacks
         folder = tempfile.mkdtemp(prefix="sarcomap-kernels-")
