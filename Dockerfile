@@ -19,7 +19,8 @@ COPY pyproject.toml MAP.yaml ./
 COPY container container
 COPY locks locks
 COPY operators/__init__.py operators/
-COPY operators/core/__init__.py operators/core/errors.py operators/core/
+COPY operators/core/__init__.py operators/core/errors.py operators/core/kernel_cache.py \
+    operators/core/user_cache.py operators/core/
 # pip's configuration (index, certificates) is passed as a secret, so no layer holds it.
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     export PYTHONPATH=. && python -m container.install --variant "$VARIANT" --packages pyyaml,setuptools && \

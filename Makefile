@@ -1,5 +1,5 @@
-# make demo   one synthetic study, start to finish      make test   lint, types and tests
-# Both first set everything up in .venv. They need Python 3.11 (3.12 and 3.13 work too) with venv, and a C compiler.
+# make demo   one synthetic study, start to finish      make test   lint, types and tests      make   all targets
+# They first set everything up in .venv. They need Python 3.11 (3.12 and 3.13 work too) with venv, and a C compiler.
 # VARIANT=gpu and EXTRAS=... choose what is installed; see docs/install.md.
 
 PYTHON  ?= python3.11
@@ -14,20 +14,33 @@ SEED    ?= 7
 JOBS    ?= 2
 SLOW    ?=
 GPU_CHECK ?=
+RIGHT_PYTHON := "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock resolve demo test test-slow lint format gpu-check train-demo container-test sbom audit clean
+.PHONY: help setup lock resolve demo test test-slow check lint format gpu-check train-demo container-test sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv and install the locked packages and the project into it
 
-$(STAMP): pyproject.toml locks/$(VARIANT).txt
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; expected Python 3.11, 3.12 or 3.13. Install it, or name your interpreter: make PYTHON=python3" >&2; exit 2; }
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+$(STAMP): pyproject.toml locks/$(VARIANT).txt | in-place
+	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(RIGHT_PYTHON) 2>/dev/null || { \
+	    echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13, or was not found." >&2; \
+	    echo "Install one, or name yours: make PYTHON=python3.12" >&2; \
+	    exit 2; }; $(PYTHON) -m venv $(VENV); }
 	$(PY) -m container.install --variant $(VARIANT) --extras "$(EXTRAS)"
+	@rm -f $(VENV)/.installed-$(filter-out $(VARIANT),cpu gpu)-*
 	@touch $@
+
+.PHONY: in-place
+in-place: # the commands in .venv name its folder
+	@made=$$(sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	is=$$(cd $(VENV) 2>/dev/null && pwd -P); \
+	if [ -n "$$made" ] && [ "$$made" != "$$is" ] && [ ! "$$made" -ef "$$is" ]; then \
+	    echo "error: $(VENV) was made as $$made, and its commands work there only." >&2; \
+	    echo "Remove it (rm -r $(VENV)), then run make again." >&2; \
+	    exit 2; fi
 
 lock: setup ## rebuild locks/*.txt from the ranges in pyproject.toml (UPGRADE=--upgrade: the newest versions)
 	$(PY) -m container.make_locks $(UPGRADE)
@@ -48,6 +61,9 @@ test-slow: setup ## long tests and tests on real scanner data (downloaded once)
 	@bash tests/install_references.sh
 	@bash tests/install_pacs.sh
 	$(PY) -m pytest $(SLOW) -m "slow or real_data"
+
+check: lint ## what a change must pass before its tests: ruff, mypy, and the rules of imports (two minutes)
+	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
 
 lint: setup ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -74,5 +90,5 @@ audit: setup ## check installed packages for known vulnerabilities; fails if the
 	@$(PY) -m container.vulnerabilities
 
 clean: ## remove the demo, builds and caches; .venv stays
-	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

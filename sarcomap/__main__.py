@@ -10,7 +10,7 @@ from cyclopts import App
 
 from app.interrupt import clean_up_when_interrupted, let_interruption_finish
 from app.study_command import StudyCommand
-from operators.core.command_line import EXIT_CODES, new_app, run_command
+from operators.core.command_line import EXIT_CODES, new_app, report_error, run_command
 from operators.core.options import RunOptions
 
 __all__ = ["COMMANDS", "command_line", "main"]
@@ -44,9 +44,11 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(
-        command_line(words[:1]), words, options=(RunOptions, StudyCommand), before_error=let_interruption_finish
-    )
+    try:
+        command = command_line(words[:1])
+    except ImportError as error:  # the subcommand's own packages are missing
+        return report_error(error)
+    return run_command(command, words, options=(RunOptions, StudyCommand), before_error=let_interruption_finish)
 
 
 def command_line(asked_for: Sequence[str] = ()) -> App:

@@ -6,13 +6,13 @@ import os
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 from app.cohort.records import Attempt
 from app.cohort.settings import Task, WorkerSettings
 from app.cohort.worker import Trouble, Worker
+from operators.core.machine_memory import memory_of_machine
 
-__all__ = ["default_workers", "memory_of_machine", "process_here"]
+__all__ = ["default_workers", "process_here"]
 
 _ON_GPU = 4
 _PROCESS_BYTES = 5 << 29  # 2.5 GiB: what a study of the archive needs at its peak, with some reserve
@@ -87,33 +87,3 @@ def default_workers(threads: int, studies: int, on_gpu: bool) -> int:
     cores = len(os.sched_getaffinity(0)) // threads
     most = _ON_GPU if on_gpu else cores
     return max(1, min(cores, most, memory_of_machine() // _PROCESS_BYTES, studies))
-
-
-def memory_of_machine() -> int:
-    """Bytes of memory that this process may use: the machine's, or the limit of its container or job."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for file in _limit_files():
-        try:
-            text = file.read_text().strip()
-        except OSError:
-            continue
-        if text.isdecimal():
-            limits.append(int(text))
-    if given := os.environ.get("SLURM_MEM_PER_NODE", ""):  # MiB; a site need not enforce it with a cgroup
-        limits.append(int(given) << 20 if given.isdecimal() else limits[0])
-    return min(limit for limit in limits if limit > 0)
-
-
-def _limit_files() -> Iterator[Path]:
-    root = Path("/sys/fs/cgroup")
-    yield root / "memory.max"
-    yield root / "memory" / "memory.limit_in_bytes"
-    try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in groups:
-        inner = root / line.rpartition(":")[2].lstrip("/")
-        for folder in (inner, *inner.parents):
-            if root in folder.parents:
-                yield folder / "memory.max"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.cohort.digests import digests_of
 from app.cohort.ledger import Ledger, latest
-from app.cohort.local import default_workers, memory_of_machine, process_here
+from app.cohort.local import default_workers, process_here
 from app.cohort.options import CohortOptions
 from app.cohort.plan import made_otherwise, make_plan
 from app.cohort.preflight import check_folder, check_options, check_same_cohort, known_attempts, sweep
@@ -25,6 +25,7 @@ from app.cohort.tables import PHENOTYPES, RunRecord, changed_options, state_of, 
 from app.cohort.worker import Trouble
 from operators.core.cuda_driver import driver_sees_device
 from operators.core.errors import OutputError, SarcoMapError
+from operators.core.machine_memory import memory_of_machine
 from operators.core.options import RunOptions
 
 __all__ = ["STOPPED_EARLY", "CohortResult", "run_cohort"]

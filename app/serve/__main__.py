@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from app.serve.command import serve_app
-from operators.core.command_line import run_command
+from operators.core.command_line import report_error, run_command
 
 __all__ = ["main"]
-
-_command = serve_app("python -m app.serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; returns the exit code."""
-    return run_command(_command, arguments)
+    try:
+        from app.serve.command import serve_app
+    except ImportError as error:  # the extra service is missing
+        return report_error(error)
+    return run_command(serve_app("python -m app.serve"), arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError
 
+from operators.core.extras import missing_package
 from operators.core.help_format import TwoColumns
 from operators.core.options import RunOptions, flag_of
 
@@ -129,6 +130,9 @@ def report_error(error: Exception, options: Sequence[type] = (RunOptions,)) -> i
             text = text.replace(field, flag_of(field, *options), 1)
         print(f"error: {' '.join(text.split())}", file=sys.stderr)
         return code
+    if isinstance(error, ImportError) and (told := missing_package(error)):
+        print(f"error: {told}", file=sys.stderr)
+        return 2
     print(
         f"error: a defect of SarcoMAP ({type(error).__name__}). "
         "Run again with --log-level DEBUG and report what it prints.",

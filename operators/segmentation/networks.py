@@ -8,7 +8,6 @@ PyTorch, which needs no conversion and no further package.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable
 from functools import lru_cache
@@ -26,6 +25,7 @@ from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import drop_mapped_pages, return_freed_memory
 from operators.segmentation.onnx_model import onnx_model
 from operators.segmentation.onnx_network import OnnxRuntimeNetwork
+from operators.segmentation.runtimes import import_openvino
 
 __all__ = [
     "HARMLESS_DICE_LOSS",
@@ -125,7 +125,7 @@ class OpenVinoNetwork:
         compiled = _compiled(path, bf16, threads, streams)
         self._requests = cycle([compiled.create_infer_request() for _ in range(self.ahead)])
         self._compiled_in: Path | None = path.parent
-        version = importlib.import_module("openvino").__version__.split("-")[0]
+        version = import_openvino().__version__.split("-")[0]
         self.description = f"openvino {version}, cpu, {'bf16' if bf16 else 'fp32'}"
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
@@ -156,7 +156,7 @@ class OpenVinoNetwork:
 @lru_cache(maxsize=1)  # for the next study of this process; the file is named by a digest of what is in it
 def _compiled(path: Path, bf16: bool, threads: int, streams: int) -> Any:
     """The network, compiled by OpenVINO for this processor."""
-    openvino = importlib.import_module("openvino")
+    openvino = import_openvino()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is bf16 wherever possible
         "CACHE_DIR": str(path.parent),  # a compiled model opens faster and holds one copy of the weights less

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import os
-import shutil
-import tempfile
 import warnings
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,30 +13,12 @@ from operators.core.output_files import replacing
 from operators.segmentation.bundle_model import SegmentationModel
 from operators.segmentation.memory import return_freed_memory
 from operators.segmentation.monai_parts import monai
+from operators.segmentation.network_cache import cache_folder
 
-__all__ = ["CACHE_VARIABLE", "cache_folder", "onnx_model"]
+__all__ = ["onnx_model"]
 
-CACHE_VARIABLE = "SARCOMAP_CACHE"
 _FORMAT = "1"  # version of the files in the cache; raise it when the export changes
 _OPSET = 18
-
-
-def cache_folder() -> Path:
-    """``$SARCOMAP_CACHE``, or else ``sarcomap`` in the user's cache folder (XDG).
-
-    If that folder cannot be written, it is a temporary folder that is removed
-    when the process ends.
-    """
-    chosen = os.environ.get(CACHE_VARIABLE)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(chosen) if chosen else base / "sarcomap"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    except OSError:
-        pass
-    return _temporary_folder()
 
 
 def onnx_model(model: SegmentationModel) -> Path:
@@ -100,10 +77,3 @@ def _export(model: SegmentationModel, path: Path) -> None:
         raise RuntimeError(f"not exported to ONNX ({type(error).__name__})") from error
     finally:
         return_freed_memory()  # the exporter's copies of the weights
-
-
-@cache
-def _temporary_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="sarcomap-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from operators.core.anatomy import CHANNEL_COUNT
 from operators.core.errors import UsageError
+from operators.segmentation.runtimes import import_onnxruntime
 
 __all__ = ["OnnxRuntimeNetwork", "gpu_providers"]
 
@@ -43,7 +43,7 @@ class OnnxRuntimeNetwork:
     """
 
     def __init__(self, path: Path, cuda: bool, bf16: bool, threads: int = 0, *, tensorrt: bool = True) -> None:
-        runtime = importlib.import_module("onnxruntime")
+        runtime = import_onnxruntime()
         if cuda:
             with suppress(AttributeError, OSError):
                 runtime.preload_dlls()  # CUDA and cuDNN from the packages that PyTorch brought

@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 from operators.core.errors import SarcoMapError, SegmentationError
 from operators.core.onnx_description import OnnxDescription, read_onnx_description
 from operators.segmentation.onnx_windows import WindowNetwork, label_volume
+from operators.segmentation.runtimes import import_onnxruntime
 
 __all__ = ["label_images", "main"]
 
 
 def main(arguments: list[str]) -> int:
     """Run the program; returns its exit code."""
-    import onnxruntime
-
     if arguments == ["--version"]:
-        print(f"ONNX Runtime {onnxruntime.__version__}")
+        print(f"ONNX Runtime {import_onnxruntime().__version__}")
         return 0
     if len(arguments) != 3:
         print("usage: onnx_tool NETWORK.onnx IMAGES LABELS.nii.gz", file=sys.stderr)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from operators.core.errors import SegmentationError
 from operators.core.onnx_description import OnnxDescription
+from operators.segmentation.runtimes import import_onnxruntime
 
 __all__ = ["WindowNetwork", "label_volume", "normalised", "resized"]
 
@@ -33,8 +34,7 @@ class WindowNetwork:
     """
 
     def __init__(self, path: Path, description: OnnxDescription) -> None:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         self.description = description
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())

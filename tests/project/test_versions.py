@@ -38,8 +38,19 @@ def test_the_changelog_has_the_version_and_a_place_for_the_next() -> None:
     assert re.fullmatch(re.escape(PROJECT["version"]) + r" - \d{4}-\d{2}-\d{2}", headings[1])
 
 
+def test_the_classifiers_name_the_pythons_that_may_install_it() -> None:
+    from packaging.specifiers import SpecifierSet
+
+    named = {each.rpartition(" ")[2] for each in PROJECT["classifiers"] if "Language :: Python :: 3." in each}
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    assert named == {f"3.{minor}" for minor in range(8, 30) if f"3.{minor}.0" in allowed}
+
+
 def test_the_citation_names_software_method_and_licence() -> None:
     assert CITATION["title"] == "SarcoMAP" and CITATION["type"] == "software"
     assert CITATION["license"] == PROJECT["license"]
     assert PROJECT["urls"]["Method"].endswith(CITATION["references"][0]["doi"])
     assert {"cff-version", "message", "authors"} <= set(CITATION)
+    article = CITATION["references"][0]
+    assert "Dixon MRI" in article["title"] and len(article["authors"]) > 1
+    assert all({"family-names", "given-names"} <= set(each) for each in article["authors"])
