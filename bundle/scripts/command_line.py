@@ -50,8 +50,7 @@ def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
 
     Examples
     --------
-    >>> refuse_unknown_keys(["monai/bundle/__main__.py", "run", "--config_file", "bundle/configs/train.yaml",
-    ...                      "--learning_rate", "1e-3"])
+    >>> refuse_unknown_keys(["a_script.py", "run", "--learing_rate", "1e-3"])  # not MONAI's command line
     """
     words = list(sys.argv if arguments is None else arguments)
     if words[1:2] != ["run"] or Path(words[0]).parts[-2:] != ("bundle", "__main__.py"):

@@ -56,7 +56,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
     Fused
         Volumes (z, y, x). ``stations`` has four entries for each position, in the order of `Contrast`. ``overlaps``
         compares stations as acquired: its entries are those of `overlap_agreement` and ``seam_visibility``. ``flags``
-        are the study's and those of fusion, which docs/fusion.md lists.
+        are the study's and those of fusion, which docs/flags.md lists.
 
     Raises
     ------
