@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import monai.bundle
-from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from operators.core.errors import UsageError
@@ -62,7 +61,7 @@ def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
     files = given.get("config_file")
     if files is None:
         return
-    known = set(ConfigParser.load_config_files(files))
+    known = set(ConfigParser.load_config_files(_names(files)))
     for option in given:
         key = _LEVEL.split(option)[0]
         if key in known or key in _OWN_OPTIONS or key.startswith("_"):
@@ -77,7 +76,7 @@ def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:
-    """Options and their values as Fire, MONAI's command line, understands them."""
+    """Options and their texts, as Fire, MONAI's command line, finds them."""
     options: dict[str, Any] = {}
     for word, following in zip_longest(words, words[1:], fillvalue="--"):
         if word == "--":
@@ -85,5 +84,12 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
         if _OPTION.match(word):
             name, equals, value = word.lstrip("-").partition("=")
             alone = not equals and _OPTION.match(following)
-            options[name.replace("-", "_")] = True if alone else DefaultParseValue(value if equals else following)
+            options[name.replace("-", "_")] = True if alone else value if equals else following
     return options
+
+
+def _names(files: str | Sequence[str]) -> list[str]:
+    """Names of config files: of a file of arguments, or as one text with a list such as ``['a.yaml', 'b.yaml']``."""
+    if not isinstance(files, str):
+        return list(files)
+    return [name.strip(" '\"") for name in files.strip("[]() ").split(",") if name.strip()]

@@ -62,8 +62,9 @@ def test_a_key_of_a_later_config_is_known_only_with_that_config() -> None:
     option = ("--distributed_backend", "gloo")
     with pytest.raises(UsageError, match="distributed_backend"):
         refuse_unknown_keys(line(*option))
-    with_it = "bundle/configs/train.yaml,bundle/configs/multi_gpu_train.yaml"
-    refuse_unknown_keys(["monai/bundle/__main__.py", "run", f"--config_file={with_it}", *option])
+    one, two = "bundle/configs/train.yaml", "bundle/configs/multi_gpu_train.yaml"
+    for with_it in (f"{one},{two}", f"[{one}, {two}]", f"['{one}','{two}']", f'("{one}", "{two}",)'):  # as Fire reads
+        refuse_unknown_keys(["monai/bundle/__main__.py", "run", f"--config_file={with_it}", *option])
 
 
 def test_keys_of_an_args_file_are_checked_too(tmp_path: Path) -> None:
