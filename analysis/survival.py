@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox, proportional_hazards_p
-from analysis.deaths import Register, count_deaths, register_of
+from analysis.deaths import Register, count_deaths, end_in_words, register_of
 from analysis.definitions import EXPOSURES
 from analysis.design import Covariates, beside, in_sds
 from analysis.distributions import chi2_tail
@@ -140,15 +140,10 @@ def follow_up(table: pd.DataFrame, register: Register | None = None) -> FollowUp
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
     known = np.isfinite(years) & (years > 0) & ~undated
-    until = [register.words] if register.until is not None else []
-    if own.notna().all() and len(own):
-        until = ["each person's own date"]
-    elif own.notna().any():
-        until.append("or a person's own date" if until else "a person's own date")
     return FollowUp(
         years=np.where(known, years, np.nan),
         died=np.where(known, died.to_numpy(dtype=float), np.nan),
-        end=", ".join(until),
+        end=end_in_words(own, register),
         notes=tuple(notes),
     )
 
