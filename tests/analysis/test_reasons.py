@@ -9,6 +9,7 @@ import pytest
 from analysis.centres import site_differences
 from analysis.competing_tables import composition_table
 from analysis.composition import GROUPS, composition_associations
+from analysis.curves import odds_ratio_curves
 from analysis.further_tables import FURTHER
 from analysis.imputation import imputed_associations
 from analysis.interactions import interactions, sex_stratified
@@ -98,3 +99,18 @@ def test_muscles_sites_and_curves_say_what_is_missing() -> None:
 def test_an_exposure_of_one_value_is_said_to_have_no_variation(exposure: str) -> None:
     row = per_sd(_table(), ("age",), exposures=(exposure,), outcomes=("often",)).iloc[0]
     assert row["note"] == "no variation: not estimable"
+
+
+def test_an_exposure_that_one_person_has_ends_no_table_of_imputed_covariates() -> None:
+    table = _table()
+    table["one"] = np.where(np.arange(len(table)) == 3, 2.5, np.nan)
+    table["few"] = np.where(np.arange(len(table)) < 4, table["x"], np.nan)
+    found = imputed_associations(
+        table, ("age", "bmi"), exposures=("x", "one", "few"), outcomes=("often",), imputations=2
+    ).set_index("exposure")
+    assert found["odds_ratio"].notna().tolist() == [True, False, False] and (found["note"][["one", "few"]] != "").all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_exposure_of_one_value_has_no_curve() -> None:
+    assert odds_ratio_curves(_table(), "flat", ("often",), ("age",)).empty
