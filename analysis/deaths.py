@@ -17,10 +17,13 @@ __all__ = [
     "Register",
     "count_deaths",
     "end_in_words",
-    "future_warnings",
+    "follow_up_warnings",
     "notes_on_deaths",
     "register_of",
 ]
+
+# Share of people whose death is unknown, only because nobody said until when deaths are known, that is worth a warning.
+_MOST_LOST = 0.05
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,21 @@ def notes_on_deaths(table: pd.DataFrame, register: Register) -> list[Note]:
     return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]
 
 
-def future_warnings(table: pd.DataFrame, register: Register) -> tuple[str, ...]:
-    """A warning if follow-up of people ends after today: a mistaken date of death lengthens that of others too.
+def follow_up_warnings(table: pd.DataFrame, register: Register) -> tuple[str, ...]:
+    """Warnings if follow-up ends after today, or if its assumed end is before many people were imaged.
 
-    Synthetic people may live in the future.
+    A mistaken date of death lengthens the follow-up of others too. Synthetic people may live in the future.
     """
     if register.until is None:
         return ()
     deaths = count_deaths(table, register)
+    lost = int((deaths.unfollowed & table["censor_date"].isna()).sum())
+    if not register.stated and lost > _MOST_LOST * len(table):
+        return (
+            f"{lost} of {len(table)} participants were imaged on or after {register.until:%Y-%m-%d}, the latest death "
+            "known. Whether they died is therefore not known. Give the last day on which deaths are known: "
+            "--censor-date.",
+        )
     end = table["death_date"].where(deaths.counted, deaths.end)
     late = (end > pd.Timestamp.today()).fillna(False) & table["imaging_date"].notna() & ~is_yes(table["synthetic"])
     if not late.any():

@@ -134,3 +134,15 @@ def test_follow_up_that_ends_after_today_is_a_warning_at_the_top() -> None:
     assert said.startswith("The follow-up of 1 of 58 participants ends after today")
     made_up = build_cohort(checked(table.assign(synthetic=1)), with_images, covariates=())
     assert len(made_up.warnings) == 1 and "synthetic" in made_up.warnings[0]
+
+
+def test_many_people_imaged_after_the_latest_death_are_a_warning_at_the_top() -> None:
+    table = _with_deaths()
+    table.loc[40:, "imaging_date"] = "2021-01-01"
+    with_images = check_phenotypes(images(60).iloc[1:], "p.csv")
+    (said,) = build_cohort(checked(table), with_images, covariates=()).warnings
+    assert said.startswith("20 of 58 participants were imaged on or after 2020-06-01, the latest death known.")
+    stated = build_cohort(checked(table), with_images, covariates=(), register_until=pd.Timestamp("2022-01-01"))
+    assert stated.warnings == ()
+    own = table.assign(censor_date="2022-01-01")
+    assert build_cohort(checked(own), with_images, covariates=()).warnings == ()

@@ -65,7 +65,9 @@ def test_every_row_of_interactions_has_a_p_value_or_a_reason() -> None:
 
 def test_models_by_sex_say_why_there_is_no_test_of_interaction() -> None:
     found = sex_stratified(_table(), ("age",), exposures=("x",), outcomes=("often", "only_men"))
-    assert (found.loc[found["outcome"] == "only_men", "note"].str.contains("no test of interaction: nobody in a comb")).all()
+    assert (
+        found.loc[found["outcome"] == "only_men", "note"].str.contains("no test of interaction: nobody in a comb")
+    ).all()
     assert not found.loc[found["outcome"] == "often", "note"].str.contains("interaction").any()
     men = sex_stratified(_table().query("sex == 'M'"), ("age",), exposures=("x",), outcomes=("often",))
     assert men["note"].tolist() == ["no test of interaction: people of one sex"]
