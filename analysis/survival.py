@@ -130,11 +130,14 @@ def follow_up(table: pd.DataFrame, register: Register | None = None) -> FollowUp
     contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
-    nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
+    late = death.notna() & start.notna() & ~deaths.before
+    nobody = late if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
+    unknown = start.isna() & bool(death.notna().any())
     found = (
         ("death_date", "after the end of following, as all dates of death: no hazard ratios", nobody.to_numpy()),
         ("death_date", "on or before the date of imaging: not followed", contrary),
         ("censor_date", "on or before the date of imaging: not followed", short),
+        ("imaging_date", "missing: not followed; the logistic models count a death as after imaging", unknown),
         ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
         ("died", "1 without a date of death: not followed", undated & bool(died.any())),
     )

@@ -146,3 +146,23 @@ def test_many_people_imaged_after_the_latest_death_are_a_warning_at_the_top() ->
     assert stated.warnings == ()
     own = table.assign(censor_date="2022-01-01")
     assert build_cohort(checked(own), with_images, covariates=()).warnings == ()
+
+
+def test_people_without_a_day_of_imaging_are_noted() -> None:
+    table = _with_deaths()
+    table.loc[[2, 7, 8], "imaging_date"] = None
+    cohort = build_cohort(checked(table), check_phenotypes(images(60).iloc[1:], "p.csv"), covariates=())
+    followed = follow_up(cohort.analysed, cohort.register)
+    assert np.isnan(followed.died).sum() == 3 and cohort.analysed["mortality"].notna().all()
+    noted = [note.count for note in followed.notes if note.where == "imaging_date"]
+    assert noted == [3]
+    no_dates = cohort.analysed.assign(death_date=pd.Series(pd.NaT, index=cohort.analysed.index))
+    assert not [note for note in follow_up(no_dates).notes if note.where == "imaging_date"]
+
+
+def test_deaths_on_the_day_of_imaging_are_not_said_to_be_after_the_end() -> None:
+    table = _with_deaths()
+    table.loc[1:, "death_date"] = table["imaging_date"].where(table.index == 2)
+    cohort = build_cohort(checked(table), check_phenotypes(images(60).iloc[1:], "p.csv"), covariates=())
+    notes = [note.rule for note in follow_up(cohort.analysed, cohort.register).notes]
+    assert notes == ["on or before the date of imaging: not followed"]
