@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.covariate_types import near_names
 from analysis.errors import DataError
 from analysis.validation import Checked
-from analysis.values import binary, quoted
+from analysis.values import binary, not_binary, quoted
 
 __all__ = ["check_columns", "check_kinds", "without_copies"]
 
@@ -57,10 +57,8 @@ def check_kinds(
     for name in outcomes:
         found = binary(table[name])
         if found is None:
-            values = table.loc[table[name].notna(), name]
-            others = values[[binary(pd.Series([value])) is None for value in values]]
             raise DataError(
-                f"column {name}", f"values other than 0 and 1 ({quoted(others)})",
+                f"column {name}", f"values other than 0 and 1 ({quoted(not_binary(table[name]))})",
                 "0 or 1, true or false, yes or no, or empty in an outcome",
                 "Make such a column, or use it as an exposure or covariate.",
             )  # fmt: skip

@@ -91,7 +91,7 @@ def site_differences(
         row |= _difference(before, codes, design)
         said = ""
         if pd.isna(row["range_sd"]):
-            said = "the covariates leave no variation, or tell the sites: no difference"
+            said = "the covariates leave no variation, or tell the sites: not estimable"
         if later is not None:
             row |= {f"{key}_after": value for key, value in _difference(later, codes, design).items()}
         else:

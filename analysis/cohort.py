@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.amra import AMRA_WARNING
 from analysis.asked_columns import check_columns, check_kinds, without_copies
 from analysis.composition import add_composition
-from analysis.deaths import Register, notes_on_deaths, register_of
+from analysis.deaths import Register, follow_up_warnings, notes_on_deaths, register_of
 from analysis.definitions import BY_AGE, COVARIATES, EWGSOP2, EXPOSURES, OUTCOMES, CutOffs
 from analysis.derived_columns import derive
 from analysis.eligibility import apply_criteria
@@ -191,7 +191,12 @@ def build_cohort(
         notes=tuple(notes),
         cut_offs=cut_offs,
         structures=structures,
-        warnings=(*_warnings(analysed), *pounds_of_some(analysed), *([lacking] if costly else [])),
+        warnings=(
+            *_warnings(analysed),
+            *pounds_of_some(analysed),
+            *follow_up_warnings(analysed, register),
+            *([lacking] if costly else []),
+        ),
         sources={name: columns for name, columns in participants.sources.items() if name in people.columns},
         repeats=None if repeats is None else repeats[repeats["eid"].isin(analysed["eid"])],
         register=register,

@@ -30,6 +30,7 @@ def odds_ratio_curves(
         ``exposure, outcome, value, odds_ratio, ci_low, ci_high``, from the 1st to
         the 99th percentile of the exposure; Wald's bands. Outcomes with fewer
         than 50 events or five per coefficient, or separated ones, are left out.
+        Empty for an exposure of one value.
     """
     rows = []
     shared = Covariates(table, [name for name in covariates if name != exposure])
@@ -40,7 +41,7 @@ def odds_ratio_curves(
         x, y = values[known], events[known]
         design = shared.of(known).values
         needed = max(_FEWEST_EVENTS, EVENTS_PER_COEFFICIENT * (len(KNOT_PERCENTILES) - 1 + design.shape[1]))
-        if min(y.sum(), len(y) - y.sum()) < needed:
+        if min(y.sum(), len(y) - y.sum()) < needed or np.ptp(x) == 0:
             continue
         unit = float(x.std())
         knots = np.percentile(x, KNOT_PERCENTILES) / unit

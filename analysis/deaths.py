@@ -10,8 +10,20 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.problems import Note
+from analysis.values import is_yes
 
-__all__ = ["Deaths", "Register", "count_deaths", "notes_on_deaths", "register_of"]
+__all__ = [
+    "Deaths",
+    "Register",
+    "count_deaths",
+    "end_in_words",
+    "follow_up_warnings",
+    "notes_on_deaths",
+    "register_of",
+]
+
+# Share of people whose death is unknown, only because nobody said until when deaths are known, that is worth a warning.
+_MOST_LOST = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,10 +37,18 @@ class Register:
     stated : bool
         Whether the user said it. If not, it is the latest death in the participants' table, because a table cannot
         show later ones.
+    dated : bool
+        Whether the participants' table has a date of death, of people who are not analysed too.
     """
 
     until: pd.Timestamp | None
     stated: bool
+    dated: bool = False
+
+    @property
+    def shows_who_lived(self) -> bool:
+        """Whether people without a date of death are known to have lived until the end, also where nobody has one."""
+        return self.dated or (self.until is not None and not self.stated)
 
     @property
     def words(self) -> str:
@@ -49,7 +69,26 @@ def register_of(death: pd.Series, stated: pd.Timestamp | None = None) -> Registe
     stated : Timestamp, optional
     """
     latest = death.max() if stated is None else stated
-    return Register(None if pd.isna(latest) else pd.Timestamp(latest), stated is not None)
+    until = None if pd.isna(latest) else pd.Timestamp(latest)
+    return Register(until, stated is not None, dated=bool(death.notna().any()))
+
+
+def end_in_words(own: pd.Series, register: Register) -> str:
+    """Until when people are followed; empty if unknown.
+
+    Parameters
+    ----------
+    own : Series of datetime
+        Each person's own ``censor_date``, or missing. Only a stated end shortens it.
+    register : Register
+    """
+    if not own.notna().any():
+        return register.words
+    if register.stated:
+        return f"{register.words}, or a person's own date if that is earlier"
+    if own.notna().all():
+        return "each person's own date"
+    return f"{register.words}, or a person's own date" if register.words else "a person's own date"
 
 
 @dataclass(frozen=True)
@@ -111,7 +150,7 @@ def count_deaths(table: pd.DataFrame, register: Register | None = None) -> Death
 
 def notes_on_deaths(table: pd.DataFrame, register: Register) -> list[Note]:
     """Which dates of death do not count as they stand, and whose follow-up ends by assumption."""
-    if register.until is None or (register.stated and table["death_date"].isna().all()):
+    if register.until is None or (table["death_date"].isna().all() and not register.shows_who_lived):
         return []
     deaths, day = count_deaths(table, register), f"{register.until:%Y-%m-%d}"
     assumed = table["censor_date"].isna() & table["death_date"].isna() & (not register.stated)
@@ -125,3 +164,29 @@ def notes_on_deaths(table: pd.DataFrame, register: Register) -> list[Note]:
          "on or after the end of follow-up: outcome not known, in the logistic models too"),
     )  # fmt: skip
     return [Note(where, rule, int(who.sum()), ()) for where, who, rule in found if who.any()]
+
+
+def follow_up_warnings(table: pd.DataFrame, register: Register) -> tuple[str, ...]:
+    """Warnings if follow-up ends after today, or if its assumed end is before many people were imaged.
+
+    A mistaken date of death lengthens the follow-up of others too. Synthetic people may live in the future.
+    """
+    if register.until is None:
+        return ()
+    deaths = count_deaths(table, register)
+    lost = int((deaths.unfollowed & table["censor_date"].isna()).sum())
+    if not register.stated and lost > _MOST_LOST * len(table):
+        return (
+            f"{lost} of {len(table)} participants were imaged on or after {register.until:%Y-%m-%d}, the latest death "
+            "known. Whether they died is therefore not known. Give the last day on which deaths are known: "
+            "--censor-date.",
+        )
+    end = table["death_date"].where(deaths.counted, deaths.end)
+    late = (end > pd.Timestamp.today()).fillna(False) & table["imaging_date"].notna() & ~is_yes(table["synthetic"])
+    if not late.any():
+        return ()
+    return (
+        f"The follow-up of {int(late.sum())} of {len(table)} participants ends after today (latest day: "
+        f"{end[late].max():%Y-%m-%d}), when no death can be known yet. Correct the dates of death or of censoring, or "
+        "give --censor-date.",
+    )

@@ -90,8 +90,8 @@ def _below(values: pd.Series, men: np.ndarray, women: np.ndarray, cut_men: float
 def _mortality(table: pd.DataFrame, register: Register) -> pd.Series:
     """1 died, 0 alive, NaN unknown. A date of death decides where there is one."""
     died = pd.to_numeric(table["died"], errors="coerce").astype("float64")
-    # That nobody here died is known if the end is the death of somebody who is not here.
-    if not table["death_date"].notna().any() and (register.stated or register.until is None):
+    # That nobody here died is known if somebody who is not here has a date of death.
+    if not table["death_date"].notna().any() and not register.shows_who_lived:
         return died
     deaths = count_deaths(table, register)
     died = died.fillna(0.0).mask(deaths.counted, 1.0).mask(deaths.after, 0.0)

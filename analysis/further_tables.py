@@ -53,17 +53,18 @@ def _markers(table: pd.DataFrame) -> TextTable:
             format_number(row["brier"], 4),
         ))  # fmt: skip
     how = ", ".join(dict.fromkeys(str(row["interval"]) for row in rows if isinstance(row["interval"], str)))
+    how = f"; intervals by {how}" if how else ""
     corrected = (
-        "optimism removed, from the Brier score too"
+        "optimism is removed, also from the Brier score"
         if any(np.isfinite(row["optimism"]) for row in rows)
-        else "nothing is corrected for optimism, the Brier score neither"
+        else "AUC, C and Brier score are not corrected for optimism"
     )
     return TextTable(
         "Is P/A a better marker?",
         ("Outcome", "Model", "Events / n", "Discrimination", "Change (95% CI)", "χ²", "p (LR)", "Brier score"),
         tuple(cells),
         "Each model adds markers, per SD, to the covariates. AUC: share of the pairs of a person with and one without "
-        f"the outcome that the model puts in the right order. Change: of AUC or Harrell’s C; intervals by {how}; "
+        f"the outcome that the model puts in the right order. Change: of AUC or Harrell’s C{how}; "
         f"{corrected}. χ² and p: likelihood ratio test, which decides whether a marker adds anything, because DeLong’s "
         "interval is too wide for nested models; it is not corrected for the number of outcomes. Outcomes that ALMI or "
         "grip define are compared without them.",

@@ -241,7 +241,11 @@ def _matched(others: Vector, column: Vector, gaps: NDArray[np.bool_], rng: np.ra
     estimate = inverse @ (x.T @ y)
     freedom = max(len(y) - x.shape[1], 1)
     sigma = np.sqrt(((y - x @ estimate) ** 2).sum() / rng.chisquare(freedom))
-    drawn = estimate + sigma * np.linalg.cholesky(inverse) @ rng.standard_normal(x.shape[1])
+    try:
+        root = np.linalg.cholesky(inverse)
+    except np.linalg.LinAlgError:  # fewer people than coefficients: the inverse is rounded, the information is not
+        root = np.linalg.inv(np.linalg.cholesky(information)).T
+    drawn = estimate + sigma * root @ rng.standard_normal(x.shape[1])
     predicted = x @ estimate
     order = np.argsort(predicted, kind="stable")
     place = np.searchsorted(predicted[order], everyone[gaps] @ drawn)

@@ -57,7 +57,7 @@ def sex_stratified(
                 thirds = Tertiles(groups.group[mask], groups.low_cut, groups.high_cut, groups.note)
                 row = associate(parts[sex], exposure, outcome, thirds, own[sex], model)
                 note = "; ".join(
-                    [*([row.note] if row.note else []), *([f"no interaction: {reason}"] if reason else [])]
+                    [*([row.note] if row.note else []), *([f"no test of interaction: {reason}"] if reason else [])]
                 )
                 rows.append({"sex": sex, **vars(row), "note": note, "p_interaction": p_interaction})
     return pd.DataFrame(rows)

@@ -52,7 +52,7 @@ def pounds_of_some(table: pd.DataFrame) -> tuple[str, ...]:
         if centres := _centres(table["centre"], parts):
             found[name] = f"at {label_of('centre').lower()} {in_words(centres)} only"
         elif people := sum(_second_peak(values, limit) for values, limit in parts):
-            found[name] = f"of about {people} people"
+            found[name] = f"of at least {people} people"
     return tuple(_sentence(name, whose) for name, whose in found.items())
 
 

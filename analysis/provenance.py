@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.amra import AMRA
 from analysis.cohort import Cohort
+from analysis.deaths import end_in_words
 from analysis.options import Options
 from analysis.tables import sha256_of
 
@@ -37,7 +38,11 @@ def provenance(options: Options, cohort: Cohort) -> dict[str, Any]:
         },
         "options": options.as_plain(),
         "columns": {name: list(columns) for name, columns in cohort.sources.items()},
-        "deaths_known_until": cohort.register.words or "unknown: no dates of death",
+        "deaths_known_until": (
+            "unknown: no dates of death"
+            if cohort.register.until is None
+            else end_in_words(cohort.analysed["censor_date"], cohort.register)
+        ),
         "random_numbers": f"seed {options.seed}" if options.full else "none",
         "participants_analysed": len(cohort.analysed),
         "warnings": list(cohort.warnings),

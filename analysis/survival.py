@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.cox import fit_cox, proportional_hazards_p
-from analysis.deaths import Register, count_deaths, register_of
+from analysis.deaths import Register, count_deaths, end_in_words, register_of
 from analysis.definitions import EXPOSURES
 from analysis.design import Covariates, beside, in_sds
 from analysis.distributions import chi2_tail
@@ -130,25 +130,23 @@ def follow_up(table: pd.DataFrame, register: Register | None = None) -> FollowUp
     contrary, undated = deaths.before.to_numpy(), deaths.undated.to_numpy()
     short = (years <= 0) & ~contrary
     alive_by_code = (table["died"].astype("string") == "0").to_numpy(dtype=bool, na_value=False) & death.notna()
-    nobody = death.notna() & start.notna() if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
+    late = death.notna() & start.notna() & ~deaths.before
+    nobody = late if not (died & (years > 0)).any() else pd.Series(False, index=table.index)
+    unknown = start.isna() & bool(death.notna().any())
     found = (
         ("death_date", "after the end of following, as all dates of death: no hazard ratios", nobody.to_numpy()),
         ("death_date", "on or before the date of imaging: not followed", contrary),
         ("censor_date", "on or before the date of imaging: not followed", short),
+        ("imaging_date", "missing: not followed; the logistic models count a death as after imaging", unknown),
         ("died", "0 beside a date of death: the date counts in Cox's model", np.asarray(alive_by_code)),
         ("died", "1 without a date of death: not followed", undated & bool(died.any())),
     )
     notes = [Note(name, rule, int(who.sum()), ()) for name, rule, who in found if who.any()]
     known = np.isfinite(years) & (years > 0) & ~undated
-    until = [register.words] if register.until is not None else []
-    if own.notna().all() and len(own):
-        until = ["each person's own date"]
-    elif own.notna().any():
-        until.append("or a person's own date" if until else "a person's own date")
     return FollowUp(
         years=np.where(known, years, np.nan),
         died=np.where(known, died.to_numpy(dtype=float), np.nan),
-        end=", ".join(until),
+        end=end_in_words(own, register),
         notes=tuple(notes),
     )
 

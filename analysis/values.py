@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.fields import Field, Source
 from analysis.problems import Problems
 
-__all__ = ["as_text", "binary", "dates", "decoded", "is_yes", "measurement", "numbers", "quoted"]
+__all__ = ["as_text", "binary", "dates", "decoded", "is_yes", "measurement", "not_binary", "numbers", "quoted"]
 
 # With a larger share of impossible values than this, the column is not what its name says.
 _IMPOSSIBLE_SHARE = 0.05
@@ -96,6 +96,14 @@ def binary(values: pd.Series) -> pd.Series | None:
     if not (yes | no | text.isna()).all():
         return None
     return yes.astype("float64").where(text.notna())
+
+
+def not_binary(values: pd.Series) -> pd.Series:
+    """The values because of which `binary` gives None."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values[values.notna() & ~values.isin([0, 1])]
+    text = as_text(values).str.lower()
+    return values[text.notna() & ~text.isin((*_YES, *_NO)).fillna(False)]
 
 
 def is_yes(values: pd.Series) -> pd.Series:

@@ -78,7 +78,7 @@ def test_pounds_of_some_people_are_a_second_peak(share: float, columns: list[str
     table = _spread().drop(columns="centre")
     table.loc[np.random.default_rng(1).random(len(table)) < share, columns] *= _POUNDS
     (said,) = _said(table)
-    assert said.startswith(f"The {name} of about ") and "Nothing was changed." in said
+    assert said.startswith(f"The {name} of at least ") and "Nothing was changed." in said
 
 
 def test_heavy_strong_and_unlike_people_alone_are_no_pounds() -> None:

@@ -9,7 +9,9 @@ import pytest
 from analysis.centres import site_differences
 from analysis.competing_tables import composition_table
 from analysis.composition import GROUPS, composition_associations
+from analysis.curves import odds_ratio_curves
 from analysis.further_tables import FURTHER
+from analysis.head_to_head import head_to_head
 from analysis.imputation import imputed_associations
 from analysis.interactions import interactions, sex_stratified
 from analysis.muscles import muscle_associations
@@ -63,10 +65,12 @@ def test_every_row_of_interactions_has_a_p_value_or_a_reason() -> None:
 
 def test_models_by_sex_say_why_there_is_no_test_of_interaction() -> None:
     found = sex_stratified(_table(), ("age",), exposures=("x",), outcomes=("often", "only_men"))
-    assert (found.loc[found["outcome"] == "only_men", "note"].str.contains("no interaction: nobody in a comb")).all()
+    assert (
+        found.loc[found["outcome"] == "only_men", "note"].str.contains("no test of interaction: nobody in a comb")
+    ).all()
     assert not found.loc[found["outcome"] == "often", "note"].str.contains("interaction").any()
     men = sex_stratified(_table().query("sex == 'M'"), ("age",), exposures=("x",), outcomes=("often",))
-    assert men["note"].tolist() == ["no interaction: people of one sex"]
+    assert men["note"].tolist() == ["no test of interaction: people of one sex"]
 
 
 def test_groups_of_composition_without_a_ratio_say_why() -> None:
@@ -98,3 +102,24 @@ def test_muscles_sites_and_curves_say_what_is_missing() -> None:
 def test_an_exposure_of_one_value_is_said_to_have_no_variation(exposure: str) -> None:
     row = per_sd(_table(), ("age",), exposures=(exposure,), outcomes=("often",)).iloc[0]
     assert row["note"] == "no variation: not estimable"
+
+
+def test_an_exposure_that_one_person_has_ends_no_table_of_imputed_covariates() -> None:
+    table = _table()
+    table["one"] = np.where(np.arange(len(table)) == 3, 2.5, np.nan)
+    table["few"] = np.where(np.arange(len(table)) < 4, table["x"], np.nan)
+    found = imputed_associations(
+        table, ("age", "bmi"), exposures=("x", "one", "few"), outcomes=("often",), imputations=2
+    ).set_index("exposure")
+    assert found["odds_ratio"].notna().tolist() == [True, False, False] and (found["note"][["one", "few"]] != "").all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_exposure_of_one_value_has_no_curve() -> None:
+    assert odds_ratio_curves(_table(), "flat", ("often",), ("age",)).empty
+
+
+def test_markers_of_too_few_events_name_no_interval() -> None:
+    compared = head_to_head(_table().assign(falls=0.0), ("age",), outcomes=("falls",)).models
+    said = FURTHER["markers"](compared).caption
+    assert "Harrell’s C; AUC, C and Brier score are not corrected for optimism." in said
