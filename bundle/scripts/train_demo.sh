@@ -16,6 +16,7 @@ WORK=${WORK:-.cache/train-demo}
 COUNT=${COUNT:-240}
 USUAL=${USUAL:-8}
 MIXED=${MIXED:-56}
+COARSE_ROI=${COARSE_ROI:-[96,64,96]} # window of the coarse phase; another one if the arguments set --roi
 [ -z "${PAINTED:-}" ] || : "${SOURCES:?where the painted label maps come from; the model card of the weights repeats it}"
 # By default glibc returns large blocks to the kernel after every step; page faults then took a third of the CPU time.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456
@@ -34,7 +35,7 @@ train() { # train PHASE CONFIGS [ARGUMENTS...]
 TRAIN="'bundle/configs/train.yaml','bundle/configs/demo.yaml'"
 train coarse "$TRAIN,'bundle/configs/demo_coarse.yaml'" "$@"
 train fine "$TRAIN,'bundle/configs/demo_finetune.yaml'" \
-    --start_weights "$WORK/coarse/weights.pt" --start_roi "[96,64,96]" "$@"
+    --start_weights "$WORK/coarse/weights.pt" --start_roi "$COARSE_ROI" "$@"
 phases=(coarse fine)
 configs=(train demo demo_finetune)
 data="Synthetic anatomy only (SarcoMAP phantoms); no image of a person was seen."

@@ -16,14 +16,16 @@ from operators.core.volume import Contrast
 from operators.segmentation import load_model
 from tests.bundle.tiny import NETWORK, ROOT
 
-SHORT = ["--start_roi", "[32,32,32]", "--validation_count", "1", "--epoch_length", "2", "--max_epochs", "1"]
+SHORT = ["--validation_count", "1", "--epoch_length", "2", "--max_epochs", "1"]
 
 
 def train_demo(work: Path, **more: str) -> None:
     done = subprocess.run(
         ["bash", "bundle/scripts/train_demo.sh", *NETWORK, *SHORT, "--val_interval", "1"],
         cwd=ROOT,
-        env=os.environ | {"WORK": str(work), "COUNT": "1", "USUAL": "1", "PYTHON": sys.executable} | more,
+        env=os.environ
+        | {"WORK": str(work), "COUNT": "1", "USUAL": "1", "PYTHON": sys.executable, "COARSE_ROI": "[32,32,32]"}
+        | more,
         capture_output=True,
         text=True,
         check=False,
