@@ -85,7 +85,8 @@ def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[Q
     covered_mm = grid.shape[0] * abs(float(grid.affine[2, 2]))
     if covered_mm < MINIMUM_COVERAGE_MM:
         message = (
-            f"The volume covers {covered_mm:.0f} mm of the body, less than from pelvis to knee ({MINIMUM_COVERAGE_MM:.0f} mm). "
+            f"The volume covers {covered_mm:.0f} mm of the body, less than from pelvis to knee "
+            f"({MINIMUM_COVERAGE_MM:.0f} mm). "
             "Structures that reach its ends are cut there: phenotypes that need their volume are not given."
         )
         return (QualityFlag("partial-coverage", "warning", message),)
