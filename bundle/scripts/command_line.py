@@ -10,7 +10,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,13 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _tracking_keys(tracking: str | Mapping[str, Any] | None) -> set[str]:
+def _tracking_keys(tracking: str | dict[str, Any] | None) -> set[str]:
     """The keys that MONAI adds to the configs for experiment tracking: a name, a file or the settings."""
     if tracking is None:
         return set()
-    settings = DEFAULT_EXP_MGMT_SETTINGS.get(tracking) if isinstance(tracking, str) else tracking
-    return set((settings or ConfigParser.load_config_files(tracking)).get("configs", {}))
+    settings: dict[str, Any] = (
+        DEFAULT_EXP_MGMT_SETTINGS[tracking]
+        if isinstance(tracking, str) and tracking in DEFAULT_EXP_MGMT_SETTINGS
+        else ConfigParser.load_config_files(tracking)
+    )
+    return set(settings.get("configs", {}))
