@@ -28,14 +28,18 @@ $(STAMP): pyproject.toml locks/$(VARIANT).txt | in-place
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c $(RIGHT_PYTHON) 2>/dev/null || { \
 	    echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13, or was not found." >&2; \
 	    echo "Install one, or name yours: make PYTHON=python3.12" >&2; \
-	    exit 2; }; $(PYTHON) -m venv $(VENV); }
+	    exit 2; }; $(PYTHON) -m venv $$(test -x $(PY) || echo --clear) $(VENV); }
+	@$(PY) -c $(RIGHT_PYTHON) || { \
+	    echo "error: $(VENV) has another Python than 3.11, 3.12 or 3.13." >&2; \
+	    echo "Remove it (rm -r $(VENV)), then run make again." >&2; \
+	    exit 2; }
 	$(PY) -m container.install --variant $(VARIANT) --extras "$(EXTRAS)"
 	@rm -f $(VENV)/.installed-$(filter-out $(VARIANT),cpu gpu)-*
 	@touch $@
 
 .PHONY: in-place
 in-place: # the commands in .venv name its folder
-	@made=$$(sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	@made=$$(sed -nE 's/^command = .* -m venv (--[a-z-]+(="[^"]*")? )*//p' $(VENV)/pyvenv.cfg 2>/dev/null); \
 	is=$$(cd $(VENV) 2>/dev/null && pwd -P); \
 	if [ -n "$$made" ] && [ "$$made" != "$$is" ] && [ ! "$$made" -ef "$$is" ]; then \
 	    echo "error: $(VENV) was made as $$made, and its commands work there only." >&2; \

@@ -84,6 +84,7 @@ def set_up_logging(level: LogLevel) -> None:
     """Send log messages to standard error, and silence other packages' remarks about themselves."""
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", force=True)
     quiet_dicom()  # at every level: what they say quotes values
+    logging.getLogger("numba").setLevel(logging.WARNING)  # at DEBUG it prints every step of its compiler
     if level != "DEBUG":
         warnings.filterwarnings("ignore")  # MONAI's, about itself; a user can do nothing about them
 

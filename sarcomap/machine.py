@@ -203,8 +203,9 @@ def _cache() -> Finding:
     folder = chosen_cache_folder()
     if folder is None:
         return Finding("cache", "this user has no home: networks are compiled in each run. Set SARCOMAP_CACHE.", False)
-    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+    # Unlike those of Path, these functions raise no error below a folder that this user may not enter.
+    there = next((each for each in (folder, *folder.parents) if os.path.exists(each)), folder)
+    if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
         text = f"{folder} cannot be written: networks are compiled in each run. Set SARCOMAP_CACHE to another folder."
         return Finding("cache", text, False)
     files = [path for path in folder.rglob("*") if path.is_file()]

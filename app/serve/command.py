@@ -129,6 +129,7 @@ def _serve(
     warnings.filterwarnings("ignore")
     quiet_dicom()  # what it says quotes values
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what it receives and sends
+    logging.getLogger("numba").setLevel(logging.WARNING)  # at DEBUG it prints every step of its compiler
     stop = threading.Event()
 
     def told_to_stop(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ config, so ``--learing_rate 1e-3`` would train for days at the default rate.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import re
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import monai.bundle
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from operators.core.errors import UsageError
 
@@ -26,16 +28,20 @@ _OPTION = re.compile("--|-[A-Za-z]")
 _LEVEL = re.compile("#|::")
 _OWN_OPTIONS = {
     name
-    for name, parameter in inspect.signature(monai.bundle.run).parameters.items()
+    for called in (monai.bundle.run, monai.bundle.create_workflow, ConfigWorkflow)  # each hands the rest to the next
+    for name, parameter in inspect.signature(called).parameters.items()
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
+_RUN_BY_MONAI = {"initialize", "run", "finalize"}
+"""Keys that MONAI runs where a config has them."""
 
 
 def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
     """Refuse options of ``monai.bundle run`` that are no key of the configs given with it.
 
-    Only the part before the first ``#`` or ``::`` is looked up. Nothing is checked when the configs are
-    run from Python, where there is no command line.
+    Only the part before the first ``#`` or ``::`` is looked up. Keys that the given experiment tracking or the value
+    of another option reads are accepted. Nothing is checked when the configs are run from Python, where there is no
+    command line.
 
     Parameters
     ----------
@@ -61,10 +67,12 @@ def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
     files = given.get("config_file")
     if files is None:
         return
-    known = set(ConfigParser.load_config_files(_names(files)))
+    known = {*ConfigParser.load_config_files(_names(files)), *_RUN_BY_MONAI, *_tracking_keys(given.get("tracking"))}
     for option in given:
         key = _LEVEL.split(option)[0]
         if key in known or key in _OWN_OPTIONS or key.startswith("_"):
+            continue
+        if any(re.search(rf"@{re.escape(key)}\b", str(value)) for value in given.values()):
             continue
         near = difflib.get_close_matches(key, sorted(known), n=1)
         raise UsageError(
@@ -83,9 +91,28 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
             break
         if _OPTION.match(word):
             name, equals, value = word.lstrip("-").partition("=")
-            alone = not equals and _OPTION.match(following)
-            options[name.replace("-", "_")] = True if alone else value if equals else following
+            name = name.replace("-", "_")
+            if equals or not _OPTION.match(following):
+                options[name] = value if equals else following
+            elif name.startswith("no") and name not in _OWN_OPTIONS:
+                options[name[2:]] = False
+            else:
+                options[name] = True
     return options
+
+
+def _tracking_keys(tracking: str | dict[str, Any] | None) -> set[str]:
+    """The keys that MONAI adds to the configs for experiment tracking: a name, a file or the settings."""
+    if tracking is None:
+        return set()
+    if isinstance(tracking, str) and tracking.startswith("{"):
+        tracking = ast.literal_eval(tracking)
+    settings: dict[str, Any] = (
+        DEFAULT_EXP_MGMT_SETTINGS[tracking]
+        if isinstance(tracking, str) and tracking in DEFAULT_EXP_MGMT_SETTINGS
+        else ConfigParser.load_config_files(tracking)
+    )
+    return set(settings.get("configs", {}))
 
 
 def _names(files: str | Sequence[str]) -> list[str]:

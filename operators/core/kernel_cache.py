@@ -34,7 +34,7 @@ def ensure_kernel_cache(package: Path) -> None:
     given = os.environ.get(CACHE_VARIABLE)
     users = user_cache()
     beside = package / "__pycache__"
-    if _writable(beside if beside.exists() else package) or (given and _made(Path(given))):
+    if _writable(beside if os.path.exists(beside) else package) or (given and _made(Path(given))):
         return
     if users is not None and _made(users / "numba"):
         return
@@ -52,7 +52,8 @@ def _made(folder: Path) -> bool:
 
 
 def _writable(folder: Path) -> bool:
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    # Path.is_dir raises an error below a folder that this user may not enter, such as another user's home.
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _remove(folder: Path, maker: int) -> None:

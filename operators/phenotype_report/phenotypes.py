@@ -31,6 +31,7 @@ from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
+from operators.station_fusion.body import slices_of_body
 from operators.station_fusion.lateral_edges import labels_at_edges
 
 __all__ = ["measure", "withheld_reason"]
@@ -134,8 +135,9 @@ def measure(
 def _cut_at_ends(labels: LabelMap, fused: Fused) -> LabelMap:
     """The label map, with the structures that the ends of the images cut, as fusion's flags tell."""
     codes = {flag.code for flag in fused.flags}
-    near = min(math.ceil(_NEAR_END_MM / labels.grid.spacing_mm[2]), labels.grid.shape[0])
-    lowest, highest = list(range(near)), list(range(-near, 0))
+    first, end = slices_of_body(fused.body)  # the images may go on without it
+    near, count = math.ceil(_NEAR_END_MM / labels.grid.spacing_mm[2]), labels.grid.shape[0]
+    lowest, highest = list(range(min(first + near, count))), list(range(max(0, end - near), count))
     slices = {"partial-coverage": lowest + highest, "short-trunk": highest, "knees-not-seen": lowest}
     cut = frozenset[str]().union(*(_in_slices(labels, where) for code, where in slices.items() if code in codes))
     return replace(labels, cut=labels.cut | cut)

@@ -9,7 +9,7 @@ from operators.core.volume import Grid
 from operators.station_fusion.dim_signal import brightened
 from operators.station_fusion.mask_kernels import close_legs_apart, fill_slices, keep_large_parts, open_slices
 
-__all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold", "solid_slices"]
+__all__ = ["body_mask", "disc", "fat_fraction", "mask_above", "otsu_threshold", "slices_of_body", "solid_slices"]
 
 _SMALLEST_PART = 0.1
 """Fraction of the largest part's volume, between two gaps. It keeps both legs below the crotch and drops hands, coils
@@ -148,3 +148,12 @@ def disc(radius_mm: float, x_mm: float, y_mm: float) -> NDArray[np.int64]:
     rows = int(radius_mm / y_mm)
     heights_mm = np.arange(-rows, rows + 1) * y_mm
     return (np.sqrt(radius_mm**2 - heights_mm**2) / x_mm).astype(np.int64)
+
+
+def slices_of_body(body: NDArray[np.bool_]) -> tuple[int, int]:
+    """The first slice of a body mask with shape (z, y, x) that shows the body, and the one after the last.
+
+    They are all slices where fewer than two show it.
+    """
+    shown = np.flatnonzero(body.any(axis=(1, 2)))
+    return (int(shown[0]), int(shown[-1]) + 1) if shown.size > 1 else (0, len(body))

@@ -4,13 +4,14 @@ as one volume allows."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.options import FusionOptions
-from operators.core.volume import Contrast, Fused, QualityFlag, Station, Study
-from operators.station_fusion.body import body_mask, fat_fraction
+from operators.core.volume import Contrast, Fused, Grid, QualityFlag, Station, Study
+from operators.station_fusion.body import body_mask, fat_fraction, slices_of_body
 from operators.station_fusion.choice import CUT_ABOVE, choose
 from operators.station_fusion.contrast_scales import on_one_scale
 from operators.station_fusion.coverage import MINIMUM_COVERAGE_MM
@@ -66,7 +67,7 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
 
 
 def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[QualityFlag, ...]:
-    """What a volume lacks of pelvis to knee.
+    """What a volume lacks of pelvis to knee. Slices above and below the body, which many tools add, count for nothing.
 
     ``partial-coverage`` (warning): shorter than from pelvis to knee. For a long one, ``short-trunk`` (warning) or
     ``no-pelvis-coverage`` (error) where it ends too low, ``knees-not-seen`` (warning) where it ends above the knees,
@@ -78,13 +79,15 @@ def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[Q
         The volume. What stands in for fat is good enough.
     body : ndarray, shape (z, y, x), bool
     """
+    first, end = slices_of_body(body)
+    position, body = _part(position, slice(first, end)), body[first:end]
     grid = position.grid
     covered_mm = grid.shape[0] * abs(float(grid.affine[2, 2]))
     if covered_mm < MINIMUM_COVERAGE_MM:
         message = (
-            f"The volume covers {covered_mm:.0f} mm, less than from pelvis to knee ({MINIMUM_COVERAGE_MM:.0f} mm). "
-            "Structures that reach its first or last slice are cut there: phenotypes that need their volume are not "
-            "given."
+            f"The volume covers {covered_mm:.0f} mm of the body, less than from pelvis to knee "
+            f"({MINIMUM_COVERAGE_MM:.0f} mm). "
+            "Structures that reach its ends are cut there: phenotypes that need their volume are not given."
         )
         return (QualityFlag("partial-coverage", "warning", message),)
     choice = choose((position,))
@@ -106,6 +109,17 @@ def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[Q
         )
         flags.append(QualityFlag("coverage-unknown", "warning", message, quantities=("volume",)))
     return tuple(flags)
+
+
+def _part(position: TablePosition, slices: slice) -> TablePosition:
+    """Some slices of a position."""
+    affine = position.grid.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * slices.start
+    stations = {}
+    for contrast, station in position.stations.items():
+        voxels = station.voxels[slices]
+        stations[contrast] = replace(station, voxels=voxels, grid=Grid(voxels.shape, affine))
+    return TablePosition(stations)
 
 
 def _by_contrast(stations: tuple[Station, ...]) -> Mapping[Contrast, Station]:

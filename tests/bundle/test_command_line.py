@@ -37,6 +37,18 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--amp",),
         ("--start", "@roi"),
         ("--seed", "1", "--", "--trace"),
+        ("--noamp",),  # Fire's way to say false
+        (
+            "--tracking",
+            "mlflow",
+            "--experiment_name",
+            "mine",
+            "--tracking_uri=sqlite:///runs.db",
+            "--run_name",
+            "first",
+        ),
+        ("--workflow_type", "train", "--finalize", "$print('done')"),
+        ("--rate_of_mine", "1e-3", "--learning_rate", "$@rate_of_mine / 2"),
     ],
 )
 def test_keys_of_the_configs_and_options_of_monai_are_accepted(options: tuple[str, ...]) -> None:
@@ -51,6 +63,9 @@ def test_keys_of_the_configs_and_options_of_monai_are_accepted(options: tuple[st
         (("--networkdef#feature_size", "8"), "--network_def"),
         (("--seed", "1", "--max_epoch", "3"), "--max_epochs"),
         (("--x-y-z", "1"), "a key of these configs"),
+        (("--nompa",), "--amp"),
+        (("--experiment_name", "mine"), "experiment_name"),  # without --tracking nothing reads it
+        (("--rate", "1e-3", "--learning_rate", "$@rates / 2"), "rate"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(options: tuple[str, ...], nearest: str) -> None:

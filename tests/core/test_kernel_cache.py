@@ -8,6 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from operators.core.kernel_cache import CACHE_VARIABLE, ensure_kernel_cache
+from tests.closed_folder import closed_folder
+
 ROOT = Path(__file__).parents[2]
 DEFINE = "import operators.station_fusion.mask_kernels, os; print(os.environ.get('NUMBA_CACHE_DIR'))"
 
@@ -38,3 +43,21 @@ def test_kernels_of_a_read_only_installation_work_without_a_home(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert str(temporary) in done.stdout
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", CACHE_VARIABLE])
+def test_a_folder_that_this_user_may_not_enter_is_as_good_as_none(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container under another number than the superuser's, whose home is still /root."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__pycache__").touch()  # as good as read-only
+    for name in (CACHE_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with closed_folder(tmp_path) as closed:
+        monkeypatch.setenv("HOME", str(closed / "home"))
+        monkeypatch.setenv(variable, str(closed / "home"))
+        ensure_kernel_cache(package)
+    assert "sarcomap-kernels-" in os.environ[CACHE_VARIABLE]
+    shutil.rmtree(os.environ[CACHE_VARIABLE])

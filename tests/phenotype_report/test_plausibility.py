@@ -135,6 +135,28 @@ def test_muscles_that_an_end_of_the_images_cuts_have_no_volume(code: str, slices
     assert marked or not cut
 
 
+@pytest.mark.parametrize(
+    ("code", "slices"), [("knees-not-seen", (3, 11)), ("short-trunk", (48, 56)), ("partial-coverage", (47, 55))]
+)
+def test_muscles_that_end_where_the_images_go_on_without_a_body_have_no_volume(
+    code: str, slices: tuple[int, int]
+) -> None:
+    """A tool has added empty slices."""
+    fused = box_body.fused_of(box_body.grid())
+    body = fused.body.copy()
+    body[:3], body[56:] = False, False
+    labels, _ = box_body.box_labels()
+    column = labels[:, 1:3, 42:50]
+    name = by_index(int(column[10].max())).name
+    column[slice(*slices)] = by_name(name).index
+    flagged = replace(fused, body=body, flags=(QualityFlag(code, "warning", "Low."),))
+    whole = measure(Volume(box_body.box_labels()[0], fused.grid), flagged, 1.7)
+    assert whole.phenotypes["tmv_cm3"] is not None
+    found = measure(Volume(labels, fused.grid), flagged, 1.7)
+    (marked,) = (m.cut_by_field_of_view for m in found.structures if m.structure.name == name)
+    assert marked and found.phenotypes["tmv_cm3"] is None
+
+
 def test_low_confidence_names_the_structure() -> None:
     labels, _ = box_body.box_labels()
     fused = box_body.fused_of(box_body.grid())

@@ -85,3 +85,31 @@ def test_a_python_that_will_not_do_is_refused_before_anything_is_made(
     done = make(checkout, "setup", python=python)
     assert done.returncode != 0 and "3.11, 3.12 or 3.13" in done.stderr
     assert not (checkout / ".venv").exists() and not (checkout / "installed.txt").exists()
+
+
+def test_an_environment_that_was_made_by_hand_with_options_is_used(checkout: Path) -> None:
+    options = ("--system-site-packages", "--prompt", "my own")
+    subprocess.run([sys.executable, "-m", "venv", *options, checkout / ".venv"], check=True)
+    done = make(checkout, "setup")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_environment_whose_python_was_removed_is_made_again(checkout: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
+    for link in (checkout / ".venv" / "bin").glob("python*"):
+        link.unlink()
+        link.symlink_to("/python/that/is/gone")
+    done = make(checkout, "setup")
+    assert done.returncode == 0, done.stderr
+    assert make(checkout, "setup").returncode == 0
+    assert len(installations(checkout)) == 1
+
+
+def test_an_environment_of_another_python_is_refused(checkout: Path) -> None:
+    old = checkout / ".venv" / "bin" / "python"
+    old.parent.mkdir(parents=True)
+    old.write_text("#!/bin/sh\n[ $1 = -m ] && [ $2 = pip ]\n")  # it has pip, and its version is not one of ours
+    old.chmod(0o755)
+    done = make(checkout, "setup")
+    assert done.returncode != 0 and "rm -r .venv" in done.stderr
+    assert not (checkout / "installed.txt").exists()

@@ -15,6 +15,7 @@ import sarcomap.packages as installed
 from operators.core.model_card import CARD_FILE, SHIPPED_BUNDLE
 from sarcomap.machine import Finding, examine
 from tests.app.made_study import ROOT, clean_environment
+from tests.closed_folder import closed_folder
 
 #: Checks that take seconds and that most tests here are not about.
 _SLOW = ("_files", "_fusion", "_torch", "_openvino", "_onnxruntime", "_pdf", "_numba_cuda")
@@ -116,6 +117,17 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_folder_is_made(
     monkeypatch.setenv("SARCOMAP_CACHE", str(tmp_path / "new"))
     assert found("cache").ok is None
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_cache_in_a_folder_that_this_user_may_not_enter_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = os.access  # about the real user, unless told otherwise
+    monkeypatch.setattr(os, "access", lambda path, mode: ask(path, mode, effective_ids=True))
+    with closed_folder(tmp_path) as closed:
+        monkeypatch.setenv("SARCOMAP_CACHE", str(closed / "cache"))
+        assert found("cache").ok is False and "SARCOMAP_CACHE" in found("cache").text
 
 
 @pytest.mark.usefixtures("quick")

@@ -190,6 +190,38 @@ def test_a_volume_fused_elsewhere_that_does_not_reach_from_pelvis_to_knee_says_s
     assert found == expected
 
 
+@pytest.mark.parametrize("contrasts", [tuple(Contrast), (Contrast.WATER,)], ids=["all contrasts", "water alone"])
+@pytest.mark.parametrize(
+    ("low_mm", "high_mm", "below", "above", "expected"),
+    [
+        (-50, 746, 10, 10, {}),
+        (150, 900, 10, 0, {"knees-not-seen": "warning"}),
+        (-50, 640, 0, 40, {"short-trunk": "warning"}),
+        (150, 640, 40, 0, {"partial-coverage": "warning"}),
+        (150, 640, 0, 40, {"partial-coverage": "warning"}),
+    ],
+)
+def test_empty_slices_that_a_tool_added_show_neither_knees_nor_pelvis(
+    tissues: Tissues,
+    contrasts: Sequence[Contrast],
+    low_mm: float,
+    high_mm: float,
+    below: int,
+    above: int,
+    expected: dict[str, str],
+) -> None:
+    study = whole_volume(tissues, contrasts, low_mm, high_mm)
+    stations = []
+    for s in study.stations:
+        voxels = np.pad(s.voxels, ((below, above), (0, 0), (0, 0)))
+        affine = s.grid.affine.copy()
+        affine[2, 3] -= below * affine[2, 2]
+        stations.append(replace(s, voxels=voxels, grid=Grid(voxels.shape, affine)))
+    found = codes(fused_elsewhere(replace(study, stations=tuple(stations)), FusionOptions()))
+    found.pop("contrast-absent", None)
+    assert found == expected
+
+
 def test_a_water_volume_whose_noise_hides_where_the_legs_part_says_that_its_coverage_is_not_known(
     tissues: Tissues,
 ) -> None:
