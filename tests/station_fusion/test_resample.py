@@ -8,14 +8,14 @@ import numba
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from operators.core.errors import UsageError
 from operators.core.volume import Grid
 from operators.station_fusion import average_stations, choose_device, common_grid
-from operators.station_fusion.plan import plan_sampling
+from operators.station_fusion.plan import ALIGNMENT_TOLERANCE, plan_sampling
 from operators.station_fusion.resample_cpu import average_on_cpu
 from tests.station_fusion.made_stations import make_grid, positions_mm, ramp, rotation_about
 
@@ -188,6 +188,7 @@ spacing = st.tuples(*[st.floats(0.8, 4.5)] * 3)
 
 @settings(max_examples=60, deadline=None)
 @given(spacings=st.tuples(spacing, spacing), shift=st.tuples(coordinate, coordinate, coordinate), degrees=coordinate)
+@example(spacings=((1.0, 1.0, 1.0), (1.0, 3.0, 2.0)), shift=(0.0, 0.0, 1.0), degrees=0.005859375)
 def test_ramp_is_reproduced_for_any_spacing_shift_and_tilt(
     spacings: tuple[tuple[float, float, float], ...], shift: tuple[float, float, float], degrees: float
 ) -> None:
@@ -198,7 +199,10 @@ def test_ramp_is_reproduced_for_any_spacing_shift_and_tilt(
     fused = average_stations([[sampled(first)], [sampled(second)]], [first, second], grid)[0]
     mm = positions_mm(grid)
     inside = between_centres(first, mm) | between_centres(second, mm)
-    np.testing.assert_allclose(fused[inside], ramp(mm)[inside], rtol=5e-6)
+    # A tilt of less than a thousandth of a voxel is taken as none; the slopes of the ramp say what that changes.
+    atol = ALIGNMENT_TOLERANCE * np.abs(ramp(np.diag(second.spacing_mm)) - ramp(np.zeros(3))).sum()
+    aligned = plan_sampling([first, second], grid).aligned.all()
+    np.testing.assert_allclose(fused[inside], ramp(mm)[inside], rtol=5e-6, atol=atol if aligned and degrees else 0)
 
 
 @settings(max_examples=60, deadline=None)
