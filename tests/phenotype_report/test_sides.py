@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from operators.core.anatomy import ADIPOSE_INDEX, MUSCLES, STRUCTURES, by_name
 from operators.core.volume import Grid, Volume
@@ -75,6 +76,27 @@ def test_a_single_leg_has_no_sides() -> None:
     labels, _ = box_body.box_labels()
     labels[:, :, : labels.shape[2] // 2] = 0
     assert find_mid_surface(Volume(labels, box_body.grid())) is None
+
+
+def wide_muscle_of_the_left_half() -> NDArray[np.uint8]:
+    """The left half of the body, with a gluteus maximus whose own halves are 60 mm apart."""
+    labels, _ = box_body.box_labels()
+    labels[:, :, : labels.shape[2] // 2] = 0
+    labels[20:50, 1:4, 46:70] = by_name("gluteus_maximus").index
+    return labels
+
+
+def test_half_of_a_body_has_no_middle_in_a_wide_muscle() -> None:
+    assert find_mid_surface(Volume(wide_muscle_of_the_left_half(), box_body.grid())) is None
+
+
+def test_one_leg_with_the_muscles_of_both_halves_of_the_trunk_keeps_the_middle_of_the_trunk() -> None:
+    labels = wide_muscle_of_the_left_half()
+    labels[52:60, 10:12, 10:18] = labels[52:60, 10:12, 62:70] = by_name("abdominal_oblique").index
+    surface = find_mid_surface(Volume(labels, box_body.grid()))
+    assert surface is not None and surface.source == "muscles"
+    middle = box_body.grid().affine @ np.array([(labels.shape[2] - 1) / 2, 0, 0, 1])
+    assert surface.x_mm == pytest.approx(np.full(len(surface.x_mm), middle[0]), abs=3.0)
 
 
 def test_an_empty_label_map_has_no_sides() -> None:
