@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from operators.core.contrast import Contrast
 from operators.core.errors import GeometryError, InputError
+from operators.core.options import FusionOptions
 from operators.nifti_loader import is_nifti, load_nifti
+from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from tests.nifti_loader.made_thigh import AFFINE_RAS, save, thigh
 
 
@@ -61,8 +63,9 @@ def test_one_image_given_as_two_contrasts_is_refused(tmp_path: Path) -> None:
 def test_a_fat_fraction_given_as_the_fat_image_is_refused(tmp_path: Path, whole: int) -> None:
     water = thigh() * 2
     save(tmp_path / "water.nii.gz", water)
-    save(tmp_path / "fat.nii.gz", whole * fraction_of(thigh()))
-    with pytest.raises(InputError, match=rf"fat\.nii\.gz: values that end at {whole}, as a fat fraction"):
+    wild = np.where(thigh() < 0.4, 60 * whole, 0).astype(np.float32)  # in air, where a map was not masked
+    save(tmp_path / "fat.nii.gz", whole * fraction_of(thigh()) + wild)
+    with pytest.raises(InputError, match=rf"fat\.nii\.gz: values that crowd below {whole}, as those"):
         load_nifti(tmp_path)
 
 
@@ -103,3 +106,11 @@ def test_voxels_that_begin_inside_the_header_are_refused(tmp_path: Path) -> None
 def test_a_slope_that_leads_beyond_any_signal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"values up to 1\.\de\+3\d; expected signal"):
         load_nifti(with_header(tmp_path / "a.nii", 112, 1e37))
+
+
+def test_options_of_fusion_that_a_fused_volume_cannot_follow_are_named(tmp_path: Path) -> None:
+    study = load_nifti(save(tmp_path / "a.nii.gz", thigh(12)))
+    asked = FusionOptions(spacing_mm=(5, 5, 5), blend="linear", fix_swaps=True, device="cpu")
+    (flag,) = (flag for flag in fused_elsewhere(study, asked).flags if flag.code == "options-not-used")
+    assert flag.severity == "warning" and "--spacing, --blend had no effect" in flag.message
+    assert "options-not-used" not in [flag.code for flag in fused_elsewhere(study, FusionOptions()).flags]
