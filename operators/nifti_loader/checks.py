@@ -120,7 +120,7 @@ def check_fat(where: str, water: NDArray[np.float32], fat: NDArray[np.float32]) 
         if float(np.mean((of_fat >= _ALL_FAT * whole) & (of_fat <= _MOST_FAT * whole))) >= _CROWDED:
             raise InputError(
                 where,
-                f"values that crowd below {whole:g}, as those of a fat fraction do, beside water signal of {bright:.0f}",
+                f"values that crowd below {whole:g}, as a fat fraction's do, beside water signal of {bright:.0f}",
                 "the fat image, with signal like that of the water image",
                 "Give the fat image. Without it, leave the file out: fat is then not measured.",
             )

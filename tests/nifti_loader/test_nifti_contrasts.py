@@ -65,7 +65,7 @@ def test_a_fat_fraction_given_as_the_fat_image_is_refused(tmp_path: Path, whole:
     save(tmp_path / "water.nii.gz", water)
     wild = np.where(thigh() < 0.4, 60 * whole, 0).astype(np.float32)  # in air, where a map was not masked
     save(tmp_path / "fat.nii.gz", whole * fraction_of(thigh()) + wild)
-    with pytest.raises(InputError, match=rf"fat\.nii\.gz: values that crowd below {whole}, as those"):
+    with pytest.raises(InputError, match=rf"fat\.nii\.gz: values that crowd below {whole}, as a fat"):
         load_nifti(tmp_path)
 
 
