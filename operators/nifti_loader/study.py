@@ -35,6 +35,9 @@ __all__ = ["load_nifti"]
 _LARGEST = 1e30
 """Above this no signal of a scanner lies, and float32 soon ends."""
 
+_MOST_NEGATIVE = 0.4
+"""Of the positive values. A scanner's water with a sign has 0.04, a z-scored image 1; its fat would count as air."""
+
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
     """Read a study from NIfTI: the water image, or a folder with one file for each contrast.
@@ -138,6 +141,14 @@ def _signal(values: NDArray[Any], where: str) -> tuple[NDArray[np.float32], list
         flags.append(QualityFlag("not-finite-voxels", "warning", message))
     if signal.size and float(signal.max()) <= 0:
         raise InputError(where, "no signal", "an image of a body", "Check that the file holds the image.")
+    below, above = (float(np.abs(signal[side]).sum(dtype=np.float64)) for side in (signal < 0, signal > 0))
+    if below > _MOST_NEGATIVE * above:
+        raise InputError(
+            where,
+            f"negative values that add up to {below / above:.0%} of the positive ones",
+            "magnitudes, with air near 0",
+            "A constant was subtracted, as z-scoring does. Give the images before normalisation.",
+        )
     return np.maximum(signal, 0, out=signal), flags
 
 

@@ -108,6 +108,13 @@ def test_a_slope_that_leads_beyond_any_signal_is_refused(tmp_path: Path) -> None
         load_nifti(with_header(tmp_path / "a.nii", 112, 1e37))
 
 
+def test_a_z_scored_image_is_refused_and_a_little_noise_below_zero_is_not(tmp_path: Path) -> None:
+    image = thigh()
+    with pytest.raises(InputError, match=r"negative values that add up to \d+% of the positive ones"):
+        load_nifti(save(tmp_path / "z.nii.gz", (image - image.mean()) / image.std()))
+    assert load_nifti(save(tmp_path / "a.nii.gz", image - 1)).stations
+
+
 def test_options_of_fusion_that_a_fused_volume_cannot_follow_are_named(tmp_path: Path) -> None:
     study = load_nifti(save(tmp_path / "a.nii.gz", thigh(12)))
     asked = FusionOptions(spacing_mm=(5, 5, 5), blend="linear", fix_swaps=True, device="cpu")
