@@ -124,12 +124,14 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
     voxels = np.ascontiguousarray(labels.voxels, dtype=np.uint8)
     affine = labels.grid.affine[:3]
 
-    def moments_by_side(x_mm: NDArray[np.float64], roll: float, y_ref: float) -> NDArray[np.float64]:
-        return np.asarray(
-            moments(voxels, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, LABEL_COUNT, slabs.count)
-        )
+    def moments_by_side(
+        x_mm: NDArray[np.float64], roll: float, y_ref: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        where = (slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref)
+        by_side, near = moments(voxels, affine, *where, _NEAR_MM, LABEL_COUNT, slabs.count)
+        return np.asarray(by_side), np.asarray(near)
 
-    undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[leading, :, LEFT]
+    undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[0][leading, :, LEFT]
     occupied = undivided[..., 0] > 0
     if not occupied.any():
         return None
@@ -138,8 +140,7 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
     x_mm = np.full(slabs.count, _weighted_median(centroids[:, 0], np.sqrt(count)))
     roll, y_ref = 0.0, float(np.average(centroids[:, 1], weights=count))
     for _ in range(_ITERATIONS):
-        near = [moments_by_side(x_mm + shift, roll, y_ref)[..., LEFT, 0] for shift in (-_NEAR_MM, _NEAR_MM)]
-        votes = _votes(moments_by_side(x_mm, roll, y_ref), near[0] - near[1])
+        votes = _votes(*moments_by_side(x_mm, roll, y_ref))
         led = [vote for vote in votes if vote.structure in leading]
         seen = {vote.slab for vote in led}
         if len(seen) < _LEAST_SLABS:
@@ -160,8 +161,8 @@ class _Vote:
     weight: float
 
 
-def _votes(moments: NDArray[np.float64], between: NDArray[np.float64]) -> list[_Vote]:
-    """Votes of the structures that lie on both sides in a slab; ``between`` counts their voxels near the surface."""
+def _votes(moments: NDArray[np.float64], near: NDArray[np.float64]) -> list[_Vote]:
+    """Votes of the structures that lie on both sides in a slab; ``near`` counts their voxels near the surface."""
     count = moments[..., 0]
     smaller, larger = count.min(axis=2), count.max(axis=2)
     votes = []
@@ -171,7 +172,7 @@ def _votes(moments: NDArray[np.float64], between: NDArray[np.float64]) -> list[_
         bone = structure in _BONES
         even = count[structure, slab].sum() * _NEAR_MM / max(apart[0], _NEAR_MM)  # of one muscle from end to end
         if apart[0] >= (_BONES_APART_MM if bone else _MUSCLES_APART_MM) and (
-            bone or between[structure, slab] <= _MOST_BETWEEN * even
+            bone or near[structure, slab] <= _MOST_BETWEEN * even
         ):
             weight = float(np.sqrt(smaller[structure, slab]))
             votes.append(_Vote(int(structure), int(slab), centroids.mean(axis=0), apart, weight))
