@@ -11,6 +11,7 @@ from operators.core.volume import Grid, Volume
 from operators.phenotype_report.mid_surface import find_mid_surface
 from operators.phenotype_report.sides import side_volume, tally
 from tests import box_body
+from tests.real_bodies import pelvis_labels
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,21 @@ def wide_muscle_of_the_left_half() -> NDArray[np.uint8]:
 
 def test_half_of_a_body_has_no_middle_in_a_wide_muscle() -> None:
     assert find_mid_surface(Volume(wide_muscle_of_the_left_half(), box_body.grid())) is None
+
+
+@pytest.mark.parametrize("person", ["001", "002", "004", "005"])
+def test_half_of_a_person_has_no_middle(person: str) -> None:
+    labels, grid = pelvis_labels(person)
+    whole = find_mid_surface(Volume(labels, grid))
+    assert whole is not None
+    sides = side_volume(grid, whole).voxels
+    for side in (1, 2):
+        half = np.where(sides == side, labels, 0).astype(np.uint8)
+        assert find_mid_surface(Volume(half, grid)) is None, side
+    muscles = np.where(labels < by_name("iliac_bone").index, labels, 0).astype(np.uint8)
+    without_bones = find_mid_surface(Volume(muscles, grid))
+    assert without_bones is not None and without_bones.source == "muscles"
+    np.testing.assert_allclose(without_bones.x_mm, whole.x_mm, atol=15)
 
 
 def test_one_leg_with_the_muscles_of_both_halves_of_the_trunk_keeps_the_middle_of_the_trunk() -> None:
