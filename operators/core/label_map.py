@@ -30,6 +30,7 @@ LABELLING_FLAGS = frozenset(
         "partial-labels",
         "segmentation-backend",
         "segmentation-memory",
+        "single-label",
         "turned-image-fits",
         "unknown-labels",
         "wider-structure",

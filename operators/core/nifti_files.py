@@ -123,7 +123,7 @@ def _misnamed(path: Path) -> str:
 
 
 def _check_header(where: str, image: Any) -> None:
-    """Refuse more voxels than any study has, and voxel sizes that nibabel replaces by 1 mm without an error."""
+    """Refuse more voxels than any study has, voxels inside the header, and sizes that nibabel replaces by 1 mm."""
     count = float(np.prod([max(1, int(n)) for n in image.shape], dtype=np.float64))
     if count > LARGEST_VOXELS:
         raise InputError(
@@ -131,6 +131,14 @@ def _check_header(where: str, image: Any) -> None:
             f"{' x '.join(map(str, image.shape))} voxels",
             f"{LARGEST_VOXELS:,} at the most",
             "Give a volume of one person.",
+        )
+    least = image.header.single_vox_offset if getattr(image.header, "is_single", False) else 0
+    if image.dataobj.offset < least:
+        raise InputError(
+            where,
+            f"voxels that begin at byte {image.dataobj.offset}, inside the header",
+            f"voxels from byte {least} on",
+            "The header is damaged. Convert the images again.",
         )
     if "sform_code" not in image.header or int(image.header["sform_code"]):
         return

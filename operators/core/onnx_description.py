@@ -119,19 +119,22 @@ def description_file(model: Path) -> Path:
     Raises
     ------
     UsageError
-        When there is none, or the model is not an ONNX file.
+        When there is none or more than one, or the model is not an ONNX file.
     """
     if model.suffix.lower() != ".onnx" or not model.is_file():
         raise UsageError(f"--segmenter-model {model.name}", "no ONNX file", "a file that ends in .onnx", "Check it.")
-    found = next((model.with_suffix(ending) for ending in _ENDINGS if model.with_suffix(ending).is_file()), None)
-    if found is None:
+    found = [model.with_suffix(ending) for ending in _ENDINGS if model.with_suffix(ending).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise UsageError(f"--segmenter-model {model.name}", names, "one description beside it", "Remove the other.")
+    if not found:
         raise UsageError(
             f"--segmenter-model {model.name}",
             "no description beside it",
             f"{model.stem}.yaml: window, orientation, spacing, normalisation, channels and scheme of the network",
             "Write it; docs/inference-tools.md shows one.",
         )
-    return found
+    return found[0]
 
 
 def read_onnx_description(model: Path) -> OnnxDescription:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 from operators.core.contrast import Contrast
 from operators.core.errors import InputError
 from operators.core.label_file_names import NIFTI_ENDINGS
+from operators.dicom_loader.clutter import is_clutter
 
 __all__ = ["contrast_files", "is_nifti"]
 
@@ -24,20 +26,37 @@ _OTHERS = frozenset(
 _NO_IMAGE = _OTHERS - {"body"}
 """The water image of a whole body may be called so; in a folder, ``body`` is a mask."""
 
+_PREAMBLE, _OPENING = 128, 132  # "DICM" follows 128 bytes
+_MOST_FILES = 2000
+
 _EXPECTED = "a NIfTI file of the water image, or a folder with one file for each contrast (water, fat, in, opp)"
 
 
 def is_nifti(source: Path) -> bool:
-    """Whether a study is given as NIfTI: a file by its name, or a folder that holds NIfTI files and nothing else.
+    """Whether a study is given as NIfTI: a file by its name, or a folder that holds NIfTI files and no DICOM.
 
-    A README, a licence, tables and files of JSON beside the images do not matter.
+    A README, tables, pictures, thumbnails and folders without anything that may be DICOM do not matter.
     """
-    if source.is_dir():
-        names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
-        beside = (".json", ".txt", ".md", ".csv", ".tsv", ".bval", ".bvec")
-        images = [name for name in names if not name.endswith(beside) and not name.startswith(("readme", "licen"))]
-        return bool(images) and all(name.endswith(NIFTI_ENDINGS) for name in images)
-    return source.name.lower().endswith(NIFTI_ENDINGS)
+    if not source.is_dir():
+        return source.name.lower().endswith(NIFTI_ENDINGS)
+    beside = [path for path in source.iterdir() if not path.name.startswith(".")]
+    if not any(path.name.lower().endswith(NIFTI_ENDINGS) for path in beside):
+        return False
+    inside = (file for path in beside for file in (path.rglob("*") if path.is_dir() else (path,)))
+    return not any(_may_be_dicom(file) for file in islice(inside, _MOST_FILES))
+
+
+def _may_be_dicom(file: Path) -> bool:
+    if file.name.lower().endswith((*NIFTI_ENDINGS, ".bval", ".bvec")):
+        return False
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            opening = opened.read(_OPENING)
+    except OSError:
+        return False
+    return opening[_PREAMBLE:] == b"DICM" or not is_clutter(file.name, opening[:_PREAMBLE])
 
 
 def contrast_files(source: Path) -> dict[Contrast, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.contrast import Contrast
-from operators.core.errors import GeometryError, InputError
-from operators.core.nifti_files import LONGEST_MM, SHORTEST_MM, NiftiImage, read_nifti
+from operators.core.errors import InputError
+from operators.core.nifti_files import NiftiImage, read_nifti
 from operators.core.study_key import study_key
-from operators.core.volume import Grid, QualityFlag, Station, Study
+from operators.core.volume import QualityFlag, Station, Study
+from operators.nifti_loader.checks import check_air, check_contrasts, check_fat, check_grid
 from operators.nifti_loader.files import contrast_files
 from operators.nifti_loader.orientation import (
     Turned,
@@ -31,14 +32,11 @@ from operators.station_fusion.water_alone import body_of_water
 
 __all__ = ["load_nifti"]
 
-_SAME_GRID_MM = 0.1
-"""Affines are stored in single precision, and converters round them."""
+_LARGEST = 1e30
+"""Above this no signal of a scanner lies, and float32 soon ends."""
 
-_SKEW = 1e-3
-"""Cosine between two axes. A corner of a volume of half a metre is then displaced by 0.5 mm."""
-
-_NO_AIR = 0.9
-"""Of the voxels at the sides, front and back, in slices that show a body."""
+_MOST_NEGATIVE = 0.4
+"""Of the positive values. A scanner's water with a sign has 0.04, a z-scored image 1; its fat would count as air."""
 
 
 def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | None = None) -> Study:
@@ -62,7 +60,8 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
     Raises
     ------
     InputError
-        When a file cannot be read, none is of water, contrasts differ in grid or the images show no signal.
+        When a file cannot be read, none is of water, contrasts differ in grid or are one image, a fat fraction is
+        given as fat, or the images show no signal.
     """
     source = Path(source)
     files = contrast_files(source)
@@ -73,7 +72,8 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
         images[contrast] = read_nifti(path)
     if progress is not None:
         progress(len(files), len(files))
-    _check_grids(images, files)
+    where = files[Contrast.WATER].name
+    check_grid(where, images[Contrast.WATER].grid)
     digest = hashlib.sha256()
     signals: dict[Contrast, Turned] = {}
     flags: list[QualityFlag] = [_no_patient()]
@@ -83,13 +83,15 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
         flags += cleaned
         digest.update(contrast.encode() + signal.tobytes())
         signals[contrast] = turned_to_lps(signal, image.grid)
+    check_contrasts(signals, files)
     grid = signals[Contrast.WATER].grid
     water = signals[Contrast.WATER].voxels
     fat = signals[Contrast.FAT].voxels if Contrast.FAT in signals else None
+    if fat is not None:
+        check_fat(files[Contrast.FAT].name, water, fat)
     body = body_of_water(water, grid) if fat is None else body_mask(water, fat, grid)
-    where = files[Contrast.WATER].name
     check_long_axis(where, body)
-    _check_air(where, body)
+    check_air(where, body)
     turned = upside_down(body, grid)
     if turned:
         signals = {contrast: flipped_feet_down(signal) for contrast, signal in signals.items()}
@@ -122,63 +124,13 @@ def load_nifti(source: Path | str, *, progress: Callable[[int, int], None] | Non
     )
 
 
-def _check_grids(images: Mapping[Contrast, NiftiImage], files: Mapping[Contrast, Path]) -> None:
-    water = images[Contrast.WATER].grid
-    where = files[Contrast.WATER].name
-    if min(water.shape) < 2:
-        raise GeometryError(
-            where,
-            f"{' x '.join(map(str, water.shape[::-1]))} voxels",
-            "at least 2 along each axis",
-            "Give a three-dimensional volume of one person.",
-        )
-    lengths = [count * mm for count, mm in zip(water.shape[::-1], water.spacing_mm, strict=True)]
-    if not SHORTEST_MM <= max(lengths) <= LONGEST_MM:
-        raise GeometryError(
-            where,
-            f"a volume of {' x '.join(f'{mm:.3g}' for mm in lengths)} mm",
-            f"one that is {SHORTEST_MM:g} mm to {LONGEST_MM / 1000:g} m long",
-            "The file's voxel sizes are wrong or not in mm. Convert the images again, or correct its affine.",
-        )
-    axes = water.affine[:3, :3] / np.linalg.norm(water.affine[:3, :3], axis=0)
-    cosine = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if cosine > _SKEW:
-        raise GeometryError(
-            where,
-            f"axes that are {np.degrees(np.arcsin(min(cosine, 1.0))):.1f} degrees away from right angles",
-            "a rectangular grid",
-            "Resample the images to one; an affine registration may have written a shear into the file.",
-        )
-    for contrast, image in images.items():
-        if not image.grid.same_as(water, _SAME_GRID_MM):
-            raise GeometryError(
-                files[contrast].name,
-                f"{_described(image.grid)} where {where} has {_described(water)}",
-                "all contrasts on one grid",
-                "Resample them onto the grid of the water image.",
-            )
-
-
-def _check_air(where: str, body: NDArray[np.bool_]) -> None:
-    """Refuse an image without air at its sides, front and back: the background is bright, or there is no outline."""
-    shown = body[body.any(axis=(1, 2))]
-    sides = np.concatenate([shown[:, [0, -1]].ravel(), shown[:, :, [0, -1]].ravel()])
-    if sides.size and (share := float(sides.mean())) > _NO_AIR:
-        raise InputError(
-            where,
-            f"no dark air around the body: {share:.0%} of the sides of the volume are as bright as tissue",
-            "muscle bright, fat and air dark",
-            "Set the background to 0, turn an inverted image back, or give a volume that shows the whole outline.",
-        )
-
-
-def _described(grid: Grid) -> str:
-    spacing = " x ".join(f"{mm:.3f}" for mm in grid.spacing_mm)
-    return f"{' x '.join(map(str, grid.shape[::-1]))} voxels of {spacing} mm"
-
-
 def _signal(values: NDArray[Any], where: str) -> tuple[NDArray[np.float32], list[QualityFlag]]:
     """Magnitudes: what is not finite has no signal, and what is negative (interpolation) is 0."""
+    highest = float(np.max(values, initial=0.0, where=np.isfinite(values)))
+    if highest > _LARGEST:
+        raise InputError(
+            where, f"values up to {highest:.1e}", "signal of a scanner", "Check slope and intercept of the header."
+        )
     signal = values.astype(np.float32)
     finite = np.isfinite(signal)
     flags = []
@@ -189,6 +141,14 @@ def _signal(values: NDArray[Any], where: str) -> tuple[NDArray[np.float32], list
         flags.append(QualityFlag("not-finite-voxels", "warning", message))
     if signal.size and float(signal.max()) <= 0:
         raise InputError(where, "no signal", "an image of a body", "Check that the file holds the image.")
+    below, above = (float(np.abs(signal[side]).sum(dtype=np.float64)) for side in (signal < 0, signal > 0))
+    if below > _MOST_NEGATIVE * above:
+        raise InputError(
+            where,
+            f"negative values that add up to {below / above:.0%} of the positive ones",
+            "magnitudes, with air near 0",
+            "A constant was subtracted, as z-scoring does. Give the images before normalisation.",
+        )
     return np.maximum(signal, 0, out=signal), flags
 
 

@@ -25,6 +25,7 @@ from operators.phenotype_report.page_numbers import fixed, percent, shown
 __all__ = ["Change", "changes_between", "differences", "read_report"]
 
 _DETECTABLE = 1.96 * math.sqrt(2)
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,19 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[st
             found.append(f"the {name} ({' '.join(map(str, first))}, then {' '.join(map(str, second))})")
     if before.get("options", {}).get("fusion") != after.get("options", {}).get("fusion"):
         found.append("the options of fusion")
+    earlier, later = _labelled(before), _labelled(after)
+    if earlier and later and earlier != later:
+        called = sorted({name for name, _ in earlier ^ later})
+        more = f" and {len(called) - _NAMED} more" if len(called) > _NAMED else ""
+        found.append(f"what is labelled ({', '.join(called[:_NAMED])}{more})")
     return tuple(found)
+
+
+def _labelled(report: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The structures that have a volume, and the sides that have one: a mean over other muscles is another mean."""
+    volumes = ("volume_cm3", "left_cm3", "right_cm3")
+    structures = report.get("structures") or ()
+    return {(one["display_name"], key) for one in structures for key in volumes if one.get(key) is not None}
 
 
 def _detectable(phenotype: Phenotype, before: float) -> float | None:

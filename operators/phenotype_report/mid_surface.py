@@ -35,11 +35,17 @@ _MUSCLES = tuple(by_name(name).index for name in MUSCLES)
 
 _SLAB_MM = 20.0
 _ITERATIONS = 6
-# Two halves of one bone or muscle are closer than this. The bones of the two
-# legs are not, even with the knees together. The widest single bone is about
-# 95 mm, from femoral head to trochanter, so its halves are about 47 mm apart.
+# Two halves of one bone are closer than this. The bones of the two legs are
+# not, even with the knees together. The widest single bone is about 95 mm,
+# from femoral head to trochanter, so its halves are about 47 mm apart.
 _BONES_APART_MM = 60.0
 _MUSCLES_APART_MM = 40.0
+# The halves of one wide muscle can be farther apart, but they touch: within 5 mm
+# of what divides it, it is as dense as elsewhere (0.3 and more of that in four
+# people and phantoms, mostly 0.6 to 1.3). Between two muscles there is nothing.
+# Only multifidus and rectus abdominis come as near to the middle of the body.
+_NEAR_MM = 5.0
+_MOST_BETWEEN = 0.25
 _LEAST_BALANCE = 0.2  # smaller over larger side; below this, one side is cut off or mislabelled
 _LEAST_VOXELS = 5
 _LEAST_SLABS = 3
@@ -88,7 +94,8 @@ def find_mid_surface(labels: Volume) -> MidSurface | None:
     MidSurface or None
         Found from femora and iliac bones, or from the muscles if too little
         bone is labelled. None when no structure is on both sides (a single
-        leg), because any surface would then cut one limb in half.
+        leg, one half of a body), because any surface would then cut a limb or a
+    muscle in half.
     """
     slabs = _slabs(labels.grid)
     return _from_structures(labels, slabs, _BONES) or _from_structures(labels, slabs, _MUSCLES)
@@ -117,12 +124,14 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
     voxels = np.ascontiguousarray(labels.voxels, dtype=np.uint8)
     affine = labels.grid.affine[:3]
 
-    def moments_by_side(x_mm: NDArray[np.float64], roll: float, y_ref: float) -> NDArray[np.float64]:
-        return np.asarray(
-            moments(voxels, affine, slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref, LABEL_COUNT, slabs.count)
-        )
+    def moments_by_side(
+        x_mm: NDArray[np.float64], roll: float, y_ref: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        where = (slabs.first_mm, _SLAB_MM, x_mm, roll, y_ref)
+        by_side, near = moments(voxels, affine, *where, _NEAR_MM, LABEL_COUNT, slabs.count)
+        return np.asarray(by_side), np.asarray(near)
 
-    undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[leading, :, LEFT]
+    undivided = moments_by_side(np.full(slabs.count, -np.inf), 0.0, 0.0)[0][leading, :, LEFT]
     occupied = undivided[..., 0] > 0
     if not occupied.any():
         return None
@@ -131,7 +140,7 @@ def _from_structures(labels: Volume, slabs: _Slabs, leading: tuple[int, ...]) ->
     x_mm = np.full(slabs.count, _weighted_median(centroids[:, 0], np.sqrt(count)))
     roll, y_ref = 0.0, float(np.average(centroids[:, 1], weights=count))
     for _ in range(_ITERATIONS):
-        votes = _votes(moments_by_side(x_mm, roll, y_ref))
+        votes = _votes(*moments_by_side(x_mm, roll, y_ref))
         led = [vote for vote in votes if vote.structure in leading]
         seen = {vote.slab for vote in led}
         if len(seen) < _LEAST_SLABS:
@@ -152,14 +161,19 @@ class _Vote:
     weight: float
 
 
-def _votes(moments: NDArray[np.float64]) -> list[_Vote]:
+def _votes(moments: NDArray[np.float64], near: NDArray[np.float64]) -> list[_Vote]:
+    """Votes of the structures that lie on both sides in a slab; ``near`` counts their voxels near the surface."""
     count = moments[..., 0]
     smaller, larger = count.min(axis=2), count.max(axis=2)
     votes = []
     for structure, slab in np.argwhere((smaller >= _LEAST_VOXELS) & (smaller >= _LEAST_BALANCE * larger)):
         centroids = moments[structure, slab, :, 1:] / count[structure, slab, :, None]
         apart = centroids[LEFT] - centroids[RIGHT]
-        if apart[0] >= (_BONES_APART_MM if structure in _BONES else _MUSCLES_APART_MM):
+        bone = structure in _BONES
+        even = count[structure, slab].sum() * _NEAR_MM / max(apart[0], _NEAR_MM)  # of one muscle from end to end
+        if apart[0] >= (_BONES_APART_MM if bone else _MUSCLES_APART_MM) and (
+            bone or near[structure, slab] <= _MOST_BETWEEN * even
+        ):
             weight = float(np.sqrt(smaller[structure, slab]))
             votes.append(_Vote(int(structure), int(slab), centroids.mean(axis=0), apart, weight))
     return votes

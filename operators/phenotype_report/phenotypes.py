@@ -12,7 +12,7 @@ from operators.core.anatomy import STRUCTURES, Tissue, by_index, by_name
 from operators.core.confidence import confidence_by_label
 from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
-from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate
+from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate, withheld_for_one_side
 from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
@@ -106,6 +106,8 @@ def measure(
         mid_thigh_cm2={side: profile.mid_thigh_cm2 for side, profile in profiles.items()},
     )
     values, not_given = evaluate(body) if no_fat is None else _evaluated_without_fat(body, no_fat)
+    one_side = withheld_for_one_side(body, values)
+    values, not_given = {**values, **dict.fromkeys(one_side)}, {**not_given, **one_side}
     if no_fat is not None:
         structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
     flags = (
@@ -279,8 +281,8 @@ def _flags(
             QualityFlag(
                 "sides-undetermined",
                 "warning",
-                "Left and right could not be told apart, because no bone or muscle is labelled on both sides. "
-                "If one leg only is labelled, volumes are those of one leg.",
+                "Left and right could not be told apart, because no bone or muscle is seen to be labelled on both "
+                "sides. If one leg only is labelled, volumes are those of one leg.",
                 quantities=("volume",),  # what needs sides is not given
             )
         )
@@ -292,7 +294,8 @@ def _flags(
     ]
     one_sided = [f"{m.structure.display_name} ({'left' if m.right_cm3 is None else 'right'} only)" for m in halves]
     if one_sided:
-        message = f"Labelled on one side of the body: {', '.join(one_sided)}."
+        lacking = "Sums of both sides that lack more than 5% by it are not given."
+        message = f"Labelled on one side of the body: {', '.join(one_sided)}. {lacking}"
         names = tuple(m.structure.name for m in halves)
         flags.append(QualityFlag("one-sided-structures", "warning", message, structures=names))
     return tuple(flags)

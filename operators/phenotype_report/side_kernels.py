@@ -29,22 +29,32 @@ def place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref):  # type: ig
 
 
 @njit(cache=True)
-def moments(labels, affine, first, step, x_mm, roll, y_ref, label_count, slab_count):  # type: ignore[no-untyped-def]
-    """Count and sums of x, y, z by (label, slab, side): shape (labels, slabs, 2, 4)."""
+def moments(labels, affine, first, step, x_mm, roll, y_ref, near_mm, label_count, slab_count):  # type: ignore[no-untyped-def]
+    """Count and sums of x, y, z by (label, slab, side), and the count within ``near_mm`` of the surface along x.
+
+    Their shapes are (labels, slabs, 2, 4) and (labels, slabs).
+    """
     out = np.zeros((label_count, slab_count, 2, 4))
+    near = np.zeros((label_count, slab_count))
     for k in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             for i in range(labels.shape[2]):
                 label = labels[k, j, i]
                 if label == 0 or label >= label_count:
                     continue
-                x, y, z, side = place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref)
+                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
+                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
+                beyond = x - mid_x(y, z, first, step, x_mm, roll, y_ref)
+                side = 0 if beyond > 0 else 1
                 slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
                 out[label, slab, side, 0] += 1.0
                 out[label, slab, side, 1] += x
                 out[label, slab, side, 2] += y
                 out[label, slab, side, 3] += z
-    return out
+                if abs(beyond) <= near_mm:
+                    near[label, slab] += 1.0
+    return out, near
 
 
 @njit(cache=True)

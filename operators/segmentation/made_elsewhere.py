@@ -71,10 +71,12 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     cut: set[str] = set()
     flags: list[QualityFlag] = []
     digests = []
+    named = False  # whether the labels state their names
     for source in sources:
         mapped = map_labels(source.path, source.scheme)
         scheme = mapped.scheme
         digests.append(mapped.sha256)
+        named |= mapped.named or source.path.is_dir()
         if not mapped.voxels.any():
             raise InputError(
                 source.path.name,
@@ -109,6 +111,8 @@ def import_labels(fused: Fused, sources: Sequence[LabelSource]) -> tuple[LabelMa
     together = Volume(group_voxels, fused.grid) if groups else None
     flags += exchanged_flags(labels, fused.grid, groups, together)
     flags += displaced_label_flags(muscles, len(np.unique(labels)) - 1 + len(groups), fused)
+    if not named:
+        flags += _single(labels, group_voxels, list(groups), sources)
     flags.insert(0, _elsewhere(sources))
     made = LabelMap(
         labels,
@@ -204,6 +208,21 @@ def _coarse(name: str, labelled: Grid, fused: Grid) -> list[QualityFlag]:
         "ratios such as P/A can be wrong by 5% and more."
     )
     return [QualityFlag("coarse-labels", "warning", message, quantities=("volume", "fat"))]
+
+
+def _single(
+    labels: NDArray[np.uint8], group_voxels: NDArray[np.uint8], groups: Sequence[str], sources: Sequence[LabelSource]
+) -> tuple[QualityFlag, ...]:
+    """``single-label``: a mask of all muscle has one number too, which a scheme takes for a structure."""
+    found = [by_index(n).display_name for n in np.unique(labels).tolist() if n != BACKGROUND_INDEX]
+    found += [groups[n - 1] for n in np.unique(group_voxels).tolist() if n]
+    if len(found) != 1 or all(len(source.scheme.labels) == 1 for source in sources):
+        return ()
+    message = (
+        f"Of all structures one alone is labelled: {found[0]}. A mask of all muscle would be read so too, but it "
+        "belongs to no scheme."
+    )
+    return (QualityFlag("single-label", "warning", message),)
 
 
 def _elsewhere(sources: Sequence[LabelSource]) -> QualityFlag:

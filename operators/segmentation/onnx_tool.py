@@ -36,6 +36,9 @@ def main(arguments: list[str]) -> int:
     except SarcoMapError as error:
         print(str(error).replace("\n", " "), file=sys.stderr)
         return 3
+    except MemoryError as error:
+        print(f"not enough memory ({error}): window and spacing_mm of the description may be wrong", file=sys.stderr)
+        return 3
     return 0
 
 

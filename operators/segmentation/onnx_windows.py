@@ -59,10 +59,19 @@ class WindowNetwork:
             raise self._misfit(f"it fails on a window ({type(error).__name__})", "scores") from error
         if self.description.output == "labels":
             if found.shape in ((1, *window.shape[1:]), (1, 1, *window.shape[1:])):
+                if not (np.isfinite(found) & (found >= 0) & (found == np.rint(found))).all():
+                    raise self._misfit(
+                        "labels that are not whole numbers from 0, such as probabilities", "the number of a label"
+                    )
                 return found.reshape(window.shape[1:])
         elif found.ndim == window.ndim + 1 and found.shape[2:] == window.shape[1:] and found.shape[1] > 1:
             if not np.isfinite(found).all():
                 raise self._misfit("scores that are not finite", "finite scores")
+            if self.description.values and len(self.description.values) != found.shape[1]:
+                raise self._misfit(
+                    f"scores of {found.shape[1]} labels",
+                    f"{len(self.description.values)}, one for each of `values`, background included",
+                )
             return found[0].astype(np.float32)
         expected = "(1, [1,] window)" if self.description.output == "labels" else "(1, labels, window)"
         raise self._misfit(f"an output of shape {found.shape}", f"{self.description.output} of shape {expected}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from operators.core.cuda_driver import driver_sees_device
-from operators.core.errors import SegmentationError
+from operators.core.errors import InputError, SegmentationError
 from operators.core.label_files import read_label_file
 from operators.core.label_map import LabelMap
 from operators.core.label_schemes import LabelSource, load_scheme
@@ -95,15 +95,23 @@ def label_with(tool: Segmenter, fused: Fused, *, minutes: float, memory_gb: floa
                 "one label map",
                 "Check its description: command and writes.",
             )
-        if not read_label_file(found[0]).grid.same_as(fused.grid, _SAME_GRID_MM):
+        labels, card = _imported(tool, found[0], fused)
+    return labels, replace(card, version=version_of(tool) or card.version)
+
+
+def _imported(tool: Segmenter, file: Path, fused: Fused) -> tuple[LabelMap, ModelCard]:
+    try:
+        if not read_label_file(file).grid.same_as(fused.grid, _SAME_GRID_MM):
             raise SegmentationError(
                 f"segmenter {tool.name}",
                 "a label map on another grid than the image",
                 "a label for each voxel of the image that it was given",
                 "Have the tool resample its labels to the input, as most do by default.",
             )
-        labels, card = import_labels(fused, (LabelSource(found[0], load_scheme(tool.scheme)),))
-    return labels, replace(card, version=version_of(tool) or card.version)
+        return import_labels(fused, (LabelSource(file, load_scheme(tool.scheme)),))
+    except InputError as error:  # the file's name alone would be that of no file of the user's
+        where = f"segmenter {tool.name}, its {error.where}"
+        raise type(error)(where, error.found, error.expected, error.remedy) from error
 
 
 def _run(tool: Segmenter, words: list[str], folder: Path, seconds: float, memory_gb: float) -> None:

@@ -4,7 +4,7 @@ as one volume allows."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +32,18 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
     study : Study
         With one station for each contrast (`Study.fused_elsewhere`).
     options : FusionOptions
-        Only ``fix_swaps`` applies. The voxels are taken as they are.
+        Only ``fix_swaps`` applies. The voxels are taken as they are, and ``options-not-used`` names the others.
 
     Returns
     -------
     Fused
-        Flags: the study's, ``contrast-absent``, ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap``
-        as for `fuse`, and those of `_coverage_flags`. The body is not looked for at the lateral edges
-        (``cut-at-side``), because volumes made elsewhere are often cropped to the body.
+        Flags: the study's, ``options-not-used``, ``contrast-absent``, those of `_coverage_flags`, and
+        ``water-fat-rescaled``, ``water-fat-mismatch`` and ``water-fat-swap`` as for `fuse`. The body is not looked for
+        at the lateral edges (``cut-at-side``), because volumes made elsewhere are often cropped to the body.
     """
     absent = absent_contrasts(study.stations)
     position = TablePosition(_by_contrast(with_stand_ins(study.stations)))
-    flags = [*study.flags, *absent_flags(absent)]
+    flags = [*study.flags, *_unused(options), *absent_flags(absent)]
     if Contrast.FAT not in absent:
         (position,), scale_flags = on_one_scale((position,))
         (position,), swap_flags = checked_for_swaps((position,), (), fix=options.fix_swaps)
@@ -64,6 +64,17 @@ def fused_elsewhere(study: Study, options: FusionOptions) -> Fused:
         flags=tuple(flags),
         absent=absent,
     )
+
+
+def _unused(options: FusionOptions) -> tuple[QualityFlag, ...]:
+    """``options-not-used`` (warning): a reader must not take the volume for one that was fused as asked."""
+    default = FusionOptions()
+    names = [one.name for one in fields(options) if getattr(options, one.name) != getattr(default, one.name)]
+    asked = [f"--{name.removesuffix('_mm').replace('_', '-')}" for name in names if name not in ("device", "fix_swaps")]
+    if not asked:
+        return ()
+    message = f"The volumes were fused elsewhere and taken as they are: {', '.join(asked)} had no effect."
+    return (QualityFlag("options-not-used", "warning", message, quantities=()),)
 
 
 def _coverage_flags(position: TablePosition, body: NDArray[np.bool_]) -> tuple[QualityFlag, ...]:

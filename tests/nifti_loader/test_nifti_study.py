@@ -49,8 +49,8 @@ def test_any_stated_orientation_gives_the_same_volume(tmp_path: Path, axes: str)
 
 
 def test_a_folder_holds_one_file_for_each_contrast(tmp_path: Path) -> None:
-    for name in ("sub-01_water", "sub-01_FAT", "sub-01_inPhase", "opp"):
-        save(tmp_path / f"{name}.nii.gz", thigh())
+    for part, name in enumerate(("sub-01_water", "sub-01_FAT", "sub-01_inPhase", "opp"), start=1):
+        save(tmp_path / f"{name}.nii.gz", np.asarray(thigh() / part, np.float32))
     save(tmp_path / "fat_fraction.nii.gz", thigh())
     (tmp_path / "README.txt").write_text("notes")
     assert is_nifti(tmp_path)

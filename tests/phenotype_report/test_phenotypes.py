@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from operators.core.anatomy import (
     HAMSTRINGS,
@@ -122,16 +123,58 @@ def test_a_structure_on_one_side_only_is_flagged() -> None:
     assert "Piriformis (right only)" in given.flags[0].message
 
 
-def test_a_single_leg_has_totals_but_no_sides() -> None:
+def one_half() -> NDArray[np.uint8]:
     labels, _ = box_body.box_labels()
     labels[:, :, : labels.shape[2] // 2] = 0
+    return labels
+
+
+def test_a_single_leg_has_ratios_but_no_sides_and_no_sum_of_both() -> None:
     fused = box_body.fused_of(box_body.grid())
-    given = measure(Volume(labels, fused.grid), fused, 1.7)
-    assert given.phenotypes.tmv_cm3 is not None
+    given = measure(Volume(one_half(), fused.grid), fused, 1.7)
+    assert given.phenotypes.pa_ratio is not None
+    assert given.phenotypes.thigh_dixon_fat_whole is not None
+    for key in ("tmv_cm3", "tvi_cm3_per_cm2", "quadriceps_cm3", "thigh_fat_free_muscle_cm3", "bone_cm3"):
+        assert given.phenotypes[key] is None, key
+        assert "not known whether both are labelled" in given.not_given[key]
     assert given.phenotypes.lr_asymmetry is None
     assert given.phenotypes.pa_ratio_left is None
     assert all(m.left_cm3 is None and m.right_cm3 is None for m in given.structures)
+    assert all(m.volume_cm3 for m in given.structures if m.structure.name == "sartorius")
     assert "sides-undetermined" in [flag.code for flag in given.flags]
+
+
+def with_other_half_of(names: tuple[str, ...]) -> Measurements:
+    """The left half of the body, and both sides of some structures."""
+    labels, counts = box_body.box_labels()
+    other = labels[:, :, : labels.shape[2] // 2]
+    other[~np.isin(other, [by_name(name).index for name in names])] = 0
+    assert counts["femur"][1] > 0
+    fused = box_body.fused_of(box_body.grid())
+    return measure(Volume(labels, fused.grid), fused, 1.7)
+
+
+def test_half_of_a_body_with_both_femora_has_its_side_but_no_sum_of_both() -> None:
+    given = with_other_half_of(("femur", "iliac_bone"))
+    assert given.phenotypes.tmv_left_cm3 is not None
+    assert given.phenotypes.pa_ratio == pytest.approx(given.phenotypes.pa_ratio_left)
+    assert given.phenotypes.bone_cm3 is not None
+    assert given.phenotypes.tmv_cm3 is None
+    assert "(left)" in given.not_given["tmv_cm3"] and "and 21 more" in given.not_given["tmv_cm3"]
+
+
+def test_hamstrings_of_one_leg_are_not_compared_with_quadriceps_of_two() -> None:
+    given = with_other_half_of(("femur", *QUADRICEPS))
+    assert given.phenotypes.pa_ratio_left is not None
+    assert given.phenotypes.quadriceps_cm3 is not None
+    assert given.phenotypes.pa_ratio is None
+    assert "Semimembranosus (left)" in given.not_given["pa_ratio"]
+
+
+def test_a_small_muscle_that_lacks_a_side_does_not_cost_the_total() -> None:
+    given = with_other_half_of(tuple(name for name in (s.name for s in STRUCTURES) if name != "piriformis"))
+    assert given.phenotypes.tmv_cm3 is not None
+    assert "one-sided-structures" in [flag.code for flag in given.flags]
 
 
 def test_an_error_flag_withholds_everything() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from operators.core.anatomy import ADIPOSE_INDEX, MUSCLES, STRUCTURES, by_name
 from operators.core.volume import Grid, Volume
 from operators.phenotype_report.mid_surface import find_mid_surface
 from operators.phenotype_report.sides import side_volume, tally
 from tests import box_body
+from tests.real_bodies import pelvis_labels
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,42 @@ def test_a_single_leg_has_no_sides() -> None:
     labels, _ = box_body.box_labels()
     labels[:, :, : labels.shape[2] // 2] = 0
     assert find_mid_surface(Volume(labels, box_body.grid())) is None
+
+
+def wide_muscle_of_the_left_half() -> NDArray[np.uint8]:
+    """The left half of the body, with a gluteus maximus whose own halves are 60 mm apart."""
+    labels, _ = box_body.box_labels()
+    labels[:, :, : labels.shape[2] // 2] = 0
+    labels[20:50, 1:4, 46:70] = by_name("gluteus_maximus").index
+    return labels
+
+
+def test_half_of_a_body_has_no_middle_in_a_wide_muscle() -> None:
+    assert find_mid_surface(Volume(wide_muscle_of_the_left_half(), box_body.grid())) is None
+
+
+@pytest.mark.parametrize("person", ["001", "002", "004", "005"])
+def test_half_of_a_person_has_no_middle(person: str) -> None:
+    labels, grid = pelvis_labels(person)
+    whole = find_mid_surface(Volume(labels, grid))
+    assert whole is not None
+    sides = side_volume(grid, whole).voxels
+    for side in (1, 2):
+        half = np.where(sides == side, labels, 0).astype(np.uint8)
+        assert find_mid_surface(Volume(half, grid)) is None, side
+    muscles = np.where(labels < by_name("iliac_bone").index, labels, 0).astype(np.uint8)
+    without_bones = find_mid_surface(Volume(muscles, grid))
+    assert without_bones is not None and without_bones.source == "muscles"
+    np.testing.assert_allclose(without_bones.x_mm, whole.x_mm, atol=15)
+
+
+def test_one_leg_with_the_muscles_of_both_halves_of_the_trunk_keeps_the_middle_of_the_trunk() -> None:
+    labels = wide_muscle_of_the_left_half()
+    labels[52:60, 10:12, 10:18] = labels[52:60, 10:12, 62:70] = by_name("abdominal_oblique").index
+    surface = find_mid_surface(Volume(labels, box_body.grid()))
+    assert surface is not None and surface.source == "muscles"
+    middle = box_body.grid().affine @ np.array([(labels.shape[2] - 1) / 2, 0, 0, 1])
+    assert surface.x_mm == pytest.approx(np.full(len(surface.x_mm), middle[0]), abs=3.0)
 
 
 def test_an_empty_label_map_has_no_sides() -> None:

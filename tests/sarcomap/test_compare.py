@@ -47,6 +47,19 @@ def test_what_else_changed_is_named_in_a_sentence(tmp_path: Path, capsys: pytest
     assert "the options of fusion changed." in page.read_text(encoding="utf-8")
 
 
+def test_muscles_of_one_side_are_not_silently_compared_with_those_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = report(tmp_path / "a", 8000.0), report(tmp_path / "b", 7900.0)
+    for folder, right in zip(folders, (100.0, None), strict=True):
+        file = folder / "report.json"
+        content = json.loads(file.read_text(encoding="utf-8"))
+        one = {"display_name": "Sartorius", "volume_cm3": 200.0, "left_cm3": 100.0, "right_cm3": right}
+        file.write_text(json.dumps({**content, "structures": [one]}), encoding="utf-8")
+    assert main(["compare", *map(str, folders)]) == 0
+    assert "what is labelled (Sartorius) changed between the reports" in capsys.readouterr().out
+
+
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text("[]")
     assert main(["compare", str(tmp_path / "x.json"), str(report(tmp_path / "b", 7000.0))]) == 3

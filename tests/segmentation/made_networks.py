@@ -31,6 +31,19 @@ def threshold_network(path: Path, axes: int, size: list[int | str] | None = None
     return path
 
 
+def sigmoid_network(path: Path) -> Path:
+    """A network for slices that gives the probability of one structure: (1, 1, rows, columns)."""
+    shape: list[str | int | None] = [1, 1, "rows", "columns"]
+    graph = helper.make_graph(
+        [helper.make_node("Sigmoid", ["image"], ["probability"])],
+        "one",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, shape)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 def describe(network: Path, **keys: Any) -> Path:
     """Write the description beside a network, and a scheme for its label 1 (or what ``values`` make of it)."""
     import yaml

@@ -86,3 +86,9 @@ def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:
         load_scheme("muscle-map")
     with pytest.raises(UsageError, match="cannot be read"):
         load_scheme(str(tmp_path / "missing.yaml"))
+    (tmp_path / "own.yaml").write_bytes("name: Überblick".encode("latin-1"))
+    with pytest.raises(UsageError, match="is not UTF-8 text"):
+        load_scheme(str(tmp_path / "own.yaml"))
+    (tmp_path / "own.yaml").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"not a scheme \(ValueError: it has no keys"):
+        load_scheme(str(tmp_path / "own.yaml"))

@@ -258,3 +258,16 @@ def test_holes_are_flagged_with_their_share_and_not_filled(fused: Fused, tmp_pat
     (flag,) = (flag for flag in found.flags if flag.code == "label-holes")
     assert flag.severity == "warning" and "Sartorius" not in flag.message and "quadriceps (3%)" in flag.message
     assert "rectus_femoris" in flag.structures
+
+
+def test_one_number_alone_may_be_a_mask_of_all_muscle(fused: Fused, tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[12:18, 4:16, 25:36] = labels[12:18, 4:16, 4:14] = 1
+    write_nifti(tmp_path / "muscle.nii.gz", labels)
+    found, _ = import_labels(fused, [LabelSource(tmp_path / "muscle.nii.gz", load_scheme("ours"))])
+    assert [flag.code for flag in found.flags] == ["labels-made-elsewhere", "single-label"]
+    assert "Sartorius" in found.flags[1].message
+    labels[12:18, 4:6, 25:36] = 2
+    write_nifti(tmp_path / "two.nii.gz", labels)
+    found, _ = import_labels(fused, [LabelSource(tmp_path / "two.nii.gz", load_scheme("ours"))])
+    assert "single-label" not in [flag.code for flag in found.flags]

@@ -20,7 +20,7 @@ from operators.core.volume import Fused
 from operators.segmentation.onnx_tool import label_images, main
 from operators.segmentation.onnx_windows import normalised, resized
 from operators.segmentation.other_tool import label_with
-from tests.segmentation.made_networks import describe, threshold_network
+from tests.segmentation.made_networks import describe, sigmoid_network, threshold_network
 from tests.segmentation.thighs_of_water import fused_thighs
 
 
@@ -138,6 +138,9 @@ def test_json_describes_as_well_and_nothing_is_an_error(tmp_path: Path) -> None:
         load_segmenter("onnx")
     network.with_suffix(".json").write_text(json.dumps({"name": "x", "scheme": "ours", "window": [8, 8]}))
     assert read_onnx_description(network).window == (8, 8)
+    network.with_suffix(".yaml").write_text("name: y")
+    with pytest.raises(UsageError, match=r"net\.yaml and net\.json; expected one description"):
+        read_onnx_description(network)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +160,29 @@ def test_a_network_that_does_not_fit_its_description_is_one_clear_error(
 def test_a_label_without_a_number_is_refused(fused: Fused, tmp_path: Path) -> None:
     network = describe(threshold_network(tmp_path / "net.onnx", 2), window=[64, 40], values=[0, 1])
     network.with_suffix(".yaml").write_text(network.with_suffix(".yaml").read_text().replace("- 1\n", ""))
-    with pytest.raises(SegmentationError, match="label 1; expected one of the 1 labels"):
+    with pytest.raises(SegmentationError, match="scores of 2 labels; expected 1, one for each of `values`"):
         labelled(network, fused)
+
+
+def test_more_numbers_than_the_network_has_labels_are_refused(fused: Fused, tmp_path: Path) -> None:
+    network = describe(threshold_network(tmp_path / "net.onnx", 2), window=[64, 40], values=[0, 1, 2])
+    with pytest.raises(SegmentationError, match="scores of 2 labels; expected 3, one for each of `values`"):
+        labelled(network, fused)
+
+
+def test_probabilities_are_no_labels(fused: Fused, tmp_path: Path) -> None:
+    network = describe(sigmoid_network(tmp_path / "net.onnx"), window=[64, 40], output="labels", normalisation="zscore")
+    with pytest.raises(SegmentationError, match="labels that are not whole numbers from 0, such as probabilities"):
+        labelled(network, fused)
+
+
+def test_a_window_beyond_all_memory_is_one_clear_line(
+    fused: Fused, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = describe(threshold_network(tmp_path / "net.onnx", 2), window=[10**7, 10**7])
+    write_nifti(tmp_path / "images" / "image_0000.nii.gz", fused.volumes()["water"])
+    assert main([str(network), str(tmp_path / "images"), str(tmp_path / "labels.nii.gz")]) == 3
+    assert "window and spacing_mm of the description may be wrong" in capsys.readouterr().err
 
 
 def test_the_program_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,13 @@ def test_an_onnx_network_of_another_maker_labels_the_study(fused: Fused, folder:
         ("grows", SegmentationError, r"more than 0\.5 GB of memory", 2, 0.5),
         ("writes nothing", SegmentationError, "0 files labels.nii.gz after it ended", 2, 8),
         ("other grid", SegmentationError, "a label map on another grid than the image", 2, 8),
-        ("unknown labels", InputError, "numbers that bright 1 does not list: 77", 2, 8),
+        (
+            "unknown labels",
+            InputError,
+            "^segmenter bright, its labels.nii.gz: numbers that bright 1 does not list: 77",
+            2,
+            8,
+        ),
         ("empty", InputError, "no voxel of a structure that scheme bright maps", 2, 8),
     ],
 )

@@ -138,7 +138,9 @@ def load_scheme(name: str) -> Scheme:
     elif name.endswith((".yaml", ".yml")):
         try:
             text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise UsageError("--scheme", f"{name} is not UTF-8 text", "a YAML file", "Save it as UTF-8.") from error
+        except OSError as error:
             raise UsageError("--scheme", f"{name} cannot be read", "a YAML file", "Check the path.") from error
     else:
         raise UsageError(
@@ -171,6 +173,8 @@ def side_number(name: str) -> int:
 
 def _scheme(where: str, facts: Any) -> Scheme:
     try:
+        if not isinstance(facts, dict):
+            raise ValueError("it has no keys")
         unknown = set(facts) - _KEYS
         if unknown:
             raise ValueError(f"unknown keys {', '.join(sorted(map(str, unknown)))}")

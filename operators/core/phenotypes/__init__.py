@@ -12,6 +12,7 @@ missing values, the report's schema, page and DICOM SR, and the columns of
 from operators.core.phenotypes.evaluation import evaluate
 from operators.core.phenotypes.measured_body import MeasuredBody
 from operators.core.phenotypes.muscle_fat import MuscleFat
+from operators.core.phenotypes.one_side import withheld_for_one_side
 from operators.core.phenotypes.phenotype import Card, Phenotype, Side, SrConcept
 from operators.core.phenotypes.registry import PHENOTYPES
 from operators.core.phenotypes.units import CUBIC_CM, CUBIC_CM_PER_SQUARE_CM, FRACTION, RATIO, SQUARE_CM, Unit
@@ -31,4 +32,5 @@ __all__ = [
     "SrConcept",
     "Unit",
     "evaluate",
+    "withheld_for_one_side",
 ]
