@@ -95,7 +95,7 @@ def find_mid_surface(labels: Volume) -> MidSurface | None:
         Found from femora and iliac bones, or from the muscles if too little
         bone is labelled. None when no structure is on both sides (a single
         leg, one half of a body), because any surface would then cut a limb or a
-    muscle in half.
+        muscle in half.
     """
     slabs = _slabs(labels.grid)
     return _from_structures(labels, slabs, _BONES) or _from_structures(labels, slabs, _MUSCLES)
