@@ -237,8 +237,6 @@ def _outlined(path: Path, grid: Grid, labelled: NDArray[np.bool_]) -> NDArray[np
     """The outline on ``grid``."""
     mask = read_label_file(path)
     drawn: NDArray[np.bool_] = np.any(mask.layers > 0, axis=0)
-    if drawn.all():
-        raise InputError(path.name, "no voxel outside the body", "a mask of the body", "Check the path.")
     inside, _ = resample_labels(drawn.astype(np.int16), mask.grid, grid)
     share = float((inside[labelled] > 0).mean())
     if share < _INSIDE:
@@ -250,6 +248,8 @@ def _outlined(path: Path, grid: Grid, labelled: NDArray[np.bool_]) -> NDArray[np
             f"a mask of the body around the labels, with at least {_INSIDE:.0%} of them",
             "Check that both files are of one image.",
         )
+    if drawn.all():
+        raise InputError(path.name, "no voxel outside the body", "a mask of the body", "Check the path.")
     slices = labelled.any(axis=(1, 2))
     if np.count_nonzero(labelled[slices]) > _FILLED * np.count_nonzero(inside[slices]):
         found = "an outline of the labels, without skin and fat around them"
