@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +71,13 @@ class MappedBody:
     def classes(self) -> dict[str, Any]:
         """Content of ``classes.json``, which `bundle.scripts.list_pairs` reads."""
         return {"annotated": sorted(self.annotated), "merged": dict(self.merged)}
+
+    def digest(self) -> str:
+        """What tells this body from one of another map, scheme or outline."""
+        whole = hashlib.sha256(json.dumps([self.classes, self.body.grid.affine.tolist()]).encode())
+        for voxels in (self.body.labels, self.body.other_muscle, self.body.other_bone, self.body.body):
+            whole.update(b"none" if voxels is None else np.ascontiguousarray(voxels).tobytes())
+        return whole.hexdigest()[:16]
 
 
 def read_body(path: Path, scheme: str, outline: Path | None = None) -> MappedBody:

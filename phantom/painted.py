@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.core.label_files import resample_labels
-from operators.core.nrrd_files import write_volume
-from operators.core.output_files import new_folder
 from operators.core.volume import Contrast, Grid, Volume
 from operators.station_fusion.water_alone import body_of_water, fat_stand_in
 from phantom.acquisition import acquire_study, axes
@@ -23,7 +22,7 @@ from phantom.painting import paint
 from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations
 from phantom.study import WrittenStudy, write_study
-from phantom.training_set import TrainingPair, divided, drawn_options
+from phantom.training_set import TrainingPair, divided, drawn_options, write_pair
 from phantom.truth import count_volumes
 
 __all__ = ["map_name", "painted_pair", "write_painted_set", "write_painted_study"]
@@ -105,7 +104,7 @@ def write_painted_set(
     water_alone: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``out/<name>-<seed>/{water,fat,labels,fine_labels}.nrrd`` and ``classes.json``. Existing ones are kept.
+    """Write ``out/<name>-<seed>/{water,fat,labels,fine_labels}.nrrd`` and ``classes.json``.
 
     Parameters
     ----------
@@ -120,15 +119,19 @@ def write_painted_set(
         Fat of every other painting is computed from its water.
     progress : callable, optional
         Called with the paintings done so far and their number.
+
+    Raises
+    ------
+    OutputError
+        See `write_pair`, which also says what happens to existing pairs.
     """
+    classes = {"classes.json": json.dumps(source.classes, indent=1) + "\n"}
+    body = source.digest()
     for done, seed in enumerate(seeds):
-        folder = out / f"{name}-{seed:04d}"
-        if not folder.exists():
-            with new_folder(folder) as partial:
-                pair = painted_pair(source, seed, spacing_mm, water_alone=water_alone and seed % 2 == 1)
-                for file in ("water", "fat", "labels", "fine_labels"):
-                    write_volume(partial / f"{file}.nrrd", getattr(pair, file))
-                (partial / "classes.json").write_text(json.dumps(source.classes, indent=1) + "\n", encoding="utf-8")
+        alone = water_alone and seed % 2 == 1
+        made_with = {"body": body, "seed": seed, "spacing_mm": list(spacing_mm), "water_alone": alone}
+        make = partial(painted_pair, source, seed, spacing_mm, water_alone=alone)
+        write_pair(out / f"{name}-{seed:04d}", made_with, make, classes)
         if progress is not None:
             progress(done + 1, len(seeds))
 

@@ -106,3 +106,11 @@ def test_segments_that_overlap_are_refused(tmp_path: Path, scheme: str) -> None:
     path = slicer_file(tmp_path / "map.seg.nrrd", layers, [("back", 0, 1), ("front", 1, 1)])
     with pytest.raises(InputError, match="'front' in another segment"):
         read_body(path, scheme)
+
+
+def test_another_outline_or_scheme_makes_another_body(tmp_path: Path, scheme: str) -> None:
+    path, mask = written(tmp_path, thighs()), written(tmp_path, body_of_thighs(), name="mask")
+    other = tmp_path / "other.yaml"
+    other.write_text(SCHEME.replace("biceps_femoris: back", "semitendinosus: back"))
+    digests = {read_body(path, *given).digest() for given in ((scheme,), (scheme, mask), (str(other),))}
+    assert len(digests) == 3 and read_body(path, scheme).digest() in digests
