@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "read_datalist",
 ]
 
+_LOG = logging.getLogger(__name__)
 _ENTRY = ("participant", "fold", "image", "label", "annotated")
 
 
@@ -32,6 +34,8 @@ def list_pairs(
     dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",), label: str = "labels.nrrd"
 ) -> list[dict[str, Any]]:
     """List every participant's folder below ``dataset_dir`` that holds the images and the label map.
+
+    Folders that hold only some of these files are left out with a warning.
 
     Parameters
     ----------
@@ -66,6 +70,10 @@ def list_pairs(
             "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`, or list your own with "
             "`python -m bundle.scripts.datalist`."
         )
+    for folder in folders:  # one that is being written has a hidden name
+        lacks = [name for name in (*images, label) if not (folder / name).is_file()]
+        if 0 < len(lacks) <= len(images):
+            _LOG.warning(f"{folder.name} is left out: no {', '.join(lacks)}")
     drawn = [_drawn_classes(Path(pair["label"]).with_name("classes.json")) for pair in pairs]
     if any(found is not None for found in drawn):
         for pair, found in zip(pairs, drawn, strict=True):

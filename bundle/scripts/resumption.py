@@ -283,7 +283,7 @@ class ResumeTraining:
                 "but early stopping and the choice of the best weights start again.",
                 stacklevel=1,
             )
-        wanted = engine.state.max_epochs
+        wanted, rates = engine.state.max_epochs, _learning_rates(self.objects)
         try:
             Checkpoint.load_objects({k: v for k, v in self.objects.items() if k in found}, found)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -300,5 +300,16 @@ class ResumeTraining:
                 f"at most --max_epochs {wanted}",
                 "Raise --max_epochs, or choose another --ckpt_dir.",
             )
+        if rates != (kept := _learning_rates(self.objects)):
+            engine.logger.warning(
+                f"the learning rate stays {kept[0]:g}, as {Path(path).name} has it, and not {rates[0]:g}: "
+                "for another one, start with --start_weights (demo_finetune.yaml) in another --ckpt_dir"
+            )
         engine.state.max_epochs = wanted
         engine.logger.info(f"resumed from {path} at epoch {engine.state.epoch}")
+
+
+def _learning_rates(objects: Mapping[str, Any]) -> list[float]:
+    """The learning rates that the optimizer began with; empty without one."""
+    groups = getattr(objects.get("optimizer"), "param_groups", ())
+    return [float(group.get("initial_lr", group["lr"])) for group in groups]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bundle.scripts.checkpoints import latest_checkpoint
 from operators.core.errors import UsageError
 from operators.core.output_files import replacing
 
@@ -23,6 +24,8 @@ SETTINGS_FILE = "training_settings.json"
 def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
     """Write ``training_settings.json`` into the checkpoint folder. `train.yaml` calls this before training.
 
+    A training that goes on from a checkpoint must have the settings that are there.
+
     Parameters
     ----------
     ckpt_dir : path
@@ -31,10 +34,22 @@ def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
 
     Raises
     ------
+    UsageError
+        If a checkpoint would be trained further with other settings.
     OutputError
         If the folder cannot be written.
     """
     path = Path(ckpt_dir) / SETTINGS_FILE
+    newest = latest_checkpoint(ckpt_dir)
+    before = {} if newest is None else _recorded(path)
+    for key, value in before.items():
+        if key in settings and json.loads(json.dumps(settings[key])) != value:
+            raise UsageError(
+                f"key {key}",
+                str(settings[key]),
+                f"{value}, as {Path(str(newest)).name} was trained",
+                "Give the settings that this training began with, or choose another --ckpt_dir.",
+            )
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     return path
@@ -57,11 +72,7 @@ def check_settings(checkpoint: Path, config: Mapping[str, Any]) -> None:
     UsageError
         Names the first setting that differs.
     """
-    try:
-        recorded = json.loads((checkpoint.parent / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    for key, value in recorded.items():
+    for key, value in _recorded(checkpoint.parent / SETTINGS_FILE).items():
         if key in config and config[key] != value:
             raise UsageError(
                 f"--config, key {key}",
@@ -69,3 +80,10 @@ def check_settings(checkpoint: Path, config: Mapping[str, Any]) -> None:
                 f"{value}, as {checkpoint.name} was trained",
                 f"Give every --config of the training in order, and --set {key}=... if its command line set it.",
             )
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}

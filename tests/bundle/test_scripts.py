@@ -42,6 +42,18 @@ def test_pairs_are_complete_folders_in_order(tmp_path: Path) -> None:
         list_pairs(tmp_path / "d")
 
 
+def test_a_folder_that_lacks_a_file_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        write_pair(tmp_path / name, np.zeros((2, 2, 2)))
+    (tmp_path / "notes").mkdir()
+    assert len(list_pairs(tmp_path)) == 2 and not caplog.text
+    (tmp_path / "b" / "water.nrrd").unlink()
+    assert len(list_pairs(tmp_path)) == 1
+    assert "b is left out: no water.nrrd" in caplog.text
+
+
 def test_class_weights_follow_the_inverse_root_of_frequency(tmp_path: Path) -> None:
     labels = np.zeros((4, 5, 5))
     labels[0, 0, :4] = 1  # 4 of 100 voxels
