@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.scripts.annotations import read_labels
 from operators.core import anatomy
-from operators.core.errors import InputError
+from operators.core.errors import InputError, UsageError
 
 __all__ = [
     "check_folds",
@@ -58,6 +58,7 @@ def list_pairs(
     InputError
         If a ``classes.json`` is unreadable.
     """
+    _check_names(images)
     folders = sorted(folder for folder in Path(dataset_dir).glob("*") if not folder.name.startswith("."))
     pairs: list[dict[str, Any]] = [
         {"image": [str(folder / name) for name in images], "label": str(folder / label)}
@@ -137,6 +138,7 @@ def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)
     InputError
         If there is none.
     """
+    _check_names(images)
     folders = sorted({path.parent for path in Path(dataset_dir).rglob(images[0])})
     items = [
         {"image": [str(folder / name) for name in images]}
@@ -171,6 +173,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
     InputError
         If the file is unreadable or incomplete, images are missing, channels differ, or a participant is in two folds.
     """
+    _check_names(images)
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -225,6 +228,12 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
             )
         pairs.append(pair)
     return pairs
+
+
+def _check_names(images: Any) -> None:
+    """A text would be taken for a list of its letters, and each for a channel."""
+    if isinstance(images, str):
+        raise UsageError("images", repr(images), "a list such as \"['water.nrrd','fat.nrrd']\"", "Quote each name.")
 
 
 def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:

@@ -30,7 +30,7 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from torch.utils.data import DataLoader, Sampler
 
 from bundle.scripts.checkpoints import load_checkpoint
-from operators.core.errors import SegmentationError
+from operators.core.errors import OutputError, SegmentationError
 from operators.core.output_files import replacing
 
 __all__ = [
@@ -134,7 +134,11 @@ class _WholeFiles(DiskSaver):
 
     def _save_func(self, checkpoint: Mapping, path: Path, func: Any) -> None:
         with replacing(path) as partial, partial.open("wb") as file:
-            func(checkpoint, file)
+            try:
+                func(checkpoint, file)
+            except RuntimeError as error:  # of PyTorch's writer, which does not say that the disk is full
+                remedy = "Make space, and give the command again: training goes on from the last whole checkpoint."
+                raise OutputError(str(path), "cannot be written", "space on the disk", remedy) from error
             file.flush()
             os.fsync(file.fileno())
 

@@ -8,7 +8,7 @@ of another size, so a release could describe them wrongly without any error; see
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,12 @@ from operators.core.output_files import replacing
 __all__ = ["SETTINGS_FILE", "check_settings", "record_settings"]
 
 SETTINGS_FILE = "training_settings.json"
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "spacing_mm": (lambda mm: len(mm) == 3 and min(mm) > 0, "three numbers above 0, such as [1.5,1.5,2.0]"),
+    "roi": (lambda n: len(n) == 3 and min(n) > 0, "three numbers of voxels, such as [96,96,96]"),
+    "intensity_window": (lambda ends: len(ends) == 2 and ends[0] < ends[1], "a lower and a higher number"),
+}
 
 
 def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
@@ -35,11 +41,14 @@ def record_settings(ckpt_dir: str | Path, **settings: Any) -> Path:
     Raises
     ------
     UsageError
-        If a checkpoint would be trained further with other settings.
+        If spacing, window or roi make no sense, or a checkpoint would be trained further with other settings.
     OutputError
         If the folder cannot be written.
     """
     path = Path(ckpt_dir) / SETTINGS_FILE
+    for key, (rule, expected) in _RULES.items():
+        if key in settings and not _keeps(rule, settings[key]):
+            raise UsageError(f"key {key}", str(settings[key]), expected, "Correct it.")
     newest = latest_checkpoint(ckpt_dir)
     before = {} if newest is None else _recorded(path)
     for key, value in before.items():
@@ -87,3 +96,10 @@ def _recorded(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def _keeps(rule: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return not isinstance(value, str) and bool(rule(value))
+    except TypeError:
+        return False

@@ -26,7 +26,7 @@ from bundle.scripts import (
     load_checkpoint,
 )
 from bundle.scripts.training_settings import record_settings
-from operators.core.errors import SegmentationError, UsageError
+from operators.core.errors import OutputError, SegmentationError, UsageError
 from tests.bundle.tiny import NETWORK, ROOT, config_argument
 
 
@@ -171,6 +171,39 @@ def test_a_checkpoint_is_not_trained_further_with_other_settings(
             record_settings(tmp_path, **settings)
     else:
         record_settings(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"spacing_mm": 2.0},
+        {"spacing_mm": [2.0, 2.0, -3.0]},
+        {"spacing_mm": ["a", "b", "c"]},
+        {"roi": [96, 96]},
+        {"roi": "[96,96,x]"},
+        {"intensity_window": [450.0, 80.0]},
+    ],
+    ids=str,
+)
+def test_settings_that_no_image_can_have_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        record_settings(tmp_path, **settings)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_part_of_a_checkpoint_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 40384 vs 40336")
+
+    network = torch.nn.Linear(2, 2)
+    engine = Engine(lambda *_: None)
+    WholeFileCheckpointSaver(str(tmp_path), {"network": network}, save_interval=1).attach(engine)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="space on the disk"):
+        engine.run([0], max_epochs=1)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_truncated_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
