@@ -20,7 +20,7 @@ from operators.core import anatomy
 from operators.core.nrrd_files import write_segmentation, write_volume
 from operators.core.volume import Grid, Volume
 from phantom.anatomy import Tissues, body_grid, build_tissues, fit_body
-from phantom.painted import read_body
+from phantom.mapped_body import read_body
 from phantom.painting import paint
 from phantom.participant import draw_participant
 

@@ -136,7 +136,8 @@ def _study(
 @_paint_command.default
 def _paint(*, options: Annotated[PaintOptions, TogetherWith]) -> None:
     check_writable(options.out)
-    from phantom.painted import map_name, read_body, write_painted_set, write_painted_study
+    from phantom.mapped_body import read_body
+    from phantom.painted import map_name, write_painted_set, write_painted_study
 
     source = read_body(options.labels, options.scheme, options.outline)
     if options.n is None:

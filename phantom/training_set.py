@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.core.errors import OutputError
 from operators.core.nrrd_files import write_volume
 from operators.core.output_files import new_folder
 from operators.core.volume import Contrast, Grid, Volume
@@ -27,6 +31,7 @@ __all__ = [
     "drawn_options",
     "training_pair",
     "varied_participant",
+    "write_pair",
     "write_training_set",
 ]
 
@@ -40,6 +45,7 @@ FINE = 2
 _LOW_MM = np.array([-240.0, -190.0, -48.0])
 _HIGH_MM = np.array([240.0, 190.0, 744.0])
 
+_MADE_WITH = "made_with.json"
 _VARIED_MUSCLE_SPREAD = 0.2
 
 
@@ -135,19 +141,66 @@ def write_training_set(
     varied: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed. Existing ones are kept.
+    """Write ``out/<seed>/{water,fat,labels,fine_labels}.nrrd`` for every seed; see `write_pair` for existing ones.
 
     Training can start while this runs, because each participant's folder appears whole.
+
+    Raises
+    ------
+    OutputError
+        See `write_pair`.
     """
     for done, seed in enumerate(seeds):
-        folder = out / f"{seed:06d}"
-        if not folder.exists():
-            with new_folder(folder) as partial:
-                pair = training_pair(seed, spacing_mm, varied=varied)
-                for name in ("water", "fat", "labels", "fine_labels"):
-                    write_volume(partial / f"{name}.nrrd", getattr(pair, name))
+        made_with = {"seed": seed, "spacing_mm": list(spacing_mm), "varied": varied}
+        write_pair(out / f"{seed:06d}", made_with, partial(training_pair, seed, spacing_mm, varied=varied))
         if progress is not None:
             progress(done + 1, len(seeds))
+
+
+def write_pair(
+    folder: Path, made_with: Mapping[str, Any], make: Callable[[], TrainingPair], files: Mapping[str, str] | None = None
+) -> None:
+    """Write ``{water,fat,labels,fine_labels}.nrrd`` and ``made_with.json``; a whole pair that exists already is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    made_with : mapping
+        The options that decide the pair.
+    make : callable
+        Makes it.
+    files : mapping of str to str, optional
+        Names and texts of further files.
+
+    Raises
+    ------
+    OutputError
+        When the folder holds a pair that was made with other options, or only a part of one, or cannot be written.
+    """
+    record = folder / _MADE_WITH
+    names = [f"{field.name}.nrrd" for field in fields(TrainingPair)]
+    if all((folder / name).is_file() for name in (*names, *(files or ()))):
+        if record.is_file() and _read(record) != dict(made_with):  # those of older versions have none
+            raise OutputError(
+                f"{folder.parent.name}/{folder.name}",
+                f"a pair that was made with other options (see {_MADE_WITH} in it)",
+                f"one made with {json.dumps(dict(made_with))}",
+                "Choose another output folder, or remove this one.",
+            )
+        return
+    with new_folder(folder) as unfinished:
+        pair = make()
+        for field in fields(pair):
+            write_volume(unfinished / f"{field.name}.nrrd", getattr(pair, field.name))
+        for name, text in {**(files or {}), _MADE_WITH: json.dumps(dict(made_with)) + "\n"}.items():
+            (unfinished / name).write_text(text, encoding="utf-8")
+
+
+def _read(record: Path) -> Any:
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _grid(spacing: NDArray[np.float64], rng: np.random.Generator) -> Grid:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bundle.scripts.splits import training_pairs, validation_pairs
     from bundle.scripts.subvoxels import SubvoxelLabelsd
     from bundle.scripts.training_settings import record_settings
-    from bundle.scripts.weight_transfer import resized, widened
+    from bundle.scripts.weight_transfer import resized, start_from, widened
 
 _HOMES = {
     "bundle.scripts.annotations": ("AnnotatedLabels", "read_labels"),
@@ -88,7 +88,7 @@ _HOMES = {
     "bundle.scripts.splits": ("training_pairs", "validation_pairs"),
     "bundle.scripts.subvoxels": ("SubvoxelLabelsd",),
     "bundle.scripts.training_settings": ("record_settings",),
-    "bundle.scripts.weight_transfer": ("resized", "widened"),
+    "bundle.scripts.weight_transfer": ("resized", "start_from", "widened"),
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
@@ -131,6 +131,7 @@ __all__ = [
     "refuse_unknown_keys",
     "resized",
     "save_weights",
+    "start_from",
     "training_pairs",
     "validation_pairs",
     "widened",

@@ -5,6 +5,7 @@ python -m bundle.scripts.checkpoints CHECKPOINT_FOLDER WEIGHTS.pt
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import sys
@@ -16,20 +17,23 @@ import torch
 
 from operators.core.errors import SegmentationError
 
+_LOG = logging.getLogger(__name__)
+
 __all__ = ["latest_checkpoint", "load_checkpoint", "load_weights", "read_weights", "save_weights"]
 
 
 def latest_checkpoint(ckpt_dir: str | Path) -> str | None:
     """Path of the training checkpoint of the highest epoch, or None if there is none to resume from.
 
-    Truncated files (a full disk, an interrupted copy) are skipped.
+    Truncated files (a full disk, an interrupted copy) are skipped with a warning.
     """
-    by_epoch = {
-        int(match[1]): path
-        for path in Path(ckpt_dir).glob("training_checkpoint_*.pt")
-        if (match := re.search(r"epoch=(\d+)", path.name)) and zipfile.is_zipfile(path)
-    }
-    return str(by_epoch[max(by_epoch)]) if by_epoch else None
+    found = Path(ckpt_dir).glob("training_checkpoint_*.pt")
+    by_epoch = {int(match[1]): path for path in found if (match := re.search(r"epoch=(\d+)", path.name))}
+    for epoch in sorted(by_epoch, reverse=True):
+        if zipfile.is_zipfile(by_epoch[epoch]):
+            return str(by_epoch[epoch])
+        _LOG.warning(f"{by_epoch[epoch]} is not whole: training does not go on from it")
+    return None
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import inspect
 import re
 import sys
@@ -20,9 +21,12 @@ import monai.bundle
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from bundle.scripts.config_keys import LayeredConfigs
 from operators.core.errors import UsageError
 
 __all__ = ["refuse_unknown_keys"]
+
+_CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 _OPTION = re.compile("--|-[A-Za-z]")
 _LEVEL = re.compile("#|::")
@@ -32,16 +36,18 @@ _OWN_OPTIONS = {
     for name, parameter in inspect.signature(called).parameters.items()
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
-_RUN_BY_MONAI = {"initialize", "run", "finalize"}
+_RUN_BY_MONAI = {"imports", "initialize", "run", "finalize"}
 """Keys that MONAI runs where a config has them."""
+_OPTIONS_THAT_NAME_KEYS = ("init_id", "run_id", "final_id")
 
 
 def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
-    """Refuse options of ``monai.bundle run`` that are no key of the configs given with it.
+    """Refuse options of ``monai.bundle run``, and keys of the configs after the first, that nothing reads.
 
-    Only the part before the first ``#`` or ``::`` is looked up. Keys that the given experiment tracking or the value
-    of another option reads are accepted. Nothing is checked when the configs are run from Python, where there is no
-    command line.
+    A new key is accepted where something may read it: another key refers to it, it is an argument of the component
+    that it stands in, it stands in what a component gets as a whole, or experiment tracking or MONAI itself reads it.
+    A config may have top-level keys of those that come with the bundle, because a config for training is given with
+    `inference.yaml` too. Nothing is checked when the configs are run from Python, where there is no command line.
 
     Parameters
     ----------
@@ -67,18 +73,30 @@ def refuse_unknown_keys(arguments: Sequence[str] | None = None) -> None:
     files = given.get("config_file")
     if files is None:
         return
-    known = {*ConfigParser.load_config_files(_names(files)), *_RUN_BY_MONAI, *_tracking_keys(given.get("tracking"))}
-    for option in given:
-        key = _LEVEL.split(option)[0]
-        if key in known or key in _OWN_OPTIONS or key.startswith("_"):
+    first, *others = _names(files)
+    layers = LayeredConfigs(ConfigParser.load_config_file(first))
+    for other in others:
+        layers.lay(ConfigParser.load_config_file(other), Path(other).name)
+    in_files = set(layers.content)
+    options = {name: value for name, value in given.items() if name not in _OWN_OPTIONS}
+    layers.lay({name: _value(value) for name, value in options.items()})
+    read = {*_RUN_BY_MONAI, *(given.get(option) for option in _OPTIONS_THAT_NAME_KEYS)}
+    read |= _tracking_keys(given.get("tracking"))
+    new = {key.path[-1] for key in layers.added}
+    for key in layers.added:
+        if key.path[0] in read or (len(key.path) == 1 and key.name in in_files and key.name in _shipped_keys()):
             continue
-        if any(re.search(rf"@{re.escape(key)}\b", str(value)) for value in given.values()):
+        known = layers.readable(key)
+        if known is None:
             continue
-        near = difflib.get_close_matches(key, sorted(known), n=1)
+        prefix = "".join(f"{name}#" for name in key.path[:-1])
+        is_option = key.origin.startswith("option ")
+        near = difflib.get_close_matches(key.path[-1], set(known) - new, n=1)
+        dashes = "--" if is_option else ""
         raise UsageError(
-            f"option --{option}",
-            "no key of the configs given with --config_file",
-            f"--{near[0]}" if near else "a key of these configs",
+            key.origin if is_option else f"{key.origin}, key {key.name}",
+            "no key of the configs given with --config_file" if is_option else "nothing reads it in these configs",
+            f"{dashes}{prefix}{near[0]}" if near else f"a key of {prefix.rstrip('#') or 'these configs'}",
             "A key that no config reads changes nothing. Correct its spelling, or leave it out.",
         )
 
@@ -99,6 +117,21 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
             else:
                 options[name] = True
     return options
+
+
+def _value(text: Any) -> Any:
+    """A list, mapping or number that is written as text, as Fire reads it; anything else as it is."""
+    try:
+        return ast.literal_eval(text) if isinstance(text, str) else text
+    except (ValueError, SyntaxError):
+        return text
+
+
+@functools.cache
+def _shipped_keys() -> set[str]:
+    """Top-level keys of the configs that come with the bundle."""
+    files = sorted(_CONFIGS.rglob("*.yaml"))
+    return {_LEVEL.split(key)[0] for file in files for key in ConfigParser.load_config_file(file)}
 
 
 def _tracking_keys(tracking: str | dict[str, Any] | None) -> set[str]:

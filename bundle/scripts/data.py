@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.scripts.annotations import read_labels
 from operators.core import anatomy
-from operators.core.errors import InputError
+from operators.core.errors import InputError, UsageError
 
 __all__ = [
     "check_folds",
@@ -25,6 +26,7 @@ __all__ = [
     "read_datalist",
 ]
 
+_LOG = logging.getLogger(__name__)
 _ENTRY = ("participant", "fold", "image", "label", "annotated")
 
 
@@ -32,6 +34,8 @@ def list_pairs(
     dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",), label: str = "labels.nrrd"
 ) -> list[dict[str, Any]]:
     """List every participant's folder below ``dataset_dir`` that holds the images and the label map.
+
+    Folders that hold only some of these files are left out with a warning.
 
     Parameters
     ----------
@@ -54,6 +58,7 @@ def list_pairs(
     InputError
         If a ``classes.json`` is unreadable.
     """
+    _check_names(images)
     folders = sorted(folder for folder in Path(dataset_dir).glob("*") if not folder.name.startswith("."))
     pairs: list[dict[str, Any]] = [
         {"image": [str(folder / name) for name in images], "label": str(folder / label)}
@@ -66,6 +71,10 @@ def list_pairs(
             "Make synthetic ones with `python -m phantom training-set --out DIR --n 300`, or list your own with "
             "`python -m bundle.scripts.datalist`."
         )
+    for folder in folders:  # one that is being written has a hidden name
+        lacks = [name for name in (*images, label) if not (folder / name).is_file()]
+        if 0 < len(lacks) <= len(images):
+            _LOG.warning(f"{folder.name} is left out: no {', '.join(lacks)}")
     drawn = [_drawn_classes(Path(pair["label"]).with_name("classes.json")) for pair in pairs]
     if any(found is not None for found in drawn):
         for pair, found in zip(pairs, drawn, strict=True):
@@ -129,6 +138,7 @@ def list_images(dataset_dir: str | Path, images: Sequence[str] = ("water.nrrd",)
     InputError
         If there is none.
     """
+    _check_names(images)
     folders = sorted({path.parent for path in Path(dataset_dir).rglob(images[0])})
     items = [
         {"image": [str(folder / name) for name in images]}
@@ -163,6 +173,7 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
     InputError
         If the file is unreadable or incomplete, images are missing, channels differ, or a participant is in two folds.
     """
+    _check_names(images)
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -217,6 +228,12 @@ def read_datalist(path: str | Path, images: Sequence[str] = ("water.nrrd",)) -> 
             )
         pairs.append(pair)
     return pairs
+
+
+def _check_names(images: Any) -> None:
+    """A text would be taken for a list of its letters, and each for a channel."""
+    if isinstance(images, str):
+        raise UsageError("images", repr(images), "a list such as \"['water.nrrd','fat.nrrd']\"", "Quote each name.")
 
 
 def check_folds(entries: Sequence[dict[str, Any]], where: str) -> None:

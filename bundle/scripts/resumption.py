@@ -30,7 +30,7 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from torch.utils.data import DataLoader, Sampler
 
 from bundle.scripts.checkpoints import load_checkpoint
-from operators.core.errors import SegmentationError
+from operators.core.errors import OutputError, SegmentationError
 from operators.core.output_files import replacing
 
 __all__ = [
@@ -134,7 +134,11 @@ class _WholeFiles(DiskSaver):
 
     def _save_func(self, checkpoint: Mapping, path: Path, func: Any) -> None:
         with replacing(path) as partial, partial.open("wb") as file:
-            func(checkpoint, file)
+            try:
+                func(checkpoint, file)
+            except RuntimeError as error:  # of PyTorch's writer, which does not say that the disk is full
+                remedy = "Make space, and give the command again: training goes on from the last whole checkpoint."
+                raise OutputError(str(path), "cannot be written", "space on the disk", remedy) from error
             file.flush()
             os.fsync(file.fileno())
 
@@ -283,7 +287,7 @@ class ResumeTraining:
                 "but early stopping and the choice of the best weights start again.",
                 stacklevel=1,
             )
-        wanted = engine.state.max_epochs
+        wanted, rates = engine.state.max_epochs, _learning_rates(self.objects)
         try:
             Checkpoint.load_objects({k: v for k, v in self.objects.items() if k in found}, found)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -300,5 +304,16 @@ class ResumeTraining:
                 f"at most --max_epochs {wanted}",
                 "Raise --max_epochs, or choose another --ckpt_dir.",
             )
+        if rates != (kept := _learning_rates(self.objects)):
+            engine.logger.warning(
+                f"the learning rate stays {kept[0]:g}, as {Path(path).name} has it, and not {rates[0]:g}: "
+                "for another one, start with --start_weights (demo_finetune.yaml) in another --ckpt_dir"
+            )
         engine.state.max_epochs = wanted
         engine.logger.info(f"resumed from {path} at epoch {engine.state.epoch}")
+
+
+def _learning_rates(objects: Mapping[str, Any]) -> list[float]:
+    """The learning rates that the optimizer began with; empty without one."""
+    groups = getattr(objects.get("optimizer"), "param_groups", ())
+    return [float(group.get("initial_lr", group["lr"])) for group in groups]

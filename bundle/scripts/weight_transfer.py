@@ -8,11 +8,43 @@ from collections.abc import Mapping, Sequence
 import torch
 from monai.networks.nets import UNETR
 
-__all__ = ["resized", "widened"]
+from operators.core.errors import SegmentationError
+
+__all__ = ["resized", "start_from", "widened"]
 
 _POSITIONS = "vit.patch_embedding.position_embeddings"
 _JOINED = (".conv_block.conv1.", ".conv_block.conv3.")
 """Convolutions whose input is two equally wide halves: the upsampled features, then those of the encoder."""
+
+
+def start_from(network: UNETR, weights: Mapping[str, torch.Tensor], window: Sequence[int], where: str) -> None:
+    """Load weights into a network that differs from theirs at most in window, input channels and features.
+
+    Parameters
+    ----------
+    network : monai.networks.nets.UNETR
+        Newly made.
+    weights : mapping of str to Tensor
+    window : sequence of int, (x, y, z)
+        Window that ``weights`` were trained with, in voxels.
+    where : str
+        File of the weights, for errors.
+
+    Raises
+    ------
+    SegmentationError
+        If the weights do not fit.
+    """
+    try:
+        network.load_state_dict(resized(widened(weights, network), network, window))
+    except (KeyError, ValueError, RuntimeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise SegmentationError(
+            where,
+            f"weights of another network ({next(iter(lines[1:] or lines), '')})",
+            "those of a UNETR that differs at most in window, input channels and feature_size",
+            "Give the configs of their training, and --start_roi with its roi.",
+        ) from error
 
 
 def resized(weights: Mapping[str, torch.Tensor], network: UNETR, window: Sequence[int]) -> dict[str, torch.Tensor]:

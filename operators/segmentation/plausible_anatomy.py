@@ -15,9 +15,9 @@ from scipy.ndimage import find_objects
 
 from operators.core.anatomy import ADIPOSE_INDEX, HAMSTRINGS, QUADRICEPS, by_index, by_name
 from operators.core.label_map import LabelMap
-from operators.core.volume import Fused, QualityFlag
+from operators.core.volume import Fused, Grid, QualityFlag, Volume
 
-__all__ = ["anatomy_flags", "contradictions"]
+__all__ = ["anatomy_flags", "contradictions", "misplaced"]
 
 Vector = NDArray[np.float64]
 
@@ -64,13 +64,26 @@ def contradictions(structures: Mapping[str, NDArray[np.bool_]], fused: Fused) ->
     list of str
         Clauses such as "the gluteus maximus does not lie behind the femur".
     """
-    least = _LEAST_CM3 * 1000.0 / fused.grid.voxel_volume_mm3
-    large = {name: where for name, where in _with_groups(structures).items() if np.count_nonzero(where) >= least}
+    large = _large(structures, fused.grid)
     centres = {name: _centre(where) for name, where in large.items() if name in _IN_RULES}
     femur = fused.water[large["femur"]] if "femur" in large else np.empty(0)
     muscles = [where for name, where in large.items() if name not in _BONES]
     muscle = fused.water[np.logical_or.reduce(muscles)] if muscles else np.empty(0)
     return _wrong(centres, femur, muscle, fused)
+
+
+def misplaced(labels: Volume) -> list[str]:
+    """What is impossible about where the structures of a label map lie: `contradictions` without images.
+
+    Parameters
+    ----------
+    labels : Volume, uint8
+        Values of the label table.
+    """
+    voxels = np.asarray(labels.voxels)
+    present = {by_index(n).name: n for n in np.unique(voxels).tolist() if n not in (0, ADIPOSE_INDEX)}
+    large = _large({name: voxels == n for name, n in present.items()}, labels.grid)
+    return _misplaced({name: _centre(where) for name, where in large.items() if name in _IN_RULES}, labels.grid)
 
 
 def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
@@ -116,17 +129,28 @@ def anatomy_flags(labels: LabelMap, fused: Fused) -> tuple[QualityFlag, ...]:
 
 def _wrong(centres: Mapping[str, Vector], femur: NDArray[Any], muscle: NDArray[Any], fused: Fused) -> list[str]:
     """The rules that centres (voxels z, y, x) break, and whether the femur's water signal is that of muscle."""
+    found = _misplaced(centres, fused.grid)
+    if femur.size and muscle.size and _is_bright(femur, muscle, fused):
+        found.append("the femur is as bright as muscle in the water image")
+    return found
+
+
+def _misplaced(centres: Mapping[str, Vector], grid: Grid) -> list[str]:
     found = []
     for one, relation, other in _RULES:
         if one in centres and other in centres:
             k, j, i = centres[one] - centres[other]
-            apart = (fused.grid.affine[:3, :3] @ [i, j, k])[{"behind": 1, "above": 2}[relation]]
+            apart = (grid.affine[:3, :3] @ [i, j, k])[{"behind": 1, "above": 2}[relation]]
             if apart < -_MARGIN_MM:
                 does = "do" if one == "hamstrings" else "does"
                 found.append(f"{_called(one)} {does} not lie {relation} {_called(other)}")
-    if femur.size and muscle.size and _is_bright(femur, muscle, fused):
-        found.append("the femur is as bright as muscle in the water image")
     return found
+
+
+def _large(structures: Mapping[str, NDArray[np.bool_]], grid: Grid) -> dict[str, NDArray[np.bool_]]:
+    """The structures and groups of which enough is there to tell where they lie."""
+    least = _LEAST_CM3 * 1000.0 / grid.voxel_volume_mm3
+    return {name: where for name, where in _with_groups(structures).items() if np.count_nonzero(where) >= least}
 
 
 def _with_groups(structures: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

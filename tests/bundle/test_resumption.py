@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from bundle.scripts import (
     latest_checkpoint,
     load_checkpoint,
 )
-from operators.core.errors import SegmentationError
+from bundle.scripts.training_settings import record_settings
+from operators.core.errors import OutputError, SegmentationError, UsageError
 from tests.bundle.tiny import NETWORK, ROOT, config_argument
 
 
@@ -138,12 +140,79 @@ def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         engine.run([0], max_epochs=1)
 
 
-def test_a_truncated_checkpoint_is_skipped(tmp_path: Path) -> None:
+def test_a_learning_rate_that_the_checkpoint_overrides_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = torch.nn.Linear(2, 2)
+
+    def engine(learning_rate: float) -> Engine:
+        optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
+        if not (tmp_path / "one.pt").exists():
+            torch.save({"optimizer": optimizer.state_dict()}, tmp_path / "one.pt")
+        made = Engine(lambda *_: None)
+        ResumeTraining(str(tmp_path / "one.pt"), {"optimizer": optimizer}).attach(made)
+        return made
+
+    engine(0.5).run([0], max_epochs=1)
+    assert not caplog.text
+    engine(0.1).run([0], max_epochs=1)
+    assert "the learning rate stays 0.5, as one.pt has it, and not 0.1" in caplog.text
+
+
+@pytest.mark.parametrize(("settings", "refused"), [({"roi": (8, 8, 8)}, False), ({"roi": [8, 8, 4]}, True)])
+def test_a_checkpoint_is_not_trained_further_with_other_settings(
+    settings: dict[str, Any], refused: bool, tmp_path: Path
+) -> None:
+    record_settings(tmp_path, roi=[4, 4, 4])
+    record_settings(tmp_path, roi=[8, 8, 8])  # nothing was trained yet
+    torch.save({"network": {}}, tmp_path / "training_checkpoint_epoch=1.pt")
+    if refused:
+        with pytest.raises(UsageError, match=r"\[8, 8, 8\], as training_checkpoint_epoch=1.pt"):
+            record_settings(tmp_path, **settings)
+    else:
+        record_settings(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"spacing_mm": 2.0},
+        {"spacing_mm": [2.0, 2.0, -3.0]},
+        {"spacing_mm": ["a", "b", "c"]},
+        {"roi": [96, 96]},
+        {"roi": "[96,96,x]"},
+        {"intensity_window": [450.0, 80.0]},
+    ],
+    ids=str,
+)
+def test_settings_that_no_image_can_have_are_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        record_settings(tmp_path, **settings)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_part_of_a_checkpoint_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 40384 vs 40336")
+
+    network = torch.nn.Linear(2, 2)
+    engine = Engine(lambda *_: None)
+    WholeFileCheckpointSaver(str(tmp_path), {"network": network}, save_interval=1).attach(engine)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="space on the disk"):
+        engine.run([0], max_epochs=1)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_truncated_checkpoint_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.save({"network": {}}, tmp_path / "training_checkpoint_epoch=9.pt")
     torch.save({"network": {}}, tmp_path / "training_checkpoint_epoch=10.pt")
     whole = (tmp_path / "training_checkpoint_epoch=10.pt").read_bytes()
     (tmp_path / "training_checkpoint_epoch=11.pt").write_bytes(whole[: len(whole) // 2])
     assert str(latest_checkpoint(tmp_path)).endswith("epoch=10.pt")
+    assert "epoch=11.pt is not whole" in caplog.text
 
 
 def test_no_checkpoint_is_ever_seen_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,16 @@ from bundle.scripts import (
     DiceWeightedCELoss,
     inverse_sqrt_frequency,
     latest_checkpoint,
+    list_images,
     list_pairs,
+    read_datalist,
     read_weights,
     resized,
     save_weights,
+    start_from,
     widened,
 )
-from operators.core.errors import SegmentationError
+from operators.core.errors import SegmentationError, UsageError
 from operators.core.nrrd_files import write_volume
 from operators.core.volume import Grid, Volume
 
@@ -40,6 +43,24 @@ def test_pairs_are_complete_folders_in_order(tmp_path: Path) -> None:
     assert [Path(str(pair["label"])).parent.name for pair in pairs] == ["a", "b"]
     with pytest.raises(FileNotFoundError, match="training-set"):
         list_pairs(tmp_path / "d")
+
+
+def test_a_folder_that_lacks_a_file_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        write_pair(tmp_path / name, np.zeros((2, 2, 2)))
+    (tmp_path / "notes").mkdir()
+    assert len(list_pairs(tmp_path)) == 2 and not caplog.text
+    (tmp_path / "b" / "water.nrrd").unlink()
+    assert len(list_pairs(tmp_path)) == 1
+    assert "b is left out: no water.nrrd" in caplog.text
+
+
+def test_names_of_images_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    for read in (list_pairs, list_images, read_datalist):
+        with pytest.raises(UsageError, match="a list such as"):
+            read(tmp_path, "[water.nrrd]")
 
 
 def test_class_weights_follow_the_inverse_root_of_frequency(tmp_path: Path) -> None:
@@ -137,6 +158,20 @@ def test_weights_are_not_made_narrower() -> None:
     with pytest.raises(ValueError, match="feature_size"):
         widened(wide.state_dict(), narrow)
     torch.testing.assert_close(widened(narrow.state_dict(), narrow), dict(narrow.state_dict()))
+
+
+def test_weights_of_another_network_do_not_start_one() -> None:
+    window = (32, 16, 32)
+    other = UNETR(1, 3, window, feature_size=4, hidden_size=16, mlp_dim=16, num_heads=2)
+    for weights, roi, said in (
+        (other.state_dict(), window, "patch_embeddings"),
+        ({"a": torch.zeros(3)}, window, "position_embeddings"),
+        (unetr(window).state_dict(), (64, 32, 32), "start_roi"),
+    ):
+        with pytest.raises(SegmentationError, match=rf"mine.pt: weights of another network \(.*{said}"):
+            start_from(unetr(window), weights, roi, "mine.pt")
+    wider = unetr((64, 16, 32), channels=2, features=6)
+    start_from(wider, unetr(window).state_dict(), window, "mine.pt")
 
 
 def unetr(window: tuple[int, int, int], channels: int = 1, features: int = 4) -> UNETR:

@@ -22,7 +22,8 @@ from operators.core.errors import InputError
 from operators.core.nrrd_files import read_volume, write_segmentation
 from operators.core.volume import Grid, Volume
 from phantom.commands import commands
-from phantom.painted import map_name, painted_pair, read_body, write_painted_set, write_painted_study
+from phantom.mapped_body import read_body
+from phantom.painted import map_name, painted_pair, write_painted_set, write_painted_study
 from phantom.painting import LabelledBody, paint
 from tests.phantom.thigh_maps import FEMUR, HAMSTRINGS, QUADRICEPS, SCHEME, thighs
 

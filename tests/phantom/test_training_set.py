@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from operators.core import anatomy
+from operators.core.errors import OutputError
 from operators.core.nrrd_files import read_volume
 from operators.core.volume import Contrast, Grid
 from operators.station_fusion.common_grid import common_grid
@@ -19,7 +20,7 @@ from phantom.dixon_signal import AcquisitionOptions
 from phantom.fused import fused_images, resampled
 from phantom.participant import draw_participant
 from phantom.station_geometry import archive_stations, coarser
-from phantom.training_set import TrainingPair, training_pair, varied_participant, write_training_set
+from phantom.training_set import TrainingPair, training_pair, varied_participant, write_pair, write_training_set
 from phantom.truth import count_volumes
 from tests.phantom.slab_body import slab_body
 
@@ -128,3 +129,26 @@ def test_a_varied_set_has_other_anatomy_for_the_same_seeds(folder: Path, tmp_pat
     )
     structures = (varied > 0) | (usual > 0)
     assert np.mean((varied != usual)[structures]) > 0.05
+
+
+def nothing_made() -> TrainingPair:
+    raise AssertionError("made again")
+
+
+def test_a_pair_made_with_other_options_is_not_kept_silently(pair: TrainingPair, tmp_path: Path) -> None:
+    folder, options = tmp_path / "000001", {"seed": 1, "spacing_mm": [12.0, 12.0, 16.0]}
+    write_pair(folder, options, lambda: pair)
+    write_pair(folder, options, nothing_made)
+    with pytest.raises(OutputError, match="made with other options"):
+        write_pair(folder, {**options, "spacing_mm": [8.0, 8.0, 16.0]}, nothing_made)
+    (folder / "made_with.json").unlink()  # as in sets of older versions
+    write_pair(folder, options, nothing_made)
+
+
+def test_an_unfinished_pair_is_not_taken_for_a_whole_one(pair: TrainingPair, tmp_path: Path) -> None:
+    folder = tmp_path / "000001"
+    folder.mkdir()
+    write_pair(folder, {"seed": 1}, lambda: pair)  # an empty folder is none
+    (folder / "labels.nrrd").unlink()
+    with pytest.raises(OutputError, match="something in it"):
+        write_pair(folder, {"seed": 1}, lambda: pair)

@@ -72,6 +72,12 @@ def test_musclemap_has_all_but_two_of_our_structures() -> None:
         {"made": "by magic"},
         {"mapping": {}},
         {"wider": {"femur": "the patella"}},
+        {"groups": {"adductors": {"of": [], "from": ["skin"]}}},
+        {"groups": {"adductors": {"of": ["gracilis"], "from": []}}},
+        {"labels": {4: "sart", 1.5: "skin"}},
+        {"labels": {4: "sart", -1: "skin"}},
+        {"labels": {4: "sart", 70000: "skin"}},
+        {"labels": {4: "sart", True: "skin"}},
     ],
     ids=str,
 )
@@ -79,6 +85,11 @@ def test_a_scheme_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[st
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({**CUSTOM, **change}), encoding="utf-8")
     with pytest.raises(UsageError, match="scheme"):
         load_scheme(str(tmp_path / "own.yaml"))
+
+
+def test_numbers_of_a_scheme_may_be_quoted(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**CUSTOM, "labels": {"4": "sart"}}), encoding="utf-8")
+    assert load_scheme(str(tmp_path / "own.yaml")).labels == {4: "sart"}
 
 
 def test_an_unknown_scheme_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from operators.core.label_schemes.label_sides import split_side
 __all__ = ["LabelSource", "Made", "Scheme", "load_scheme", "plain_name", "scheme_names", "side_number"]
 
 Made = Literal["automatic", "semiautomatic", "manual"]
+_HIGHEST = 65535
 _INDICES = {s.name: s.index for s in LABELS}
 _KEYS = {"name", "version", "source", "made", "structures", "groups", "wider", "labels", "other_lists"}
 
@@ -69,6 +70,10 @@ class Scheme:
         self._check([name for name in set(ours) if ours.count(name) > 1], "structures given twice")
         self._check([name for name in set(theirs) if theirs.count(name) > 1], "labels used twice")
         self._check([name for name in self.wider if name not in self.structures], "`wider` structures not given")
+        for name, (of, names) in self.groups.items():
+            if not of or not names:
+                found = f"group {name} without {'structures' if not of else 'labels'}"
+                raise UsageError(f"scheme {self.name}", found, "`of` and `from` with a name each", "Complete it.")
         if self.made not in get_args(Made):
             raise UsageError(f"scheme {self.name}", f"made: {self.made}", " or ".join(get_args(Made)), "Correct it.")
         if not ours:
@@ -183,7 +188,7 @@ def _scheme(where: str, facts: Any) -> Scheme:
             version=str(facts["version"]),
             source=str(facts["source"]),
             made=facts.get("made", "automatic"),
-            labels={int(number): str(name) for number, name in facts["labels"].items()},
+            labels={_number(number): str(name) for number, name in facts["labels"].items()},
             structures={str(ours): _names(theirs) for ours, theirs in (facts.get("structures") or {}).items()},
             groups={
                 str(name): (_names(group["of"]), _names(group["from"]))
@@ -199,6 +204,14 @@ def _scheme(where: str, facts: Any) -> Scheme:
             "name, version, source, labels, and structures or groups",
             "The schemes that come with SarcoMAP show how.",
         ) from error
+
+
+def _number(value: Any) -> int:
+    """A label's number. YAML reads ``yes`` as true, which would be 1, and 1.5 would become 1."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(number) is not int or not 0 <= number <= _HIGHEST:
+        raise ValueError(f"label {value!r} is no whole number from 0 to {_HIGHEST}")
+    return number
 
 
 def _names(value: Any) -> tuple[str, ...]:
