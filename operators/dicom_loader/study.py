@@ -19,7 +19,7 @@ from operators.core.options import Deidentification
 from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
-from operators.core.volume import Study
+from operators.core.volume import QualityFlag, Study
 from operators.dicom_loader.decoding import Select, decode_stacks
 from operators.dicom_loader.families import Family, chosen_family, families_of, family_flags, regrouped
 from operators.dicom_loader.image_file import ImageFile
@@ -47,6 +47,7 @@ __all__ = ["load_study"]
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI, and the instance the visit.
 _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_(?:(\d+)(?![^_.]))?")
 _REMOVED = "PatientIdentityRemoved"
+_SAME_HEIGHT_M = 0.0101  # heights are rounded to a centimetre
 
 
 def load_study(
@@ -136,12 +137,15 @@ def load_study(
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
     uid = gate.uid("StudyInstanceUID", stating[0].study_uid)
     patient = {**gate.patient(_said_together([image.patient for image in stating])), "StudyInstanceUID": uid}
+    heights = _heights_m([*(image.patient for image in stating), patient])
+    if unsure := _heights_differ(heights):
+        patient.pop("PatientSize", None)
     study = Study(
         stations=stations,
         study_uid=uid,
         pseudonym=_pseudonym(path, uid),
         visit=_visit(path),
-        height_m=_height_m(image.patient for image in stating),
+        height_m=None if unsure else next(iter(heights), None),
         patient=patient,
         flags=(
             *study_flags(stacks, headers, frames),
@@ -149,6 +153,7 @@ def load_study(
             *(found.flag for found in told),
             *kind_flags,
             *spellings,
+            *unsure,
             *encoding,
             *gate.flags(),
         ),
@@ -227,6 +232,17 @@ def _said_together(patients: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return said
 
 
-def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
-    """The first plausible PatientSize (0010,1020): not every image of a study has one."""
-    return next((height for patient in patients if (height := height_of(patient)) is not None), None)
+def _heights_m(patients: Iterable[Mapping[str, str]]) -> list[float]:
+    """The plausible heights (PatientSize, 0010,1020) that are stated: not every image of a study has one."""
+    stated = {patient.get("PatientSize", ""): patient for patient in patients}
+    return [height for patient in stated.values() if (height := height_of(patient)) is not None]
+
+
+def _heights_differ(heights: Sequence[float]) -> tuple[QualityFlag, ...]:
+    if not heights or max(heights) - min(heights) <= _SAME_HEIGHT_M:
+        return ()
+    message = (
+        f"PatientSize differs between images by {100 * (max(heights) - min(heights)):.0f} cm. None of the heights was "
+        "used; give the right one with --height-cm."
+    )
+    return (QualityFlag("heights-differ", "warning", message),)
