@@ -37,7 +37,13 @@ from operators.dicom_loader.stacks import (
     untold_stacks,
 )
 from operators.dicom_loader.study_flags import study_flags
-from operators.dicom_loader.study_headers import StudyHeaders, images_of_study, no_dixon, read_headers
+from operators.dicom_loader.study_headers import (
+    StudyHeaders,
+    check_whole_objects,
+    images_of_study,
+    no_dixon,
+    read_headers,
+)
 
 if TYPE_CHECKING:
     from operators.dicom_loader.contrast_from_images import Told
@@ -126,6 +132,7 @@ def load_study(
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_others(headers, family)
+        check_whole_objects(source.name, headers, family.series)
         stating = sorted(images, key=lambda image: image.study_uid) or [stacks[0].files[0]]
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])

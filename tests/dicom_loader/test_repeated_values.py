@@ -165,7 +165,8 @@ def test_a_removed_identity_is_not_taken_from_other_images(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("typed", "metres"),
     [("1.67", 1.67), ("167", 1.67), ("1670", 1.67), ("1,67 m", 1.67), ("5'6\"", 1.6764), ("66 in", 1.6764),
-     ("1.67\\1.67", 1.67), ("1.67\\1.80", None), ("67", None), ("16.7", None), ("0", None), ("", None), ("nan", None), ("1e9", None), ("-167", None)],
+     ("1.67\\1.67", 1.67), ("1.67\\1.80", None),
+     ("67", None), ("16.7", None), ("0", None), ("", None), ("nan", None), ("1e9", None), ("-167", None)],
 )  # fmt: skip
 def test_what_was_typed_as_a_height_is_one(typed: str, metres: float | None) -> None:
     assert "\\" in typed or metres_of(typed) == metres
