@@ -12,6 +12,7 @@ from operators.core.anatomy import STRUCTURES, THIGH_MUSCLES, by_index, by_name
 from operators.core.label_map import LabelMap
 from operators.core.volume import Fused, QualityFlag
 from operators.station_fusion.body import slices_of_body
+from operators.station_fusion.coverage import MINIMUM_COVERAGE_MM
 
 __all__ = ["cut_at_ends"]
 
@@ -28,7 +29,8 @@ def cut_at_ends(labels: LabelMap, fused: Fused) -> tuple[LabelMap, tuple[Quality
     """The label map, with the structures that the ends of the images cut, and a flag if the labels alone tell it.
 
     Fusion's flags tell that an end cuts (``partial-coverage``, ``short-trunk``, ``knees-not-seen``). Otherwise muscles
-    of the thighs that reach the lower end do: ``thighs-cut-below`` (warning).
+    of the thighs that reach the lower end do: ``thighs-cut-below`` (warning). Images that are too short for pelvis to
+    knee are not judged; fusion has said so.
     """
     codes = {flag.code for flag in fused.flags}
     first, end = slices_of_body(fused.body)  # the images may go on without it
@@ -37,7 +39,8 @@ def cut_at_ends(labels: LabelMap, fused: Fused) -> tuple[LabelMap, tuple[Quality
     slices = {"partial-coverage": lowest + highest, "short-trunk": highest, "knees-not-seen": lowest}
     cut = frozenset[str]().union(*(_in_slices(labels, where) for code, where in slices.items() if code in codes))
     flags: tuple[QualityFlag, ...] = ()
-    if codes.isdisjoint({"partial-coverage", "knees-not-seen"}):
+    shown_mm = (end - first) * labels.grid.spacing_mm[2]
+    if shown_mm >= MINIMUM_COVERAGE_MM and codes.isdisjoint({"partial-coverage", "knees-not-seen"}):
         share = _share_at(labels, slice(first, first + near))
         if share >= _CUT_SHARE:
             cut |= _in_slices(labels, lowest)
