@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.errors import DataError
 from analysis.tables import read_table
+from analysis.text_files import text_of
 
 __all__ = ["Excluded", "choose_visit", "consenting", "instance_of", "of_instance", "read_exclusions", "repeats_of"]
 
@@ -65,14 +66,14 @@ def read_exclusions(path: Path) -> Excluded:
         If there is no eid, or a decision is neither ``accept`` nor ``reject``.
     """
     try:
-        lines = path.read_text("utf-8-sig").split()
+        lines = text_of(path).split()
     except (OSError, UnicodeDecodeError):
         lines = []
     if lines and all(line.isdigit() for line in lines):
         return Excluded(frozenset(lines), frozenset())
     # An empty file, or a header alone, is allowed: nobody has withdrawn, or nothing was rejected.
-    if path.is_file() and path.suffix != ".parquet":
-        rows = path.read_text("utf-8-sig", errors="replace").splitlines()
+    if path.is_file() and path.suffix.lower() != ".parquet":
+        rows = text_of(path, errors="replace").splitlines()
         if not rows or (len(rows) == 1 and "eid" in re.split(r'[,;\t "]+', rows[0])):
             return Excluded(frozenset(), frozenset())
     table = read_table(path, ("eid", "visit", "decision"))

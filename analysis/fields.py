@@ -137,7 +137,7 @@ def at_instance(fields: Mapping[str, Field], instance: int) -> dict[str, Field]:
 def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str) -> dict[str, Source]:
     """Match a table's header with the field map.
 
-    A canonical name has priority over other names, and those over a UK Biobank field.
+    A canonical name has priority over other names, those over a UK Biobank field, and that over names in another case.
 
     Parameters
     ----------
@@ -191,6 +191,8 @@ def find_columns(header: Iterable[str], fields: Mapping[str, Field], where: str)
             if columns:
                 _check_once(columns, where, canonical)
                 found[canonical] = Source(tuple(column.column for column in columns), True, other)
+        elif (written := _in_any_case(canonical, known, names)) is not None:
+            found[canonical] = Source((written,), from_ukb=False)
     return found
 
 
@@ -198,10 +200,19 @@ def columns_that_matter(header: Sequence[str], fields: Mapping[str, Field], also
     """Names of a header that the field map can mean, at any visit, and those of the user's own columns."""
     own = {one.number for one in field_columns(also, {})}
     numbers = {known.ukb for known in fields.values()} | own
-    words = {*fields, *also, *(name for known in fields.values() for name in known.names)}
+    words = {*fields, *(name for known in fields.values() for name in known.names)}
     titles = {comparable(title) for known in fields.values() for title in known.titles}
+    titles |= set(map(comparable, words))  # in any case
+    words |= {*also}
     kept = {one.column for one in field_columns(header, _titles(fields)) if one.number in numbers}
     return kept | {name for name in header if plain_name(name) in words or comparable(plain_name(name)) in titles}
+
+
+def _in_any_case(canonical: str, known: Field, header: Sequence[str]) -> str | None:
+    """The only column that is named so but for upper case (SAS) or spaces; None if there is none, or several."""
+    wanted = {comparable(name) for name in (canonical, *known.names)}
+    written = [name for name in header if comparable(plain_name(name)) in wanted]
+    return written[0] if len(written) == 1 else None
 
 
 def _titles(fields: Mapping[str, Field]) -> dict[str, int]:

@@ -25,11 +25,13 @@ def check_table(path: Path) -> None:
     DataError
         If there is no file, it is empty, or its name has another ending.
     """
+    if path.is_dir():
+        raise DataError(path.name, "a folder", "one file with a table", "Give the file; join its parts if it has some.")
     if not path.is_file():
         raise DataError(path.name, "no such file", "a table", "Check the path.")
     if path.stat().st_size == 0:
         raise DataError(path.name, "an empty file", "a table with a header", "Export it again.")
-    if path.suffix != ".parquet" and not path.name.removesuffix(".gz").endswith(_READABLE):
+    if path.suffix.lower() != ".parquet" and not path.name.lower().removesuffix(".gz").endswith(_READABLE):
         raise DataError(
             path.name,
             f"ending {path.suffix or 'nothing'}",

@@ -16,6 +16,7 @@ import pandas as pd
 from analysis.column_names import comparable, plain_name
 from analysis.errors import DataError, UsageError
 from analysis.files import TABLE_ENDINGS, check_table, replacing
+from analysis.text_files import check_lengths, encoding_of, stated_separator, text_of, unclosed_quote
 
 __all__ = ["read_identifiers", "read_table", "sha256_of", "write_table", "write_text"]
 
@@ -40,8 +41,8 @@ def read_table(
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.tsv``, ``.txt`` (tab, comma or semicolon, with or without
-        ``.gz``), or ``.parquet``. With semicolons, numbers may have decimal commas.
+        ``.csv``, ``.tsv``, ``.txt`` (tab, comma or semicolon, UTF-8 or UTF-16, with or
+        without ``.gz``), or ``.parquet``. With semicolons, numbers may have decimal commas.
     text_columns : tuple of str
         Columns to read as text, so that an identifier keeps its leading zeros.
         The prefix ``participant.``, case, and spaces or underscores do not matter.
@@ -58,7 +59,8 @@ def read_table(
     check_table(path)
     as_text = {comparable(name) for name in text_columns}
     try:
-        read = _read_parquet(path, wanted) if path.suffix == ".parquet" else _read_delimited(path, as_text, wanted)
+        parquet = path.suffix.lower() == ".parquet"
+        read = _read_parquet(path, wanted) if parquet else _read_delimited(path, as_text, wanted)
     except pd.errors.EmptyDataError:
         raise DataError(where, "an empty file", "a table with a header", "Export it again.") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, EOFError, zlib.error) as error:
@@ -91,16 +93,20 @@ def _read_parquet(path: Path, wanted: _Chooser | None) -> tuple[pd.DataFrame, li
 
 
 def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> tuple[pd.DataFrame, list[str]]:
-    with pd.io.common.get_handle(path, "r", compression="infer", encoding="utf-8-sig") as opened:
+    encoding = encoding_of(path)
+    with pd.io.common.get_handle(path, "r", compression="infer", encoding=encoding) as opened:
         first = list(islice(opened.handle, _LINES_SNIFFED))
+    whole = len(first) < _LINES_SNIFFED
+    stated = stated_separator(first[0]) if first else None
+    if stated:
+        del first[0]
     header = first[0] if first else ""
-    separator = max("\t;,", key=header.count) if any(mark in header for mark in "\t;,") else ","
+    separator = stated or (max("\t;,", key=header.count) if any(mark in header for mark in "\t;,") else ",")
     try:
         rows = [row for row in csv.reader(first, delimiter=separator, skipinitialspace=True) if row]
     except csv.Error as error:  # a quote that nobody closed: the rest of the file is one value
-        raise DataError(path.name, f"not readable ({error}), probably a quotation mark without its second one",
-                        "texts with both", "Export it again.") from None  # fmt: skip
-    if len(first) == _LINES_SNIFFED:
+        raise unclosed_quote(path, error) from None
+    if not whole:
         rows.pop()  # a quoted text may go on in the next line
     if not rows:
         raise pd.errors.EmptyDataError
@@ -113,6 +119,8 @@ def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> t
             # pandas would silently rename the second one to name.1
             raise DataError(path.name, f"column {name} is in the header twice", "each name once", "Remove one of them.")
     blank = _check_counts(names, rows[1:], path.name)
+    if not whole:
+        check_lengths(path, encoding, separator, len(rows[1]) if blank else len(names), skip=1 if stated else 0)
     # With cells beyond the header, pandas counts columns in another way; such tables are read whole.
     chosen = None if wanted is None or blank or not all(names) else set(wanted(names))
     with warnings.catch_warnings():
@@ -122,7 +130,8 @@ def _read_delimited(path: Path, as_text: set[str], wanted: _Chooser | None) -> t
             table = pd.read_csv(
                 path,
                 sep=separator,
-                encoding="utf-8-sig",
+                skiprows=1 if stated else 0,
+                encoding=encoding,
                 dtype={name: "string" for name in names if comparable(plain_name(name)) in as_text},
                 skipinitialspace=True,
                 low_memory=False,
@@ -176,7 +185,7 @@ def read_identifiers(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = text_of(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(path.name, f"not readable ({error})", "identifiers, one a line", "Check the path.") from None
     words = [re.split(r"[,;\t ]", line.strip().strip('"'))[0].strip('"') for line in lines]

@@ -137,16 +137,18 @@ def moment(day: str, clock: str) -> datetime | None:
 def age(value: str) -> str | None:
     """An age as nnnD, nnnW, nnnM or nnnY; years where no unit is given.
 
+    No years are no age: anonymisers and consoles write them where they know none.
+
     Examples
     --------
-    >>> age("70 yrs"), age("70"), age("070Y"), age("18 months"), age("seventy")
-    ('070Y', '070Y', '070Y', '018M', None)
+    >>> age("70 yrs"), age("70"), age("070Y"), age("18 months"), age("seventy"), age("000Y")
+    ('070Y', '070Y', '070Y', '018M', None, None)
     """
     typed = _AGE.fullmatch(value.strip())
     if typed is None:
         return None
     unit = (typed[2] or "y").upper()
-    return None if unit == "Y" and int(typed[1]) > _MOST_YEARS else f"{int(typed[1]):03d}{unit}"
+    return None if unit == "Y" and not 0 < int(typed[1]) <= _MOST_YEARS else f"{int(typed[1]):03d}{unit}"
 
 
 def sex(value: str) -> str | None:

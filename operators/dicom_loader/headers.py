@@ -16,7 +16,7 @@ from operators.dicom_loader.elements import PREAMBLE_BYTES, Elements, Values, st
 from operators.dicom_loader.frames import MULTI_FRAME, Frame, UnplacedImageError, frames_of
 from operators.dicom_loader.header_texts import acquired, contrast_agent, said, scanned, texts
 from operators.dicom_loader.header_values import integer
-from operators.dicom_loader.image_file import ImageFile, OtherFile
+from operators.dicom_loader.image_file import ImageFile, OtherFile, Part
 from operators.dicom_loader.pixel_element import PIXEL_KEYWORDS, is_whole, pixel_options
 from operators.dicom_loader.pixel_syntax import syntax_of_pixels
 from operators.dicom_loader.private_elements import wanted_tags
@@ -60,6 +60,9 @@ _IMAGE_KEYWORDS = (
     "ModalityLUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "ConcatenationUID",
+    "InConcatenationNumber",
+    "InConcatenationTotalNumber",
 )
 
 
@@ -140,7 +143,7 @@ def _understand(stream: BinaryIO, file: str, where: str, reader: ElementReader) 
         error.series_uid = series_uid
         raise
     if not frames:
-        return OtherFile(series_uid, kind)
+        return OtherFile(series_uid, kind, part=_part(header))
     if _is_in_colour(header):
         # A screenshot or a map in colours beside the study. It matters only in a series that is used.
         colour = DicomError(where, "a colour image", "one grey value per pixel", "Take this file out of the input.")
@@ -194,7 +197,14 @@ def _image_file(
         patient=texts(header, PATIENT_KEYWORDS),
         acquisition=texts(header, ACQUISITION_KEYWORDS),
         contrast_agent=agent_told_by(contrast_agent(header), said(header, "SeriesDescription")),
+        part=_part(header),
     )
+
+
+def _part(header: Values) -> Part | None:
+    uid = said(header, "ConcatenationUID")
+    numbers = [int(header.get(f"InConcatenation{what}") or 0) for what in ("Number", "TotalNumber")] if uid else []
+    return Part(uid, *numbers) if uid else None
 
 
 def _check_image(header: Values, transfer_syntax: str, where: str) -> None:

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from operators.core.errors import SarcoMapError
 from operators.dicom_loader.elements import PixelElement
 from operators.dicom_loader.frames import Frame
 from operators.dicom_loader.stored_values import Encoding
 
-__all__ = ["ImageFile", "OtherFile"]
+__all__ = ["ImageFile", "OtherFile", "Part"]
+
+
+class Part(NamedTuple):
+    """Which part of a multi-frame object a file is, where the object was divided (PS3.3 C.7.6.16.2.2.4).
+
+    Attributes
+    ----------
+    whole_uid : str
+        ConcatenationUID, the same in all parts.
+    number, total : int
+        Counted from 1; 0 where the file does not say it.
+    """
+
+    whole_uid: str
+    number: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,8 @@ class OtherFile:
         Why a composed one, or one in colour, cannot be read.
     storage : str
         What the standard calls its storage class, where that is none of MR images; empty where it is.
+    part : Part or None
+        Which part of a divided object it is.
     """
 
     series_uid: str
@@ -40,6 +58,7 @@ class OtherFile:
     composed: ImageFile | None = None
     error: SarcoMapError | None = None
     storage: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,8 @@ class ImageFile:
         What says that it was acquired after a contrast agent.
     byte_swapped : bool
         Whether the bytes of its pixels are in another order than the transfer syntax says.
+    part : Part or None
+        Which part of a divided object it is.
     """
 
     file: str
@@ -88,3 +109,4 @@ class ImageFile:
     acquisition: Mapping[str, str] = field(default_factory=dict)
     contrast_agent: str = ""
     byte_swapped: bool = False
+    part: Part | None = None

@@ -59,8 +59,11 @@ _ACQUISITION: Mapping[str, Repair] = {
 
 PATIENT_KEYWORDS = (*_PATIENT, "StudyInstanceUID")
 ACQUISITION_KEYWORDS = tuple(_ACQUISITION)
-_IDENTIFIERS = frozenset({"PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID"})
-"""Of several different ones, none is used: each may name another person or another order."""
+_ONE_VALUE = frozenset({
+    "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID",
+    "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize", "PatientWeight",
+})  # fmt: skip
+"""Of several different ones, none is used: each may be that of another person or another order."""
 _SEVERAL_VALUES = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions", "DeidentificationMethod"})
 
 
@@ -141,7 +144,7 @@ class Gate:
     def _one(self, keyword: str, said: str, repair: Callable[[str], str | None]) -> str:
         parts = said.split("\\")
         right = [one for part in parts if part.strip() and (one := repair(part))]
-        if keyword in _IDENTIFIERS and len(set(right)) > 1:
+        if keyword in _ONE_VALUE and len(set(right)) > 1:
             right = []
         if keyword not in _SEVERAL_VALUES:
             right = right[:1]

@@ -19,7 +19,7 @@ from operators.core.options import Deidentification
 from operators.core.quiet_dicom import dicom_is_quiet
 from operators.core.standing_height import height_of
 from operators.core.study_key import study_key
-from operators.core.volume import Study
+from operators.core.volume import QualityFlag, Study
 from operators.dicom_loader.decoding import Select, decode_stacks
 from operators.dicom_loader.families import Family, chosen_family, families_of, family_flags, regrouped
 from operators.dicom_loader.image_file import ImageFile
@@ -37,7 +37,13 @@ from operators.dicom_loader.stacks import (
     untold_stacks,
 )
 from operators.dicom_loader.study_flags import study_flags
-from operators.dicom_loader.study_headers import StudyHeaders, images_of_study, no_dixon, read_headers
+from operators.dicom_loader.study_headers import (
+    StudyHeaders,
+    check_whole_objects,
+    images_of_study,
+    no_dixon,
+    read_headers,
+)
 
 if TYPE_CHECKING:
     from operators.dicom_loader.contrast_from_images import Told
@@ -47,6 +53,7 @@ __all__ = ["load_study"]
 #: UK Biobank names a bulk file <eid>_<field>_<instance>_<array>; field 20201 is Dixon MRI, and the instance the visit.
 _UK_BIOBANK_NAME = re.compile(r"^(\d+)_20201_(?:(\d+)(?![^_.]))?")
 _REMOVED = "PatientIdentityRemoved"
+_SAME_HEIGHT_M = 0.0101  # heights are rounded to a centimetre
 
 
 def load_study(
@@ -125,6 +132,7 @@ def load_study(
             raise no_dixon(source, headers)
         stacks, kind_flags = one_kind(top_down(family.stacks))
         _check_others(headers, family)
+        check_whole_objects(source.name, headers, family.series)
         stating = sorted(images, key=lambda image: image.study_uid) or [stacks[0].files[0]]
         # Also of the families that are left out: whose they are tells whose study it is.
         spellings = check_one_person(source.name, [*images, *(file for stack in stacks for file in stack.files)])
@@ -136,12 +144,15 @@ def load_study(
             stations = tuple(replace(station, frame_of_reference_uid=frame) for station in stations)
     uid = gate.uid("StudyInstanceUID", stating[0].study_uid)
     patient = {**gate.patient(_said_together([image.patient for image in stating])), "StudyInstanceUID": uid}
+    heights = _heights_m([*(image.patient for image in stating), patient])
+    if unsure := _heights_differ(heights):
+        patient.pop("PatientSize", None)
     study = Study(
         stations=stations,
         study_uid=uid,
         pseudonym=_pseudonym(path, uid),
         visit=_visit(path),
-        height_m=_height_m(image.patient for image in stating),
+        height_m=None if unsure else next(iter(heights), None),
         patient=patient,
         flags=(
             *study_flags(stacks, headers, frames),
@@ -149,6 +160,7 @@ def load_study(
             *(found.flag for found in told),
             *kind_flags,
             *spellings,
+            *unsure,
             *encoding,
             *gate.flags(),
         ),
@@ -227,6 +239,17 @@ def _said_together(patients: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return said
 
 
-def _height_m(patients: Iterable[Mapping[str, str]]) -> float | None:
-    """The first plausible PatientSize (0010,1020): not every image of a study has one."""
-    return next((height for patient in patients if (height := height_of(patient)) is not None), None)
+def _heights_m(patients: Iterable[Mapping[str, str]]) -> list[float]:
+    """The plausible heights (PatientSize, 0010,1020) that are stated: not every image of a study has one."""
+    stated = {patient.get("PatientSize", ""): patient for patient in patients}
+    return [height for patient in stated.values() if (height := height_of(patient)) is not None]
+
+
+def _heights_differ(heights: Sequence[float]) -> tuple[QualityFlag, ...]:
+    if not heights or max(heights) - min(heights) <= _SAME_HEIGHT_M:
+        return ()
+    message = (
+        f"PatientSize differs between images by {100 * (max(heights) - min(heights)):.0f} cm. None of the heights was "
+        "used; give the right one with --height-cm."
+    )
+    return (QualityFlag("heights-differ", "warning", message),)

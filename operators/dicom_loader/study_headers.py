@@ -16,7 +16,7 @@ from operators.dicom_loader.pixels import same_image
 from operators.dicom_loader.progress import Ticker
 from operators.dicom_loader.source import Source
 
-__all__ = ["StudyHeaders", "images_of_study", "no_dixon", "read_headers"]
+__all__ = ["StudyHeaders", "check_whole_objects", "images_of_study", "no_dixon", "read_headers"]
 
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar", ".7z", ".rar")
 """Compressed files other than zip archives."""
@@ -203,6 +203,37 @@ def images_of_study(
             "Choose one with --study-uid and its key or UID, or give each study in a folder of its own.",
         )
     return _of_study(studies, headers.images, composed)
+
+
+def check_whole_objects(where: str, headers: StudyHeaders, series: Collection[str]) -> None:
+    """Refuse a multi-frame object of the given series that was divided into several files, some of which are missing.
+
+    A station would be shorter than it was scanned, and nothing else tells it.
+
+    Raises
+    ------
+    DicomError
+        With how many parts there are and should be.
+    """
+    parts: dict[str, set[int]] = defaultdict(set)
+    totals: dict[str, int] = {}
+    named: dict[str, str] = {}
+    files: tuple[ImageFile | OtherFile, ...] = (*headers.images, *headers.others)
+    for file in files:
+        if file.part is not None and file.part.number > 0 and file.series_uid in series:
+            parts[file.part.whole_uid].add(file.part.number)
+            totals[file.part.whole_uid] = max(file.part.total, totals.get(file.part.whole_uid, 0))
+            if isinstance(file, ImageFile):
+                named[file.part.whole_uid] = f"series {file.series_number}"
+    for uid, there in parts.items():
+        total = max(totals[uid], *there)  # the total may be absent, but the last part's number is not
+        if len(there) < total:
+            raise DicomError(
+                f"{where}, {named.get(uid, 'a series')}",
+                f"{len(there)} of the {total} parts of an object that was divided into several files",
+                "all of its parts",
+                "Fetch the series again.",
+            )
 
 
 def _is_one_scan(images: Sequence[ImageFile]) -> bool:

@@ -29,6 +29,7 @@ MEASURING_FLAGS = frozenset(
         "sides-of-labels",
         "sides-undetermined",
         "structures-cut-at-side",
+        "thighs-cut-below",
         "uneven-legs",
     }
 )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from operators.core.anatomy import STRUCTURES, Tissue, by_index, by_name
+from operators.core.anatomy import STRUCTURES, Tissue, by_name
 from operators.core.confidence import confidence_by_label
 from operators.core.errors import InternalError
 from operators.core.label_map import LabelMap
 from operators.core.phenotypes import PHENOTYPES, MeasuredBody, MuscleFat, evaluate, withheld_for_one_side
 from operators.core.volume import Contrast, Fused, QualityFlag, Volume
 from operators.phenotype_report.adipose import measure_adipose
+from operators.phenotype_report.image_ends import cut_at_ends
 from operators.phenotype_report.measurements import Measurements, Phenotypes, StructureMeasure
 from operators.phenotype_report.merged_groups import Group, measure_groups, with_stand_ins
 from operators.phenotype_report.mid_surface import LEFT, RIGHT, MidSurface, find_mid_surface
@@ -31,14 +31,9 @@ from operators.phenotype_report.signal_noise import noise_of
 from operators.phenotype_report.stated_sides import stated_side_flags
 from operators.phenotype_report.thigh_profiles import thigh_profiles
 from operators.phenotype_report.touched import z_ranges_mm
-from operators.station_fusion.body import slices_of_body
 from operators.station_fusion.lateral_edges import labels_at_edges
 
 __all__ = ["measure", "withheld_reason"]
-
-_MEASURED = frozenset(structure.index for structure in STRUCTURES)
-_NEAR_END_MM = 10.0
-"""Of an end of the images that cuts structures. Labels of a cut muscle may end a slice before it."""
 
 
 def withheld_reason(flags: Iterable[QualityFlag]) -> str | None:
@@ -82,7 +77,7 @@ def measure(
     if not labels.grid.same_as(fused.grid):
         raise InternalError("label map", "a different grid", "the grid of the fused volumes")
     known = labels if isinstance(labels, LabelMap) else LabelMap(labels.voxels, labels.grid)
-    known = _cut_at_ends(known, fused)
+    known, cut_flags = cut_at_ends(known, fused)
     withheld = withheld_reason((*flags, *fused.flags, *known.flags))
     if withheld is not None:
         return _nothing(known, withheld)
@@ -112,6 +107,7 @@ def measure(
         structures = tuple(replace(measured, fat_fraction_mean=None, fat=None) for measured in structures)
     flags = (
         *known.flags,
+        *cut_flags,
         *_flags(structures, groups, counts),
         *stated_side_flags(known, surface),
         *confidence_flags(structures),
@@ -132,27 +128,6 @@ def measure(
         known.engine,
         profiles,
     )
-
-
-def _cut_at_ends(labels: LabelMap, fused: Fused) -> LabelMap:
-    """The label map, with the structures that the ends of the images cut, as fusion's flags tell."""
-    codes = {flag.code for flag in fused.flags}
-    first, end = slices_of_body(fused.body)  # the images may go on without it
-    near, count = math.ceil(_NEAR_END_MM / labels.grid.spacing_mm[2]), labels.grid.shape[0]
-    lowest, highest = list(range(min(first + near, count))), list(range(max(0, end - near), count))
-    slices = {"partial-coverage": lowest + highest, "short-trunk": highest, "knees-not-seen": lowest}
-    cut = frozenset[str]().union(*(_in_slices(labels, where) for code, where in slices.items() if code in codes))
-    return replace(labels, cut=labels.cut | cut)
-
-
-def _in_slices(labels: LabelMap, slices: list[int]) -> frozenset[str]:
-    """Structures in slices at an end of the images: a volume of a part of the body holds only a part of them."""
-    names = {by_index(value).name for value in np.unique(labels.voxels[slices]).tolist() if value in _MEASURED}
-    if labels.group_voxels is not None:
-        members = list(labels.groups.values())
-        for number in np.unique(labels.group_voxels.voxels[slices]).tolist():
-            names |= set(members[number - 1]) if number else set()
-    return frozenset(names)
 
 
 def _nothing(labels: LabelMap, withheld: str) -> Measurements:

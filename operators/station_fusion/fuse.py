@@ -25,6 +25,7 @@ from operators.station_fusion.knees import reaches_knees
 from operators.station_fusion.lateral_edges import lateral_edge_flags
 from operators.station_fusion.overlaps import Overlap, sample_overlaps
 from operators.station_fusion.positions import TablePosition
+from operators.station_fusion.repeated_slices import repeated_slice_flags
 from operators.station_fusion.resample import average_where_faster, choose_device
 from operators.station_fusion.sorting import sort_stations
 from operators.station_fusion.station_scales import on_measured_scale, on_stated_scale
@@ -124,6 +125,7 @@ def fuse(study: Study, options: FusionOptions | None = None, *, progress: Progre
             *coverage_flags(chosen),
             *(() if stations.found == ARCHIVE_POSITIONS else _knee_flags(reached)),
             *empty_slice_flags(chosen),
+            *repeated_slice_flags(chosen),
             *image_quality_flags(chosen),
             *lateral_edge_flags(body, grid, grids, label_slices),
         ),

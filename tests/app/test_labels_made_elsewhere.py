@@ -27,7 +27,7 @@ def made(study: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     body = read_volume(folder / "first" / "fused" / "body.nrrd").voxels.astype(bool)
     place = np.indices(body.shape)
     z, y, x = place[0], place[1], place[2]
-    low = body & (z < body.shape[0] // 3)
+    low = body & (z >= 5) & (z < body.shape[0] // 3)  # what reaches the lower end would be cut there
     left = ((water.grid.affine[0, 0] * x + water.grid.affine[0, 3]) > 0).astype(int)  # LPS
     front = y < np.median(y[low])
     labels = np.where(low, np.where(front, 2 - left, 6 - left), 0).astype(np.int16)

@@ -198,11 +198,11 @@ def test_an_edited_copy_elsewhere_keeps_what_the_weights_have_seen(
 
 
 def write_thighs(folder: Path, path: Path) -> None:
-    """The lower third of the body with TotalSegmentator's numbers of thigh muscles, as NIfTI."""
+    """The lower third of the body but for its lowest slices, with TotalSegmentator's numbers of thigh muscles."""
     body = read_volume(folder / "fused" / "body.nrrd")
     inside = body.voxels != 0
     z, y, x = np.indices(inside.shape)
-    low = inside & (z < inside.shape[0] // 3)
+    low = inside & (z >= 5) & (z < inside.shape[0] // 3)  # what reaches the end would be cut there
     left = ((body.grid.affine[0, 0] * x + body.grid.affine[0, 3]) > 0).astype(int)  # LPS
     labels = np.where(low, np.where(y < np.median(y[low]), 2 - left, 6 - left), 0).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(labels.T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ body.grid.affine), path)

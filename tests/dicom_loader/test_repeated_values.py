@@ -92,6 +92,9 @@ def written(study: Study) -> Dataset:
         ("PatientSize", "167 cm", "1.67", "header-value-repaired"),
         ("PatientSize", "67", None, "header-value-left-out"),
         ("PatientSize", "0", None, "header-value-left-out"),
+        ("PatientSize", "1.67\\1.67", "1.67", "header-value-repaired"),
+        ("PatientSize", "1.67\\1.80", None, "header-value-left-out"),
+        ("PatientSex", "F\\M", None, "header-value-left-out"),
         ("StudyDate", "2015-01-05", "20150105", "header-value-repaired"),
         ("StudyDate", "2015.01.05", "20150105", "header-value-repaired"),
         ("StudyDate", "20150132", None, "header-value-left-out"),
@@ -104,6 +107,7 @@ def written(study: Study) -> Dataset:
         ("PatientSex", "female", "F", "header-value-repaired"),
         ("PatientAge", "70 yrs", "070Y", "header-value-repaired"),
         ("PatientAge", "old", None, "header-value-left-out"),
+        ("PatientAge", "000Y", None, "header-value-left-out"),
         ("PatientID", "7" * 65, None, "header-value-left-out"),
         ("PatientID", "4711\\4712", None, "header-value-left-out"),
         ("AccessionNumber", "A1\\A2", None, "header-value-left-out"),
@@ -161,11 +165,26 @@ def test_a_removed_identity_is_not_taken_from_other_images(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("typed", "metres"),
     [("1.67", 1.67), ("167", 1.67), ("1670", 1.67), ("1,67 m", 1.67), ("5'6\"", 1.6764), ("66 in", 1.6764),
+     ("1.67\\1.67", 1.67), ("1.67\\1.80", None),
      ("67", None), ("16.7", None), ("0", None), ("", None), ("nan", None), ("1e9", None), ("-167", None)],
 )  # fmt: skip
 def test_what_was_typed_as_a_height_is_one(typed: str, metres: float | None) -> None:
-    assert metres_of(typed) == metres
+    assert "\\" in typed or metres_of(typed) == metres
     assert loaded_with({"PatientSize": typed}).height_m == metres
+
+
+@pytest.mark.parametrize(("other", "metres"), [("1.75", None), ("1.64", 1.63), ("163", 1.63), ("0", 1.63), ("", 1.63)])
+def test_of_several_heights_none_is_used(other: str, metres: float | None, tmp_path: Path) -> None:
+    def change(header: Dataset) -> None:
+        if header.SeriesNumber > 5:
+            set_raw(header, "PatientSize", other.encode())
+
+    write_study(tmp_path, change=change)
+    study = load_study(tmp_path)
+    assert study.height_m == metres and (metres is None) == ("PatientSize" not in study.patient)
+    flags = [flag for flag in study.flags if flag.code == "heights-differ"]
+    assert [flag.severity for flag in flags] == ([] if metres else ["warning"])
+    assert not any("175" in flag.message or "163" in flag.message for flag in flags)
 
 
 @pytest.mark.parametrize("uid", ["ANON.2024.0001", "1.2.840.99." + "4" * 62, "1.2.03.4", "1..2", "1.2."])

@@ -26,6 +26,8 @@ from phantom.dixon_signal import rician
 from tests import box_body
 from tests.nifti_loader.made_thigh import thigh
 
+HAMSTRINGS = ("semimembranosus", "semitendinosus", "biceps_femoris")
+
 
 @pytest.mark.parametrize(
     ("tmv_cm3", "height_m", "sex", "flagged"),
@@ -133,6 +135,31 @@ def test_muscles_that_an_end_of_the_images_cuts_have_no_volume(code: str, slices
     assert whole.phenotypes["tmv_cm3"] is not None
     assert (found.phenotypes["tmv_cm3"] is None) == cut
     assert marked or not cut
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("missing", "cut"), [(0, False), (4, False), (5, True), (12, True)])
+def test_thighs_that_reach_the_lower_end_are_cut_there_and_flagged(missing: int, cut: bool, grouped: bool) -> None:
+    """An export has lost the lowest slices of all contrasts."""
+    whole, _ = box_body.box_labels()
+    labels = np.zeros_like(whole)
+    labels[: len(whole) - missing] = whole[missing:]
+    affine = box_body.grid().affine
+    affine[:3, 2] *= 1.5  # as high as from pelvis to knee
+    fused = box_body.fused_of(Grid(labels.shape, affine))
+    label_map = LabelMap(labels, fused.grid)
+    if grouped:  # as a tool labels them that has no other muscle of the thigh
+        thighs = np.isin(labels, [by_name(name).index for name in THIGH_MUSCLES])
+        group = Volume(np.isin(labels, [by_name(name).index for name in HAMSTRINGS]).astype(np.uint8), fused.grid)
+        alone = np.where(thighs, 0, labels).astype(np.uint8)
+        label_map = LabelMap(alone, fused.grid, groups={"hamstrings": HAMSTRINGS}, group_voxels=group)
+    found = measure(label_map, fused, 1.7)
+    flags = [flag for flag in found.flags if flag.code == "thighs-cut-below"]
+    assert [flag.severity for flag in flags] == ["warning"] * cut
+    assert (found.phenotypes["pa_ratio"] is None) == (cut or grouped)
+    if cut and not grouped:
+        assert "Only a part is in the label map" in found.not_given["tmv_cm3"]
+        assert {m.structure.name for m in found.structures if m.cut_by_field_of_view} >= set(THIGH_MUSCLES)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def test_images_that_do_not_belong_together_give_no_figure_of_fat(legs: list[lis
     assert scale_flags(fused) == [("water-fat-mismatch", "warning")]
     labels = np.zeros(fused.grid.shape, dtype=np.uint8)
     for n, name in enumerate(MUSCLES):
-        labels[4 * n : 4 * n + 4, 15:25, 12:20] = labels[4 * n : 4 * n + 4, 15:25, 24:32] = by_name(name).index
+        height = slice(4 * n + 4, 4 * n + 8)  # not at the lower end, which would cut it
+        labels[height, 15:25, 12:20] = labels[height, 15:25, 24:32] = by_name(name).index
     withheld_by_coverage = replace(fused, flags=tuple(f for f in fused.flags if f.severity != "error"))
     found = measure(Volume(labels, fused.grid), withheld_by_coverage)
     assert found.phenotypes.tmv_cm3 is not None and found.phenotypes.muscle_fat_fraction is None

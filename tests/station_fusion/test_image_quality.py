@@ -20,6 +20,7 @@ from operators.station_fusion.image_quality import (
     largest_void,
 )
 from operators.station_fusion.positions import TablePosition, find_positions
+from operators.station_fusion.repeated_slices import repeated_slice_flags
 from tests.station_fusion.made_stations import make_grid, make_position
 from tests.station_fusion.test_partial_swaps import legs
 
@@ -59,6 +60,23 @@ def test_slices_without_signal_are_flagged_with_their_place(sound: TablePosition
     _, last = empty_slice_flags([with_in_phase(sound, voxels)])
     assert last.z_mm == pytest.approx((high - many * thickness, high)) and f"{many} slice" in last.message
     assert empty_slice_flags([with_in_phase(sound, np.zeros_like(voxels))]) == ()
+
+
+@pytest.mark.parametrize("places", [[5, 6, 7], [9]], ids=["neighbours", "elsewhere"])
+def test_slices_that_hold_the_image_of_another_are_flagged_with_their_place(
+    sound: TablePosition, places: list[int]
+) -> None:
+    noise = np.random.default_rng(1).normal(0, 5, in_phase(sound).shape)
+    scanned = np.where(in_phase(sound) > 0, in_phase(sound) + noise, 0)
+    scanned[-2:] = 0.0  # not scanned, which is no repetition
+    assert repeated_slice_flags([with_in_phase(sound, scanned)]) == ()
+    low, high = sound.z_range_mm
+    thickness = (high - low) / len(scanned)
+    scanned[places] = scanned[4]
+    (flag,) = repeated_slice_flags([with_in_phase(sound, scanned)])
+    assert (flag.code, flag.severity, flag.quantities) == ("repeated-slices", "warning", ("volume", "fat"))
+    assert flag.z_mm == pytest.approx((low + 4 * thickness, low + (places[-1] + 1) * thickness))
+    assert f"{len(places) + 1} slices" in flag.message
 
 
 def test_a_ghost_in_the_air_is_flagged(sound: TablePosition) -> None:
