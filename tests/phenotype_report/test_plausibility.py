@@ -162,6 +162,21 @@ def test_thighs_that_reach_the_lower_end_are_cut_there_and_flagged(missing: int,
         assert {m.structure.name for m in found.structures if m.cut_by_field_of_view} >= set(THIGH_MUSCLES)
 
 
+def test_thighs_that_reach_the_lower_end_with_little_muscle_are_flagged_and_measured() -> None:
+    """As of people who are a little too tall: the archive's lower end lies just above their knees."""
+    labels, _ = box_body.box_labels()
+    first = int(np.flatnonzero(np.isin(labels, [by_name(name).index for name in THIGH_MUSCLES]).any(axis=(1, 2)))[0])
+    labels[:first, ::8] = labels[first, ::8]  # an eighth of the rows
+    affine = box_body.grid().affine
+    affine[:3, 2] *= 1.5  # as high as from pelvis to knee
+    fused = box_body.fused_of(Grid(labels.shape, affine))
+    found = measure(Volume(labels, fused.grid), fused, 1.7)
+    (flag,) = (flag for flag in found.flags if flag.code == "thighs-cut-below")
+    assert flag.structures and set(flag.structures) <= set(THIGH_MUSCLES) and flag.quantities == ("volume",)
+    assert "a little too small" in flag.message
+    assert found.phenotypes["pa_ratio"] is not None and found.phenotypes["tmv_cm3"] is not None
+
+
 @pytest.mark.parametrize(
     ("code", "slices"), [("knees-not-seen", (3, 11)), ("short-trunk", (48, 56)), ("partial-coverage", (47, 55))]
 )
