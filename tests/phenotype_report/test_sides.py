@@ -91,6 +91,7 @@ def test_half_of_a_body_has_no_middle_in_a_wide_muscle() -> None:
     assert find_mid_surface(Volume(wide_muscle_of_the_left_half(), box_body.grid())) is None
 
 
+@pytest.mark.real_data
 @pytest.mark.parametrize("person", ["001", "002", "004", "005"])
 def test_half_of_a_person_has_no_middle(person: str) -> None:
     labels, grid = pelvis_labels(person)

@@ -23,7 +23,10 @@ LEG_X, LEG_RADIUS = 60.0, 48.0
 
 
 def legs(mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Water and fat of two thighs that taper towards the knee, with marrow and a muscle that runs obliquely."""
+    """Water and fat of two thighs that taper towards the knee, with marrow and a muscle that runs obliquely.
+
+    No two slices are alike, as no two scanned ones are.
+    """
     x, y, z = np.moveaxis(mm, -1, 0)
     water, fat = np.zeros(x.shape), np.zeros(x.shape)
     for centre in (-LEG_X, LEG_X):
@@ -34,7 +37,8 @@ def legs(mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float
         marrow = radius < 8.0
         water += np.where(muscle & ~marrow, np.where(stripe, 320.0, 220.0), np.where(rim, 15.0, 0.0))
         fat += np.where(muscle & ~marrow, 12.0, np.where(rim | marrow, 330.0, 0.0))
-    return water, fat
+    shade = 1.0 + 1e-6 * z
+    return water * shade, fat * shade
 
 
 def station(
