@@ -21,6 +21,7 @@ from operators.core.label_schemes.scheme import plain_name
 from operators.core.nifti_files import LONGEST_MM
 from operators.core.slicer_segments import match_segment
 from operators.core.volume import Grid, Volume
+from operators.segmentation.label_translation import listed_numbers
 from operators.segmentation.plausible_anatomy import misplaced
 from phantom.map_sides import find_sides
 from phantom.painting import LabelledBody
@@ -144,15 +145,7 @@ def _numbered(file: LabelFile, rules: Scheme, where: str) -> NDArray[np.uint16]:
     if file.segments:
         return _of_segments(file, rules, where)
     values = file.layers[0]
-    present = np.flatnonzero(np.bincount(values.ravel())).tolist()
-    if unknown := [str(number) for number in present if number and number not in rules.labels]:
-        raise InputError(
-            where,
-            f"numbers that {rules.name} does not list: {', '.join(unknown[:5])}{' ...' if len(unknown) > 5 else ''}",
-            f"the {len(rules.labels)} numbers of that list, {min(rules.labels)} to {max(rules.labels)}",
-            "Name the scheme of the file (--scheme), or write one that lists all its numbers. "
-            f"{rules.other_lists}".rstrip(),
-        )
+    listed_numbers(values, rules, where)
     return values
 
 

@@ -20,12 +20,19 @@ def mid_x(y, z, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
-    """Place of a voxel's centre (x, y, z in mm), and its side of the midsagittal surface: 0 left, 1 right."""
+def place_and_distance(affine, k, j, i, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
+    """Place of a voxel's centre (x, y, z in mm), and how far along x it is to the left of the midsagittal surface."""
     x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
     y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
     z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-    return x, y, z, 0 if x > mid_x(y, z, first, step, x_mm, roll, y_ref) else 1
+    return x, y, z, x - mid_x(y, z, first, step, x_mm, roll, y_ref)
+
+
+@njit(cache=True)
+def place_and_side(affine, k, j, i, first, step, x_mm, roll, y_ref):  # type: ignore[no-untyped-def]
+    """Place of a voxel's centre (x, y, z in mm), and its side of the midsagittal surface: 0 left, 1 right."""
+    x, y, z, left_mm = place_and_distance(affine, k, j, i, first, step, x_mm, roll, y_ref)
+    return x, y, z, 0 if left_mm > 0 else 1
 
 
 @njit(cache=True)
@@ -42,17 +49,14 @@ def moments(labels, affine, first, step, x_mm, roll, y_ref, near_mm, label_count
                 label = labels[k, j, i]
                 if label == 0 or label >= label_count:
                     continue
-                x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
-                y = affine[1, 0] * i + affine[1, 1] * j + affine[1, 2] * k + affine[1, 3]
-                z = affine[2, 0] * i + affine[2, 1] * j + affine[2, 2] * k + affine[2, 3]
-                beyond = x - mid_x(y, z, first, step, x_mm, roll, y_ref)
-                side = 0 if beyond > 0 else 1
+                x, y, z, left_mm = place_and_distance(affine, k, j, i, first, step, x_mm, roll, y_ref)
+                side = 0 if left_mm > 0 else 1
                 slab = min(max(int(np.floor((z - first) / step + 0.5)), 0), slab_count - 1)
                 out[label, slab, side, 0] += 1.0
                 out[label, slab, side, 1] += x
                 out[label, slab, side, 2] += y
                 out[label, slab, side, 3] += z
-                if abs(beyond) <= near_mm:
+                if abs(left_mm) <= near_mm:
                     near[label, slab] += 1.0
     return out, near
 

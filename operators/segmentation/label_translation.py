@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from operators.core.slicer_segments import Segment, find_structure
 from operators.segmentation.mapped_labels import MappedLabels, merge_masks, shortened, unknown_labels
 from operators.segmentation.mask_folder import map_masks
 
-__all__ = ["map_labels"]
+__all__ = ["listed_numbers", "map_labels"]
 
 
 def map_labels(path: Path, scheme: Scheme) -> MappedLabels:
@@ -56,10 +57,15 @@ def map_labels(path: Path, scheme: Scheme) -> MappedLabels:
     return _of_numbers(file, scheme, path.name)
 
 
-def _of_numbers(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
-    voxels = file.layers[0]
+def listed_numbers(voxels: NDArray[Any], scheme: Scheme, where: str) -> list[int]:
+    """The numbers that a label map has, background included.
+
+    Raises
+    ------
+    InputError
+        If the scheme does not list one of them.
+    """
     present = np.flatnonzero(np.bincount(voxels.ravel())).tolist()
-    targets = scheme.targets()
     if unknown := [str(number) for number in present if number and number not in scheme.labels]:
         raise InputError(
             where,
@@ -68,6 +74,12 @@ def _of_numbers(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
             "The file follows another list, in which the other numbers can mean other structures. Name its scheme, or "
             f"write one that lists all its numbers. {scheme.other_lists}".rstrip(),
         )
+    return present
+
+
+def _of_numbers(file: LabelFile, scheme: Scheme, where: str) -> MappedLabels:
+    voxels = file.layers[0]
+    present, targets = listed_numbers(voxels, scheme, where), scheme.targets()
     table = np.zeros(max(present, default=0) + 1, dtype=np.int8)
     for number in present:
         table[number] = targets.get(scheme.labels.get(number, ""), 0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.core.anatomy import MUSCLES, THIGH_MUSCLES, by_index, by_name
+from operators.core.anatomy import HAMSTRINGS, MUSCLES, THIGH_MUSCLES, by_index, by_name
 from operators.core.label_map import LabelMap
 from operators.core.options import FusionOptions
 from operators.core.volume import Contrast, Grid, QualityFlag, Station, Study, Volume
@@ -25,8 +25,6 @@ from operators.station_fusion.fused_elsewhere import fused_elsewhere
 from phantom.dixon_signal import rician
 from tests import box_body
 from tests.nifti_loader.made_thigh import thigh
-
-HAMSTRINGS = ("semimembranosus", "semitendinosus", "biceps_femoris")
 
 
 @pytest.mark.parametrize(
